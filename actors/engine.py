@@ -1,0 +1,202 @@
+"""The one door to vLLM: token ids in, token ids with their logprobs and weight versions out.
+
+The engine lives in the process that opens it (a Ray actor); vLLM's core and worker are its children. A weight
+update pauses generation, keeps every running request, transfers, stamps the new version and resumes; a request
+that lives through it comes back with one span for each version.
+"""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from broker.records import FinishReason, WeightAnnouncement
+from conf.schema import ActorSettings
+
+EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""SHA-256 of nothing: the CPU engine empties a linear weight once it is packed, so it has no digest to compare."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One sampled completion."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    """nats, of the distribution that was sampled from."""
+    weight_spans: tuple[tuple[int, int], ...]
+    """(first token index, weight version), ascending."""
+    finish_reason: FinishReason
+
+
+class Engine:
+    """vLLM's AsyncLLM behind five verbs: generate, update, checksums, version, close."""
+
+    def __init__(
+        self,
+        model_path: Path,
+        settings: ActorSettings,
+        *,
+        dtype: str,
+        device: Literal["cpu", "cuda"],
+        transfer_backend: Literal["file", "nccl"],
+        stop_token_ids: Sequence[int],
+        seed: int,
+        temperature: float | None = None,
+    ) -> None:
+        _set_environment(settings, device)
+        from vllm import AsyncEngineArgs
+        from vllm.config import WeightTransferConfig
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._settings = settings
+        self._stop_token_ids = list(stop_token_ids)
+        self._version = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._sampling_params = SamplingParams
+        self._final_only = RequestOutputKind.FINAL_ONLY
+        self._temperature = settings.temperature if temperature is None else temperature
+        memory = {"gpu_memory_utilization": settings.gpu_memory_utilization} if device == "cuda" else {}
+        self._llm = AsyncLLM.from_engine_args(
+            AsyncEngineArgs(
+                model=str(model_path),
+                skip_tokenizer_init=True,
+                dtype=dtype,
+                hf_overrides={"head_dtype": "float32"},
+                seed=seed,
+                max_model_len=settings.max_model_tokens,
+                max_num_seqs=settings.max_num_seqs,
+                tensor_parallel_size=settings.tensor_parallel,
+                enable_prefix_caching=settings.prefix_cache,
+                # Ratios need the log-probabilities of the distribution that was sampled from.
+                logprobs_mode="processed_logprobs",
+                # The next batch must not be scheduled before the sampled version of this one is known.
+                async_scheduling=False,
+                # Random token ids and tiny models gain nothing from compilation on a CPU, and start slower.
+                enforce_eager=device == "cpu",
+                weight_transfer_config=WeightTransferConfig(backend=transfer_backend),
+                worker_extension_cls="actors.weight_receiver.WeightReceiverExtension",
+                disable_log_stats=True,
+                generation_config="vllm",
+                **memory,
+            )
+        )
+
+    @property
+    def version(self) -> int:
+        """The weight version that writes the next token."""
+        return self._version
+
+    async def generate(
+        self, prompt_ids: Sequence[int], num_completions: int, *, max_tokens: int | None = None
+    ) -> list[Generation]:
+        """Sample completions of one prompt; they share its KV cache while the weights stay the same."""
+        # A request that arrives in the middle of an update is written by the new weights: its salt must be theirs.
+        await self._settled.wait()
+        params = self._sampling_params(
+            n=num_completions,
+            temperature=self._temperature,
+            max_tokens=max_tokens or self._settings.max_completion_tokens,
+            stop_token_ids=self._stop_token_ids,
+            logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=self._final_only,
+        )
+        prompt = {"prompt_token_ids": list(prompt_ids), "cache_salt": f"weights-{self._version}"}
+        output = None
+        async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex):
+            pass
+        assert output is not None
+        return [_generation(completion) for completion in sorted(output.outputs, key=lambda c: c.index)]
+
+    async def start_version(self, version: int) -> None:
+        """Stamp the weights the engine was loaded with, before anything is generated."""
+        await self._llm.update_weight_version(str(version))
+        self._version = version
+
+    async def init_transfer(self, init_info: Mapping[str, object]) -> None:
+        """Join the learner's transfer group (nccl backend)."""
+        from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
+
+        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=dict(init_info)))
+
+    async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
+        """Take over announced weights while requests are in flight. Returns the stall, seconds.
+
+        Raises TimeoutError after `timeout_s`; the engine is then in an unknown state and must be replaced.
+        """
+        from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
+
+        self._settled.clear()
+        start = time.perf_counter()
+        async with asyncio.timeout(timeout_s):
+            await self._llm.pause_generation(mode="keep", clear_cache=False)
+            await self._llm.start_weight_update()
+            await self._llm.update_weights(WeightTransferUpdateRequest(update_info=_update_info(announcement)))
+            await self._llm.finish_weight_update(str(announcement.version))
+            self._version = announcement.version
+            await self._llm.resume_generation()
+        self._settled.set()
+        return time.perf_counter() - start
+
+    async def checksums(self) -> dict[str, str]:
+        """Parameter name -> SHA-256 of its bytes in the first worker; emptied parameters are left out."""
+        per_worker = await self._llm.compute_weight_checksums()
+        digests = {name.rsplit(":", 1)[-1]: digest for name, digest in per_worker[0].items()}
+        return {name: digest for name, digest in digests.items() if digest != EMPTY_DIGEST}
+
+    async def check(self) -> None:
+        """Raise when the engine has died."""
+        await self._llm.check_health()
+
+    def close(self) -> None:
+        """End vLLM's child processes."""
+        self._llm.shutdown()
+
+
+def canary(expected: Mapping[str, str], held: Mapping[str, str]) -> list[str]:
+    """Names of parameters whose checksum in the engine differs from the learner's.
+
+    Only names both sides know are compared; none in common is itself a mismatch, for it would prove nothing.
+    """
+    common = expected.keys() & held.keys()
+    if not common:
+        return ["(no parameter in common)"]
+    return sorted(name for name in common if expected[name] != held[name])
+
+
+def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:
+    if announcement.backend == "file":
+        return {"path": announcement.path}
+    names, dtypes, shapes = zip(*announcement.tensors, strict=True)
+    return {"names": list(names), "dtype_names": list(dtypes), "shapes": [list(shape) for shape in shapes]}
+
+
+def _generation(completion: object) -> Generation:
+    """vLLM's CompletionOutput -> ours."""
+    token_ids = list(completion.token_ids)  # type: ignore[attr-defined]
+    logprobs = np.minimum(completion.logprobs.logprobs, 0.0).tolist()  # type: ignore[attr-defined]
+    assert len(logprobs) == len(token_ids), "vLLM returned another number of logprobs than tokens"
+    spans = tuple((span.start, int(span.version)) for span in completion.weight_versions)  # type: ignore[attr-defined]
+    finish: FinishReason = "stop" if completion.finish_reason == "stop" else "length"  # type: ignore[attr-defined]
+    return Generation(token_ids=token_ids, logprobs=logprobs, weight_spans=spans, finish_reason=finish)
+
+
+def _set_environment(settings: ActorSettings, device: str) -> None:
+    """vLLM reads these once, when it is first imported."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    if device == "cpu":
+        os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.kv_cache_gib)
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads)

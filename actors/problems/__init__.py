@@ -1,0 +1,1 @@
+"""Which problems there are, who draws them when, and the guidance they carry."""

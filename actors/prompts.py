@@ -1,0 +1,99 @@
+r"""Problem -> prompt, guided or not: one user message through the model's own chat template.
+
+Guided prompts carry one of the two system instructions of the POPE paper, word for word: the one of section 4, or the
+modified one of section 5.2 that forbids restating. One departure: the box of the paper is printed as an empty square
+where its LaTeX said `\boxed{...}`; here it is written out.
+
+An unguided prompt is the bare problem with the request for a final answer, the same words a guided prompt ends on.
+Every prompt of the product is made here, the base model's corpus included, so a prompt has one form everywhere.
+"""
+
+from typing import Any, Literal
+
+from broker.records import Problem
+
+Instruction = Literal["default", "modified"]
+
+DEFAULT_INSTRUCTION = (
+    "You are given a problem and a partial solution. Your task is to **carefully study the partial response, identify "
+    "what reasoning or steps are already provided, and then complete the solution from where it left off**. Ensure "
+    "your response is logically consistent and leads to a complete and correct final answer.\n\n"
+    "Important: Show your reasoning step-by-step, and present the final answer using LaTeX-style \\boxed{}."
+)
+
+MODIFIED_INSTRUCTION = (
+    "You are given a problem and a partial solution. Your task is to infer what reasoning has already been completed "
+    "and continue solving the problem **without repeating, paraphrasing, or referencing any part of the partial "
+    "response**. You must **not** restate earlier steps, summarize them, or quote them in any form. Begin directly "
+    "from the next logical step that has not yet been completed.\n\n"
+    "Important: *Use the information from the partial response silently. Do not copy, rephrase, or explicitly mention "
+    "anything from it. Your continuation must be logically consistent with what has already been done. Show your "
+    "reasoning step by step (only the new steps), and present the final answer using \\boxed{} notation.*"
+)
+
+INSTRUCTIONS: dict[str, str] = {"default": DEFAULT_INSTRUCTION, "modified": MODIFIED_INSTRUCTION}
+
+CONTINUE_REQUEST = "Continue solving the problem, starting from where the partial response ends."
+FINAL_ANSWER_REQUEST = "Make sure your final answer is written as: \\boxed{your answer here}"
+PARTIAL_RESPONSE = "Partial Response: "
+
+
+class GuidanceLeak(AssertionError):
+    """An unguided or evaluation prompt would have carried guidance."""
+
+
+def unguided_message(statement: str) -> str:
+    """The user message of an unguided prompt."""
+    return f"{statement}\n\n{FINAL_ANSWER_REQUEST}"
+
+
+def guided_message(statement: str, guidance: str, instruction: Instruction) -> str:
+    """concat(x, z^{0:i*}, I) of eq. 3; an empty prefix gives exactly the unguided message."""
+    if not guidance:
+        return unguided_message(statement)
+    return (
+        f"{INSTRUCTIONS[instruction]}\n\n"
+        f"Problem: {statement}\n\n"
+        f"{PARTIAL_RESPONSE}{guidance}\n\n"
+        f"{CONTINUE_REQUEST} {FINAL_ANSWER_REQUEST}"
+    )
+
+
+class PromptBuilder:
+    """Renders problems with one tokenizer's chat template and one instruction."""
+
+    def __init__(self, tokenizer: Any, instruction: Instruction = "default") -> None:
+        self.tokenizer = tokenizer
+        self.instruction = instruction
+
+    def text(self, problem: Problem, guided: bool) -> str:
+        """The whole prompt, up to where the assistant begins to write.
+
+        A guided prompt needs `problem.guidance` to have been chosen; the empty string is the empty prefix.
+        """
+        if guided and problem.guidance is None:
+            raise ValueError(f"problem {problem.id}: a guided prompt was asked for before its guidance was chosen")
+        guidance = (problem.guidance or "") if guided else ""
+        message = guided_message(problem.statement, guidance, self.instruction)
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+        )
+        if not guided:
+            check_unguided(text, problem)
+        return text
+
+    def ids(self, problem: Problem, guided: bool) -> list[int]:
+        """int[P]: token ids of `text`; the template has already placed every special token."""
+        ids: list[int] = self.tokenizer(self.text(problem, guided), add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def check_unguided(text: str, problem: Problem) -> None:
+    """Raises `GuidanceLeak` when a rendered unguided prompt holds guidance outside the statement itself."""
+    rest = text.replace(problem.statement, "", 1)
+    forbidden = [PARTIAL_RESPONSE, CONTINUE_REQUEST, *INSTRUCTIONS.values()]
+    if problem.guidance:
+        forbidden.append(problem.guidance)
+    for part in forbidden:
+        if part in rest:
+            raise GuidanceLeak(f"problem {problem.id}: an unguided prompt holds {part[:60]!r}")

@@ -1,0 +1,38 @@
+"""What can go wrong between the rooms.
+
+PopeError
+├── UsageError            the user's input; shown as one line, exit code 2
+│   └── BrokerUnreachable no Redis answers at the given URL
+└── BrokerError           the pipeline's own state
+    ├── RecordError       bytes that are not a valid record (bad frame, checksum, field, size)
+    ├── RingFull          a put under `when_full: wait` found no room; wait and try again
+    └── LeaseLost         the group was issued to somebody else; drop the work
+"""
+
+
+class PopeError(Exception):
+    """Root of every error this product raises on purpose."""
+
+
+class UsageError(PopeError, ValueError):
+    """Input of the user that breaks a rule. The message names the place, the rule and the remedy."""
+
+
+class BrokerUnreachable(UsageError):
+    """No Redis answers at the given URL."""
+
+
+class BrokerError(PopeError):
+    """The broker refused an operation."""
+
+
+class RecordError(BrokerError):
+    """Bytes that do not hold a valid record."""
+
+
+class RingFull(BrokerError):
+    """The ring has no room and its policy is to wait."""
+
+
+class LeaseLost(BrokerError):
+    """The lease expired and the group belongs to another actor."""

@@ -1,0 +1,69 @@
+"""Every Redis key of a run, in one place.
+
+All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
+fence runs from each other. Types and meanings:
+
+    pope:{name}:run            hash    schema, settings hash, when created
+    pope:{name}:feed           hash    cursor (next ordinal), limit, cursor of the order
+    pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
+    pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it
+    pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
+    pope:{name}:attempts       hash    ordinal -> leases given so far
+    pope:{name}:reissue        list    ordinals whose lease expired, oldest first
+    pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
+    pope:{name}:ring           zset    ordinal -> arrival number: the groups in the ring, oldest first
+    pope:{name}:ring:meta      hash    ordinal -> "samples oldest_version arm problem_id"
+    pope:{name}:payload        hash    ordinal -> TrainGroup frame, kept until no checkpoint needs it
+    pope:{name}:batches        stream  id `STEP-0`, field `ordinals`: the learner's write-ahead log
+    pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out)
+    pope:{name}:counters       hash    issued, trained, filtered.REASON, replaced, stale, failed.REASON, ...
+    pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
+    pope:{name}:dead_letters   stream  frames nobody could read, with the reason
+    pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
+    pope:{name}:weights        stream  field `announcement`: a WeightAnnouncement frame
+    pope:{name}:weights:board  hash    version (newest published)
+    pope:{name}:weights:held   hash    actor -> version its engine holds
+    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner)
+    pope:{name}:samples        stream  rollouts in readable text
+    pope:{name}:heartbeats     hash    role -> "unix_ms status"
+    pope:{name}:control        hash    stop: the reason the run ends, once it is known
+"""
+
+PREPROCESS_GROUP = "preprocess"
+"""Consumer group of the rollout stream."""
+
+
+class Keys:
+    """The keys of the run `name`."""
+
+    def __init__(self, name: str) -> None:
+        self.prefix = f"pope:{{{name}}}:"
+        self.run = self.prefix + "run"
+        self.feed = self.prefix + "feed"
+        self.leases = self.prefix + "leases"
+        self.owners = self.prefix + "owners"
+        self.claims = self.prefix + "claims"
+        self.attempts = self.prefix + "attempts"
+        self.reissue = self.prefix + "reissue"
+        self.rollouts = self.prefix + "rollouts"
+        self.ring = self.prefix + "ring"
+        self.ring_meta = self.prefix + "ring:meta"
+        self.payload = self.prefix + "payload"
+        self.batches = self.prefix + "batches"
+        self.learner = self.prefix + "learner"
+        self.counters = self.prefix + "counters"
+        self.replaced = self.prefix + "replaced"
+        self.dead_letters = self.prefix + "dead_letters"
+        self.ledger_attempts = self.prefix + "ledger:attempts"
+        self.ledger_successes = self.prefix + "ledger:successes"
+        self.ledger_first_solve = self.prefix + "ledger:first_solve"
+        self.weights = self.prefix + "weights"
+        self.weights_board = self.prefix + "weights:board"
+        self.weights_held = self.prefix + "weights:held"
+        self.samples = self.prefix + "samples"
+        self.heartbeats = self.prefix + "heartbeats"
+        self.control = self.prefix + "control"
+
+    def metrics(self, room: str) -> str:
+        """The metrics stream of one room: actors, preprocess or learner."""
+        return f"{self.prefix}metrics:{room}"

@@ -1,0 +1,23 @@
+#!lua flags=allow-oom
+-- The learner's durable step is the truth. A server behind it (new, or one that lost its last second) is moved
+-- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped.
+-- ARGV  step
+-- Returns the newest committed step, never less than before.
+local learner, batches, counters = unpack(KEYS)
+local step = tonumber(ARGV[1])
+if not step then return redis.error_reply('POPE adopt: the step is not a number') end
+
+local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
+local taken = tonumber(redis.call('HGET', learner, 'taken') or 0)
+if step <= committed then return committed end
+
+for _, entry in ipairs(redis.call('XRANGE', batches, (committed + 1) .. '-0', step .. '-0')) do
+  redis.call('HINCRBY', counters, 'trained', entry[2][4])
+  redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
+end
+if step > taken then
+  redis.call('HINCRBY', learner, 'skipped', step - taken)
+  redis.call('HSET', learner, 'taken', step)
+end
+redis.call('HSET', learner, 'committed', step)
+return step

@@ -1,0 +1,19 @@
+#!lua flags=allow-oom
+-- Counts the batch of step s as trained, once.
+-- ARGV  step
+-- Returns 1, or 0 when the step was committed before.
+local learner, batches, counters = unpack(KEYS)
+local step = tonumber(ARGV[1])
+if not step then return redis.error_reply('POPE commit: the step is not a number') end
+
+local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
+if step <= committed then return 0 end
+local entry = redis.call('XRANGE', batches, step .. '-0', step .. '-0')[1]
+if step ~= committed + 1 or not entry then
+  return redis.error_reply('POPE commit: step ' .. step .. ' was not taken next, the newest committed is ' .. committed)
+end
+
+redis.call('HINCRBY', counters, 'trained', entry[2][4])
+redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
+redis.call('HSET', learner, 'committed', step)
+return 1

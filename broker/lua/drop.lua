@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- Takes a group that carries no gradient off the rollout stream, counts why, and writes what it taught into the ledger.
+-- ARGV  consumer group, entry id, reason, arm, problem_id, judged rollouts, successes, step
+-- Returns 1, or 0 when the entry had ended before.
+local rollouts, counters, attempts, successes, first_solve = unpack(KEYS)
+local group, entry_id, reason, arm, problem = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local num_judged, num_successes, step = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+if not (num_judged and num_successes and step) then
+  return redis.error_reply('POPE drop: an argument is not a number')
+end
+
+if redis.call('XACK', rollouts, group, entry_id) ~= 1 then return 0 end
+redis.call('XDEL', rollouts, entry_id)
+redis.call('HINCRBY', counters, 'filtered.' .. reason, 1)
+
+local row = problem .. '|' .. arm
+redis.call('HINCRBY', attempts, row, num_judged)
+redis.call('HINCRBY', successes, row, num_successes)
+if num_successes > 0 then redis.call('HSETNX', first_solve, row, step) end
+return 1

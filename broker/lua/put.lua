@@ -1,0 +1,47 @@
+#!lua flags=allow-oom
+-- Moves a group from the rollout stream into the ring. A full ring gives up whole oldest groups, or the put is
+-- refused while the group still waits on the stream, so that nothing is lost.
+-- ARGV  consumer group, entry id, ordinal, frame, samples, oldest_version, arm, problem_id,
+--       judged rollouts, successes, step, capacity, when_full
+-- Returns 1 (stored), 0 (the entry had ended before) or -1 (full).
+local rollouts, ring, meta, payload, counters, replaced, attempts, successes, first_solve = unpack(KEYS)
+local group, entry_id, ordinal, frame = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local samples, version, arm, problem = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local num_judged, num_successes, step = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local capacity, when_full = tonumber(ARGV[12]), ARGV[13]
+if not (samples and version and num_judged and num_successes and step and capacity) then
+  return redis.error_reply('POPE put: an argument is not a number')
+end
+if samples > capacity then
+  return redis.error_reply('POPE put: a group of ' .. samples .. ' samples does not fit a ring of ' .. capacity)
+end
+
+if #redis.call('XPENDING', rollouts, group, entry_id, entry_id, 1) == 0 then return 0 end
+
+local occupied = 0
+for _, value in ipairs(redis.call('HVALS', meta)) do occupied = occupied + tonumber(value:match('^%d+')) end
+if occupied + samples > capacity and when_full == 'wait' then return -1 end
+
+redis.call('XACK', rollouts, group, entry_id)
+redis.call('XDEL', rollouts, entry_id)
+
+while occupied + samples > capacity do
+  local victim = redis.call('ZPOPMIN', ring)[1]
+  local value = redis.call('HGET', meta, victim)
+  redis.call('HDEL', meta, victim)
+  redis.call('HDEL', payload, victim)
+  redis.call('HINCRBY', counters, 'replaced', 1)
+  redis.call('XADD', replaced, 'MAXLEN', '~', 10000, '*', 'ordinal', victim, 'meta', value, 'newcomer', ordinal)
+  occupied = occupied - tonumber(value:match('^%d+'))
+end
+
+local arrival = redis.call('HINCRBY', counters, 'admitted', 1)
+redis.call('ZADD', ring, arrival, ordinal)
+redis.call('HSET', meta, ordinal, samples .. ' ' .. version .. ' ' .. arm .. ' ' .. problem)
+redis.call('HSET', payload, ordinal, frame)
+
+local row = problem .. '|' .. arm
+redis.call('HINCRBY', attempts, row, num_judged)
+redis.call('HINCRBY', successes, row, num_successes)
+if num_successes > 0 then redis.call('HSETNX', first_solve, row, step) end
+return 1

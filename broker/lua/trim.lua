@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- Forgets the batches up to step s and their payloads: a durable checkpoint covers them.
+-- ARGV  step
+-- Returns how many batches were forgotten.
+local batches, payload, learner = unpack(KEYS)
+local step = tonumber(ARGV[1])
+if not step then return redis.error_reply('POPE trim: the step is not a number') end
+local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
+if step > committed then
+  return redis.error_reply('POPE trim: step ' .. step .. ' is not committed, the newest committed is ' .. committed)
+end
+
+local entries = redis.call('XRANGE', batches, '-', step .. '-0')
+for _, entry in ipairs(entries) do
+  for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HDEL', payload, ordinal) end
+  redis.call('XDEL', batches, entry[1])
+end
+return #entries

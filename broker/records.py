@@ -1,0 +1,263 @@
+"""Everything that crosses a room, and how it looks on the wire. Read this file first.
+
+A frame is `magic, schema, kind, CRC-32, length` followed by a msgpack body; token ids and logprobs travel as
+raw little-endian arrays inside it (8 bytes a token). Nothing is pickled. A frame with a wrong checksum, an
+unknown schema or field, a size above the limit or arrays that contradict each other raises `RecordError`.
+
+Worked example, one group of two completions:
+
+    group = RolloutGroup(
+        ordinal=17, problem_id="chain-0003", arm="guided", bucket="hard", actor="actor-0",
+        prompt_ids=int32_bytes([5, 9, 2]),
+        completions=(
+            Completion(token_ids=int32_bytes([7, 8]), logprobs=float32_bytes([-0.1, -2.0]),
+                       weight_spans=((0, 41), (1, 42)), finish_reason="stop", verdict="correct", reward=1.0),
+            Completion(token_ids=int32_bytes([7]), logprobs=float32_bytes([-0.1]),
+                       weight_spans=((0, 42),), finish_reason="length", verdict="no_answer", reward=0.0),
+        ),
+    )
+    decode(encode(group)) == group
+"""
+
+import math
+import struct
+import zlib
+from typing import Literal, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from broker.errors import RecordError
+
+SCHEMA = 1
+MAX_RECORD_BYTES = 64 * 2**20
+"""A frame larger than this is refused on both sides: 8 completions of 32k tokens take 2 MiB."""
+
+Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
+FinishReason = Literal["stop", "length"]
+
+_HEADER = struct.Struct("<4sHBxII")  # magic, schema, kind, padding, CRC-32 of the body, length of the body
+_MAGIC = b"POPE"
+
+
+def int32_bytes(values: ArrayLike) -> bytes:
+    """Integers -> little-endian int32, 4 bytes each."""
+    return np.asarray(values, dtype="<i4").tobytes()
+
+
+def float32_bytes(values: ArrayLike) -> bytes:
+    """Numbers -> little-endian float32, 4 bytes each."""
+    return np.asarray(values, dtype="<f4").tobytes()
+
+
+def int32_array(raw: bytes) -> NDArray[np.int32]:
+    """The inverse of `int32_bytes`; a read-only view, no copy."""
+    return np.frombuffer(raw, dtype="<i4")
+
+
+def float32_array(raw: bytes) -> NDArray[np.float32]:
+    """The inverse of `float32_bytes`; a read-only view, no copy."""
+    return np.frombuffer(raw, dtype="<f4")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all records: immutable, keyword-only, no unknown fields."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Problem(Record):
+    """A problem with a verifiable answer; `guidance` is the prefix of its oracle solution, once chosen."""
+
+    id: str
+    statement: str
+    answer: str
+    """The gold answer, without the box."""
+    bucket: Literal["hard", "easy"]
+    source: str
+    solution: str | None = None
+    """Oracle solution; guidance is cut from it."""
+    guidance: str | None = None
+    """Chosen prefix z^{0:i*} of the solution; text, never empty when set."""
+
+
+class Assignment(Record):
+    """What an ordinal of the feed stands for: one group of rollouts of one problem under one arm."""
+
+    ordinal: int
+    problem_id: str
+    arm: str
+
+
+class Completion(Record):
+    """One rollout of the prompt, as the engine wrote it and the verifier judged it."""
+
+    token_ids: bytes
+    """int32[T]: sampled ids, the end-of-sequence token included when it was sampled."""
+    logprobs: bytes
+    """float32[T], nats: log-probability of each sampled token under the distribution it was sampled from."""
+    weight_spans: tuple[tuple[int, int], ...]
+    """(first completion index, weight version), ascending. ((0, 41), (118, 42)): tokens 0..117 by version 41,
+    the rest by 42."""
+    finish_reason: FinishReason
+    verdict: Verdict
+    reward: float | None
+    """None when the verifier itself failed (`timeout`, `crash`): such a rollout is neither right nor wrong, it
+    takes no part in the baseline and carries no loss."""
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids) // 4
+
+    @property
+    def oldest_version(self) -> int:
+        """Weight version of the first token; spans never go back."""
+        return self.weight_spans[0][1]
+
+    def token_versions(self) -> NDArray[np.int32]:
+        """int32[T]: the weight version that wrote each token."""
+        starts = [start for start, _ in self.weight_spans] + [self.num_tokens]
+        versions = [version for _, version in self.weight_spans]
+        return np.repeat(np.asarray(versions, dtype=np.int32), np.diff(starts))
+
+
+class RolloutGroup(Record):
+    """All rollouts of one prompt; the unit of a baseline, of the feed and of every counter."""
+
+    ordinal: int
+    problem_id: str
+    arm: str
+    bucket: Literal["hard", "easy"]
+    actor: str
+    prompt_ids: bytes
+    """int32[P]: the whole prompt, guidance included; it carries no loss."""
+    completions: tuple[Completion, ...]
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return len(self.prompt_ids) // 4
+
+    @property
+    def num_completion_tokens(self) -> int:
+        return sum(c.num_tokens for c in self.completions)
+
+    @property
+    def oldest_version(self) -> int:
+        return min(c.oldest_version for c in self.completions)
+
+    @property
+    def num_successes(self) -> int:
+        return sum(c.verdict == "correct" for c in self.completions)
+
+
+class TrainGroup(Record):
+    """A group with its advantages: what the ring holds and the learner trains."""
+
+    group: RolloutGroup
+    advantages: bytes
+    """float32[G]: A_i = r_i - mean(r); 0 for a rollout without a reward, which carries no loss."""
+
+    def loss_weights(self) -> NDArray[np.float32]:
+        """float32[G]: 1 for a rollout that is trained, 0 for one whose verifier failed."""
+        return np.asarray([c.reward is not None for c in self.group.completions], dtype=np.float32)
+
+
+class WeightAnnouncement(Record):
+    """The learner tells the engines that a new weight version can be fetched."""
+
+    version: int
+    """Optimizer steps these weights have seen."""
+    backend: Literal["file", "nccl"]
+    path: str | None = None
+    """safetensors file of the file backend."""
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    """(name, dtype, shape) of every tensor in the order the nccl backend broadcasts them."""
+    checksums: dict[str, str] = {}
+    """Parameter name as the engine holds it -> SHA-256 of its bytes, for the canary."""
+
+
+_KINDS: dict[int, type[Record]] = {1: RolloutGroup, 2: TrainGroup, 3: WeightAnnouncement, 4: Problem}
+_KIND_OF = {cls: kind for kind, cls in _KINDS.items()}
+_DECODERS = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in _KINDS.items()}
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode(record: Record) -> bytes:
+    """Record -> frame. Raises `RecordError` when the frame would break the size limit or the record's own rules."""
+    _check(record)
+    body = _ENCODER.encode(record)
+    if _HEADER.size + len(body) > MAX_RECORD_BYTES:
+        raise RecordError(f"{type(record).__name__} takes {len(body)} bytes, the limit is {MAX_RECORD_BYTES}")
+    return _HEADER.pack(_MAGIC, SCHEMA, _KIND_OF[type(record)], zlib.crc32(body), len(body)) + body
+
+
+def decode(frame: bytes, expected: type[R]) -> R:
+    """Frame -> record of the expected type. Raises `RecordError` with the rule that is broken."""
+    if len(frame) > MAX_RECORD_BYTES:
+        raise RecordError(f"frame of {len(frame)} bytes, the limit is {MAX_RECORD_BYTES}")
+    if len(frame) < _HEADER.size:
+        raise RecordError(f"frame of {len(frame)} bytes is shorter than its header")
+    magic, schema, kind, checksum, length = _HEADER.unpack_from(frame)
+    if magic != _MAGIC:
+        raise RecordError("not a pope-rl record: wrong magic bytes")
+    if schema != SCHEMA:
+        raise RecordError(f"record of schema {schema}, this program reads schema {SCHEMA}")
+    if _KINDS.get(kind) is not expected:
+        raise RecordError(f"record of kind {kind}, expected {expected.__name__}")
+    body = memoryview(frame)[_HEADER.size :]
+    if len(body) != length:
+        raise RecordError(f"record body has {len(body)} bytes, its header says {length}")
+    if zlib.crc32(body) != checksum:
+        raise RecordError("checksum mismatch: the record was changed on its way")
+    try:
+        record = _DECODERS[kind].decode(body)
+    except msgspec.MsgspecError as error:
+        raise RecordError(f"{expected.__name__}: {error}") from error
+    _check(record)
+    assert isinstance(record, expected)
+    return record
+
+
+def _check(record: Record) -> None:
+    """The rules msgspec's types cannot say."""
+    match record:
+        case RolloutGroup():
+            _check_group(record)
+        case TrainGroup():
+            _check_group(record.group)
+            if len(record.advantages) != 4 * len(record.group.completions):
+                raise RecordError("a TrainGroup needs one advantage a completion")
+            if not np.isfinite(float32_array(record.advantages)).all():
+                raise RecordError("an advantage is not finite")
+
+
+def _check_group(group: RolloutGroup) -> None:
+    if not group.completions:
+        raise RecordError("a group needs at least one completion")
+    if not group.prompt_ids or len(group.prompt_ids) % 4:
+        raise RecordError("prompt_ids must be a non-empty int32 array")
+    for completion in group.completions:
+        _check_completion(completion)
+
+
+def _check_completion(completion: Completion) -> None:
+    if not completion.token_ids or len(completion.token_ids) % 4:
+        raise RecordError("token_ids must be a non-empty int32 array")
+    if len(completion.logprobs) != len(completion.token_ids):
+        raise RecordError("a completion needs one logprob a token")
+    logprobs = float32_array(completion.logprobs)
+    if not np.isfinite(logprobs).all() or (logprobs > 1e-4).any():
+        raise RecordError("a logprob is not a finite number <= 0")
+    starts = [start for start, _ in completion.weight_spans]
+    versions = [version for _, version in completion.weight_spans]
+    if not starts or starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= completion.num_tokens:
+        raise RecordError("weight_spans must start at token 0 and ascend within the completion")
+    if sorted(versions) != versions or versions[0] < 0:
+        raise RecordError("weight versions must not go back within a completion")
+    failed = completion.verdict in ("timeout", "crash")
+    if failed != (completion.reward is None):
+        raise RecordError("a reward is missing exactly when the verifier failed")
+    if completion.reward is not None and not math.isfinite(completion.reward):
+        raise RecordError("a reward is not finite")

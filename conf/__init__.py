@@ -1,0 +1,1 @@
+"""Settings: what a run may be told, checked before anything starts."""

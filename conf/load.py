@@ -1,0 +1,275 @@
+"""YAML files and `key=value` overrides -> one frozen `RunConfig`. The one door to omegaconf.
+
+A run is composed in this order; what comes later wins, setting by setting:
+
+    base.yaml  <-  hardware/NAME.yaml  <-  experiments/NAME.yaml (its parents first)  <-  key=value ...
+
+An experiment names its parent and its hardware under `defaults: {experiment: NAME, hardware: NAME}`;
+`experiment=NAME` and `hardware=NAME` on the command line choose them too, by name or by the path of a file. A setting
+always replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. Settings are plain values;
+`${...}` is refused, so that no file can read the environment.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from conf import names
+from conf.checks import check
+from conf.errors import ConfigError
+from conf.redact import redacted
+from conf.schema import RunConfig
+
+CONF_FOLDER = Path(__file__).parent
+_FOLDERS = {"experiment": CONF_FOLDER / "experiments", "hardware": CONF_FOLDER / "hardware"}
+_COMMAND_LINE = "command line"
+
+_NOT_PART_OF_A_RUN = ("run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url")
+"""Settings that may differ between a run and its continuation."""
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    """One setting, its value, and where it was set (`FILE:LINE` or `command line`)."""
+
+    name: str
+    value: Any
+    place: str
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One YAML file: the files it builds on and the settings it makes."""
+
+    defaults: dict[str, str]
+    assignments: list[_Assignment]
+
+
+def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """The settings of a run, complete and checked. Raises `ConfigError` with one line that names the place."""
+    chosen, assigned = _read_overrides(overrides)
+    if experiment is not None and "experiment" in chosen:
+        raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {experiment}; give one of them")
+    if experiment is None and "experiment" in chosen:
+        experiment = _find("experiment", chosen["experiment"], _COMMAND_LINE)
+    base = _read_file(CONF_FOLDER / "base.yaml")
+    layers = _read_with_parents(experiment) if experiment is not None else []
+    defaults = {key: value for layer in (base, *layers) for key, value in layer.defaults.items()} | chosen
+    hardware = _read_file(_find("hardware", defaults["hardware"], "hardware"))
+    assignments = [a for layer in (base, hardware, *layers) for a in layer.assignments] + assigned
+    config = _build(assignments)
+    try:
+        check(config)
+    except ConfigError as error:
+        # The setting made last is the one that broke the rule.
+        place = next((a.place for a in reversed(assignments) if _is_about(a.name, error.keys)), _COMMAND_LINE)
+        raise ConfigError(f"{place}: {error}", error.keys) from None
+    return config
+
+
+def dump(config: RunConfig) -> str:
+    """The settings as YAML that `load` reads back; the password of `broker.url` is left out."""
+    shown = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
+    return OmegaConf.to_yaml(OmegaConf.structured(shown))
+
+
+def settings_hash(config: RunConfig) -> str:
+    """SHA-256 of all settings that make a run what it is: equal for a run and its continuation."""
+    values = asdict(config)
+    for name in _NOT_PART_OF_A_RUN:
+        section, _, key = name.partition(".")
+        del values[section][key]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _is_about(name: str, keys: tuple[str, ...]) -> bool:
+    return any(name == key or name.startswith(f"{key}.") for key in keys)
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[_Assignment]]:
+    """`key=value` words -> (chosen experiment and hardware, settings)."""
+    chosen, assigned = {}, []
+    for word in overrides:
+        name, equals, text = word.partition("=")
+        if not equals or not name or not text:
+            raise ConfigError(f"{_COMMAND_LINE}: {word!r} is not key=value; write null for no value")
+        if name in _FOLDERS:
+            chosen[name] = text
+        else:
+            assigned.append(_read_override(name, text))
+    return chosen, assigned
+
+
+def _read_override(name: str, text: str) -> _Assignment:
+    try:
+        name = names.full_name(name)
+    except ConfigError as error:
+        raise ConfigError(f"{_COMMAND_LINE}: {error}") from None
+    annotation = names.SETTINGS.get(name)
+    if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
+        optional = annotation == str | None
+        return _Assignment(name, None if optional and text == "null" else text, _COMMAND_LINE)
+    try:
+        parsed = OmegaConf.from_dotlist([f"value={text}"])
+        value = OmegaConf.to_container(parsed)["value"]  # type: ignore[index, call-overload]
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
+        raise ConfigError(f"{_COMMAND_LINE}: {name}={text} is not a YAML value") from None
+    return _Assignment(name, value, _COMMAND_LINE)
+
+
+def _find(kind: str, name: str, place: str) -> Path:
+    """A shipped file by its name, or any file by its path."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    shipped = {path.stem: path for path in sorted(_FOLDERS[kind].glob("*.yaml"))}
+    if name not in shipped:
+        hint = names.did_you_mean(name, shipped)
+        raise ConfigError(f"{place}: {kind}={name} is neither one of {', '.join(shipped)} nor the path of a .yaml{hint}")
+    return shipped[name]
+
+
+def _read_with_parents(path: Path) -> list[_Layer]:
+    """The layers of an experiment, the oldest parent first."""
+    layers: list[_Layer] = []
+    seen: set[Path] = set()
+    child: Path | None = path
+    while child is not None:
+        if child.resolve() in seen:
+            raise ConfigError(f"{_shown(child)}: an experiment cannot build on itself; remove `experiment` from defaults")
+        seen.add(child.resolve())
+        layer = _read_file(child)
+        layers.insert(0, layer)
+        parent = layer.defaults.get("experiment")
+        child = _find("experiment", parent, _shown(child)) if parent is not None else None
+    return layers
+
+
+def _read_file(path: Path) -> _Layer:
+    """One YAML file, parsed with omegaconf and with PyYAML's node tree for the line numbers."""
+    shown = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            return _Layer({}, [])
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError(f"{shown}: must hold `section: {{setting: value}}`")
+        tree = cast(dict[Any, Any], OmegaConf.to_container(OmegaConf.create(text)))
+    except FileNotFoundError:
+        hint = names.did_you_mean(path.name, (p.name for p in path.parent.glob("*.yaml")))
+        raise ConfigError(f"{shown}: no such file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{shown}: cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{shown}{line}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{shown}: not valid YAML: {reason}") from None
+    lines = dict(_lines(root, ()))
+    defaults = _defaults(tree.pop("defaults", None), shown)
+    return _Layer(defaults, list(_flatten(tree, (), shown, lines)))
+
+
+def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """(path of keys, line) of every key; a path ends where the settings end, so aliases cannot blow it up."""
+    if isinstance(node, yaml.MappingNode) and ".".join(path) in ("", *names.SECTIONS):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                yield (*path, key.value), key.start_mark.line + 1
+                yield from _lines(value, (*path, key.value))
+
+
+def _defaults(value: object, shown: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(k in _FOLDERS and isinstance(v, str) for k, v in value.items()):
+        raise ConfigError(f"{shown}: defaults={value} must be {{experiment: NAME, hardware: NAME}}, or one of the two")
+    return value
+
+
+def _flatten(
+    tree: dict[Any, Any], path: tuple[str, ...], shown: str, lines: dict[tuple[str, ...], int]
+) -> Iterator[_Assignment]:
+    for key, value in tree.items():
+        here = (*path, str(key))
+        name = ".".join(here)
+        place = f"{shown}:{lines[here]}" if here in lines else shown
+        if "." in str(key):
+            raise ConfigError(f"{place}: the key {key!r} holds a dot; write the section and the setting as two levels")
+        if name in names.SETTINGS:
+            yield _Assignment(name, value, place)
+        elif name not in names.SECTIONS:
+            raise ConfigError(f"{place}: {names.unknown(name)}")
+        elif isinstance(value, dict):
+            yield from _flatten(value, here, shown, lines)
+        elif value is not None:  # a section with every line commented out
+            raise ConfigError(f"{place}: {name}={value!r}: {names.unknown(name)}")
+
+
+def _shown(path: Path) -> str:
+    """The path as the user would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+# Building -----------------------------------------------------------------------------------------------------------
+
+
+def _build(assignments: Sequence[_Assignment]) -> RunConfig:
+    config = OmegaConf.structured(RunConfig)
+    for section in names.SECTIONS:  # frozen dataclasses make read-only nodes
+        OmegaConf.set_readonly(OmegaConf.select(config, section), False)
+    OmegaConf.set_readonly(config, False)
+    for assignment in assignments:
+        _assign(config, assignment)
+    return cast(RunConfig, OmegaConf.to_object(config))
+
+
+def _assign(config: DictConfig, assignment: _Assignment) -> None:
+    name, value = assignment.name, assignment.value
+    if _interpolates(value):
+        raise ConfigError(f"{assignment.place}: {name}={value}: settings are plain values, ${{...}} and ??? are not read")
+    *path, key = name.split(".")
+    node: Any = config
+    for part in path:
+        node = node[part]
+    annotation = names.SETTINGS.get(name, int)  # an item of a mapping is a whole number
+    # omegaconf would take 2 for true and 7 for "7".
+    loose = (annotation is bool and not isinstance(value, bool)) or (
+        names.is_text(annotation) and not isinstance(value, str | None)
+    )
+    try:
+        if loose:
+            raise ValueError
+        node[key] = value
+    except (OmegaConfBaseException, ValueError, OverflowError, TypeError):
+        choices = names.expected(annotation)
+        hint = names.did_you_mean(value, map(str, names.choices(annotation)))
+        quotes = " (in quotes)" if loose and names.is_text(annotation) else ""
+        raise ConfigError(f"{assignment.place}: {name}={value} must be {choices}{quotes}{hint}") from None
+
+
+def _interpolates(value: object) -> bool:
+    match value:
+        case str():
+            return "${" in value or value == "???"
+        case dict():
+            return any(_interpolates(item) for pair in value.items() for item in pair)
+        case list():
+            return any(map(_interpolates, value))
+    return False

@@ -1,0 +1,100 @@
+"""The settings by dotted name: which exist, what each may hold, which one a misspelled name meant."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
+from difflib import SequenceMatcher, get_close_matches
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from conf.errors import ConfigError
+from conf.schema import RunConfig
+
+
+def _walk(section: type, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, annotation in get_type_hints(section).items():
+        yield prefix + name, annotation
+        if is_dataclass(annotation):
+            yield from _walk(annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
+
+
+_ALL = dict(_walk(RunConfig, ""))
+SETTINGS: dict[str, Any] = {name: annotation for name, annotation in _ALL.items() if not is_dataclass(annotation)}
+"""`learner.max_lag` -> `int | None`, for every setting."""
+SECTIONS: tuple[str, ...] = tuple(name for name in _ALL if name not in SETTINGS)
+"""`learner`, `broker`, `broker.ring`, ..."""
+
+
+def full_name(name: str) -> str:
+    """The setting an override names. `max_lag` is enough for `learner.max_lag`: any ending that only one setting has.
+
+    An item of a mapping is named by one more part: `problems.arms.easy`.
+    """
+    if name in SETTINGS:
+        return name
+    matches = _ending_with(name)
+    parent, _, item = name.rpartition(".")
+    if not matches and item:
+        matches = [f"{match}.{item}" for match in _ending_with(parent) if get_origin(SETTINGS[match]) is dict]
+    if len(matches) > 1:
+        raise ConfigError(f"{name} could be {' or '.join(matches)}; write one of them")
+    if not matches:
+        raise ConfigError(unknown(name))
+    return matches[0]
+
+
+def _ending_with(name: str) -> list[str]:
+    return [known for known in SETTINGS if known == name or known.endswith(f".{name}")]
+
+
+def unknown(name: str) -> str:
+    """The message for a name that is no setting, with the nearest that is one."""
+    if name in SECTIONS:
+        return f"{name} is a section, not a setting; it holds {', '.join(_children(name))}"
+    score, best = max((_likeness(name, known), known) for known in _ALL)
+    if score > 1.2:
+        return f"unknown setting {name}; did you mean {best}?"
+    section = name.rpartition(".")[0]
+    if section in SECTIONS:
+        return f"unknown setting {name}; {section} holds {', '.join(_children(section))}"
+    return f"unknown setting {name}; the sections are {', '.join(s for s in SECTIONS if '.' not in s)}"
+
+
+def _children(section: str) -> list[str]:
+    return [name.removeprefix(f"{section}.") for name in _ALL if name.rpartition(".")[0] == section]
+
+
+def _likeness(name: str, known: str) -> float:
+    """0..2: how alike the whole names are plus how alike their last parts are, so that a right name in the wrong
+    section is found."""
+    pairs = ((name, known), (name.rpartition(".")[2], known.rpartition(".")[2]))
+    return sum(SequenceMatcher(None, a, b).ratio() for a, b in pairs)
+
+
+def did_you_mean(value: object, valid: Iterable[str]) -> str:
+    """"; did you mean X?", or nothing when no valid name is near."""
+    near = get_close_matches(str(value), list(valid), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def expected(annotation: Any) -> str:
+    """What a setting of this type may hold, in words."""
+    arms = [arm for arm in get_args(annotation) if arm is not NoneType]
+    if get_origin(annotation) is Literal:
+        return f"one of {', '.join(map(str, arms))}"
+    if get_origin(annotation) is dict:
+        return "a mapping of names to whole numbers, such as {unguided: 1, guided: 1}"
+    if get_origin(annotation) is list:
+        return "a list of whole numbers, such as [1, 8]"
+    if arms:
+        return f"{expected(arms[0])} or null"
+    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}[annotation]
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`; empty for any other type."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def is_text(annotation: Any) -> bool:
+    """Whether a setting of this type holds text: `str`, `str | None` or a choice between words."""
+    return annotation is str or str in get_args(annotation) or any(isinstance(a, str) for a in get_args(annotation))

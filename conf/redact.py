@@ -1,0 +1,16 @@
+"""What of a setting may be shown and written down."""
+
+import re
+
+
+def redacted(url: str | None) -> str | None:
+    """The URL with its password replaced by `***`, wherever redis-py would read one from.
+
+    >>> redacted("redis://me:secret@host:6380/0?password=x")
+    'redis://me:***@host:6380/0?password=***'
+    """
+    if url is None:
+        return None
+    # The last @ before the path ends the credentials: a password may itself hold an @.
+    url = re.sub(r"^([a-z]+://[^:/?#]*):[^/?#]*@", r"\1:***@", url, flags=re.IGNORECASE)
+    return re.sub(r"([?&]password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)

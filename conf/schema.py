@@ -1,0 +1,289 @@
+"""Every setting of the product: its type, its default, its unit and its range.
+
+`conf/load.py` turns YAML and `key=value` overrides into one frozen `RunConfig`; after that nothing in the
+product reads a dictionary of settings. A range in brackets is checked by `conf/checks.py`, which also holds
+the rules across settings. Numbers that follow from others are properties here, with the reason in a line.
+
+This file imports nothing heavy: reading settings needs neither torch nor ray.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+
+@dataclass(frozen=True)
+class Range:
+    """The closed interval a number must lie in; `None` leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        low = "-inf" if self.low is None else f"{self.low:g}"
+        high = "inf" if self.high is None else f"{self.high:g}"
+        return f"[{low}, {high}]"
+
+
+def ranged(default: Any, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with a default and the closed range `conf/checks.py` holds it to."""
+    return field(default=default, metadata={"range": Range(low, high)})
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One training run: its name, its folder, its budget."""
+
+    name: str = "pope"
+    """Names the folder and the Redis keys: 1 to 64 of a-z, 0-9, '.', '_', '-'."""
+    root: str = "runs"
+    """Folder that holds the run folders."""
+    seed: int = ranged(0, 0)
+    """Fixes problem order, prefixes and sampling of the base model's corpus."""
+    max_steps: int = ranged(100, 1)
+    """Optimizer steps after which training ends."""
+    max_groups: int | None = ranged(None, 1)
+    """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
+    resume: bool = False
+    """Continue the run in its folder from its newest valid checkpoint."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The policy that is trained."""
+
+    path: str = "builtin:tiny"
+    """A local Hugging Face folder, a hub id, or `builtin:tiny`: the small base model this product makes and caches."""
+    cache_dir: str = "~/.cache/pope-rl"
+    """Where `builtin:tiny` is kept once made."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights in the engine and in the learner's forward pass. The LM head is always float32."""
+
+
+@dataclass(frozen=True)
+class ProblemSettings:
+    """Which problems, and in which proportion each arm draws them."""
+
+    source: str = "builtin:tiny"
+    """`builtin:tiny` (the procedural domain) or the path of a JSONL file."""
+    num_hard: int = ranged(64, 1)
+    """Hard problems of the built-in domain."""
+    num_easy: int = ranged(64, 0)
+    """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""
+    chain_steps: int = ranged(8, 1, 8)
+    """Steps of a hard problem of the built-in domain."""
+    easy_kind: Literal["unrelated", "related"] = "unrelated"
+    """Easy problems of the built-in domain: a robot on a ring of tiles, or short chains of the same operations."""
+    arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
+    """Arm -> weight. `unguided` and `guided` draw the hard problems, `easy` the easy ones. 1:1 is exact in every
+    window of two groups."""
+
+
+@dataclass(frozen=True)
+class GuidanceSettings:
+    """The prefix of the oracle solution that a guided prompt carries (POPE section 4)."""
+
+    instruction: Literal["default", "modified"] = "default"
+    """The system instruction: of section 4, or the one of section 5.2 that forbids restating."""
+    num_prefixes: int = ranged(8, 2, 64)
+    """Candidate prefixes i/num_prefixes, i = 1..num_prefixes-1, cut at line ends."""
+    samples: int = ranged(16, 1)
+    """Samples of the base model for each prefix tried."""
+
+
+@dataclass(frozen=True)
+class ActorSettings:
+    """Generation: how many engines, how much at once."""
+
+    num_actors: int = ranged(1, 1)
+    """Ray actors with one vLLM engine each."""
+    group_size: int = ranged(8, 2)
+    """Rollouts of one prompt; they share a baseline."""
+    temperature: float = ranged(1.0, 0.01, 2.0)
+    """Sampling temperature. top-p and top-k stay off: importance ratios need the distribution sampled from."""
+    max_prompt_tokens: int = ranged(640, 1)
+    max_completion_tokens: int = ranged(192, 1)
+    max_num_seqs: int = ranged(128, 1)
+    """Sequences one engine decodes at once."""
+    tensor_parallel: int = ranged(1, 1)
+    """GPUs of one engine."""
+    threads: int = ranged(1, 1)
+    """CPU threads of one engine on a CPU machine."""
+    kv_cache_gib: int = ranged(1, 1)
+    """Memory of the KV cache on a CPU machine, GiB."""
+    gpu_memory_utilization: float = ranged(0.9, 0.05, 1.0)
+    """Share of a GPU's memory one engine may use."""
+    lease_s: float = ranged(120.0, 1.0)
+    """A claimed problem whose actor has not renewed its lease for this long is issued again, seconds."""
+    max_attempts: int = ranged(3, 1)
+    """Leases of one group before it is counted as failed."""
+    prefix_cache: bool = True
+    """Reuse the KV cache of equal prompts; salted by weight version, so that it never survives an update."""
+
+    @property
+    def max_model_tokens(self) -> int:
+        """Longest sequence the engine may hold: a whole prompt and a whole completion."""
+        return self.max_prompt_tokens + self.max_completion_tokens
+
+    @property
+    def max_in_flight_groups(self) -> int:
+        """Groups one actor keeps in flight: one more than fill the engine, so that a finished group leaves no gap."""
+        return self.max_num_seqs // self.group_size + 1
+
+
+@dataclass(frozen=True)
+class VerifierSettings:
+    """math-verify in child processes that can be killed."""
+
+    workers: int = ranged(1, 1)
+    """Child processes of one actor."""
+    deadline_s: float = ranged(2.0, 0.05)
+    """Seconds one answer may take before its process is killed and the verdict is `timeout`."""
+    memory_gib: float = ranged(2.0, 0.25)
+    """Address space of one child, GiB."""
+
+
+@dataclass(frozen=True)
+class RingSettings:
+    """The ring buffer between preprocessing and the learner (POPE appendix E.2)."""
+
+    capacity: int = ranged(128, 1)
+    """Slots; one sample a slot."""
+    when_full: Literal["replace", "wait"] = "replace"
+    """`replace`: whole oldest groups make room and are counted. `wait`: the preprocessor waits for the learner."""
+
+
+@dataclass(frozen=True)
+class BrokerSettings:
+    """Redis: embedded by default, any server by URL."""
+
+    url: str | None = None
+    """redis://, rediss:// or unix:// of a Redis/Valkey >= 7.0; null starts the embedded server."""
+    fsync: Literal["always", "everysec"] = "always"
+    """Durability of the embedded server. `everysec` may lose up to a second of acknowledged writes on a crash."""
+    max_memory_gib: float = ranged(2.0, 0.05)
+    """Memory of the embedded server, GiB; nothing is ever evicted."""
+    connect_timeout_s: float = ranged(5.0, 0.1)
+    """Seconds to wait for the server at start."""
+    rollouts_high_water: int = ranged(64, 1)
+    """Groups in the rollout stream above which actors claim nothing new."""
+    ring: RingSettings = field(default_factory=RingSettings)
+
+
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """Group advantages and filters."""
+
+    num_workers: int = ranged(1, 1)
+    advantage: Literal["mean"] = "mean"
+    """A_i = r_i - mean(r) within one group (POPE section 2)."""
+    drop_zero_advantage: bool = True
+    """Drop groups whose rollouts all have the same reward: their gradient is exactly zero."""
+    claim_idle_s: float = ranged(30.0, 0.5)
+    """A group a dead worker held is taken over after this long, seconds."""
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Optimisation."""
+
+    num_ranks: int = ranged(1, 1)
+    """DeepSpeed processes."""
+    zero_stage: Literal[0, 2, 3] = 0
+    batch_samples: int = ranged(64, 2)
+    """Rollouts in one optimizer step, over all ranks; whole groups."""
+    learning_rate: float = ranged(1e-3, 0.0)
+    warmup_steps: int = ranged(0, 0)
+    """Linear warm-up of the learning rate, optimizer steps."""
+    adam_beta1: float = ranged(0.9, 0.0, 0.9999)
+    adam_beta2: float = ranged(0.99, 0.0, 0.99999)
+    weight_decay: float = ranged(0.0, 0.0)
+    gradient_clip: float = ranged(1.0, 0.0)
+    """Global gradient norm is clipped to this; 0 switches clipping off."""
+    policy_loss: Literal["ppo_clip", "truncated_is"] = "truncated_is"
+    """`ppo_clip`: the min-form of eq. 2. `truncated_is`: sg[min(ratio, ratio_max)] * A * log pi (PipelineRL).
+    Below ratio_max the gradients are equal. Above it eq. 2 gives 0 for A > 0 and an unbounded term for A < 0;
+    the truncated form gives ratio_max * A * grad log pi for both."""
+    ratio_min: float = ranged(0.0, 0.0, 1.0)
+    """Lower bound of the importance ratio; an absolute number, not 1 - epsilon."""
+    ratio_max: float = ranged(5.0, 1.0)
+    """Upper bound of the importance ratio; an absolute number, not 1 + epsilon."""
+    max_lag: int | None = ranged(None, 0)
+    """Oldest token a step may train, in optimizer steps. 0 is synchronous GRPO, null sets no bound."""
+    row_tokens: int = ranged(4096, 1)
+    """Tokens of one packed row, the unit of a forward pass."""
+    logprob_chunk_tokens: int = ranged(1024, 1)
+    """Response positions projected onto the vocabulary at once; bounds the memory of the logits."""
+    gradient_checkpointing: bool = False
+    threads: int = ranged(1, 1)
+    """CPU threads of one rank on a CPU machine."""
+    checkpoint_every: int = ranged(25, 0)
+    """Optimizer steps between checkpoints; 0 saves only the last."""
+    keep_checkpoints: int = ranged(2, 1)
+
+
+@dataclass(frozen=True)
+class WeightSettings:
+    """In-flight weight updates."""
+
+    backend: Literal["file", "nccl"] = "file"
+    """`file`: safetensors on tmpfs, one machine. `nccl`: vLLM's packed broadcast, GPUs."""
+    folder: str | None = None
+    """Folder of the file backend; null makes a private one in /dev/shm."""
+    every_steps: int = ranged(1, 1)
+    """Optimizer steps between two publications."""
+    canary_every: int = ranged(1, 0)
+    """Syncs between two comparisons of the engine's checksums with the learner's; 0 switches them off."""
+    timeout_s: float = ranged(120.0, 1.0)
+    """Seconds one sync may take before it is an error."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Measurement before and after training."""
+
+    samples: int = ranged(16, 1)
+    """Rollouts of each problem and arm; pass@k is estimated without bias from them."""
+    k: list[int] = field(default_factory=lambda: [1, 8])
+    num_held_out: int = ranged(0, 0)
+    """Unseen hard problems of the built-in domain measured after training."""
+
+
+@dataclass(frozen=True)
+class DeploySettings:
+    """Placement and supervision."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    heartbeat_s: float = ranged(2.0, 0.1)
+    """Seconds between two signs of life of a role."""
+    dead_after_s: float = ranged(60.0, 1.0)
+    """A role silent for this long is killed and restarted, seconds."""
+    start_timeout_s: float = ranged(600.0, 1.0)
+    """Seconds a role may take until its first sign of life."""
+    no_progress_s: float = ranged(600.0, 1.0)
+    """Seconds without an optimizer step or an ended group after which the run stops with an error."""
+    max_restarts: int = ranged(5, 0)
+    """Restarts of one actor or preprocessor before the run stops."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run needs to know."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    problems: ProblemSettings = field(default_factory=ProblemSettings)
+    guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
+    actors: ActorSettings = field(default_factory=ActorSettings)
+    verifier: VerifierSettings = field(default_factory=VerifierSettings)
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    preprocess: PreprocessSettings = field(default_factory=PreprocessSettings)
+    learner: LearnerSettings = field(default_factory=LearnerSettings)
+    weights: WeightSettings = field(default_factory=WeightSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
+
+    @property
+    def batch_groups(self) -> int:
+        """Groups of one optimizer step; whole, because batch_samples is a multiple of group_size."""
+        return self.learner.batch_samples // self.actors.group_size

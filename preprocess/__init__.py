@@ -1,0 +1,1 @@
+"""Turns rollout groups into advantages and fills the ring."""
