@@ -1,1 +1,1 @@
-"""Everything the rooms exchange: records, streams, the ring, the feed, the ledger, the weight board. Redis behind one door."""
+"""What the rooms exchange, and Redis behind one door: records, feed, streams, ring, ledger, weight board."""

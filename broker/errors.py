@@ -6,7 +6,9 @@ PopeError
 └── BrokerError           the pipeline's own state
     ├── RecordError       bytes that are not a valid record (bad frame, checksum, field, size)
     ├── RingFull          a put under `when_full: wait` found no room; wait and try again
-    └── LeaseLost         the group was issued to somebody else; drop the work
+    ├── LeaseLost         the group was issued to somebody else; drop the work
+    ├── FeedExhausted     every group the feed may issue has been issued and none can come back
+    └── BrokerFull        the server is out of memory and nothing drains it
 """
 
 
@@ -36,3 +38,11 @@ class RingFull(BrokerError):
 
 class LeaseLost(BrokerError):
     """The lease expired and the group belongs to another actor."""
+
+
+class FeedExhausted(BrokerError):
+    """Every group the feed may issue was issued, and no lease is left that could come back."""
+
+
+class BrokerFull(BrokerError):
+    """The server stayed out of memory until the deadline of a write."""

@@ -4,26 +4,30 @@ All keys of a run share the hash tag `{name}`, so that scripts stay on one node 
 fence runs from each other. Types and meanings:
 
     pope:{name}:run            hash    schema, settings hash, when created
-    pope:{name}:feed           hash    cursor (next ordinal), limit, cursor of the order
+    pope:{name}:feed           hash    cursor (next ordinal), limit
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
     pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
+    pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
     pope:{name}:ring           zset    ordinal -> arrival number: the groups in the ring, oldest first
     pope:{name}:ring:meta      hash    ordinal -> "samples oldest_version arm problem_id"
     pope:{name}:payload        hash    ordinal -> TrainGroup frame, kept until no checkpoint needs it
-    pope:{name}:batches        stream  id `STEP-0`, field `ordinals`: the learner's write-ahead log
-    pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out)
-    pope:{name}:counters       hash    issued, trained, filtered.REASON, replaced, stale, failed.REASON, ...
+    pope:{name}:batches        stream  id `STEP-0`, fields ordinals, groups, samples: the learner's write-ahead log
+    pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out), skipped
+                                       (steps the learner trained that this server never handed out)
+    pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
+                                       failed.REASON; and rollouts, prompt_tokens, completion_tokens, trained_samples
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
     pope:{name}:dead_letters   stream  frames nobody could read, with the reason
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
-    pope:{name}:weights        stream  field `announcement`: a WeightAnnouncement frame
+    pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
     pope:{name}:weights:board  hash    version (newest published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
-    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner)
+    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner), or one entry
+                                       a group that ended preprocessing (groups)
     pope:{name}:samples        stream  rollouts in readable text
     pope:{name}:heartbeats     hash    role -> "unix_ms status"
     pope:{name}:control        hash    stop: the reason the run ends, once it is known
@@ -45,6 +49,7 @@ class Keys:
         self.claims = self.prefix + "claims"
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
+        self.answered = self.prefix + "answered"
         self.rollouts = self.prefix + "rollouts"
         self.ring = self.prefix + "ring"
         self.ring_meta = self.prefix + "ring:meta"
@@ -65,5 +70,5 @@ class Keys:
         self.control = self.prefix + "control"
 
     def metrics(self, room: str) -> str:
-        """The metrics stream of one room: actors, preprocess or learner."""
+        """The metrics stream of one room: actors, preprocess, learner or groups."""
         return f"{self.prefix}metrics:{room}"

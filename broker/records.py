@@ -68,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 R = TypeVar("R", bound=Record)
 
 
-class Problem(Record):
+class Problem(Record, frozen=True):
     """A problem with a verifiable answer; `guidance` is the prefix of its oracle solution, once chosen."""
 
     id: str
@@ -83,7 +83,7 @@ class Problem(Record):
     """Chosen prefix z^{0:i*} of the solution; text, never empty when set."""
 
 
-class Assignment(Record):
+class Assignment(Record, frozen=True):
     """What an ordinal of the feed stands for: one group of rollouts of one problem under one arm."""
 
     ordinal: int
@@ -91,7 +91,7 @@ class Assignment(Record):
     arm: str
 
 
-class Completion(Record):
+class Completion(Record, frozen=True):
     """One rollout of the prompt, as the engine wrote it and the verifier judged it."""
 
     token_ids: bytes
@@ -123,7 +123,7 @@ class Completion(Record):
         return np.repeat(np.asarray(versions, dtype=np.int32), np.diff(starts))
 
 
-class RolloutGroup(Record):
+class RolloutGroup(Record, frozen=True):
     """All rollouts of one prompt; the unit of a baseline, of the feed and of every counter."""
 
     ordinal: int
@@ -152,7 +152,7 @@ class RolloutGroup(Record):
         return sum(c.verdict == "correct" for c in self.completions)
 
 
-class TrainGroup(Record):
+class TrainGroup(Record, frozen=True):
     """A group with its advantages: what the ring holds and the learner trains."""
 
     group: RolloutGroup
@@ -164,7 +164,29 @@ class TrainGroup(Record):
         return np.asarray([c.reward is not None for c in self.group.completions], dtype=np.float32)
 
 
-class WeightAnnouncement(Record):
+class Rendezvous(Record, frozen=True):
+    """Where the members of a transfer group meet (nccl backend). The learner is rank 0."""
+
+    master_address: str
+    master_port: int
+    world_size: int
+    """The learner and every engine worker."""
+    rank_offsets: dict[str, int]
+    """Actor -> rank of its first engine worker. An actor that is not named here is not a member."""
+    packed: bool = True
+
+    def init_info(self, actor: str) -> dict[str, str | int | bool]:
+        """What the engine of `actor` passes to vLLM's `init_weight_transfer_engine`."""
+        return {
+            "master_address": self.master_address,
+            "master_port": self.master_port,
+            "rank_offset": self.rank_offsets[actor],
+            "world_size": self.world_size,
+            "packed": self.packed,
+        }
+
+
+class WeightAnnouncement(Record, frozen=True):
     """The learner tells the engines that a new weight version can be fetched."""
 
     version: int
@@ -174,6 +196,8 @@ class WeightAnnouncement(Record):
     """safetensors file of the file backend."""
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     """(name, dtype, shape) of every tensor in the order the nccl backend broadcasts them."""
+    rendezvous: Rendezvous | None = None
+    """nccl backend: set when the transfer group is new; join it before this update."""
     checksums: dict[str, str] = {}
     """Parameter name as the engine holds it -> SHA-256 of its bytes, for the canary."""
 
@@ -213,7 +237,7 @@ def decode(frame: bytes, expected: type[R]) -> R:
         raise RecordError("checksum mismatch: the record was changed on its way")
     try:
         record = _DECODERS[kind].decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the second for a field name that is not UTF-8
         raise RecordError(f"{expected.__name__}: {error}") from error
     _check(record)
     assert isinstance(record, expected)

@@ -2,7 +2,7 @@
 
 
 class ConfigError(ValueError):
-    """A setting that breaks a rule. One line: the key, its value, the rule, and the nearest value or name that is valid."""
+    """A setting that breaks a rule. One line: the key, its value, the rule, the nearest valid value or name."""
 
     def __init__(self, message: str, keys: tuple[str, ...] = ()) -> None:
         super().__init__(" ".join(message.split()))

@@ -48,6 +48,7 @@ class _Assignment:
 class _Layer:
     """One YAML file: the files it builds on and the settings it makes."""
 
+    path: Path
     defaults: dict[str, str]
     assignments: list[_Assignment]
 
@@ -58,11 +59,10 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
     if experiment is not None and "experiment" in chosen:
         raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {experiment}; give one of them")
     if experiment is None and "experiment" in chosen:
-        experiment = _find("experiment", chosen["experiment"], _COMMAND_LINE)
+        experiment = _find("experiment", chosen["experiment"])
     base = _read_file(CONF_FOLDER / "base.yaml")
     layers = _read_with_parents(experiment) if experiment is not None else []
-    defaults = {key: value for layer in (base, *layers) for key, value in layer.defaults.items()} | chosen
-    hardware = _read_file(_find("hardware", defaults["hardware"], "hardware"))
+    hardware = _read_file(_hardware(chosen, [base, *layers]))
     assignments = [a for layer in (base, hardware, *layers) for a in layer.assignments] + assigned
     config = _build(assignments)
     try:
@@ -102,7 +102,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[_Ass
     for word in overrides:
         name, equals, text = word.partition("=")
         if not equals or not name or not text:
-            raise ConfigError(f"{_COMMAND_LINE}: {word!r} is not key=value; write null for no value")
+            raise ConfigError(f"{_COMMAND_LINE}: {_said(word)} is not key=value; write null for no value")
         if name in _FOLDERS:
             chosen[name] = text
         else:
@@ -114,7 +114,7 @@ def _read_override(name: str, text: str) -> _Assignment:
     try:
         name = names.full_name(name)
     except ConfigError as error:
-        raise ConfigError(f"{_COMMAND_LINE}: {error}") from None
+        raise ConfigError(f"{_COMMAND_LINE}: {_said(name)}={_said(text)}: {error}") from None
     annotation = names.SETTINGS.get(name)
     if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
         optional = annotation == str | None
@@ -123,18 +123,20 @@ def _read_override(name: str, text: str) -> _Assignment:
         parsed = OmegaConf.from_dotlist([f"value={text}"])
         value = OmegaConf.to_container(parsed)["value"]  # type: ignore[index, call-overload]
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
-        raise ConfigError(f"{_COMMAND_LINE}: {name}={text} is not a YAML value") from None
+        raise ConfigError(f"{_COMMAND_LINE}: {name}={_said(text)} is not a YAML value") from None
     return _Assignment(name, value, _COMMAND_LINE)
 
 
-def _find(kind: str, name: str, place: str) -> Path:
-    """A shipped file by its name, or any file by its path."""
+def _find(kind: str, name: str, named_in: Path | None = None) -> Path:
+    """A shipped file by its name, or any file by its path, seen from the file that names it."""
     if name.endswith((".yaml", ".yml")):
-        return Path(name)
+        return named_in.parent / name if named_in is not None else Path(name)
     shipped = {path.stem: path for path in sorted(_FOLDERS[kind].glob("*.yaml"))}
     if name not in shipped:
         hint = names.did_you_mean(name, shipped)
-        raise ConfigError(f"{place}: {kind}={name} is neither one of {', '.join(shipped)} nor the path of a .yaml{hint}")
+        valid = ", ".join(shipped)
+        place = _shown(named_in) if named_in is not None else _COMMAND_LINE
+        raise ConfigError(f"{place}: {kind}={_said(name)} is neither one of {valid} nor the path of a .yaml{hint}")
     return shipped[name]
 
 
@@ -145,13 +147,21 @@ def _read_with_parents(path: Path) -> list[_Layer]:
     child: Path | None = path
     while child is not None:
         if child.resolve() in seen:
-            raise ConfigError(f"{_shown(child)}: an experiment cannot build on itself; remove `experiment` from defaults")
+            raise ConfigError(f"{_shown(child)}: an experiment cannot build on itself; change defaults.experiment")
         seen.add(child.resolve())
         layer = _read_file(child)
         layers.insert(0, layer)
         parent = layer.defaults.get("experiment")
-        child = _find("experiment", parent, _shown(child)) if parent is not None else None
+        child = _find("experiment", parent, child) if parent is not None else None
     return layers
+
+
+def _hardware(chosen: dict[str, str], layers: Sequence[_Layer]) -> Path:
+    """The hardware file the command line names, else the experiment, else its parents, else base.yaml."""
+    if "hardware" in chosen:
+        return _find("hardware", chosen["hardware"])
+    layer = next(layer for layer in reversed(layers) if "hardware" in layer.defaults)
+    return _find("hardware", layer.defaults["hardware"], layer.path)
 
 
 def _read_file(path: Path) -> _Layer:
@@ -161,7 +171,7 @@ def _read_file(path: Path) -> _Layer:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
-            return _Layer({}, [])
+            return _Layer(path, {}, [])
         if not isinstance(root, yaml.MappingNode):
             raise ConfigError(f"{shown}: must hold `section: {{setting: value}}`")
         tree = cast(dict[Any, Any], OmegaConf.to_container(OmegaConf.create(text)))
@@ -180,7 +190,7 @@ def _read_file(path: Path) -> _Layer:
         raise ConfigError(f"{shown}: not valid YAML: {reason}") from None
     lines = dict(_lines(root, ()))
     defaults = _defaults(tree.pop("defaults", None), shown)
-    return _Layer(defaults, list(_flatten(tree, (), shown, lines)))
+    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)))
 
 
 def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -196,7 +206,7 @@ def _defaults(value: object, shown: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(k in _FOLDERS and isinstance(v, str) for k, v in value.items()):
-        raise ConfigError(f"{shown}: defaults={value} must be {{experiment: NAME, hardware: NAME}}, or one of the two")
+        raise ConfigError(f"{shown}: defaults={_said(value)} must be {{experiment: NAME, hardware: NAME}}")
     return value
 
 
@@ -208,15 +218,15 @@ def _flatten(
         name = ".".join(here)
         place = f"{shown}:{lines[here]}" if here in lines else shown
         if "." in str(key):
-            raise ConfigError(f"{place}: the key {key!r} holds a dot; write the section and the setting as two levels")
+            raise ConfigError(f"{place}: the key {_said(key)} holds a dot; write section and setting as two levels")
         if name in names.SETTINGS:
             yield _Assignment(name, value, place)
         elif name not in names.SECTIONS:
-            raise ConfigError(f"{place}: {names.unknown(name)}")
+            raise ConfigError(f"{place}: {_said(name)}={_said(value)}: {names.unknown(name)}")
         elif isinstance(value, dict):
             yield from _flatten(value, here, shown, lines)
         elif value is not None:  # a section with every line commented out
-            raise ConfigError(f"{place}: {name}={value!r}: {names.unknown(name)}")
+            raise ConfigError(f"{place}: {_said(name)}={_said(value)}: {names.unknown(name)}")
 
 
 def _shown(path: Path) -> str:
@@ -243,11 +253,9 @@ def _build(assignments: Sequence[_Assignment]) -> RunConfig:
 def _assign(config: DictConfig, assignment: _Assignment) -> None:
     name, value = assignment.name, assignment.value
     if _interpolates(value):
-        raise ConfigError(f"{assignment.place}: {name}={value}: settings are plain values, ${{...}} and ??? are not read")
-    *path, key = name.split(".")
-    node: Any = config
-    for part in path:
-        node = node[part]
+        raise ConfigError(
+            f"{assignment.place}: {name}={_said(value)} is no plain value; ${{...}} and ??? are not supported"
+        )
     annotation = names.SETTINGS.get(name, int)  # an item of a mapping is a whole number
     # omegaconf would take 2 for true and 7 for "7".
     loose = (annotation is bool and not isinstance(value, bool)) or (
@@ -256,12 +264,18 @@ def _assign(config: DictConfig, assignment: _Assignment) -> None:
     try:
         if loose:
             raise ValueError
-        node[key] = value
+        OmegaConf.update(config, name, value, merge=False)
     except (OmegaConfBaseException, ValueError, OverflowError, TypeError):
         choices = names.expected(annotation)
         hint = names.did_you_mean(value, map(str, names.choices(annotation)))
         quotes = " (in quotes)" if loose and names.is_text(annotation) else ""
-        raise ConfigError(f"{assignment.place}: {name}={value} must be {choices}{quotes}{hint}") from None
+        raise ConfigError(f"{assignment.place}: {name}={_said(value)} must be {choices}{quotes}{hint}") from None
+
+
+def _said(value: object) -> str:
+    """A value as an error message shows it: short, and without a password."""
+    text = redacted(str(value)) or "''"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _interpolates(value: object) -> bool:

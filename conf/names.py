@@ -33,10 +33,10 @@ def full_name(name: str) -> str:
         return name
     matches = _ending_with(name)
     parent, _, item = name.rpartition(".")
-    if not matches and item:
+    if not matches and item.isidentifier():
         matches = [f"{match}.{item}" for match in _ending_with(parent) if get_origin(SETTINGS[match]) is dict]
     if len(matches) > 1:
-        raise ConfigError(f"{name} could be {' or '.join(matches)}; write one of them")
+        raise ConfigError(f"it could be {' or '.join(matches)}; write one of them")
     if not matches:
         raise ConfigError(unknown(name))
     return matches[0]
@@ -47,16 +47,17 @@ def _ending_with(name: str) -> list[str]:
 
 
 def unknown(name: str) -> str:
-    """The message for a name that is no setting, with the nearest that is one."""
+    """What is wrong with a name that is no setting, with the nearest that is one."""
     if name in SECTIONS:
-        return f"{name} is a section, not a setting; it holds {', '.join(_children(name))}"
+        return f"a section, not a setting; it holds {', '.join(_children(name))}"
     score, best = max((_likeness(name, known), known) for known in _ALL)
     if score > 1.2:
-        return f"unknown setting {name}; did you mean {best}?"
+        return f"unknown setting; did you mean {best}?"
     section = name.rpartition(".")[0]
-    if section in SECTIONS:
-        return f"unknown setting {name}; {section} holds {', '.join(_children(section))}"
-    return f"unknown setting {name}; the sections are {', '.join(s for s in SECTIONS if '.' not in s)}"
+    section = next(iter(get_close_matches(section, SECTIONS, n=1)), "")
+    if section:
+        return f"unknown setting; {section} holds {', '.join(_children(section))}"
+    return f"unknown setting; the sections are {', '.join(s for s in SECTIONS if '.' not in s)}"
 
 
 def _children(section: str) -> list[str]:
@@ -97,4 +98,4 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 
 def is_text(annotation: Any) -> bool:
     """Whether a setting of this type holds text: `str`, `str | None` or a choice between words."""
-    return annotation is str or str in get_args(annotation) or any(isinstance(a, str) for a in get_args(annotation))
+    return annotation in (str, str | None) or any(isinstance(choice, str) for choice in choices(annotation))

@@ -12,5 +12,5 @@ def redacted(url: str | None) -> str | None:
     if url is None:
         return None
     # The last @ before the path ends the credentials: a password may itself hold an @.
-    url = re.sub(r"^([a-z]+://[^:/?#]*):[^/?#]*@", r"\1:***@", url, flags=re.IGNORECASE)
+    url = re.sub(r"([a-z]+://[^:/?#]*):[^/?#]*@", r"\1:***@", url, flags=re.IGNORECASE)
     return re.sub(r"([?&]password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)

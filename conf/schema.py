@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-
 @dataclass(frozen=True)
 class Range:
     """The closed interval a number must lie in; `None` leaves a side open."""
@@ -38,7 +37,7 @@ class RunSettings:
     """Names the folder and the Redis keys: 1 to 64 of a-z, 0-9, '.', '_', '-'."""
     root: str = "runs"
     """Folder that holds the run folders."""
-    seed: int = ranged(0, 0)
+    seed: int = ranged(0, 0, 2**32 - 1)
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
     max_steps: int = ranged(100, 1)
     """Optimizer steps after which training ends."""

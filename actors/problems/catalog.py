@@ -35,7 +35,8 @@ def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[
     """`count` unseen hard problems of the built-in domain, never equal to a hard one of any seed."""
     if settings.source != BUILTIN:
         raise UsageError(
-            f"evaluation.num_held_out={count} needs problems.source={BUILTIN}; a file has no unseen problems: set it to 0"
+            f"evaluation.num_held_out={count} needs problems.source={BUILTIN}; "
+            "a file has no unseen problems: set it to 0"
         )
     rng = random.Random(f"held-out/{settings.chain_steps}/{seed}")
     chains = distinct_chains("held_out", (settings.chain_steps,), count, rng)
@@ -69,6 +70,6 @@ def _check_solutions(problems: list[Problem], source: str) -> None:
     for problem in problems:
         if problem.bucket == "hard" and not problem.solution:
             raise UsageError(
-                f"{source}: problem {problem.id} has no solution, but problems.arms.guided has a weight and guidance is "
-                "cut from the solution; add one, or set problems.arms.guided=0"
+                f"{source}: problem {problem.id} has no solution, but problems.arms.guided has a weight and guidance "
+                "is cut from the solution; add one, or set problems.arms.guided=0"
             )

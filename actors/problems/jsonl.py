@@ -34,7 +34,8 @@ def read_problems(path: Path) -> list[Problem]:
             continue
         problem = _Line(path, number).parse(line)
         if problem.id in seen:
-            _Line(path, number).refuse(f'"id" {problem.id!r} is already that of line {seen[problem.id]}; ids are unique')
+            taken = seen[problem.id]
+            _Line(path, number).refuse(f'"id" {problem.id!r} is already that of line {taken}; ids are unique')
         seen[problem.id] = number
         problems.append(problem)
     if not problems:
@@ -107,7 +108,8 @@ class _Line:
         if not answer:
             self.refuse('"answer" is empty once its box or dollar signs are gone; write the answer itself')
         if len(answer) > MAX_ANSWER_CHARS:
-            self.refuse(f'"answer" has {len(answer)} characters, the limit is {MAX_ANSWER_CHARS}; give the answer alone')
+            limit = MAX_ANSWER_CHARS
+            self.refuse(f'"answer" has {len(answer)} characters, the limit is {limit}; give the answer alone')
         if not balanced(answer):
             self.refuse('"answer" has unbalanced braces, so it cannot be parsed; close every {')
         return answer

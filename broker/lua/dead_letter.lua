@@ -5,7 +5,7 @@
 local rollouts, dead_letters, counters = unpack(KEYS)
 local group, entry_id, reason, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local entry = redis.call('XRANGE', rollouts, entry_id, entry_id)[1]
-if redis.call('XACK', rollouts, group, entry_id) ~= 1 then return 0 end
+if not entry or redis.call('XACK', rollouts, group, entry_id) ~= 1 then return 0 end
 redis.call('XDEL', rollouts, entry_id)
 redis.call('HINCRBY', counters, 'failed.unreadable', 1)
 redis.call('XADD', dead_letters, 'MAXLEN', keep, '*', 'reason', reason, unpack(entry[2]))

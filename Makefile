@@ -1,0 +1,65 @@
+# One command a chore. `make` alone lists them; each does all of its own set-up, and a second run reuses it.
+#
+#   make demo ARGS="run.seed=1"                              settings for one run
+#   make setup PYTHON=python3.12                             another interpreter (3.11 or newer)
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#                                                            torch without CUDA, 200 MB instead of several GB
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements/cpu.lock requirements/dev.lock
+# Set-up is done when the stamp of exactly these files exists; it is written last, so a broken set-up starts again.
+STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | cksum | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean distclean
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(STAMP)  ## install everything into .venv (about 3 minutes, 3 GB)
+
+demo: $(STAMP)  ## teach a small model problems it cannot solve, on this machine
+	$(BIN)/pope train experiment=pope hardware=cpu $(ARGS)
+
+test: $(STAMP)  ## run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## measure the records and the broker (20 seconds)
+	$(BIN)/python -m tests.bench
+
+lock: $(STAMP)  ## write the lock files anew from what is installed
+	$(BIN)/python requirements/freeze.py
+
+clean:  ## remove caches and build products, keep .venv and runs
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too
+	rm -rf $(VENV)
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "make: needs Python 3.11 or newer, $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make setup PYTHON=python3.11" >&2; exit 2; }
+	@if [ -d $(VENV) ] && ! $(PIP) --version >/dev/null 2>&1; then echo "[0/4] removing a broken $(VENV)"; rm -rf $(VENV); fi
+	@[ -d $(VENV) ] || { echo "[1/4] making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "[2/4] $(TORCH)"
+	@$(PIP) install -q $(INDEX) '$(TORCH)'
+	@echo "[3/4] $$(cat $(LOCKS) | grep -vc '^#') pinned packages, about 2 minutes"
+	@$(PIP) install -q --no-deps $(addprefix -r ,$(LOCKS))
+	@echo "[4/4] pope-rl"
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.ready-*
+	@touch $@
+	@echo "set-up complete in $(VENV)"

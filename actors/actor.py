@@ -1,0 +1,245 @@
+"""The actor: claims problems, writes rollouts, follows the weights (arrows 1 to 5, and the engine's end of 10).
+
+consumes    ordinals of the feed, weight announcements
+waits for   the feed to admit another group (lag bound, depth of the rollout stream), a newer announcement
+unblocked by the learner, whose commits and new weights give credit; at the end by the `stop` flag
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from actors.engine import Engine, canary
+from actors.problems.mixture import Mixture
+from actors.rollouts import PromptTooLong, RolloutWriter
+from broker.connection import with_retries
+from broker.errors import FeedExhausted
+from broker.feed import Feed
+from broker.metrics import Control, Heartbeats, Metrics, Samples
+from broker.records import RolloutGroup, WeightAnnouncement, int32_array
+from broker.weights import WeightBoard
+from conf.schema import RunConfig
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+POLL_S = 0.05
+"""How long to wait before asking a feed again that admitted nothing."""
+SAMPLE_EVERY_S = 2.0
+"""One readable rollout in this time goes to the samples stream."""
+FOLLOW_S = 1.0
+"""Longest block of one wait for weights; bounds how late a stop is seen."""
+
+
+class CanaryMismatch(Exception):
+    """The engine's weights are not the learner's after a sync; the engine must be replaced."""
+
+
+class Actor:
+    """One engine's loop. `run` returns when the run stops or the feed is exhausted."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        name: str,
+        engine: Engine,
+        writer: RolloutWriter,
+        decode: Callable[[list[int]], str],
+        mixture: Mixture,
+        feed: Feed,
+        board: WeightBoard,
+        metrics: Metrics,
+        samples: Samples,
+        heartbeats: Heartbeats,
+        control: Control,
+    ) -> None:
+        self._config = config
+        self._name = name
+        self._engine = engine
+        self._writer = writer
+        self._decode = decode
+        self._mixture = mixture
+        self._feed = feed
+        self._board = board
+        self._metrics = metrics
+        self._samples = samples
+        self._heartbeats = heartbeats
+        self._control = control
+        self._held: dict[int, str] = {}
+        """ordinal -> claim token of the groups in flight."""
+        self._syncs = 0
+        self._written: Counter[str] = Counter()
+        self._next_sample_at = 0.0
+        self._owner = f"{name}@{os.getpid()}.{time.time_ns()}"
+        """Names this incarnation: a restarted actor must not be taken for the one that died."""
+
+    async def run(self) -> None:
+        await self.catch_up()
+        followers = [asyncio.create_task(self._follow_weights()), asyncio.create_task(self._stay_alive())]
+        producing = asyncio.create_task(self._produce())
+        try:
+            # The first task that ends early ends the actor, with its error.
+            done, _ = await asyncio.wait([producing, *followers], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _cancel([producing, *followers])
+            await self._call(self._feed.release, self._owner)
+
+    async def catch_up(self) -> None:
+        """Take over the newest announced weights, if there are newer ones than the engine's."""
+        newest = await self._call(self._board.newest)
+        if newest and newest.version > self._engine.version:
+            await self._sync(newest)
+        await self._call(self._board.hold, self._name, self._engine.version)
+
+    async def _produce(self) -> None:
+        """Keep the engine full until the run stops or no ordinal is left."""
+        groups: set[asyncio.Task[None]] = set()
+        tokens = (f"{self._owner}/{n}" for n in itertools.count())
+        token = next(tokens)
+        exhausted = False
+        try:
+            while not (exhausted and not groups) and not await self._call(self._control.stopped):
+                ordinal = None
+                if not exhausted and len(groups) < self._config.actors.max_in_flight_groups:
+                    try:
+                        ordinal = await self._call(self._claim, token)
+                    except FeedExhausted:
+                        exhausted = True
+                if ordinal is not None:
+                    self._held[ordinal] = token
+                    groups.add(asyncio.create_task(self._one_group(ordinal, token)))
+                    token = next(tokens)
+                else:
+                    await _first_of(groups, POLL_S)
+                for finished in [task for task in groups if task.done()]:
+                    groups.remove(finished)
+                    finished.result()
+        finally:
+            await _cancel(list(groups))
+
+    def _claim(self, token: str) -> int | None:
+        return self._feed.claim(
+            token,
+            held_version=self._engine.version,
+            batch_groups=self._config.batch_groups,
+            max_lag=self._config.learner.max_lag,
+            lease_s=self._config.actors.lease_s,
+            high_water=self._config.broker.rollouts_high_water,
+        )
+
+    async def _one_group(self, ordinal: int, token: str) -> None:
+        try:
+            group = await self._writer.write(self._mixture.assignment(ordinal))
+        except PromptTooLong as error:
+            log.warning("group %d failed: %s", ordinal, error)
+            await self._call(self._feed.fail, ordinal, token, "prompt_too_long")
+        else:
+            if await self._call(self._feed.publish, ordinal, token, group):
+                self._count(group)
+                await self._show(group)
+            else:
+                log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", ordinal)
+        finally:
+            self._held.pop(ordinal, None)
+
+    async def _follow_weights(self) -> None:
+        while True:
+            announcement = await self._call(self._board.wait_newer, self._engine.version, timeout_s=FOLLOW_S)
+            if announcement:
+                await self._sync(announcement)
+
+    async def _sync(self, announcement: WeightAnnouncement) -> None:
+        """Arrow 10: pause, transfer, stamp, resume; then the canary; then say which version is held."""
+        settings = self._config.weights
+        in_flight = len(self._held)
+        if announcement.rendezvous:
+            await self._engine.join(announcement.rendezvous, self._name)
+        stall_s = await self._engine.update(announcement, timeout_s=settings.timeout_s)
+        self._syncs += 1
+        if settings.canary_every and self._syncs % settings.canary_every == 0:
+            wrong = canary(announcement.checksums, await self._engine.checksums())
+            if wrong:
+                raise CanaryMismatch(
+                    f"after the sync to version {announcement.version} {wrong[0]} differs from the learner's, "
+                    f"{len(wrong)} parameters in all"
+                )
+        await self._call(self._board.hold, self._name, announcement.version)
+        await self._call(
+            self._metrics.report,
+            "actors",
+            {
+                "actor": self._name,
+                "sync/version": announcement.version,
+                "sync/stall_ms": round(stall_s * 1e3, 3),
+                "sync/in_flight_groups": in_flight,
+            },
+        )
+
+    async def _stay_alive(self) -> None:
+        """Heartbeat, renew the leases, check the engine, report what was written since the last time."""
+        while True:
+            await self._engine.check()
+            await self._call(self._heartbeats.beat, self._name, f"{len(self._held)} groups in flight")
+            if self._held:
+                lease_s = self._config.actors.lease_s
+                await self._call(self._feed.renew, list(self._held), self._owner, lease_s=lease_s)
+            written, self._written = self._written, Counter()
+            if written:
+                report = {"actor": self._name, "version": self._engine.version, **written}
+                await self._call(self._metrics.report, "actors", report)
+            await asyncio.sleep(self._config.deploy.heartbeat_s)
+
+    async def _call(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """A broker operation off the event loop; all of them may be repeated, so a Redis that is away is waited for."""
+        return await asyncio.to_thread(
+            with_retries, lambda: operation(*args, **kwargs), deadline_s=self._config.deploy.dead_after_s
+        )
+
+    async def _show(self, group: RolloutGroup) -> None:
+        """Every now and then one rollout in readable text; a correct one when the group has one."""
+        if time.monotonic() < self._next_sample_at:
+            return
+        self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
+        best = max(group.completions, key=lambda completion: completion.verdict == "correct")
+        await self._call(
+            self._samples.add,
+            {
+                "problem": group.problem_id,
+                "arm": group.arm,
+                "verdict": best.verdict,
+                "version": best.weight_spans[-1][1],
+                "prompt": self._decode(int32_array(group.prompt_ids).tolist()),
+                "completion": self._decode(int32_array(best.token_ids).tolist()),
+            },
+        )
+
+    def _count(self, group: RolloutGroup) -> None:
+        self._written["groups"] += 1
+        self._written["tokens"] += group.num_completion_tokens
+        for completion in group.completions:
+            self._written[f"verdict/{completion.verdict}"] += 1
+            self._written["truncated"] += completion.finish_reason == "length"
+            self._written["multi_version_rollouts"] += len(completion.weight_spans) > 1
+
+
+async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
+    """Until one of the tasks ends, or the time is over."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await asyncio.sleep(timeout_s)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,104 @@
+"""Problem -> group of rollouts: prompt, generate, judge, reward (arrows 2 to 4)."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from actors.prompts import PromptBuilder
+from actors.rewards import reward
+from actors.verify import VerifierPool
+from broker.records import (
+    Assignment,
+    Completion,
+    FinishReason,
+    Problem,
+    RolloutGroup,
+    float32_bytes,
+    int32_bytes,
+)
+
+
+class Sampled(Protocol):
+    """What an engine returns for one completion; see `actors.engine.Generation`."""
+
+    @property
+    def token_ids(self) -> list[int]: ...
+    @property
+    def logprobs(self) -> list[float]: ...
+    @property
+    def weight_spans(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def finish_reason(self) -> FinishReason: ...
+
+
+class Sampler(Protocol):
+    """The part of `actors.engine.Engine` that writes rollouts."""
+
+    async def generate(self, prompt_ids: Sequence[int], num_completions: int) -> Sequence[Sampled]: ...
+
+
+class PromptTooLong(Exception):
+    """A prompt does not leave room for a completion; the group is counted as failed."""
+
+
+class RolloutWriter:
+    """Writes groups with one engine and one pool of verifiers."""
+
+    def __init__(
+        self,
+        *,
+        actor: str,
+        engine: Sampler,
+        prompts: PromptBuilder,
+        decode: Callable[[list[int]], str],
+        verifier: VerifierPool,
+        problems: Mapping[str, Problem],
+        group_size: int,
+        max_prompt_tokens: int,
+    ) -> None:
+        self._actor = actor
+        self._engine = engine
+        self._prompts = prompts
+        self._decode = decode
+        self._verifier = verifier
+        self._problems = problems
+        self._group_size = group_size
+        self._max_prompt_tokens = max_prompt_tokens
+
+    async def write(self, assignment: Assignment) -> RolloutGroup:
+        """All rollouts of one assignment. Raises PromptTooLong before anything is generated."""
+        problem = self._problems[assignment.problem_id]
+        return RolloutGroup(
+            ordinal=assignment.ordinal,
+            problem_id=problem.id,
+            arm=assignment.arm,
+            bucket=problem.bucket,
+            actor=self._actor,
+            prompt_ids=int32_bytes(self._prompt_ids(problem, assignment.arm)),
+            completions=tuple(await self.sample(problem, assignment.arm, self._group_size)),
+        )
+
+    async def sample(self, problem: Problem, arm: str, num_completions: int) -> list[Completion]:
+        """Judged completions of one problem under one arm."""
+        generations = await self._engine.generate(self._prompt_ids(problem, arm), num_completions)
+        return await asyncio.gather(*(self._judged(generation, problem.answer) for generation in generations))
+
+    async def _judged(self, generation: Sampled, answer: str) -> Completion:
+        verdict = await self._verifier.judge(self._decode(generation.token_ids), answer)
+        return Completion(
+            token_ids=int32_bytes(generation.token_ids),
+            logprobs=float32_bytes(generation.logprobs),
+            weight_spans=generation.weight_spans,
+            finish_reason=generation.finish_reason,
+            verdict=verdict,
+            reward=reward(verdict),
+        )
+
+    def _prompt_ids(self, problem: Problem, arm: str) -> list[int]:
+        prompt_ids = self._prompts.ids(problem, guided=arm == "guided")
+        if len(prompt_ids) > self._max_prompt_tokens:
+            raise PromptTooLong(
+                f"{problem.id} ({arm}): prompt of {len(prompt_ids)} tokens, "
+                f"actors.max_prompt_tokens={self._max_prompt_tokens}"
+            )
+        return prompt_ids

@@ -1,0 +1,120 @@
+"""The problem feed: which ordinals were issued, to whom, until when.
+
+An ordinal stands for one group (problem, arm), by a pure function of the seed that actors know and the broker
+does not. A claim leases the next ordinal; the lease ends when its group is published or failed, when it expires
+or when its owner is gone. Tokens are `OWNER/N`, N counting the claims of that owner, and OWNER must name one
+incarnation of an actor, so that a restarted actor cannot be taken for its dead predecessor.
+"""
+
+import re
+from collections.abc import Sequence
+
+import redis
+
+from broker.errors import FeedExhausted
+from broker.keys import Keys
+from broker.records import RolloutGroup, encode
+from broker.scripts import Script
+
+_CLAIM, _RENEW, _PUBLISH = Script("claim"), Script("renew"), Script("publish")
+_FAIL, _RECLAIM = Script("fail"), Script("reclaim")
+_NOTHING_NOW, _NOTHING_EVER = -1, -2
+REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""What a counter may be called after: `failed.REASON`, `filtered.REASON`."""
+
+
+class Feed:
+    """Ordinals and their leases. Every method is one script and safe to repeat."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    def open(self, limit: int | None) -> None:
+        """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it."""
+        self._client.hset(self._keys.feed, "limit", -1 if limit is None else limit)
+
+    def claim(
+        self,
+        token: str,
+        *,
+        held_version: int,
+        batch_groups: int,
+        max_lag: int | None,
+        lease_s: float,
+        high_water: int,
+    ) -> int | None:
+        """Lease an ordinal for `lease_s`, or None: nothing may be issued just now.
+
+        Admission (only when `max_lag` is set): a group may be issued when step `held_version + 1 + max_lag` can
+        still need it, that is while issued - dropped < batch_groups * (held_version + 1 + max_lag). `dropped` are
+        the groups that ended untrained; they are credited back, or filtering would starve the learner.
+        Raises `FeedExhausted` when the limit is reached and neither a lease nor a returned ordinal is left.
+        """
+        keys = self._keys
+        lease_names = [keys.feed, keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue]
+        answer = _CLAIM(
+            self._client,
+            [*lease_names, keys.counters, keys.rollouts, keys.learner],
+            token,
+            held_version,
+            batch_groups,
+            -1 if max_lag is None else max_lag,
+            _milliseconds(lease_s),
+            high_water,
+        )
+        if answer == _NOTHING_EVER:
+            raise FeedExhausted("every group of the feed was issued")
+        return None if answer == _NOTHING_NOW else int(answer)
+
+    def renew(self, ordinals: Sequence[int], owner: str, *, lease_s: float) -> list[int]:
+        """Extend the leases of `owner` to `lease_s` from now; the ordinals it still holds."""
+        keys = self._keys
+        return list(_RENEW(self._client, [keys.leases, keys.owners], owner, _milliseconds(lease_s), *ordinals))
+
+    def publish(self, ordinal: int, token: str, group: RolloutGroup) -> bool:
+        """Put the finished group on the rollout stream and end the lease. False: the lease is somebody else's now."""
+        if group.ordinal != ordinal:
+            raise ValueError(f"group {group.ordinal} published under ordinal {ordinal}")
+        keys = self._keys
+        num_rollouts = len(group.completions)
+        published = _PUBLISH(
+            self._client,
+            [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.rollouts, keys.counters],
+            ordinal,
+            token,
+            encode(group),
+            num_rollouts,
+            group.num_prompt_tokens * num_rollouts,
+            group.num_completion_tokens,
+        )
+        return bool(published)
+
+    def fail(self, ordinal: int, token: str, reason: str) -> bool:
+        """Give the group up for good, counted under `failed.REASON`. False: the lease is somebody else's now."""
+        if not REASON.fullmatch(reason):
+            raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
+        keys = self._keys
+        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.counters]
+        return bool(_FAIL(self._client, names, ordinal, token, reason))
+
+    def release(self, owner: str, *, max_attempts: int | None = None) -> int:
+        """Take back every lease of an owner that stops or died; how many there were.
+
+        None says that it stopped on purpose: its leases do not count as attempts. With a number, a group leased
+        that often is counted as `failed.attempts`, so that a prompt that kills its actor cannot do it for ever.
+        """
+        assert owner, "an empty owner would mean the expired leases"
+        return self._end_leases(owner, -1 if max_attempts is None else max_attempts)
+
+    def reclaim(self, *, max_attempts: int) -> int:
+        """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many."""
+        return self._end_leases("", max_attempts)
+
+    def _end_leases(self, owner: str, max_attempts: int) -> int:
+        keys = self._keys
+        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue, keys.counters]
+        return int(_RECLAIM(self._client, names, owner, max_attempts))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,143 @@
+"""The ring buffer between preprocessing and the learner, and the learner's batch log behind it.
+
+One sample takes one slot; groups enter and leave whole. `put` acknowledges the group on the rollout stream in
+the same script that stores it, so a group is in exactly one place at any moment.
+
+A group's way out is `take` (step s gets it, for good), then `commit` (step s was trained). Batches and payloads
+stay readable after that until `trim`, because a learner that resumes from checkpoint c replays c + 1, c + 2, ...
+"""
+
+from typing import Literal, cast
+
+import redis
+
+from broker.connection import Entries
+from broker.errors import BrokerError, RingFull
+from broker.feed import REASON
+from broker.keys import PREPROCESS_GROUP, Keys
+from broker.records import RolloutGroup, TrainGroup, decode, encode
+from broker.scripts import Script
+
+_PUT, _DROP, _TAKE, _COMMIT = Script("put"), Script("drop"), Script("take"), Script("commit")
+_ADOPT, _TRIM = Script("adopt"), Script("trim")
+_FULL = -1
+
+
+class Ring:
+    """The ring of one run. Every method is one script (or one read) and safe to repeat."""
+
+    def __init__(
+        self, client: redis.Redis, keys: Keys, capacity: int, when_full: Literal["replace", "wait"] = "replace"
+    ) -> None:
+        self._client, self._keys = client, keys
+        self._capacity, self._when_full = capacity, when_full
+        self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve]
+
+    def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
+        """Move a group from the stream into the ring; `step` dates its first success in the ledger.
+
+        False: the entry had ended before. A full ring gives up whole oldest groups, counted as `replaced`; under
+        `wait` it raises `RingFull` instead, and the group stays on the stream.
+        """
+        keys, rollouts = self._keys, group.group
+        num_judged, num_successes = _judged(rollouts)
+        answer = _PUT(
+            self._client,
+            [keys.rollouts, keys.ring, keys.ring_meta, keys.payload, keys.counters, keys.replaced, *self._ledger],
+            PREPROCESS_GROUP,
+            entry_id,
+            rollouts.ordinal,
+            encode(group),
+            len(rollouts.completions),
+            rollouts.oldest_version,
+            rollouts.arm,
+            rollouts.problem_id,
+            num_judged,
+            num_successes,
+            step,
+            self._capacity,
+            self._when_full,
+        )
+        if answer == _FULL:
+            raise RingFull(f"the ring of {self._capacity} slots is full")
+        return bool(answer)
+
+    def drop(self, entry_id: str, group: RolloutGroup, reason: str, *, step: int) -> bool:
+        """End a group that is not worth training, counted as `filtered.REASON`. False: it had ended before."""
+        if not REASON.fullmatch(reason):
+            raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
+        keys = self._keys
+        num_judged, num_successes = _judged(group)
+        answer = _DROP(
+            self._client,
+            [keys.rollouts, keys.counters, *self._ledger],
+            PREPROCESS_GROUP,
+            entry_id,
+            reason,
+            group.arm,
+            group.problem_id,
+            num_judged,
+            num_successes,
+            step,
+        )
+        return bool(answer)
+
+    def take(self, step: int, samples: int, *, max_lag: int | None) -> list[int] | None:
+        """The ordinals of step `step`: oldest whole groups of exactly `samples` samples; None: too few yet.
+
+        Step s updates version s - 1, so a group's lag is s - 1 minus its oldest version. Groups above `max_lag`
+        are dropped first and counted as `stale`. A step already taken gets the batch it got before.
+        """
+        keys = self._keys
+        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
+        answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag)
+        return None if answer is None else _ordinals(answer)
+
+    def batch(self, step: int) -> list[TrainGroup] | None:
+        """The groups of a step that was taken, in the same order on every rank; None: not taken."""
+        entries = cast(Entries, self._client.xrange(self._keys.batches, min=f"{step}-0", max=f"{step}-0"))
+        if not entries:
+            return None
+        ordinals = _ordinals(entries[0][1][b"ordinals"])
+        frames = cast(list[bytes | None], self._client.hmget(self._keys.payload, [str(n) for n in ordinals]))
+        groups = []
+        for ordinal, frame in zip(ordinals, frames, strict=True):
+            if frame is None:
+                raise BrokerError(f"step {step}: the payload of group {ordinal} is gone")
+            groups.append(decode(frame, TrainGroup))
+        return groups
+
+    def commit(self, step: int) -> bool:
+        """Count the batch of `step` as trained. False: it was committed before."""
+        keys = self._keys
+        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters], step))
+
+    def adopt(self, step: int) -> int:
+        """Bring a server that is behind the learner's durable step up to it; the newest committed step.
+
+        For a resume on a new server, or on one that lost its last second (`broker.fsync: everysec`).
+        """
+        keys = self._keys
+        return int(_ADOPT(self._client, [keys.learner, keys.batches, keys.counters], step))
+
+    def trim(self, step: int) -> None:
+        """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""
+        _TRIM(self._client, [self._keys.batches, self._keys.payload, self._keys.learner], step)
+
+    def committed(self) -> int:
+        """The newest trained step; 0 before the first."""
+        return int(self._client.hget(self._keys.learner, "committed") or 0)
+
+    def occupancy(self) -> int:
+        """Slots in use, in samples."""
+        values = cast(list[bytes], self._client.hvals(self._keys.ring_meta))
+        return sum(int(value.split(b" ", 1)[0]) for value in values)
+
+
+def _ordinals(joined: bytes) -> list[int]:
+    return [int(part) for part in joined.split()]
+
+
+def _judged(group: RolloutGroup) -> tuple[int, int]:
+    """(rollouts with a verdict that is a reward, successes): what the ledger counts."""
+    return sum(c.reward is not None for c in group.completions), group.num_successes

@@ -1,0 +1,74 @@
+"""Weight versions: the board where the learner announces them, and the one definition of lag.
+
+A version is the number of optimizer steps the weights have seen; 0 are the weights training starts from.
+"""
+
+import time
+from typing import Any, TypeVar, cast
+
+import redis
+
+from broker.connection import Entries, block_milliseconds
+from broker.keys import Keys
+from broker.records import WeightAnnouncement, decode, encode
+from broker.scripts import Script
+
+V = TypeVar("V")
+
+_ANNOUNCE, _NOTE = Script("announce"), Script("note")
+KEPT_ANNOUNCEMENTS = 8
+
+
+def lag(learner_version: int, token_versions: V) -> V:
+    """Optimizer steps between the weights that wrote a token and the weights it updates.
+
+    Step s turns version s - 1 into s, so a token that step s trains has lag s - 1 - version: here
+    `learner_version` is s - 1. Works on a number, an array or a tensor; same shape out.
+    """
+    return cast(V, learner_version - cast(Any, token_versions))
+
+
+class WeightBoard:
+    """The newest weight version, and which version each engine holds. Versions never go back."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    def announce(self, announcement: WeightAnnouncement) -> bool:
+        """Publish a version. False: the board already holds it or a newer one."""
+        names = [self._keys.weights, self._keys.weights_board]
+        answer = _ANNOUNCE(self._client, names, announcement.version, encode(announcement), KEPT_ANNOUNCEMENTS)
+        return bool(answer)
+
+    def newest(self) -> WeightAnnouncement | None:
+        """The newest announcement; None before the first."""
+        entries = cast(Entries, self._client.xrevrange(self._keys.weights, count=1))
+        return decode(entries[0][1][b"announcement"], WeightAnnouncement) if entries else None
+
+    def wait_newer(self, version: int, *, timeout_s: float) -> WeightAnnouncement | None:
+        """The newest announcement as soon as it is above `version` (-1: any); None after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        after = f"{version}-1" if version >= 0 else "0-0"
+        while True:
+            block_ms = block_milliseconds(deadline - time.monotonic())
+            if self._client.xread({self._keys.weights: after}, count=1, block=block_ms):
+                return self.newest()
+            if time.monotonic() >= deadline:
+                return None
+
+    def hold(self, actor: str, version: int) -> None:
+        """Note which version an actor's engine holds."""
+        _NOTE(self._client, [self._keys.weights_held], actor, version, "replace")
+
+    def held(self) -> dict[str, int]:
+        """Actor -> version its engine holds."""
+        pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.weights_held))
+        return {actor.decode(): int(version) for actor, version in pairs.items()}
+
+    def forget(self, actor: str) -> None:
+        """Remove an actor that is gone."""
+        self._client.hdel(self._keys.weights_held, actor)
+
+    def version(self) -> int:
+        """The newest published version; 0 before the first announcement."""
+        return int(self._client.hget(self._keys.weights_board, "version") or 0)

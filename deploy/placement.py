@@ -1,0 +1,44 @@
+"""What each role asks of the cluster; pure."""
+
+from dataclasses import dataclass
+
+from conf.schema import RunConfig
+
+SHARED_CPU = 0.1
+"""CPUs a role reserves where roles share the cores of one machine: threads are set by the roles themselves, so Ray
+only has to place them, not to keep them apart."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Resources of one role."""
+
+    role: str
+    num_cpus: float
+    num_gpus: float
+
+
+def demands(config: RunConfig) -> list[Demand]:
+    """One entry a role: actors first, then preprocessors, then learner ranks."""
+    on_gpu = config.deploy.device == "cuda"
+    actor_gpus = config.actors.tensor_parallel if on_gpu else 0
+    return [
+        *(Demand(f"actor-{i}", SHARED_CPU, actor_gpus) for i in range(config.actors.num_actors)),
+        *(Demand(f"preprocess-{i}", SHARED_CPU, 0) for i in range(config.preprocess.num_workers)),
+        *(Demand(f"learner-{i}", SHARED_CPU, 1 if on_gpu else 0) for i in range(config.learner.num_ranks)),
+    ]
+
+
+def shortage(config: RunConfig, *, cpus: float, gpus: float) -> str | None:
+    """One sentence naming what the cluster lacks, or None when every role finds a place."""
+    needed = demands(config)
+    need_cpus, need_gpus = sum(d.num_cpus for d in needed), sum(d.num_gpus for d in needed)
+    if need_gpus > gpus:
+        return (
+            f"the roles need {need_gpus:g} GPUs and the cluster has {gpus:g}: lower actors.num_actors="
+            f"{config.actors.num_actors}, actors.tensor_parallel={config.actors.tensor_parallel} or "
+            f"learner.num_ranks={config.learner.num_ranks}, or use hardware=cpu"
+        )
+    if need_cpus > cpus:
+        return f"the roles need {need_cpus:g} CPUs and the cluster has {cpus:g}: lower the number of actors or ranks"
+    return None

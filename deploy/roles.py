@@ -1,0 +1,253 @@
+"""The one door to Ray: starting it, and the roles that live in Ray actors.
+
+A role builds the parts of its room from plain arguments and runs the room's loop; it holds no logic of its own.
+Each writes what it prints to `logs/ROLE.log` of the run folder, vLLM's and DeepSpeed's child processes included.
+"""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from broker.errors import UsageError
+from broker.keys import Keys
+from broker.records import Problem
+from conf.schema import RunConfig
+from deploy.placement import Demand, shortage
+
+if TYPE_CHECKING:
+    from actors.evaluate import Count
+
+
+@contextmanager
+def ray_session(config: RunConfig) -> Iterator[None]:
+    """A local Ray for this run, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small."""
+    address = os.environ.get("RAY_ADDRESS")
+    # Without it a killed actor leaves vLLM's core and worker processes alive; read where the raylet starts.
+    os.environ["RAY_process_group_cleanup_enabled"] = "1"
+    if not address:
+        # Explicit on both sides and before the import: Ray reads these once. The token never touches the disk.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1")
+    try:
+        available = ray.cluster_resources()
+        lack = shortage(config, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
+        if lack:
+            raise UsageError(lack)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _open_role(log_path: Path, threads: int) -> None:
+    """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True)
+
+
+class ActorRole:
+    """One vLLM engine and the actor loop around it."""
+
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
+        _open_role(log_path, config.actors.threads)
+        self._config = config
+        self._name = name
+        self._redis_url = redis_url
+        self._model_path = model_path
+
+    async def start(self) -> int:
+        """Load tokenizer, verifier and engine. Returns the process id."""
+        from transformers import AutoTokenizer
+
+        from actors.engine import Engine
+        from actors.prompts import PromptBuilder
+        from actors.verify import VerifierPool
+
+        config = self._config
+        self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)
+        self._prompts = PromptBuilder(self._tokenizer, config.guidance.instruction)
+        self._verifier = VerifierPool(config.verifier)
+        self._engine = Engine(
+            self._model_path,
+            config.actors,
+            dtype=config.model.dtype,
+            device=config.deploy.device,
+            transfer_backend=config.weights.backend,
+            stop_token_ids=_stop_token_ids(self._tokenizer, self._model_path),
+            seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
+        )
+        await self._engine.start_version(0)
+        return os.getpid()
+
+    def _writer(self, problems: Sequence[Problem]) -> Any:
+        from actors.rollouts import RolloutWriter
+
+        return RolloutWriter(
+            actor=self._name,
+            engine=self._engine,
+            prompts=self._prompts,
+            decode=self._decode,
+            verifier=self._verifier,
+            problems={problem.id: problem for problem in problems},
+            group_size=self._config.actors.group_size,
+            max_prompt_tokens=self._config.actors.max_prompt_tokens,
+        )
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
+
+    async def measure(self, problems: list[Problem], arm: str, samples: int) -> "list[Count]":
+        """Solve counts of some problems under one arm, with the weights the engine holds now."""
+        from actors.evaluate import count_successes
+
+        return await count_successes(
+            self._writer(problems),
+            {problem.id: problem for problem in problems},
+            arm=arm,
+            samples=samples,
+            max_concurrent=max(1, self._config.actors.max_num_seqs // samples),
+        )
+
+    async def run(self, problems: list[Problem]) -> None:
+        """The actor loop, until the run stops."""
+        from actors.actor import Actor
+        from actors.problems.mixture import Mixture
+        from broker.connection import connect
+        from broker.feed import Feed
+        from broker.metrics import Control, Heartbeats, Metrics, Samples
+        from broker.weights import WeightBoard
+
+        redis, keys = connect(self._redis_url, client_name=self._name), Keys(self._config.run.name)
+        await Actor(
+            self._config,
+            name=self._name,
+            engine=self._engine,
+            writer=self._writer(problems),
+            decode=self._decode,
+            mixture=Mixture(problems, self._config.problems.arms, self._config.run.seed),
+            feed=Feed(redis, keys),
+            board=WeightBoard(redis, keys),
+            metrics=Metrics(redis, keys),
+            samples=Samples(redis, keys),
+            heartbeats=Heartbeats(redis, keys),
+            control=Control(redis, keys),
+        ).run()
+
+    async def catch_up(self) -> int:
+        """Take over the newest weights, for a measurement after training. Returns the version held."""
+        from broker.connection import connect
+        from broker.weights import WeightBoard
+
+        board = WeightBoard(connect(self._redis_url, client_name=self._name), Keys(self._config.run.name))
+        newest = board.newest()
+        if newest and newest.version > self._engine.version:
+            await self._engine.update(newest, timeout_s=self._config.weights.timeout_s)
+        return self._engine.version
+
+    async def close(self) -> None:
+        self._verifier.close()
+        self._engine.close()
+
+
+class PreprocessRole:
+    """One preprocessing worker."""
+
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
+        _open_role(log_path, 1)
+        self._config, self._name, self._redis_url = config, name, redis_url
+
+    def start(self) -> int:
+        return os.getpid()
+
+    def run(self) -> None:
+        from preprocess.preprocessor import Preprocessor
+
+        Preprocessor(self._config, redis_url=self._redis_url, name=self._name).run()
+
+
+class LearnerRole:
+    """One DeepSpeed rank."""
+
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
+        _open_role(log_path, config.learner.threads)
+        self._config, self._name, self._redis_url = config, name, redis_url
+
+    def start(self) -> int:
+        return os.getpid()
+
+    def address(self) -> tuple[str, int]:
+        """Where this machine can be reached, and a port that is free now."""
+        import ray
+
+        host = ray.util.get_node_ip_address()
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return host, probe.getsockname()[1]
+
+    def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path) -> None:
+        from learner.learner import Learner
+
+        os.environ.update(
+            RANK=str(rank),
+            LOCAL_RANK="0",
+            WORLD_SIZE=str(self._config.learner.num_ranks),
+            MASTER_ADDR=master[0],
+            MASTER_PORT=str(master[1]),
+            DS_ACCELERATOR=self._config.deploy.device,
+        )
+        import torch
+
+        torch.set_num_threads(self._config.learner.threads)
+        Learner(
+            self._config,
+            rank=rank,
+            world_size=self._config.learner.num_ranks,
+            redis_url=self._redis_url,
+            run_folder=run_path,
+            model_path=model_path,
+        ).run()
+
+
+def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
+    """A Ray actor of that role; it dies with this process and is never restarted behind our back."""
+    import ray
+
+    return (
+        ray.remote(role)
+        .options(
+            name=None,
+            num_cpus=demand.num_cpus,
+            num_gpus=demand.num_gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            runtime_env={"env_vars": {}},
+        )
+        .remote(*arguments)
+    )
+
+
+def _stop_token_ids(tokenizer: Any, model_path: Path) -> list[int]:
+    """End-of-sequence ids of the tokenizer and of the model's generation settings; chat models have several."""
+    from transformers import GenerationConfig
+
+    ids = {tokenizer.eos_token_id}
+    if (model_path / "generation_config.json").exists():
+        eos = GenerationConfig.from_pretrained(model_path).eos_token_id
+        ids.update(eos if isinstance(eos, list) else [eos])
+    return sorted(i for i in ids if i is not None)

@@ -1,0 +1,155 @@
+"""The folder of one run: what is in it, and the lock that keeps a second run out.
+
+    settings.yaml       the resolved settings
+    problems.jsonl      the problems, with the guidance chosen for each
+    measurements.json   solve counts per problem before and after training
+    metrics/ROOM.jsonl  every metric the rooms reported
+    samples.md          rollouts one can read
+    checkpoints/        verified checkpoints, newest named by LATEST
+    logs/ROLE.log       what each role printed
+    redis/              data of the embedded server
+    summary.json, figure.png, balance.json
+"""
+
+import fcntl
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from broker.errors import UsageError
+from broker.records import Problem
+from conf.schema import RunConfig
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run. Nothing is created until `open`."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.yaml"
+
+    @property
+    def problems(self) -> Path:
+        return self.path / "problems.jsonl"
+
+    @property
+    def measurements(self) -> Path:
+        return self.path / "measurements.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.md"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def redis(self) -> Path:
+        return self.path / "redis"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def figure(self) -> Path:
+        return self.path / "figure.png"
+
+    @property
+    def balance(self) -> Path:
+        return self.path / "balance.json"
+
+    def save_problems(self, problems: list[Problem]) -> None:
+        lines = b"\n".join(msgspec.json.encode(problem) for problem in problems)
+        _replace(self.problems, lines + b"\n")
+
+    def load_problems(self) -> list[Problem]:
+        decoder = msgspec.json.Decoder(Problem)
+        return [decoder.decode(line) for line in self.problems.read_bytes().splitlines()]
+
+    def save_json(self, path: Path, value: object) -> None:
+        _replace(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+class FolderLock:
+    """Held for as long as a run uses its folder; the kernel releases it when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Raises UsageError naming the owner when another process holds the folder."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise UsageError(
+                f"run folder {self._path.parent} is in use by {owner}: wait for it, stop it, or choose another run.name"
+            ) from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | None]:
+    """Lock the folder of a run and make it ready. A folder of an earlier run is kept under a number, never overwritten.
+
+    Returns the folder, its lock, and where an earlier run of that name was moved to, if there was one.
+    Raises UsageError when the folder is in use, or when there is nothing to resume.
+    """
+    path = Path(config.run.root).expanduser().resolve() / config.run.name
+    folder = RunFolder(path)
+    if config.run.resume and not folder.settings.exists():
+        raise UsageError(f"run.resume=true, but {path} holds no run: leave run.resume out, or check run.name and run.root")
+    lock = FolderLock(path)
+    lock.acquire()
+    moved = None
+    if not config.run.resume and folder.settings.exists():
+        lock.release()
+        moved = _next_free(path)
+        path.rename(moved)
+        lock = FolderLock(path)
+        lock.acquire()
+    for part in (folder.metrics, folder.checkpoints, folder.logs):
+        part.mkdir(parents=True, exist_ok=True)
+    return folder, lock, moved
+
+
+def _next_free(path: Path) -> Path:
+    number = 1
+    while (candidate := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return candidate
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

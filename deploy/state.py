@@ -1,0 +1,127 @@
+"""What a run looks like from outside: everything is read from Redis, so any process may look."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import redis as redis_client
+
+from broker.balance import Balance, read_balance
+from broker.feed import Feed
+from broker.keys import Keys
+from broker.ledger import Ledger, LedgerRow
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import Problem
+from broker.weights import WeightBoard
+from conf.schema import RunConfig
+
+RATE_WINDOW_S = 15.0
+"""Rates are means over about this long."""
+
+
+class RunState:
+    """A picture of the run, renewed by `refresh`."""
+
+    balance: Balance
+
+    def __init__(self, config: RunConfig, client: redis_client.Redis, problems: Sequence[Problem]) -> None:
+        keys = Keys(config.run.name)
+        self.config = config
+        self.feed = Feed(client, keys)
+        self.control = Control(client, keys)
+        self.board = WeightBoard(client, keys)
+        self.metrics = Metrics(client, keys)
+        self._client, self._keys = client, keys
+        self._ledger = Ledger(client, keys)
+        self._heartbeats = Heartbeats(client, keys)
+        self._read_until = {"actors": "-", "learner": "-", "preprocess": "-"}
+        self._rates: list[tuple[float, int]] = []
+        self.hard = {problem.id for problem in problems if problem.bucket == "hard"}
+        self.learner: list[dict[str, str]] = []
+        """Every report of the learner so far, one a step."""
+        self.preprocess: dict[str, str] = {}
+        """The newest report of preprocessing."""
+        self.stalls_ms: list[float] = []
+        self.written: Counter[str] = Counter()
+        """What the actors wrote so far: groups, tokens, verdict/..., multi_version_rollouts."""
+        self.solved: dict[str, list[tuple[int, float]]] = {}
+        """Arm -> (step, share of hard problems solved at least once by then)."""
+        self.rows: list[LedgerRow] = []
+        self.silence: dict[str, float] = {}
+        self.restarts = 0
+        self.notes: list[str] = []
+        """What happened to the roles, for the summary."""
+        self.started = time.monotonic()
+        self.refresh()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        self.balance = read_balance(self._client, self._keys)
+        self.rows = self._ledger.rows()
+        self.silence = self._heartbeats.silence()
+        for report in self._news("learner"):
+            self.learner.append(report)
+        for report in self._news("preprocess"):
+            self.preprocess = report
+        for report in self._news("actors"):
+            if "sync/stall_ms" in report:
+                self.stalls_ms.append(float(report["sync/stall_ms"]))
+            else:
+                self.written.update(
+                    {name: int(value) for name, value in report.items() if name not in ("id", "actor", "version")}
+                )
+        self._follow_solved()
+        self._rates.append((time.monotonic(), self.balance.totals["completion_tokens"]))
+        while len(self._rates) > 2 and self._rates[-1][0] - self._rates[0][0] > RATE_WINDOW_S:
+            self._rates.pop(0)
+
+    @property
+    def step(self) -> int:
+        return self.balance.committed
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Completion tokens written a second, over the last moments."""
+        (t0, n0), (t1, n1) = self._rates[0], self._rates[-1]
+        return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0
+
+    @property
+    def share_done(self) -> float:
+        """Of the step budget or of the rollout budget, whichever is further used."""
+        steps = self.step / self.config.run.max_steps
+        groups = self.balance.issued / self.balance.limit if self.balance.limit else 0.0
+        return min(1.0, max(steps, groups))
+
+    @property
+    def eta_s(self) -> float:
+        """Seconds left at the mean pace so far; infinite before there is one."""
+        elapsed = time.monotonic() - self.started
+        return elapsed * (1 - self.share_done) / self.share_done if self.share_done > 0.01 else math.inf
+
+    def solved_share(self, arm: str) -> float:
+        """Share of the hard problems this arm has solved at least once while training."""
+        solved = {row.problem_id for row in self.rows if row.arm == arm and row.successes}
+        return len(solved & self.hard) / len(self.hard) if self.hard else 0.0
+
+    def _news(self, room: str) -> list[dict[str, str]]:
+        reports = self.metrics.read(room, self._read_until[room])
+        if reports:
+            self._read_until[room] = f"({reports[-1]['id']}"
+        return reports
+
+    def _follow_solved(self) -> None:
+        """First-solve steps of the ledger -> how many hard problems were solved by each step."""
+        self.solved = {}
+        for arm in sorted({row.arm for row in self.rows}):
+            steps = sorted(
+                row.first_solve_step
+                for row in self.rows
+                if row.arm == arm and row.problem_id in self.hard and row.first_solve_step is not None
+            )
+            if self.hard and arm != "easy":
+                points = [(0, 0.0), *((step, (i + 1) / len(self.hard)) for i, step in enumerate(steps))]
+                self.solved[arm] = [*points, (self.step, points[-1][1])]

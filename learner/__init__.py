@@ -1,0 +1,1 @@
+"""Optimisation: batches out of the ring become optimizer steps, checkpoints and published weights."""

@@ -1,0 +1,159 @@
+"""From the groups of a step to the packed rows of each rank. Pure and deterministic: no rank asks another.
+
+A bundle is a prompt with some of the completions sampled from it; bundles are what rows are packed with. A rollout
+without a reward (its verifier failed) is left out: it carries no loss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from broker.records import TrainGroup, float32_array, int32_array
+from broker.weights import lag
+from learner.packed_attention import Layout
+from learner.packing import deal, fill, pack
+
+
+@dataclass(frozen=True)
+class Row:
+    """One packed row of T tokens, N of which are trained. Prompts carry no loss."""
+
+    input_ids: Tensor
+    """int64 [1, T]"""
+    position_ids: Tensor
+    """int64 [1, T]: from 0 in each prompt; a completion goes on where its prompt ends."""
+    layout: Layout
+    positions: Tensor
+    """int64 [N]: index in the row whose hidden state predicts the token. A prompt's last serves all its completions."""
+    targets: Tensor
+    """int64 [N]: the tokens that were sampled."""
+    behaviour_logprobs: Tensor
+    """float32 [N], nats: as the engine sampled them."""
+    advantages: Tensor
+    """float32 [N]: of the rollout the token belongs to."""
+    weights: Tensor
+    """float32 [N]: 1; 0 in the filler row of a rank that has none left."""
+
+    def to(self, device: torch.device) -> "Row":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Row(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in values.items()})
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """One step as one rank sees it."""
+
+    rows: list[Row]
+    """This rank's rows; every rank has the same number."""
+    num_tokens: int
+    """Trained tokens of the step, all ranks together."""
+    packing_fill: float
+    """Share of the rows' room that is used, all ranks together."""
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    group: TrainGroup
+    members: tuple[int, ...]
+    """Completions of the group that are in this bundle."""
+
+    @property
+    def num_tokens(self) -> int:
+        rollouts = self.group.group
+        return rollouts.num_prompt_tokens + sum(rollouts.completions[i].num_tokens for i in self.members)
+
+
+def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, world_size: int) -> StepBatch:
+    """The rows of `rank`. Raises ValueError when a sample is longer than a row."""
+    bundles = [bundle for group in groups for bundle in _bundles(group, row_tokens)]
+    lengths = [bundle.num_tokens for bundle in bundles]
+    # Shorter rows when the step is small, so that no rank is left without work.
+    room = min(row_tokens, max([-(-sum(lengths) // world_size), *lengths]))
+    rows = pack(lengths, room)
+    mine = deal(rows, world_size)[rank]
+    return StepBatch(
+        rows=[_row([bundles[i] for i in members]) if members else filler_row() for members in mine],
+        num_tokens=sum(b.group.group.completions[i].num_tokens for b in bundles for i in b.members),
+        packing_fill=fill(lengths, len(rows), room),
+    )
+
+
+def token_lags(groups: Sequence[TrainGroup], step: int) -> np.ndarray:
+    """int32 [tokens]: age of every trained token; step s updates version s - 1."""
+    versions = [
+        completion.token_versions()
+        for group in groups
+        for completion in group.group.completions
+        if completion.reward is not None
+    ]
+    return lag(step - 1, np.concatenate(versions)) if versions else np.zeros(0, dtype=np.int32)
+
+
+def filler_row() -> Row:
+    """Two tokens of weight 0: a rank without a row must still take part in every collective."""
+    zeros = torch.zeros(1)
+    return Row(
+        input_ids=torch.zeros((1, 2), dtype=torch.int64),
+        position_ids=torch.tensor([[0, 1]]),
+        layout=((1, (1,)),),
+        positions=torch.zeros(1, dtype=torch.int64),
+        targets=torch.zeros(1, dtype=torch.int64),
+        behaviour_logprobs=zeros,
+        advantages=zeros,
+        weights=zeros,
+    )
+
+
+def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
+    """The group's trained completions in their order; cut when prompt and completions outgrow a row."""
+    bundles: list[_Bundle] = []
+    members: list[int] = []
+    for i in np.flatnonzero(group.loss_weights()).tolist():
+        if members and _Bundle(group, (*members, i)).num_tokens > row_tokens:
+            bundles.append(_Bundle(group, tuple(members)))
+            members = []
+        members.append(i)
+    return [*bundles, _Bundle(group, tuple(members))] if members else bundles
+
+
+def _row(bundles: Sequence[_Bundle]) -> Row:
+    ids, position_ids, layout = [], [], []
+    positions, targets, behaviour, advantages = [], [], [], []
+    start = 0
+    for bundle in bundles:
+        rollouts = bundle.group.group
+        prompt = int32_array(rollouts.prompt_ids)
+        prompt_end = start + len(prompt)
+        ids.append(prompt)
+        position_ids.append(np.arange(len(prompt)))
+        start = prompt_end
+        group_advantages = float32_array(bundle.group.advantages)
+        for i in bundle.members:
+            completion = rollouts.completions[i]
+            tokens = int32_array(completion.token_ids)
+            ids.append(tokens)
+            position_ids.append(np.arange(len(prompt), len(prompt) + len(tokens)))
+            positions.append(np.concatenate([[prompt_end - 1], np.arange(start, start + len(tokens) - 1)]))
+            targets.append(tokens)
+            behaviour.append(float32_array(completion.logprobs))
+            advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
+            start += len(tokens)
+        layout.append((len(prompt), tuple(rollouts.completions[i].num_tokens for i in bundle.members)))
+    num_targets = sum(map(len, targets))
+    return Row(
+        input_ids=_tensor(ids, np.int64).unsqueeze(0),
+        position_ids=_tensor(position_ids, np.int64).unsqueeze(0),
+        layout=tuple(layout),
+        positions=_tensor(positions, np.int64),
+        targets=_tensor(targets, np.int64),
+        behaviour_logprobs=_tensor(behaviour, np.float32),
+        advantages=_tensor(advantages, np.float32),
+        weights=torch.ones(num_targets),
+    )
+
+
+def _tensor(parts: Sequence[np.ndarray], dtype: type) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts).astype(dtype))

@@ -1,0 +1,163 @@
+"""The one door to DeepSpeed: distributed training of a `Policy` under ZeRO 0, 2 or 3, on CPU (gloo) or GPU (nccl)."""
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conf.schema import LearnerSettings
+from learner.batch_feed import Row
+from learner.model import PREFIX, Policy
+from learner.ranks import Ranks
+
+ADAM_EPS = 1e-8
+COLLECTIVE_TIMEOUT_S = 600.0
+"""A rank that waits this long for another takes the run down; `Ranks` is used at least every few seconds."""
+TAG = "state"
+"""Folder of DeepSpeed's own files inside a checkpoint."""
+
+
+class DeepSpeedEngine:
+    """Forward, backward and step of one rank. All ranks call the same methods in the same order."""
+
+    def __init__(
+        self, policy: Policy, settings: LearnerSettings, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set in the environment."""
+        os.environ["DS_ACCELERATOR"] = device.type  # read when DeepSpeed is first imported
+        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+        import deepspeed
+
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        deepspeed.init_distributed(
+            dist_backend="nccl" if device.type == "cuda" else "gloo",
+            auto_mpi_discovery=False,
+            verbose=False,
+            timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S),
+        )
+        self.device = device
+        self.ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
+        self._stage = settings.zero_stage
+        self._gathered = deepspeed.zero.GatheredParameters
+        self._policy = policy
+        optimizer = torch.optim.AdamW(
+            [p for p in policy.parameters() if p.requires_grad],
+            lr=settings.learning_rate,
+            betas=(settings.adam_beta1, settings.adam_beta2),
+            eps=ADAM_EPS,
+            weight_decay=settings.weight_decay,
+            fused=device.type == "cuda",
+        )
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=policy,
+            optimizer=optimizer,
+            config=_deepspeed_config(settings, dtype, self.ranks.world_size),
+            dist_init_required=False,
+        )
+
+    def forward(self, row: Row) -> tuple[Tensor, Tensor]:
+        """(logprobs [N], entropies [N]) of a row on this rank's device."""
+        return self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+
+    @contextmanager
+    def accumulate(self, *, last: bool) -> Iterator[None]:
+        """Around forward and backward of one row; the gradients are reduced at the last row of a step."""
+        self._engine.set_gradient_accumulation_boundary(last)
+        yield
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of `loss`. The sum over the ranks counts, so DeepSpeed's mean is undone."""
+        self._engine.backward(loss * self.ranks.world_size)
+
+    def step(self, learning_rate: float) -> tuple[bool, float]:
+        """One optimizer step -> (applied, gradient norm before clipping).
+
+        A gradient that is not finite changes nothing: neither weights nor moments.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        norm = self._plain_norm()
+        if norm is not None and not math.isfinite(norm):
+            self._engine.zero_grad()
+            return False, norm
+        self._engine.step()
+        if norm is None:
+            norm = float(self._engine.get_global_grad_norm())
+        return bool(self._engine.was_step_applied()), norm
+
+    def _plain_norm(self) -> float | None:
+        """The norm where DeepSpeed's wrappers, which compute and check it, are not in use."""
+        if self._optimizer is not self._engine.basic_optimizer:
+            return None
+        gradients = [p.grad for p in self._policy.parameters() if p.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """(Hugging Face name, whole weight) in the model's dtype, one at a time; tied weights once.
+
+        Under ZeRO 3 each is gathered, so all ranks must iterate to the end; a weight is valid until the next.
+        """
+        for name, parameter in self._policy.named_parameters():
+            if self._stage == 3:
+                with self._gathered([parameter], modifier_rank=None):
+                    yield name.removeprefix(PREFIX), parameter.detach()
+            else:
+                yield name.removeprefix(PREFIX), parameter.detach()
+
+    def gather_weights(self) -> dict[str, Tensor]:
+        """All weights as copies in main memory on rank 0, in the order of `named_weights`; empty on other ranks.
+
+        Gathered completely before anything is done with them: a sink that fails on rank 0 leaves no rank waiting.
+        """
+        keep = self.ranks.first
+        weights = {}
+        for name, weight in self.named_weights():
+            if keep:
+                weights[name] = weight.to("cpu", copy=True).contiguous()
+        return weights
+
+    def save(self, folder: Path) -> None:
+        """This rank's part of optimizer and weights under `folder`; the folder is published by `checkpoints.py`."""
+        self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
+        self._drop_script(folder)
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote. DeepSpeed unpickles: only from folders whose manifest was verified."""
+        loaded, _ = self._engine.load_checkpoint(str(folder), tag=TAG, load_lr_scheduler_states=False)
+        if loaded is None:
+            raise RuntimeError(f"DeepSpeed could not load {folder / TAG}")
+
+    def close(self) -> None:
+        """Leave the process group."""
+        self._engine.destroy()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+    def _drop_script(self, folder: Path) -> None:
+        """DeepSpeed leaves a converter program in every checkpoint; a checkpoint is data."""
+        if self.ranks.first:
+            (folder / "zero_to_fp32.py").unlink(missing_ok=True)
+
+
+def _deepspeed_config(settings: LearnerSettings, dtype: torch.dtype, world_size: int) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "train_batch_size": world_size,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,  # boundaries are set by hand: steps differ in their number of rows
+        "gradient_clipping": settings.gradient_clip,
+        "zero_optimization": {"stage": settings.zero_stage},
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }
+    if dtype == torch.bfloat16:
+        config["bf16"] = {"enabled": True, "check_grad_overflow": True}
+        config["data_types"] = {"grad_accum_dtype": "fp32"}
+    return config

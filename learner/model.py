@@ -1,0 +1,97 @@
+"""The policy as the learner holds it: a Hugging Face causal LM whose forward pass gives log-probabilities."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, AutoModelForCausalLM
+
+from learner.logprobs import chunked_logprobs
+from learner.packed_attention import NAME, Layout, packed_attention
+
+AttentionInterface.register(NAME, packed_attention)
+
+PREFIX = "lm."
+"""What `Policy` puts before the Hugging Face name of a parameter."""
+_WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
+
+
+class Policy(nn.Module):
+    """log pi of response tokens under softmax(logits / temperature).
+
+    The body runs in the model's dtype and only on hidden states; the LM head runs in float32 and only on positions
+    that predict a trained token.
+    """
+
+    def __init__(self, lm: nn.Module, *, temperature: float, chunk_tokens: int) -> None:
+        super().__init__()
+        self.lm = lm
+        self._temperature, self._chunk_tokens = temperature, chunk_tokens
+
+    def forward(
+        self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor,
+        targets: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """One packed row. input_ids, position_ids [1, T]; positions [N] in 0..T-1 predict targets [N].
+
+        -> (logprobs [N], entropies [N]), float32, nats.
+        """
+        lm: Any = self.lm
+        # Without use_cache=False transformers would let the sequences of a row see each other.
+        output = lm.base_model(
+            input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False
+        )
+        return chunked_logprobs(
+            output.last_hidden_state[0, positions],
+            targets,
+            lm.get_output_embeddings(),
+            temperature=self._temperature,
+            chunk_tokens=self._chunk_tokens,
+        )
+
+
+class Float32Head(nn.Module):
+    """An LM head that multiplies in float32 whatever the dtype of its weight; tied weights stay tied."""
+
+    def __init__(self, head: nn.Linear) -> None:
+        super().__init__()
+        self.weight = head.weight
+        self.bias = head.bias
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.float()
+        return functional.linear(hidden.float(), self.weight.float(), bias)
+
+
+def load_policy(
+    path: Path, *, dtype: torch.dtype, temperature: float, chunk_tokens: int, gradient_checkpointing: bool = False
+) -> Policy:
+    """The model in the folder `path`; weights come from safetensors only and no code of the folder is run."""
+    lm = AutoModelForCausalLM.from_pretrained(
+        path, dtype=dtype, attn_implementation=NAME, use_safetensors=True, trust_remote_code=False
+    )
+    return as_policy(
+        lm, temperature=temperature, chunk_tokens=chunk_tokens, gradient_checkpointing=gradient_checkpointing
+    )
+
+
+def as_policy(lm: Any, *, temperature: float, chunk_tokens: int, gradient_checkpointing: bool = False) -> Policy:
+    """A Hugging Face causal LM in memory -> policy; the LM is changed in place."""
+    lm.set_attn_implementation(NAME)
+    lm.set_output_embeddings(Float32Head(lm.get_output_embeddings()))
+    if gradient_checkpointing:
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    lm.train()
+    return Policy(lm, temperature=temperature, chunk_tokens=chunk_tokens)
+
+
+def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:
+    """All that a Hugging Face folder holds besides weights: the tokenizer's files as they are, and the config."""
+    for source in sorted(model_path.iterdir()):
+        if source.is_file() and not source.name.endswith(_WEIGHT_FILES):
+            shutil.copyfile(source, folder / source.name)
+    lm: Any = policy.lm
+    lm.config.save_pretrained(folder)

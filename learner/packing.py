@@ -1,0 +1,41 @@
+"""Which samples share a row, and which rank trains which rows. Pure; every rank computes the same answer."""
+
+from collections.abc import Sequence
+
+
+def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
+    """Sample numbers of each row: first-fit decreasing, so no row exceeds `row_tokens` and few are half empty.
+
+    Of equal lengths the lower number comes first. Raises ValueError when a sample is longer than a row.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for sample in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        length = lengths[sample]
+        if length > row_tokens:
+            raise ValueError(
+                f"sample {sample} has {length} tokens, learner.row_tokens={row_tokens} holds fewer; raise it"
+            )
+        row = next((r for r, left in enumerate(room) if length <= left), None)
+        if row is None:
+            row = len(rows)
+            rows.append([])
+            room.append(row_tokens)
+        rows[row].append(sample)
+        room[row] -= length
+    return rows
+
+
+def deal(rows: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
+    """Rows of each rank. All ranks get the same number, because each row is a collective; the rest are empty rows.
+
+    `pack` returns fuller rows first, so dealing them in turn also balances the tokens.
+    """
+    per_rank = max(1, -(-len(rows) // num_ranks))
+    padded = [*rows, *([] for _ in range(per_rank * num_ranks - len(rows)))]
+    return [padded[rank::num_ranks] for rank in range(num_ranks)]
+
+
+def fill(lengths: Sequence[int], num_rows: int, row_tokens: int) -> float:
+    """Share of the rows' tokens that are samples."""
+    return sum(lengths) / (num_rows * row_tokens) if num_rows else 0.0

@@ -1,0 +1,135 @@
+"""Supervised training of a small causal LM from scratch: how the built-in base model comes to be.
+
+Made for CPU machines. Sequences of about the same length share a micro-batch, padded on the right: under a causal
+mask padding behind the text changes nothing before it, so no mask is needed at all. One micro-batch is the work of
+one thread, which keeps its tensors in cache and does not stall when another process takes the second core. The
+micro-batches and the order of their sums do not depend on the number of threads, so neither does the result.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+MICRO_TOKENS = 1024
+"""Padded tokens of one micro-batch: activations of 0.5 MiB at hidden size 128."""
+WARMUP_SHARE = 0.05
+GRADIENT_CLIP = 1.0
+ADAM_BETAS = (0.9, 0.99)
+
+Sequences = Sequence[Sequence[int] | NDArray[np.int32]]
+
+
+def pretrain(
+    model: nn.Module,
+    sequences: Sequences,
+    first_loss_index: Sequence[int],
+    *,
+    tokens_per_step: int = 4096,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 0.0,
+    threads: int = 2,
+    seed: int = 0,
+    on_step: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train `model` (a Hugging Face causal LM, in place) for one epoch; returns the loss of each step, nats a token.
+
+    Token `first_loss_index[i]` of sequence i is the first one to be predicted: the length of its prompt, or 1 to
+    train on all of it. The learning rate rises over the first 5 % of the steps and falls linearly to zero.
+    `on_step(step, loss)` is called after every step, counted from 1.
+    """
+    _check(sequences, first_loss_index)
+    steps = split_into_steps([len(s) for s in sequences], tokens_per_step, seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=learning_rate, betas=ADAM_BETAS, weight_decay=weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, len(steps)))
+    losses = []
+    threads_before = torch.get_num_threads()
+    model.train()
+    with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+        for members in steps:
+            num_targets = sum(len(sequences[i]) - first_loss_index[i] for i in members)
+            batches = [
+                _pad([sequences[i] for i in batch], [first_loss_index[i] for i in batch])
+                for batch in split_by_length(members, [len(s) for s in sequences])
+            ]
+            results = list(pool.map(lambda batch, n=num_targets: _gradients(model, parameters, batch, n), batches))
+            for parameter, gradients in zip(parameters, zip(*(g for _, g in results), strict=True), strict=True):
+                parameter.grad = torch.stack(gradients).sum(dim=0) if len(gradients) > 1 else gradients[0]
+            nn.utils.clip_grad_norm_(parameters, GRADIENT_CLIP)
+            optimizer.step()
+            schedule.step()
+            losses.append(sum(loss for loss, _ in results))
+            if on_step is not None:
+                on_step(len(losses), losses[-1])
+    optimizer.zero_grad(set_to_none=True)
+    torch.set_num_threads(threads_before)
+    model.eval()
+    return losses
+
+
+def split_into_steps(lengths: Sequence[int], tokens_per_step: int, seed: int) -> list[list[int]]:
+    """Sequence numbers in a random order, cut into steps of `tokens_per_step` tokens or just above."""
+    steps: list[list[int]] = []
+    room = 0
+    for i in np.random.default_rng(seed).permutation(len(lengths)).tolist():
+        if room <= 0:
+            steps.append([])
+            room = tokens_per_step
+        steps[-1].append(i)
+        room -= lengths[i]
+    return steps
+
+
+def split_by_length(members: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """The sequences of one step, longest first, cut into micro-batches of at most `MICRO_TOKENS` padded tokens."""
+    batches: list[list[int]] = []
+    for i in sorted(members, key=lambda i: -lengths[i]):
+        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > MICRO_TOKENS:
+            batches.append([])
+        batches[-1].append(i)
+    return batches
+
+
+def _pad(sequences: Sequences, firsts: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """-> input_ids [B, L], flat positions [N] that predict a target, targets [N]."""
+    length = max(len(s) for s in sequences)
+    ids = np.zeros((len(sequences), length), dtype=np.int64)
+    positions, targets = [], []
+    for row, (sequence, first) in enumerate(zip(sequences, firsts, strict=True)):
+        ids[row, : len(sequence)] = sequence
+        positions.append(row * length + np.arange(first - 1, len(sequence) - 1))
+        targets.append(np.asarray(sequence[first:], dtype=np.int64))
+    return torch.from_numpy(ids), torch.from_numpy(np.concatenate(positions)), torch.from_numpy(np.concatenate(targets))
+
+
+def _gradients(
+    model: nn.Module, parameters: list[nn.Parameter], batch: tuple[Tensor, Tensor, Tensor], num_targets: int
+) -> tuple[float, tuple[Tensor, ...]]:
+    """This micro-batch's share of the step's mean loss, and its gradients (not added to `.grad`: threads share it)."""
+    ids, positions, targets = batch
+    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    logits = model.get_output_embeddings()(hidden.flatten(0, 1)[positions])
+    loss = functional.cross_entropy(logits, targets, reduction="sum") / num_targets
+    return loss.item(), torch.autograd.grad(loss, parameters)
+
+
+def _rate(done: int, num_steps: int) -> float:
+    """Share of the peak learning rate for the step after `done` steps."""
+    warmup = max(1, math.ceil(WARMUP_SHARE * num_steps))
+    return min((done + 1) / warmup, (num_steps - done) / max(1, num_steps - warmup))
+
+
+def _check(sequences: Sequences, first_loss_index: Sequence[int]) -> None:
+    if len(sequences) != len(first_loss_index):
+        raise ValueError(f"{len(sequences)} sequences but {len(first_loss_index)} first_loss_index")
+    for number, (sequence, first) in enumerate(zip(sequences, first_loss_index, strict=True)):
+        if not 1 <= first < len(sequence):
+            raise ValueError(f"sequence {number}: first_loss_index {first} is not within 1..{len(sequence) - 1}")

@@ -1,0 +1,44 @@
+"""The learner's processes among themselves: who this is, and what they agree on."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Ranks:
+    """Collectives of the group that `deepspeed_engine` opened; with one rank every method is free.
+
+    All ranks must call the same methods in the same order.
+    """
+
+    def __init__(self, rank: int, world_size: int, device: torch.device) -> None:
+        self.rank, self.world_size = rank, world_size
+        self._device = device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def from_first(self, number: int) -> int:
+        """The number rank 0 passes."""
+        return int(self._all(torch.tensor([number if self.first else 0], dtype=torch.int64), dist.ReduceOp.SUM)[0])
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is true on some rank."""
+        return bool(self.max(torch.tensor([float(flag)]))[0])
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Element-wise sum over the ranks."""
+        return self._all(values, dist.ReduceOp.SUM)
+
+    def max(self, values: Tensor) -> Tensor:
+        """Element-wise maximum over the ranks."""
+        return self._all(values, dist.ReduceOp.MAX)
+
+    def _all(self, values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+        if self.world_size == 1:
+            return values
+        reduced = values.to(self._device)  # nccl reduces only what is on the GPU
+        reduced = reduced.clone() if reduced is values else reduced
+        dist.all_reduce(reduced, op=operation)
+        return reduced.to(values.device)

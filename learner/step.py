@@ -1,0 +1,116 @@
+"""One optimizer step: groups in, weights changed, a report out (arrow 9)."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from broker.records import TrainGroup
+from conf.schema import LearnerSettings
+from learner.batch_feed import build_step, token_lags
+from learner.deepspeed_engine import DeepSpeedEngine
+from learner.losses import POLICY_LOSSES, mean_over_step
+from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What step `step` trained and what it did."""
+
+    step: int
+    tokens: TokenStatistics
+    grad_norm: float
+    """Before clipping; not finite exactly when the step was skipped."""
+    applied: bool
+    """False: the gradient was not finite, and the weights are those of the step before."""
+    learning_rate: float
+    lags: dict[int, int]
+    """Age in optimizer steps -> trained tokens."""
+    num_samples: int
+    num_untrained: int
+    """Rollouts without a reward."""
+    completion_tokens_mean: float
+    reward_mean: dict[str, float]
+    """By arm."""
+    packing_fill: float
+    seconds: float
+
+    def metrics(self) -> dict[str, float | int | str]:
+        """`what/stat` -> value, for the `learner` stream."""
+        ages, counts = list(self.lags), list(self.lags.values())
+        return {
+            "step": self.step,
+            "loss/mean": self.tokens.loss,
+            "grad/norm": self.grad_norm,
+            "step/applied": int(self.applied),
+            "step/seconds": round(self.seconds, 4),
+            "step/tokens": self.tokens.num_tokens,
+            "step/samples": self.num_samples,
+            "step/untrained_samples": self.num_untrained,
+            "step/tokens_per_s": round(self.tokens.num_tokens / max(self.seconds, 1e-9), 1),
+            "learning_rate/value": self.learning_rate,
+            "ratio/ess": self.tokens.ess,
+            "ratio/clip_share": self.tokens.clip_share,
+            "ratio/mean": self.tokens.ratio_mean,
+            "ratio/max": self.tokens.ratio_max,
+            "logprob/rms": self.tokens.logprob_rms,
+            "entropy/mean": self.tokens.entropy_mean,
+            "lag/mean": float(np.average(ages, weights=counts)) if ages else 0.0,
+            "lag/max": max(ages, default=0),
+            "lag/histogram": " ".join(f"{age}:{count}" for age, count in self.lags.items()),
+            "completion/tokens_mean": self.completion_tokens_mean,
+            "packing/fill": round(self.packing_fill, 4),
+            **{f"reward/{arm}/mean": mean for arm, mean in self.reward_mean.items()},
+        }
+
+
+def run_step(
+    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], settings: LearnerSettings, *, step: int
+) -> StepReport:
+    """Turn weight version `step` - 1 into `step`. Called on all ranks with the same groups."""
+    start = time.perf_counter()
+    ranks = engine.ranks
+    loss_of = POLICY_LOSSES[settings.policy_loss]
+    batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
+    learning_rate = scheduled_rate(settings, step)
+    sums = TokenSums(settings.ratio_min, settings.ratio_max)
+    for number, cpu_row in enumerate(batch.rows, start=1):
+        row = cpu_row.to(engine.device)
+        with engine.accumulate(last=number == len(batch.rows)):
+            logprobs, entropies = engine.forward(row)
+            token_losses = loss_of(
+                logprobs, row.behaviour_logprobs, row.advantages, settings.ratio_min, settings.ratio_max
+            )
+            loss = mean_over_step(token_losses, row.weights, batch.num_tokens)
+            engine.backward(loss)
+        sums.add(row, logprobs, entropies, loss)
+    applied, grad_norm = engine.step(learning_rate)
+    completions = [completion for group in groups for completion in group.group.completions]
+    return StepReport(
+        step=step,
+        tokens=sums.reduce(ranks),
+        grad_norm=grad_norm,
+        applied=applied,
+        learning_rate=learning_rate,
+        lags=lag_histogram(token_lags(groups, step)),
+        num_samples=len(completions),
+        num_untrained=sum(completion.reward is None for completion in completions),
+        completion_tokens_mean=float(np.mean([completion.num_tokens for completion in completions])),
+        reward_mean=_reward_by_arm(groups),
+        packing_fill=batch.packing_fill,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def scheduled_rate(settings: LearnerSettings, step: int) -> float:
+    """Linear warm-up, then constant; a function of the step, so a resume needs no scheduler state."""
+    return settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))
+
+
+def _reward_by_arm(groups: Sequence[TrainGroup]) -> dict[str, float]:
+    rewards: dict[str, list[float]] = {}
+    for group in groups:
+        judged = [completion.reward for completion in group.group.completions if completion.reward is not None]
+        rewards.setdefault(group.group.arm, []).extend(judged)
+    return {arm: float(np.mean(values)) for arm, values in sorted(rewards.items()) if values}

@@ -1,0 +1,161 @@
+"""Arrows 6 and 7: a rollout group becomes a group with advantages and enters the ring, or is dropped by name."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from broker.connection import connect, with_retries
+from broker.errors import RecordError, RingFull
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import RolloutGroup, TrainGroup, decode, float32_bytes
+from broker.ring import Ring
+from broker.streams import Delivery, RolloutStream
+from broker.weights import WeightBoard
+from conf.schema import RunConfig
+from preprocess.advantages import mean_advantages
+from preprocess.filters import drop_reason
+from preprocess.tally import Tally, group_values
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+MAX_DELIVERIES = 3
+"""A group that failed this often, or took its preprocessor down with it, is a dead letter."""
+READ_GROUPS = 8
+REPORT_S = 1.0
+RING_FULL_PAUSE_S = 0.1
+
+
+class Preprocessor:
+    """One preprocessing worker; any number may share the stream.
+
+    Consumes: groups of the rollout stream, each delivered at least once, ended exactly once.
+    Waits for: a group on the stream; under `broker.ring.when_full: wait` also for room in the ring.
+    Unblocked by: actors that publish; the learner that takes a batch; `Control.stop`, which ends `run`.
+    """
+
+    def __init__(self, config: RunConfig, redis_url: str, consumer: str) -> None:
+        """`consumer` names this worker on the stream, in heartbeats and in reports."""
+        self._config, self._consumer = config, consumer
+        client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
+        keys = Keys(config.run.name)
+        ring = config.broker.ring
+        self._stream = RolloutStream(client, keys)
+        self._ring = Ring(client, keys, ring.capacity, ring.when_full)
+        self._board = WeightBoard(client, keys)
+        self._metrics = Metrics(client, keys)
+        self._heartbeats = Heartbeats(client, keys)
+        self._control = Control(client, keys)
+        self._tally = Tally()
+        self._beat_due = self._report_due = 0.0
+
+    def run(self) -> None:
+        """Work until the run is stopped. Redis may be away for `deploy.dead_after_s`; then this raises."""
+        self._patiently(self._stream.open)
+        while not self._stopped():
+            self._beat("waiting for groups")
+            deliveries = self._patiently(self._read)
+            for position, delivery in enumerate(deliveries):
+                self._beat("working")
+                if not self._end(delivery, in_hand=deliveries[position:]):
+                    return
+            self._report_when_due()
+        self._report()
+
+    def _read(self) -> list[Delivery]:
+        return self._stream.read(
+            self._consumer,
+            count=READ_GROUPS,
+            block_s=min(self._config.deploy.heartbeat_s, REPORT_S),
+            claim_idle_s=self._config.preprocess.claim_idle_s,
+        )
+
+    def _end(self, delivery: Delivery, *, in_hand: list[Delivery]) -> bool:
+        """Bring one delivery to its end; False: the run was stopped while it waited for room."""
+        if delivery.deliveries > MAX_DELIVERIES:
+            self._bury(delivery, f"delivered {delivery.deliveries} times, never finished")
+            return True
+        try:
+            group = decode(delivery.frame, RolloutGroup)
+            rewards = [completion.reward for completion in group.completions]
+            reason = drop_reason(rewards, drop_zero_advantage=self._config.preprocess.drop_zero_advantage)
+            advantages = mean_advantages(rewards)
+        except RecordError as error:
+            self._bury(delivery, str(error))
+            return True
+        except Exception as error:  # a group we cannot work on must not end the worker: it comes back, then is buried
+            log.exception("%s: group %s raised", self._consumer, delivery.entry_id)
+            if delivery.deliveries >= MAX_DELIVERIES:
+                self._bury(delivery, f"{type(error).__name__}: {error}")
+            else:
+                self._tally.errors += 1
+            return True
+
+        step = self._patiently(self._board.version)
+        if reason is not None:
+            ended = self._patiently(lambda: self._ring.drop(delivery.entry_id, group, reason, step=step))
+        else:
+            train_group = TrainGroup(group=group, advantages=float32_bytes(advantages))
+            stored = self._put(delivery, train_group, step, in_hand)
+            if stored is None:
+                return False
+            ended = stored
+        if ended:
+            self._note(group, reason or "kept", step)
+        return True
+
+    def _put(self, delivery: Delivery, group: TrainGroup, step: int, in_hand: list[Delivery]) -> bool | None:
+        """Put into the ring, waiting for room while the policy says so; None: the run was stopped meanwhile."""
+        while True:
+            try:
+                return self._patiently(lambda: self._ring.put(delivery.entry_id, group, step=step))
+            except RingFull:
+                if self._stopped():
+                    return None
+                if self._beat("waiting for room in the ring"):
+                    self._patiently(lambda: self._stream.keep(self._consumer, [d.entry_id for d in in_hand]))
+                self._report_when_due()
+                time.sleep(RING_FULL_PAUSE_S)
+
+    def _bury(self, delivery: Delivery, reason: str) -> None:
+        log.error("%s: dead letter %s: %s", self._consumer, delivery.entry_id, reason)
+        if self._patiently(lambda: self._stream.dead_letter(delivery.entry_id, reason)):
+            self._tally.outcomes["unreadable"] += 1
+
+    def _note(self, group: RolloutGroup, outcome: str, step: int) -> None:
+        self._tally.add(group, outcome)
+        self._patiently(lambda: self._metrics.report("groups", group_values(group, outcome, step)))
+
+    def _report_when_due(self) -> None:
+        if time.monotonic() >= self._report_due:
+            self._report()
+
+    def _report(self) -> None:
+        """Send what was counted since the last report, with the fill of the ring and of the stream."""
+        tally, self._tally = self._tally, Tally()
+        values = tally.values() | {
+            "step": self._patiently(self._board.version),
+            "preprocess/ring/occupancy": self._patiently(self._ring.occupancy),
+            "preprocess/stream/depth": self._patiently(self._stream.depth),
+        }
+        self._patiently(lambda: self._metrics.report("preprocess", {"worker": self._consumer, **values}))
+        self._report_due = time.monotonic() + REPORT_S
+
+    def _beat(self, status: str) -> bool:
+        """A sign of life when one is due; whether it was."""
+        if time.monotonic() < self._beat_due:
+            return False
+        self._patiently(lambda: self._heartbeats.beat(self._consumer, status))
+        period_s = min(self._config.deploy.heartbeat_s, self._config.preprocess.claim_idle_s / 3)
+        self._beat_due = time.monotonic() + period_s
+        return True
+
+    def _stopped(self) -> bool:
+        return self._patiently(self._control.stopped) is not None
+
+    def _patiently(self, operation: Callable[[], T]) -> T:
+        """Every call to Redis is safe to repeat, so a server that restarts is waited for."""
+        return with_retries(operation, deadline_s=self._config.deploy.dead_after_s)

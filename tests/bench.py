@@ -1,0 +1,94 @@
+"""How fast records travel: `make bench`. One client on one server, groups of 8 rollouts; rates are groups a second."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from broker.connection import connect
+from broker.keys import Keys
+from broker.records import RolloutGroup, decode, encode
+from deploy.redis_server import EmbeddedRedis
+from tests.broker.house import House
+from tests.groups import rollout_group, train_group
+
+REWARDS = (1.0, 0.0) * 4
+GROUPS = 256
+BATCH_GROUPS = 8
+POLICIES: tuple[Literal["everysec", "always"], ...] = ("everysec", "always")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def house(fsync: Literal["always", "everysec"]) -> Iterator[House]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedRedis(Path(folder), fsync=fsync, max_memory_gib=4.0)
+        client = connect(server.start(), client_name="bench")
+        try:
+            yield House(client, Keys("bench"), capacity=GROUPS * len(REWARDS), batch_groups=BATCH_GROUPS)
+        finally:
+            client.close()
+            server.stop()
+
+
+def wire() -> None:
+    print(f"{'tokens a rollout':>18} {'bytes a token':>14} {'encode ms':>10} {'decode ms':>10}")
+    for num_tokens in (100, 1000, 4000, 16000):
+        group = rollout_group(0, REWARDS, num_tokens=num_tokens)
+        frame = encode(group)
+        encode_ms = 1e3 * seconds(partial(encode, group))
+        decode_ms = 1e3 * seconds(partial(decode, frame, RolloutGroup))
+        per_token = len(frame) / group.num_completion_tokens
+        print(f"{num_tokens:>18} {per_token:>14.2f} {encode_ms:>10.2f} {decode_ms:>10.2f}")
+
+
+def publish_all(house: House, num_tokens: int) -> None:
+    """Arrows 1 and 5."""
+    for number in range(GROUPS):
+        ordinal = house.claim(f"bench/{number}", high_water=GROUPS + 1)
+        assert ordinal is not None
+        assert house.feed.publish(ordinal, f"bench/{number}", rollout_group(ordinal, REWARDS, num_tokens=num_tokens))
+
+
+def put_all(house: House) -> None:
+    """Arrows 6 and 7, one group at a time as the preprocessor does."""
+    for _ in range(GROUPS):
+        entry_id, group = house.read_one()
+        assert house.ring.put(entry_id, train_group(group), step=1)
+
+
+def train_all(house: House) -> None:
+    """Arrow 8 and the end of a step, with a checkpoint after each."""
+    for step in range(1, GROUPS // BATCH_GROUPS + 1):
+        assert house.ring.take(step, BATCH_GROUPS * len(REWARDS), max_lag=None) is not None
+        assert house.ring.batch(step) is not None
+        house.ring.commit(step)
+        house.ring.trim(step)
+
+
+def road() -> None:
+    """Every group goes the whole way from the feed to a step."""
+    print(f"{'fsync':>18} {'tokens a rollout':>18} {'claim+publish/s':>16} {'read+put/s':>12} {'take+commit/s':>14}")
+    for fsync, num_tokens in product(POLICIES, (100, 4000)):
+        with house(fsync) as h:
+            published = seconds(partial(publish_all, h, num_tokens))
+            put = seconds(partial(put_all, h))
+            trained = seconds(partial(train_all, h))
+            assert h.balance().trained == GROUPS
+        rates = " ".join(f"{GROUPS / s:>{w}.0f}" for s, w in ((published, 16), (put, 12), (trained, 14)))
+        print(f"{fsync:>18} {num_tokens:>18} {rates}")
+
+
+if __name__ == "__main__":
+    wire()
+    print()
+    road()

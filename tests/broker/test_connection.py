@@ -1,0 +1,103 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from broker.connection import connect, redacted, with_retries
+from broker.errors import BrokerFull, BrokerUnreachable, UsageError
+from deploy.redis_server import EmbeddedRedis
+
+
+def test_a_server_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(BrokerUnreachable) as caught:
+        connect(f"unix://:secret@{tmp_path}/nothing.sock", client_name="test", timeout_s=0.1)
+    message = str(caught.value)
+    assert "broker.url" in message
+    assert "broker.url=null" in message
+    assert "secret" not in message
+    assert "\n" not in message
+
+
+def test_a_wrong_password_is_refused_at_once(redis_server: EmbeddedRedis) -> None:
+    wrong = redis_server.start().replace("unix://:", "unix://:not-")
+    started = time.monotonic()
+    with pytest.raises(BrokerUnreachable, match="password"):
+        connect(wrong, client_name="test", timeout_s=30)
+    assert time.monotonic() - started < 5
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(BrokerUnreachable, match="not a Redis URL"):
+        connect("http://localhost", client_name="test")
+
+
+def test_a_server_that_evicts_is_refused(redis_url: str, client: redis.Redis) -> None:
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(UsageError, match="noeviction"):
+            connect(redis_url, client_name="test")
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_passwords_never_show(redis_url: str) -> None:
+    assert redacted("redis://:pa55@host:1/0") == "redis://:***@host:1/0"
+    assert redacted("redis://user:pa55@host:1/0") == "redis://user:***@host:1/0"
+    assert redacted("redis://host:1/0") == "redis://host:1/0"
+    assert redacted("unix:///a.sock?db=0&password=pa55") == "unix:///a.sock"
+
+
+def test_the_client_never_repeats_a_command_on_its_own(redis_url: str, client: redis.Redis, run_name: str) -> None:
+    """A blocked read whose connection is cut must raise: a silent repeat of a write would do it twice."""
+    victim = connect(redis_url, client_name="victim")
+    victim_id = victim.client_id()
+    timer = threading.Timer(0.1, lambda: client.client_kill_filter(_id=str(victim_id)))
+    timer.start()
+    with pytest.raises(redis.ConnectionError):
+        victim.xread({f"pope:{{{run_name}}}:nothing": "$"}, block=5000)
+    timer.join()
+
+
+def test_an_operation_is_repeated_until_the_server_is_back() -> None:
+    events: list[str] = []
+
+    def operation() -> int:
+        events.append("call")
+        if len(events) < 3:
+            raise redis.ConnectionError("away")
+        return 7
+
+    assert with_retries(operation, deadline_s=10) == 7
+    assert len(events) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (redis.ConnectionError("away"), BrokerUnreachable),
+        (redis.TimeoutError("slow"), BrokerUnreachable),
+        (redis.OutOfMemoryError("full"), BrokerFull),
+    ],
+)
+def test_patience_has_an_end_with_a_name(error: Exception, raised: type[Exception]) -> None:
+    def operation() -> None:
+        raise error
+
+    started = time.monotonic()
+    with pytest.raises(raised, match=r"0\.1 s"):
+        with_retries(operation, deadline_s=0.1)
+    assert time.monotonic() - started < 1.0
+
+
+def test_other_errors_are_not_repeated() -> None:
+    events: list[str] = []
+
+    def operation() -> None:
+        events.append("call")
+        raise redis.AuthenticationError("no")
+
+    with pytest.raises(redis.AuthenticationError):
+        with_retries(operation, deadline_s=10)
+    assert events == ["call"]

@@ -1,0 +1,195 @@
+import struct
+import zlib
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker import records
+from broker.errors import RecordError
+from broker.records import (
+    Completion,
+    RolloutGroup,
+    TrainGroup,
+    WeightAnnouncement,
+    decode,
+    encode,
+    float32_array,
+    float32_bytes,
+    int32_array,
+    int32_bytes,
+)
+from tests.groups import completion, rollout_group, train_group
+
+
+def reframed(body: bytes, kind: int = 1, schema: int = 1) -> bytes:
+    """A frame with a right checksum around any body."""
+    return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
+
+
+def changed(group: RolloutGroup, **fields: object) -> RolloutGroup:
+    """The group with fields of its only completion replaced, past the checks of `encode`."""
+    return msgspec.structs.replace(group, completions=(msgspec.structs.replace(group.completions[0], **fields),))
+
+
+def wire(record: object) -> bytes:
+    return msgspec.msgpack.encode(record)
+
+
+@st.composite
+def completions(draw: st.DrawFn) -> Completion:
+    num_tokens = draw(st.integers(1, 20))
+    starts = sorted({0, *draw(st.lists(st.integers(0, num_tokens - 1), max_size=3))})
+    versions = sorted(draw(st.lists(st.integers(0, 2**31), min_size=len(starts), max_size=len(starts))))
+    reward = draw(st.none() | st.floats(-1, 1))
+    return Completion(
+        token_ids=int32_bytes(draw(st.lists(st.integers(0, 2**31 - 1), min_size=num_tokens, max_size=num_tokens))),
+        logprobs=float32_bytes(draw(st.lists(st.floats(-99, 0, width=32), min_size=num_tokens, max_size=num_tokens))),
+        weight_spans=tuple(zip(starts, versions, strict=True)),
+        finish_reason=draw(st.sampled_from(["stop", "length"])),
+        verdict=draw(st.sampled_from(["timeout", "crash"] if reward is None else ["correct", "wrong", "unparsable"])),
+        reward=reward,
+    )
+
+
+groups = st.builds(
+    RolloutGroup,
+    ordinal=st.integers(0, 2**53),
+    problem_id=st.text(min_size=1, max_size=20),
+    arm=st.sampled_from(["guided", "unguided"]),
+    bucket=st.sampled_from(["hard", "easy"]),
+    actor=st.text(max_size=10),
+    prompt_ids=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20).map(int32_bytes),
+    completions=st.lists(completions(), min_size=1, max_size=4).map(tuple),
+)
+
+
+@given(groups)
+@settings(max_examples=60)
+def test_a_group_comes_back_as_it_was_sent(group: RolloutGroup) -> None:
+    assert decode(encode(group), RolloutGroup) == group
+    with_advantages = TrainGroup(group=group, advantages=float32_bytes(np.zeros(len(group.completions))))
+    assert decode(encode(with_advantages), TrainGroup) == with_advantages
+
+
+def test_arrays_are_little_endian_int32_and_float32() -> None:
+    assert int32_bytes([1, 256]) == b"\x01\x00\x00\x00\x00\x01\x00\x00"
+    assert int32_array(int32_bytes([7, -1])).tolist() == [7, -1]
+    assert float32_bytes([1.0]) == b"\x00\x00\x80\x3f"
+    assert float32_array(float32_bytes([-0.5])).tolist() == [-0.5]
+
+
+def test_every_token_knows_the_version_that_wrote_it() -> None:
+    two_versions = msgspec.structs.replace(completion(num_tokens=5), weight_spans=((0, 41), (2, 42)))
+    assert two_versions.token_versions().tolist() == [41, 41, 42, 42, 42]
+    assert two_versions.oldest_version == 41
+
+
+def test_a_group_takes_twelve_bytes_a_token_and_a_kibibyte_at_most() -> None:
+    # By hand: 4 B of id and 4 B of logprob a token; a span, three short strings and a reward a completion.
+    group = rollout_group(17, [1.0] + [0.0] * 7, num_tokens=4000)
+    frame = encode(train_group(group))
+    num_tokens = 8 * 4000
+    assert 8 * num_tokens < len(frame) <= 8 * num_tokens + 1024
+    assert len(frame) <= 12 * num_tokens + 1024
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_a_flipped_byte_is_never_read_as_a_record(data: st.DataObject) -> None:
+    frame = bytearray(encode(rollout_group()))
+    position = data.draw(st.integers(0, len(frame) - 1))
+    flip = data.draw(st.integers(1, 255))
+    if position == 7:  # the padding byte of the header carries nothing
+        return
+    frame[position] ^= flip
+    with pytest.raises(RecordError):
+        decode(bytes(frame), RolloutGroup)
+
+
+@given(st.integers(0, 400))
+@settings(max_examples=50)
+def test_a_cut_or_extended_frame_is_refused(cut: int) -> None:
+    frame = encode(rollout_group())
+    with pytest.raises(RecordError):
+        decode(frame[: min(cut, len(frame) - 1)], RolloutGroup)
+    with pytest.raises(RecordError, match="header says"):
+        decode(frame + b"\0" * (cut + 1), RolloutGroup)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100)
+def test_no_bytes_raise_anything_but_record_error(body: bytes) -> None:
+    for frame in (body, reframed(body), reframed(body, kind=3)):
+        with pytest.raises(RecordError):
+            decode(frame, RolloutGroup)
+
+
+def test_an_unknown_field_is_refused() -> None:
+    body = msgspec.to_builtins(rollout_group(), builtin_types=(bytes,)) | {"surprise": 1}
+    with pytest.raises(RecordError, match="surprise"):
+        decode(reframed(wire(body)), RolloutGroup)
+
+
+def test_another_schema_or_kind_is_refused() -> None:
+    body = wire(rollout_group())
+    with pytest.raises(RecordError, match="schema 2"):
+        decode(reframed(body, schema=2), RolloutGroup)
+    with pytest.raises(RecordError, match="expected TrainGroup"):
+        decode(reframed(body), TrainGroup)
+    with pytest.raises(RecordError, match="kind 9"):
+        decode(reframed(body, kind=9), RolloutGroup)
+
+
+def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = encode(rollout_group())
+    monkeypatch.setattr(records, "MAX_RECORD_BYTES", len(frame) - 1)
+    with pytest.raises(RecordError, match="limit"):
+        encode(rollout_group())
+    with pytest.raises(RecordError, match="limit"):
+        decode(frame, RolloutGroup)
+
+
+@pytest.mark.parametrize(
+    ("broken", "rule"),
+    [
+        (changed(rollout_group(), token_ids=b""), "token_ids"),
+        (changed(rollout_group(), token_ids=b"\0" * 5, logprobs=b"\0" * 5), "token_ids"),
+        (changed(rollout_group(), logprobs=float32_bytes([-1.0])), "one logprob a token"),
+        (changed(rollout_group(), logprobs=float32_bytes([-1.0, np.nan, -1.0])), "logprob"),
+        (changed(rollout_group(), logprobs=float32_bytes([-1.0, 0.5, -1.0])), "logprob"),
+        (changed(rollout_group(), weight_spans=()), "weight_spans"),
+        (changed(rollout_group(), weight_spans=((1, 0),)), "weight_spans"),
+        (changed(rollout_group(), weight_spans=((0, 0), (3, 1))), "weight_spans"),
+        (changed(rollout_group(), weight_spans=((0, 2), (1, 1))), "go back"),
+        (changed(rollout_group(), reward=None), "verifier failed"),
+        (changed(rollout_group(), verdict="timeout"), "verifier failed"),
+        (changed(rollout_group(), reward=float("inf")), "finite"),
+        (changed(rollout_group(), verdict="maybe"), "Invalid enum value"),
+        (msgspec.structs.replace(rollout_group(), completions=()), "at least one completion"),
+        (msgspec.structs.replace(rollout_group(), prompt_ids=b"\0\0"), "prompt_ids"),
+    ],
+)
+def test_a_group_that_contradicts_itself_is_refused(broken: RolloutGroup, rule: str) -> None:
+    with pytest.raises(RecordError, match=rule):
+        decode(reframed(wire(broken)), RolloutGroup)
+
+
+def test_advantages_must_match_the_completions_and_be_finite() -> None:
+    group = rollout_group()
+    for advantages in (float32_bytes([0.5]), float32_bytes([np.nan, 0.0])):
+        with pytest.raises(RecordError, match="advantage"):
+            encode(TrainGroup(group=group, advantages=advantages))
+
+
+def test_a_rollout_without_a_reward_has_loss_weight_zero() -> None:
+    assert train_group(rollout_group(0, (1.0, None, 0.0))).loss_weights().tolist() == [1.0, 0.0, 1.0]
+
+
+def test_an_announcement_travels_whole() -> None:
+    announcement = WeightAnnouncement(
+        version=7, backend="nccl", tensors=(("w", "bfloat16", (2, 3)),), checksums={"w": "ab"}
+    )
+    assert decode(encode(announcement), WeightAnnouncement) == announcement

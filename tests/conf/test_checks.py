@@ -1,0 +1,129 @@
+"""Every rule across settings: what breaks it, the sentence, and that the remedy it names works."""
+
+import math
+import re
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+
+from conf.checks import RULES, check
+from conf.errors import ConfigError
+from conf.load import load
+from conf.names import SETTINGS
+from conf.schema import RunConfig
+
+BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
+    # rule, overrides that break it, what the sentence must say, overrides of the remedy it names
+    ("numbers_are_in_range", ["actors.temperature=3"],
+     "actors.temperature=3.0 is outside its range [0.01, 2]; the nearest valid value is 2", ["actors.temperature=2"]),
+    ("numbers_are_in_range", ["learner.learning_rate=-1e-3"],
+     "learner.learning_rate=-0.001 is outside its range [0, inf]; the nearest valid value is 0",
+     ["learner.learning_rate=0"]),
+    ("numbers_are_in_range", ["learner.learning_rate=.nan"], "learner.learning_rate=nan is outside its range", None),
+    ("numbers_are_in_range", ["learner.learning_rate=.inf"], "learner.learning_rate is not a number up to 2**53", None),
+    ("numbers_are_in_range", ["problems.num_hard=" + "9" * 30], "problems.num_hard is not a number up to 2**53", None),
+    ("run_name_is_plain", ["run.name=My Run"], "try my-run", ["run.name=my-run"]),
+    ("run_name_is_plain", ["run.name=../x"], "try x", ["run.name=x"]),
+    ("run_name_is_plain", ["run.name=" + "a" * 65], "1 to 64", ["run.name=" + "a" * 64]),
+    ("builtins_exist", ["model.path=builtin:tny"],
+     "model.path=builtin:tny is not built in; the one there is: builtin:tiny", ["model.path=builtin:tiny"]),
+    ("arms_are_drawable", ["problems.arms={guide: 1}"],
+     "problems.arms holds 'guide', the arms are unguided, guided, easy; did you mean guided?",
+     ["problems.arms={guided: 1}"]),
+    ("arms_are_drawable", ["problems.arms={guided: -1}"], "problems.arms.guided=-1 is outside the weights 0 to 1000",
+     ["problems.arms={guided: 0, unguided: 1}"]),
+    ("arms_are_drawable", ["problems.arms={}"], "problems.arms={} draws nothing", ["problems.arms={easy: 1}"]),
+    ("arms_are_drawable", ["problems.arms={guided: 0}"], "draws nothing", ["problems.arms={guided: 1}"]),
+    ("arms_are_drawable", ["arms={easy: 2}", "num_easy=0"],
+     "problems.num_easy=0 leaves the arm easy (weight 2) nothing to draw", ["num_easy=1"]),
+    ("prompts_fit_the_engine", ["actors.max_num_seqs=4"],
+     "actors.max_num_seqs=4 cannot decode one group of actors.group_size=8 at once; raise the first to 8",
+     ["actors.max_num_seqs=8"]),
+    ("batch_holds_whole_groups", ["learner.batch_samples=60"],
+     "learner.batch_samples=60 is not a multiple of actors.group_size=8, and groups are trained whole; "
+     "the nearest valid values are 56 and 64", ["learner.batch_samples=56"]),
+    ("batch_holds_whole_groups", ["learner.batch_samples=4"], "the nearest valid values are 8",
+     ["learner.batch_samples=8"]),
+    ("ring_holds_a_batch", ["ring.capacity=100"],
+     "broker.ring.capacity=100 is not a multiple of actors.group_size=8, and the ring keeps groups whole; "
+     "the nearest valid values are 96 and 104 (at least learner.batch_samples=64)", ["ring.capacity=96"]),
+    ("ring_holds_a_batch", ["ring.capacity=56"],
+     "broker.ring.capacity=56 cannot hold one batch of learner.batch_samples=64", ["ring.capacity=64"]),
+    ("budget_allows_a_step", ["run.max_groups=7"],
+     "run.max_groups=7 ends before the first step, which takes 8 groups", ["run.max_groups=8"]),
+    ("rows_hold_the_longest_sample", ["learner.row_tokens=831"],
+     "learner.row_tokens=831 is smaller than the longest sample the actors may write, "
+     "actors.max_prompt_tokens + actors.max_completion_tokens = 832; raise the first to 832",
+     ["learner.row_tokens=832"]),
+    ("every_rank_has_work", ["learner.num_ranks=65"],
+     "learner.num_ranks=65 is more than the learner.batch_samples=64 samples of a step", ["learner.num_ranks=64"]),
+    ("lag_bound_lets_the_next_weights_come", ["max_lag=1", "weights.every_steps=3"],
+     "learner.max_lag=1 with weights.every_steps=3 would wait for ever", ["weights.every_steps=2"]),
+    ("lag_bound_lets_the_next_weights_come", ["max_lag=0", "weights.every_steps=2"], "or learner.max_lag=1 or higher",
+     ["max_lag=1"]),
+    ("settings_suit_the_device", ["weights.backend=nccl"],
+     "weights.backend=nccl needs GPUs and deploy.device=cpu; set weights.backend=file, or deploy.device=cuda",
+     ["deploy.device=cuda"]),
+    ("settings_suit_the_device", ["model.dtype=bfloat16"], "model.dtype=bfloat16 needs deploy.device=cuda",
+     ["model.dtype=float32"]),
+    ("settings_suit_the_device", ["actors.tensor_parallel=2"],
+     "actors.tensor_parallel=2 splits one engine over GPUs and deploy.device=cpu", ["deploy.device=cuda"]),
+    ("pass_at_k_can_be_estimated", ["evaluation.k=[1,32]"],
+     "evaluation.k=[1, 32] holds 32, and pass@32 cannot be estimated from evaluation.samples=16",
+     ["evaluation.samples=32"]),
+    ("pass_at_k_can_be_estimated", ["evaluation.k=[8,1]"], "ascending, such as [1, 8]", ["evaluation.k=[1,8]"]),
+    ("pass_at_k_can_be_estimated", ["evaluation.k=[]"], "must be whole numbers from 1", ["evaluation.k=[1]"]),
+    ("held_out_problems_can_be_made", ["num_held_out=4", "problems.source=a.jsonl"],
+     "evaluation.num_held_out=4 needs problems.source=builtin:tiny", ["num_held_out=0"]),
+    ("broker_url_is_a_redis_url", ["broker.url=localhost:6379"],
+     "broker.url must start with redis://, rediss:// or unix://", ["broker.url=redis://localhost:6379"]),
+    ("silence_is_longer_than_a_heartbeat", ["deploy.dead_after_s=3"],
+     "deploy.dead_after_s=3 would kill a healthy role that is one beat late (deploy.heartbeat_s=2); "
+     "raise the first to 4", ["deploy.dead_after_s=4"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "overrides", "sentence", "remedy"), BROKEN)
+def test_a_broken_rule_is_named_and_its_remedy_works(
+    rule: str, overrides: list[str], sentence: str, remedy: list[str] | None
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, overrides)
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith("command line: ")
+    assert set(caught.value.keys) <= SETTINGS.keys()
+    if remedy is not None:
+        load(None, [*overrides, *remedy])
+
+
+def test_every_rule_has_a_case_that_breaks_it() -> None:
+    assert {rule.__name__ for rule in RULES} == {rule for rule, *_ in BROKEN}
+
+
+def numbers(section: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """(name, type in words, range) of every number."""
+    found = []
+    for field in fields(section):
+        value = getattr(section, field.name)
+        if is_dataclass(value):
+            found += numbers(value, f"{prefix}{field.name}.")
+        elif SETTINGS[prefix + field.name] in (int, float, int | None, float | None):
+            found.append((prefix + field.name, SETTINGS[prefix + field.name], field.metadata.get("range")))
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind", "bounds"), numbers(RunConfig()))
+def test_every_number_has_a_range_and_is_held_to_it(name: str, kind: Any, bounds: Any) -> None:
+    assert bounds is not None, f"{name} has no range"
+    step = 1 if kind in (int, int | None) else 1e-3
+    for edge, outside in ((bounds.low, -step), (bounds.high, step)):
+        if edge is not None:
+            with pytest.raises(ConfigError, match=re.escape(f"{name}=")) as caught:
+                load(None, [f"{name}={edge + outside}"])
+            assert f"the nearest valid value is {edge:g}" in str(caught.value)
+
+
+def test_the_defaults_keep_every_rule() -> None:
+    check(RunConfig())
+    assert math.isclose(RunConfig().batch_groups, 8)

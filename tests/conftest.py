@@ -1,0 +1,63 @@
+"""One embedded server for the whole session, one fresh run name for each test."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+if not any(Path("/dev").glob("nvidia[0-9]*")):  # no GPU here: say so before torch or DeepSpeed look for one
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from hypothesis import HealthCheck, settings
+
+from broker.connection import connect
+from broker.keys import Keys
+from deploy.redis_server import EmbeddedRedis
+
+settings.register_profile(
+    "pope", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("pope")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """The real embedded server. `everysec`: the tests of durability start their own with `always`."""
+    folder = tmp_path_factory.mktemp("redis")
+    server = EmbeddedRedis(folder, fsync="everysec", max_memory_gib=1.0)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    return redis_server.start()  # again, should a test have taken it down
+
+
+@pytest.fixture
+def run_name() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def keys(run_name: str) -> Keys:
+    return Keys(run_name)
+
+
+@pytest.fixture
+def client(redis_url: str, keys: Keys) -> Iterator[redis.Redis]:
+    """A client; the keys of the test are deleted afterwards."""
+    connection = connect(redis_url, client_name="test")
+    yield connection
+    for key in connection.scan_iter(match=keys.prefix + "*", count=1000):
+        connection.delete(key)
+    connection.close()

@@ -1,0 +1,48 @@
+"""Small groups for tests."""
+
+from collections.abc import Sequence
+
+from broker.records import Completion, RolloutGroup, TrainGroup, Verdict, float32_bytes, int32_bytes
+from preprocess.advantages import mean_advantages
+
+
+def completion(
+    reward: float | None = 1.0, *, version: int = 0, num_tokens: int = 3, verdict: Verdict | None = None
+) -> Completion:
+    """`num_tokens` tokens by one weight version; the verdict follows from the reward unless given."""
+    if verdict is None:
+        verdict = "timeout" if reward is None else "correct" if reward > 0 else "wrong"
+    return Completion(
+        token_ids=int32_bytes(range(1, num_tokens + 1)),
+        logprobs=float32_bytes([-0.5] * num_tokens),
+        weight_spans=((0, version),),
+        finish_reason="stop",
+        verdict=verdict,
+        reward=reward,
+    )
+
+
+def rollout_group(
+    ordinal: int = 0,
+    rewards: Sequence[float | None] = (1.0, 0.0),
+    *,
+    version: int = 0,
+    arm: str = "guided",
+    problem_id: str | None = None,
+    num_tokens: int = 3,
+) -> RolloutGroup:
+    """One completion a reward."""
+    return RolloutGroup(
+        ordinal=ordinal,
+        problem_id=problem_id or f"p{ordinal}",
+        arm=arm,
+        bucket="hard",
+        actor="actor-0",
+        prompt_ids=int32_bytes([5, 9, 2]),
+        completions=tuple(completion(reward, version=version, num_tokens=num_tokens) for reward in rewards),
+    )
+
+
+def train_group(group: RolloutGroup) -> TrainGroup:
+    """The group with its mean advantages."""
+    return TrainGroup(group=group, advantages=float32_bytes(mean_advantages([c.reward for c in group.completions])))

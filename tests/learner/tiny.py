@@ -1,0 +1,76 @@
+"""A tiny random Qwen3 and small groups whose behaviour logprobs are near the model's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from broker.records import Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
+from preprocess.advantages import mean_advantages
+
+VOCABULARY = 96
+
+
+def tiny_lm(*, tied: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
+    """2 layers of 32, 4 heads on 2 KV heads; sharp enough that probabilities differ."""
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=256,
+        tie_word_embeddings=tied,
+        initializer_range=0.15,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    return Qwen3ForCausalLM(config).to(dtype)
+
+
+def save_tiny(folder: Path, **options: Any) -> Path:
+    """A Hugging Face folder with a stand-in for the tokenizer's files."""
+    tiny_lm(**options).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    return folder
+
+
+def random_groups(
+    num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_ordinal: int = 0,
+    max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (),
+) -> list[TrainGroup]:
+    """Prompts of 3 to 9 tokens, completions of 1 to `max_tokens`; `failed` lists (group, completion) without reward."""
+    rng = np.random.default_rng(seed)
+    groups = []
+    for g in range(num_groups):
+        rewards = [None if (g, i) in failed else float(rng.random() < 0.5) for i in range(group_size)]
+        completions = []
+        for reward in rewards:
+            length = int(rng.integers(1, max_tokens + 1))
+            completions.append(
+                Completion(
+                    token_ids=int32_bytes(rng.integers(2, VOCABULARY, length)),
+                    logprobs=float32_bytes(-np.log(VOCABULARY) + 0.3 * rng.standard_normal(length)),
+                    weight_spans=((0, version),),
+                    finish_reason="stop",
+                    verdict="timeout" if reward is None else "correct" if reward else "wrong",
+                    reward=reward,
+                )
+            )
+        rollouts = RolloutGroup(
+            ordinal=first_ordinal + g,
+            problem_id=f"p{g}",
+            arm=("unguided", "guided")[g % 2],
+            bucket="hard",
+            actor="actor-0",
+            prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
+            completions=tuple(completions),
+        )
+        groups.append(TrainGroup(group=rollouts, advantages=float32_bytes(mean_advantages(rewards))))
+    return groups

