@@ -72,3 +72,7 @@ class WeightBoard:
     def version(self) -> int:
         """The newest published version; 0 before the first announcement."""
         return int(self._client.hget(self._keys.weights_board, "version") or 0)
+
+    def reopen(self) -> None:
+        """Forget every announcement before a resume: the files are gone, and the learner begins at its checkpoint."""
+        self._client.delete(self._keys.weights, self._keys.weights_board, self._keys.weights_held)

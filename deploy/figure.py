@@ -1,80 +1,96 @@
-"""One picture of a run: solvability of the hard problems, reward by arm, and what the pipeline did meanwhile."""
+"""One picture of a run: solvability of the hard problems, success by arm, and what the pipeline did meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-COLOURS = {"unguided": "#0072B2", "guided": "#E69F00", "easy": "#009E73", "other": "#555555"}
+COLOURS = {"unguided": "#0072B2", "guided": "#E69F00", "easy": "#009E73"}
 """Okabe-Ito: told apart by colour-blind readers."""
+OTHER = "#555555"
+
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+"""Arm -> (optimizer step, value)."""
 
 
-def draw(path: Path, *, title: str, learner: Sequence[Mapping[str, str]], solved: Mapping[str, Sequence[tuple[int, float]]],
-         measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """`learner`: rows of the learner's metrics. `solved`: arm -> (step, share of hard problems solved so far).
-    `measured`: when -> arm -> {"pass@1": ...}."""
+def draw(
+    path: Path,
+    *,
+    title: str,
+    learner: Sequence[Mapping[str, str]],
+    solved: Curves,
+    success: Curves,
+    measured: Mapping[str, Mapping[str, Mapping[str, float]]],
+) -> None:
+    """Save the picture of a run as PNG.
+
+    `learner`: the learner's reports, one a step. `solved`: share of the hard problems solved so far.
+    `success`: mean reward of all rollouts. `measured`: when -> arm -> {"pass@1": share}.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    steps = [int(row["step"]) for row in learner]
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), constrained_layout=True)
+    figure, axes = plt.subplots(2, 2, figsize=(11.5, 8), constrained_layout=True)
     figure.suptitle(title)
+    _bars(axes[0][0], measured)
+    _curves(axes[0][1], solved, title="Hard problems solved at least once in training", label="share of hard problems")
+    _curves(axes[1][0], success, title="Success of all rollouts while training", label="mean reward")
+    _pipeline(axes[1][1], learner)
+    for panel in axes.flat:
+        panel.grid(alpha=0.25)
+        panel.spines["top"].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
 
-    ax = axes[0][0]
-    ax.set_title("Hard problems: measured before and after training")
-    bars = [(when, arm) for when in ("before", "after") for arm in ("unguided", "guided") if arm in measured.get(when, {})]
-    names = sorted({k for when, arm in bars for k in measured[when][arm]}, key=lambda k: int(k.split("@")[1]))
+
+def _bars(ax: Any, measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """One group of bars for each (arm, when), one bar for each k."""
+    ax.set_title("Hard problems measured before and after training")
+    places = [(when, arm) for arm in ("unguided", "guided") for when in measured if arm in measured[when]]
+    names = sorted({name for when, arm in places for name in measured[when][arm]}, key=lambda n: int(n.split("@")[1]))
     width = 0.8 / max(1, len(names))
     for i, name in enumerate(names):
-        positions = [x + (i - (len(names) - 1) / 2) * width for x in range(len(bars))]
-        values = [measured[when][arm][name] for when, arm in bars]
-        drawn = ax.bar(positions, values, width * 0.92, color=[COLOURS[arm] for _, arm in bars], alpha=0.5 + 0.5 * i / max(1, len(names) - 1))
-        ax.bar_label(drawn, labels=[f"{name}\n{value:.0%}" for value in values], fontsize=7, padding=2)
-    ax.set_xticks(range(len(bars)), [f"{arm}\n{when}" for when, arm in bars])
-    ax.set_ylim(0, 1.22)
+        shade = 0.45 + 0.55 * i / max(1, len(names) - 1)
+        bars = ax.bar(
+            [x + (i - (len(names) - 1) / 2) * width for x in range(len(places))],
+            [measured[when][arm][name] for when, arm in places],
+            width * 0.92,
+            color=[COLOURS[arm] for _, arm in places],
+            alpha=shade,
+        )
+        values = [measured[when][arm][name] for when, arm in places]
+        ax.bar_label(bars, labels=[f"{name}\n{value:.0%}" for value in values], fontsize=7, padding=2)
+    ax.set_xticks(range(len(places)), [f"{arm}\n{when.replace('_', ' ')}" for when, arm in places])
+    ax.set_ylim(0, 1.2)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
     ax.set_ylabel("mean over problems")
 
-    ax = axes[0][1]
-    ax.set_title("Hard problems solved at least once while training")
-    for arm, points in solved.items():
-        if points:
-            ax.step([s for s, _ in points], [share for _, share in points], where="post", color=COLOURS.get(arm, COLOURS["other"]), label=arm)
+
+def _curves(ax: Any, curves: Curves, *, title: str, label: str) -> None:
+    ax.set_title(title)
+    for arm, points in curves.items():
+        ax.plot(*zip(*points, strict=True), color=COLOURS.get(arm, OTHER), label=arm, drawstyle="steps-post")
     ax.set_ylim(-0.02, 1.05)
     ax.set_xlabel("optimizer step")
-    ax.set_ylabel("share of hard problems")
-    if any(solved.values()):
+    ax.set_ylabel(label)
+    if curves:
         ax.legend(frameon=False)
 
-    ax = axes[1][0]
-    ax.set_title("Success rate of all rollouts, by arm")
-    for arm in ("unguided", "guided", "easy"):
-        key = f"reward/{arm}/mean"
-        points = [(int(row["step"]), float(row[key])) for row in learner if row.get(key, "") != ""]
-        if points:
-            ax.plot([s for s, _ in points], [v for _, v in points], color=COLOURS[arm], label=arm)
-    ax.set_ylim(-0.02, 1.05)
-    ax.set_xlabel("optimizer step")
-    ax.set_ylabel("mean reward")
-    if ax.lines:
-        ax.legend(frameon=False)
 
-    ax = axes[1][1]
-    ax.set_title("Age of trained tokens, entropy")
+def _pipeline(ax: Any, learner: Sequence[Mapping[str, str]]) -> None:
+    """Age of the trained tokens against the entropy of the policy."""
+    ax.set_title("Age of trained tokens, and entropy")
+    steps = [int(row["step"]) for row in learner]
     ax.plot(steps, [float(row["lag/mean"]) for row in learner], color=COLOURS["unguided"], label="lag, mean")
     ax.plot(steps, [float(row["lag/max"]) for row in learner], color=COLOURS["unguided"], alpha=0.4, label="lag, max")
+    ax.set_ylim(bottom=0)
     ax.set_xlabel("optimizer step")
     ax.set_ylabel("optimizer steps")
     twin = ax.twinx()
-    twin.plot(steps, [float(row["entropy/mean"]) for row in learner], color=COLOURS["easy"], label="entropy (right)")
-    twin.set_ylabel("nats a token")
+    twin.plot(steps, [float(row["entropy/mean"]) for row in learner], color=OTHER, ls="--", label="entropy (right)")
     twin.set_ylim(bottom=0)
+    twin.set_ylabel("nats a token")
+    twin.spines["top"].set_visible(False)
     lines = [*ax.lines, *twin.lines]
-    if steps:
-        ax.legend(lines, [line.get_label() for line in lines], frameon=False, fontsize=8)
-
-    for panel in (*axes.flat,):
-        panel.grid(alpha=0.25)
-        panel.spines[["top"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    ax.legend(lines, [line.get_label() for line in lines], frameon=False, fontsize=8)

@@ -62,12 +62,11 @@ def measure(
 
 
 def choose_guidance(
-    actors: Sequence[Any], problems: Sequence[Problem], config: RunConfig, report: Callable[[str, int, int], None]
+    actors: Sequence[Any], problems: Sequence[Problem], config: RunConfig, advance: Callable[[int], None]
 ) -> tuple[list[Problem], PrefixSearch]:
     """Give every hard problem the shortest prefix with which the base model succeeds at least once.
 
-    `report(description, done, total)` follows the search round by round; a round tries one prefix of each
-    problem that has none yet.
+    A round tries one prefix of each problem that has none yet; `advance(n)` is called when n more problems have one.
     """
     settings = config.guidance
     hard = [problem for problem in problems if problem.bucket == "hard" and problem.solution]
@@ -77,7 +76,7 @@ def choose_guidance(
         counts = measure(actors, trial, "guided", settings.samples, lambda n: None)
         for count in counts:
             search.record(count.problem_id, count.successes)
-        report("choose guidance", len(hard) - len(search.pending()), len(hard))
+        advance(len(pending) - len(search.pending()))
     chosen = search.result()
     return [msgspec.structs.replace(p, guidance=chosen.get(p.id, p.guidance)) for p in problems], search
 

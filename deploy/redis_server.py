@@ -239,6 +239,22 @@ class EmbeddedRedis:
         return f"it wrote nothing in {self._folder}"
 
 
+def running_url(folder: Path) -> str | None:
+    """URL of the server that runs over a folder now; None when none does."""
+    configuration, password = folder / "valkey.conf", folder / "password"
+    if not configuration.exists() or not password.exists():
+        return None
+    door = re.search(r'^unixsocket "(.+)"$', configuration.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if door is None:
+        return None
+    url = f"unix://:{password.read_text(encoding='ascii').strip()}@{quote(door[1])}"
+    try:
+        connect(url, client_name="look", timeout_s=0.0).close()
+    except BrokerUnreachable:
+        return None
+    return url
+
+
 def _die_with_parent() -> Callable[[], None] | None:
     """What the child does before it becomes the server: ask the kernel for SIGTERM when its parent dies."""
     if sys.platform != "linux":

@@ -50,6 +50,13 @@ def ray_session(config: RunConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+def only_this_machine() -> bool:
+    """Whether every role of this cluster runs here, so that a unix socket reaches it."""
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes()) == 1
+
+
 def _open_role(log_path: Path, threads: int) -> None:
     """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +185,7 @@ class PreprocessRole:
     def run(self) -> None:
         from preprocess.preprocessor import Preprocessor
 
-        Preprocessor(self._config, redis_url=self._redis_url, name=self._name).run()
+        Preprocessor(self._config, redis_url=self._redis_url, consumer=self._name).run()
 
 
 class LearnerRole:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import redis as redis_client
@@ -13,9 +13,10 @@ from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Problem
-from broker.weights import WeightBoard
 from conf.schema import RunConfig
 
+RECENT_GROUPS = 32
+"""Success by arm is the mean over this many newest groups of the arm."""
 RATE_WINDOW_S = 15.0
 """Rates are means over about this long."""
 
@@ -30,18 +31,18 @@ class RunState:
         self.config = config
         self.feed = Feed(client, keys)
         self.control = Control(client, keys)
-        self.board = WeightBoard(client, keys)
         self.metrics = Metrics(client, keys)
         self._client, self._keys = client, keys
         self._ledger = Ledger(client, keys)
         self._heartbeats = Heartbeats(client, keys)
-        self._read_until = {"actors": "-", "learner": "-", "preprocess": "-"}
+        self._read_until = {"actors": "-", "learner": "-", "groups": "-"}
         self._rates: list[tuple[float, int]] = []
         self.hard = {problem.id for problem in problems if problem.bucket == "hard"}
         self.learner: list[dict[str, str]] = []
         """Every report of the learner so far, one a step."""
-        self.preprocess: dict[str, str] = {}
-        """The newest report of preprocessing."""
+        self.groups: list[dict[str, str]] = []
+        """Every group that ended preprocessing so far."""
+        self._recent: dict[str, deque[float]] = {}
         self.stalls_ms: list[float] = []
         self.written: Counter[str] = Counter()
         """What the actors wrote so far: groups, tokens, verdict/..., multi_version_rollouts."""
@@ -65,8 +66,11 @@ class RunState:
         self.silence = self._heartbeats.silence()
         for report in self._news("learner"):
             self.learner.append(report)
-        for report in self._news("preprocess"):
-            self.preprocess = report
+        for report in self._news("groups"):
+            self.groups.append(report)
+            if int(report["judged"]):
+                recent = self._recent.setdefault(report["arm"], deque(maxlen=RECENT_GROUPS))
+                recent.append(int(report["successes"]) / int(report["judged"]))
         for report in self._news("actors"):
             if "sync/stall_ms" in report:
                 self.stalls_ms.append(float(report["sync/stall_ms"]))
@@ -101,6 +105,11 @@ class RunState:
         """Seconds left at the mean pace so far; infinite before there is one."""
         elapsed = time.monotonic() - self.started
         return elapsed * (1 - self.share_done) / self.share_done if self.share_done > 0.01 else math.inf
+
+    def recent_success(self, arm: str) -> float | None:
+        """Share of correct rollouts in the newest groups of an arm; None before the first."""
+        recent = self._recent.get(arm)
+        return sum(recent) / len(recent) if recent else None
 
     def solved_share(self, arm: str) -> float:
         """Share of the hard problems this arm has solved at least once while training."""

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,10 +32,7 @@ class DeepSpeedEngine:
         self, policy: Policy, settings: LearnerSettings, *, dtype: torch.dtype, device: torch.device
     ) -> None:
         """RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set in the environment."""
-        os.environ["DS_ACCELERATOR"] = device.type  # read when DeepSpeed is first imported
-        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        import deepspeed
-
+        deepspeed = _import_deepspeed(device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
         deepspeed.init_distributed(
@@ -145,6 +143,17 @@ class DeepSpeedEngine:
         """DeepSpeed leaves a converter program in every checkpoint; a checkpoint is data."""
         if self.ranks.first:
             (folder / "zero_to_fp32.py").unlink(missing_ok=True)
+
+
+def _import_deepspeed(device: torch.device) -> Any:
+    os.environ["DS_ACCELERATOR"] = device.type  # read at the first import
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
+    import deepspeed
+
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # Its shared-memory collectives on a CPU are compiled at start, for minutes and with a compiler; gloo serves.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
 
 
 def _deepspeed_config(settings: LearnerSettings, dtype: torch.dtype, world_size: int) -> dict[str, Any]:

@@ -26,42 +26,41 @@ class Policy(nn.Module):
     that predict a trained token.
     """
 
-    def __init__(self, lm: nn.Module, *, temperature: float, chunk_tokens: int) -> None:
+    def __init__(self, lm: nn.Module) -> None:
         super().__init__()
         self.lm = lm
-        self._temperature, self._chunk_tokens = temperature, chunk_tokens
 
     def forward(
-        self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor,
-        targets: Tensor,
+        self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One packed row. input_ids, position_ids [1, T]; positions [N] in 0..T-1 predict targets [N].
 
         -> (logprobs [N], entropies [N]), float32, nats.
         """
         lm: Any = self.lm
-        # Without use_cache=False transformers would let the sequences of a row see each other.
-        output = lm.base_model(
-            input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False
-        )
-        return chunked_logprobs(
-            output.last_hidden_state[0, positions],
-            targets,
-            lm.get_output_embeddings(),
-            temperature=self._temperature,
-            chunk_tokens=self._chunk_tokens,
-        )
+        output = lm.base_model(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
+        return lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
 
 
-class Float32Head(nn.Module):
-    """An LM head that multiplies in float32 whatever the dtype of its weight; tied weights stay tied."""
+class TokenHead(nn.Module):
+    """The LM head: hidden states and the tokens that followed -> their log-probabilities and entropies.
 
-    def __init__(self, head: nn.Linear) -> None:
+    It multiplies in float32 whatever the dtype of its weight; tied weights stay tied. The chunks are inside one module
+    call, because under ZeRO 3 a call is a collective and ranks differ in how many chunks their rows have.
+    """
+
+    def __init__(self, head: nn.Linear, *, temperature: float, chunk_tokens: int) -> None:
         super().__init__()
         self.weight = head.weight
         self.bias = head.bias
+        self._temperature, self._chunk_tokens = temperature, chunk_tokens
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return chunked_logprobs(
+            hidden, targets, self._logits, temperature=self._temperature, chunk_tokens=self._chunk_tokens
+        )
+
+    def _logits(self, hidden: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.float()
         return functional.linear(hidden.float(), self.weight.float(), bias)
 
@@ -81,11 +80,12 @@ def load_policy(
 def as_policy(lm: Any, *, temperature: float, chunk_tokens: int, gradient_checkpointing: bool = False) -> Policy:
     """A Hugging Face causal LM in memory -> policy; the LM is changed in place."""
     lm.set_attn_implementation(NAME)
-    lm.set_output_embeddings(Float32Head(lm.get_output_embeddings()))
+    head = lm.get_output_embeddings()
+    lm.set_output_embeddings(TokenHead(head, temperature=temperature, chunk_tokens=chunk_tokens))
     if gradient_checkpointing:
         lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     lm.train()
-    return Policy(lm, temperature=temperature, chunk_tokens=chunk_tokens)
+    return Policy(lm)
 
 
 def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:

@@ -1,0 +1,76 @@
+"""Ordinal -> (problem, arm): which problem each group of a run is about.
+
+Arms take turns by smooth weighted round robin, so weights 1:1 alternate and any window of sum(weights) groups holds
+each arm exactly as often as its weight says. Every arm walks through its problems in a shuffled order that is new each
+epoch; arms over the same problems use the same order, so a problem and its guided twin meet close to each other.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from broker.errors import UsageError
+from broker.records import Assignment, Problem
+
+ARM_BUCKET = {"unguided": "hard", "guided": "hard", "easy": "easy"}
+"""Arm -> the bucket it draws from."""
+
+
+class Mixture:
+    """A pure function of (problem ids, weights, seed); it holds no position."""
+
+    def __init__(self, problems: Sequence[Problem], arms: Mapping[str, int], seed: int) -> None:
+        weights = {arm: weight for arm, weight in arms.items() if weight > 0}
+        if not weights:
+            raise UsageError("problems.arms: no arm has a weight above 0; give at least one, such as unguided: 1")
+        self._ids: dict[str, tuple[str, ...]] = {}
+        """Bucket -> its problem ids, in the order of the problems."""
+        for arm in weights:
+            if arm not in ARM_BUCKET:
+                raise UsageError(f"problems.arms.{arm}: no such arm; the arms are {', '.join(ARM_BUCKET)}")
+            bucket = ARM_BUCKET[arm]
+            self._ids[bucket] = tuple(problem.id for problem in problems if problem.bucket == bucket)
+            if not self._ids[bucket]:
+                raise UsageError(
+                    f"problems.arms.{arm}={weights[arm]}, but there is no {bucket} problem; add some or set it to 0"
+                )
+        self._cycle = weighted_round_robin(weights)
+        self._weights = weights
+        self._seed = seed
+
+    def assignment(self, ordinal: int) -> Assignment:
+        """The same ordinal gives the same assignment, in any process and any order of asking."""
+        cycle, slot = divmod(ordinal, len(self._cycle))
+        arm = self._cycle[slot]
+        draw = cycle * self._weights[arm] + self._cycle[:slot].count(arm)
+        bucket = ARM_BUCKET[arm]
+        ids = self._ids[bucket]
+        epoch, position = divmod(draw, len(ids))
+        problem_id = ids[_shuffled(len(ids), f"{self._seed}/{bucket}/{epoch}")[position]]
+        return Assignment(ordinal=ordinal, problem_id=problem_id, arm=arm)
+
+
+def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:
+    """One cycle of sum(weights) turns, each arm as often as its weight and as evenly spread as can be.
+
+    Every turn each arm earns its weight, the richest (the first of equals) takes the turn and pays the sum.
+    {"a": 2, "b": 1} -> a b a.
+    """
+    total = sum(weights.values())
+    credit = dict.fromkeys(weights, 0)
+    cycle = []
+    for _ in range(total):
+        for arm, weight in weights.items():
+            credit[arm] += weight
+        richest = max(credit, key=lambda arm: credit[arm])
+        credit[richest] -= total
+        cycle.append(richest)
+    return tuple(cycle)
+
+
+@lru_cache(maxsize=64)
+def _shuffled(size: int, seed: str) -> tuple[int, ...]:
+    """0..size-1 in the order of one epoch."""
+    order = list(range(size))
+    random.Random(seed).shuffle(order)
+    return tuple(order)

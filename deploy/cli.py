@@ -1,0 +1,84 @@
+"""The console command `pope`. Every command ends with 0 when it did what it says, 2 when the input was wrong,
+1 when a run failed, 130 or 143 when a signal ended it."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from broker.errors import PopeError, UsageError
+from conf.errors import ConfigError
+
+app = typer.Typer(
+    help="Teach a language model problems it cannot solve yet (POPE).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope train\n\n"
+    "  pope train conf/experiments/pope.yaml learner.learning_rate=5e-4 run.name=slower\n\n"
+    "  pope train experiment=hard hardware=node8 --dry-run"
+)
+def train(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="An experiment file and overrides.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+) -> None:
+    """Train on hard problems and their guided versions; measure before and after."""
+    from conf.load import dump, load
+
+    words = list(settings or [])
+    experiment = Path(words.pop(0)) if words and "=" not in words[0] else None
+    if experiment is None and not any(word.startswith("experiment=") for word in words):
+        words.insert(0, "experiment=pope")
+    config = load(experiment, words)
+    if dry_run:
+        print(dump(config), end="")
+        return
+    from deploy.train import train as run
+
+    run(config, Console(soft_wrap=not sys.stdout.isatty()))
+
+
+@app.command(epilog="Example:\n\n  pope audit runs/pope")
+def audit(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, live or finished.")]) -> None:
+    """Check that every group a run issued is somewhere, once."""
+    from deploy.audit import audit as check
+
+    balance = check(run)
+    print(balance.explain())
+    if not balance.holds:
+        raise PopeError(f"{run}: the balance does not hold")
+
+
+def main() -> None:
+    """Run a command; errors made for people are one line."""
+    try:
+        app(standalone_mode=False)
+    except (UsageError, ConfigError) as error:
+        _fail(str(error), 2)
+    except typer.TyperException as error:
+        error.show()
+        sys.exit(2)
+    except PopeError as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 128 + signal.SIGINT)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"pope: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

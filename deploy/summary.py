@@ -1,0 +1,163 @@
+"""What is left of a run for people and programs: summary.json, the closing table, the figure, readable rollouts."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from broker.metrics import Metrics, Samples
+from conf.schema import RunConfig
+from deploy.figure import draw
+from deploy.measure import Measurement
+from deploy.run_folder import RunFolder
+from deploy.state import RunState
+
+ROOMS = ("actors", "groups", "preprocess", "learner")
+MAX_SAMPLE_CHARS = 2000
+"""A rollout longer than this is cut in samples.md."""
+
+
+def summarise(
+    config: RunConfig, state: RunState, measured: Measurement, *, reason: str, wall_s: float, train_s: float
+) -> dict[str, Any]:
+    """The content of summary.json. Times are seconds, stalls milliseconds, lag optimizer steps."""
+    balance, tokens = state.balance, state.balance.totals["completion_tokens"]
+    trained = sum(int(row["step/tokens"]) for row in state.learner)
+    lag_sum = sum(float(row["lag/mean"]) * int(row["step/tokens"]) for row in state.learner)
+    stall_s = sum(state.stalls_ms) / 1e3
+    return {
+        "run": config.run.name,
+        "seed": config.run.seed,
+        "ended": reason,
+        "steps": state.step,
+        "wall_s": round(wall_s, 1),
+        "train_s": round(train_s, 1),
+        "tokens_per_s": round(tokens / train_s, 1) if train_s else 0.0,
+        "trained_tokens_per_s": round(trained / train_s, 1) if train_s else 0.0,
+        "lag_steps": {
+            "mean": round(lag_sum / trained, 3) if trained else 0.0,
+            "max": max((int(row["lag/max"]) for row in state.learner), default=0),
+        },
+        "counters": {
+            "issued": balance.issued,
+            "trained": balance.trained,
+            "filtered": balance.filtered,
+            "replaced": balance.replaced,
+            "stale": balance.stale,
+            "failed": balance.failed,
+            "in_flight": balance.in_flight,
+            "balanced": balance.holds,
+            **balance.totals,
+        },
+        "verdicts": {
+            name.removeprefix("verdict/"): count
+            for name, count in sorted(state.written.items())
+            if name.startswith("verdict/")
+        },
+        "sync": {
+            "count": len(state.stalls_ms),
+            "stall_share": round(stall_s / (train_s * config.actors.num_actors), 5) if train_s else 0.0,
+            "stall_ms_p50": round(median(state.stalls_ms), 1) if state.stalls_ms else 0.0,
+        },
+        "multi_version_rollouts": state.written["multi_version_rollouts"],
+        "restarts": state.restarts,
+        "notes": state.notes,
+        "hard": {
+            when: {arm: measured.pass_at_k(when, arm, config.evaluation.k) for arm in arms}
+            for when, arms in measured.counts.items()
+        },
+    }
+
+
+def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolder) -> None:
+    """The table a run ends with."""
+    table = Table(title=f"{summary['run']}: hard problems solved", title_justify="left")
+    ks = sorted({k for arms in summary["hard"].values() for v in arms.values() for k in v}, key=lambda k: int(k[5:]))
+    table.add_column("arm")
+    for when in summary["hard"]:
+        for k in ks:
+            table.add_column(f"{when.replace('_', ' ')} {k}", justify="right")
+    for arm in dict.fromkeys(arm for arms in summary["hard"].values() for arm in arms):
+        values = [arms.get(arm, {}).get(k) for arms in summary["hard"].values() for k in ks]
+        table.add_row(arm, *("" if value is None else f"{value:.1%}" for value in values))
+    console.print(table)
+    counters, sync = summary["counters"], summary["sync"]
+    untrained = {name: counters[name] for name in ("filtered", "replaced", "stale", "failed", "in_flight")}
+    sums = {name: sum(v.values()) if isinstance(v, dict) else v for name, v in untrained.items()}
+    facts = [
+        f"{summary['steps']} steps in {summary['train_s']:.0f} s ({summary['ended']}), "
+        f"{summary['tokens_per_s']:,.0f} tokens/s written",
+        f"groups: {counters['issued']} issued = {counters['trained']} trained + "
+        + " + ".join(f"{count} {name.replace('_', ' ')}" for name, count in sums.items())
+        + ("" if counters["balanced"] else "  DOES NOT BALANCE"),
+        f"lag: mean {summary['lag_steps']['mean']:.2f}, max {summary['lag_steps']['max']} steps; "
+        f"{summary['multi_version_rollouts']} rollouts written by several weight versions",
+        f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
+        f"{sync['stall_share']:.1%} of generation time",
+    ]
+    for fact in facts:
+        console.print(f"  {fact}", highlight=False)
+    for note in summary["notes"]:
+        console.print(f"  note: {note}", highlight=False, markup=False)
+    console.print(f"  everything is in {folder.path}", highlight=False)
+
+
+def draw_figure(config: RunConfig, state: RunState, measured: Measurement, folder: RunFolder) -> None:
+    title = f"{config.run.name} · seed {config.run.seed} · {state.step} optimizer steps · {state.balance.issued} groups"
+    draw(
+        folder.figure,
+        title=title,
+        learner=state.learner,
+        solved=state.solved,
+        success=_success_by_step(state.groups),
+        measured={
+            when: {arm: measured.pass_at_k(when, arm, config.evaluation.k) for arm in arms}
+            for when, arms in measured.counts.items()
+        },
+    )
+
+
+def save_streams(metrics: Metrics, samples: Samples, folder: RunFolder) -> None:
+    """Copy what Redis holds into files, so that a run can be read when its server is gone."""
+    for room in ROOMS:
+        lines = [msgspec.json.encode(report) for report in metrics.read(room)]
+        (folder.metrics / f"{room}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    folder.samples.write_text(_readable(list(reversed(samples.newest(100)))))
+
+
+def _success_by_step(groups: Sequence[Mapping[str, str]]) -> dict[str, list[tuple[int, float]]]:
+    """Arm -> (weight version when preprocessed, mean reward of all rollouts judged at that version)."""
+    sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for group in groups:
+        if int(group["judged"]):
+            sums[group["arm"]][int(group["step"])].append(int(group["successes"]) / int(group["judged"]))
+    return {arm: [(s, float(np.mean(v))) for s, v in sorted(steps.items())] for arm, steps in sums.items()}
+
+
+def _readable(samples: Sequence[Mapping[str, str]]) -> str:
+    """Markdown; model output is fenced and cut, its control characters are shown as text."""
+    parts = ["# Rollouts of this run, oldest first\n"]
+    for sample in samples:
+        parts.append(
+            f"\n## {sample['problem']} · {sample['arm']} · {sample['verdict']} · weights {sample['version']}\n\n"
+            f"{_fenced(sample['prompt'])}\n\n{_fenced(sample['completion'])}\n"
+        )
+    return "".join(parts)
+
+
+def _fenced(text: str) -> str:
+    shown = "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text[:MAX_SAMPLE_CHARS])
+    cut = "" if len(text) <= MAX_SAMPLE_CHARS else f"\n[... {len(text) - MAX_SAMPLE_CHARS} more characters]"
+    indented = "\n".join("    " + line for line in (shown + cut).splitlines())
+    return indented or "    (empty)"
+
+
+def save_balance(state: RunState, path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(asdict(state.balance)), indent=2) + b"\n")
