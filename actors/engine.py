@@ -112,11 +112,8 @@ class Engine:
             output_kind=self._final_only,
         )
         prompt = {"prompt_token_ids": list(prompt_ids), "cache_salt": f"weights-{self._version}"}
-        output = None
-        async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex):
-            pass
-        assert output is not None
-        return [_generation(completion) for completion in sorted(output.outputs, key=lambda c: c.index)]
+        outputs = [output async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex)]
+        return [_generation(completion) for completion in sorted(outputs[-1].outputs, key=lambda c: c.index)]
 
     async def start_version(self, version: int) -> None:
         """Stamp the weights the engine was loaded with, before anything is generated."""

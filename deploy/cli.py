@@ -67,8 +67,7 @@ def main() -> None:
     except (UsageError, ConfigError) as error:
         _fail(str(error), 2)
     except typer.TyperException as error:
-        error.show()
-        sys.exit(2)
+        _fail(str(error), 2)
     except PopeError as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):

@@ -19,7 +19,7 @@ def resolve_model(settings: ModelSettings) -> Path:
     folder = Path(settings.path).expanduser()
     if folder.is_dir():
         if not any(folder.glob("*.safetensors")):
-            raise UsageError(f"model.path={settings.path}: the folder holds no .safetensors file; convert the model first")
+            raise UsageError(f"model.path={settings.path}: no .safetensors file in that folder; convert the model")
         return folder.resolve()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

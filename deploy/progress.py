@@ -15,6 +15,7 @@ from rich.text import Text
 from deploy.state import RunState
 
 LINE_EVERY_S = 10.0
+NONE_YET = "-"
 
 
 @contextmanager
@@ -75,11 +76,11 @@ def essentials(state: RunState) -> dict[str, str]:
     shown = {
         "step": f"{state.step}/{state.config.run.max_steps}",
         "groups": f"{state.balance.issued}" + (f"/{state.balance.limit}" if state.balance.limit else ""),
-        "success": ", ".join(f"{arm} {'–' if value is None else f'{value:.0%}'}" for arm, value in rewards.items()),
+        "success": ", ".join(f"{arm} {NONE_YET if value is None else f'{value:.0%}'}" for arm, value in rewards.items()),
         "solved": ", ".join(f"{arm} {state.solved_share(arm):.0%}" for arm in arms if arm != "easy"),
         "tokens/s": f"{state.tokens_per_s:,.0f}",
-        "lag": f"{float(newest['lag/mean']):.1f}" if newest else "–",
-        "entropy": f"{float(newest['entropy/mean']):.3f}" if newest else "–",
+        "lag": f"{float(newest['lag/mean']):.1f}" if newest else NONE_YET,
+        "entropy": f"{float(newest['entropy/mean']):.3f}" if newest else NONE_YET,
         "ring": f"{state.balance.ring_samples}/{state.config.broker.ring.capacity}",
         "eta": _duration(state.eta_s),
     }
@@ -90,7 +91,7 @@ def essentials(state: RunState) -> dict[str, str]:
 
 def _duration(seconds: float) -> str:
     if not math.isfinite(seconds):
-        return "–"
+        return NONE_YET
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

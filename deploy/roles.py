@@ -39,7 +39,9 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1")
+        ray.init(
+            include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1"
+        )
     try:
         available = ray.cluster_resources()
         lack = shortage(config, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
@@ -80,11 +82,11 @@ class ActorRole:
 
     async def start(self) -> int:
         """Load tokenizer, verifier and engine. Returns the process id."""
+        from actors.verify import VerifierPool
         from transformers import AutoTokenizer
 
         from actors.engine import Engine
         from actors.prompts import PromptBuilder
-        from actors.verify import VerifierPool
 
         config = self._config
         self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)

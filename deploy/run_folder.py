@@ -126,7 +126,7 @@ def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | No
     path = Path(config.run.root).expanduser().resolve() / config.run.name
     folder = RunFolder(path)
     if config.run.resume and not folder.settings.exists():
-        raise UsageError(f"run.resume=true, but {path} holds no run: leave run.resume out, or check run.name and run.root")
+        raise UsageError(f"run.resume=true, but {path} holds no run: check run.name and run.root, or leave it out")
     lock = FolderLock(path)
     lock.acquire()
     moved = None

@@ -21,11 +21,11 @@ from typing import Any
 import redis as redis_client
 from rich.console import Console
 
-from actors.problems.catalog import load_problems
+from actors.problems.catalog import held_out_problems, load_problems
 from broker.connection import connect
 from broker.errors import UsageError
-from broker.keys import Keys
 from broker.feed import Feed
+from broker.keys import Keys
 from broker.metrics import Control, Samples
 from broker.records import Problem
 from broker.streams import RolloutStream
@@ -62,7 +62,8 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         config = _with_weight_folder(config, stack)
         with stage(console, "base model"):
             model_path = resolve_model(config.model)
-        problems = folder.load_problems() if folder.problems.exists() else load_problems(config.problems, config.run.seed)
+        chosen_before = folder.problems.exists()
+        problems = folder.load_problems() if chosen_before else load_problems(config.problems, config.run.seed)
         with stage(console, "Ray"):
             stack.enter_context(ray_session(config))
             if config.broker.url is None and not only_this_machine():
@@ -148,8 +149,9 @@ class _Run:
         if self._guided_arm():
             self._measure("after", "guided", self._hard())
         if self._config.evaluation.num_held_out:
-            held_out = load_problems(self._config.problems, self._config.run.seed, held_out=self._config.evaluation.num_held_out)
-            self._measure("held_out", "unguided", held_out)
+            count = self._config.evaluation.num_held_out
+            unseen = held_out_problems(self._config.problems, self._config.run.seed, count)
+            self._measure("held_out", "unguided", unseen)
 
     def finish(self, reason: str, *, wall_s: float, train_s: float) -> dict[str, Any]:
         """Write everything that outlives the run."""
@@ -184,7 +186,8 @@ class _Run:
             return
         with stage(self._console, "choose guidance", total=len(self._hard())) as advance:
             self._problems, search = choose_guidance(self._engines(), self._problems, self._config, advance)
-        self._console.print(f"    {search.describe()}", highlight=False)
+        rollouts = sum(trial.samples for trial in search.trials)
+        self._console.print(f"    {rollouts} rollouts, {len(search.fallbacks)} problems without a useful prefix", highlight=False)
 
     def _measure(self, when: str, arm: str, problems: list[Problem]) -> None:
         samples = self._config.evaluation.samples
@@ -264,7 +267,7 @@ def _open_keys(config: RunConfig, client: redis_client.Redis) -> None:
             f"broker.url already holds a run named {config.run.name}: choose another run.name, set run.resume=true, "
             f"or delete the keys {keys.prefix}*"
         )
-    if known is not None and known.decode() != settings_hash(config):
+    if known is not None and known != settings_hash(config).encode():
         raise UsageError(
             "run.resume=true needs the settings the run was started with; only run.max_steps, run.max_groups and "
             "broker.url may change: compare with settings.yaml of the run folder"

@@ -83,9 +83,9 @@ class Supervisor:
     def _stop_when_drained(self) -> None:
         """The budget is used up and what is left in the ring fills no batch."""
         balance = self._state.balance
-        if balance.drained and balance.in_flight["taken"] == 0:
-            if balance.ring_samples < self._config.learner.batch_samples:
-                self._state.control.stop(f"rollout budget used up: run.max_groups={balance.limit}")
+        too_few = balance.ring_samples < self._config.learner.batch_samples
+        if balance.drained and balance.in_flight["taken"] == 0 and too_few:
+            self._state.control.stop(f"rollout budget used up: run.max_groups={balance.limit}")
 
     def _require_progress(self, balance: Balance) -> None:
         progress = (balance.issued, balance.trained, balance.dropped, self._state.restarts)

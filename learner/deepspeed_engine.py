@@ -169,4 +169,6 @@ def _deepspeed_config(settings: LearnerSettings, dtype: torch.dtype, world_size:
     if dtype == torch.bfloat16:
         config["bf16"] = {"enabled": True, "check_grad_overflow": True}
         config["data_types"] = {"grad_accum_dtype": "fp32"}
+        # DeepSpeed accumulates bf16 gradients in float32 only from stage 1 on; at one rank they are the same.
+        config["zero_optimization"]["stage"] = max(1, settings.zero_stage)
     return config

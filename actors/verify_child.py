@@ -1,0 +1,154 @@
+"""The processes that run math-verify: a nursery that imports it once, and the workers it forks.
+
+Run as a script by `actors.verify`, never imported by it. The nursery is single-threaded and idle, so that a worker is
+ready a few milliseconds after it was asked for; a hung worker is killed, not waited for. In-child alarms are off: they
+cannot interrupt a long C call and fire in the wrong place.
+
+    control socket  parent -> nursery   {"op": "spawn", "id": 7} with the worker's socket, {"op": "kill", "id": 7}
+    worker socket   worker -> parent    frame "ready" once, then one answer frame for each question frame
+                    parent -> worker    {"gold": "42", "answer": "41"}; answer null: can the gold be parsed at all?
+    frame           4 bytes length, big-endian, then JSON
+"""
+
+import ctypes
+import gc
+import json
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from functools import lru_cache
+from typing import Any
+
+from math_verify import LatexExtractionConfig, parse, verify
+
+_EXTRACTION = (LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False),)
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PARENT_CHECK_S = 1.0
+"""The nursery looks this often whether its parent is alive: a fork of the parent may hold the socket open."""
+
+
+def parsed(content: str) -> list[Any]:
+    """The content of a box as math-verify sees it: [sympy object, text], [text] or []."""
+    return parse(
+        f"\\boxed{{{content}}}",
+        extraction_config=_EXTRACTION,
+        extraction_mode="first_match",
+        parsing_timeout=None,  # type: ignore[arg-type]
+        raise_on_error=True,
+    )
+
+
+@lru_cache(maxsize=4096)
+def parsed_gold(gold: str) -> tuple[Any, ...]:
+    return tuple(parsed(gold))
+
+
+def has_expression(parts: list[Any] | tuple[Any, ...]) -> bool:
+    return any(not isinstance(part, str) for part in parts)
+
+
+def judge(gold: str, answer: str | None) -> str:
+    """The verdict. Running out of memory is not one: it ends the worker, which the parent sees as a crash."""
+    try:
+        expected = parsed_gold(gold)
+    except MemoryError:
+        raise
+    except Exception:
+        expected = ()
+    if not expected:
+        return "crash" if answer is not None else "unparsable"
+    if answer is None:
+        return "correct"
+    try:
+        given = parsed(answer)
+    except MemoryError:
+        raise
+    except Exception:  # whatever the parser does not understand, it says with an exception of its own choice
+        return "unparsable"
+    if not given:
+        return "unparsable"
+    try:
+        if verify(list(expected), given, timeout_seconds=None, raise_on_error=True):  # type: ignore[arg-type]
+            return "correct"
+    except MemoryError:
+        raise
+    except Exception:  # both sides were understood, the comparison failed: nobody knows
+        logging.exception("comparing %r with %r", gold, answer)
+        return "crash"
+    return "wrong" if has_expression(given) or not has_expression(expected) else "unparsable"
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes; empty at the end of the stream."""
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            return b""
+        data += more
+    return data
+
+
+def send(connection: socket.socket, message: Any) -> None:
+    body = json.dumps(message).encode()
+    connection.sendall(len(body).to_bytes(4, "big") + body)
+
+
+def work(connection: socket.socket, memory_bytes: int, nursery_pid: int) -> None:
+    """A worker's life, in a fresh fork."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != nursery_pid:  # it died before the line above
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    send(connection, "ready")
+    while header := receive(connection, 4):
+        question = json.loads(receive(connection, int.from_bytes(header, "big")))
+        send(connection, judge(question["gold"], question["answer"]))
+
+
+def nurse(control: socket.socket, memory_bytes: int) -> None:
+    """Fork and kill workers as told, until the parent is gone."""
+    parent, pid = os.getppid(), os.getpid()
+    workers: dict[int, int] = {}
+    while os.getppid() == parent:
+        if not select.select([control], [], [], _PARENT_CHECK_S)[0]:
+            continue
+        message, descriptors, _, _ = socket.recv_fds(control, 256, 1)
+        if not message:
+            return
+        order = json.loads(message)
+        if order["op"] == "spawn":
+            with socket.socket(fileno=descriptors[0]) as connection:
+                child = os.fork()
+                if child == 0:
+                    status = 1
+                    try:
+                        control.close()
+                        work(connection, memory_bytes, pid)
+                        status = 0
+                    except (BrokenPipeError, ConnectionResetError):  # the parent has already turned away
+                        status = 0
+                    except MemoryError:
+                        os.write(2, b"verifier: an answer needed more memory than verifier.memory_gib\n")
+                    finally:
+                        os._exit(status)
+                workers[order["id"]] = child
+        else:
+            child = workers.pop(order["id"])
+            os.kill(child, signal.SIGKILL)  # not reaped yet, so the id is still its own
+            os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
+    for warm_up in ("1", "\\frac{1}{2}", "x^2+1"):  # compiles patterns and fills the parser's tables before any fork
+        judge(warm_up, "2")
+    gc.freeze()
+    nurse(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -1,0 +1,126 @@
+"""How new weights reach the engines (arrow 10, the learner's end): a file on tmpfs, announced on the weight board."""
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from broker.errors import PopeError
+from broker.records import WeightAnnouncement
+from broker.weights import WeightBoard
+from conf.schema import RunConfig
+from learner.checksums import checksums
+
+log = logging.getLogger(__name__)
+
+TMPFS = Path("/dev/shm")
+
+
+class PublishError(PopeError):
+    """Weights could not be handed to the engines."""
+
+
+class Publisher(Protocol):
+    """What the learner needs of a backend; used on rank 0 only."""
+
+    def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
+        """Offer a version to the engines. Versions never go back: one the board has already is not announced."""
+        ...
+
+    def missing(self, announcement: WeightAnnouncement) -> bool:
+        """Whether engines can no longer fetch what was announced, for example after a reboot."""
+        ...
+
+    def close(self) -> None:
+        """Give up what this process holds."""
+        ...
+
+
+class FilePublisher:
+    """Writes `weights-VERSION.safetensors` whole or not at all, announces it, keeps the newest files."""
+
+    def __init__(
+        self, folder: Path, board: WeightBoard, *, keep: int = 2, tensor_parallel: int = 1, with_checksums: bool = True
+    ) -> None:
+        """Two files are kept, because an engine may still be reading one when the next is announced."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise PublishError(f"weights.folder={folder} belongs to another user; name a folder of your own")
+        self._folder, self._board, self._keep = folder, board, keep
+        self._tensor_parallel, self._with_checksums = tensor_parallel, with_checksums
+
+    def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in source}
+        announcement = WeightAnnouncement(
+            version=version,
+            backend="file",
+            path=str(self._path(version)),
+            checksums=checksums(weights, tensor_parallel=self._tensor_parallel) if self._with_checksums else {},
+        )
+        self._write(self._path(version), weights)
+        self._board.announce(announcement)
+        self._prune(version)
+        return announcement
+
+    def missing(self, announcement: WeightAnnouncement) -> bool:
+        return announcement.backend != "file" or announcement.path is None or not Path(announcement.path).exists()
+
+    def close(self) -> None:
+        """Nothing: engines may still be reading. Whoever ends the run removes `weights_folder`."""
+
+    def _path(self, version: int) -> Path:
+        return self._folder / f"weights-{version:06d}.safetensors"
+
+    def _write(self, path: Path, weights: dict[str, Tensor]) -> None:
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:  # a full tmpfs kills writers with SIGBUS instead of an error
+            raise PublishError(
+                f"weights.folder={self._folder} has {free / 2**20:.0f} MiB free, one set of weights takes "
+                f"{needed / 2**20:.0f} MiB; free some or name another folder"
+            )
+        temporary = path.with_suffix(".tmp")
+        save_file(weights, temporary, metadata={"format": "pt"})
+        os.replace(temporary, path)
+
+    def _prune(self, version: int) -> None:
+        """Remove all but the newest `keep` files up to this version; later ones are of a run that was cut off."""
+        files = sorted(self._folder.glob("weights-*.safetensors"), key=lambda path: int(path.stem.split("-")[1]))
+        current = [path for path in files if int(path.stem.split("-")[1]) <= version]
+        for path in current[: -self._keep]:
+            path.unlink(missing_ok=True)
+
+
+def weights_folder(config: RunConfig, run_folder: Path) -> Path:
+    """Where the file backend of this run keeps weights: the same after a restart, private to user and run folder."""
+    if config.weights.folder is not None:
+        return Path(config.weights.folder).expanduser()
+    parent = TMPFS if TMPFS.is_dir() and os.access(TMPFS, os.W_OK) else run_folder
+    digest = hashlib.sha256(str(run_folder.resolve()).encode()).hexdigest()[:12]
+    return parent / f"pope-weights-{os.getuid()}-{digest}"
+
+
+def make_publisher(config: RunConfig, board: WeightBoard, run_folder: Path) -> Publisher:
+    """The publisher of `weights.backend`."""
+    with_checksums = config.weights.canary_every > 0
+    if config.weights.backend == "file":
+        return FilePublisher(
+            weights_folder(config, run_folder),
+            board,
+            tensor_parallel=config.actors.tensor_parallel,
+            with_checksums=with_checksums,
+        )
+    from learner.publish_nccl import NcclPublisher
+
+    return NcclPublisher(
+        board,
+        tensor_parallel=config.actors.tensor_parallel,
+        timeout_s=config.weights.timeout_s,
+        with_checksums=with_checksums,
+    )

@@ -1,0 +1,52 @@
+"""One problem through every arrow: whole runs with all roles, on the real parts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.runs import start_run
+
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(420)]
+
+
+def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "run.max_steps=6", "learner.checkpoint_every=3")
+    output = run.wait(360)
+    assert run.process.returncode == 0, output + run.logs()
+    assert run.left_behind() == []
+    summary = run.summary()
+    assert summary["steps"] == 6
+    assert summary["ended"].startswith("run.max_steps")
+    counters = summary["counters"]
+    assert counters["balanced"]
+    assert counters["trained"] == 6 * 4
+    assert counters["issued"] == counters["trained"] + sum(counters["filtered"].values()) + counters["replaced"] + (
+        counters["stale"] + sum(counters["failed"].values()) + sum(counters["in_flight"].values())
+    )
+    assert summary["sync"]["count"] >= 1
+    assert summary["sync"]["stall_ms_p50"] > 0
+    for arm in ("unguided", "guided"):
+        assert set(summary["hard"]["before"][arm]) == {"pass@1", "pass@8"}
+        assert set(summary["hard"]["after"][arm]) == {"pass@1", "pass@8"}
+    for name in ("settings.yaml", "problems.jsonl", "measurements.json", "samples.md", "figure.png", "balance.json"):
+        assert (run.folder / name).stat().st_size > 0, name
+    steps = [json.loads(line) for line in (run.folder / "metrics/learner.jsonl").read_text().splitlines()]
+    assert [int(row["step"]) for row in steps if "step" in row] == list(range(1, 7))
+    assert all(float(row["ratio/ess"]) > 0 for row in steps if "ratio/ess" in row)
+    assert (run.folder / "checkpoints" / "LATEST").exists()
+
+
+def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
+    """Every trained token was written by exactly the weights it updates."""
+    run = start_run(tmp_path, "run.max_steps=4", "learner.max_lag=0", "arms.guided=0", name="synchronous")
+    output = run.wait(360)
+    assert run.process.returncode == 0, output + run.logs()
+    summary = run.summary()
+    assert summary["steps"] == 4
+    assert summary["lag_steps"] == {"mean": 0.0, "max": 0}
+    assert summary["multi_version_rollouts"] == 0
+    assert summary["counters"]["stale"] == 0
+    assert summary["counters"]["balanced"]
+    # At lag 0 the learner must find the very logprobs the engine sampled from, on every step and every update.
+    steps = [json.loads(line) for line in (run.folder / "metrics/learner.jsonl").read_text().splitlines()]
+    assert max(float(row["logprob/rms"]) for row in steps if "logprob/rms" in row) < 1e-5

@@ -1,0 +1,111 @@
+"""Whole runs as a user starts them: `python -m deploy.train` in a process of its own, small and bounded in time."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+REPOSITORY = Path(__file__).parent.parent
+
+SMALL = (
+    "problems.num_hard=16",
+    "problems.chain_steps=2",
+    "guidance.num_prefixes=2",
+    "guidance.samples=4",
+    "evaluation.samples=8",
+    "learner.batch_samples=32",
+    "actors.max_num_seqs=64",
+    "deploy.heartbeat_s=0.5",
+)
+"""Chains of two steps: the base model solves some of them, so that groups carry a signal from the first step on."""
+
+
+@dataclass
+class Run:
+    """A run in a process of its own."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    seen: dict[int, psutil.Process] = field(default_factory=dict)
+    """Every process the run was seen to have started."""
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while self.process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.seen.update({p.pid: p for p in self.descendants()})
+            time.sleep(0.3)
+
+    def left_behind(self) -> list[psutil.Process]:
+        """Processes of the run that outlived it by more than a moment."""
+        return surviving(list(self.seen.values()))
+
+    def wait(self, timeout_s: float) -> str:
+        """What it printed, once it has ended by itself. A run that does not end in time is killed and fails."""
+        try:
+            output, _ = self.process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            output, _ = self.process.communicate()
+            raise AssertionError(f"not finished after {timeout_s} s:\n{output}\n{self.logs()}") from None
+        return output
+
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.folder / "summary.json").read_text())
+
+    def logs(self) -> str:
+        """The end of every role's log, for a failed assertion."""
+        return "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in sorted(self.folder.glob("logs/*.log")))
+
+    def descendants(self) -> list[psutil.Process]:
+        """Every process this run started and that still runs."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        for process in self.descendants():
+            process.kill()
+        self.process.kill()
+
+
+def start_run(root: Path, *overrides: str, name: str = "small") -> Run:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    words = [*SMALL, f"run.root={root}", f"run.name={name}", *overrides]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.train", *words],
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    return Run(process, root / name)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+        time.sleep(0.2)
+
+
+def surviving(processes: list[psutil.Process], patience_s: float = 10.0) -> list[psutil.Process]:
+    """Those of the processes that still run after a moment of patience."""
+    _, alive = psutil.wait_procs(processes, timeout=patience_s)
+    return alive
+
+
+def interrupt(run: Run) -> None:
+    os.kill(run.process.pid, signal.SIGINT)
