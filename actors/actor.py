@@ -162,7 +162,7 @@ class Actor:
         settings = self._config.weights
         in_flight = len(self._held)
         if announcement.rendezvous:
-            await self._engine.join(announcement.rendezvous, self._name)
+            await self._engine.init_transfer(announcement.rendezvous.init_info(self._name))
         stall_s = await self._engine.update(announcement, timeout_s=settings.timeout_s)
         self._syncs += 1
         if settings.canary_every and self._syncs % settings.canary_every == 0:

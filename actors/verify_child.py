@@ -38,7 +38,7 @@ def parsed(content: str) -> list[Any]:
         f"\\boxed{{{content}}}",
         extraction_config=_EXTRACTION,
         extraction_mode="first_match",
-        parsing_timeout=None,  # type: ignore[arg-type]
+        parsing_timeout=None,
         raise_on_error=True,
     )
 
@@ -73,7 +73,7 @@ def judge(gold: str, answer: str | None) -> str:
     if not given:
         return "unparsable"
     try:
-        if verify(list(expected), given, timeout_seconds=None, raise_on_error=True):  # type: ignore[arg-type]
+        if verify(list(expected), given, timeout_seconds=None, raise_on_error=True):
             return "correct"
     except MemoryError:
         raise

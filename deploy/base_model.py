@@ -75,17 +75,10 @@ def ensure_base_model(
     folder = cache / f"tiny-{recipe.key}"
     if folder.is_dir():
         return folder
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / f"{folder.name}.lock"):
-            if not folder.is_dir():
-                with _bar(progress) as advance:
-                    _make(recipe, folder, threads, advance)
-    except OSError as error:
-        raise UsageError(
-            f"model.cache_dir={settings.cache_dir}: the base model cannot be kept there ({error.strerror or error}); "
-            "name a folder that can be written"
-        ) from error
+    with _locked(cache / f"{folder.name}.lock"):
+        if not folder.is_dir():
+            with _bar(progress) as advance:
+                _make(recipe, folder, threads, advance)
     return folder
 
 
@@ -179,7 +172,15 @@ def _conversation(example: Example) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """An exclusive lock that the kernel releases when its holder ends, however it ends."""
-    with path.open("a") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise UsageError(
+            f"model.cache_dir={path.parent}: the base model cannot be kept there ({error.strerror}); "
+            "name a folder that can be written"
+        ) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -188,7 +189,8 @@ def _locked(path: Path) -> Iterator[None]:
 def _bar(progress: bool | None) -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr; the function it yields takes the share that is done."""
     shown = sys.stderr.isatty() if progress is None else progress
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn()]
+    percent = TextColumn("{task.percentage:>3.0f} %")
+    columns = [TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
         task = bar.add_task("making the base model (once)", total=1.0)
         yield lambda done: bar.update(task, completed=done)

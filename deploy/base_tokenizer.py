@@ -1,7 +1,7 @@
 """The tokenizer of the built-in base model: byte-level BPE in which every step of a solution costs six tokens.
 
-Digits and step symbols are cut out one by one, so `$a=K(6)=4$` is always `a=` `K(` `6` `)=` `4` `$`-newline-`$` and steps
-align. Prose is not cut at spaces: the fixed sentences of statements and instructions grow into few, long tokens.
+Digits and step symbols are cut out one by one, so `$a=K(6)=4$` is always `a=` `K(` `6` `)=` `4` `$`-newline-`$` and
+steps align. Prose is not cut at spaces: fixed sentences of statements and instructions grow into few, long tokens.
 """
 
 from collections.abc import Iterable

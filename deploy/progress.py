@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +22,9 @@ NONE_YET = "-"
 def stage(console: Console, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A named piece of work with a bar where there is a terminal. Yields `advance(n)`; says how long it took."""
     start = time.monotonic()
-    columns = [TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
+    columns: list[ProgressColumn] = [TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
+    columns += [TimeElapsedColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total)
         yield lambda n: progress.advance(task, n)
     console.print(f"  {title} [dim]({time.monotonic() - start:.1f} s)[/dim]", highlight=False)

@@ -187,7 +187,8 @@ class _Run:
         with stage(self._console, "choose guidance", total=len(self._hard())) as advance:
             self._problems, search = choose_guidance(self._engines(), self._problems, self._config, advance)
         rollouts = sum(trial.samples for trial in search.trials)
-        self._console.print(f"    {rollouts} rollouts, {len(search.fallbacks)} problems without a useful prefix", highlight=False)
+        without = len(search.fallbacks)
+        self._console.print(f"    {rollouts} rollouts, {without} problems without a useful prefix", highlight=False)
 
     def _measure(self, when: str, arm: str, problems: list[Problem]) -> None:
         samples = self._config.evaluation.samples

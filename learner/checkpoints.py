@@ -89,6 +89,10 @@ class Checkpoints:
         self._refuse_unfit(found)
         return found
 
+    def kept_steps(self) -> list[int]:
+        """Steps of the checkpoints on disk, ascending."""
+        return sorted(step for step, _ in candidates(self._folder))
+
     def restore_rng(self, checkpoint: Checkpoint) -> None:
         """Set this rank's random state to what it was."""
         state = base64.b64decode(checkpoint.manifest["rng"][self._ranks.rank])

@@ -53,7 +53,7 @@ def find_newest_valid(folder: Path) -> Checkpoint | None:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint, every file of which is as it was written. Raises CheckpointError with the bad one."""
+    """The manifest of a checkpoint whose files are all as they were written. Raises CheckpointError with the bad one."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = dict(manifest["files"])

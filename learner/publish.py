@@ -1,7 +1,5 @@
 """How new weights reach the engines (arrow 10, the learner's end): a file on tmpfs, announced on the weight board."""
 
-import hashlib
-import logging
 import os
 import shutil
 from collections.abc import Iterable
@@ -17,10 +15,6 @@ from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checksums import checksums
 
-log = logging.getLogger(__name__)
-
-TMPFS = Path("/dev/shm")
-
 
 class PublishError(PopeError):
     """Weights could not be handed to the engines."""
@@ -31,10 +25,6 @@ class Publisher(Protocol):
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
         """Offer a version to the engines. Versions never go back: one the board has already is not announced."""
-        ...
-
-    def missing(self, announcement: WeightAnnouncement) -> bool:
-        """Whether engines can no longer fetch what was announced, for example after a reboot."""
         ...
 
     def close(self) -> None:
@@ -50,8 +40,6 @@ class FilePublisher:
     ) -> None:
         """Two files are kept, because an engine may still be reading one when the next is announced."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            raise PublishError(f"weights.folder={folder} belongs to another user; name a folder of your own")
         self._folder, self._board, self._keep = folder, board, keep
         self._tensor_parallel, self._with_checksums = tensor_parallel, with_checksums
 
@@ -68,11 +56,8 @@ class FilePublisher:
         self._prune(version)
         return announcement
 
-    def missing(self, announcement: WeightAnnouncement) -> bool:
-        return announcement.backend != "file" or announcement.path is None or not Path(announcement.path).exists()
-
     def close(self) -> None:
-        """Nothing: engines may still be reading. Whoever ends the run removes `weights_folder`."""
+        """Nothing: engines may still be reading. Whoever made the folder removes it."""
 
     def _path(self, version: int) -> Path:
         return self._folder / f"weights-{version:06d}.safetensors"
@@ -97,21 +82,13 @@ class FilePublisher:
             path.unlink(missing_ok=True)
 
 
-def weights_folder(config: RunConfig, run_folder: Path) -> Path:
-    """Where the file backend of this run keeps weights: the same after a restart, private to user and run folder."""
-    if config.weights.folder is not None:
-        return Path(config.weights.folder).expanduser()
-    parent = TMPFS if TMPFS.is_dir() and os.access(TMPFS, os.W_OK) else run_folder
-    digest = hashlib.sha256(str(run_folder.resolve()).encode()).hexdigest()[:12]
-    return parent / f"pope-weights-{os.getuid()}-{digest}"
-
-
-def make_publisher(config: RunConfig, board: WeightBoard, run_folder: Path) -> Publisher:
+def make_publisher(config: RunConfig, board: WeightBoard) -> Publisher:
     """The publisher of `weights.backend`."""
     with_checksums = config.weights.canary_every > 0
     if config.weights.backend == "file":
+        assert config.weights.folder is not None, "whoever starts the learner chooses the folder"
         return FilePublisher(
-            weights_folder(config, run_folder),
+            Path(config.weights.folder).expanduser(),
             board,
             tensor_parallel=config.actors.tensor_parallel,
             with_checksums=with_checksums,
@@ -120,6 +97,7 @@ def make_publisher(config: RunConfig, board: WeightBoard, run_folder: Path) -> P
 
     return NcclPublisher(
         board,
+        num_actors=config.actors.num_actors,
         tensor_parallel=config.actors.tensor_parallel,
         timeout_s=config.weights.timeout_s,
         with_checksums=with_checksums,

@@ -51,7 +51,7 @@ def candidates(solution: str, num_prefixes: int, answer: str) -> list[str]:
     usable = _before_answer(solution, answer)
     cuts = _cuts(solution, usable)
     chosen = {_nearest(cuts, usable * i / num_prefixes) for i in range(1, num_prefixes)} if cuts else set()
-    return [solution[:cut].rstrip() for cut in sorted(chosen)]
+    return list(dict.fromkeys(solution[:cut].rstrip() for cut in sorted(chosen)))
 
 
 def random_short_prefix(solution: str, answer: str, rng: random.Random) -> str:
@@ -146,7 +146,8 @@ def _before_answer(solution: str, answer: str) -> int:
     """Length of the solution up to the line or sentence that first shows the final answer."""
     places = [match.start() for match in _ANSWER_STARTS.finditer(solution)]
     if len(answer) > 1:  # a single character stands in many places without being the answer
-        alone = re.compile(rf"(?<![\w.^_]){re.escape(answer)}(?![\w^_]|\.\d)")
+        bare = answer.lstrip("0") if answer.isdecimal() else answer  # 033 is also found where 33 stands
+        alone = re.compile(rf"(?<![\w.^_])0*{re.escape(bare)}(?![\w^_]|\.\d)")
         places += [match.start() for match in alone.finditer(solution)]
     shown = min(places, default=len(solution))
     return max((cut for cut in _boundaries(solution) if cut <= shown), default=0)

@@ -10,11 +10,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from actors.answers import MAX_ANSWER_CHARS
 from broker.errors import UsageError
 from broker.records import Problem
-
-MAX_ANSWER_CHARS = 1000
-"""Answers are compared up to this length; a longer gold answer could never be matched."""
 
 Bucket = Literal["hard", "easy"]
 

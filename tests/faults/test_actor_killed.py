@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from tests.runs import Run, start_run, surviving, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(480)]

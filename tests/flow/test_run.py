@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.runs import start_run
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(420)]

@@ -1,0 +1,244 @@
+"""The learner: takes batches, trains, publishes weights, keeps checkpoints (arrows 8 to 10).
+
+consumes    batches of the ring, in whole groups; step s gets the same batch however often it asks
+waits for   the ring to hold `learner.batch_samples` samples that are young enough
+unblocked by preprocessors, which fill the ring; `Control.stop`, which ends `run`
+
+The newest intact checkpoint c is where a learner begins. Batches c + 1 ... t that were handed out before are logged and
+are trained again, in the same order, to the same weights; only then the ring gives new ones.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+
+from broker.connection import connect, with_retries
+from broker.errors import PopeError
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import TrainGroup
+from broker.ring import Ring
+from broker.weights import WeightBoard
+from conf.schema import RunConfig
+from learner.checkpoints import CheckpointError, Checkpoints
+from learner.deepspeed_engine import DeepSpeedEngine
+from learner.model import load_policy, save_configuration
+from learner.publish import Publisher, make_publisher
+from learner.pulse import Pulse
+from learner.step import StepReport, run_step
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.02
+WAIT_SLICE_S = 2.0
+"""Other ranks hear from rank 0 at least this often while it waits for a batch."""
+MAX_SKIPPED = 5
+"""Steps in a row whose gradient may be not finite before training ends."""
+_WAIT, _TRAIN, _STOP = 0, 1, 2
+
+
+class TrainingDiverged(PopeError):
+    """Gradients stay not finite."""
+
+
+class Learner:
+    """One DeepSpeed rank. Rank 0 alone talks to the board, commits, reports; it decides for all what comes next.
+
+    RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set by the caller.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        rank: int,
+        world_size: int,
+        redis_url: str,
+        run_folder: Path,
+        model_path: Path,
+        publisher: Publisher | None = None,
+    ) -> None:
+        """`publisher` None: the one of `weights.backend`."""
+        self._config, self._model_path = config, model_path
+        self._client = connect(redis_url, client_name=f"learner-{rank}", timeout_s=config.broker.connect_timeout_s)
+        keys = Keys(config.run.name)
+        self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
+        self._board = WeightBoard(self._client, keys)
+        self._metrics = Metrics(self._client, keys)
+        self._control = Control(self._client, keys)
+        self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
+        self._publisher = publisher
+        self._rank, self._world_size = rank, world_size
+        self._checkpoint_folder = run_folder / "checkpoints"
+        self._step = 0
+        self._published = -1
+        self._saved = -1
+        self._skipped_in_a_row = 0
+
+    def run(self) -> None:
+        """Train until `run.max_steps` or until the run is stopped."""
+        with self._pulse:
+            self._open()
+            try:
+                self._resume()
+                self._publish()
+                while (groups := self._next_batch()) is not None:
+                    self._pulse.status = f"training step {self._step + 1}"
+                    report = run_step(self._engine, groups, self._config.learner, step=self._step + 1)
+                    self._end_step(report)
+                self._publish()
+                self._save()
+            finally:
+                self._close()
+
+    def _open(self) -> None:
+        """The model on its device, and the group of ranks."""
+        self._pulse.status = "loading the model"
+        config = self._config
+        device = torch.device(config.deploy.device, 0) if config.deploy.device == "cuda" else torch.device("cpu")
+        dtype = getattr(torch, config.model.dtype)
+        self._policy = load_policy(
+            self._model_path,
+            dtype=dtype,
+            temperature=config.actors.temperature,
+            chunk_tokens=config.learner.logprob_chunk_tokens,
+            gradient_checkpointing=config.learner.gradient_checkpointing,
+        )
+        self._engine = DeepSpeedEngine(self._policy, config.learner, dtype=dtype, device=device)
+        self._ranks = self._engine.ranks
+        if self._ranks.first and self._publisher is None:
+            self._publisher = make_publisher(config, self._board)
+        settings = {f"learner.{name}": value for name, value in asdict(config.learner).items()}
+        settings["model.dtype"] = config.model.dtype
+        self._checkpoints = Checkpoints(
+            self._checkpoint_folder, self._ranks, keep=config.learner.keep_checkpoints, settings=settings
+        )
+
+    def _resume(self) -> None:
+        """Begin at the newest intact checkpoint; without one, at the starting weights."""
+        self._pulse.status = "looking for a checkpoint"
+        checkpoint = self._checkpoints.newest()
+        if checkpoint is not None:
+            self._engine.load(checkpoint.folder)
+            self._checkpoints.restore_rng(checkpoint)
+            self._step = self._saved = checkpoint.step
+            log.info("resumed at step %d", self._step)
+        if self._ranks.first:
+            committed = self._call(lambda: self._ring.adopt(self._step))
+            if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
+                raise CheckpointError(
+                    f"the newest intact checkpoint is of step {self._step}, but the batches after it are no longer "
+                    f"kept (trained so far: {committed}); start a new run with model.path set to that checkpoint"
+                )
+
+    def _next_batch(self) -> list[TrainGroup] | None:
+        """The groups of the next step, the same on all ranks; None when the run ends."""
+        step = self._step + 1
+        while True:
+            self._pulse.status = f"waiting for the batch of step {step}"
+            decision = self._ranks.from_first(self._decide(step) if self._ranks.first else _WAIT)
+            if decision == _STOP:
+                return None
+            if decision == _TRAIN:
+                groups = self._call(lambda: self._ring.batch(step))
+                assert groups is not None, "rank 0 took this batch"
+                return groups
+
+    def _decide(self, step: int) -> int:
+        """Rank 0: look for a batch for a moment."""
+        deadline = time.monotonic() + WAIT_SLICE_S
+        settings = self._config.learner
+        if step > self._config.run.max_steps:
+            self._call(lambda: self._control.stop(f"run.max_steps={self._config.run.max_steps} reached"))
+        while time.monotonic() < deadline:
+            if self._call(self._control.stopped):
+                return _STOP
+            if self._call(lambda: self._ring.take(step, settings.batch_samples, max_lag=settings.max_lag)) is not None:
+                return _TRAIN
+            time.sleep(POLL_S)
+        return _WAIT
+
+    def _end_step(self, report: StepReport) -> None:
+        """Commit, publish, report, save: what one trained step owes the others."""
+        self._step = report.step
+        fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
+        started = time.perf_counter()
+        if self._step % self._config.weights.every_steps == 0:
+            self._publish()
+        if fresh:  # a replayed step was reported the first time
+            self._report(report, publish_s=time.perf_counter() - started)
+        self._stop_if_diverged(report)
+        every = self._config.learner.checkpoint_every
+        if every and self._step % every == 0:
+            self._save()
+
+    def _publish(self) -> None:
+        """Offer the current weights to the engines, unless they were offered before.
+
+        A step that was skipped is published too: its weights are those of the step before, and engines must come to
+        hold its version, or a bound on the lag would keep them from writing anything the next step may train.
+        """
+        if self._published == self._step:
+            return
+        self._pulse.status = f"publishing version {self._step}"
+        weights = self._engine.gather_weights()
+        if self._publisher is not None:
+            self._publisher.publish(self._step, weights.items())
+        self._published = self._step
+
+    def _save(self) -> None:
+        """Make the current step durable; batches that no kept checkpoint needs are forgotten."""
+        if self._saved == self._step:
+            return
+        self._pulse.status = f"saving step {self._step}"
+        weights = self._engine.gather_weights()
+
+        def write(folder: Path) -> None:
+            self._engine.save(folder)
+            if self._ranks.first:
+                save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+                save_configuration(self._policy, self._model_path, folder)
+
+        if not self._checkpoints.save(self._step, write):
+            return
+        self._saved = self._step
+        kept = self._checkpoints.kept_steps()
+        if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
+            # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
+            self._call(lambda: self._ring.trim(min(kept)))
+
+    def _report(self, report: StepReport, *, publish_s: float) -> None:
+        values: dict[str, Any] = {
+            **report.metrics(),
+            "publish/seconds": round(publish_s, 4),
+            "checkpoint/step": self._saved,
+            "checkpoint/failures": self._checkpoints.failures,
+        }
+        self._call(lambda: self._metrics.report("learner", values))
+
+    def _stop_if_diverged(self, report: StepReport) -> None:
+        self._skipped_in_a_row = 0 if report.applied else self._skipped_in_a_row + 1
+        if self._skipped_in_a_row == MAX_SKIPPED:
+            raise TrainingDiverged(
+                f"the gradient was not finite in {MAX_SKIPPED} steps up to {report.step}; "
+                f"lower learner.learning_rate={self._config.learner.learning_rate:g}"
+            )
+        if not report.applied and self._ranks.first:
+            log.warning("step %d was skipped: its gradient is not finite", report.step)
+
+    def _close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()
+        self._engine.close()
+
+    def _call(self, operation: Callable[[], T]) -> T:
+        """One idempotent word with Redis, which may be away for as long as a silent role is borne with."""
+        return with_retries(operation, deadline_s=self._config.deploy.dead_after_s)

@@ -1,0 +1,76 @@
+"""The mixture: exact in every window, every problem once an epoch, a pure function."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.problems.mixture import Mixture, weighted_round_robin
+from broker.errors import UsageError
+from broker.records import Problem
+
+PROBLEMS = [
+    Problem(id=f"{bucket}-{i}", statement="x", answer="1", bucket=bucket, source="test")
+    for bucket, count in (("hard", 5), ("easy", 3))
+    for i in range(count)
+]
+POPE = {"unguided": 1, "guided": 1}
+
+
+def test_one_to_one_is_exact_in_every_window_of_two():
+    mixture = Mixture(PROBLEMS, POPE, seed=0)
+    arms = [mixture.assignment(n).arm for n in range(200)]
+    assert all({arms[n], arms[n + 1]} == {"unguided", "guided"} for n in range(199))
+
+
+@given(st.dictionaries(st.sampled_from(["unguided", "guided", "easy"]), st.integers(1, 7), min_size=1), st.integers(0, 50))
+def test_every_window_of_sum_of_weights_holds_each_arm_as_often_as_its_weight(weights, start):
+    mixture = Mixture(PROBLEMS, weights, seed=0)
+    window = [mixture.assignment(start + n).arm for n in range(sum(weights.values()))]
+    assert Counter(window) == weights
+
+
+def test_a_cycle_is_as_even_as_can_be():
+    assert weighted_round_robin({"a": 2, "b": 1}) == ("a", "b", "a")
+    assert weighted_round_robin({"a": 1, "b": 1, "c": 2}) == ("c", "a", "b", "c")
+    cycle = weighted_round_robin({"a": 5, "b": 1})
+    assert "".join(cycle).count("b") == 1
+
+
+def test_each_arm_passes_through_its_problems_once_an_epoch_in_a_new_order():
+    mixture = Mixture(PROBLEMS, {"unguided": 1, "guided": 1, "easy": 2}, seed=7)
+    drawn = [mixture.assignment(n) for n in range(400)]
+    for arm, size in (("unguided", 5), ("guided", 5), ("easy", 3)):
+        ids = [a.problem_id for a in drawn if a.arm == arm]
+        epochs = [tuple(ids[i : i + size]) for i in range(0, len(ids) - size + 1, size)]
+        assert all(len(set(epoch)) == size for epoch in epochs)
+        assert len(set(epochs)) > 1
+
+
+def test_a_problem_and_its_guided_twin_come_together():
+    mixture = Mixture(PROBLEMS, POPE, seed=3)
+    for n in range(0, 100, 2):
+        assert mixture.assignment(n).problem_id == mixture.assignment(n + 1).problem_id
+
+
+def test_an_assignment_depends_on_ordinal_and_seed_only():
+    one, other = Mixture(PROBLEMS, POPE, seed=1), Mixture(PROBLEMS, POPE, seed=1)
+    backwards = [other.assignment(n) for n in reversed(range(60))][::-1]
+    assert [one.assignment(n) for n in range(60)] == backwards
+    assert [one.assignment(n) for n in range(60)] != [Mixture(PROBLEMS, POPE, 2).assignment(n) for n in range(60)]
+    assert one.assignment(10**12).ordinal == 10**12
+
+
+def test_weights_of_zero_switch_an_arm_off():
+    mixture = Mixture(PROBLEMS, {"unguided": 1, "guided": 0, "easy": 0}, seed=0)
+    assert {mixture.assignment(n).arm for n in range(10)} == {"unguided"}
+
+
+def test_contradictions_are_refused():
+    with pytest.raises(UsageError, match="no arm has a weight above 0"):
+        Mixture(PROBLEMS, {"unguided": 0}, 0)
+    with pytest.raises(UsageError, match="no such arm; the arms are unguided, guided, easy"):
+        Mixture(PROBLEMS, {"medium": 1}, 0)
+    with pytest.raises(UsageError, match=r"arms\.easy=1, but there is no easy problem"):
+        Mixture(PROBLEMS[:5], {"easy": 1}, 0)

@@ -1,0 +1,116 @@
+"""The prompts are the paper's, and guidance never gets where it must not be."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.prompts import (
+    DEFAULT_INSTRUCTION,
+    MODIFIED_INSTRUCTION,
+    GuidanceLeak,
+    PromptBuilder,
+    check_unguided,
+    guided_message,
+    unguided_message,
+)
+from broker.records import Problem
+
+PAPER = Path(__file__).parents[3] / "shared" / "paper" / "pope.txt"
+STEP = "$a=K(6)=4$"
+PROBLEM = Problem(id="p", statement="Put $a=K(6)$.", answer="a^4", bucket="hard", source="test", guidance=STEP)
+
+
+class WordTokenizer:
+    """A chat template and a tokenizer in six lines: one id a word."""
+
+    def apply_chat_template(self, messages, *, tokenize, add_generation_prompt):
+        assert not tokenize and add_generation_prompt
+        return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
+
+    def __call__(self, text, *, add_special_tokens):
+        assert not add_special_tokens
+        return {"input_ids": [len(word) for word in text.split()]}
+
+
+def builder(instruction="default"):
+    return PromptBuilder(WordTokenizer(), instruction)
+
+
+def test_a_guided_message_reads_as_in_the_box_of_section_4():
+    assert guided_message("What is 1+1?", "1+1", "default") == (
+        "You are given a problem and a partial solution. Your task is to **carefully study the partial response, "
+        "identify what reasoning or steps are already provided, and then complete the solution from where it left "
+        "off**. Ensure your response is logically consistent and leads to a complete and correct final answer.\n\n"
+        "Important: Show your reasoning step-by-step, and present the final answer using LaTeX-style \\boxed{}.\n\n"
+        "Problem: What is 1+1?\n\n"
+        "Partial Response: 1+1\n\n"
+        "Continue solving the problem, starting from where the partial response ends. Make sure your final answer is "
+        "written as: \\boxed{your answer here}"
+    )
+
+
+def test_the_modified_instruction_reads_as_in_the_box_of_section_5():
+    assert MODIFIED_INSTRUCTION == (
+        "You are given a problem and a partial solution. Your task is to infer what reasoning has already been "
+        "completed and continue solving the problem **without repeating, paraphrasing, or referencing any part of the "
+        "partial response**. You must **not** restate earlier steps, summarize them, or quote them in any form. Begin "
+        "directly from the next logical step that has not yet been completed.\n\nImportant: *Use the information from "
+        "the partial response silently. Do not copy, rephrase, or explicitly mention anything from it. Your "
+        "continuation must be logically consistent with what has already been done. Show your reasoning step by step "
+        "(only the new steps), and present the final answer using \\boxed{} notation.*"
+    )
+    assert guided_message("x", "z", "modified").startswith(MODIFIED_INSTRUCTION + "\n\nProblem: x\n\n")
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not beside the repository (../shared/paper)")
+def test_both_instructions_and_the_layout_are_in_the_text_of_the_paper():
+    paper = PAPER.read_text()
+    # The text of the paper shows an empty square for the box, and nothing around the last one.
+    default = DEFAULT_INSTRUCTION.replace("\\boxed{}.", "\\square .")
+    assert default in paper
+    assert MODIFIED_INSTRUCTION.replace("\\boxed{}", "\\square") in paper
+    layout = guided_message("<Problem>", "<Partial Response>", "default")
+    layout = layout.replace("\\boxed{}.", "\\square .").replace("\\boxed{your answer here}", "your answer here")
+    assert layout in paper
+
+
+def test_an_empty_prefix_gives_exactly_the_unguided_prompt():
+    empty = msgspec.structs.replace(PROBLEM, guidance="")
+    for instruction in ("default", "modified"):
+        prompts = builder(instruction)
+        assert prompts.text(empty, guided=True) == prompts.text(PROBLEM, guided=False)
+        assert prompts.ids(empty, guided=True) == prompts.ids(PROBLEM, guided=False)
+        assert guided_message("x", "", instruction) == unguided_message("x")
+
+
+def test_an_unguided_prompt_does_not_depend_on_guidance_or_instruction():
+    bare = msgspec.structs.replace(PROBLEM, guidance=None)
+    texts = {builder(i).text(p, guided=False) for i in ("default", "modified") for p in (bare, PROBLEM)}
+    assert texts == {"<user>Put $a=K(6)$.\n\nMake sure your final answer is written as: \\boxed{your answer here}<assistant>"}
+
+
+def test_a_guided_prompt_before_guidance_was_chosen_is_refused():
+    with pytest.raises(ValueError, match="before its guidance was chosen"):
+        builder().text(msgspec.structs.replace(PROBLEM, guidance=None), guided=True)
+
+
+@pytest.mark.parametrize("leak", [STEP, "Partial Response: ", DEFAULT_INSTRUCTION, MODIFIED_INSTRUCTION])
+def test_guidance_in_an_unguided_prompt_raises(leak):
+    check_unguided(f"<user>{PROBLEM.statement}", PROBLEM)
+    with pytest.raises(GuidanceLeak, match="problem p"):
+        check_unguided(f"<user>{PROBLEM.statement}\n{leak}", PROBLEM)
+
+
+def test_a_template_that_sneaks_the_guidance_in_is_caught():
+    class Sneaky(WordTokenizer):
+        def apply_chat_template(self, messages, **kwargs):
+            return super().apply_chat_template(messages, **kwargs) + STEP
+
+    with pytest.raises(GuidanceLeak):
+        PromptBuilder(Sneaky()).ids(PROBLEM, guided=False)
+
+
+def test_a_statement_may_itself_say_what_the_guidance_says():
+    echo = msgspec.structs.replace(PROBLEM, statement=f"Check {STEP}.")
+    assert STEP in builder().text(echo, guided=False)
