@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +22,8 @@ NONE_YET = "-"
 def stage(console: Console, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A named piece of work with a bar where there is a terminal. Yields `advance(n)`; says how long it took."""
     start = time.monotonic()
-    columns: list[ProgressColumn] = [TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
-    columns += [TimeElapsedColumn(), TimeRemainingColumn()]
+    count = TextColumn("{task.completed}/{task.total}")
+    columns = [TextColumn("  {task.description}"), BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total)
         yield lambda n: progress.advance(task, n)
@@ -73,11 +73,10 @@ def essentials(state: RunState) -> dict[str, str]:
     """Name -> text, in the order a reader wants them."""
     newest = state.learner[-1] if state.learner else {}
     arms = [arm for arm, weight in state.config.problems.arms.items() if weight]
-    rewards = {arm: state.recent_success(arm) for arm in arms}
     shown = {
         "step": f"{state.step}/{state.config.run.max_steps}",
         "groups": f"{state.balance.issued}" + (f"/{state.balance.limit}" if state.balance.limit else ""),
-        "success": ", ".join(f"{arm} {NONE_YET if value is None else f'{value:.0%}'}" for arm, value in rewards.items()),
+        "success": ", ".join(f"{arm} {_percent(state.recent_success(arm))}" for arm in arms),
         "solved": ", ".join(f"{arm} {state.solved_share(arm):.0%}" for arm in arms if arm != "easy"),
         "tokens/s": f"{state.tokens_per_s:,.0f}",
         "lag": f"{float(newest['lag/mean']):.1f}" if newest else NONE_YET,
@@ -88,6 +87,10 @@ def essentials(state: RunState) -> dict[str, str]:
     if state.restarts:
         shown["restarts"] = str(state.restarts)
     return shown
+
+
+def _percent(share: float | None) -> str:
+    return NONE_YET if share is None else f"{share:.0%}"
 
 
 def _duration(seconds: float) -> str:

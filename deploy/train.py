@@ -1,6 +1,6 @@
 """`pope train`: one run from its settings to its summary, in the order a person would tell it.
 
-prepare   lock the run folder, start Redis and Ray, make or find the base model, load the problems
+prepare   load the problems, lock the run folder, start Redis and Ray, make or find the base model
 place     actors, preprocessors, learner ranks as Ray actors
 before    measure the hard problems, choose guidance for each
 train     supervise until the step budget or the rollout budget is used up
@@ -49,6 +49,10 @@ from deploy.watch import Supervisor
 def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
     start = time.monotonic()
+    # Bad input is refused before anything is made or moved.
+    problems = load_problems(config.problems, config.run.seed)
+    if config.broker.url is not None:
+        connect(config.broker.url, client_name="driver", timeout_s=config.broker.connect_timeout_s).close()
     with ExitStack() as stack:
         folder, lock, moved = open_run_folder(config)
         stack.callback(lock.release)
@@ -62,8 +66,8 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         config = _with_weight_folder(config, stack)
         with stage(console, "base model"):
             model_path = resolve_model(config.model)
-        chosen_before = folder.problems.exists()
-        problems = folder.load_problems() if chosen_before else load_problems(config.problems, config.run.seed)
+        if folder.problems.exists():
+            problems = folder.load_problems()
         with stage(console, "Ray"):
             stack.enter_context(ray_session(config))
             if config.broker.url is None and not only_this_machine():

@@ -140,7 +140,7 @@ class Checkpoints:
             file = _rank_file(scratch, rank)
             sealed.append(json.loads(file.read_text()))
             file.unlink()
-        manifest = {
+        manifest: dict[str, Any] = {
             "format": FORMAT,
             "step": step,
             "world_size": self._ranks.world_size,
@@ -150,6 +150,7 @@ class Checkpoints:
             "rng": [part["rng"] for part in sealed],
             "files": dict(sorted((name, entry) for part in sealed for name, entry in part["files"].items())),
         }
+        manifest["sha256"] = digest_of(manifest)
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         seal(scratch / MANIFEST)
         for folder in (*(p for p in scratch.rglob("*") if p.is_dir()), scratch):

@@ -29,7 +29,7 @@ from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError, Checkpoints
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.model import load_policy, save_configuration
-from learner.publish import Publisher, make_publisher
+from learner.publish import Publisher, PublishError, make_publisher
 from learner.pulse import Pulse
 from learner.step import StepReport, run_step
 
@@ -94,8 +94,7 @@ class Learner:
                     self._pulse.status = f"training step {self._step + 1}"
                     report = run_step(self._engine, groups, self._config.learner, step=self._step + 1)
                     self._end_step(report)
-                self._publish()
-                self._save()
+                self._end()
             finally:
                 self._close()
 
@@ -171,7 +170,7 @@ class Learner:
         self._step = report.step
         fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
         started = time.perf_counter()
-        if self._step % self._config.weights.every_steps == 0:
+        if self._step % self._config.weights.every_steps == 0 or self._step == self._config.run.max_steps:
             self._publish()
         if fresh:  # a replayed step was reported the first time
             self._report(report, publish_s=time.perf_counter() - started)
@@ -179,6 +178,14 @@ class Learner:
         every = self._config.learner.checkpoint_every
         if every and self._step % every == 0:
             self._save()
+
+    def _end(self) -> None:
+        """Leave behind the last weights: for the engines, and on the disk."""
+        try:
+            self._publish()
+        except PublishError as error:  # engines may have ended before us; nothing depends on their taking these
+            log.warning("the last weights were not published: %s", error)
+        self._save()
 
     def _publish(self) -> None:
         """Offer the current weights to the engines, unless they were offered before.

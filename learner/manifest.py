@@ -53,14 +53,14 @@ def find_newest_valid(folder: Path) -> Checkpoint | None:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint whose files are all as they were written. Raises CheckpointError with the bad one."""
+    """The manifest of an intact checkpoint. Raises CheckpointError naming the file that is not as it was written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = dict(manifest["files"])
         if manifest["format"] != FORMAT or _step_of(folder.name) != manifest["step"] or not files:
             raise ValueError("it does not describe this folder")
-        if digest_of(manifest["settings"]) != manifest["settings_sha256"]:
-            raise ValueError("its settings were changed")
+        if digest_of({name: value for name, value in manifest.items() if name != "sha256"}) != manifest["sha256"]:
+            raise ValueError("it was changed since it was written")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {folder.name}: {MANIFEST} is damaged ({error})") from error
     for name, entry in files.items():
@@ -75,9 +75,9 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def digest_of(settings: dict[str, Any]) -> str:
-    """SHA-256 of settings, whatever the order of their names."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+def digest_of(values: dict[str, Any]) -> str:
+    """SHA-256 of named values, whatever their order."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def candidates(folder: Path) -> list[tuple[int, Path]]:

@@ -26,7 +26,7 @@ class Pulse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end.set()
-        self._thread.join(self._every_s + PATIENCE_S)
+        self._thread.join(self._every_s)
 
     def _beat(self) -> None:
         while not self._end.is_set():

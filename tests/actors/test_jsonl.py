@@ -55,7 +55,7 @@ def test_a_broken_line_is_named(tmp_path, row, complaint):
 
 
 def test_a_second_problem_of_the_same_id_is_named_with_the_first(tmp_path):
-    with pytest.raises(UsageError, match=r"set\.jsonl:3: \"id\" 'sum' is that of line 1"):
+    with pytest.raises(UsageError, match=r"set\.jsonl:3: \"id\" 'sum' is already that of line 1"):
         read_problems(write(tmp_path, GOOD, "", GOOD))
 
 

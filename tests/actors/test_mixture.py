@@ -24,7 +24,10 @@ def test_one_to_one_is_exact_in_every_window_of_two():
     assert all({arms[n], arms[n + 1]} == {"unguided", "guided"} for n in range(199))
 
 
-@given(st.dictionaries(st.sampled_from(["unguided", "guided", "easy"]), st.integers(1, 7), min_size=1), st.integers(0, 50))
+@given(
+    weights=st.dictionaries(st.sampled_from(["unguided", "guided", "easy"]), st.integers(1, 7), min_size=1),
+    start=st.integers(0, 50),
+)
 def test_every_window_of_sum_of_weights_holds_each_arm_as_often_as_its_weight(weights, start):
     mixture = Mixture(PROBLEMS, weights, seed=0)
     window = [mixture.assignment(start + n).arm for n in range(sum(weights.values()))]

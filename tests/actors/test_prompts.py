@@ -25,7 +25,8 @@ class WordTokenizer:
     """A chat template and a tokenizer in six lines: one id a word."""
 
     def apply_chat_template(self, messages, *, tokenize, add_generation_prompt):
-        assert not tokenize and add_generation_prompt
+        assert not tokenize
+        assert add_generation_prompt
         return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
 
     def __call__(self, text, *, add_special_tokens):
@@ -87,7 +88,8 @@ def test_an_empty_prefix_gives_exactly_the_unguided_prompt():
 def test_an_unguided_prompt_does_not_depend_on_guidance_or_instruction():
     bare = msgspec.structs.replace(PROBLEM, guidance=None)
     texts = {builder(i).text(p, guided=False) for i in ("default", "modified") for p in (bare, PROBLEM)}
-    assert texts == {"<user>Put $a=K(6)$.\n\nMake sure your final answer is written as: \\boxed{your answer here}<assistant>"}
+    request = "Make sure your final answer is written as: \\boxed{your answer here}"
+    assert texts == {f"<user>Put $a=K(6)$.\n\n{request}<assistant>"}
 
 
 def test_a_guided_prompt_before_guidance_was_chosen_is_refused():
