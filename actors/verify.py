@@ -125,15 +125,14 @@ class _Worker:
 
     async def start(self) -> None:
         """Returns once the worker waits for a question. Raises WorkerDied when it is gone."""
-        if self._ready:
-            self._check_alive()
-            return
-        try:
-            async with asyncio.timeout(START_S):
-                await self._receive()
-        except TimeoutError as error:
-            raise VerifierUnavailable(f"a verifier process did not start within {START_S:g} s") from error
-        self._ready = True
+        if not self._ready:
+            try:
+                async with asyncio.timeout(START_S):
+                    await self._receive()
+            except TimeoutError as error:
+                raise VerifierUnavailable(f"a verifier process did not start within {START_S:g} s") from error
+            self._ready = True
+        self._check_alive()  # also the first time: it may have died since it said so
 
     async def ask(self, gold: str, answer: str | None) -> Verdict:
         self.num_asked += 1

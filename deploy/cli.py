@@ -44,9 +44,12 @@ def train(
     if dry_run:
         print(dump(config), end="")
         return
+    from deploy.interrupts import REASON
     from deploy.train import train as run
 
-    run(config, Console(soft_wrap=not sys.stdout.isatty()))
+    ended = run(config, Console(soft_wrap=not sys.stdout.isatty()))["ended"]
+    if ended.startswith(REASON):
+        raise KeyboardInterrupt(signal.Signals[ended.removeprefix(REASON)])
 
 
 @app.command(epilog="Example:\n\n  pope audit runs/pope")
@@ -70,8 +73,9 @@ def main() -> None:
         _fail(str(error), 2)
     except PopeError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 128 + signal.SIGINT)
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        number = stopped.args[0] if stopped.args else signal.SIGINT
+        _fail(f"interrupted by {signal.Signals(number).name}", 128 + number)
 
 
 def _fail(message: str, code: int) -> None:

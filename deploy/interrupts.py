@@ -8,6 +8,9 @@ from typing import Any
 
 from broker.metrics import Control
 
+REASON = "interrupted by "
+"""How the reason of a run that a signal ended begins; the signal's name follows."""
+
 
 class Interrupts:
     """Installed after `ray.init`, which replaces handlers that were there before it.
@@ -43,5 +46,5 @@ class Interrupts:
         second = self.requested is not None
         self.requested = number
         if second or self._control is None:
-            raise KeyboardInterrupt
-        self._control.stop(f"interrupted by {signal.Signals(number).name}")
+            raise KeyboardInterrupt(number)
+        self._control.stop(REASON + signal.Signals(number).name)

@@ -45,6 +45,9 @@ from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
 from deploy.watch import Supervisor
 
+CLOSE_S = 10.0
+"""Seconds an engine has to end its own processes before they are killed."""
+
 
 def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
@@ -171,8 +174,9 @@ class _Run:
         """End the engines' processes in order, then whatever is left."""
         import ray
 
-        engines = [actor.handle.close.remote() for actor in self._actors if actor.state in ("running", "finished")]
-        ray.wait(engines, num_returns=len(engines), timeout=10) if engines else None
+        engines = [actor.handle.close.remote() for actor in self._actors if actor.handle is not None]
+        if engines:
+            ray.wait(engines, num_returns=len(engines), timeout=CLOSE_S)
         for member in (*self._actors, *self._preprocessors, *self._learners):
             member.kill()
 

@@ -15,6 +15,10 @@ from typing import Any
 
 import psutil
 
+from broker.connection import connect
+from broker.keys import Keys
+from deploy.redis_server import running_url
+
 REPOSITORY = Path(__file__).parent.parent
 
 SMALL = (
@@ -64,6 +68,17 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         return json.loads((self.folder / "summary.json").read_text())
+
+    def steps(self) -> int:
+        """Optimizer steps committed so far, by the run's own Redis."""
+        url = running_url(self.folder / "redis")
+        if url is None:
+            return 0
+        client = connect(url, client_name="test")
+        try:
+            return int(client.hget(Keys(self.folder.name).learner, "committed") or 0)
+        finally:
+            client.close()
 
     def logs(self) -> str:
         """The end of every role's log, for a failed assertion."""

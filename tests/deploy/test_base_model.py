@@ -64,9 +64,9 @@ def test_the_folder_loads_as_a_chat_model_whose_answers_end(folder, tokenizer):
     assert model.dtype == torch.float32
     assert tokenizer.eos_token == "<|im_end|>"
     assert model.generation_config.eos_token_id == model.config.eos_token_id == tokenizer.eos_token_id
-    assert tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False, add_generation_prompt=True) == (
-        "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
-    )
+    turn = [{"role": "user", "content": "x"}]
+    text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    assert text == "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
     assert json.loads((folder / "recipe.json").read_text())["hidden_size"] == 32
 
 

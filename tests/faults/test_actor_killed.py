@@ -18,16 +18,10 @@ def actor_process(run: Run) -> psutil.Process | None:
     return found[0] if found else None
 
 
-def steps_done(run: Run) -> int:
-    """Steps the learner has logged."""
-    log = run.folder / "logs" / "learner-0.log"
-    return log.read_text().count("step ") if log.exists() else 0
-
-
 def test_a_run_survives_the_sigkill_of_its_actor(tmp_path: Path) -> None:
     run = start_run(tmp_path, "run.max_steps=12", "actors.lease_s=5", name="killed")
     try:
-        wait_until(lambda: run.process.poll() is not None or steps_done(run) >= 2, 240, "two optimizer steps")
+        wait_until(lambda: run.process.poll() is not None or run.steps() >= 2, 240, "two optimizer steps")
         assert run.process.poll() is None, run.wait(1) + run.logs()
         victim = actor_process(run)
         assert victim is not None

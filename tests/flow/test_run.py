@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import start_run
+from tests.runs import interrupt, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(420)]
 
@@ -51,3 +51,24 @@ def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
     # At lag 0 the learner must find the very logprobs the engine sampled from, on every step and every update.
     steps = [json.loads(line) for line in (run.folder / "metrics/learner.jsonl").read_text().splitlines()]
     assert max(float(row["logprob/rms"]) for row in steps if "logprob/rms" in row) < 1e-5
+
+
+def test_ctrl_c_ends_a_run_in_order_and_resume_goes_on(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=2", name="stopped")
+    wait_until(lambda: run.process.poll() is not None or run.steps() >= 3, 240, "three optimizer steps")
+    interrupt(run)
+    output = run.wait(120)
+    assert run.process.returncode == 130, output + run.logs()
+    assert run.left_behind() == []
+    summary = run.summary()
+    assert summary["ended"] == "interrupted by SIGINT"
+    assert 3 <= summary["steps"] < 8
+    assert summary["counters"]["balanced"]
+
+    again = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=2", "run.resume=true", name="stopped")
+    output = again.wait(360)
+    assert again.process.returncode == 0, output + again.logs()
+    summary = again.summary()
+    assert summary["steps"] == 8
+    assert summary["counters"]["balanced"]
+    assert summary["counters"]["trained"] == 8 * 4, "a resumed run trains nothing twice and skips nothing"

@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_versions_never_go_back_on_the_board(tmp_path: Path, board: WeightBoard)
 
 
 def test_a_full_tmpfs_is_an_error_that_says_so(tmp_path: Path, board: WeightBoard, monkeypatch: Any) -> None:
-    monkeypatch.setattr("learner.publish.shutil.disk_usage", lambda _: (1, 1, 10))
+    monkeypatch.setattr("learner.publish.shutil.disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(PublishError, match=r"weights\.folder"):
         FilePublisher(tmp_path, board).publish(1, weights(1).items())
     assert board.newest() is None

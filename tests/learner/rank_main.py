@@ -1,0 +1,118 @@
+"""One learner process of a test: `python -m tests.learner.rank_main engine|learner OPTIONS.json`.
+
+The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from broker.connection import connect
+from broker.keys import Keys
+from broker.records import WeightAnnouncement
+from broker.weights import WeightBoard
+from conf.schema import (
+    ActorSettings,
+    BrokerSettings,
+    DeploySettings,
+    LearnerSettings,
+    RingSettings,
+    RunConfig,
+    RunSettings,
+)
+from learner.deepspeed_engine import DeepSpeedEngine
+from learner.learner import Learner
+from learner.model import as_policy
+from learner.publish import FilePublisher
+from learner.step import run_step
+from tests.learner.tiny import random_groups, tiny_lm
+
+GROUP_SIZE = 4
+STEP_GROUPS = 3
+
+
+def run_config(name: str, **learner: Any) -> RunConfig:
+    settings = {"batch_samples": GROUP_SIZE * STEP_GROUPS, "row_tokens": 64, "logprob_chunk_tokens": 16,
+                "checkpoint_every": 3, **learner}
+    max_steps = settings.pop("max_steps", 8)
+    return RunConfig(
+        run=RunSettings(name=name, max_steps=max_steps),
+        actors=ActorSettings(group_size=GROUP_SIZE),
+        broker=BrokerSettings(ring=RingSettings(capacity=1000)),
+        learner=LearnerSettings(**settings),
+        deploy=DeploySettings(heartbeat_s=0.2),
+    )
+
+
+def engines(options: dict[str, Any]) -> None:
+    """For each case: four steps, of which the third has a gradient that is not finite when `poison` is set."""
+    results = {}
+    for case in options["cases"]:
+        settings = replace(run_config("x").learner, zero_stage=case["stage"], row_tokens=case["row_tokens"])
+        policy = as_policy(tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens)
+        engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
+        reports = []
+        for step in range(1, 5):
+            poisoned = case.get("poison") and step == 3
+            parameter = next(policy.parameters())
+            hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
+            before = engine.gather_weights() if poisoned else {}
+            groups = random_groups(5, GROUP_SIZE, seed=step, failed=[(1, 0)])
+            report = run_step(engine, groups, settings, step=step)
+            if hook:
+                hook.remove()
+                after = engine.gather_weights()
+                assert all(torch.equal(before[name], after[name]) for name in before)
+            reports.append({"loss": report.tokens.loss, "norm": report.grad_norm, "applied": report.applied,
+                            "ess": report.tokens.ess, "tokens": report.tokens.num_tokens, **report.metrics()})
+        weights = engine.gather_weights()
+        assert bool(weights) == engine.ranks.first
+        results[case["name"]] = reports
+        if engine.ranks.first:
+            torch.save(weights, Path(options["out"]) / f"{case['name']}.pt")
+    if os.environ["RANK"] == "0":
+        (Path(options["out"]) / "reports.json").write_text(json.dumps(results))
+    engine.close()
+
+
+class DyingPublisher(FilePublisher):
+    """Kills its process in the middle of publishing a version: nothing after it is done."""
+
+    dies_at = -1
+
+    def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
+        if version == self.dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().publish(version, source)
+
+
+def learner(options: dict[str, Any]) -> None:
+    config = run_config(options["name"], **options.get("learner", {}))
+    folder = Path(options["folder"])
+    publisher = None
+    if os.environ["RANK"] == "0":
+        client = connect(options["redis_url"], client_name="publisher")
+        publisher = DyingPublisher(folder / "weights", WeightBoard(client, Keys(options["name"])), keep=100)
+        publisher.dies_at = options.get("dies_at", -1)
+    Learner(
+        config,
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+        redis_url=options["redis_url"],
+        run_folder=folder,
+        model_path=Path(options["model_path"]),
+        publisher=publisher,
+    ).run()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    {"engine": engines, "learner": learner}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))

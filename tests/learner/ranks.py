@@ -1,0 +1,63 @@
+"""Starts the processes of `rank_main` and waits for them; none outlives the test."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+TIMEOUT_S = 150.0
+
+
+class Processes:
+    """The ranks of one group."""
+
+    def __init__(self, what: str, options: dict[str, Any], scratch: Path, *, world_size: int = 1) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        file = scratch / f"{what}.json"
+        file.write_text(json.dumps(options))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._logs = [scratch / f"{what}-{rank}.log" for rank in range(world_size)]
+        self.all = []
+        for rank, log in enumerate(self._logs):
+            environment = {
+                **os.environ,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(world_size),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "OMP_NUM_THREADS": "1",
+            }
+            with log.open("w") as output:
+                self.all.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "tests.learner.rank_main", what, str(file)],
+                        cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT,
+                    )
+                )
+
+    def wait(self) -> list[int]:
+        """Exit codes, rank by rank."""
+        try:
+            return [process.wait(TIMEOUT_S) for process in self.all]
+        finally:
+            self.end()
+
+    def succeed(self) -> None:
+        codes = self.wait()
+        assert codes == [0] * len(codes), self.output()
+
+    def end(self) -> None:
+        for process in self.all:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def output(self) -> str:
+        return "\n".join(log.read_text()[-4000:] for log in self._logs)

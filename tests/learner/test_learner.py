@@ -1,0 +1,187 @@
+"""The whole learner in its own processes, against a real Redis and real DeepSpeed."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from broker.connection import connect
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import TrainGroup
+from broker.ring import Ring
+from broker.streams import RolloutStream
+from broker.weights import WeightBoard
+from learner.manifest import find_newest_valid
+from tests.learner.rank_main import STEP_GROUPS
+from tests.learner.ranks import Processes
+from tests.learner.tiny import random_groups, save_tiny
+
+STEPS = 8
+
+
+class House:
+    """A run's folder and keys, and the hands to feed it."""
+
+    def __init__(self, redis_url: str, name: str, root: Path) -> None:
+        self.name, self.url, self.folder = name, redis_url, root / name
+        self.folder.mkdir(parents=True)
+        self.model_path = save_tiny(self.folder / "model")
+        self.client = connect(redis_url, client_name="test")
+        self.keys = Keys(name)
+        self.ring = Ring(self.client, self.keys, capacity=1000)
+        self.board = WeightBoard(self.client, self.keys)
+        self.control = Control(self.client, self.keys)
+        self._started: list[Processes] = []
+
+    def put(self, groups: list[TrainGroup]) -> None:
+        """Through the rollout stream, as preprocessing does."""
+        from broker.records import RolloutGroup, encode
+
+        stream = RolloutStream(self.client, self.keys)
+        stream.open()
+        for group in groups:
+            self.client.xadd(self.keys.rollouts, {"group": encode(group.group)})
+            (delivery,) = stream.read("test", count=1, block_s=1.0, claim_idle_s=60.0)
+            assert isinstance(group.group, RolloutGroup)
+            assert self.ring.put(delivery.entry_id, group, step=0)
+
+    def start(self, world_size: int = 1, **options: Any) -> Processes:
+        scratch = self.folder / f"start-{len(self._started)}"
+        everything = {
+            "name": self.name,
+            "redis_url": self.url,
+            "folder": str(self.folder),
+            "model_path": str(self.model_path),
+            **options,
+        }
+        self._started.append(Processes("learner", everything, scratch, world_size=world_size))
+        return self._started[-1]
+
+    def weights(self, version: int) -> dict[str, torch.Tensor]:
+        return load_file(self.folder / "weights" / f"weights-{version:06d}.safetensors")
+
+    def metrics(self) -> list[dict[str, str]]:
+        return Metrics(self.client, self.keys).read("learner")
+
+    def close(self) -> None:
+        for processes in self._started:
+            processes.end()
+        for key in self.client.scan_iter(match=self.keys.prefix + "*", count=1000):
+            self.client.delete(key)
+        self.client.close()
+
+
+@pytest.fixture
+def house(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[House]:
+    house = House(redis_url, run_name, tmp_path)
+    yield house
+    house.close()
+
+
+def enough_groups() -> list[TrainGroup]:
+    return random_groups(STEPS * STEP_GROUPS, seed=11)
+
+
+def test_a_killed_learner_resumes_to_the_same_weights(house: House, redis_url: str, tmp_path: Path) -> None:
+    """Killed in step 5, two steps after its checkpoint: the batches after it are replayed, bit for bit."""
+    untouched = House(redis_url, house.name + "-untouched", tmp_path)
+    try:
+        for each in (house, untouched):
+            each.put(enough_groups())
+        untouched.start().succeed()
+        assert house.start(dies_at=5).wait() == [-9]
+        assert house.ring.committed() == 5
+        assert house.board.version() == 4
+        (house.folder / "weights" / "weights-000004.safetensors").unlink()
+        house.start().succeed()
+
+        for version in range(4, STEPS + 1):
+            expected, resumed = untouched.weights(version), house.weights(version)
+            assert all(torch.equal(expected[name], resumed[name]) for name in expected), version
+        # One report a step, although steps 4 and 5 were trained twice; step 5's died with the process.
+        assert [int(row["step"]) for row in house.metrics()] == [1, 2, 3, 4, 6, 7, 8]
+        keys = ("loss/mean", "grad/norm", "ratio/ess", "entropy/mean", "lag/histogram")
+        before = {row["step"]: row for row in untouched.metrics()}
+        assert all(row[key] == before[row["step"]][key] for row in house.metrics() for key in keys)
+    finally:
+        untouched.close()
+
+
+def test_a_run_to_its_last_step(house: House) -> None:
+    """Starting weights, one version a step, reports, checkpoints, the stop flag."""
+    start = enough_groups()
+    house.put(start[: 2 * STEP_GROUPS])
+    processes = house.start()
+    deadline = time.monotonic() + 120
+    while house.board.version() < 2 and time.monotonic() < deadline:
+        assert processes.all[0].poll() is None, processes.output()
+        time.sleep(0.05)
+    beat, status = Heartbeats(house.client, house.keys).all()["learner-0"]
+    assert time.time() - beat < 10
+    assert "step" in status or "version" in status
+    house.put(start[2 * STEP_GROUPS :])
+    processes.succeed()
+
+    assert house.control.stopped() == f"run.max_steps={STEPS} reached"
+    assert house.board.version() == house.ring.committed() == STEPS
+    first = house.weights(0)
+    base = load_file(house.model_path / "model.safetensors")
+    assert all(torch.equal(first[name], base[name]) for name in base)
+    rows = house.metrics()
+    assert [int(row["step"]) for row in rows] == list(range(1, STEPS + 1))
+    assert {float(row["lag/mean"]) for row in rows[:1]} == {0.0}
+    assert rows[-1]["lag/max"] == str(STEPS - 1)
+    assert {"reward/guided/mean", "reward/unguided/mean", "ratio/clip_share", "packing/fill"} <= rows[0].keys()
+
+    newest = find_newest_valid(house.folder / "checkpoints")
+    assert newest is not None
+    assert newest.step == STEPS
+    assert house.ring.batch(6) is None  # two checkpoints, of 6 and 8: nothing up to 6 is needed
+    assert house.ring.batch(7) is not None
+    saved = load_file(newest.folder / "model.safetensors")
+    last = house.weights(STEPS)
+    assert all(torch.equal(saved[name], last[name]) for name in last)
+    names = {path.name for path in newest.folder.iterdir()}
+    assert {"config.json", "tokenizer.json", "model.safetensors", "MANIFEST.json"} <= names
+    assert not list(newest.folder.rglob("*.py"))
+
+
+def test_two_ranks_under_zero_3_stop_together_and_resume(house: House) -> None:
+    groups = enough_groups()
+    house.put(groups[: 4 * STEP_GROUPS])
+    settings = {"zero_stage": 3, "num_ranks": 2}
+    processes = house.start(world_size=2, learner=settings)
+    deadline = time.monotonic() + 140
+    while house.board.version() < 4 and time.monotonic() < deadline:
+        assert all(process.poll() is None for process in processes.all), processes.output()
+        time.sleep(0.05)
+    house.control.stop("the test wants it")
+    processes.succeed()
+    newest = find_newest_valid(house.folder / "checkpoints")
+    assert newest is not None
+    assert (newest.step, newest.manifest["world_size"]) == (4, 2)
+    assert len(newest.manifest["rng"]) == 2
+
+    house.control.clear()
+    house.put(groups[4 * STEP_GROUPS :])
+    house.start(world_size=2, learner=settings).succeed()
+    assert house.board.version() == STEPS
+    assert [int(row["step"]) for row in house.metrics()] == list(range(1, STEPS + 1))
+
+
+def test_batches_that_are_gone_are_an_error_with_a_remedy(house: House) -> None:
+    house.put(enough_groups())
+    for step in (1, 2, 3):
+        assert house.ring.take(step, 12, max_lag=None)
+        house.ring.commit(step)
+    house.ring.trim(3)
+    processes = house.start()
+    assert processes.wait() == [1]
+    assert "the newest intact checkpoint is of step 0" in processes.output()
+
+
