@@ -1,0 +1,1 @@
+"""Actors: problems in, verified rollouts out."""

@@ -80,7 +80,8 @@ class Problem(Record, frozen=True):
     solution: str | None = None
     """Oracle solution; guidance is cut from it."""
     guidance: str | None = None
-    """Chosen prefix z^{0:i*} of the solution; text, never empty when set."""
+    """Chosen prefix z^{0:i*} of the solution. Empty when no prefix can be cut without showing the answer; None before
+    it is chosen."""
 
 
 class Assignment(Record, frozen=True):

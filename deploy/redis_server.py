@@ -281,7 +281,11 @@ def _is_gone(owner: str) -> bool:
         return True
     except PermissionError:
         return False
-    return False
+    try:
+        stat = Path(f"/proc/{match[1]}/stat").read_text()
+    except OSError:  # no /proc here, or it ended this moment; the lock itself decides
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"  # dead, and its parent has not asked how
 
 
 def _free_port(address: str) -> int:

@@ -78,18 +78,19 @@ class DeepSpeedEngine:
     def step(self, learning_rate: float) -> tuple[bool, float]:
         """One optimizer step -> (applied, gradient norm before clipping).
 
-        A gradient that is not finite changes nothing: neither weights nor moments.
+        A gradient that is not finite has norm inf and changes nothing: neither weights nor moments.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         norm = self._plain_norm()
         if norm is not None and not math.isfinite(norm):
             self._engine.zero_grad()
-            return False, norm
+            return False, math.inf
         self._engine.step()
+        applied = bool(self._engine.was_step_applied())
         if norm is None:
-            norm = float(self._engine.get_global_grad_norm())
-        return bool(self._engine.was_step_applied()), norm
+            norm = float(self._engine.get_global_grad_norm()) if applied else math.inf
+        return applied, norm
 
     def _plain_norm(self) -> float | None:
         """The norm where DeepSpeed's wrappers, which compute and check it, are not in use."""

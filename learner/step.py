@@ -21,7 +21,7 @@ class StepReport:
     step: int
     tokens: TokenStatistics
     grad_norm: float
-    """Before clipping; not finite exactly when the step was skipped."""
+    """Before clipping; inf exactly when the step was skipped."""
     applied: bool
     """False: the gradient was not finite, and the weights are those of the step before."""
     learning_rate: float

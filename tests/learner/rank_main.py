@@ -53,7 +53,7 @@ def run_config(name: str, **learner: Any) -> RunConfig:
 
 
 def engines(options: dict[str, Any]) -> None:
-    """For each case: four steps, of which the third has a gradient that is not finite when `poison` is set."""
+    """For each case: four steps, of which the third has a gradient that is not finite."""
     results = {}
     for case in options["cases"]:
         settings = replace(run_config("x").learner, zero_stage=case["stage"], row_tokens=case["row_tokens"])
@@ -61,7 +61,7 @@ def engines(options: dict[str, Any]) -> None:
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
         reports = []
         for step in range(1, 5):
-            poisoned = case.get("poison") and step == 3
+            poisoned = step == 3
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}

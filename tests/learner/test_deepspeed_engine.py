@@ -15,7 +15,6 @@ CASES = [
     {"name": "short-rows", "stage": 0, "row_tokens": 24, "tied": True},
     {"name": "one-row", "stage": 0, "row_tokens": 4096, "tied": True},
     {"name": "untied", "stage": 3, "row_tokens": 40, "tied": False},
-    *({"name": f"poison{stage}", "stage": stage, "row_tokens": 64, "tied": True, "poison": True} for stage in STAGES),
 ]
 
 Results = dict[str, list[dict[str, Any]]]
@@ -74,6 +73,11 @@ def test_the_split_into_rows_changes_nothing(folders: dict[int, Path], name: str
 def test_a_gradient_that_is_not_finite_changes_no_weight(
     folders: dict[int, Path], stage: int, world_size: int
 ) -> None:
-    poisoned = reports(folders[world_size])[f"poison{stage}"]
-    assert [report["applied"] for report in poisoned] == [True, True, False, True]
-    assert_same_training((folders[1], "poison0"), (folders[world_size], f"poison{stage}"))
+    # `rank_main` compares the weights before and after the third step of every case.
+    seen = reports(folders[world_size])[f"zero{stage}"]
+    assert [(report["applied"], report["norm"] == float("inf")) for report in seen] == [
+        (True, False),
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
