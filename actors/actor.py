@@ -8,7 +8,6 @@ unblocked by the learner, whose commits and new weights give credit; at the end 
 import asyncio
 import itertools
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -49,6 +48,7 @@ class Actor:
         config: RunConfig,
         *,
         name: str,
+        incarnation: str,
         engine: Engine,
         writer: RolloutWriter,
         decode: Callable[[list[int]], str],
@@ -77,8 +77,8 @@ class Actor:
         self._syncs = 0
         self._written: Counter[str] = Counter()
         self._next_sample_at = 0.0
-        self._owner = f"{name}@{os.getpid()}.{time.time_ns()}"
-        """Names this incarnation: a restarted actor must not be taken for the one that died."""
+        self._owner = incarnation
+        """Holds the leases: a restarted actor must not be taken for the one that died."""
 
     async def run(self) -> None:
         await self.catch_up()

@@ -15,21 +15,28 @@ class RoleFailed(PopeError):
 
 
 class Member:
-    """One role. `spawn` makes its Ray actor, `begin` calls the method that ends when the role's work does."""
+    """One role. `spawn` makes its Ray actor, `begin(handle, incarnation)` calls the method that ends
+    when the role's work does."""
 
     def __init__(
-        self, name: str, *, spawn: Callable[[], Any], begin: Callable[[Any], Any], restartable: bool, log_path: str
+        self, name: str, *, spawn: Callable[[], Any], begin: Callable[[Any, str], Any], restartable: bool, log_path: str
     ) -> None:
         self.name = name
         self.restartable = restartable
         self.restarts = 0
         self.state: Literal["absent", "starting", "running", "finished"] = "absent"
         self.handle: Any = None
+        self._session = time.time_ns()
         self._spawn = spawn
         self._begin = begin
         self._future: Any = None
         self._since = 0.0
         self._log_path = log_path
+
+    @property
+    def incarnation(self) -> str:
+        """Names this life of the role; a restarted role must not be taken for the one that died."""
+        return f"{self.name}@{self._session}.{self.restarts}"
 
     def start(self) -> None:
         """Make the Ray actor; `poll` sees it come up."""
@@ -49,7 +56,7 @@ class Member:
 
     def begin(self) -> None:
         """Let a started role do its work."""
-        self._future = self._begin(self.handle)
+        self._future = self._begin(self.handle, self.incarnation)
         self.state = "running"
         self._since = time.monotonic()
 

@@ -133,7 +133,7 @@ class ActorRole:
             max_concurrent=max(1, self._config.actors.max_num_seqs // samples),
         )
 
-    async def run(self, problems: list[Problem]) -> None:
+    async def run(self, problems: list[Problem], incarnation: str) -> None:
         """The actor loop, until the run stops."""
         from actors.actor import Actor
         from actors.problems.mixture import Mixture
@@ -146,6 +146,7 @@ class ActorRole:
         await Actor(
             self._config,
             name=self._name,
+            incarnation=incarnation,
             engine=self._engine,
             writer=self._writer(problems),
             decode=self._decode,

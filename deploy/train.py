@@ -213,7 +213,7 @@ class _Run:
             Member(
                 demand.role,
                 spawn=lambda: spawn(ActorRole, demand, *arguments),
-                begin=lambda actor: actor.run.remote(self._problems),
+                begin=lambda actor, incarnation: actor.run.remote(self._problems, incarnation),
                 restartable=True,
                 log_path=str(self._log(demand.role)),
             )
@@ -225,7 +225,7 @@ class _Run:
             Member(
                 demand.role,
                 spawn=lambda: spawn(PreprocessRole, demand, *arguments),
-                begin=lambda worker: worker.run.remote(),
+                begin=lambda worker, _: worker.run.remote(),
                 restartable=True,
                 log_path=str(self._log(demand.role)),
             )
@@ -238,7 +238,7 @@ class _Run:
             Member(
                 demand.role,
                 spawn=lambda: spawn(LearnerRole, demand, *arguments),
-                begin=lambda worker: worker.run.remote(rank, self._master(), self._folder.path, self._model_path),
+                begin=lambda worker, _: worker.run.remote(rank, self._master(), self._folder.path, self._model_path),
                 restartable=False,
                 log_path=str(self._log(demand.role)),
             )

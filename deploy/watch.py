@@ -70,6 +70,7 @@ class Supervisor:
 
     def _replace(self, member: Member, died: str) -> None:
         member.kill()
+        self._state.feed.release(member.incarnation, max_attempts=self._config.actors.max_attempts)
         if not member.restartable:
             raise RoleFailed(f"{died}; continue with run.resume=true")
         if member.restarts >= self._config.deploy.max_restarts:
