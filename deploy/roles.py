@@ -82,11 +82,11 @@ class ActorRole:
 
     async def start(self) -> int:
         """Load tokenizer, verifier and engine. Returns the process id."""
-        from actors.verify import VerifierPool
         from transformers import AutoTokenizer
 
         from actors.engine import Engine
         from actors.prompts import PromptBuilder
+        from actors.verify import VerifierPool
 
         config = self._config
         self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)
