@@ -19,6 +19,9 @@ from broker.errors import BrokerFull, BrokerUnreachable, UsageError
 
 T = TypeVar("T")
 
+Client = redis.Redis
+"""The type of a connection, for those who only pass it on."""
+
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 """Stream entries as a client of `connect` returns them: (id, fields)."""
 

@@ -59,6 +59,13 @@ def only_this_machine() -> bool:
     return sum(node["Alive"] for node in ray.nodes()) == 1
 
 
+def wait_for(calls: Sequence[Any], *, timeout_s: float) -> list[Any]:
+    """The results of calls to roles. Raises what a role raised, or ray's GetTimeoutError."""
+    import ray
+
+    return ray.get(list(calls), timeout=timeout_s)
+
+
 def _open_role(log_path: Path, threads: int) -> None:
     """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
     log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 
-import redis as redis_client
-
 from broker.balance import Balance, read_balance
+from broker.connection import Client
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
@@ -26,7 +25,7 @@ class RunState:
 
     balance: Balance
 
-    def __init__(self, config: RunConfig, client: redis_client.Redis, problems: Sequence[Problem]) -> None:
+    def __init__(self, config: RunConfig, client: Client, problems: Sequence[Problem]) -> None:
         keys = Keys(config.run.name)
         self.config = config
         self.feed = Feed(client, keys)

@@ -13,21 +13,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import redis as redis_client
 from rich.console import Console
 
 from actors.problems.catalog import held_out_problems, load_problems
-from broker.connection import connect
+from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Samples
 from broker.records import Problem
+from broker.run_record import open_run
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import dump, settings_hash
@@ -39,7 +39,7 @@ from deploy.models import resolve_model
 from deploy.placement import demands
 from deploy.progress import TrainingView, stage
 from deploy.redis_server import EmbeddedRedis
-from deploy.roles import ActorRole, LearnerRole, PreprocessRole, only_this_machine, ray_session, spawn
+from deploy.roles import ActorRole, LearnerRole, PreprocessRole, only_this_machine, ray_session, spawn, wait_for
 from deploy.run_folder import RunFolder, open_run_folder
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
@@ -95,7 +95,7 @@ class _Run:
         config: RunConfig,
         console: Console,
         folder: RunFolder,
-        client: redis_client.Redis,
+        client: Client,
         redis_url: str,
         model_path: Path,
         problems: list[Problem],
@@ -111,6 +111,7 @@ class _Run:
         self._actors: list[Member] = []
         self._preprocessors: list[Member] = []
         self._learners: list[Member] = []
+        self._master_address: tuple[str, int] | None = None
 
     def place(self) -> None:
         """Make every role; actors load their engines at the same time."""
@@ -149,9 +150,7 @@ class _Run:
 
     def after(self) -> None:
         """Measure the trained policy; every engine takes over its final weights first."""
-        import ray
-
-        ray.get([actor.catch_up.remote() for actor in self._engines()])
+        wait_for([actor.catch_up.remote() for actor in self._engines()], timeout_s=self._config.weights.timeout_s)
         self._measure("after", "unguided", self._hard())
         if self._guided_arm():
             self._measure("after", "guided", self._hard())
@@ -172,11 +171,9 @@ class _Run:
 
     def close(self) -> None:
         """End the engines' processes in order, then whatever is left."""
-        import ray
-
-        engines = [actor.handle.close.remote() for actor in self._actors if actor.handle is not None]
-        if engines:
-            ray.wait(engines, num_returns=len(engines), timeout=CLOSE_S)
+        closing = [actor.close.remote() for actor in self._engines()]
+        with suppress(Exception):  # an engine that cannot close itself is killed below
+            wait_for(closing, timeout_s=CLOSE_S)
         for member in (*self._actors, *self._preprocessors, *self._learners):
             member.kill()
 
@@ -246,10 +243,9 @@ class _Run:
 
     def _master(self) -> tuple[str, int]:
         """Where the ranks meet; asked once, of rank 0."""
-        import ray
-
-        if not hasattr(self, "_master_address"):
-            self._master_address: tuple[str, int] = ray.get(self._learners[0].handle.address.remote())
+        if self._master_address is None:
+            asking = self._learners[0].handle.address.remote()
+            self._master_address = wait_for([asking], timeout_s=self._config.deploy.start_timeout_s)[0]
         return self._master_address
 
     def _log(self, role: str) -> Path:
@@ -267,21 +263,10 @@ def _redis(config: RunConfig, folder: RunFolder) -> Iterator[str]:
             yield server.url
 
 
-def _open_keys(config: RunConfig, client: redis_client.Redis) -> None:
-    """Claim the run's keys on a server that other runs may share; a resumed run must be the same run."""
+def _open_keys(config: RunConfig, client: Client) -> None:
+    """Claim the run's keys, and make them ready for its roles."""
     keys = Keys(config.run.name)
-    known = client.hget(keys.run, "settings_hash")
-    if known is not None and not config.run.resume:
-        raise UsageError(
-            f"broker.url already holds a run named {config.run.name}: choose another run.name, set run.resume=true, "
-            f"or delete the keys {keys.prefix}*"
-        )
-    if known is not None and known != settings_hash(config).encode():
-        raise UsageError(
-            "run.resume=true needs the settings the run was started with; only run.max_steps, run.max_groups and "
-            "broker.url may change: compare with settings.yaml of the run folder"
-        )
-    client.hset(keys.run, mapping={"settings_hash": settings_hash(config), "started_unix_s": int(time.time())})
+    open_run(client, keys, settings_hash(config), resume=config.run.resume)
     Control(client, keys).clear()
     WeightBoard(client, keys).reopen()
     Feed(client, keys).open(config.run.max_groups)

