@@ -74,6 +74,8 @@ class Actor:
         self._control = control
         self._held: dict[int, str] = {}
         """ordinal -> claim token of the groups in flight."""
+        self._seen = engine.version
+        """Newest announcement that was acted on."""
         self._syncs = 0
         self._written: Counter[str] = Counter()
         self._next_sample_at = 0.0
@@ -94,10 +96,16 @@ class Actor:
             await self._call(self._feed.release, self._owner)
 
     async def catch_up(self) -> None:
-        """Take over the newest announced weights, if there are newer ones than the engine's."""
+        """Take over the newest announced weights, if there are newer ones than the engine's.
+
+        A broadcast (nccl) that is over cannot be joined: holding an old version tells the learner to form the group
+        anew, and the next announcement brings the engine up to date.
+        """
         newest = await self._call(self._board.newest)
         if newest and newest.version > self._engine.version:
-            await self._sync(newest)
+            if newest.backend == "file":
+                await self._sync(newest)
+            self._seen = newest.version
         await self._call(self._board.hold, self._name, self._engine.version)
 
     async def _produce(self) -> None:
@@ -153,8 +161,9 @@ class Actor:
 
     async def _follow_weights(self) -> None:
         while True:
-            announcement = await self._call(self._board.wait_newer, self._engine.version, timeout_s=FOLLOW_S)
+            announcement = await self._call(self._board.wait_newer, self._seen, timeout_s=FOLLOW_S)
             if announcement:
+                self._seen = announcement.version
                 await self._sync(announcement)
 
     async def _sync(self, announcement: WeightAnnouncement) -> None:
