@@ -39,9 +39,9 @@ class RunSettings:
     """Folder that holds the run folders."""
     seed: int = ranged(0, 0, 2**32 - 1)
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
-    max_steps: int = ranged(100, 1)
+    max_steps: int = ranged(120, 1)
     """Optimizer steps after which training ends."""
-    max_groups: int | None = ranged(None, 1)
+    max_groups: int | None = ranged(3000, 1)
     """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
     resume: bool = False
     """Continue the run in its folder from its newest valid checkpoint."""
@@ -65,11 +65,11 @@ class ProblemSettings:
 
     source: str = "builtin:tiny"
     """`builtin:tiny` (the procedural domain) or the path of a JSONL file."""
-    num_hard: int = ranged(64, 1)
+    num_hard: int = ranged(128, 1)
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
     """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""
-    chain_steps: int = ranged(8, 1, 8)
+    chain_steps: int = ranged(6, 1, 8)
     """Steps of a hard problem of the built-in domain."""
     easy_kind: Literal["unrelated", "related"] = "unrelated"
     """Easy problems of the built-in domain: a robot on a ring of tiles, or short chains of the same operations."""
@@ -86,7 +86,7 @@ class GuidanceSettings:
     """The system instruction: of section 4, or the one of section 5.2 that forbids restating."""
     num_prefixes: int = ranged(8, 2, 64)
     """Candidate prefixes i/num_prefixes, i = 1..num_prefixes-1, cut at line ends."""
-    samples: int = ranged(16, 1)
+    samples: int = ranged(12, 1)
     """Samples of the base model for each prefix tried."""
 
 
@@ -100,9 +100,9 @@ class ActorSettings:
     """Rollouts of one prompt; they share a baseline."""
     temperature: float = ranged(1.0, 0.01, 2.0)
     """Sampling temperature. top-p and top-k stay off: importance ratios need the distribution sampled from."""
-    max_prompt_tokens: int = ranged(640, 1)
-    max_completion_tokens: int = ranged(192, 1)
-    max_num_seqs: int = ranged(128, 1)
+    max_prompt_tokens: int = ranged(512, 1)
+    max_completion_tokens: int = ranged(256, 1)
+    max_num_seqs: int = ranged(256, 1)
     """Sequences one engine decodes at once."""
     tensor_parallel: int = ranged(1, 1)
     """GPUs of one engine."""
@@ -191,8 +191,8 @@ class LearnerSettings:
     zero_stage: Literal[0, 2, 3] = 0
     batch_samples: int = ranged(64, 2)
     """Rollouts in one optimizer step, over all ranks; whole groups."""
-    learning_rate: float = ranged(1e-3, 0.0)
-    warmup_steps: int = ranged(0, 0)
+    learning_rate: float = ranged(5e-4, 0.0)
+    warmup_steps: int = ranged(5, 0)
     """Linear warm-up of the learning rate, optimizer steps."""
     adam_beta1: float = ranged(0.9, 0.0, 0.9999)
     adam_beta2: float = ranged(0.99, 0.0, 0.99999)
@@ -241,7 +241,7 @@ class WeightSettings:
 class EvaluationSettings:
     """Measurement before and after training."""
 
-    samples: int = ranged(16, 1)
+    samples: int = ranged(8, 1)
     """Rollouts of each problem and arm; pass@k is estimated without bias from them."""
     k: list[int] = field(default_factory=lambda: [1, 8])
     num_held_out: int = ranged(0, 0)
