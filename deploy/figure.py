@@ -84,13 +84,18 @@ def _pipeline(ax: Any, learner: Sequence[Mapping[str, str]]) -> None:
     steps = [int(row["step"]) for row in learner]
     ax.plot(steps, [float(row["lag/mean"]) for row in learner], color=COLOURS["unguided"], label="lag, mean")
     ax.plot(steps, [float(row["lag/max"]) for row in learner], color=COLOURS["unguided"], alpha=0.4, label="lag, max")
-    ax.set_ylim(bottom=0)
+    _leave_room(ax)
     ax.set_xlabel("optimizer step")
     ax.set_ylabel("optimizer steps")
     twin = ax.twinx()
     twin.plot(steps, [float(row["entropy/mean"]) for row in learner], color=OTHER, ls="--", label="entropy (right)")
-    twin.set_ylim(bottom=0)
+    _leave_room(twin)
     twin.set_ylabel("nats a token")
     twin.spines["top"].set_visible(False)
     lines = [*ax.lines, *twin.lines]
-    ax.legend(lines, [line.get_label() for line in lines], frameon=False, fontsize=8)
+    ax.legend(lines, [line.get_label() for line in lines], frameon=False, fontsize=8, loc="upper center", ncols=3)
+
+
+def _leave_room(ax: Any) -> None:
+    """From zero to above the highest point, so that the legend covers no line."""
+    ax.set_ylim(0, 1.2 * max(1e-6, ax.get_ylim()[1]))
