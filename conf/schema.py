@@ -39,9 +39,9 @@ class RunSettings:
     """Folder that holds the run folders."""
     seed: int = ranged(0, 0, 2**32 - 1)
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
-    max_steps: int = ranged(120, 1)
+    max_steps: int = ranged(160, 1)
     """Optimizer steps after which training ends."""
-    max_groups: int | None = ranged(3000, 1)
+    max_groups: int | None = ranged(3600, 1)
     """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
     resume: bool = False
     """Continue the run in its folder from its newest valid checkpoint."""
@@ -65,7 +65,7 @@ class ProblemSettings:
 
     source: str = "builtin:tiny"
     """`builtin:tiny` (the procedural domain) or the path of a JSONL file."""
-    num_hard: int = ranged(128, 1)
+    num_hard: int = ranged(64, 1)
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
     """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""
