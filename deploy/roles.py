@@ -40,7 +40,11 @@ def ray_session(config: RunConfig) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         ray.init(
-            include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1"
+            address="local",  # without it Ray would join whatever cluster was last started on this machine
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
         )
     try:
         available = ray.cluster_resources()
