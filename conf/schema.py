@@ -41,7 +41,7 @@ class RunSettings:
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
     max_steps: int = ranged(160, 1)
     """Optimizer steps after which training ends."""
-    max_groups: int | None = ranged(3600, 1)
+    max_groups: int | None = ranged(3000, 1)
     """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
     resume: bool = False
     """Continue the run in its folder from its newest valid checkpoint."""
