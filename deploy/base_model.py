@@ -84,6 +84,8 @@ def ensure_base_model(
 
 def _make(recipe: Recipe, folder: Path, threads: int, advance: Callable[[float], None]) -> None:
     """Corpus -> tokenizer -> pretraining -> folder, visible only when it is complete."""
+    import transformers
+
     from deploy.base_tokenizer import train_tokenizer
     from learner.pretrain import pretrain, split_into_steps
 
@@ -102,6 +104,7 @@ def _make(recipe: Recipe, folder: Path, threads: int, advance: Callable[[float],
         seed=recipe.seed,
         on_step=lambda step, loss: advance(step / num_steps),
     )
+    transformers.utils.logging.disable_progress_bar()
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         model.save_pretrained(scratch)
