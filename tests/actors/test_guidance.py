@@ -13,7 +13,7 @@ from broker.records import Problem
 from conf.schema import ProblemSettings
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "olympiadbench.jsonl"
-HARD = load_problems(ProblemSettings(num_hard=4), 0)
+HARD = load_problems(ProblemSettings(num_hard=4, chain_steps=8), 0)
 
 
 def test_candidates_of_a_chain_are_exactly_its_first_lines():

@@ -35,7 +35,7 @@ def test_a_ring_walk_worked_by_hand():
 
 
 def test_problems_are_a_pure_function_of_settings_and_seed_with_stable_ids():
-    settings = ProblemSettings(arms=WITH_EASY)
+    settings = ProblemSettings(chain_steps=8, arms=WITH_EASY)
     assert load_problems(settings, 3) == load_problems(settings, 3)
     assert load_problems(settings, 3) != load_problems(settings, 4)
     ids = [problem.id for problem in load_problems(settings, 3)]
@@ -66,7 +66,7 @@ def test_asking_for_more_problems_than_there_are_is_refused():
     with pytest.raises(UsageError, match="300 ring walks"):
         load_problems(ProblemSettings(arms=WITH_EASY, num_easy=301), 0)
     with pytest.raises(UsageError, match="at most 40960 chains"):
-        load_problems(ProblemSettings(num_hard=100_000), 0)
+        load_problems(ProblemSettings(num_hard=100_000, chain_steps=8), 0)
 
 
 def test_no_systematic_mistake_is_right_by_luck():
@@ -112,6 +112,6 @@ def test_steps_of_the_corpus_are_right_as_often_as_promised_with_consistent_digi
 
 
 def test_the_corpus_never_shows_a_hard_or_held_out_chain():
-    problems = load_problems(ProblemSettings(num_hard=500), 0) + held_out_problems(ProblemSettings(), 0, 500)
+    problems = load_problems(ProblemSettings(num_hard=500, chain_steps=8), 0) + held_out_problems(ProblemSettings(chain_steps=8), 0, 500)
     unseen = {problem.statement for problem in problems}
     assert not unseen & {example.problem.statement for example in corpus(3000, 0, Mix())}
