@@ -112,6 +112,7 @@ def test_steps_of_the_corpus_are_right_as_often_as_promised_with_consistent_digi
 
 
 def test_the_corpus_never_shows_a_hard_or_held_out_chain():
-    problems = load_problems(ProblemSettings(num_hard=500, chain_steps=8), 0) + held_out_problems(ProblemSettings(chain_steps=8), 0, 500)
+    hard = load_problems(ProblemSettings(num_hard=500, chain_steps=8), 0)
+    problems = hard + held_out_problems(ProblemSettings(chain_steps=8), 0, 500)
     unseen = {problem.statement for problem in problems}
     assert not unseen & {example.problem.statement for example in corpus(3000, 0, Mix())}
