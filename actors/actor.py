@@ -76,6 +76,7 @@ class Actor:
         """ordinal -> claim token of the groups in flight."""
         self._seen = engine.version
         """Newest announcement that was acted on."""
+        self._syncing = asyncio.Lock()
         self._syncs = 0
         self._written: Counter[str] = Counter()
         self._next_sample_at = 0.0
@@ -92,7 +93,9 @@ class Actor:
             for task in done:
                 task.result()
         finally:
-            await _cancel([producing, *followers])
+            # A sync that is under way is finished first: an engine stopped in the middle of one takes no other.
+            async with self._syncing:
+                await _cancel([producing, *followers])
             await self._call(self._feed.release, self._owner)
 
     async def catch_up(self) -> None:
@@ -164,7 +167,8 @@ class Actor:
             announcement = await self._call(self._board.wait_newer, self._seen, timeout_s=FOLLOW_S)
             if announcement:
                 self._seen = announcement.version
-                await self._sync(announcement)
+                async with self._syncing:
+                    await self._sync(announcement)
 
     async def _sync(self, announcement: WeightAnnouncement) -> None:
         """Arrow 10: pause, transfer, stamp, resume; then the canary; then say which version is held."""

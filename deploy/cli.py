@@ -11,6 +11,7 @@ from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
+from deploy.interrupts import REASON, Interrupted
 
 app = typer.Typer(
     help="Teach a language model problems it cannot solve yet (POPE).",
@@ -44,12 +45,11 @@ def train(
     if dry_run:
         print(dump(config), end="")
         return
-    from deploy.interrupts import REASON
     from deploy.train import train as run
 
     ended = run(config, Console(soft_wrap=not sys.stdout.isatty()))["ended"]
     if ended.startswith(REASON):
-        raise KeyboardInterrupt(signal.Signals[ended.removeprefix(REASON)])
+        raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
 
 
 @app.command(epilog="Example:\n\n  pope audit runs/pope")
@@ -66,16 +66,18 @@ def audit(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a r
 def main() -> None:
     """Run a command; errors made for people are one line."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # a number when Ctrl-C came before a run had its own handlers
     except (UsageError, ConfigError) as error:
         _fail(str(error), 2)
     except typer.TyperException as error:
         _fail(str(error), 2)
+    except Interrupted as error:
+        _fail(str(error), error.exit_code)
     except PopeError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort) as stopped:
-        number = stopped.args[0] if stopped.args else signal.SIGINT
-        _fail(f"interrupted by {signal.Signals(number).name}", 128 + number)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 128 + signal.SIGINT)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:

@@ -6,16 +6,25 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from broker.errors import PopeError
 from broker.metrics import Control
 
 REASON = "interrupted by "
 """How the reason of a run that a signal ended begins; the signal's name follows."""
 
 
+class Interrupted(PopeError):
+    """A signal ended the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
 class Interrupts:
     """Installed after `ray.init`, which replaces handlers that were there before it.
 
-    Outside `graceful` a signal raises KeyboardInterrupt at once: there is nothing to wind down yet.
+    Outside `graceful` a signal raises Interrupted at once: there is nothing to wind down yet.
     """
 
     def __init__(self) -> None:
@@ -46,5 +55,5 @@ class Interrupts:
         second = self.requested is not None
         self.requested = number
         if second or self._control is None:
-            raise KeyboardInterrupt(number)
+            raise Interrupted(number)
         self._control.stop(REASON + signal.Signals(number).name)
