@@ -9,7 +9,7 @@ import pytest
 
 from tests.runs import Run, start_run, surviving, wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 def actor_process(run: Run) -> psutil.Process | None:
@@ -21,7 +21,7 @@ def actor_process(run: Run) -> psutil.Process | None:
 def test_a_run_survives_the_sigkill_of_its_actor(tmp_path: Path) -> None:
     run = start_run(tmp_path, "run.max_steps=12", "actors.lease_s=5", name="killed")
     try:
-        wait_until(lambda: run.process.poll() is not None or run.steps() >= 2, 240, "two optimizer steps")
+        wait_until(lambda: run.process.poll() is not None or run.steps() >= 2, 420, "two optimizer steps")
         assert run.process.poll() is None, run.wait(1) + run.logs()
         victim = actor_process(run)
         assert victim is not None
