@@ -48,7 +48,6 @@ class Engine:
         transfer_backend: Literal["file", "nccl"],
         stop_token_ids: Sequence[int],
         seed: int,
-        temperature: float | None = None,
     ) -> None:
         _set_environment(settings, device)
         from vllm import AsyncEngineArgs
@@ -63,7 +62,6 @@ class Engine:
         self._settled.set()
         self._sampling_params = SamplingParams
         self._final_only = RequestOutputKind.FINAL_ONLY
-        self._temperature = settings.temperature if temperature is None else temperature
         memory = {"gpu_memory_utilization": settings.gpu_memory_utilization} if device == "cuda" else {}
         self._llm = AsyncLLM.from_engine_args(
             AsyncEngineArgs(
@@ -95,16 +93,14 @@ class Engine:
         """The weight version that writes the next token."""
         return self._version
 
-    async def generate(
-        self, prompt_ids: Sequence[int], num_completions: int, *, max_tokens: int | None = None
-    ) -> list[Generation]:
+    async def generate(self, prompt_ids: Sequence[int], num_completions: int) -> list[Generation]:
         """Sample completions of one prompt; they share its KV cache while the weights stay the same."""
         # A request that arrives in the middle of an update is written by the new weights: its salt must be theirs.
         await self._settled.wait()
         params = self._sampling_params(
             n=num_completions,
-            temperature=self._temperature,
-            max_tokens=max_tokens or self._settings.max_completion_tokens,
+            temperature=self._settings.temperature,
+            max_tokens=self._settings.max_completion_tokens,
             stop_token_ids=self._stop_token_ids,
             logprobs=0,
             flat_logprobs=True,

@@ -68,20 +68,24 @@ class RolloutWriter:
     async def write(self, assignment: Assignment) -> RolloutGroup:
         """All rollouts of one assignment. Raises PromptTooLong before anything is generated."""
         problem = self._problems[assignment.problem_id]
+        prompt_ids = self._prompt_ids(problem, assignment.arm)
         return RolloutGroup(
             ordinal=assignment.ordinal,
             problem_id=problem.id,
             arm=assignment.arm,
             bucket=problem.bucket,
             actor=self._actor,
-            prompt_ids=int32_bytes(self._prompt_ids(problem, assignment.arm)),
-            completions=tuple(await self.sample(problem, assignment.arm, self._group_size)),
+            prompt_ids=int32_bytes(prompt_ids),
+            completions=tuple(await self._complete(prompt_ids, self._group_size, problem.answer)),
         )
 
     async def sample(self, problem: Problem, arm: str, num_completions: int) -> list[Completion]:
         """Judged completions of one problem under one arm."""
-        generations = await self._engine.generate(self._prompt_ids(problem, arm), num_completions)
-        return await asyncio.gather(*(self._judged(generation, problem.answer) for generation in generations))
+        return await self._complete(self._prompt_ids(problem, arm), num_completions, problem.answer)
+
+    async def _complete(self, prompt_ids: list[int], num_completions: int, answer: str) -> list[Completion]:
+        generations = await self._engine.generate(prompt_ids, num_completions)
+        return await asyncio.gather(*(self._judged(generation, answer) for generation in generations))
 
     async def _judged(self, generation: Sampled, answer: str) -> Completion:
         verdict = await self._verifier.judge(self._decode(generation.token_ids), answer)

@@ -6,7 +6,6 @@ PopeError
 └── BrokerError           the pipeline's own state
     ├── RecordError       bytes that are not a valid record (bad frame, checksum, field, size)
     ├── RingFull          a put under `when_full: wait` found no room; wait and try again
-    ├── LeaseLost         the group was issued to somebody else; drop the work
     ├── FeedExhausted     every group the feed may issue has been issued and none can come back
     └── BrokerFull        the server is out of memory and nothing drains it
 """
@@ -34,10 +33,6 @@ class RecordError(BrokerError):
 
 class RingFull(BrokerError):
     """The ring has no room and its policy is to wait."""
-
-
-class LeaseLost(BrokerError):
-    """The lease expired and the group belongs to another actor."""
 
 
 class FeedExhausted(BrokerError):

@@ -70,6 +70,14 @@ def wait_for(calls: Sequence[Any], *, timeout_s: float) -> list[Any]:
     return ray.get(list(calls), timeout=timeout_s)
 
 
+def give_time(calls: Sequence[Any], timeout_s: float) -> None:
+    """Let calls to roles end, well or badly, but no longer than that."""
+    import ray
+
+    if calls:
+        ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
+
+
 def _open_role(log_path: Path, threads: int) -> None:
     """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
     log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,16 @@ from deploy.models import resolve_model
 from deploy.placement import demands
 from deploy.progress import TrainingView, stage
 from deploy.redis_server import EmbeddedRedis
-from deploy.roles import ActorRole, LearnerRole, PreprocessRole, only_this_machine, ray_session, spawn, wait_for
+from deploy.roles import (
+    ActorRole,
+    LearnerRole,
+    PreprocessRole,
+    give_time,
+    only_this_machine,
+    ray_session,
+    spawn,
+    wait_for,
+)
 from deploy.run_folder import RunFolder, open_run_folder
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
@@ -172,8 +181,7 @@ class _Run:
     def close(self) -> None:
         """End the engines' processes in order, then whatever is left."""
         closing = [actor.close.remote() for actor in self._engines()]
-        with suppress(Exception):  # an engine that cannot close itself is killed below
-            wait_for(closing, timeout_s=CLOSE_S)
+        give_time(closing, CLOSE_S)  # an engine that does not close itself is killed below
         for member in (*self._actors, *self._preprocessors, *self._learners):
             member.kill()
 
