@@ -1,4 +1,4 @@
-"""What of a setting may be shown and written down."""
+"""What of a setting may be shown and written down, and how to tell that something was left out."""
 
 import re
 
@@ -14,3 +14,12 @@ def redacted(url: str | None) -> str | None:
     # The last @ before the path ends the credentials: a password may itself hold an @.
     url = re.sub(r"([a-z]+://[^:/?#]*):[^/?#]*@", r"\1:***@", url, flags=re.IGNORECASE)
     return re.sub(r"([?&]password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
+
+
+def is_redacted(url: str) -> bool:
+    """Whether a password was taken out of the URL.
+
+    >>> is_redacted("redis://me:***@host:6380/0"), is_redacted("redis://host:6380/0")
+    (True, False)
+    """
+    return ":***@" in url or "password=***" in url
