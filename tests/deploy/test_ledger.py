@@ -24,9 +24,12 @@ from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.audit import audit
 from deploy.ledger import RunLedger, ledger_saved, read_ledger, select, table, to_json
+from deploy.measure import Measurement
 from deploy.redis_server import EmbeddedRedis
 from deploy.run_folder import RunFolder
 from deploy.run_redis import URL_VARIABLE
+from deploy.state import RunState
+from deploy.summary import print_summary, summarise
 from tests.broker.house import House
 
 REPOSITORY = Path(__file__).parents[2]
@@ -157,6 +160,26 @@ def test_a_redis_that_is_gone_does_not_hide_why_the_run_failed(tmp_path: Path) -
             fail()
     assert not folder.ledger.exists()
     assert "ledger.json was not written: Redis did not answer" in shown.getvalue()
+
+
+def test_a_run_closes_with_its_transfer(tmp_path: Path, client: Client, redis_url: str, run_name: str) -> None:
+    folder, config = run_folder(tmp_path / "run", redis_url, run_name)
+    one_group(client, config)
+    state = RunState(config, client, [])
+    summary = summarise(config, state, Measurement({}), reason="done", wall_s=2.0, train_s=1.0)
+    assert summary["transfer"] == {
+        "guided_first": 1,
+        "then_unguided": 0,
+        "unguided_recently": 0,
+        "recency_unknown": 0,
+        "unguided_first": 0,
+        "same_step": 0,
+        "unsolved": 0,
+        "recent_groups": 4,
+    }
+    shown = io.StringIO()
+    print_summary(Console(file=shown, width=200), summary, folder)
+    assert "  transfer: of 1 problem first solved with guidance, 0 (0%) were since solved without" in shown.getvalue()
 
 
 def test_the_command_prints_rows_and_transfer(tmp_path: Path) -> None:
