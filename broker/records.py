@@ -84,12 +84,23 @@ class Problem(Record, frozen=True):
     it is chosen."""
 
 
-class Assignment(Record, frozen=True):
-    """What an ordinal of the feed stands for: one group of rollouts of one problem under one arm."""
+class Task(Record, frozen=True):
+    """A group of rollouts somebody wants: of which problem, under which arm."""
 
-    ordinal: int
     problem_id: str
     arm: str
+    samples: int | None = None
+    """Rollouts; None: as many as a training group has."""
+    guidance: str | None = None
+    """The prefix to try instead of the problem's own."""
+    seed: int | None = None
+    """Sampling seed: the same task gives the same rollouts under the same weights. None: the engine's own stream."""
+
+
+class Assignment(Task, frozen=True):
+    """What an ordinal of the feed stands for."""
+
+    ordinal: int
 
 
 class Completion(Record, frozen=True):
@@ -203,7 +214,7 @@ class WeightAnnouncement(Record, frozen=True):
     """Parameter name as the engine holds it -> SHA-256 of its bytes, for the canary."""
 
 
-_KINDS: dict[int, type[Record]] = {1: RolloutGroup, 2: TrainGroup, 3: WeightAnnouncement, 4: Problem}
+_KINDS: dict[int, type[Record]] = {1: RolloutGroup, 2: TrainGroup, 3: WeightAnnouncement, 4: Problem, 5: Task}
 _KIND_OF = {cls: kind for kind, cls in _KINDS.items()}
 _DECODERS = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in _KINDS.items()}
 _ENCODER = msgspec.msgpack.Encoder()
