@@ -197,7 +197,8 @@ class _Run:
     def _choose_guidance(self) -> None:
         if not self._guided_arm():
             return
-        with stage(self._console, "choose guidance", total=len(self._hard())) as advance:
+        without_guidance = [problem for problem in self._hard() if problem.guidance is None]
+        with stage(self._console, "choose guidance", total=len(without_guidance)) as advance:
             self._problems, search = choose_guidance(self._engines(), self._problems, self._config, advance)
         rollouts = sum(trial.samples for trial in search.trials)
         without = len(search.fallbacks)
