@@ -20,7 +20,8 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.problems.catalog import held_out_problems, load_problems
+from actors.problems.catalog import held_out_problems
+from actors.problems.problem_set import write_rejected
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.feed import Feed
@@ -37,6 +38,7 @@ from deploy.interrupts import Interrupts
 from deploy.measure import Measurement, choose_guidance, measure
 from deploy.models import resolve_model
 from deploy.placement import demands
+from deploy.problems import load
 from deploy.progress import TrainingView, stage
 from deploy.redis_server import EmbeddedRedis
 from deploy.roles import (
@@ -62,7 +64,8 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
     start = time.monotonic()
     # Bad input is refused before anything is made or moved.
-    problems = load_problems(config.problems, config.run.seed)
+    found = load(config)
+    problems = found.problems
     if config.broker.url is not None:
         connect(config.broker.url, client_name="driver", timeout_s=config.broker.connect_timeout_s).close()
     with ExitStack() as stack:
@@ -72,6 +75,9 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         if moved:
             console.print(f"  the earlier run of that name is kept in {moved}", highlight=False)
         folder.settings.write_text(dump(config))
+        if found.rejected:
+            write_rejected(folder.rejected, found.rejected)
+            console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)
         redis_url = stack.enter_context(_redis(config, folder))
         client = connect(redis_url, client_name="driver", timeout_s=config.broker.connect_timeout_s)
         _open_keys(config, client)

@@ -38,7 +38,8 @@ def load_problem_set(
     found = _read(settings, seed, verifier, progress)
     if not found.problems:
         raise UsageError(
-            f"problems.source={settings.source}: {found.explain()}; pope problems check {settings.source} writes down why"
+            f"problems.source={settings.source}: {found.explain()}; "
+            f"pope problems check {settings.source} writes down why"
         )
     wanted = {"hard"} | {ARM_BUCKET[arm] for arm, weight in settings.arms.items() if weight > 0}
     found = replace(found, problems=[problem for problem in found.problems if problem.bucket in wanted])

@@ -84,5 +84,6 @@ def _refuse_constant(place: str, name: str) -> NoReturn:
 
 def _row(number: int, place: str, value: Any) -> Row:
     if not isinstance(value, dict):
-        raise UsageError(f"{place}: a JSON {type(value).__name__}, not an object; write {{...}} with problem and answer")
+        said = type(value).__name__
+        raise UsageError(f"{place}: a JSON {said}, not an object; write {{...}} with problem and answer")
     return Row(number, place, value)

@@ -45,9 +45,9 @@ class ProblemSet:
         return dict(Counter(rejected.reason for rejected in self.rejected).most_common())
 
     def explain(self) -> str:
-        """'671 of 675 rows are problems; rejected: 3 unparsable_answer, 1 duplicate'."""
+        """'671 problems; rejected rows: 3 unparsable_answer, 1 duplicate'."""
         counts = ", ".join(f"{count} {reason}" for reason, count in self.reasons().items())
-        return f"{len(self.problems)} of {self.num_rows} rows are problems" + (f"; rejected: {counts}" if counts else "")
+        return f"{len(self.problems)} problems; rejected rows: {counts or 'none'}"
 
 
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:

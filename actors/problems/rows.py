@@ -37,7 +37,9 @@ NO_ANSWERS = ("proof", "notfound", "not found", "n/a", "see solution")
 """What some sets write where there is no answer."""
 
 _PROOF_REQUEST = re.compile(r"\s*(?:\(?[a-z0-9]{1,2}[.)]\s*)?(?:prove|show) (?:that|the)\b", re.IGNORECASE)
-_QUESTION = re.compile(r"\?|\b(?:find|determine|compute|calculate|evaluate|what|how many|which|express)\b", re.IGNORECASE)
+_QUESTION = re.compile(
+    r"\?|\b(?:find|determine|compute|calculate|evaluate|what|how many|which|express)\b", re.IGNORECASE
+)
 _STEPS = re.compile(r"(.*?)\s*^####[ \t]*(\S[^\n]*)\s*\Z", re.MULTILINE | re.DOTALL)
 """GSM8K writes solution and answer in one: the steps, then `#### 1,080` on a line of its own."""
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
