@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -38,9 +37,11 @@ def check(source: str, overrides: Sequence[str], reasons: Path | None, console: 
     config = _settings(source, overrides)
     with _bar() as progress:
         found = golds.check_answers(_read(config), config.verifier, progress)
-    table = Table("", "rows", title=escape(config.problems.source), title_justify="left")
+    table = Table("")
+    table.add_column("rows", justify="right")
     for name, count in _summary(found):
-        table.add_row(escape(name), f"{count}")
+        table.add_row(name, f"{count}")
+    console.print(config.problems.source, markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     if reasons is not None:
         try:
@@ -134,7 +135,8 @@ def _whole(problem: Problem) -> Iterator[Text]:
     elif problem.guidance is not None:
         rest = (problem.solution or "")[len(problem.guidance) :]
         yield Text(f"\nsolution, {_guided_share(problem):.0%} of it guidance:\n")
-        yield Text.assemble((problem.guidance, "green"), (f"\n{CUT}", "bold"), "" if rest.startswith("\n") else "\n", rest)
+        new_line = "" if rest.startswith("\n") else "\n"
+        yield Text.assemble((problem.guidance, "green"), (f"\n{CUT}", "bold"), new_line, rest)
     else:
         yield Text(f"\nsolution:\n\n{problem.solution or 'none'}")
 

@@ -27,6 +27,8 @@ DEADLINE_S = 10.0
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?: |\\,|\\ |\{,\})\d{3})+(?:\.\d+)?")
 _SEPARATOR = re.compile(r" |\\,|\\ |\{,\}")
+_NAMED = re.compile(r"\A[A-Za-z]_\{?\\[a-z]+ *\}?\s*=\s*")
+"""`m_{\\max}=`, which math-verify cannot read; of `m=` it knows itself that what follows is the answer."""
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _SENTENCE = re.compile(r"\b(?!sin|cos|tan|log|ln)[A-Za-z]{2,}(?:,? +[A-Za-z]+){3,}")
 """Four words in a row, the first of two letters or more: `no such integer exists`, not `3 hours and 20 minutes`."""
@@ -35,7 +37,7 @@ _WORDS_ONLY = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]+)*|\\(?:text|mathrm|textbf)\
 
 
 def clean(answer: str) -> str:
-    r"""Without dollar signs, a box, a final full stop and blanks between thousands.
+    r"""Without dollar signs, a box, a final full stop, a name before it, and blanks between thousands.
 
     `$69$,$84$` -> `69,84`; `\boxed{7}` -> `7`; `1\,000` -> `1000` (math-verify would read 1 times 0).
     """
@@ -43,7 +45,7 @@ def clean(answer: str) -> str:
         before, answer = answer, _DOLLAR.sub("", answer).strip()
         if answer.startswith("\\boxed{") and answer.endswith("}") and balanced(inside := answer[7:-1]):
             answer = inside.strip()
-        answer = answer.removesuffix(".").rstrip()
+        answer = _NAMED.sub("", answer.removesuffix(".").rstrip())
         if _THOUSANDS.fullmatch(answer):
             answer = _SEPARATOR.sub("", answer)
         if answer == before:

@@ -5,7 +5,8 @@
     gsm8k:test.parquet                 the same data set, its rows from a file: for machines that see no hub
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from actors.problems.hub import HUB, HubSet
@@ -40,7 +41,7 @@ def _hub_rows(name: str, known: HubSet, path: str, layout: Layout, split: str | 
         file = Path(path).expanduser()
         if file.suffix == ".parquet":
             return parquet_rows(file, wanted, known.unique_by)
-        return _file_rows(file)
+        return _only(wanted, _file_rows(file))
     try:
         return iter(list(hub_rows(known.hub_id, known.config, split or known.split, wanted, known.unique_by)))
     except UsageError as error:
@@ -48,6 +49,12 @@ def _hub_rows(name: str, known: HubSet, path: str, layout: Layout, split: str | 
             f"problems.source={name}: {error}; see problems.split, or download a file of it and give "
             f"problems.source={name}:FILE"
         ) from error
+
+
+def _only(columns: Sequence[str], rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows without their other columns, so that an id or a bucket of the file's own means nothing here either."""
+    for row in rows:
+        yield replace(row, columns={name: value for name, value in row.columns.items() if name in columns})
 
 
 def _file_rows(path: Path) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 Both are imported when a source needs them and not before. No code of a data set is ever run.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def hub_rows(
     import datasets
 
     # A failed look-up prints every retry otherwise; the one line of UsageError says it all.
-    datasets.logging.set_verbosity_error()
+    for library in ("datasets", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:
         dataset = datasets.load_dataset(hub_id, name=config, split=split)
