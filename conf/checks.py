@@ -96,6 +96,21 @@ def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
         )
 
 
+def reading_settings_suit_the_source(config: RunConfig) -> Iterator[Violation]:
+    problems = config.problems
+    if problems.split is not None and problems.source not in DATA_SETS:
+        yield ("problems.split", "problems.source"), (
+            f"problems.split={problems.split[:80]} needs a hub data set, and problems.source={problems.source[:80]} "
+            "has no splits; set problems.split=null"
+        )
+    for name, value, none in (("fields", problems.fields, "{}"), ("levels", problems.levels, "null")):
+        if value and problems.source == BUILTIN:
+            yield (f"problems.{name}", "problems.source"), (
+                f"problems.{name} is about the rows of a file, and problems.source={BUILTIN} has none; "
+                f"set problems.{name}={none}"
+            )
+
+
 def fields_are_known(config: RunConfig) -> Iterator[Violation]:
     for name, column in config.problems.fields.items():
         if name not in FIELDS:
@@ -274,6 +289,7 @@ RULES: tuple[Rule, ...] = (
     problems_have_a_source,
     fields_are_known,
     levels_are_an_interval,
+    reading_settings_suit_the_source,
     arms_are_drawable,
     prompts_fit_the_engine,
     batch_holds_whole_groups,

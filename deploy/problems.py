@@ -109,7 +109,10 @@ def _summary(found: ProblemSet) -> Iterator[tuple[str, int]]:
 
 
 def _listed(problems: Sequence[Problem]) -> Table:
-    table = Table("id", "bucket", "answer", "solution", "guidance", "statement")
+    table = Table()
+    table.add_column("id", no_wrap=True)
+    for name in ("bucket", "answer", "solution", "guidance", "statement"):
+        table.add_column(name)
     for problem in problems:
         guidance = "-" if problem.guidance is None else f"{_guided_share(problem):.0%}"
         statement = " ".join(problem.statement.split())

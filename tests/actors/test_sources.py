@@ -312,7 +312,7 @@ def test_the_split_can_be_chosen_and_a_wrong_one_is_named(on_the_hub):
 
 
 def test_a_hub_out_of_reach_is_one_line_with_the_remedy():
-    with pytest.raises(UsageError, match="problems.source=aime-2025: MathArena/aime_2025: cannot be loaded: ") as said:
+    with pytest.raises(UsageError, match="source=aime-2025: MathArena/aime_2025: cannot be loaded: ") as said:
         read("aime-2025", split="nowhere")
     assert "download a file of it and give problems.source=aime-2025:FILE" in str(said.value)
     assert "\n" not in str(said.value)
