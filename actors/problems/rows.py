@@ -5,7 +5,7 @@ A row that breaks the form of its source (a missing column, a wrong type, an id 
 
     layout = Layout("sums", "sums.jsonl", {"statement": "question"})
     read_rows([Row(1, "sums.jsonl:1", {"question": "What is 1+1?", "answer": "1+1=2\n#### 2"})], layout)
-    -> Problem(id="sums-c1efbcd7a3a5", statement="What is 1+1?", answer="2", solution="1+1=2", ...)
+    -> Problem(id="sums-31adf3e245f9", statement="What is 1+1?", answer="2", solution="1+1=2", ...)
 """
 
 import hashlib
