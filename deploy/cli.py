@@ -113,6 +113,51 @@ def ledger(
         console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
 
 
+problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)
+app.add_typer(problems, name="problems")
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="What problems.source takes, or the folder of a run or of a mining run.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as problems.fields.answer=gold.")
+]
+
+
+@problems.command(
+    epilog="Examples:\n\n"
+    "  pope problems check data/hard.jsonl --reasons why.jsonl\n\n"
+    "  pope problems check rows.parquet problems.fields.statement=question problems.fields.answer=gold\n\n"
+    "  pope problems check omni-math problems.levels='[6,10]'"
+)
+def check(
+    source: Source,
+    settings: Overrides = None,
+    reasons: Annotated[
+        Path | None, typer.Option("--reasons", metavar="FILE", help="Where to write the rejected rows and why.")
+    ] = None,
+) -> None:
+    """Load every row, parse every answer, and say what would be trained on and what not."""
+    from deploy.problems import check as run
+
+    run(source, settings or [], reasons, Console())
+
+
+@problems.command(
+    epilog="Examples:\n\n  pope problems show math-500 --limit 5\n\n  pope problems show runs/pope --id chain6-s0-0003"
+)
+def show(
+    source: Source,
+    settings: Overrides = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Show one problem whole.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Problems listed at most.")] = 20,
+) -> None:
+    """List problems, or show one with its solution and the end of its guidance marked."""
+    from deploy.problems import show as run
+
+    run(source, settings or [], id, limit, Console())
+
+
 def main() -> None:
     """Run a command; errors made for people are one line."""
     try:

@@ -31,9 +31,14 @@ DOORS = {
     "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/measure.py"},
     "typer": {"deploy/cli.py"},
     "matplotlib": {"deploy/figure.py"},
+    "datasets": {"actors/problems/tables.py"},
+    "pyarrow": {"actors/problems/tables.py"},
 }
 
-HEAVY = ("torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib")
+HEAVY = (
+    "torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib", "datasets", "pyarrow",
+    "pandas",
+)  # fmt: skip
 LIGHT = {
     "conf.load": HEAVY,
     "broker.records": HEAVY,
