@@ -14,13 +14,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
-from actors.problems.mixture import Mixture
 from actors.rollouts import PromptTooLong, RolloutWriter
 from broker.connection import with_retries
 from broker.errors import FeedExhausted
 from broker.feed import Feed
 from broker.metrics import Control, Heartbeats, Metrics, Samples
-from broker.records import RolloutGroup, WeightAnnouncement, int32_array
+from broker.records import Assignment, RolloutGroup, WeightAnnouncement, int32_array
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 
@@ -41,7 +40,10 @@ class CanaryMismatch(Exception):
 
 
 class Actor:
-    """One engine's loop. `run` returns when the run stops or the feed is exhausted."""
+    """One engine's loop. `run` returns when the run stops.
+
+    `assignment` says what an ordinal stands for: the mixture of a training run, the task list of a sampling stage.
+    """
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class Actor:
         engine: Engine,
         writer: RolloutWriter,
         decode: Callable[[list[int]], str],
-        mixture: Mixture,
+        assignment: Callable[[int], Assignment],
         feed: Feed,
         board: WeightBoard,
         metrics: Metrics,
@@ -65,7 +67,7 @@ class Actor:
         self._engine = engine
         self._writer = writer
         self._decode = decode
-        self._mixture = mixture
+        self._assignment = assignment
         self._feed = feed
         self._board = board
         self._metrics = metrics
@@ -112,19 +114,15 @@ class Actor:
         await self._call(self._board.hold, self._name, self._engine.version)
 
     async def _produce(self) -> None:
-        """Keep the engine full until the run stops or no ordinal is left."""
+        """Keep the engine full until the run stops; a feed with nothing left may be given more."""
         groups: set[asyncio.Task[None]] = set()
         tokens = (f"{self._owner}/{n}" for n in itertools.count())
         token = next(tokens)
-        exhausted = False
         try:
-            while not (exhausted and not groups) and not await self._call(self._control.stopped):
+            while not await self._call(self._control.stopped):
                 ordinal = None
-                if not exhausted and len(groups) < self._config.actors.max_in_flight_groups:
-                    try:
-                        ordinal = await self._call(self._claim, token)
-                    except FeedExhausted:
-                        exhausted = True
+                if len(groups) < self._config.actors.max_in_flight_groups:
+                    ordinal = await self._call(self._claim, token)
                 if ordinal is not None:
                     self._held[ordinal] = token
                     groups.add(asyncio.create_task(self._one_group(ordinal, token)))
@@ -138,18 +136,21 @@ class Actor:
             await _cancel(list(groups))
 
     def _claim(self, token: str) -> int | None:
-        return self._feed.claim(
-            token,
-            held_version=self._engine.version,
-            batch_groups=self._config.batch_groups,
-            max_lag=self._config.learner.max_lag,
-            lease_s=self._config.actors.lease_s,
-            high_water=self._config.broker.rollouts_high_water,
-        )
+        try:
+            return self._feed.claim(
+                token,
+                held_version=self._engine.version,
+                batch_groups=self._config.batch_groups,
+                max_lag=self._config.learner.max_lag,
+                lease_s=self._config.actors.lease_s,
+                high_water=self._config.broker.rollouts_high_water,
+            )
+        except FeedExhausted:
+            return None
 
     async def _one_group(self, ordinal: int, token: str) -> None:
         try:
-            group = await self._writer.write(self._mixture.assignment(ordinal))
+            group = await self._writer.write(await self._call(self._assignment, ordinal))
         except PromptTooLong as error:
             log.warning("group %d failed: %s", ordinal, error)
             await self._call(self._feed.fail, ordinal, token, "prompt_too_long")

@@ -93,12 +93,18 @@ class Engine:
         """The weight version that writes the next token."""
         return self._version
 
-    async def generate(self, prompt_ids: Sequence[int], num_completions: int) -> list[Generation]:
-        """Sample completions of one prompt; they share its KV cache while the weights stay the same."""
+    async def generate(
+        self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None
+    ) -> list[Generation]:
+        """Sample completions of one prompt; they share its KV cache while the weights stay the same.
+
+        With a seed the completions depend on it and on the weights, not on what else the engine is doing.
+        """
         # A request that arrives in the middle of an update is written by the new weights: its salt must be theirs.
         await self._settled.wait()
         params = self._sampling_params(
             n=num_completions,
+            seed=seed,
             temperature=self._settings.temperature,
             max_tokens=self._settings.max_completion_tokens,
             stop_token_ids=self._stop_token_ids,

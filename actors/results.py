@@ -33,19 +33,27 @@ class Result(Record, frozen=True):
     longest_completion_tokens: int
     weight_version: int
     """Optimizer steps that the oldest weights which wrote a sample have seen."""
+    unfinished: int = 0
+    """Samples cut by the token budget, judged and not correct: a longer one might have been right."""
 
     def __post_init__(self) -> None:
         if self.samples < 1 or min(self.verdicts.values(), default=0) < 0:
             raise ValueError(f"{self.problem_id}: a result needs at least one sample and no negative count")
         if sum(self.verdicts.values()) != self.samples:
             raise ValueError(f"{self.problem_id}: {self.samples} samples, but verdicts {self.verdicts}")
-        if not 0 <= self.truncated <= self.samples:
-            raise ValueError(f"{self.problem_id}: {self.truncated} of {self.samples} samples truncated")
+        if not 0 <= self.unfinished <= self.truncated <= self.samples:
+            counts = f"{self.unfinished} unfinished of {self.truncated} truncated of {self.samples} samples"
+            raise ValueError(f"{self.problem_id}: {counts}")
 
     @property
     def judged(self) -> int:
         """Samples that are attempts: those whose verifier gave an answer."""
         return self.samples - sum(self.verdicts.get(verdict, 0) for verdict in _UNJUDGED)
+
+    @property
+    def evidence(self) -> int:
+        """Samples that say something about the problem: judged, and not cut short before the right answer."""
+        return self.judged - self.unfinished
 
     @property
     def successes(self) -> int:
@@ -113,6 +121,28 @@ def result_of(problem_id: str, source: str, completions: Sequence[Completion]) -
         completion_tokens=sum(tokens),
         longest_completion_tokens=max(tokens, default=0),
         weight_version=min((completion.oldest_version for completion in completions), default=0),
+        unfinished=sum(c.finish_reason == "length" and c.reward == 0 for c in completions),
+    )
+
+
+def merge(results: Sequence[Result]) -> Result:
+    """One result of several about the same problem. Raises ValueError when they are about different ones."""
+    first = results[0]
+    if any((result.problem_id, result.source) != (first.problem_id, first.source) for result in results):
+        raise ValueError(f"results of different problems: {sorted({result.problem_id for result in results})}")
+    verdicts = Counter[Verdict]()
+    for result in results:
+        verdicts.update(result.verdicts)
+    return Result(
+        problem_id=first.problem_id,
+        source=first.source,
+        samples=sum(result.samples for result in results),
+        verdicts=dict(verdicts),
+        truncated=sum(result.truncated for result in results),
+        completion_tokens=sum(result.completion_tokens for result in results),
+        longest_completion_tokens=max(result.longest_completion_tokens for result in results),
+        weight_version=min(result.weight_version for result in results),
+        unfinished=sum(result.unfinished for result in results),
     )
 
 

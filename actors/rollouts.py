@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from actors.prompts import PromptBuilder
 from actors.rewards import reward
 from actors.verify import VerifierPool
@@ -34,7 +36,9 @@ class Sampled(Protocol):
 class Sampler(Protocol):
     """The part of `actors.engine.Engine` that writes rollouts."""
 
-    async def generate(self, prompt_ids: Sequence[int], num_completions: int) -> Sequence[Sampled]: ...
+    async def generate(
+        self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None
+    ) -> Sequence[Sampled]: ...
 
 
 class PromptTooLong(Exception):
@@ -68,7 +72,12 @@ class RolloutWriter:
     async def write(self, assignment: Assignment) -> RolloutGroup:
         """All rollouts of one assignment. Raises PromptTooLong before anything is generated."""
         problem = self._problems[assignment.problem_id]
+        if assignment.guidance is not None:
+            problem = msgspec.structs.replace(problem, guidance=assignment.guidance)
         prompt_ids = self._prompt_ids(problem, assignment.arm)
+        generations = await self._engine.generate(
+            prompt_ids, assignment.samples or self._group_size, seed=assignment.seed
+        )
         return RolloutGroup(
             ordinal=assignment.ordinal,
             problem_id=problem.id,
@@ -76,16 +85,8 @@ class RolloutWriter:
             bucket=problem.bucket,
             actor=self._actor,
             prompt_ids=int32_bytes(prompt_ids),
-            completions=tuple(await self._complete(prompt_ids, self._group_size, problem.answer)),
+            completions=tuple(await asyncio.gather(*(self._judged(g, problem.answer) for g in generations))),
         )
-
-    async def sample(self, problem: Problem, arm: str, num_completions: int) -> list[Completion]:
-        """Judged completions of one problem under one arm."""
-        return await self._complete(self._prompt_ids(problem, arm), num_completions, problem.answer)
-
-    async def _complete(self, prompt_ids: list[int], num_completions: int, answer: str) -> list[Completion]:
-        generations = await self._engine.generate(prompt_ids, num_completions)
-        return await asyncio.gather(*(self._judged(generation, answer) for generation in generations))
 
     async def _judged(self, generation: Sampled, answer: str) -> Completion:
         verdict = await self._verifier.judge(self._decode(generation.token_ids), answer)

@@ -8,6 +8,7 @@ incarnation of an actor, so that a restarted actor cannot be taken for its dead 
 
 import re
 from collections.abc import Sequence
+from typing import cast
 
 import redis
 
@@ -94,7 +95,7 @@ class Feed:
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
-        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.counters]
+        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.counters, keys.failures]
         return bool(_FAIL(self._client, names, ordinal, token, reason))
 
     def release(self, owner: str, *, max_attempts: int | None = None) -> int:
@@ -110,9 +111,14 @@ class Feed:
         """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many."""
         return self._end_leases("", max_attempts)
 
+    def failures(self) -> dict[int, str]:
+        """Ordinal -> reason, of the groups whose rollouts will never come."""
+        pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.failures))
+        return {int(ordinal): reason.decode() for ordinal, reason in pairs.items()}
+
     def _end_leases(self, owner: str, max_attempts: int) -> int:
         keys = self._keys
-        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue, keys.counters]
+        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue, keys.counters, keys.failures]
         return int(_RECLAIM(self._client, names, owner, max_attempts))
 
 

@@ -99,7 +99,7 @@ class Task(Record, frozen=True):
     """Sampling seed: the same task gives the same rollouts under the same weights. None: the engine's own stream."""
 
 
-class Assignment(Task, frozen=True):
+class Assignment(Task, frozen=True, kw_only=True):
     """What an ordinal of the feed stands for."""
 
     ordinal: int

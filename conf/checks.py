@@ -18,6 +18,7 @@ Violation = tuple[tuple[str, ...], str]
 Rule = Callable[[RunConfig], Iterator[Violation]]
 
 ARMS = ("unguided", "guided", "easy", "easier")
+BUCKETS = ("hard", "easy", "easier")
 BUILTIN = "builtin:tiny"
 FILE_ENDINGS = (".jsonl", ".json", ".parquet")
 DATA_SETS = ("dapo-math-17k", "omni-math", "acereason-math", "aime-2025", "hmmt-2025", "gsm8k", "math-500")
@@ -154,6 +155,23 @@ def easier_problems_can_be_had(config: RunConfig) -> Iterator[Violation]:
         )
 
 
+def buckets_are_apart(config: RunConfig) -> Iterator[Violation]:
+    key, buckets = ("mining.buckets",), config.mining.buckets
+    if not buckets:
+        yield key, f"mining.buckets is empty; name at least one of {', '.join(BUCKETS)}, such as hard: [0, 0]"
+    above, below = -1.0, ""
+    for name, interval in sorted(buckets.items(), key=lambda item: item[1]):
+        if name not in BUCKETS:
+            known = f"the buckets are {', '.join(BUCKETS)}{did_you_mean(name, BUCKETS)}"
+            yield key, f"mining.buckets holds {name[:80]!r}, {known}"
+        if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
+            yield key, f"mining.buckets.{name}={interval} is no interval of solve rates; write [low, high] in 0 to 1"
+            return
+        if interval[0] <= above:
+            yield key, f"mining.buckets.{name}={interval} overlaps {below}; a solve rate must lie in one bucket at most"
+        above, below = interval[1], name
+
+
 def held_out_problems_can_be_made(config: RunConfig) -> Iterator[Violation]:
     held_out, source = config.evaluation.num_held_out, config.problems.source
     if held_out and source != BUILTIN:
@@ -286,6 +304,7 @@ RULES: tuple[Rule, ...] = (
     numbers_are_in_range,
     run_name_is_plain,
     builtins_exist,
+    buckets_are_apart,
     problems_have_a_source,
     fields_are_known,
     levels_are_an_interval,

@@ -95,7 +95,23 @@ class GuidanceSettings:
     num_prefixes: int = ranged(8, 2, 64)
     """Candidate prefixes i/num_prefixes, i = 1..num_prefixes-1, cut at line ends."""
     samples: int = ranged(12, 1)
-    """Samples of the base model for each prefix tried."""
+    """Samples of the base model for each prefix that is given up."""
+    at_once: int = ranged(2, 1, 64)
+    """Prefixes of one problem sampled at the same time. More end the search sooner and cost more samples."""
+
+
+@dataclass(frozen=True)
+class MiningSettings:
+    """Which problems are hard for the model (POPE sections 2, 3.2)."""
+
+    samples: int = ranged(128, 1)
+    """Samples of one problem at most; a problem is left earlier once its bucket is certain."""
+    buckets: dict[str, list[float]] = field(
+        default_factory=lambda: {"hard": [0.0, 0.0], "easy": [0.2, 0.4], "easier": [0.5, 0.7]}
+    )
+    """Bucket -> closed interval of the solve rate. What lies in none of them is not used."""
+    min_evidence: float = ranged(0.5, 0.0, 1.0)
+    """Share of the samples that must be evidence: finished within the token budget, and judged."""
 
 
 @dataclass(frozen=True)
@@ -281,6 +297,7 @@ class RunConfig:
     model: ModelSettings = field(default_factory=ModelSettings)
     problems: ProblemSettings = field(default_factory=ProblemSettings)
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
+    mining: MiningSettings = field(default_factory=MiningSettings)
     actors: ActorSettings = field(default_factory=ActorSettings)
     verifier: VerifierSettings = field(default_factory=VerifierSettings)
     broker: BrokerSettings = field(default_factory=BrokerSettings)

@@ -15,12 +15,10 @@ class RoleFailed(PopeError):
 
 
 class Member:
-    """One role. `spawn` makes its Ray actor, `begin(handle, incarnation)` calls the method that ends
-    when the role's work does."""
+    """One role. `spawn` makes its Ray actor; its work is a method `work(handle, incarnation)` calls, which ends when
+    the work does."""
 
-    def __init__(
-        self, name: str, *, spawn: Callable[[], Any], begin: Callable[[Any, str], Any], restartable: bool, log_path: str
-    ) -> None:
+    def __init__(self, name: str, *, spawn: Callable[[], Any], restartable: bool, log_path: str) -> None:
         self.name = name
         self.restartable = restartable
         self.restarts = 0
@@ -28,7 +26,7 @@ class Member:
         self.handle: Any = None
         self._session = time.time_ns()
         self._spawn = spawn
-        self._begin = begin
+        self._work: Callable[[Any, str], Any] | None = None
         self._future: Any = None
         self._since = 0.0
         self._log_path = log_path
@@ -54,9 +52,16 @@ class Member:
         except Exception as error:
             raise RoleFailed(self._describe(error)) from error
 
-    def begin(self) -> None:
-        """Let a started role do its work."""
-        self._future = self._begin(self.handle, self.incarnation)
+    def work_on(self, work: Callable[[Any, str], Any]) -> None:
+        """Give a role its next work; one that is not there is started first."""
+        self._work = work
+        if self.handle is None:
+            self.start()
+        else:
+            self._begin(work)
+
+    def _begin(self, work: Callable[[Any, str], Any]) -> None:
+        self._future = work(self.handle, self.incarnation)
         self.state = "running"
         self._since = time.monotonic()
 
@@ -75,7 +80,8 @@ class Member:
             self.state = "absent"
             return self._describe(error)
         if self.state == "starting":
-            self.begin()
+            assert self._work is not None, "supervision begins once every role has work"
+            self._begin(self._work)
         else:
             self.state = "finished"
         return None

@@ -51,6 +51,11 @@ class Interrupts:
         finally:
             self._control = None
 
+    def raise_if_requested(self) -> None:
+        """Raises Interrupted once a signal has asked for the end."""
+        if self.requested is not None:
+            raise Interrupted(self.requested)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         second = self.requested is not None
         self.requested = number

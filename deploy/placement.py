@@ -1,5 +1,6 @@
 """What each role asks of the cluster; pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conf.schema import RunConfig
@@ -18,20 +19,24 @@ class Demand:
     num_gpus: float
 
 
+def actor_demands(config: RunConfig) -> list[Demand]:
+    """One entry an engine: all that sampling needs."""
+    gpus = config.actors.tensor_parallel if config.deploy.device == "cuda" else 0
+    return [Demand(f"actor-{i}", SHARED_CPU, gpus) for i in range(config.actors.num_actors)]
+
+
 def demands(config: RunConfig) -> list[Demand]:
-    """One entry a role: actors first, then preprocessors, then learner ranks."""
+    """One entry a role of a training run: actors first, then preprocessors, then learner ranks."""
     on_gpu = config.deploy.device == "cuda"
-    actor_gpus = config.actors.tensor_parallel if on_gpu else 0
     return [
-        *(Demand(f"actor-{i}", SHARED_CPU, actor_gpus) for i in range(config.actors.num_actors)),
+        *actor_demands(config),
         *(Demand(f"preprocess-{i}", SHARED_CPU, 0) for i in range(config.preprocess.num_workers)),
         *(Demand(f"learner-{i}", SHARED_CPU, 1 if on_gpu else 0) for i in range(config.learner.num_ranks)),
     ]
 
 
-def shortage(config: RunConfig, *, cpus: float, gpus: float) -> str | None:
+def shortage(config: RunConfig, needed: Sequence[Demand], *, cpus: float, gpus: float) -> str | None:
     """One sentence naming what the cluster lacks, or None when every role finds a place."""
-    needed = demands(config)
     need_cpus, need_gpus = sum(d.num_cpus for d in needed), sum(d.num_gpus for d in needed)
     if need_gpus > gpus:
         return (

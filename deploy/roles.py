@@ -8,24 +8,24 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import UsageError
 from broker.keys import Keys
-from broker.records import Problem
+from broker.records import Assignment, Problem
 from conf.schema import RunConfig
 from deploy.placement import Demand, shortage
 
 if TYPE_CHECKING:
-    from actors.evaluate import Count
+    from broker.connection import Client
 
 
 @contextmanager
-def ray_session(config: RunConfig) -> Iterator[None]:
-    """A local Ray for this run, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small."""
+def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
+    """A local Ray for these roles, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small."""
     address = os.environ.get("RAY_ADDRESS")
     # Without it a killed actor leaves vLLM's core and worker processes alive; read where the raylet starts.
     os.environ["RAY_process_group_cleanup_enabled"] = "1"
@@ -48,7 +48,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
         )
     try:
         available = ray.cluster_resources()
-        lack = shortage(config, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
+        lack = shortage(config, demands, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
         if lack:
             raise UsageError(lack)
         yield
@@ -123,71 +123,63 @@ class ActorRole:
         await self._engine.start_version(0)
         return os.getpid()
 
-    def _writer(self, problems: Sequence[Problem]) -> Any:
-        from actors.rollouts import RolloutWriter
+    async def run(self, problems: list[Problem], incarnation: str) -> None:
+        """Write training groups, until the run stops."""
+        from actors.problems.mixture import Mixture
 
-        return RolloutWriter(
+        mixture = Mixture(problems, self._config.problems.arms, self._config.run.seed)
+        await self._work(self._config, problems, incarnation, lambda client, keys: mixture.assignment)
+
+    async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
+        """Write the groups a sampling stage asks for, until it stops; `config` names its keys."""
+        from broker.tasks import Tasks
+
+        await self._work(config, problems, incarnation, lambda client, keys: Tasks(client, keys).assignment)
+
+    async def _work(
+        self,
+        config: RunConfig,
+        problems: Sequence[Problem],
+        incarnation: str,
+        assignments: "Callable[[Client, Keys], Callable[[int], Assignment]]",
+    ) -> None:
+        """The actor loop over the feed of `config.run.name`, with the weights of this role's own run."""
+        from actors.actor import Actor
+        from actors.rollouts import RolloutWriter
+        from broker.connection import connect
+        from broker.feed import Feed
+        from broker.metrics import Control, Heartbeats, Metrics, Samples
+        from broker.weights import WeightBoard
+
+        client, keys = connect(self._redis_url, client_name=self._name), Keys(config.run.name)
+        writer = RolloutWriter(
             actor=self._name,
             engine=self._engine,
             prompts=self._prompts,
             decode=self._decode,
             verifier=self._verifier,
             problems={problem.id: problem for problem in problems},
-            group_size=self._config.actors.group_size,
-            max_prompt_tokens=self._config.actors.max_prompt_tokens,
+            group_size=config.actors.group_size,
+            max_prompt_tokens=config.actors.max_prompt_tokens,
         )
-
-    def _decode(self, token_ids: list[int]) -> str:
-        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
-
-    async def measure(self, problems: list[Problem], arm: str, samples: int) -> "list[Count]":
-        """Solve counts of some problems under one arm, with the weights the engine holds now."""
-        from actors.evaluate import count_successes
-
-        return await count_successes(
-            self._writer(problems),
-            {problem.id: problem for problem in problems},
-            arm=arm,
-            samples=samples,
-            max_concurrent=max(1, self._config.actors.max_num_seqs // samples),
-        )
-
-    async def run(self, problems: list[Problem], incarnation: str) -> None:
-        """The actor loop, until the run stops."""
-        from actors.actor import Actor
-        from actors.problems.mixture import Mixture
-        from broker.connection import connect
-        from broker.feed import Feed
-        from broker.metrics import Control, Heartbeats, Metrics, Samples
-        from broker.weights import WeightBoard
-
-        redis, keys = connect(self._redis_url, client_name=self._name), Keys(self._config.run.name)
         await Actor(
-            self._config,
+            config,
             name=self._name,
             incarnation=incarnation,
             engine=self._engine,
-            writer=self._writer(problems),
+            writer=writer,
             decode=self._decode,
-            mixture=Mixture(problems, self._config.problems.arms, self._config.run.seed),
-            feed=Feed(redis, keys),
-            board=WeightBoard(redis, keys),
-            metrics=Metrics(redis, keys),
-            samples=Samples(redis, keys),
-            heartbeats=Heartbeats(redis, keys),
-            control=Control(redis, keys),
+            assignment=assignments(client, keys),
+            feed=Feed(client, keys),
+            board=WeightBoard(client, Keys(self._config.run.name)),
+            metrics=Metrics(client, keys),
+            samples=Samples(client, keys),
+            heartbeats=Heartbeats(client, keys),
+            control=Control(client, keys),
         ).run()
 
-    async def catch_up(self) -> int:
-        """Take over the newest weights, for a measurement after training. Returns the version held."""
-        from broker.connection import connect
-        from broker.weights import WeightBoard
-
-        board = WeightBoard(connect(self._redis_url, client_name=self._name), Keys(self._config.run.name))
-        newest = board.newest()
-        if newest and newest.version > self._engine.version:
-            await self._engine.update(newest, timeout_s=self._config.weights.timeout_s)
-        return self._engine.version
+    def _decode(self, token_ids: list[int]) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
 
     async def close(self) -> None:
         self._verifier.close()

@@ -8,6 +8,7 @@
     samples.md          rollouts one can read
     checkpoints/        verified checkpoints, newest named by LATEST
     logs/ROLE.log       what each role printed
+    sampling/           every rollout of the measurements and of the search for guidance
     redis/              data of the embedded server
     ledger.json         what became of every problem under every arm; absent while the run goes on
     summary.json, figure.png, balance.json
@@ -32,6 +33,10 @@ class RunFolder:
     """Paths of a run. Nothing is created until `open`."""
 
     path: Path
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "RunFolder":
+        return cls(Path(config.run.root).expanduser().resolve() / config.run.name)
 
     @property
     def settings(self) -> Path:
@@ -64,6 +69,10 @@ class RunFolder:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def sampling(self) -> Path:
+        return self.path / "sampling"
 
     @property
     def redis(self) -> Path:
@@ -136,8 +145,8 @@ def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | No
     Returns the folder, its lock, and where an earlier run of that name was moved to, if there was one.
     Raises UsageError when the folder is in use, or when there is nothing to resume.
     """
-    path = Path(config.run.root).expanduser().resolve() / config.run.name
-    folder = RunFolder(path)
+    folder = RunFolder.of(config)
+    path = folder.path
     if config.run.resume and not folder.settings.exists():
         raise UsageError(f"run.resume=true, but {path} holds no run: check run.name and run.root, or leave it out")
     lock = FolderLock(path)

@@ -72,10 +72,7 @@ def summarise(
         "restarts": state.restarts,
         "notes": state.notes,
         "transfer": None if transfer is None else transfer.counts(),
-        "hard": {
-            when: {arm: measured.pass_at_k(when, arm, config.evaluation.k) for arm in arms}
-            for when, arms in measured.counts.items()
-        },
+        "hard": measured.all(config.evaluation.k),
     }
 
 
@@ -122,10 +119,7 @@ def draw_figure(config: RunConfig, state: RunState, measured: Measurement, folde
         learner=state.learner,
         solved=state.solved,
         success=_success_by_step(state.groups),
-        measured={
-            when: {arm: measured.pass_at_k(when, arm, config.evaluation.k) for arm in arms}
-            for when, arms in measured.counts.items()
-        },
+        measured=measured.all(config.evaluation.k),
     )
 
 

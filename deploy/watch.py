@@ -43,13 +43,14 @@ class Supervisor:
     def run(self) -> str:
         """Until every role has finished. Returns why the run ended. Raises RoleFailed or NoProgress."""
         while not (reason := self._state.control.stopped()):
-            self._tick()
+            self.tick()
             self._stop_when_drained()
             time.sleep(TICK_S)
-        self._wind_down()
+        self.wind_down()
         return reason
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """One look at everything: leases, roles, the balance."""
         self._state.feed.reclaim(max_attempts=self._config.actors.max_attempts)
         for member in self._members:
             if died := member.poll() or self._overdue(member):
@@ -98,7 +99,7 @@ class Supervisor:
                 f"where they are: {balance.in_flight}"
             )
 
-    def _wind_down(self) -> None:
+    def wind_down(self) -> None:
         """Everybody has seen the stop flag; wait for them, then end those that do not come."""
         deadline = time.monotonic() + WIND_DOWN_S
         while any(m.state == "running" for m in self._members) and time.monotonic() < deadline:
