@@ -31,12 +31,15 @@ DOORS = {
     "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/measure.py"},
     "typer": {"deploy/cli.py"},
     "matplotlib": {"deploy/figure.py"},
+    "openai": {"actors/problems/oracle/endpoint.py"},
+    "httpx2": {"actors/problems/oracle/endpoint.py"},
 }
 
-HEAVY = ("torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib")
+HEAVY = ("torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib", "openai")
 LIGHT = {
     "conf.load": HEAVY,
     "broker.records": HEAVY,
+    "actors.problems.oracle.asking": HEAVY,
     "broker.keys": (*HEAVY, "omegaconf"),
     "broker.ring": tuple(library for library in HEAVY if library != "redis"),
 }
