@@ -110,10 +110,13 @@ class AttemptLog:
             ) from error
 
     def _read(self, header: Header) -> tuple[Attempt, ...]:
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        os.ftruncate(self._file, whole)
-        lines = content[:whole].splitlines()
+        try:
+            content = self.path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            os.ftruncate(self._file, whole)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        lines = content[:whole].split(b"\n")[:-1]
         if not lines:
             self.append(header)
             return ()

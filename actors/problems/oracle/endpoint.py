@@ -2,7 +2,7 @@
 
 The endpoint is not trusted. Its answer has a size limit and a deadline, is read as JSON of a fixed form, loses control
 characters, and loses the API key should it hold it. Nothing of the environment takes part: no proxy, no netrc, no
-header or key that the client would pick up by itself. The key is added where the request leaves; no other object has it.
+header or key the client would pick up by itself. The key is added where the request leaves, no other object has it.
 """
 
 import asyncio
@@ -67,7 +67,8 @@ class Endpoint:
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, _TooLarge):
                 raise RequestFailed("too_large", f"more than {MAX_BODY_BYTES} bytes") from error
-            raise RequestFailed("connection", self._said(str(error.__cause__ or error))) from error
+            cause = error.__cause__ or error
+            raise RequestFailed("connection", self._said(f"{type(cause).__name__} {cause}")) from error
         except openai.APIStatusError as error:
             self._raise_status(error)
         return self._reply(response.content)
