@@ -5,6 +5,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,23 +18,21 @@ CANARY = "sk-canary-7f3a9b1c2d4e5f60"
 PROMPT_TOKENS, COMPLETION_TOKENS = 100, 50
 """Usage of every answer."""
 
-HUGE_BYTES = 9 * 2**20
+HUGE = b"7" * (9 * 2**20)
 """More than the product reads."""
 
 
 @dataclass
 class Server:
-    """`script` says what the n-th request about a problem gets; the last word repeats. `say(key)` names problems P1, P2."""
+    """What a test tells the server, and what the server has seen."""
 
     url: str = ""
     script: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Problem -> behaviours: `right`, `wrong`, `text:...`, or a fault."""
+    """Problem -> how its first, second, ... request is met; the last word repeats. `right`, `wrong`, or a fault."""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """{problem, headers, body} of each, in order."""
+    """{problem, path, headers, body, at (monotonic seconds)} of each, in order."""
     hold: threading.Event = field(default_factory=threading.Event)
     """Ends every hang."""
-    gate: threading.Event | None = None
-    """When set, answers wait for it."""
 
     def asked(self) -> Counter[str]:
         return Counter(request["problem"] for request in self.requests)
@@ -66,12 +65,11 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
             with lock:
                 state.requests.append({
                     "problem": found[0], "path": self.path, "headers": dict(self.headers.items()), "body": body,
+                    "at": time.monotonic(),
                 })  # fmt: skip
                 words = script.get(found[0], ["right"])
                 word = words[min(seen[found[0]], len(words) - 1)]
                 seen[found[0]] += 1
-            if state.gate is not None:
-                state.gate.wait(60)
             self.behave(word, found[1])
 
         def behave(self, word: str, answer: str) -> None:
@@ -91,7 +89,8 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
                 case "empty_choices", _, _:
                     self.reply(200, completion("", choices=[]))
                 case "bad_usage", _, _:
-                    self.reply(200, completion(f"\\boxed{{{answer}}}", usage={"prompt_tokens": -5, "completion_tokens": "x"}))
+                    usage = {"prompt_tokens": -5, "completion_tokens": "x"}
+                    self.reply(200, completion(f"\\boxed{{{answer}}}", usage=usage))
                 case "bad_json", _, _:
                     self.reply(200, b'{"choices": [')
                 case "deep_json", _, _:
@@ -103,9 +102,9 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
                 case "gzip", _, _:
                     self.reply(200, b"\x1f\x8b" + b"\x00" * 100, {"content-encoding": "gzip"})
                 case "huge", _, _:
-                    self.reply(200, completion("7" * HUGE_BYTES))
+                    self.reply(200, HUGE)
                 case "huge_error", _, _:
-                    self.reply(500, b"7" * HUGE_BYTES)
+                    self.reply(500, HUGE)
                 case "hang", _, _:
                     state.hold.wait(60)
                     self.close_connection = True
@@ -161,8 +160,6 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
         yield state
     finally:
         state.hold.set()
-        if state.gate is not None:
-            state.gate.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -1,4 +1,4 @@
-"""Asking for oracle solutions: the log of attempts, the order of asking and giving up, what an endpoint's words become."""
+"""Asking for oracle solutions: what is asked and how often, the log of attempts, what an endpoint's words become."""
 
 import asyncio
 import resource
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors.problems.oracle.asking import EndpointDead, Oracle, Reply, RequestFailed
@@ -249,8 +250,12 @@ def test_a_log_about_something_else_is_refused_unless_fresh(path: Path, change: 
 
 
 def test_two_processes_never_write_one_log(path: Path):
-    with AttemptLog(path, HEADER), pytest.raises(UsageError, match="another pope oracle writes it"):
-        opened(path)
+    with AttemptLog(path, HEADER):
+        for fresh in (False, True):
+            with pytest.raises(UsageError, match="another pope oracle writes it"):
+                opened(path, fresh=fresh)
+    assert opened(path) == ()
+    assert [file.name for file in path.parent.iterdir()] == ["log"], "nothing was moved aside"
 
 
 @contextmanager
@@ -277,8 +282,6 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path):
 
 
 def test_the_fingerprint_follows_the_problems_and_not_their_solutions():
-    import msgspec
-
     same = msgspec.structs.replace(problem(1), solution="so 1")
     other = msgspec.structs.replace(problem(1), answer="2")
     assert fingerprint([same]) == fingerprint([problem(1)]) != fingerprint([other])

@@ -72,14 +72,12 @@ class AttemptLog:
         self.path = path
         self.earlier: tuple[Attempt, ...] = ()
         """What earlier runs wrote."""
-        if fresh and path.exists():
-            _move_aside(path)
+        self._file = self._opened()
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        try:
-            self._lock()
+            if fresh and path.stat().st_size:
+                _move_aside(path)
+                os.close(self._file)
+                self._file = self._opened()
             self.earlier = self._read(header)
         except BaseException:
             os.close(self._file)
@@ -101,13 +99,22 @@ class AttemptLog:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _lock(self) -> None:
+    def _opened(self) -> int:
+        """The file's descriptor, locked."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(file)
+            if not isinstance(error, BlockingIOError):
+                raise self._unwritable(error) from error
             raise UsageError(
                 f"{self.path}: another pope oracle writes it; wait for its end, or choose another --out"
             ) from error
+        return file
 
     def _read(self, header: Header) -> tuple[Attempt, ...]:
         try:

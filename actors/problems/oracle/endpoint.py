@@ -1,8 +1,9 @@
 """The one door to the openai client: a message -> what the endpoint answered, or what went wrong, by name.
 
 The endpoint is not trusted. Its answer has a size limit and a deadline, is read as JSON of a fixed form, loses control
-characters, and loses the API key should it hold it. Nothing of the environment takes part: no proxy, no netrc, no
-header or key the client would pick up by itself. The key is added where the request leaves, no other object has it.
+characters, and loses the API key should it hold it. Of the environment only SSL_CERT_FILE and SSL_CERT_DIR take part:
+no proxy, no netrc, no header or key the client would pick up by itself. The key is added where the request leaves, so
+that no other object has it.
 """
 
 import asyncio
