@@ -216,5 +216,4 @@ class _Nursery:
                 [sys.executable, "-P", str(_SCRIPT), str(theirs.fileno()), str(self._memory_bytes)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for the parent, also while the child still imports
             )

@@ -218,10 +218,10 @@ def broker_url_is_a_redis_url(config: RunConfig) -> Iterator[Violation]:
 
 def oracle_can_be_asked(config: RunConfig) -> Iterator[Violation]:
     oracle = config.oracle
-    if not _is_endpoint(oracle.url):
+    if not _is_endpoint(oracle.endpoint):
         # The value is not shown: it may hold a password.
-        yield ("oracle.url",), (
-            "oracle.url must be http://HOST or https://HOST with a port and path if need be, such as "
+        yield ("oracle.endpoint",), (
+            "oracle.endpoint must be http://HOST or https://HOST with a port and path if need be, such as "
             "http://127.0.0.1:8000/v1, without user, password, query or fragment; a key goes where "
             "oracle.api_key_env says"
         )

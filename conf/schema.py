@@ -94,7 +94,7 @@ class GuidanceSettings:
 class OracleSettings:
     """`pope oracle`: solutions written by a strong model behind an OpenAI-compatible endpoint."""
 
-    url: str = "http://127.0.0.1:8000/v1"
+    endpoint: str = "http://127.0.0.1:8000/v1"
     """http:// or https:// up to and without /chat/completions. No proxy is used, no redirect followed."""
     model: str | None = None
     """The model's name, as the endpoint knows it; `pope oracle` needs one."""

@@ -1,4 +1,4 @@
-"""`pope oracle` against a server that misbehaves: every fault is counted by its name, no answer is asked for twice, no key
+"""`pope oracle` against a server that misbehaves: every fault is counted by name, no answer is asked for twice, no key
 is seen, and every run ends."""
 
 import io
@@ -64,7 +64,7 @@ class House:
 
     def words(self, server: Server | str, *words: str) -> list[str]:
         url = server if isinstance(server, str) else server.url
-        return [f"oracle.url={url}", "oracle.model=big", "oracle.max_wait_s=0.05", "oracle.timeout_s=4", *words]
+        return [f"oracle.endpoint={url}", "oracle.model=big", "oracle.max_wait_s=0.05", "oracle.timeout_s=4", *words]
 
     def run(self, server: Server | str, *words: str, **options: bool) -> str:
         """In this process; what it printed."""
@@ -207,7 +207,7 @@ def test_an_endpoint_that_hangs_for_ever_ends_the_run_too(house: Any) -> None:
     [
         ("401", "set oracle.api_key_env"),
         ("403", "set oracle.api_key_env"),
-        ("404", "check oracle.model=big and oracle.url"),
+        ("404", "check oracle.model=big and oracle.endpoint"),
         ("400:max_tokens is too large", r"\(max_tokens is too large\); check oracle.model, oracle.temperature"),
         ("422", "oracle.max_tokens_name"),
         ("redirect:http://127.0.0.1:1/", "redirects are not followed"),
@@ -287,7 +287,7 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice_that_was_answered(house: An
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_what_there_is(house: Any, number: signal.Signals, code: int) -> None:
     there = house(4)
-    with serving({"P3": ["hang"], "P4": ["hang"]}) as server:
+    with serving({"P1": ["text:\\boxed{\\frac{3}{3}}"], "P3": ["hang"], "P4": ["hang"]}) as server:
         process = there.start(server, "oracle.timeout_s=60")
         wait_until(lambda: answered(there) == {"p1", "p2"} and len(server.requests) == 4, "two answers")
         family = descendants(process.pid)

@@ -175,7 +175,7 @@ class Oracle:
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= self._settings.max_failures:
             self.stop(EndpointDead(
-                f"{self._settings.url}: {self._failures_in_a_row} requests in a row failed, the last by "
+                f"{self._settings.endpoint}: {self._failures_in_a_row} requests in a row failed, the last by "
                 f"{failure.kind}; every answer so far is kept: once the endpoint is well, the same command goes on"
             ))  # fmt: skip
 

@@ -46,7 +46,7 @@ class Endpoint:
         )
         self._client = openai.AsyncOpenAI(
             api_key="not here",  # without one it looks in the environment; the transport has the real one
-            base_url=settings.url,
+            base_url=settings.endpoint,
             timeout=settings.timeout_s,
             max_retries=0,  # every request is counted, so whoever counts them repeats them
             http_client=http,
@@ -108,11 +108,11 @@ class Endpoint:
                     else "it wants a key: set oracle.api_key_env to the environment variable that holds it"
                 )
             case 404:
-                remedy = f"check oracle.model={self._settings.model} and oracle.url, which mostly ends with /v1"
+                remedy = f"check oracle.model={self._settings.model} and oracle.endpoint, which mostly ends with /v1"
             case 429:
-                remedy = "the account is out of credit: add some, or choose another oracle.url"
+                remedy = "the account is out of credit: add some, or choose another oracle.endpoint"
             case status if status < 400:
-                remedy = "redirects are not followed: set oracle.url to the final address"
+                remedy = "redirects are not followed: set oracle.endpoint to the final address"
             case _:
                 remedy = (
                     "check oracle.model, oracle.temperature (null leaves it out), oracle.max_tokens and "
@@ -120,7 +120,7 @@ class Endpoint:
                 )
         words = f" ({said})" if said else ""
         raise EndpointRefused(
-            f"{self._settings.url} refused a request with {status}{words}; {remedy}. "
+            f"{self._settings.endpoint} refused a request with {status}{words}; {remedy}. "
             "Every answer so far is kept: the same command goes on"
         ) from error
 
