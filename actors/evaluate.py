@@ -1,10 +1,10 @@
-"""Measurement: how often each problem is solved, and pass@k without bias."""
+"""Measurement: how often each problem is solved."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
+from actors.pass_at_k import pass_at_k
 from actors.rollouts import RolloutWriter
 from broker.records import Problem
 
@@ -18,16 +18,6 @@ class Count:
     successes: int
     truncated: int
     """Samples cut by the token budget: no evidence that a problem is hard."""
-
-
-def pass_at_k(num_samples: int, num_successes: int, k: int) -> float:
-    """Unbiased estimate of Pr[at least one of k samples is correct] (eq. 1; Chen et al. 2021, eq. 1).
-
-    1 - C(n - c, k) / C(n, k). Raises ValueError unless 0 <= c <= n and 1 <= k <= n.
-    """
-    if not 0 <= num_successes <= num_samples or not 1 <= k <= num_samples:
-        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={num_samples} c={num_successes} k={k}")
-    return 1.0 - comb(num_samples - num_successes, k) / comb(num_samples, k)
 
 
 def mean_pass_at_k(counts: Sequence[Count], ks: Sequence[int]) -> dict[str, float]:

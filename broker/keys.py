@@ -23,6 +23,8 @@ fence runs from each other. Types and meanings:
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
     pope:{name}:dead_letters   stream  frames nobody could read, with the reason
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
+    pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups that had
+                                       a judged rollout, oldest first; step as in first_solve
     pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
     pope:{name}:weights:board  hash    version (newest published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
@@ -62,6 +64,7 @@ class Keys:
         self.ledger_attempts = self.prefix + "ledger:attempts"
         self.ledger_successes = self.prefix + "ledger:successes"
         self.ledger_first_solve = self.prefix + "ledger:first_solve"
+        self.ledger_outcomes = self.prefix + "ledger:outcomes"
         self.weights = self.prefix + "weights"
         self.weights_board = self.prefix + "weights:board"
         self.weights_held = self.prefix + "weights:held"

@@ -1,10 +1,25 @@
-"""What became of every problem under every arm: the source of solvability and of reward by arm."""
+"""What became of every problem under every arm: the source of solvability, of reward by arm and of transfer."""
 
 from dataclasses import dataclass
 
 import redis
 
+from broker.intervals import Interval, jeffreys
 from broker.keys import Keys
+
+KEPT_OUTCOMES = 16
+"""Groups of a problem and arm whose outcome is kept one by one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One group of rollouts."""
+
+    step: int
+    """Newest published weight version when it was preprocessed."""
+    successes: int
+    judged: int
+    """Rollouts that were judged; at least one."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +33,19 @@ class LedgerRow:
     successes: int
     first_solve_step: int | None
     """Newest published weight version when its first success was preprocessed; None: never solved."""
+    last: tuple[Outcome, ...] = ()
+    """Newest groups that had a judged rollout, oldest first, at most `KEPT_OUTCOMES`."""
+
+    def posterior(self, confidence: float = 0.95) -> Interval:
+        """Equal-tailed interval for the solve rate under the prior Beta(1/2, 1/2).
+
+        All attempts count alike, so the rate is the mean over the policies that made them; `last` shows its course.
+        """
+        return jeffreys(self.successes, self.attempts, confidence)
+
+    def solved_within(self, groups: int) -> bool:
+        """Whether one of the newest `groups` groups holds a success; only the kept outcomes can be asked."""
+        return any(outcome.successes for outcome in self.last[-groups:])
 
 
 class Ledger:
@@ -26,13 +54,20 @@ class Ledger:
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
 
-    def rows(self) -> list[LedgerRow]:
-        """All rows, ordered by problem and arm, read in one transaction."""
+    def rows(self, *, outcomes: bool = True) -> list[LedgerRow]:
+        """All rows, ordered by problem and arm, read in one transaction.
+
+        `outcomes=False` leaves `last` empty: a reader that comes twice a second saves most of the bytes. It is empty,
+        too, where an older version wrote the ledger.
+        """
+        keys = self._keys
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.hgetall(self._keys.ledger_attempts)
-            pipe.hgetall(self._keys.ledger_successes)
-            pipe.hgetall(self._keys.ledger_first_solve)
-            attempts, successes, first_solve = pipe.execute()
+            for key in (keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve):
+                pipe.hgetall(key)
+            if outcomes:
+                pipe.hgetall(keys.ledger_outcomes)
+            attempts, successes, first_solve, *rest = pipe.execute()
+        last = rest[0] if rest else {}
         rows = []
         for field in sorted(attempts):
             problem_id, arm = field.decode().rsplit("|", 1)
@@ -44,6 +79,14 @@ class Ledger:
                     attempts=int(attempts[field]),
                     successes=int(successes[field]),
                     first_solve_step=None if solved is None else int(solved),
+                    last=tuple(_outcome(word) for word in last.get(field, b"").split()),
                 )
             )
         return rows
+
+
+def _outcome(word: bytes) -> Outcome:
+    """`41:3/8`: at version 41, 3 of 8 judged rollouts were right."""
+    step, _, counts = word.partition(b":")
+    successes, _, judged = counts.partition(b"/")
+    return Outcome(step=int(step), successes=int(successes), judged=int(judged))

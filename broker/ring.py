@@ -15,6 +15,7 @@ from broker.connection import Entries
 from broker.errors import BrokerError, RingFull
 from broker.feed import REASON
 from broker.keys import PREPROCESS_GROUP, Keys
+from broker.ledger import KEPT_OUTCOMES
 from broker.records import RolloutGroup, TrainGroup, decode, encode
 from broker.scripts import Script
 
@@ -31,10 +32,10 @@ class Ring:
     ) -> None:
         self._client, self._keys = client, keys
         self._capacity, self._when_full = capacity, when_full
-        self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve]
+        self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
 
     def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
-        """Move a group from the stream into the ring; `step` dates its first success in the ledger.
+        """Move a group from the stream into the ring; `step` dates what the ledger notes of it.
 
         False: the entry had ended before. A full ring gives up whole oldest groups, counted as `replaced`; under
         `wait` it raises `RingFull` instead, and the group stays on the stream.
@@ -55,6 +56,7 @@ class Ring:
             num_judged,
             num_successes,
             step,
+            KEPT_OUTCOMES,
             self._capacity,
             self._when_full,
         )
@@ -79,6 +81,7 @@ class Ring:
             num_judged,
             num_successes,
             step,
+            KEPT_OUTCOMES,
         )
         return bool(answer)
 

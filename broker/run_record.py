@@ -25,3 +25,8 @@ def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: boo
             "broker.url may change: compare with settings.yaml in the run folder"
         )
     client.hset(keys.run, mapping={"settings_hash": settings_hash, "opened_unix_s": int(time.time())})
+
+
+def holds_run(client: redis.Redis, keys: Keys) -> bool:
+    """Whether the server knows a run of this name."""
+    return bool(client.exists(keys.run))

@@ -1,4 +1,4 @@
-"""What of a setting may be shown and written down."""
+"""What of a setting may be shown and written down, and how to tell that something was left out."""
 
 import re
 
@@ -23,3 +23,12 @@ def holds_a_secret(name: str) -> bool:
     (True, False)
     """
     return re.search(r"(key|password|passwd|secret|api_token|auth_token)$", name, flags=re.IGNORECASE) is not None
+
+
+def is_redacted(url: str) -> bool:
+    """Whether a password was taken out of the URL.
+
+    >>> is_redacted("redis://me:***@host:6380/0"), is_redacted("redis://host:6380/0")
+    (True, False)
+    """
+    return ":***@" in url or "password=***" in url

@@ -4,7 +4,7 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -20,6 +20,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, live or finished.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The run's own Redis, password included; settings.yaml leaves it out. $POPE_BROKER_URL says the same, "
+        "unseen by other users of the machine.",
+    ),
+]
+PIPE_COLUMNS = 160
+"""Width of a table that is not shown in a terminal."""
 
 
 @app.command(
@@ -52,12 +64,16 @@ def train(
         raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
 
 
-@app.command(epilog="Example:\n\n  pope audit runs/pope")
-def audit(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, live or finished.")]) -> None:
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope audit runs/pope\n\n"
+    "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope"
+)
+def audit(run: RunArgument, url: UrlOption = None) -> None:
     """Check that every group a run issued is somewhere, once."""
     from deploy.audit import audit as check
 
-    balance = check(run)
+    balance = check(run, url)
     print(balance.explain())
     if not balance.holds:
         raise PopeError(f"{run}: the balance does not hold")
@@ -86,6 +102,40 @@ def oracle(
     run(config, out, Console(soft_wrap=not sys.stdout.isatty()), fresh=fresh, redo=redo)
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope ledger runs/pope\n\n"
+    "  pope ledger runs/pope --arm unguided --sort recent --limit 20\n\n"
+    "  pope ledger runs/pope --json | jq .transfer.guided_first"
+)
+def ledger(
+    run: RunArgument,
+    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
+    sort: Annotated[
+        Literal["problem", "rate", "attempts", "first-solve", "recent"],
+        typer.Option(help="rate, recent: least solved first. attempts: most tried first. first-solve: earliest first."),
+    ] = "problem",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, for programs.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show what became of every problem under every arm, and what guidance carried over to the unguided problem."""
+    from broker.transfer import explain
+    from deploy.ledger import read_ledger, select, table, to_json
+
+    whole = read_ledger(run, url)
+    shown = select(whole, arm=arm, order=sort, limit=limit)
+    if as_json:
+        print(to_json(shown, whole).decode(), end="")
+        return
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console.print(table(shown))
+    if len(shown.rows) < len(whole.rows):
+        console.print(f"  {len(shown.rows)} of {len(whole.rows)} rows", highlight=False)
+    if whole.transfer is not None:
+        console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
+
+
 def main() -> None:
     """Run a command; errors made for people are one line."""
     try:
@@ -93,7 +143,7 @@ def main() -> None:
     except (UsageError, ConfigError) as error:
         _fail(str(error), 2)
     except typer.TyperException as error:
-        _fail(str(error), 2)
+        _fail(error.format_message(), 2)  # names the option, which str(error) does not
     except Interrupted as error:
         _fail(str(error), error.exit_code)
     except PopeError as error:

@@ -8,6 +8,7 @@
     checkpoints/        verified checkpoints, newest named by LATEST
     logs/ROLE.log       what each role printed
     redis/              data of the embedded server
+    ledger.json         what became of every problem under every arm; absent while the run goes on
     summary.json, figure.png, balance.json
 """
 
@@ -72,6 +73,10 @@ class RunFolder:
         return self.path / "figure.png"
 
     @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.json"
+
+    @property
     def balance(self) -> Path:
         return self.path / "balance.json"
 
@@ -84,7 +89,10 @@ class RunFolder:
         return [decoder.decode(line) for line in self.problems.read_bytes().splitlines()]
 
     def save_json(self, path: Path, value: object) -> None:
-        _replace(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+        self.save_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+    def save_bytes(self, path: Path, content: bytes) -> None:
+        _replace(path, content)
 
 
 class FolderLock:

@@ -12,6 +12,7 @@ from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Problem
+from broker.transfer import Transfer, transfer
 from conf.schema import RunConfig
 
 RECENT_GROUPS = 32
@@ -61,7 +62,7 @@ class RunState:
     def refresh(self) -> None:
         """Read what is new."""
         self.balance = read_balance(self._client, self._keys)
-        self.rows = self._ledger.rows()
+        self.rows = self._ledger.rows(outcomes=False)
         self.silence = self._heartbeats.silence()
         for report in self._news("learner"):
             self.learner.append(report)
@@ -114,6 +115,10 @@ class RunState:
         """Share of the hard problems this arm has solved at least once while training."""
         solved = {row.problem_id for row in self.rows if row.arm == arm and row.successes}
         return len(solved & self.hard) / len(self.hard) if self.hard else 0.0
+
+    def transfer(self) -> Transfer | None:
+        """What guidance carried over to the unguided problems so far; None while no guided group has ended."""
+        return transfer(self._ledger.rows())
 
     def _news(self, room: str) -> list[dict[str, str]]:
         reports = self.metrics.read(room, self._read_until[room])

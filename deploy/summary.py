@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.metrics import Metrics, Samples
+from broker.transfer import explain
 from conf.schema import RunConfig
 from deploy.figure import draw
 from deploy.measure import Measurement
@@ -32,6 +33,7 @@ def summarise(
     trained = sum(int(row["step/tokens"]) for row in state.learner)
     lag_sum = sum(float(row["lag/mean"]) * int(row["step/tokens"]) for row in state.learner)
     stall_s = sum(state.stalls_ms) / 1e3
+    transfer = state.transfer()
     return {
         "run": config.run.name,
         "seed": config.run.seed,
@@ -69,6 +71,7 @@ def summarise(
         "multi_version_rollouts": state.written["multi_version_rollouts"],
         "restarts": state.restarts,
         "notes": state.notes,
+        "transfer": None if transfer is None else transfer.counts(),
         "hard": {
             when: {arm: measured.pass_at_k(when, arm, config.evaluation.k) for arm in arms}
             for when, arms in measured.counts.items()
@@ -102,6 +105,8 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
         f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
         f"{sync['stall_share']:.1%} of generation time",
     ]
+    if summary["transfer"] is not None:
+        facts.append(explain(summary["transfer"]))
     for fact in facts:
         console.print(f"  {fact}", highlight=False)
     for note in summary["notes"]:

@@ -34,6 +34,7 @@ from conf.load import dump, settings_hash
 from conf.schema import RunConfig
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
+from deploy.ledger import ledger_saved
 from deploy.measure import Measurement, choose_guidance, measure
 from deploy.models import resolve_model
 from deploy.placement import demands
@@ -75,6 +76,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         redis_url = stack.enter_context(_redis(config, folder))
         client = connect(redis_url, client_name="driver", timeout_s=config.broker.connect_timeout_s)
         _open_keys(config, client)
+        stack.enter_context(ledger_saved(config, client, folder, console))
         config = _with_weight_folder(config, stack)
         with stage(console, "base model"):
             model_path = resolve_model(config.model)

@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
 -- Takes a group that carries no gradient off the rollout stream, counts why, and writes what it taught into the ledger.
--- ARGV  consumer group, entry id, reason, arm, problem_id, judged rollouts, successes, step
+-- ARGV  consumer group, entry id, reason, arm, problem_id, judged rollouts, successes, step,
+--       outcomes kept in the ledger
 -- Returns 1, or 0 when the entry had ended before.
-local rollouts, counters, attempts, successes, first_solve = unpack(KEYS)
+local rollouts, counters, attempts, successes, first_solve, outcomes = unpack(KEYS)
 local group, entry_id, reason, arm, problem = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local num_judged, num_successes, step = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-if not (num_judged and num_successes and step) then
+local kept = tonumber(ARGV[9])
+if not (num_judged and num_successes and step and kept) then
   return redis.error_reply('POPE drop: an argument is not a number')
 end
 
@@ -17,4 +19,12 @@ local row = problem .. '|' .. arm
 redis.call('HINCRBY', attempts, row, num_judged)
 redis.call('HINCRBY', successes, row, num_successes)
 if num_successes > 0 then redis.call('HSETNX', first_solve, row, step) end
+if num_judged > 0 then
+  local newest = step .. ':' .. num_successes .. '/' .. num_judged
+  local before = redis.call('HGET', outcomes, row)
+  local joined = before and before .. ' ' .. newest or newest
+  local _, spaces = joined:gsub(' ', '')
+  for _ = kept, spaces do joined = joined:match(' (.*)$') end
+  redis.call('HSET', outcomes, row, joined)
+end
 return 1

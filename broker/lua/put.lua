@@ -2,14 +2,14 @@
 -- Moves a group from the rollout stream into the ring. A full ring gives up whole oldest groups, or the put is
 -- refused while the group still waits on the stream, so that nothing is lost.
 -- ARGV  consumer group, entry id, ordinal, frame, samples, oldest_version, arm, problem_id,
---       judged rollouts, successes, step, capacity, when_full
+--       judged rollouts, successes, step, outcomes kept in the ledger, capacity, when_full
 -- Returns 1 (stored), 0 (the entry had ended before) or -1 (full).
-local rollouts, ring, meta, payload, counters, replaced, attempts, successes, first_solve = unpack(KEYS)
+local rollouts, ring, meta, payload, counters, replaced, attempts, successes, first_solve, outcomes = unpack(KEYS)
 local group, entry_id, ordinal, frame = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local samples, version, arm, problem = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local num_judged, num_successes, step = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local capacity, when_full = tonumber(ARGV[12]), ARGV[13]
-if not (samples and version and num_judged and num_successes and step and capacity) then
+local kept, capacity, when_full = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
+if not (samples and version and num_judged and num_successes and step and kept and capacity) then
   return redis.error_reply('POPE put: an argument is not a number')
 end
 if samples > capacity then
@@ -44,4 +44,12 @@ local row = problem .. '|' .. arm
 redis.call('HINCRBY', attempts, row, num_judged)
 redis.call('HINCRBY', successes, row, num_successes)
 if num_successes > 0 then redis.call('HSETNX', first_solve, row, step) end
+if num_judged > 0 then
+  local newest = step .. ':' .. num_successes .. '/' .. num_judged
+  local before = redis.call('HGET', outcomes, row)
+  local joined = before and before .. ' ' .. newest or newest
+  local _, spaces = joined:gsub(' ', '')
+  for _ = kept, spaces do joined = joined:match(' (.*)$') end
+  redis.call('HSET', outcomes, row, joined)
+end
 return 1
