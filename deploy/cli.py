@@ -82,7 +82,7 @@ def audit(run: RunArgument, url: UrlOption = None) -> None:
 @app.command(
     epilog="Examples:\n\n"
     "  pope oracle hard.jsonl --out solved.jsonl oracle.model=Qwen/Qwen3-235B-A22B "
-    "oracle.endpoint=http://10.0.0.5:8000/v1\n\n"
+    "oracle.endpoint=http://127.0.0.1:8000/v1\n\n"
     "  pope oracle hard.jsonl --out solved.jsonl oracle.endpoint=https://api.example.com/v1 oracle.model=big "
     "oracle.api_key_env=ORACLE_API_KEY oracle.prompt_price=2.5 oracle.completion_price=10\n\n"
     "The same command goes on where a run was cut off."
