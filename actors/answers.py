@@ -34,6 +34,11 @@ def boxed_answer(text: str) -> str | None:
     return None
 
 
+def is_plain(answer: str) -> bool:
+    """Whether `compare_plainly` can read it: an integer, or a product of powers. math-verify reads each of them too."""
+    return bool(_INTEGER.fullmatch(answer) or _MONOMIAL.fullmatch(answer))
+
+
 def compare_plainly(gold: str, answer: str) -> bool | None:
     """Whether two answers are equal, decided exactly and at once; None when only math-verify can tell.
 

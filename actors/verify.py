@@ -62,7 +62,11 @@ class VerifierPool:
 
     async def parses(self, gold: str) -> bool:
         """Whether math-verify understands a gold answer; one that it does not could never be matched."""
-        return await self._ask(gold, None) == "correct"
+        return await self.judge_gold(gold) == "correct"
+
+    async def judge_gold(self, gold: str) -> Verdict:
+        """`correct` when math-verify understands a gold answer, else `unparsable`, `timeout` or `crash`."""
+        return await self._ask(gold, None)
 
     def close(self) -> None:
         """End all workers at once; a question still open gets `timeout` or `crash`."""

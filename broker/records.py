@@ -36,6 +36,8 @@ MAX_RECORD_BYTES = 64 * 2**20
 
 Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
 FinishReason = Literal["stop", "length"]
+Bucket = Literal["hard", "easy", "easier"]
+"""What an arm draws from: the problems to be solved, others, and easier versions of them."""
 
 _HEADER = struct.Struct("<4sHBxII")  # magic, schema, kind, padding, CRC-32 of the body, length of the body
 _MAGIC = b"POPE"
@@ -75,7 +77,7 @@ class Problem(Record, frozen=True):
     statement: str
     answer: str
     """The gold answer, without the box."""
-    bucket: Literal["hard", "easy"]
+    bucket: Bucket
     source: str
     solution: str | None = None
     """Oracle solution; guidance is cut from it."""
@@ -130,7 +132,7 @@ class RolloutGroup(Record, frozen=True):
     ordinal: int
     problem_id: str
     arm: str
-    bucket: Literal["hard", "easy"]
+    bucket: Bucket
     actor: str
     prompt_ids: bytes
     """int32[P]: the whole prompt, guidance included; it carries no loss."""

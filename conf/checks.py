@@ -18,8 +18,11 @@ from conf.schema import Range, RunConfig
 Violation = tuple[tuple[str, ...], str]
 Rule = Callable[[RunConfig], Iterator[Violation]]
 
-ARMS = ("unguided", "guided", "easy")
+ARMS = ("unguided", "guided", "easy", "easier")
 BUILTIN = "builtin:tiny"
+FILE_ENDINGS = (".jsonl", ".json", ".parquet")
+DATA_SETS = ("dapo-math-17k", "omni-math", "acereason-math", "aime-2025", "hmmt-2025", "gsm8k", "math-500")
+FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance", "source")
 
 
 def check(config: RunConfig) -> None:
@@ -81,6 +84,52 @@ def builtins_exist(config: RunConfig) -> Iterator[Violation]:
             yield (key,), f"{key}={value[:80]} is not built in; the one there is: {BUILTIN}"
 
 
+def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
+    source = config.problems.source
+    name, colon, path = source.partition(":")
+    if name == "builtin" or (name in DATA_SETS and not colon):
+        return
+    file = path if name in DATA_SETS else source
+    if not file.endswith(FILE_ENDINGS):
+        yield ("problems.source",), (
+            f"problems.source={source[:80]} is neither {BUILTIN}, nor a file that ends in {', '.join(FILE_ENDINGS)}, "
+            f"nor one of {', '.join(DATA_SETS)}{did_you_mean(name, DATA_SETS)}"
+        )
+
+
+def reading_settings_suit_the_source(config: RunConfig) -> Iterator[Violation]:
+    problems = config.problems
+    if problems.split is not None and problems.source not in DATA_SETS:
+        yield ("problems.split", "problems.source"), (
+            f"problems.split={problems.split[:80]} needs a hub data set, and problems.source={problems.source[:80]} "
+            "has no splits; set problems.split=null"
+        )
+    for name, value, none in (("fields", problems.fields, "{}"), ("levels", problems.levels, "null")):
+        if value and problems.source == BUILTIN:
+            yield (f"problems.{name}", "problems.source"), (
+                f"problems.{name} is about the rows of a file, and problems.source={BUILTIN} has none; "
+                f"set problems.{name}={none}"
+            )
+
+
+def fields_are_known(config: RunConfig) -> Iterator[Violation]:
+    for name, column in config.problems.fields.items():
+        if name not in FIELDS:
+            yield ("problems.fields",), (
+                f"problems.fields holds {name[:80]!r}, the fields are {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}"
+            )
+        if not column:
+            yield ("problems.fields",), f"problems.fields.{name} is empty; name the column, or leave the field out"
+
+
+def levels_are_an_interval(config: RunConfig) -> Iterator[Violation]:
+    levels = config.problems.levels
+    if levels is not None and (len(levels) != 2 or not levels[0] <= levels[1] or not all(map(math.isfinite, levels))):
+        yield ("problems.levels",), (
+            f"problems.levels={str(levels)[:80]} must be [lowest, highest], such as [5, 10]; null takes all levels"
+        )
+
+
 def arms_are_drawable(config: RunConfig) -> Iterator[Violation]:
     key, arms = ("problems.arms",), config.problems.arms
     for arm, weight in arms.items():
@@ -94,6 +143,15 @@ def arms_are_drawable(config: RunConfig) -> Iterator[Violation]:
         yield ("problems.num_easy", "problems.arms"), (
             f"problems.num_easy=0 leaves the arm easy (weight {arms['easy']}) nothing to draw; raise it, "
             "or set problems.arms.easy=0"
+        )
+
+
+def easier_problems_can_be_had(config: RunConfig) -> Iterator[Violation]:
+    weight = config.problems.arms.get("easier")
+    if weight and config.problems.source == BUILTIN:
+        yield ("problems.arms", "problems.source"), (
+            f"problems.arms.easier={weight} needs a file with problems of the bucket easier, and "
+            f"problems.source={BUILTIN} has none; set problems.arms.easier=0, or problems.source"
         )
 
 
@@ -267,6 +325,10 @@ RULES: tuple[Rule, ...] = (
     numbers_are_in_range,
     run_name_is_plain,
     builtins_exist,
+    problems_have_a_source,
+    fields_are_known,
+    levels_are_an_interval,
+    reading_settings_suit_the_source,
     arms_are_drawable,
     prompts_fit_the_engine,
     batch_holds_whole_groups,
@@ -277,6 +339,7 @@ RULES: tuple[Rule, ...] = (
     lag_bound_lets_the_next_weights_come,
     settings_suit_the_device,
     pass_at_k_can_be_estimated,
+    easier_problems_can_be_had,
     held_out_problems_can_be_made,
     broker_url_is_a_redis_url,
     oracle_can_be_asked,

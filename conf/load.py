@@ -116,7 +116,7 @@ def _read_override(name: str, text: str) -> _Assignment:
         name = names.full_name(name)
     except ConfigError as error:
         raise ConfigError(f"{_COMMAND_LINE}: {_said(name)}={_said(text, name)}: {error}") from None
-    annotation = names.SETTINGS.get(name)
+    annotation = names.annotation_of(name)
     if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
         optional = annotation == str | None
         return _Assignment(name, None if optional and text == "null" else text, _COMMAND_LINE)
@@ -257,7 +257,7 @@ def _assign(config: DictConfig, assignment: _Assignment) -> None:
         raise ConfigError(
             f"{assignment.place}: {name}={_said(value)} is no plain value; ${{...}} and ??? are not supported"
         )
-    annotation = names.SETTINGS.get(name, int)  # an item of a mapping is a whole number
+    annotation = names.annotation_of(name)
     # omegaconf would take 2 for true and 7 for "7".
     loose = (annotation is bool and not isinstance(value, bool)) or (
         names.is_text(annotation) and not isinstance(value, str | None)

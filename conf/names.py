@@ -82,10 +82,12 @@ def expected(annotation: Any) -> str:
     arms = [arm for arm in get_args(annotation) if arm is not NoneType]
     if get_origin(annotation) is Literal:
         return f"one of {', '.join(map(str, arms))}"
+    if get_origin(annotation) is dict and is_text(item_of(annotation)):
+        return "a mapping of names to names, such as {statement: question}"
     if get_origin(annotation) is dict:
         return "a mapping of names to whole numbers, such as {unguided: 1, guided: 1}"
     if get_origin(annotation) is list:
-        return "a list of whole numbers, such as [1, 8]"
+        return "a list of whole numbers, such as [1, 8]" if get_args(annotation) == (int,) else "a list of numbers"
     if arms:
         return f"{expected(arms[0])} or null"
     return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}[annotation]
@@ -94,6 +96,16 @@ def expected(annotation: Any) -> str:
 def choices(annotation: Any) -> tuple[Any, ...]:
     """The values of a `Literal`; empty for any other type."""
     return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def annotation_of(name: str) -> Any:
+    """The type of a setting, or of an item of a setting that is a mapping (`problems.arms.easy`)."""
+    return SETTINGS[name] if name in SETTINGS else item_of(SETTINGS[name.rpartition(".")[0]])
+
+
+def item_of(mapping: Any) -> Any:
+    """The type of the values of a mapping."""
+    return get_args(mapping)[1]
 
 
 def is_text(annotation: Any) -> bool:

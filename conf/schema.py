@@ -64,7 +64,15 @@ class ProblemSettings:
     """Which problems, and in which proportion each arm draws them."""
 
     source: str = "builtin:tiny"
-    """`builtin:tiny` (the procedural domain) or the path of a JSONL file."""
+    """`builtin:tiny` (the procedural domain); a file that ends in .jsonl, .json or .parquet; or a data set of the
+    Hugging Face hub by its short name (aime-2025, gsm8k, ...). `gsm8k:FILE` reads that data set from a file."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Our field (statement, answer, solution, id, level, bucket, guidance, source) -> its column in the file, where
+    that has another name. `a.b` is b inside a, `a.0` the first of the list a."""
+    split: str | None = None
+    """Split of a hub data set, such as test. null: the one its adapter names."""
+    levels: list[float] | None = None
+    """[lowest, highest] difficulty that is used, in the data set's own scale; rows outside are rejected. null: all."""
     num_hard: int = ranged(64, 1)
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
@@ -74,8 +82,8 @@ class ProblemSettings:
     easy_kind: Literal["unrelated", "related"] = "unrelated"
     """Easy problems of the built-in domain: a robot on a ring of tiles, or short chains of the same operations."""
     arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
-    """Arm -> weight. `unguided` and `guided` draw the hard problems, `easy` the easy ones. 1:1 is exact in every
-    window of two groups."""
+    """Arm -> weight. `unguided` and `guided` draw the hard problems, `easy` the easy ones, `easier` (unguided) those
+    of the bucket easier. 1:1 is exact in every window of two groups."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"unguided": "#0072B2", "guided": "#E69F00", "easy": "#009E73"}
+COLOURS = {"unguided": "#0072B2", "guided": "#E69F00", "easy": "#009E73", "easier": "#CC79A7"}
 """Okabe-Ito: told apart by colour-blind readers."""
 OTHER = "#555555"
 

@@ -64,12 +64,12 @@ def measure(
 def choose_guidance(
     actors: Sequence[Any], problems: Sequence[Problem], config: RunConfig, advance: Callable[[int], None]
 ) -> tuple[list[Problem], PrefixSearch]:
-    """Give every hard problem the shortest prefix with which the base model succeeds at least once.
+    """Give every hard problem without guidance the shortest prefix with which the base model succeeds at least once.
 
     A round tries one prefix of each problem that has none yet; `advance(n)` is called when n more problems have one.
     """
     settings = config.guidance
-    hard = [problem for problem in problems if problem.bucket == "hard" and problem.solution]
+    hard = [p for p in problems if p.bucket == "hard" and p.solution and p.guidance is None]
     search = PrefixSearch(hard, settings.num_prefixes, settings.samples, config.run.seed)
     while pending := search.pending():
         trial = [msgspec.structs.replace(problem, guidance=prefix) for problem, prefix in pending]

@@ -5,7 +5,6 @@ FILE.attempts.jsonl   every request and how it ended, written as it happens; the
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -22,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.problems.catalog import load_problems
+from actors.problems.jsonl import write_problems
+from actors.problems.jsonl import write_problems
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.oracle.asking import Oracle
 from actors.problems.oracle.attempts import AttemptLog, Header, fingerprint
@@ -143,19 +144,8 @@ def _with_solution(problem: Problem, solution: str | None) -> Problem:
 
 
 def _write(path: Path, problems: Sequence[Problem]) -> None:
-    """Problems as `actors/problems/jsonl.py` reads them, whole or not at all."""
-    rows = []
-    for problem in problems:
-        row = {"id": problem.id, "bucket": problem.bucket, "problem": problem.statement, "answer": problem.answer}
-        guidance = {} if problem.guidance is None else {"guidance": problem.guidance}
-        rows.append(json.dumps({**row, "solution": problem.solution, **guidance}, ensure_ascii=False) + "\n")
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_problems(path, problems)
     except OSError as error:
         raise UsageError(
             f"--out {path}: {error.strerror}; make room or choose another file: no answer is lost, the same command "

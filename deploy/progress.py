@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from actors.problems.mixture import ARM_BUCKET
 from deploy.state import RunState
 
 LINE_EVERY_S = 10.0
@@ -77,7 +78,7 @@ def essentials(state: RunState) -> dict[str, str]:
         "step": f"{state.step}/{state.config.run.max_steps}",
         "groups": f"{state.balance.issued}" + (f"/{state.balance.limit}" if state.balance.limit else ""),
         "success": ", ".join(f"{arm} {_percent(state.recent_success(arm))}" for arm in arms),
-        "solved": ", ".join(f"{arm} {state.solved_share(arm):.0%}" for arm in arms if arm != "easy"),
+        "solved": ", ".join(f"{arm} {state.solved_share(arm):.0%}" for arm in arms if ARM_BUCKET[arm] == "hard"),
         "tokens/s": f"{state.tokens_per_s:,.0f}",
         "lag": f"{float(newest['lag/mean']):.1f}" if newest else NONE_YET,
         "entropy": f"{float(newest['entropy/mean']):.3f}" if newest else NONE_YET,

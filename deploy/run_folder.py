@@ -2,6 +2,7 @@
 
     settings.yaml       the resolved settings
     problems.jsonl      the problems, with the guidance chosen for each
+    rejected.jsonl      rows of problems.source that are never trained on, and why
     measurements.json   solve counts per problem before and after training
     metrics/ROOM.jsonl  every metric the rooms reported
     samples.md          rollouts one can read
@@ -39,6 +40,10 @@ class RunFolder:
     @property
     def problems(self) -> Path:
         return self.path / "problems.jsonl"
+
+    @property
+    def rejected(self) -> Path:
+        return self.path / "rejected.jsonl"
 
     @property
     def measurements(self) -> Path:

@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 
+from actors.problems.mixture import ARM_BUCKET
 from broker.balance import Balance, read_balance
 from broker.connection import Client
 from broker.feed import Feed
@@ -135,6 +136,6 @@ class RunState:
                 for row in self.rows
                 if row.arm == arm and row.problem_id in self.hard and row.first_solve_step is not None
             )
-            if self.hard and arm != "easy":
+            if self.hard and ARM_BUCKET[arm] == "hard":
                 points = [(0, 0.0), *((step, (i + 1) / len(self.hard)) for i, step in enumerate(steps))]
                 self.solved[arm] = [*points, (self.step, points[-1][1])]

@@ -20,7 +20,8 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.problems.catalog import held_out_problems, load_problems
+from actors.problems.catalog import held_out_problems
+from actors.problems.problem_set import write_rejected
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.feed import Feed
@@ -38,6 +39,7 @@ from deploy.ledger import ledger_saved
 from deploy.measure import Measurement, choose_guidance, measure
 from deploy.models import resolve_model
 from deploy.placement import demands
+from deploy.problems import load
 from deploy.progress import TrainingView, stage
 from deploy.redis_server import EmbeddedRedis
 from deploy.roles import (
@@ -63,7 +65,8 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
     start = time.monotonic()
     # Bad input is refused before anything is made or moved.
-    problems = load_problems(config.problems, config.run.seed)
+    found = load(config)
+    problems = found.problems
     if config.broker.url is not None:
         connect(config.broker.url, client_name="driver", timeout_s=config.broker.connect_timeout_s).close()
     with ExitStack() as stack:
@@ -73,6 +76,9 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         if moved:
             console.print(f"  the earlier run of that name is kept in {moved}", highlight=False)
         folder.settings.write_text(dump(config))
+        if found.rejected:
+            write_rejected(folder.rejected, found.rejected)
+            console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)
         redis_url = stack.enter_context(_redis(config, folder))
         client = connect(redis_url, client_name="driver", timeout_s=config.broker.connect_timeout_s)
         _open_keys(config, client)
@@ -199,7 +205,8 @@ class _Run:
     def _choose_guidance(self) -> None:
         if not self._guided_arm():
             return
-        with stage(self._console, "choose guidance", total=len(self._hard())) as advance:
+        without_guidance = [problem for problem in self._hard() if problem.guidance is None]
+        with stage(self._console, "choose guidance", total=len(without_guidance)) as advance:
             self._problems, search = choose_guidance(self._engines(), self._problems, self._config, advance)
         rollouts = sum(trial.samples for trial in search.trials)
         without = len(search.fallbacks)

@@ -1,34 +1,59 @@
-"""Settings -> the problems of a run: the built-in domain, or a JSONL file.
+"""Settings -> the problems of a run: the built-in domain, a file, or a data set of the hub.
 
-Everything here is a pure function of the settings and the seed. Ids are stable and readable: chain8-s0-0003 is the
-fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy.
+The built-in problems are a pure function of the settings and the seed. Their ids are readable: chain8-s0-0003 is the
+fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy. Others are named by
+their content.
 """
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
 
-from actors.problems.jsonl import read_problems
+from actors.problems.golds import Progress, check_answers
+from actors.problems.mixture import ARM_BUCKET
+from actors.problems.problem_set import ProblemSet
+from actors.problems.sources import read_source
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
 from broker.errors import UsageError
-from broker.records import Problem
-from conf.schema import ProblemSettings
+from broker.records import Bucket, Problem
+from conf.schema import ProblemSettings, VerifierSettings
 
 BUILTIN = "builtin:tiny"
 
 
 def load_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
-    """Hard problems, then easy ones when the arm `easy` has a weight."""
-    wants_easy = settings.arms.get("easy", 0) > 0
-    if settings.source == BUILTIN:
-        problems = _hard_chains(settings, seed)
-        return problems + (_easy(settings, seed) if wants_easy else [])
-    problems = read_problems(Path(settings.source).expanduser())
+    """The problems of `load_problem_set`, without what was rejected."""
+    return load_problem_set(settings, seed).problems
+
+
+def load_problem_set(
+    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None = None, progress: Progress | None = None
+) -> ProblemSet:
+    """What a run trains on: hard problems, and those of the buckets that an arm with a weight draws from.
+
+    Every answer of a file or data set is parsed. Raises UsageError when the source breaks a rule, when none of its
+    problems is left, or when the guided arm has a problem without a solution.
+    """
+    found = _read(settings, seed, verifier, progress)
+    if not found.problems:
+        raise UsageError(
+            f"problems.source={settings.source}: {found.explain()}; "
+            f"pope problems check {settings.source} writes down why"
+        )
+    wanted = {"hard"} | {ARM_BUCKET[arm] for arm, weight in settings.arms.items() if weight > 0}
+    found = replace(found, problems=[problem for problem in found.problems if problem.bucket in wanted])
     if settings.arms.get("guided", 0) > 0:
-        _check_solutions(problems, settings.source)
-    return [p for p in problems if p.bucket == "hard" or wants_easy]
+        _check_solutions(found.problems, settings.source)
+    return found
+
+
+def _read(
+    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None, progress: Progress | None
+) -> ProblemSet:
+    if settings.source != BUILTIN:
+        return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
+    return ProblemSet(_hard_chains(settings, seed) + (_easy(settings, seed) if settings.arms.get("easy", 0) else []))
 
 
 def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
@@ -56,7 +81,7 @@ def _easy(settings: ProblemSettings, seed: int) -> list[Problem]:
     return _records(distinct_walks(settings.num_easy, rng), f"ring-s{seed}", "easy")
 
 
-def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Literal["hard", "easy"]) -> list[Problem]:
+def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Bucket) -> list[Problem]:
     return [
         Problem(
             id=f"{stem}-{index:04d}", statement=task.statement, answer=task.answer, solution=task.solution,
@@ -68,7 +93,7 @@ def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Literal["hard
 
 def _check_solutions(problems: list[Problem], source: str) -> None:
     for problem in problems:
-        if problem.bucket == "hard" and not problem.solution:
+        if problem.bucket == "hard" and not problem.solution and problem.guidance is None:
             raise UsageError(
                 f"{source}: problem {problem.id} has no solution, but problems.arms.guided has a weight and guidance "
                 "is cut from the solution; add one, or set problems.arms.guided=0"

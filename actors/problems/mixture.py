@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from broker.errors import UsageError
-from broker.records import Assignment, Problem
+from broker.records import Assignment, Bucket, Problem
 
-ARM_BUCKET = {"unguided": "hard", "guided": "hard", "easy": "easy"}
+ARM_BUCKET: dict[str, Bucket] = {"unguided": "hard", "guided": "hard", "easy": "easy", "easier": "easier"}
 """Arm -> the bucket it draws from."""
 
 
@@ -23,7 +23,7 @@ class Mixture:
         weights = {arm: weight for arm, weight in arms.items() if weight > 0}
         if not weights:
             raise UsageError("problems.arms: no arm has a weight above 0; give at least one, such as unguided: 1")
-        self._ids: dict[str, tuple[str, ...]] = {}
+        self._ids: dict[Bucket, tuple[str, ...]] = {}
         """Bucket -> its problem ids, in the order of the problems."""
         for arm in weights:
             if arm not in ARM_BUCKET:

@@ -70,10 +70,17 @@ def test_weights_of_zero_switch_an_arm_off():
     assert {mixture.assignment(n).arm for n in range(10)} == {"unguided"}
 
 
+def test_the_arm_easier_draws_the_easier_problems():
+    easier = Problem(id="easier-0", statement="x", answer="1", bucket="easier", source="test")
+    mixture = Mixture([*PROBLEMS, easier], {"unguided": 1, "easier": 1}, seed=0)
+    drawn = {(a.arm, a.problem_id.partition("-")[0]) for a in map(mixture.assignment, range(40))}
+    assert drawn == {("unguided", "hard"), ("easier", "easier")}
+
+
 def test_contradictions_are_refused():
     with pytest.raises(UsageError, match="no arm has a weight above 0"):
         Mixture(PROBLEMS, {"unguided": 0}, 0)
-    with pytest.raises(UsageError, match="no such arm; the arms are unguided, guided, easy"):
+    with pytest.raises(UsageError, match="no such arm; the arms are unguided, guided, easy, easier"):
         Mixture(PROBLEMS, {"medium": 1}, 0)
     with pytest.raises(UsageError, match=r"arms\.easy=1, but there is no easy problem"):
         Mixture(PROBLEMS[:5], {"easy": 1}, 0)

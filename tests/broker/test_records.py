@@ -59,7 +59,7 @@ groups = st.builds(
     ordinal=st.integers(0, 2**53),
     problem_id=st.text(min_size=1, max_size=20),
     arm=st.sampled_from(["guided", "unguided"]),
-    bucket=st.sampled_from(["hard", "easy"]),
+    bucket=st.sampled_from(["hard", "easy", "easier"]),
     actor=st.text(max_size=10),
     prompt_ids=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20).map(int32_bytes),
     completions=st.lists(completions(), min_size=1, max_size=4).map(tuple),

@@ -33,9 +33,14 @@ DOORS = {
     "matplotlib": {"deploy/figure.py"},
     "openai": {"actors/problems/oracle/endpoint.py"},
     "httpx2": {"actors/problems/oracle/endpoint.py"},
+    "datasets": {"actors/problems/tables.py"},
+    "pyarrow": {"actors/problems/tables.py"},
 }
 
-HEAVY = ("torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib", "openai")
+HEAVY = (
+    "torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib", "datasets", "pyarrow",
+    "pandas", "openai",
+)  # fmt: skip
 LIGHT = {
     "conf.load": HEAVY,
     "broker.records": HEAVY,
