@@ -1,7 +1,7 @@
 """`pope oracle`: problems -> the same problems with verified solutions, from settings to the closing table.
 
-FILE                  all problems, as `problems.source` reads them; written whole when the run ends, by Ctrl-C too
-FILE.attempts.jsonl   every request and how it ended, written as it happens; the same command goes on from it
+`FILE` holds all problems and is written whole when the run ends, by Ctrl-C too. `FILE.attempts.jsonl` holds every request
+and how it ended, is written as it happens, and is what the same command goes on from.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.problems.catalog import load_problems
-from actors.problems.jsonl import write_problems
 from actors.problems.jsonl import write_problems
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.oracle.asking import Oracle
