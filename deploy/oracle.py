@@ -1,6 +1,6 @@
 """`pope oracle`: problems -> the same problems with verified solutions, from settings to the closing table.
 
-`FILE` holds all problems and is written whole when the run ends, by Ctrl-C too. `FILE.attempts.jsonl` holds every request
+FILE holds all problems and is written whole when the run ends, by Ctrl-C too. FILE.attempts.jsonl holds every request
 and how it ended, is written as it happens, and is what the same command goes on from.
 """
 
