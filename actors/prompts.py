@@ -35,6 +35,11 @@ INSTRUCTIONS: dict[str, str] = {"default": DEFAULT_INSTRUCTION, "modified": MODI
 
 CONTINUE_REQUEST = "Continue solving the problem, starting from where the partial response ends."
 FINAL_ANSWER_REQUEST = "Make sure your final answer is written as: \\boxed{your answer here}"
+ORACLE_REQUEST = (
+    "Write a complete solution of this problem, step by step, each step on lines of its own. Give every step that is "
+    "needed and its reason, no false starts, and state the final answer at the very end only."
+)
+"""Guidance is a prefix of the solution that ends with a line, and it must not show the answer."""
 PARTIAL_RESPONSE = "Partial Response: "
 
 
@@ -45,6 +50,11 @@ class GuidanceLeak(AssertionError):
 def unguided_message(statement: str) -> str:
     """The user message of an unguided prompt."""
     return f"{statement}\n\n{FINAL_ANSWER_REQUEST}"
+
+
+def oracle_message(statement: str) -> str:
+    """The user message that asks a strong model for an oracle solution."""
+    return f"{statement}\n\n{ORACLE_REQUEST} {FINAL_ANSWER_REQUEST}"
 
 
 def guided_message(statement: str, guidance: str, instruction: Instruction) -> str:

@@ -23,6 +23,10 @@ import sys
 from functools import lru_cache
 from typing import Any
 
+if __name__ == "__main__":
+    # Ctrl-C reaches the whole process group; the parent decides. The import below takes a second.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 from math_verify import LatexExtractionConfig, parse, verify
 
 _EXTRACTION = (LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False),)
@@ -146,7 +150,6 @@ def nurse(control: socket.socket, memory_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     for warm_up in ("1", "\\frac{1}{2}", "x^2+1"):  # compiles patterns and fills the parser's tables before any fork
         judge(warm_up, "2")

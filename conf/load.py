@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from conf import names
 from conf.checks import check
 from conf.errors import ConfigError
-from conf.redact import redacted
+from conf.redact import holds_a_secret, redacted
 from conf.schema import RunConfig
 
 CONF_FOLDER = Path(__file__).parent
@@ -86,6 +86,7 @@ def settings_hash(config: RunConfig) -> str:
     for name in _NOT_PART_OF_A_RUN:
         section, _, key = name.partition(".")
         del values[section][key]
+    del values["oracle"]  # it makes problems, not runs
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -114,7 +115,7 @@ def _read_override(name: str, text: str) -> _Assignment:
     try:
         name = names.full_name(name)
     except ConfigError as error:
-        raise ConfigError(f"{_COMMAND_LINE}: {_said(name)}={_said(text)}: {error}") from None
+        raise ConfigError(f"{_COMMAND_LINE}: {_said(name)}={_said(text, name)}: {error}") from None
     annotation = names.annotation_of(name)
     if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
         optional = annotation == str | None
@@ -222,11 +223,11 @@ def _flatten(
         if name in names.SETTINGS:
             yield _Assignment(name, value, place)
         elif name not in names.SECTIONS:
-            raise ConfigError(f"{place}: {_said(name)}={_said(value)}: {names.unknown(name)}")
+            raise ConfigError(f"{place}: {_said(name)}={_said(value, name)}: {names.unknown(name)}")
         elif isinstance(value, dict):
             yield from _flatten(value, here, shown, lines)
         elif value is not None:  # a section with every line commented out
-            raise ConfigError(f"{place}: {_said(name)}={_said(value)}: {names.unknown(name)}")
+            raise ConfigError(f"{place}: {_said(name)}={_said(value, name)}: {names.unknown(name)}")
 
 
 def _shown(path: Path) -> str:
@@ -272,8 +273,10 @@ def _assign(config: DictConfig, assignment: _Assignment) -> None:
         raise ConfigError(f"{assignment.place}: {name}={_said(value)} must be {choices}{quotes}{hint}") from None
 
 
-def _said(value: object) -> str:
-    """A value as an error message shows it: short, and without a password."""
+def _said(value: object, name: str = "") -> str:
+    """A value as an error message shows it: short, without a password, and not at all when its name says secret."""
+    if holds_a_secret(name):
+        return "***"
     text = redacted(str(value)) or "''"
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -16,6 +16,15 @@ def redacted(url: str | None) -> str | None:
     return re.sub(r"([?&]password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
 
 
+def holds_a_secret(name: str) -> bool:
+    """Whether the value of a setting by this name would be a secret. No setting is; a mistaken one may be.
+
+    >>> holds_a_secret("oracle.api_key"), holds_a_secret("oracle.api_key_env")
+    (True, False)
+    """
+    return re.search(r"(key|password|passwd|secret|api_token|auth_token)$", name, flags=re.IGNORECASE) is not None
+
+
 def is_redacted(url: str) -> bool:
     """Whether a password was taken out of the URL.
 

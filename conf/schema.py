@@ -115,6 +115,40 @@ class MiningSettings:
 
 
 @dataclass(frozen=True)
+class OracleSettings:
+    """`pope oracle`: solutions written by a strong model behind an OpenAI-compatible endpoint."""
+
+    endpoint: str = "http://127.0.0.1:8000/v1"
+    """http:// or https:// up to and without /chat/completions. No proxy is used, no redirect followed."""
+    model: str | None = None
+    """The model's name, as the endpoint knows it; `pope oracle` needs one."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the API key; null sends none. The key itself is no setting."""
+    max_attempts: int = ranged(4, 1, 1000)
+    """Solutions asked for each problem until one verifies."""
+    retries: int = ranged(5, 0, 100)
+    """Repetitions of one request that fails."""
+    max_wait_s: float = ranged(60.0, 0.0, 3600.0)
+    """Longest wait before a repetition, seconds; it bounds the back-off and what a Retry-After may ask for."""
+    max_failures: int = ranged(40, 1)
+    """Failures in a row, over all problems, after which the endpoint counts as dead and the run ends."""
+    concurrency: int = ranged(8, 1, 1024)
+    """Requests under way at once."""
+    timeout_s: float = ranged(600.0, 0.05)
+    """Seconds one request may take, from its first byte to the last of its answer."""
+    temperature: float | None = ranged(0.7, 0.0, 2.0)
+    """null leaves it to the endpoint; some models take no other."""
+    max_tokens: int = ranged(16384, 1)
+    """Longest answer; a longer one is cut and counted as truncated."""
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the endpoint calls that limit; newer models of some providers take only the second."""
+    prompt_price: float = ranged(0.0, 0.0)
+    """Price of 10^6 prompt tokens, in any currency; the summary multiplies."""
+    completion_price: float = ranged(0.0, 0.0)
+    """Price of 10^6 completion tokens, in the same currency."""
+
+
+@dataclass(frozen=True)
 class ActorSettings:
     """Generation: how many engines, how much at once."""
 
@@ -298,6 +332,8 @@ class RunConfig:
     problems: ProblemSettings = field(default_factory=ProblemSettings)
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
+
+    oracle: OracleSettings = field(default_factory=OracleSettings)
     actors: ActorSettings = field(default_factory=ActorSettings)
     verifier: VerifierSettings = field(default_factory=VerifierSettings)
     broker: BrokerSettings = field(default_factory=BrokerSettings)

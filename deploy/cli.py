@@ -158,6 +158,30 @@ def show(
     run(source, settings or [], id, limit, Console())
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope oracle hard.jsonl --out solved.jsonl oracle.model=Qwen/Qwen3-235B-A22B "
+    "oracle.endpoint=http://127.0.0.1:8000/v1\n\n"
+    "  pope oracle hard.jsonl --out solved.jsonl oracle.endpoint=https://api.example.com/v1 oracle.model=big "
+    "oracle.api_key_env=ORACLE_API_KEY oracle.prompt_price=2.5 oracle.completion_price=10\n\n"
+    "The same command goes on where a run was cut off."
+)
+def oracle(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Problems, as problems.source names them.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSONL file for all problems with solutions.")],
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; an older log is kept aside.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Ask also for problems that have a solution.")] = False,
+) -> None:
+    """Ask a strong model for solutions and keep those whose final answer verifies."""
+    from conf.load import load
+
+    config = load(None, [f"problems.source={source}", *(settings or [])])
+    from deploy.oracle import oracle as run
+
+    run(config, out, Console(soft_wrap=not sys.stdout.isatty()), fresh=fresh, redo=redo)
+
+
 def main() -> None:
     """Run a command; errors made for people are one line."""
     try:

@@ -28,20 +28,23 @@ DOORS = {
     "transformers": {"learner/model.py", "deploy/base_model.py", "deploy/base_tokenizer.py", "deploy/roles.py"},
     "torch": {"learner/*", "actors/weight_receiver.py", "deploy/base_model.py", "deploy/roles.py"},
     "deepspeed": {"learner/deepspeed_engine.py"},
-    "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/measure.py"},
+    "ray": {"deploy/roles.py", "deploy/fleet.py"},
     "typer": {"deploy/cli.py"},
     "matplotlib": {"deploy/figure.py"},
+    "openai": {"actors/problems/oracle/endpoint.py"},
+    "httpx2": {"actors/problems/oracle/endpoint.py"},
     "datasets": {"actors/problems/tables.py"},
     "pyarrow": {"actors/problems/tables.py"},
 }
 
 HEAVY = (
     "torch", "ray", "vllm", "transformers", "deepspeed", "redis", "math_verify", "matplotlib", "datasets", "pyarrow",
-    "pandas",
+    "pandas", "openai",
 )  # fmt: skip
 LIGHT = {
     "conf.load": HEAVY,
     "broker.records": HEAVY,
+    "actors.problems.oracle.asking": HEAVY,
     "broker.keys": (*HEAVY, "omegaconf"),
     "broker.ring": tuple(library for library in HEAVY if library != "redis"),
 }

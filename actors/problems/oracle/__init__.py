@@ -1,0 +1,1 @@
+"""Oracle solutions from an OpenAI-compatible endpoint: only those whose final answer verifies."""
