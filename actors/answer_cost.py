@@ -26,7 +26,7 @@ _HIGH_TOWER = re.compile(
 )
 _BIG_NUMBER = re.compile(rf"[0-9]{{{MAX_FACTORIAL_DIGITS + 1},}}|[0-9]\s*\^")
 _FACTORIAL = re.compile(r"(?P<argument>\([^()]*\)|\{[^{}]*\}|[0-9]+|[)}])\s*!")
-_BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:\{.*\}|[0-9].*)|\{.*\\choose.*\}", re.DOTALL)
+_BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:\{.*\}|[0-9].*)|.*\\choose.*", re.DOTALL)
 
 
 def burns_time(answer: str) -> bool:
