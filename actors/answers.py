@@ -1,4 +1,12 @@
-"""The answer inside a response, and the answers that can be compared without a computer algebra system."""
+r"""What a response claims, and the answers that can be compared without a computer algebra system.
+
+Only text after the last `</think>` counts; a thought that is opened there and never closed leaves no answer. (When the
+chat template opens the thought, a response that never closes it cannot be told from one without any thought.)
+
+A response claims the content of every \boxed{...} in that text and, when it goes on to announce another one in so many
+words ("final answer: 41"), that one too. It is right when all it claims is right. So one answer boxed twice, in
+whatever form, is one answer; two different ones are a hedge and wrong; an empty box claims nothing.
+"""
 
 import re
 from collections import Counter
@@ -6,32 +14,69 @@ from collections import Counter
 MAX_ANSWER_CHARS = 1000
 """A longer box is never an answer; parsing it is only a way to burn time."""
 
-_BOX = "\\boxed{"
+_BOX = re.compile(r"\\+boxed\s*\{")
+_BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
+_INNER_BOX = re.compile(r"\\+boxed\s*(?=\{)")
+_ANNOUNCED = re.compile(
+    r"""
+    \b(?:final|correct|actual|real|right|true)\s+answer\b [\s*_]* (?:is|was|equals|should\ be|:|=) [\s:*_]*
+    (?: \$+ ([^$]{1,200}) \$+ | \\\( (.{1,200}?) \\\) | (-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?) )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_CALLED_WRONG = re.compile(
+    r"""[\s$*)\\\]]* (?:is|was)\s+(?:(?!not\b|never\b)[a-z]+\s+)?
+    (?:wrong|incorrect|not\s+(?:correct|right|the\ answer))\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_DENIED = re.compile(r"(?:\bnot|n't)\s*(?:equal\s+to\s*)?[\s$*(\\\[]*$", re.IGNORECASE)
+
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _POWER = re.compile(r"([a-df-hj-z])\^(?:([0-9])|\{([0-9]{1,6})\})")  # not e and i: they are constants
 _MONOMIAL = re.compile(rf"(?:{_POWER.pattern})+")
 
 
-def boxed_answer(text: str) -> str | None:
-    """Content of the last \\boxed{...} after the last </think>; None when there is none, it is empty or not closed."""
+def claimed_answers(text: str) -> tuple[str, ...]:
+    r"""The different answers a response claims, in their order; empty when it has none.
+
+    There is none without a filled box, when the last box is not closed (the response was cut off), or when the last
+    box is taken back: the words right behind it call it wrong ("\boxed{42} is wrong"), those right before it deny it
+    ("it is not \boxed{42}").
+    """
     text = text.rpartition("</think>")[2]
-    start = text.rfind(_BOX)
-    if start < 0:
-        return None
-    start += len(_BOX)
-    depth, position = 1, start
-    while position < len(text):
-        char = text[position]
-        if char == "\\":
-            position += 1  # the next character is escaped
-        elif char == "{":
-            depth += 1
-        elif char == "}":
-            depth -= 1
+    if "<think>" in text:
+        return ()
+    boxes = _boxes(text)
+    if not boxes:
+        return ()
+    start, stop, _ = boxes[-1]
+    if _CALLED_WRONG.match(text, stop) or _DENIED.search(text[max(0, start - 40) : start]):
+        return ()
+    announced = [next(filter(None, match.groups())).strip() for match in _ANNOUNCED.finditer(text, stop)]
+    return tuple(dict.fromkeys([*(content for _, _, content in boxes), *announced]))
+
+
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """(start, stop, content) of every filled box, in one pass; a box in a box counts as the braces it stands in.
+
+    Empty when the last box is not closed.
+    """
+    boxes, end = [], 0
+    while box := _BOX.search(text, end):
+        depth = 1
+        for brace in _BRACE.finditer(text, box.end()):
+            if brace[0] == "}":
+                depth -= 1
+            elif brace[0] == "{" or len(brace[0]) > 2:  # not an escaped one
+                depth += 1
             if depth == 0:
-                return text[start:position].strip() or None
-        position += 1
-    return None
+                break
+        if depth:
+            return []
+        end = brace.end()
+        if content := _INNER_BOX.sub("", text[box.end() : brace.start()]).strip():
+            boxes.append((box.start(), end, content))
+    return boxes
 
 
 def is_plain(answer: str) -> bool:

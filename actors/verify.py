@@ -1,8 +1,9 @@
 """Verdicts by math-verify, in child processes that can be killed.
 
 One answer may hang math-verify inside a C call, where no alarm and no thread can stop it, or eat all memory. So every
-question goes to a worker process with a memory limit; when the deadline passes the worker is killed and replaced, and
-only that answer is a `timeout`. A worker that dies makes only its own answer a `crash`.
+question that `actors.answer_rules` leaves open goes to a worker process with a memory limit; when the deadline passes
+the worker is killed and replaced, and only that response is a `timeout`. A worker that dies makes only its own response
+a `crash`.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from actors.answers import MAX_ANSWER_CHARS, boxed_answer, compare_plainly
+from actors.answer_rules import Comparison, decide, gold_form
+from actors.answers import claimed_answers
 from broker.records import Verdict
 from conf.schema import VerifierSettings
 
@@ -24,6 +27,8 @@ TASKS_PER_WORKER = 2000
 START_S = 60.0
 """A worker that is not ready by then will never be; importing math-verify takes about a second."""
 START_ATTEMPTS = 3
+MAX_CLAIMS = 8
+"""A response that boxes more different answers is wrong without a look at them."""
 
 _SCRIPT = Path(__file__).with_name("verify_child.py")
 
@@ -49,16 +54,20 @@ class VerifierPool:
             self._idle.put_nowait(worker)
 
     async def judge(self, text: str, gold: str) -> Verdict:
-        """Verdict on the last boxed answer of a response."""
-        answer = boxed_answer(text)
-        if answer is None:
+        """Verdict on what a response claims: correct when every answer it boxes is, see `actors.answers`."""
+        answers = claimed_answers(text)
+        if not answers:
             return "no_answer"
-        if len(answer) > MAX_ANSWER_CHARS:
-            return "unparsable"
-        equal = compare_plainly(gold, answer)
-        if equal is not None:
-            return "correct" if equal else "wrong"
-        return await self._ask(gold, answer)
+        if len(answers) > MAX_CLAIMS:
+            return "wrong"
+        decisions = [decide(gold, answer) for answer in answers]
+        for refused in ("wrong", "unparsable"):
+            if refused in decisions:
+                return refused
+        comparisons = [decision for decision in decisions if isinstance(decision, Comparison)]
+        if not comparisons:
+            return "correct"
+        return await self._ask([{"golds": each.golds, "answer": each.answer} for each in comparisons])
 
     async def parses(self, gold: str) -> bool:
         """Whether math-verify understands a gold answer; one that it does not could never be matched."""
@@ -66,7 +75,7 @@ class VerifierPool:
 
     async def judge_gold(self, gold: str) -> Verdict:
         """`correct` when math-verify understands a gold answer, else `unparsable`, `timeout` or `crash`."""
-        return await self._ask(gold, None)
+        return await self._ask([{"golds": [gold_form(gold)], "answer": None}])
 
     def close(self) -> None:
         """End all workers at once; a question still open gets `timeout` or `crash`."""
@@ -75,7 +84,7 @@ class VerifierPool:
             worker.close()
         self._nursery.close()
 
-    async def _ask(self, gold: str, answer: str | None) -> Verdict:
+    async def _ask(self, questions: list[dict[str, Any]]) -> Verdict:
         worker = await self._idle.get()
         if self._closed:
             self._idle.put_nowait(worker)
@@ -93,7 +102,7 @@ class VerifierPool:
                     f"{START_ATTEMPTS} verifier processes ended before their first answer; their stderr says why"
                 )
             async with asyncio.timeout(self._deadline_s):
-                verdict = await worker.ask(gold, answer)
+                verdict = await worker.ask(questions)
             healthy = True
             return verdict
         except TimeoutError:
@@ -138,9 +147,9 @@ class _Worker:
             self._ready = True
         self._check_alive()  # also the first time: it may have died since it said so
 
-    async def ask(self, gold: str, answer: str | None) -> Verdict:
+    async def ask(self, questions: list[dict[str, Any]]) -> Verdict:
         self.num_asked += 1
-        body = json.dumps({"gold": gold, "answer": answer}).encode()
+        body = json.dumps(questions).encode()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, len(body).to_bytes(4, "big") + body)
         except OSError as error:

@@ -5,8 +5,9 @@ ready a few milliseconds after it was asked for; a hung worker is killed, not wa
 cannot interrupt a long C call and fire in the wrong place.
 
     control socket  parent -> nursery   {"op": "spawn", "id": 7} with the worker's socket, {"op": "kill", "id": 7}
-    worker socket   worker -> parent    frame "ready" once, then one answer frame for each question frame
-                    parent -> worker    {"gold": "42", "answer": "41"}; answer null: can the gold be parsed at all?
+    worker socket   worker -> parent    frame "ready" once, then one verdict frame for each question frame
+                    parent -> worker    [{"golds": ["42"], "answer": "41"}, ...]: does each answer equal one of its
+                                        golds? answer null: can the gold be parsed at all?
     frame           4 bytes length, big-endian, then JSON
 """
 
@@ -27,9 +28,22 @@ if __name__ == "__main__":
     # Ctrl-C reaches the whole process group; the parent decides. The import below takes a second.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 
-_EXTRACTION = (LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False),)
+_EXTRACTION = (
+    LatexExtractionConfig(
+        boxed_match_priority=0,
+        try_extract_without_anchor=False,
+        normalization_config=NormalizationConfig(
+            basic_latex=True,
+            units=False,  # it takes 6m for 6; units are `actors.answer_rules`' business
+            malformed_operators=True,
+            nits=True,
+            boxed="all",
+        ),
+    ),
+)
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PARENT_CHECK_S = 1.0
@@ -56,6 +70,16 @@ def has_expression(parts: list[Any] | tuple[Any, ...]) -> bool:
     return any(not isinstance(part, str) for part in parts)
 
 
+def judge_all(questions: list[dict[str, Any]]) -> str:
+    """Correct when every answer equals one of its golds, else the verdict on the first that does not."""
+    for question in questions:
+        verdicts = [judge(gold, question["answer"]) for gold in question["golds"]]
+        if "correct" not in verdicts:
+            return verdicts[0]
+    return "correct"
+
+
+@lru_cache(maxsize=4096)
 def judge(gold: str, answer: str | None) -> str:
     """The verdict. Running out of memory is not one: it ends the worker, which the parent sees as a crash."""
     try:
@@ -112,8 +136,7 @@ def work(connection: socket.socket, memory_bytes: int, nursery_pid: int) -> None
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     send(connection, "ready")
     while header := receive(connection, 4):
-        question = json.loads(receive(connection, int.from_bytes(header, "big")))
-        send(connection, judge(question["gold"], question["answer"]))
+        send(connection, judge_all(json.loads(receive(connection, int.from_bytes(header, "big")))))
 
 
 def nurse(control: socket.socket, memory_bytes: int) -> None:

@@ -28,7 +28,7 @@ from actors.prompts import Instruction, PromptBuilder, guided_message, unguided_
 from broker.errors import UsageError
 from conf.schema import ModelSettings
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Raise it when the way a recipe is carried out changes; a changed number or prompt changes the hash by itself."""
 
 
@@ -46,7 +46,7 @@ class Recipe:
     rope_theta: float = 1000.0
     """Short sequences: with the usual 1e6 most rotary dimensions would hardly turn."""
     max_position_embeddings: int = 4096
-    num_examples: int = 20_000
+    num_examples: int = 17_000
     tokenizer_examples: int = 2_000
     mix: Mix = field(default_factory=Mix)
     tokens_per_step: int = 2048

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-MICRO_TOKENS = 1024
-"""Padded tokens of one micro-batch: activations of 0.5 MiB at hidden size 128."""
+MICRO_BATCHES = 4
+"""Micro-batches of one step, of about the same size, so that two or four threads end together."""
 WARMUP_SHARE = 0.05
 GRADIENT_CLIP = 1.0
 ADAM_BETAS = (0.9, 0.99)
@@ -89,10 +89,23 @@ def split_into_steps(lengths: Sequence[int], tokens_per_step: int, seed: int) ->
 
 
 def split_by_length(members: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """The sequences of one step, longest first, cut into micro-batches of at most `MICRO_TOKENS` padded tokens."""
+    """The sequences of one step, longest first, cut into `MICRO_BATCHES` or fewer of about the same padded size."""
+    ordered = sorted(members, key=lambda i: -lengths[i])
+    low, high = lengths[ordered[0]], len(ordered) * lengths[ordered[0]]
+    while low < high:  # the smallest size that needs no more micro-batches than that
+        middle = (low + high) // 2
+        if len(_cut(ordered, lengths, middle)) <= MICRO_BATCHES:
+            high = middle
+        else:
+            low = middle + 1
+    return _cut(ordered, lengths, low)
+
+
+def _cut(ordered: Sequence[int], lengths: Sequence[int], padded_tokens: int) -> list[list[int]]:
+    """Micro-batches of at most that many padded tokens; the longest sequence comes first in each."""
     batches: list[list[int]] = []
-    for i in sorted(members, key=lambda i: -lengths[i]):
-        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > MICRO_TOKENS:
+    for i in ordered:
+        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > padded_tokens:
             batches.append([])
         batches[-1].append(i)
     return batches

@@ -76,7 +76,7 @@ class PrefixSearch:
         for problem in problems:
             if not problem.solution:
                 raise ValueError(f"problem {problem.id} has no solution to cut guidance from")
-            prefixes = candidates(problem.solution, settings.num_prefixes, problem.answer)
+            prefixes = candidates(problem.solution, settings.num_prefixes, problem.answer, problem.statement)
             self._searches[problem.id] = _Search(problem, [_Trial(prefix) for prefix in prefixes])
 
     @property
@@ -167,7 +167,7 @@ class PrefixSearch:
             prefix, reason = trial.prefix, f"{trial.successes} of {trial.samples} solved"
         else:
             rng = random.Random(f"{self._seed}/fallback/{problem.id}")
-            prefix = random_short_prefix(problem.solution or "", problem.answer, rng)
+            prefix = random_short_prefix(problem.solution or "", problem.answer, rng, problem.statement)
             reason = f"no useful prefix: random and short{f' ({search.failed})' if search.failed else ''}"
         return ChosenPrefix(
             problem_id=problem.id, index=useful, num_candidates=len(search.trials), prefix=prefix, reason=reason

@@ -1,34 +1,64 @@
-"""Finding the box, and the comparisons that need no computer algebra."""
+"""Finding what is claimed, and the comparisons that need no computer algebra."""
 
 import random
 
 import pytest
 
-from actors.answers import boxed_answer, compare_plainly
+from actors.answers import claimed_answers, compare_plainly
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("text", "claims"),
     [
-        ("so \\boxed{42}.", "42"),
-        ("\\boxed{1} no, \\boxed{2}", "2"),
-        ("\\boxed{\\frac{1}{2}} done", "\\frac{1}{2}"),
-        ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
-        ("\\boxed{ 7 }", "7"),
-        ("<think>\\boxed{1}</think> It is \\boxed{2}.", "2"),
-        ("<think>\\boxed{1}</think> I do not know.", None),
-        ("no box, 42", None),
-        ("cut off \\boxed{4", None),
-        ("\\boxed{1} and then cut off \\boxed{4", None),
-        ("\\boxed{}", None),
-        ("\\boxed{  }", None),
-        ("\\boxed{\\boxed{3}}", "3"),
-        ("\\boxed{1\\}", None),
-        ("", None),
+        ("so \\boxed{42}.", ["42"]),
+        ("\\boxed{1} no, \\boxed{2}", ["1", "2"]),
+        ("\\boxed{2} and \\boxed{2}", ["2"]),
+        ("\\boxed{\\frac{1}{2}} done", ["\\frac{1}{2}"]),
+        ("\\boxed{\\{1, 2\\}}", ["\\{1, 2\\}"]),
+        ("\\boxed{ 7 }", ["7"]),
+        ("\\boxed {7}", ["7"]),
+        ("<think>\\boxed{1}</think> It is \\boxed{2}.", ["2"]),
+        ("<think>\\boxed{1}</think> I do not know.", []),
+        ("\\boxed{1} <think>\\boxed{2}", []),
+        ("no box, 42", []),
+        ("cut off \\boxed{4", []),
+        ("\\boxed{1} and then cut off \\boxed{4", []),
+        ("\\boxed{}", []),
+        ("\\boxed{  }", []),
+        ("\\boxed{} \\boxed{3}", ["3"]),
+        ("\\boxed{\\boxed{3}}", ["{3}"]),
+        ("\\boxed{4, \\boxed{3}}", ["4, {3}"]),
+        ("\\boxed{1\\}", []),
+        ("} { \\boxed{1} }", ["1"]),
+        ("", []),
     ],
 )
-def test_the_last_box_after_the_last_thought_is_the_answer(text, answer):
-    assert boxed_answer(text) == answer
+def test_what_is_boxed_after_the_last_thought_is_claimed(text, claims):
+    assert claimed_answers(text) == tuple(claims)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("\\boxed{42} is wrong.", []),
+        ("\\boxed{42}$ was clearly incorrect", []),
+        ("\\boxed{42} is not the answer", []),
+        ("it is not $\\boxed{42}$", []),
+        ("it isn't \\boxed{42}", []),
+        ("\\boxed{42} is not wrong", ["42"]),
+        ("\\boxed{42}. That 41 is wrong is clear.", ["42"]),
+        ("\\boxed{41} is wrong, so \\boxed{42}", ["41", "42"]),
+        ("\\boxed{42}. Wait, let me check. Yes.", ["42"]),
+        ("\\boxed{42} Final answer: 41", ["42", "41"]),
+        ("\\boxed{42} **Final Answer**: $4\\frac12$", ["42", "4\\frac12"]),
+        ("\\boxed{42} the correct answer is \\(41\\)", ["42", "41"]),
+        ("\\boxed{42} The final answer is 42.", ["42"]),
+        ("\\boxed{42} The final answer is as above.", ["42"]),
+        ("Final answer: 41? No: \\boxed{42}", ["42"]),
+    ],
+)
+def test_what_follows_the_last_box_may_take_it_back_or_claim_another(text, claims):
+    assert claimed_answers(text) == tuple(claims)
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,10 @@ from actors import verify_child
 from actors.verify import VerifierPool, VerifierUnavailable
 from actors.verify_child import judge as judge_in_process
 from conf.schema import VerifierSettings
+from tests.actors.hostile import BOXED
 
-HOSTILE = {
-    "binomial": "\\binom{10^9}{5\\cdot 10^8}",
-    "factorial": "(10^8)!",
-    "tower": "9^{9^{9^{9}}}",
-    "deep_fraction": "\\frac{1}{" * 90 + "2" + "}" * 90,
-    "big_power": "(x+y+z+w+1)^{200}",
-    "sum": "\\sum_{n=1}^{10^9} n^n",
-}
-"""Each within the 1000 characters that count."""
-TOO_LONG = {"200_deep_fraction": "\\frac{1}{" * 200 + "2" + "}" * 200, "million_digits": "7" * 10**6}
+SLOW = BOXED["powers_of_sums"]
+"""100^4 terms: math-verify is at it for hours, and no rule refuses it."""
 
 
 @contextmanager
@@ -81,43 +74,12 @@ def test_gold_answers_that_cannot_be_parsed_are_told():
     assert asyncio.run(run()) == [True, True, False]
 
 
-def test_a_hostile_answer_costs_its_deadline_and_the_pool_goes_on():
-    async def run():
-        outcomes = {}
-        with pool(workers=1, deadline_s=1.0) as verifier:
-            for name, answer in HOSTILE.items():
-                while await verifier.judge(box("84/2"), "42.0") != "correct":  # warm, also on a busy machine
-                    pass
-                began = time.monotonic()
-                verdict = await verifier.judge(box(answer), "42.5")
-                outcomes[name] = verdict, time.monotonic() - began
-            return outcomes, [await verifier.judge(box("84/2"), "42.0") for _ in range(5)]
-
-    outcomes, after = asyncio.run(run())
-    assert {name: took for name, (_, took) in outcomes.items() if took > 1.0 + 0.5} == {}
-    assert "correct" not in {verdict for verdict, _ in outcomes.values()}
-    assert outcomes["factorial"][0] == "timeout"
-    assert "correct" in after
-
-
-@pytest.mark.parametrize("name", TOO_LONG)
-def test_an_answer_of_more_than_1000_characters_is_not_looked_at(name):
-    async def run():
-        with pool(workers=1) as verifier:
-            began = time.monotonic()
-            return await verifier.judge(box(TOO_LONG[name]), "42"), time.monotonic() - began
-
-    verdict, took = asyncio.run(run())
-    assert verdict == "unparsable"
-    assert took < 1.0
-
-
 def test_a_hanging_answer_is_a_timeout_and_only_that_one():
     async def run():
         with pool(workers=2, deadline_s=3.0) as verifier:
             await asyncio.gather(*(verifier.parses("x^2+1") for _ in range(2)))
-            answers = [HOSTILE["factorial"], *["84/2"] * 5]
-            return await asyncio.gather(*(verifier.judge(box(answer), "42.0") for answer in answers))
+            answers = [SLOW, *["1+x"] * 5]
+            return await asyncio.gather(*(verifier.judge(box(answer), "x+1") for answer in answers))
 
     assert asyncio.run(run()) == ["timeout", *["correct"] * 5]
 
@@ -127,10 +89,10 @@ def test_a_killed_worker_is_a_crash_of_its_own_answer_only():
         with pool(workers=1) as verifier:
             assert await verifier.parses("42")
             (worker,) = children(nursery_of(verifier))
-            question = asyncio.create_task(verifier.judge(box(HOSTILE["factorial"]), "42.5"))
+            question = asyncio.create_task(verifier.judge(box(SLOW), "x+1"))
             await asyncio.sleep(0.2)
             os.kill(worker, signal.SIGKILL)
-            return await question, [await verifier.judge(box("84/2"), "42.0") for _ in range(3)]
+            return await question, [await verifier.judge(box("1+x"), "x+1") for _ in range(3)]
 
     assert asyncio.run(run()) == ("crash", ["correct"] * 3)
 
@@ -142,7 +104,7 @@ def test_a_worker_killed_while_idle_costs_no_answer():
             (worker,) = children(nursery_of(verifier))
             os.kill(worker, signal.SIGKILL)
             await asyncio.sleep(0.2)
-            return await verifier.judge(box("84/2"), "42.0")
+            return await verifier.judge(box("1+x"), "x+1")
 
     assert asyncio.run(run()) == "correct"
 
@@ -155,7 +117,7 @@ def test_a_killed_nursery_is_replaced():
             os.kill(family[0], signal.SIGKILL)
             while any(running(pid) for pid in family):
                 await asyncio.sleep(0.05)
-            return await asyncio.gather(*(verifier.judge(box("84/2"), "42.0") for _ in range(6)))
+            return await asyncio.gather(*(verifier.judge(box("1+x"), "x+1") for _ in range(6)))
 
     assert asyncio.run(run()) == ["correct"] * 6
 
@@ -187,11 +149,11 @@ def test_a_cancelled_question_does_not_answer_the_next_one():
     async def run():
         with pool(workers=1) as verifier:
             assert await verifier.parses("42")
-            question = asyncio.create_task(verifier.judge(box(HOSTILE["factorial"]), "42.5"))
+            question = asyncio.create_task(verifier.judge(box(SLOW), "x+1"))
             await asyncio.sleep(0.1)
             question.cancel()
             await asyncio.wait([question])
-            return question.cancelled(), await verifier.judge(box("84/2"), "42.0")
+            return question.cancelled(), await verifier.judge(box("1+x"), "x+1")
 
     assert asyncio.run(run()) == (True, "correct")
 
@@ -203,7 +165,7 @@ def test_workers_are_replaced_after_many_answers(monkeypatch):
         with pool(workers=1) as verifier:
             seen = set()
             for _ in range(9):
-                assert await verifier.judge(box("84/2"), "42.0") == "correct"
+                assert await verifier.judge(box("1+x"), "x+1") == "correct"
                 seen.update(children(nursery_of(verifier)))
             return len(seen), len(children(nursery_of(verifier)))
 
@@ -222,7 +184,7 @@ def test_a_closed_pool_leaves_no_process_and_refuses_questions():
                 break
             await asyncio.sleep(0.05)
         with pytest.raises(VerifierUnavailable, match="closed"):
-            await verifier.judge(box("84/2"), "42.0")
+            await verifier.judge(box("1+x"), "x+1")
         return [pid for pid in family if Path(f"/proc/{pid}").exists()]
 
     assert asyncio.run(run()) == []
@@ -279,9 +241,9 @@ def test_math_verify_agrees_with_exact_comparison_on_chains():
 def test_one_worker_judges_ordinary_answers_fast_enough():
     async def run():
         with pool(workers=1) as verifier:
-            await verifier.judge(box("1.5"), "42")
+            await verifier.judge(box("x+1"), "x+4242")
             began = time.monotonic()
-            verdicts = await asyncio.gather(*(verifier.judge(box(f"{n}.5"), "42") for n in range(300)))
+            verdicts = await asyncio.gather(*(verifier.judge(box(f"x+{n}"), "x+4242") for n in range(300)))
             return set(verdicts), 300 / (time.monotonic() - began)
 
     verdicts, per_second = asyncio.run(run())
