@@ -78,6 +78,8 @@ class Engine:
                 logprobs_mode="processed_logprobs",
                 # The next batch must not be scheduled before the sampled version of this one is known.
                 async_scheduling=False,
+                # Half a prompt discards a random number; a seeded CPU generator cannot take that back, and vLLM raises.
+                enable_chunked_prefill=device == "cuda",
                 # Random token ids and tiny models gain nothing from compilation on a CPU, and start slower.
                 enforce_eager=device == "cpu",
                 weight_transfer_config=WeightTransferConfig(backend=transfer_backend),

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
+from conf.schema import RunConfig
 from deploy.interrupts import REASON, Interrupted
+from deploy.run_folder import RunFolder
 
 app = typer.Typer(
     help="Teach a language model problems it cannot solve yet (POPE).",
@@ -47,13 +49,9 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
 ) -> None:
     """Train on hard problems and their guided versions; measure before and after."""
-    from conf.load import dump, load
+    from conf.load import dump
 
-    words = list(settings or [])
-    experiment = Path(words.pop(0)) if words and "=" not in words[0] else None
-    if experiment is None and not any(word.startswith("experiment=") for word in words):
-        words.insert(0, "experiment=pope")
-    config = load(experiment, words)
+    config = _experiment(settings, [])
     if dry_run:
         print(dump(config), end="")
         return
@@ -62,6 +60,90 @@ def train(
     ended = run(config, Console(soft_wrap=not sys.stdout.isatty()))["ended"]
     if ended.startswith(REASON):
         raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
+
+
+def _experiment(settings: list[str] | None, defaults: list[str]) -> RunConfig:
+    """[FILE.yaml] [KEY=VALUE]... -> settings; `defaults` are overrides that the user's come after."""
+    from conf.load import load
+
+    words = list(settings or [])
+    experiment = Path(words.pop(0)) if words and "=" not in words[0] else None
+    if experiment is None and not any(word.startswith("experiment=") for word in words):
+        words.insert(0, "experiment=pope")
+    return load(experiment, [*defaults, *words])
+
+
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier folder is kept under a number.")]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope mine --guidance\n\n"
+    "  pope mine problems.source=dapo-math-17k hardware=node8 --guidance run.name=dapo\n\n"
+    "  pope mine problems.source=data/mine.jsonl mining.samples=32 mining.buckets='{hard: [0, 0]}'"
+)
+def mine(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="An experiment file and overrides.")
+    ] = None,
+    guidance: Annotated[
+        bool, typer.Option("--guidance", help="Then search the shortest useful prefix for every hard problem.")
+    ] = False,
+    fresh: FreshOption = False,
+) -> None:
+    """Sample problems to find out which are hard for the model; the same command again goes on where it stopped."""
+    from deploy.mine import mine as run
+
+    config = _experiment(settings, ["run.name=mine"])
+    run(config, Console(soft_wrap=not sys.stdout.isatty()), guidance=guidance, fresh=fresh)
+
+
+@app.command(
+    name="eval",
+    epilog="Examples:\n\n"
+    "  pope eval runs/pope builtin:tiny\n\n"
+    "  pope eval Qwen/Qwen3-4B-Instruct-2507 aime-2025 hmmt-2025 k='[1,16]' n=64 hardware=node8\n\n"
+    "  pope eval runs/pope runs/mine data/held_out.jsonl --label 'hard + guide'",
+)
+def evaluate(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A run (its newest checkpoint), a model folder, a hub id.")
+    ],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="SET... [KEY=VALUE]...", help="Problem sets; k=[1,16] n=64 shorten evaluation.k, .samples."),
+    ],
+    label: Annotated[str | None, typer.Option(help="Name of its row in the table; the checkpoint's own name.")] = None,
+    fresh: FreshOption = False,
+) -> None:
+    """Measure pass@k of a checkpoint without any guidance; the same command again goes on where it stopped."""
+    from conf.load import load
+    from deploy.evaluate import checkpoint_folder, set_name
+    from deploy.evaluate import evaluate as run
+
+    sources = [word for word in words if "=" not in word]
+    if not sources:
+        raise UsageError("name at least one problem set, such as aime-2025, a file, a run folder or builtin:tiny")
+    model, run_folder = checkpoint_folder(checkpoint)
+    name = set_name(str(run_folder or checkpoint))
+    long = {"n": "evaluation.samples", "k": "evaluation.k"}
+    overrides = [
+        f"{long.get(key, key)}={value}" for key, _, value in (word.partition("=") for word in words if "=" in word)
+    ]
+    defaults = [f"run.name=eval-{name.lower()}", "run.resume=false", f"model.path={model}"]
+    settings = RunFolder(run_folder).settings if run_folder else None
+    config = load(settings, [*defaults, *overrides])
+    run(config, sources, Console(soft_wrap=not sys.stdout.isatty()), label=label or name, fresh=fresh)
+
+
+@app.command(epilog="Example:\n\n  pope table runs/eval-*/report.json > table.md")
+def table(
+    reports: Annotated[list[Path], typer.Argument(metavar="FILE...", help="report.json files of pope eval.")],
+) -> None:
+    """Merge evaluations into the table of the paper: a row a checkpoint, in Markdown."""
+    from deploy.eval_tables import read_reports, to_markdown
+
+    print(to_markdown(read_reports(reports)), end="")
 
 
 @app.command(

@@ -32,11 +32,16 @@ def load(config: RunConfig) -> ProblemSet:
         return load_problem_set(config.problems, config.run.seed, config.verifier, progress)
 
 
+def load_every_bucket(config: RunConfig) -> ProblemSet:
+    """All problems of the settings' source, whichever arm draws them, every answer parsed."""
+    with _bar() as progress:
+        return golds.check_answers(_read(config), config.verifier, progress)
+
+
 def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> None:
     """Print what the rows of a source are, and write the rejected ones to `reasons`."""
     config = _settings(source, overrides)
-    with _bar() as progress:
-        found = golds.check_answers(_read(config), config.verifier, progress)
+    found = load_every_bucket(config)
     table = Table("")
     table.add_column("rows", justify="right")
     for name, count in _summary(found):

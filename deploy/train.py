@@ -24,7 +24,6 @@ from rich.console import Console
 from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import held_out_problems
 from actors.problems.prefix_search import PrefixSearch
-from actors.sampling import SamplingPlan
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Samples
@@ -40,8 +39,8 @@ from deploy.placement import Demand, demands
 from deploy.problems import load
 from deploy.progress import TrainingView, stage
 from deploy.roles import LearnerRole, PreprocessRole, spawn, wait_for
-from deploy.sampling import SamplingStage
 from deploy.session import Session, actor_members, close_engines, open_session, placed, start_all
+from deploy.stages import Stages
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
 from deploy.watch import Supervisor
@@ -149,6 +148,9 @@ class _Run:
         for member in (*self._preprocessors, *self._learners):
             member.kill()
 
+    def _stages(self) -> Stages:
+        return Stages(self._session, self._actors, self._interrupts)
+
     def _members(self) -> list[Member]:
         return [*self._actors, *self._preprocessors, *self._learners]
 
@@ -164,7 +166,7 @@ class _Run:
         if not self._guided_arm() or not missing:
             return
         search = PrefixSearch(missing, self._config.guidance, self._config.run.seed)
-        rollouts = self._sample("choose guidance", "guidance", search, missing)
+        rollouts = self._stages().run("choose guidance", "guidance", search, missing, source="hard")
         chosen = search.chosen()
         self._problems = with_guidance(self._problems, chosen)
         without = sum(choice.index is None for choice in chosen)
@@ -173,7 +175,8 @@ class _Run:
     def _measure(self, when: str, arm: str, problems: list[Problem]) -> None:
         seen = problems if arm == "guided" else without_solutions(problems)
         plan = EvaluationPlan(seen, arm, self._config.evaluation.samples, self._config.run.seed)
-        self._sample(f"measure {arm} {when.replace('_', ' ')}", f"{when}-{arm}", plan, seen)
+        title = f"measure {arm} {when.replace('_', ' ')}"
+        self._stages().run(title, f"{when}-{arm}", plan, seen, source="hard")
         self._measured.results.setdefault(when, {})[arm] = plan.results()
         self._measured.save(self._folder.measurements)
         shares = self._measured.pass_at_k(when, arm, self._config.evaluation.k)
@@ -181,23 +184,6 @@ class _Run:
         if plan.failed:
             reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(plan.failed.values()).items())
             self._console.print(f"    not measured: {reasons}", highlight=False)
-
-    def _sample(self, title: str, name: str, plan: SamplingPlan, problems: list[Problem]) -> int:
-        """One sampling stage with this run's engines. Returns how many rollouts it took."""
-        with stage(self._console, title, total=plan.num_problems) as advance:
-            sampling = SamplingStage(
-                name,
-                plan,
-                problems,
-                config=self._config,
-                client=self._client,
-                actors=self._actors,
-                archive=self._folder.sampling / name,
-                source="hard",
-                advance=advance,
-            )
-            sampling.run(self._interrupts)
-        return sampling.num_rollouts
 
     def _member(self, role: type, demand: Demand, *, restartable: bool) -> Member:
         log = self._session.log(demand.role)
