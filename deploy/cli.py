@@ -111,7 +111,7 @@ def evaluate(
     ],
     words: Annotated[
         list[str],
-        typer.Argument(metavar="SET... [KEY=VALUE]...", help="Problem sets; k=[1,16] n=64 shorten evaluation.k, .samples."),
+        typer.Argument(metavar="SET... [KEY=VALUE]...", help="Problem sets; k= and n= set evaluation.k and .samples."),
     ],
     label: Annotated[str | None, typer.Option(help="Name of its row in the table; the checkpoint's own name.")] = None,
     fresh: FreshOption = False,

@@ -11,10 +11,12 @@ archive: a stage that was killed is given the same name, replays the archive and
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from actors.sampling import SamplingPlan
-from broker.connection import Client
+from broker.connection import Client, with_retries
 from broker.errors import PopeError, RecordError
 from broker.feed import Feed
 from broker.keys import Keys
@@ -29,6 +31,8 @@ from deploy.fleet import Member
 from deploy.interrupts import Interrupts
 from deploy.state import RunState
 from deploy.watch import Supervisor
+
+T = TypeVar("T")
 
 READ_GROUPS = 64
 READ_BLOCK_S = 0.2
@@ -131,7 +135,7 @@ class SamplingStage:
     def _name_tasks(self) -> None:
         fresh = [task for task in self._plan.tasks() if task not in self._known]
         if fresh:
-            self._tasks.append(len(self._named), fresh)
+            self._patiently(lambda: self._tasks.append(len(self._named), fresh))
             self._named += fresh
             self._known.update(fresh)
 
@@ -140,13 +144,18 @@ class SamplingStage:
 
         What an earlier life of this stage was given and did not finish is taken over at once: nobody else reads here.
         """
-        deliveries = self._stream.read(CONSUMER, count=READ_GROUPS, block_s=READ_BLOCK_S, claim_idle_s=0.0)
+        deliveries = self._patiently(
+            lambda: self._stream.read(CONSUMER, count=READ_GROUPS, block_s=READ_BLOCK_S, claim_idle_s=0.0)
+        )
         arrived = [(self._decoded(delivery), delivery) for delivery in deliveries]
         fresh = self._archive.add([(group, delivery.frame) for group, delivery in arrived], self._source)
         for entry in fresh:
             self._take(entry.ordinal)
         for group, delivery in arrived:
-            self._ring.drop(delivery.entry_id, group, "collected", step=group.oldest_version)
+            self._patiently(partial(self._end, delivery.entry_id, group))
+
+    def _end(self, entry_id: str, group: RolloutGroup) -> None:
+        self._ring.drop(entry_id, group, "collected", step=group.oldest_version)
 
     def _decoded(self, delivery: Delivery) -> RolloutGroup:
         try:
@@ -169,6 +178,10 @@ class SamplingStage:
         self._failures.add(ordinal)
         self._plan.fail(self._named[ordinal], reason)
         self._show_progress()
+
+    def _patiently(self, operation: Callable[[], T]) -> T:
+        """Every call to Redis is safe to repeat, so a server that restarts is waited for."""
+        return with_retries(operation, deadline_s=self._config.deploy.dead_after_s)
 
     def _show_progress(self) -> None:
         done = self._plan.num_done

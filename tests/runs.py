@@ -1,4 +1,4 @@
-"""Whole runs as a user starts them: `python -m deploy.train` in a process of its own, small and bounded in time."""
+"""Whole runs as a user starts them: a `pope` command in a process of its own, small and bounded in time."""
 
 import contextlib
 import json
@@ -95,10 +95,15 @@ class Run:
 
 
 def start_run(root: Path, *overrides: str, name: str = "small") -> Run:
+    """`pope train` on a small size."""
+    return start("train", root, *SMALL, *overrides, name=name)
+
+
+def start(command: str, root: Path, *words: str, name: str) -> Run:
+    """`pope COMMAND WORDS` for the run folder `root/name`, in a process of its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    words = [*SMALL, f"run.root={root}", f"run.name={name}", *overrides]
     process = subprocess.Popen(
-        [sys.executable, "-m", "deploy.train", *words],
+        [sys.executable, "-m", "deploy.cli", command, *words, f"run.root={root}", f"run.name={name}"],
         cwd=REPOSITORY,
         env=environment,
         stdout=subprocess.PIPE,

@@ -1,6 +1,40 @@
-from actors.evaluate import Count, mean_pass_at_k
+import pytest
+
+from actors.evaluate import EvaluationPlan, without_solutions
+from broker.records import Problem
+from tests.actors.plans import result, sample
+
+PROBLEMS = [
+    Problem(id=f"p{i}", statement="S.", answer="1", bucket="hard", source="t", solution="Because.", guidance="Be")
+    for i in range(3)
+]
 
 
-def test_the_mean_is_over_problems():
-    counts = [Count("a", 4, 4, 0), Count("b", 4, 0, 0)]
-    assert mean_pass_at_k(counts, [1, 4]) == {"pass@1": 0.5, "pass@4": 0.5}
+def test_every_problem_gets_all_its_samples_once():
+    plan = EvaluationPlan(PROBLEMS, "unguided", 40, seed=0)
+    tasks = plan.tasks()
+    assert [task.samples for task in tasks] == [16, 16, 8] * 3
+    assert len({task.seed for task in tasks}) == 9
+    assert plan.num_done == 0
+    again = EvaluationPlan(PROBLEMS, "unguided", 40, seed=0)
+    assert sample(again, lambda task: 1.0 if task.problem_id == "p1" else 0.0) == 120
+    assert [(r.problem_id, r.samples, r.successes) for r in again.results()] == [
+        ("p0", 40, 0), ("p1", 40, 40), ("p2", 40, 0),
+    ]  # fmt: skip
+
+
+def test_what_an_evaluation_samples_holds_no_solution_and_no_guidance():
+    for problem in without_solutions(PROBLEMS):
+        assert problem.solution is None
+        assert problem.guidance is None
+
+
+def test_a_problem_that_cannot_be_sampled_is_named_and_left_out():
+    plan = EvaluationPlan(PROBLEMS[:2], "unguided", 16, seed=0)
+    first, second = plan.tasks()
+    plan.fail(first, "prompt_too_long")
+    plan.record(second, result("p1", 4, 16))
+    assert plan.num_done == 2
+    assert [r.problem_id for r in plan.results()] == ["p1"]
+    with pytest.raises(ValueError, match="no such task"):
+        plan.record(second, result("p1", 4, 16))

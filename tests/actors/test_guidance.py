@@ -5,9 +5,8 @@ import random
 import pytest
 
 from actors.problems.catalog import load_problems
-from actors.problems.guidance import PrefixSearch, candidates, choose, random_short_prefix
+from actors.problems.guidance import candidates, random_short_prefix
 from actors.problems.leaks import shows_answer
-from broker.records import Problem
 from conf.schema import ProblemSettings
 
 HARD = load_problems(ProblemSettings(num_hard=4, chain_steps=8), 0)
@@ -135,58 +134,3 @@ def test_the_fall_back_is_shorter_than_a_quarter_and_at_least_one_line():
     long_line = "A very long first sentence that is more than a quarter of all. So \\boxed{11}."
     assert random_short_prefix(long_line, "11", random.Random(0)).endswith("quarter of all.")
     assert random_short_prefix("The answer is \\boxed{11}.", "11", random.Random(0)) == ""
-
-
-def test_the_shortest_successful_prefix_is_chosen():
-    assert choose([0, 0, 1, 5]) == 2
-    assert choose([16]) == 0
-    assert choose([0, 0]) is None
-    assert choose([]) is None
-
-
-def run(search, solved_from):
-    """Every problem succeeds from its own number of given lines on; None: never. Returns the rounds."""
-    rounds = 0
-    while pending := search.pending():
-        rounds += 1
-        for problem, prefix in pending:
-            needed = solved_from[problem.id]
-            search.record(problem.id, 3 if needed and prefix.count("\n") + 1 >= needed else 0)
-    return rounds
-
-
-def test_a_search_tries_the_shortest_first_and_stops_at_the_first_success():
-    needed = {HARD[0].id: 1, HARD[1].id: 3, HARD[2].id: 7, HARD[3].id: None}
-    search = PrefixSearch(HARD, 8, 16, seed=0)
-    assert run(search, needed) == 7
-    chosen = search.result()
-    assert [chosen[p.id].count("\n") + 1 for p in HARD[:3]] == [1, 3, 7]
-    assert search.fallbacks == [HARD[3].id]
-    assert HARD[3].solution.startswith(chosen[HARD[3].id])
-    assert len(chosen[HARD[3].id]) < len(HARD[3].solution) / 4
-    tried = [(t.index, t.successes) for t in search.trials if t.problem_id == HARD[1].id]
-    assert tried == [(0, 0), (1, 0), (2, 3)]
-    assert sum(t.samples for t in search.trials) == 16 * (1 + 3 + 7 + 7)
-
-
-def test_a_search_is_a_pure_function_of_its_seed():
-    results = []
-    for seed in (0, 0, 1, 2, 3):
-        search = PrefixSearch(HARD, 8, 16, seed)
-        run(search, dict.fromkeys((p.id for p in HARD), None))
-        results.append(search.result())
-    assert results[0] == results[1]
-    assert len({tuple(sorted(r.items())) for r in results}) > 1
-
-
-def test_a_search_refuses_what_it_did_not_ask_for():
-    search = PrefixSearch(HARD[:1], 8, 16, seed=0)
-    with pytest.raises(ValueError, match="still have a prefix to try"):
-        search.result()
-    with pytest.raises(ValueError, match="17 successes of 16"):
-        search.record(HARD[0].id, 17)
-    search.record(HARD[0].id, 1)
-    with pytest.raises(ValueError, match="no pending prefix"):
-        search.record(HARD[0].id, 1)
-    with pytest.raises(ValueError, match="no solution"):
-        PrefixSearch([Problem(id="x", statement="x", answer="1", bucket="hard", source="t")], 8, 16, 0)

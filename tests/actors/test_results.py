@@ -109,7 +109,8 @@ def test_a_report_of_what_does_not_belong_together_is_refused(sets, ks, message)
         ({"samples": 9}, "9 samples, but verdicts"),
         ({"samples": 0, "verdicts": {}}, "at least one sample"),
         ({"verdicts": {"correct": 9, "wrong": -1}}, "no negative count"),
-        ({"truncated": 9}, "9 of 8 samples truncated"),
+        ({"truncated": 9}, "9 truncated of 8 samples"),
+            ({"truncated": 1, "unfinished": 2}, "2 unfinished of 1 truncated"),
     ],
 )
 def test_a_result_that_contradicts_itself_is_refused(change, message):

@@ -8,7 +8,7 @@ from broker.errors import BrokerError
 from broker.scripts import Script
 
 SOURCES = sorted((Path(broker.__file__).parent / "lua").glob("*.lua"))
-ENTRANCES = {"claim", "publish"}
+ENTRANCES = {"append_tasks", "claim", "publish"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)

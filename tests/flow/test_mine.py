@@ -1,0 +1,88 @@
+"""Mining and evaluation as a user starts them, on the real parts; killed and started again they end the same."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.archive import read_rollouts
+from tests.runs import Run, start, surviving, wait_until
+
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+
+MINE = (
+    "--guidance",
+    "problems.num_hard=8",
+    "problems.num_easy=8",
+    "problems.chain_steps=8",
+    "mining.samples=48",
+    "guidance.samples=16",
+    "actors.max_num_seqs=128",
+    "deploy.heartbeat_s=0.5",
+)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def archived(run: Run, stage: str) -> int:
+    path = run.folder / "sampling" / f"{stage}.results"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: Path) -> None:
+    whole = start("mine", tmp_path, *MINE, name="whole")
+    output = whole.wait(300)
+    assert whole.process.returncode == 0, output + whole.logs()
+    assert whole.left_behind() == []
+
+    mined = {row["problem_id"]: row for row in lines(whole.folder / "mined.jsonl")}
+    assert sum(mined[id]["bucket"] == "hard" for id in mined if id.startswith("chain8")) >= 7
+    assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
+    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(whole.folder / "sampling" / stage)]
+    summary = json.loads((whole.folder / "summary.json").read_text())
+    assert sum(len(group.completions) for group in rollouts) == summary["rollouts"], "every rollout is kept"
+    for row in lines(whole.folder / "chosen.jsonl"):
+        assert row["index"] is None or row["prefix"].count("\n") == row["index"]
+    problems = {row["id"]: row for row in lines(whole.folder / "problems.jsonl")}
+    assert {problems[id]["bucket"] for id in problems} == set(summary["buckets"]) - {"none"}
+    assert all(p["guidance"] is not None for p in problems.values() if p["bucket"] == "hard")
+    assert (whole.folder / "mining.png").stat().st_size > 10_000
+
+    killed = start("mine", tmp_path, *MINE, name="killed")
+    wait_until(lambda: killed.process.poll() is not None or archived(killed, "mining") >= 12, 240, "twelve groups")
+    family = [killed.process.pid, *killed.seen]
+    killed.process.send_signal(signal.SIGKILL)
+    killed.process.wait()
+    before = archived(killed, "mining")
+    assert surviving([p for p in killed.seen.values() if p.pid in family]) == []
+
+    again = start("mine", tmp_path, *MINE, name="killed")
+    output = again.wait(300)
+    assert again.process.returncode == 0, output + again.logs()
+    assert again.left_behind() == []
+    ordinals = [group.ordinal for group in read_rollouts(again.folder / "sampling" / "mining")]
+    assert len(ordinals) == len(set(ordinals)) > before, "nothing that was finished is sampled twice"
+    for name in ("mined.jsonl", "chosen.jsonl", "prefixes.jsonl", "problems.jsonl"):
+        assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+
+
+def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path: Path) -> None:
+    words = ("builtin:tiny", "builtin:tiny", "problems.num_hard=6", "problems.chain_steps=1", "n=20", "k=[1,4]")
+    first = start("eval", tmp_path, *words, name="eval")
+    output = first.wait(240)
+    assert first.process.returncode == 0, output + first.logs()
+    report = json.loads((first.folder / "report.json").read_text())["reports"][0]
+    (measured,) = report["sets"]
+    assert [score["k"] for score in measured["scores"]] == [1, 4]
+    assert 0 < measured["scores"][0]["value"] < measured["scores"][1]["value"] < 1
+    assert measured["samples"] == 120
+    assert "pass@4" in (first.folder / "report.md").read_text() or "p@4" in (first.folder / "report.md").read_text()
+
+    again = start("eval", tmp_path, *words, name="eval")
+    output = again.wait(240)
+    assert again.process.returncode == 0, output + again.logs()
+    assert json.loads((again.folder / "report.json").read_text())["reports"][0] == report
