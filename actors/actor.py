@@ -10,7 +10,8 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
@@ -31,6 +32,7 @@ POLL_S = 0.05
 """How long to wait before asking a feed again that admitted nothing."""
 SAMPLE_EVERY_S = 2.0
 """One readable rollout in this time goes to the samples stream."""
+EVALUATION_POLL_S = 0.5
 FOLLOW_S = 1.0
 """Longest block of one wait for weights; bounds how late a stop is seen."""
 
@@ -39,10 +41,19 @@ class CanaryMismatch(Exception):
     """The engine's weights are not the learner's after a sync; the engine must be replaced."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """A feed, and what its ordinals stand for: the mixture of a training run, the task list of a sampling stage."""
+
+    feed: Feed
+    assignment: Callable[[int], Assignment]
+
+
 class Actor:
     """One engine's loop. `run` returns when the run stops.
 
-    `assignment` says what an ordinal stands for: the mixture of a training run, the task list of a sampling stage.
+    `work` keeps the engine full. Of `evaluations` one group at a time is written beside it, all of it by one version of
+    the weights: a newer version waits until that group is finished.
     """
 
     def __init__(
@@ -54,8 +65,8 @@ class Actor:
         engine: Engine,
         writer: RolloutWriter,
         decode: Callable[[list[int]], str],
-        assignment: Callable[[int], Assignment],
-        feed: Feed,
+        work: Work,
+        evaluations: Work | None = None,
         board: WeightBoard,
         metrics: Metrics,
         samples: Samples,
@@ -67,15 +78,15 @@ class Actor:
         self._engine = engine
         self._writer = writer
         self._decode = decode
-        self._assignment = assignment
-        self._feed = feed
+        self._work = work
+        self._evaluations = evaluations
         self._board = board
         self._metrics = metrics
         self._samples = samples
         self._heartbeats = heartbeats
         self._control = control
-        self._held: dict[int, str] = {}
-        """ordinal -> claim token of the groups in flight."""
+        self._held: dict[Feed, dict[int, str]] = {w.feed: {} for w in (work, evaluations) if w is not None}
+        """Feed -> ordinal -> claim token of the groups in flight."""
         self._seen = engine.version
         """Newest announcement that was acted on."""
         self._syncing = asyncio.Lock()
@@ -88,6 +99,8 @@ class Actor:
     async def run(self) -> None:
         await self.catch_up()
         followers = [asyncio.create_task(self._follow_weights()), asyncio.create_task(self._stay_alive())]
+        if self._evaluations is not None:
+            followers.append(asyncio.create_task(self._evaluate(self._evaluations)))
         producing = asyncio.create_task(self._produce())
         try:
             # The first task that ends early ends the actor, with its error.
@@ -95,10 +108,13 @@ class Actor:
             for task in done:
                 task.result()
         finally:
-            # A sync that is under way is finished first: an engine stopped in the middle of one takes no other.
+            # A sync that is under way is finished first: an engine stopped in the middle of one takes no other. An
+            # evaluation is not worth waiting for.
+            await _cancel(followers[2:])
             async with self._syncing:
                 await _cancel([producing, *followers])
-            await self._call(self._feed.release, self._owner)
+            for feed in self._held:
+                await self._call(feed.release, self._owner)
 
     async def catch_up(self) -> None:
         """Take over the newest announced weights, if there are newer ones than the engine's.
@@ -116,16 +132,15 @@ class Actor:
     async def _produce(self) -> None:
         """Keep the engine full until the run stops; a feed with nothing left may be given more."""
         groups: set[asyncio.Task[None]] = set()
-        tokens = (f"{self._owner}/{n}" for n in itertools.count())
+        tokens = self._tokens()
         token = next(tokens)
         try:
             while not await self._call(self._control.stopped):
                 ordinal = None
                 if len(groups) < self._config.actors.max_in_flight_groups:
-                    ordinal = await self._call(self._claim, token)
+                    ordinal = await self._claim(self._work, token)
                 if ordinal is not None:
-                    self._held[ordinal] = token
-                    groups.add(asyncio.create_task(self._one_group(ordinal, token)))
+                    groups.add(asyncio.create_task(self._train_group(ordinal, token)))
                     token = next(tokens)
                 else:
                     await _first_of(groups, POLL_S)
@@ -135,33 +150,61 @@ class Actor:
         finally:
             await _cancel(list(groups))
 
-    def _claim(self, token: str) -> int | None:
+    async def _evaluate(self, evaluations: Work) -> None:
+        """Write the groups of evaluations one by one, each by one version of the weights."""
+        tokens = self._tokens()
+        token = next(tokens)
+        while True:
+            ordinal = await self._claim(evaluations, token)
+            if ordinal is None:
+                await asyncio.sleep(EVALUATION_POLL_S)
+                continue
+            async with self._syncing:
+                await self._one_group(evaluations, ordinal, token)
+            token = next(tokens)
+
+    def _tokens(self) -> Iterator[str]:
+        return (f"{self._owner}/{n}" for n in itertools.count())
+
+    async def _claim(self, work: Work, token: str) -> int | None:
+        """An ordinal that is ours from now on; None: there is none just now."""
         try:
-            return self._feed.claim(
+            ordinal = await self._call(
+                work.feed.claim,
                 token,
                 held_version=self._engine.version,
                 batch_groups=self._config.batch_groups,
-                max_lag=self._config.learner.max_lag,
+                max_lag=self._config.learner.max_lag if work is self._work else None,
                 lease_s=self._config.actors.lease_s,
                 high_water=self._config.broker.rollouts_high_water,
             )
         except FeedExhausted:
             return None
+        if ordinal is not None:
+            self._held[work.feed][ordinal] = token
+        return ordinal
 
-    async def _one_group(self, ordinal: int, token: str) -> None:
+    async def _train_group(self, ordinal: int, token: str) -> None:
+        group = await self._one_group(self._work, ordinal, token)
+        if group is not None:
+            self._count(group)
+            await self._show(group)
+
+    async def _one_group(self, work: Work, ordinal: int, token: str) -> RolloutGroup | None:
+        """Write a group and publish it; None when it failed or belongs to somebody else by now."""
         try:
-            group = await self._writer.write(await self._call(self._assignment, ordinal))
+            group = await self._writer.write(await self._call(work.assignment, ordinal))
         except PromptTooLong as error:
             log.warning("group %d failed: %s", ordinal, error)
-            await self._call(self._feed.fail, ordinal, token, "prompt_too_long")
+            await self._call(work.feed.fail, ordinal, token, "prompt_too_long")
+            return None
         else:
-            if await self._call(self._feed.publish, ordinal, token, group):
-                self._count(group)
-                await self._show(group)
-            else:
-                log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", ordinal)
+            if await self._call(work.feed.publish, ordinal, token, group):
+                return group
+            log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", ordinal)
+            return None
         finally:
-            self._held.pop(ordinal, None)
+            self._held[work.feed].pop(ordinal, None)
 
     async def _follow_weights(self) -> None:
         while True:
@@ -174,7 +217,7 @@ class Actor:
     async def _sync(self, announcement: WeightAnnouncement) -> None:
         """Arrow 10: pause, transfer, stamp, resume; then the canary; then say which version is held."""
         settings = self._config.weights
-        in_flight = len(self._held)
+        in_flight = len(self._held[self._work.feed])
         if announcement.rendezvous:
             await self._engine.init_transfer(announcement.rendezvous.init_info(self._name))
         stall_s = await self._engine.update(announcement, timeout_s=settings.timeout_s)
@@ -202,10 +245,11 @@ class Actor:
         """Heartbeat, renew the leases, check the engine, report what was written since the last time."""
         while True:
             await self._engine.check()
-            await self._call(self._heartbeats.beat, self._name, f"{len(self._held)} groups in flight")
-            if self._held:
-                lease_s = self._config.actors.lease_s
-                await self._call(self._feed.renew, list(self._held), self._owner, lease_s=lease_s)
+            in_flight = sum(map(len, self._held.values()))
+            await self._call(self._heartbeats.beat, self._name, f"{in_flight} groups in flight")
+            for feed, held in self._held.items():
+                if held:
+                    await self._call(feed.renew, list(held), self._owner, lease_s=self._config.actors.lease_s)
             written, self._written = self._written, Counter()
             if written:
                 report = {"actor": self._name, "version": self._engine.version, **written}

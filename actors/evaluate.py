@@ -69,3 +69,67 @@ class EvaluationPlan:
         if task.seed not in self._outstanding[task.problem_id]:
             raise ValueError(f"no such task is outstanding: {task}")
         self._outstanding[task.problem_id].remove(task.seed)
+
+
+class ScheduledEvaluation:
+    """Evaluations of the same problems again and again while training goes on.
+
+    A problem's rollouts are one task, so that one engine writes all of them with one version of the weights.
+    """
+
+    def __init__(self, problems: Sequence[Problem], samples: int, seed: int) -> None:
+        self._problems = list(problems)
+        self._samples = samples
+        self._seed = seed
+        self._due: list[int] = []
+        self._asked: dict[int, int] = {}
+        """Seed of a task -> the step it was asked at."""
+        self._missing: dict[int, int] = {}
+        """Step -> tasks that have not come back."""
+        self._results: dict[int, list[Result]] = {}
+
+    @property
+    def largest_task(self) -> int:
+        return self._samples
+
+    @property
+    def num_problems(self) -> int:
+        return len(self._problems) * len(self._missing)
+
+    @property
+    def num_done(self) -> int:
+        return self.num_problems - sum(self._missing.values())
+
+    def at(self, step: int) -> None:
+        """Ask for an evaluation; one that was asked for is not asked for again."""
+        if step not in self._missing:
+            self._missing[step] = len(self._problems)
+            self._results[step] = []
+            self._due.append(step)
+
+    def tasks(self) -> list[Task]:
+        tasks = []
+        for step in self._due:
+            for problem in self._problems:
+                seed = task_seed(self._seed, "scheduled", step, problem.id)
+                self._asked[seed] = step
+                tasks.append(Task(problem_id=problem.id, arm="unguided", samples=self._samples, seed=seed))
+        self._due.clear()
+        return tasks
+
+    def record(self, task: Task, result: Result) -> None:
+        self._results[self._end(task)].append(result)
+
+    def fail(self, task: Task, reason: str) -> None:
+        self._end(task)
+
+    def results(self) -> dict[int, list[Result]]:
+        """Step at which it was asked for -> one result a problem; empty while the evaluation is not complete."""
+        return {step: [] if missing else self._results[step] for step, missing in sorted(self._missing.items())}
+
+    def _end(self, task: Task) -> int:
+        step = self._asked.pop(task.seed if task.seed is not None else -1, None)
+        if step is None:
+            raise ValueError(f"no such task is outstanding: {task}")
+        self._missing[step] -= 1
+        return step

@@ -182,6 +182,21 @@ def held_out_problems_can_be_made(config: RunConfig) -> Iterator[Violation]:
         )
 
 
+def evaluations_pin_their_weights(config: RunConfig) -> Iterator[Violation]:
+    evaluation, actors = config.evaluation, config.actors
+    if evaluation.every_steps and config.weights.backend == "nccl":
+        yield ("evaluation.every_steps", "weights.backend"), (
+            f"evaluation.every_steps={evaluation.every_steps} holds an engine's weights while it writes a problem's "
+            "rollouts, and weights.backend=nccl cannot wait for one engine: set evaluation.every_steps=0 and run "
+            "pope eval on the checkpoints"
+        )
+    if evaluation.every_steps and evaluation.every_samples > actors.max_num_seqs:
+        yield ("evaluation.every_samples", "actors.max_num_seqs"), (
+            f"evaluation.every_samples={evaluation.every_samples} do not fit into the engine at once "
+            f"(actors.max_num_seqs={actors.max_num_seqs}); lower the first to {actors.max_num_seqs} or less"
+        )
+
+
 def prompts_fit_the_engine(config: RunConfig) -> Iterator[Violation]:
     actors = config.actors
     if actors.max_num_seqs < actors.group_size:
@@ -360,6 +375,7 @@ RULES: tuple[Rule, ...] = (
     pass_at_k_can_be_estimated,
     easier_problems_can_be_had,
     held_out_problems_can_be_made,
+    evaluations_pin_their_weights,
     broker_url_is_a_redis_url,
     oracle_can_be_asked,
     one_bad_moment_is_no_dead_endpoint,

@@ -297,13 +297,17 @@ class WeightSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Measurement before and after training."""
+    """Measurement of the hard problems: before, after and during training."""
 
     samples: int = ranged(8, 1)
     """Rollouts of each problem and arm; pass@k is estimated without bias from them."""
     k: list[int] = field(default_factory=lambda: [1, 8])
     num_held_out: int = ranged(0, 0)
     """Unseen hard problems of the built-in domain measured after training."""
+    every_steps: int = ranged(0, 0)
+    """Optimizer steps between two evaluations of the hard problems while training goes on; 0: none."""
+    every_samples: int = ranged(4, 1)
+    """Rollouts of each hard problem in one of those, all by the same weights."""
 
 
 @dataclass(frozen=True)

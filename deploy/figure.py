@@ -19,12 +19,14 @@ def draw(
     learner: Sequence[Mapping[str, str]],
     solved: Curves,
     success: Curves,
+    evaluated: Sequence[tuple[int, float]],
     measured: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> None:
     """Save the picture of a run as PNG.
 
     `learner`: the learner's reports, one a step. `solved`: share of the hard problems solved so far.
-    `success`: mean reward of all rollouts. `measured`: when -> arm -> {"pass@1": share}.
+    `success`: mean reward of all rollouts. `evaluated`: pass@1 of the hard problems at a step.
+    `measured`: when -> arm -> {"pass@1": share}.
     """
     import matplotlib
 
@@ -36,6 +38,9 @@ def draw(
     _bars(axes[0][0], measured)
     _curves(axes[0][1], solved, title="Hard problems solved at least once in training", label="share of hard problems")
     _curves(axes[1][0], success, title="Success of all rollouts while training", label="mean reward")
+    if evaluated:
+        axes[1][0].plot(*zip(*evaluated, strict=True), "o-", color="black", ms=4, label="evaluated, pass@1")
+        axes[1][0].legend(frameon=False)
     _pipeline(axes[1][1], learner)
     for panel in axes.flat:
         panel.grid(alpha=0.25)

@@ -19,10 +19,7 @@ class Measurement:
     results: dict[str, dict[str, list[Result]]]
 
     def pass_at_k(self, when: str, arm: str, ks: Sequence[int]) -> dict[str, float]:
-        """Mean over the problems with at least k judged samples: {"pass@1": ..., "pass@8": ...}."""
-        results = self.results[when][arm]
-        values = {k: [pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k] for k in ks}
-        return {f"pass@{k}": sum(v) / len(v) for k, v in values.items() if v}
+        return mean_pass_at_k(self.results[when][arm], ks)
 
     def all(self, ks: Sequence[int]) -> dict[str, dict[str, dict[str, float]]]:
         """When -> arm -> pass@k, of everything that was measured."""
@@ -36,6 +33,12 @@ class Measurement:
         if not path.exists():
             return cls({})
         return cls(msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[Result]]]))
+
+
+def mean_pass_at_k(results: Sequence[Result], ks: Sequence[int]) -> dict[str, float]:
+    """Mean over the problems with at least k judged samples: {"pass@1": ..., "pass@8": ...}."""
+    values = {k: [pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k] for k in ks}
+    return {f"pass@{k}": sum(v) / len(v) for k, v in values.items() if v}
 
 
 def with_guidance(problems: Sequence[Problem], chosen: Sequence[ChosenPrefix]) -> list[Problem]:

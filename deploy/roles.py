@@ -8,19 +8,23 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import UsageError
 from broker.keys import Keys
-from broker.records import Assignment, Problem
+from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.placement import Demand, shortage
 
 if TYPE_CHECKING:
+    from actors.actor import Work
     from broker.connection import Client
+
+EVALUATION = "evaluation"
+"""Stage whose tasks actors write beside their training groups."""
 
 
 @contextmanager
@@ -124,34 +128,31 @@ class ActorRole:
         return os.getpid()
 
     async def run(self, problems: list[Problem], incarnation: str) -> None:
-        """Write training groups, until the run stops."""
+        """Write training groups, and evaluations when there is a schedule, until the run stops."""
+        from actors.actor import Work
         from actors.problems.mixture import Mixture
+        from broker.feed import Feed
 
-        mixture = Mixture(problems, self._config.problems.arms, self._config.run.seed)
-        await self._work(self._config, problems, incarnation, lambda client, keys: mixture.assignment)
+        config = self._config
+        mixture = Mixture(problems, config.problems.arms, config.run.seed)
+        training = Work(Feed(self._client(), Keys(config.run.name)), mixture.assignment)
+        evaluations = self._tasks(f"{config.run.name}.{EVALUATION}") if config.evaluation.every_steps else None
+        await self._work(config, problems, incarnation, training, evaluations)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
         """Write the groups a sampling stage asks for, until it stops; `config` names its keys."""
-        from broker.tasks import Tasks
-
-        await self._work(config, problems, incarnation, lambda client, keys: Tasks(client, keys).assignment)
+        await self._work(config, problems, incarnation, self._tasks(config.run.name), None)
 
     async def _work(
-        self,
-        config: RunConfig,
-        problems: Sequence[Problem],
-        incarnation: str,
-        assignments: "Callable[[Client, Keys], Callable[[int], Assignment]]",
+        self, config: RunConfig, problems: Sequence[Problem], incarnation: str, work: "Work", evaluations: "Work | None"
     ) -> None:
-        """The actor loop over the feed of `config.run.name`, with the weights of this role's own run."""
+        """The actor loop under `config`, with the weights of this role's own run."""
         from actors.actor import Actor
         from actors.rollouts import RolloutWriter
-        from broker.connection import connect
-        from broker.feed import Feed
         from broker.metrics import Control, Heartbeats, Metrics, Samples
         from broker.weights import WeightBoard
 
-        client, keys = connect(self._redis_url, client_name=self._name), Keys(config.run.name)
+        client, keys = self._client(), Keys(config.run.name)
         writer = RolloutWriter(
             actor=self._name,
             engine=self._engine,
@@ -169,14 +170,28 @@ class ActorRole:
             engine=self._engine,
             writer=writer,
             decode=self._decode,
-            assignment=assignments(client, keys),
-            feed=Feed(client, keys),
+            work=work,
+            evaluations=evaluations,
             board=WeightBoard(client, Keys(self._config.run.name)),
             metrics=Metrics(client, keys),
             samples=Samples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
         ).run()
+
+    def _tasks(self, name: str) -> "Work":
+        """The feed and the task list of a sampling stage."""
+        from actors.actor import Work
+        from broker.feed import Feed
+        from broker.tasks import Tasks
+
+        client, keys = self._client(), Keys(name)
+        return Work(Feed(client, keys), Tasks(client, keys).assignment)
+
+    def _client(self) -> "Client":
+        from broker.connection import connect
+
+        return connect(self._redis_url, client_name=self._name)
 
     def _decode(self, token_ids: list[int]) -> str:
         return self._tokenizer.decode(token_ids, skip_special_tokens=True)

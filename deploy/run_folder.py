@@ -4,6 +4,7 @@
     problems.jsonl      the problems, with the guidance chosen for each
     rejected.jsonl      rows of problems.source that are never trained on, and why
     measurements.json   solve counts per problem before and after training
+    evaluations.json    the same during training, by optimizer step
     metrics/ROOM.jsonl  every metric the rooms reported
     samples.md          rollouts one can read
     checkpoints/        verified checkpoints, newest named by LATEST
@@ -53,6 +54,10 @@ class RunFolder:
     @property
     def measurements(self) -> Path:
         return self.path / "measurements.json"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations.json"
 
     @property
     def metrics(self) -> Path:

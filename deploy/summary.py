@@ -12,11 +12,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from actors.results import Result
 from broker.metrics import Metrics, Samples
 from broker.transfer import explain
 from conf.schema import RunConfig
 from deploy.figure import draw
-from deploy.measure import Measurement
+from deploy.measure import Measurement, mean_pass_at_k
 from deploy.run_folder import RunFolder
 from deploy.state import RunState
 
@@ -26,7 +27,14 @@ MAX_SAMPLE_CHARS = 2000
 
 
 def summarise(
-    config: RunConfig, state: RunState, measured: Measurement, *, reason: str, wall_s: float, train_s: float
+    config: RunConfig,
+    state: RunState,
+    measured: Measurement,
+    evaluations: Mapping[int, Sequence[Result]],
+    *,
+    reason: str,
+    wall_s: float,
+    train_s: float,
 ) -> dict[str, Any]:
     """The content of summary.json. Times are seconds, stalls milliseconds, lag optimizer steps."""
     balance, tokens = state.balance, state.balance.totals["completion_tokens"]
@@ -73,6 +81,11 @@ def summarise(
         "notes": state.notes,
         "transfer": None if transfer is None else transfer.counts(),
         "hard": measured.all(config.evaluation.k),
+        "evaluations": {
+            str(step): mean_pass_at_k(results, (1, config.evaluation.every_samples))
+            for step, results in evaluations.items()
+            if results
+        },
     }
 
 
@@ -111,7 +124,13 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
     console.print(f"  everything is in {folder.path}", highlight=False)
 
 
-def draw_figure(config: RunConfig, state: RunState, measured: Measurement, folder: RunFolder) -> None:
+def draw_figure(
+    config: RunConfig,
+    state: RunState,
+    measured: Measurement,
+    evaluations: Mapping[int, Sequence[Result]],
+    folder: RunFolder,
+) -> None:
     title = f"{config.run.name} · seed {config.run.seed} · {state.step} optimizer steps · {state.balance.issued} groups"
     draw(
         folder.figure,
@@ -119,6 +138,9 @@ def draw_figure(config: RunConfig, state: RunState, measured: Measurement, folde
         learner=state.learner,
         solved=state.solved,
         success=_success_by_step(state.groups),
+        evaluated=[
+            (step, share) for step, results in evaluations.items() for share in mean_pass_at_k(results, [1]).values()
+        ],
         measured=measured.all(config.evaluation.k),
     )
 

@@ -31,6 +31,7 @@ from broker.records import Problem
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
+from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
 from deploy.ledger import ledger_saved
@@ -116,8 +117,14 @@ class _Run:
             preprocessor.work_on(lambda handle, _: handle.run.remote())
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
-        with TrainingView(self._console) as view, self._interrupts.graceful(self._state.control):
-            reason = Supervisor(self._config, self._members(), self._state, view).run()
+        with self._evaluations() as evaluations, TrainingView(self._console) as view:
+
+            def look(state: RunState) -> None:
+                view(state)
+                evaluations.follow(state.step)
+
+            with self._interrupts.graceful(self._state.control):
+                reason = Supervisor(self._config, self._members(), self._state, look).run()
         self._state.refresh()
         self._console.print(f"  train [dim]({time.monotonic() - start:.1f} s)[/dim]: {reason}", highlight=False)
         return reason, time.monotonic() - start
@@ -134,10 +141,12 @@ class _Run:
 
     def finish(self, reason: str, *, wall_s: float, train_s: float) -> dict[str, Any]:
         """Write everything that outlives the run."""
-        summary = summarise(self._config, self._state, self._measured, reason=reason, wall_s=wall_s, train_s=train_s)
+        config, state, measured = self._config, self._state, self._measured
+        evaluations = read_evaluations(self._folder.evaluations)
+        summary = summarise(config, state, measured, evaluations, reason=reason, wall_s=wall_s, train_s=train_s)
         save_streams(self._state.metrics, Samples(self._client, Keys(self._config.run.name)), self._folder)
-        save_balance(self._state, self._folder.balance)
-        draw_figure(self._config, self._state, self._measured, self._folder)
+        save_balance(state, self._folder.balance)
+        draw_figure(config, state, measured, evaluations, self._folder)
         self._folder.save_json(self._folder.summary, summary)
         print_summary(self._console, summary, self._folder)
         return summary
@@ -147,6 +156,12 @@ class _Run:
         close_engines(self._actors)
         for member in (*self._preprocessors, *self._learners):
             member.kill()
+
+    def _evaluations(self) -> Evaluations:
+        folder = self._folder
+        return Evaluations(
+            self._config, self._client, self._hard(), archives=folder.sampling, saved=folder.evaluations
+        )
 
     def _stages(self) -> Stages:
         return Stages(self._session, self._actors, self._interrupts)

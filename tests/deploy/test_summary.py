@@ -29,5 +29,5 @@ def test_success_by_step_is_the_mean_over_judged_rollouts_of_an_arm():
 
 
 def test_a_figure_is_drawn_of_a_run_that_trained_nothing(tmp_path):
-    draw(tmp_path / "f.png", title="t", learner=[], solved={}, success={}, measured={})
+    draw(tmp_path / "f.png", title="t", learner=[], solved={}, success={}, evaluated=[], measured={})
     assert (tmp_path / "f.png").stat().st_size > 1000

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from deploy.archive import read_rollouts
 from tests.runs import interrupt, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 
 
 def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
-    run = start_run(tmp_path, "run.max_steps=6", "learner.checkpoint_every=3")
+    run = start_run(tmp_path, "run.max_steps=6", "learner.checkpoint_every=3", "evaluation.every_steps=2")
     output = run.wait(480)
     assert run.process.returncode == 0, output + run.logs()
     assert run.left_behind() == []
@@ -35,6 +36,15 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     assert [int(row["step"]) for row in steps if "step" in row] == list(range(1, 7))
     assert all(float(row["ratio/ess"]) > 0 for row in steps if "ratio/ess" in row)
     assert (run.folder / "checkpoints" / "LATEST").exists()
+    assert json.loads((run.folder / "ledger.json").read_text())
+    assert "transfer" in summary
+    # Every problem of an evaluation in mid-training was written by one version of the weights.
+    assert summary["evaluations"]
+    evaluated = list(read_rollouts(run.folder / "sampling" / "evaluation"))
+    assert len(evaluated) >= 16
+    for group in evaluated:
+        assert len({c.weight_spans for c in group.completions}) == 1, group.problem_id
+        assert len(group.completions[0].weight_spans) == 1
 
 
 def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Evaluations on a schedule while a run trains: asked for here, written by the actors beside their training groups."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+
+from actors.evaluate import ScheduledEvaluation, without_solutions
+from actors.problems.problem_set import write_lines
+from actors.results import Result
+from broker.connection import Client
+from broker.records import Problem
+from conf.schema import RunConfig
+from deploy.collector import Collector
+from deploy.roles import EVALUATION
+from deploy.sampling import stage_config
+
+
+class Evaluations(AbstractContextManager["Evaluations"]):
+    """Call `follow(step)` now and then; the results so far are in `evaluations.json`."""
+
+    def __init__(
+        self, config: RunConfig, client: Client, problems: Sequence[Problem], *, archives: Path, saved: Path
+    ) -> None:
+        settings = config.evaluation
+        self._every = settings.every_steps
+        self._saved = saved
+        self._written: dict[int, list[Result]] = {}
+        self._plan = ScheduledEvaluation(without_solutions(problems), settings.every_samples, config.run.seed)
+        stage = stage_config(config, EVALUATION, settings.every_samples)
+        self._collector = Collector(stage, client, self._plan, archives / EVALUATION, "hard")
+
+    def __enter__(self) -> "Evaluations":
+        # A resumed run has asked before: the same steps name the same tasks, and those that came back are replayed.
+        for step in read_evaluations(self._saved):
+            self._plan.at(step)
+        self._collector.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._collector.__exit__(*exception)
+
+    def follow(self, step: int) -> None:
+        """Ask when one is due, and take what has come in; waits for nothing."""
+        due = step // self._every * self._every if self._every else 0
+        if due:
+            self._plan.at(due)
+        if self._plan.results() != self._written:
+            self._save()  # before the tasks are named: a run that dies now asks for the same again
+        self._collector.step(0.0)
+        self._collector.look_for_failures()
+
+    def _save(self) -> None:
+        self._written = self._plan.results()
+        write_lines(self._saved, [msgspec.json.format(msgspec.json.encode(self._written), indent=1)])
+
+
+def read_evaluations(path: Path) -> dict[int, list[Result]]:
+    """Step at which it was asked for -> one result a problem; empty while the evaluation is not complete."""
+    return msgspec.json.decode(path.read_bytes(), type=dict[int, list[Result]]) if path.exists() else {}
