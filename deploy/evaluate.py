@@ -1,32 +1,28 @@
 """`pope eval`: pass@k of one checkpoint on any number of problem sets.
 
-    report.json     everything, per problem; `pope table` merges several
-    report.md       the tables
-    sampling/       every rollout
+report.json     everything, per problem; `pope table` merges several
+report.md       the tables
+sampling/       every rollout
 """
 
 import re
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import BUILTIN
 from actors.problems.problem_set import ProblemSet
-from actors.results import Report, report
+from actors.results import Report, Result, report
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.eval_tables import to_json, to_markdown
-from deploy.placement import actor_demands
 from deploy.problems import load_every_bucket
 from deploy.run_folder import RunFolder
-from deploy.session import actor_members, close_engines, continued, open_session, placed, start_all
-from deploy.stages import Stages
+from deploy.stages import Stages, engines_only
 from learner.manifest import find_newest_valid
 
 
@@ -53,9 +49,7 @@ def set_name(source: str) -> str:
     return re.sub(r"[^a-zA-Z0-9._-]+", "-", stem).strip(".-") or "set"
 
 
-def evaluate(
-    config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool
-) -> Report:
+def evaluate(config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool) -> Report:
     """Sample every problem of every source `evaluation.samples` times; goes on where an equal call stopped.
 
     Raises UsageError for the user's input, Interrupted when a signal ends it.
@@ -64,24 +58,16 @@ def evaluate(
     if len(sets) < len(sources):
         names = ", ".join(map(set_name, sources))
         raise UsageError(f"two of the problem sets have the same name ({names}); rename one")
-    config = config if fresh else continued(config)
-    demands = actor_demands(config)
     every = ProblemSet([p for s in sets.values() for p in s.problems], [r for s in sets.values() for r in s.rejected])
-    results: dict[str, Any] = {}
-    with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, every))
-        model_path, interrupts = stack.enter_context(placed(session, demands))
-        engines = actor_members(session, model_path, demands)
-        stack.callback(close_engines, engines)
-        start_all(engines, config.deploy.start_timeout_s)
-        stages = Stages(session, engines, interrupts)
+    results: dict[str, list[Result]] = {}
+    with engines_only(config, console, every, fresh=fresh) as stages:
         for name, problems in sets.items():
             results[name] = _measure(stages, config, name, problems.problems, console)
         found = report(results, config.evaluation.k, label, seed=config.run.seed)
-        (session.folder.path / "report.json").write_bytes(to_json([found]))
-        (session.folder.path / "report.md").write_text(to_markdown([found]))
+        (stages.folder / "report.json").write_bytes(to_json([found]))
+        (stages.folder / "report.md").write_text(to_markdown([found]))
         console.print(to_markdown([found]), highlight=False, markup=False, soft_wrap=True)
-        console.print(f"  {stages.num_rollouts:,} rollouts; everything is in {session.folder.path}", highlight=False)
+        console.print(f"  {stages.num_rollouts:,} rollouts; everything is in {stages.folder}", highlight=False)
     return found
 
 
@@ -98,7 +84,9 @@ def _load(config: RunConfig, source: str) -> ProblemSet:
     return found
 
 
-def _measure(stages: Stages, config: RunConfig, name: str, problems: Sequence[Problem], console: Console) -> list[Any]:
+def _measure(
+    stages: Stages, config: RunConfig, name: str, problems: Sequence[Problem], console: Console
+) -> list[Result]:
     asked = without_solutions(problems)
     plan = EvaluationPlan(asked, "unguided", config.evaluation.samples, config.run.seed)
     stages.run(f"evaluate {name}", name.lower(), plan, asked, source=name)

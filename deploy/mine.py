@@ -1,17 +1,16 @@
 """`pope mine`: which problems are hard for a model, and with how much of its solution each can be started.
 
-    mined.jsonl       one record a problem: bucket, successes, evidence, Wilson interval, lengths
-    chosen.jsonl      one record a hard problem: its prefix i*, and why            (--guidance)
-    prefixes.jsonl    one record for each prefix that was tried: its cost, its successes (--guidance)
-    problems.jsonl    the problems that have a bucket, ready for problems.source=FOLDER/problems.jsonl
-    sampling/         every rollout
-    mining.png, summary.json
+mined.jsonl       one record a problem: bucket, successes, evidence, Wilson interval, lengths
+chosen.jsonl      one record a hard problem: its prefix i*, and why            (--guidance)
+prefixes.jsonl    one record for each prefix that was tried: its cost, its successes (--guidance)
+problems.jsonl    the problems that have a bucket, ready for problems.source=FOLDER/problems.jsonl
+sampling/         every rollout
+mining.png, summary.json
 """
 
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -29,10 +28,8 @@ from broker.records import Bucket, Problem
 from conf.schema import RunConfig
 from deploy.measure import with_guidance
 from deploy.mining_figure import draw
-from deploy.placement import actor_demands
 from deploy.problems import load_every_bucket
-from deploy.session import actor_members, close_engines, continued, open_session, placed, start_all
-from deploy.stages import Stages
+from deploy.stages import Stages, engines_only
 
 
 @dataclass(frozen=True)
@@ -55,23 +52,14 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     """
     start = time.monotonic()
     found = load_every_bucket(config)
-    config = config if fresh else continued(config)
-    demands = actor_demands(config)
-    with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, found))
-        model_path, interrupts = stack.enter_context(placed(session, demands))
-        engines = actor_members(session, model_path, demands)
-        stack.callback(close_engines, engines)
-        start_all(engines, config.deploy.start_timeout_s)
-        stages = Stages(session, engines, interrupts)
-
+    with engines_only(config, console, found, fresh=fresh) as stages:
         mined = _buckets(stages, config, found.problems)
         if guidance:
             mined = _guidance(stages, config, mined)
         summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)
-        _save(session.folder.path, mined, summary)
-        draw(session.folder.path / "mining.png", mined.records, mined.chosen, mined.trials, config)
-        _print(console, mined, summary, session.folder.path)
+        _save(stages.folder, mined, summary)
+        draw(stages.folder / "mining.png", mined.records, mined.chosen, mined.trials, config)
+        _print(console, mined, summary, stages.folder)
     return summary
 
 

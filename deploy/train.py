@@ -159,9 +159,7 @@ class _Run:
 
     def _evaluations(self) -> Evaluations:
         folder = self._folder
-        return Evaluations(
-            self._config, self._client, self._hard(), archives=folder.sampling, saved=folder.evaluations
-        )
+        return Evaluations(self._config, self._client, self._hard(), archives=folder.sampling, saved=folder.evaluations)
 
     def _stages(self) -> Stages:
         return Stages(self._session, self._actors, self._interrupts)

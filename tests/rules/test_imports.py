@@ -30,7 +30,7 @@ DOORS = {
     "deepspeed": {"learner/deepspeed_engine.py"},
     "ray": {"deploy/roles.py", "deploy/fleet.py"},
     "typer": {"deploy/cli.py"},
-    "matplotlib": {"deploy/figure.py"},
+    "matplotlib": {"deploy/figure.py", "deploy/mining_figure.py"},
     "openai": {"actors/problems/oracle/endpoint.py"},
     "httpx2": {"actors/problems/oracle/endpoint.py"},
     "datasets": {"actors/problems/tables.py"},
