@@ -51,6 +51,8 @@ class RolloutArchive:
 
     def add(self, groups: Sequence[tuple[RolloutGroup, bytes]], source: str) -> list[Entry]:
         """Put groups (and the frames they came in) on the disk. Those it already holds are passed over."""
+        if not groups:
+            return []
         fresh: list[Entry] = []
         offset = self._frames.seek(0, os.SEEK_END)
         for group, frame in groups:

@@ -18,7 +18,7 @@ from deploy.sampling import stage_config
 
 
 class Evaluations(AbstractContextManager["Evaluations"]):
-    """Call `follow(step)` now and then; the results so far are in `evaluations.json`."""
+    """Call `follow(step)` now and then; the results so far are in `evaluations.json`. No schedule, no work."""
 
     def __init__(
         self, config: RunConfig, client: Client, problems: Sequence[Problem], *, archives: Path, saved: Path
@@ -33,18 +33,21 @@ class Evaluations(AbstractContextManager["Evaluations"]):
 
     def __enter__(self) -> "Evaluations":
         # A resumed run has asked before: the same steps name the same tasks, and those that came back are replayed.
-        for step in read_evaluations(self._saved):
-            self._plan.at(step)
-        self._collector.__enter__()
+        if self._every:
+            for step in read_evaluations(self._saved):
+                self._plan.at(step)
+            self._collector.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._collector.__exit__(*exception)
+        if self._every:
+            self._collector.__exit__(*exception)
 
     def follow(self, step: int) -> None:
         """Ask when one is due, and take what has come in; waits for nothing."""
-        due = step // self._every * self._every if self._every else 0
-        if due:
+        if not self._every:
+            return
+        if due := step // self._every * self._every:
             self._plan.at(due)
         if self._plan.results() != self._written:
             self._save()  # before the tasks are named: a run that dies now asks for the same again

@@ -189,7 +189,9 @@ class _Run:
         seen = problems if arm == "guided" else without_solutions(problems)
         plan = EvaluationPlan(seen, arm, self._config.evaluation.samples, self._config.run.seed)
         title = f"measure {arm} {when.replace('_', ' ')}"
-        self._stages().run(title, f"{when}-{arm}", plan, seen, source="hard")
+        # A run that is resumed to train further measures other weights: those have a stage of their own.
+        name = f"{when}-{arm}" if when == "before" else f"{when}-{self._state.step}-{arm}"
+        self._stages().run(title, name, plan, seen, source="hard")
         self._measured.results.setdefault(when, {})[arm] = plan.results()
         self._measured.save(self._folder.measurements)
         shares = self._measured.pass_at_k(when, arm, self._config.evaluation.k)
