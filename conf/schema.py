@@ -41,7 +41,7 @@ class RunSettings:
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
     max_steps: int = ranged(160, 1)
     """Optimizer steps after which training ends."""
-    max_groups: int | None = ranged(3000, 1)
+    max_groups: int | None = ranged(2600, 1)
     """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
     resume: bool = False
     """Continue the run in its folder from its newest valid checkpoint."""
@@ -73,7 +73,7 @@ class ProblemSettings:
     """Split of a hub data set, such as test. null: the one its adapter names."""
     levels: list[float] | None = None
     """[lowest, highest] difficulty that is used, in the data set's own scale; rows outside are rejected. null: all."""
-    num_hard: int = ranged(64, 1)
+    num_hard: int = ranged(128, 1)
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
     """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""

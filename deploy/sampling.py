@@ -7,6 +7,7 @@ unblocked by the plan that is done, the user's signal, or supervision that gives
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ LOOK_EVERY_S = 0.5
 """How often roles, leases and failures are looked at."""
 
 
-class SamplingStage:
+class SamplingStage(AbstractContextManager["SamplingStage"]):
     """One stage, from an empty list of tasks, or from where it stood, to a plan that is done."""
 
     def __init__(
@@ -41,16 +42,13 @@ class SamplingStage:
         actors: Sequence[Member],
         archive: Path,
         source: str,
-        advance: Callable[[int], None] = lambda n: None,
     ) -> None:
-        """`name` is added to the run's; `source` goes into the results. `advance(n)`: n more problems are done."""
+        """`name` is added to the run's; `source` goes into the results."""
         self._config = stage_config(config, name, plan.largest_task)
         self._plan = plan
         self._problems = list(problems)
         self._client = client
         self._actors = actors
-        self._advance = advance
-        self._num_done = 0
         self._control = Control(client, Keys(self._config.run.name))
         self._collector = Collector(self._config, client, plan, archive, source)
         self.notes: list[str] = []
@@ -61,15 +59,29 @@ class SamplingStage:
         """Rollouts of the whole stage, those before a resume included."""
         return self._collector.num_rollouts
 
-    def run(self, interrupts: Interrupts) -> None:
-        """Until the plan is done. Raises Interrupted when the user ends it, what supervision raises otherwise."""
-        self._control.clear()
-        with self._collector:
-            self._show_progress()
-            if not self._done:
-                self._sample(interrupts)
+    @property
+    def done(self) -> bool:
+        return self._plan.num_done >= self._plan.num_problems
 
-    def _sample(self, interrupts: Interrupts) -> None:
+    def __enter__(self) -> "SamplingStage":
+        """Tell the plan what the archive holds; it may be all there is to know."""
+        self._collector.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._collector.__exit__(*exception)
+
+    def run(self, interrupts: Interrupts, advance: Callable[[int], None]) -> None:
+        """Sample until the plan is done; `advance(n)`: n more problems are.
+
+        Raises Interrupted when the user ends it, and what supervision raises.
+        """
+        advance(self._plan.num_done)
+        if not self.done:
+            self._sample(interrupts, advance)
+
+    def _sample(self, interrupts: Interrupts, advance: Callable[[int], None]) -> None:
+        self._control.clear()
         for actor in self._actors:
             actor.work_on(lambda handle, incarnation: handle.sample.remote(self._config, self._problems, incarnation))
         state = RunState(self._config, self._client, self._problems)
@@ -77,10 +89,11 @@ class SamplingStage:
         look_at = 0.0
         try:
             with interrupts.graceful(self._control):
-                while not self._done:
+                while not self.done:
                     interrupts.raise_if_requested()
+                    before = self._plan.num_done
                     self._collector.step(READ_BLOCK_S)
-                    self._show_progress()
+                    advance(self._plan.num_done - before)
                     if time.monotonic() >= look_at:
                         look_at = time.monotonic() + LOOK_EVERY_S
                         supervisor.tick()
@@ -89,15 +102,6 @@ class SamplingStage:
             self._control.stop("the stage has ended")
             supervisor.wind_down()
             self.notes = state.notes
-
-    @property
-    def _done(self) -> bool:
-        return self._plan.num_done >= self._plan.num_problems
-
-    def _show_progress(self) -> None:
-        done = self._plan.num_done
-        self._advance(done - self._num_done)
-        self._num_done = done
 
 
 def stage_config(config: RunConfig, name: str, largest_task: int) -> RunConfig:

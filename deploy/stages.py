@@ -1,8 +1,11 @@
 """Sampling stages one behind the other, with the same engines: a bar, an archive and keys for each."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from actors.problems.problem_set import ProblemSet
@@ -18,9 +21,10 @@ from deploy.session import Session, actor_members, close_engines, continued, ope
 
 
 class Stages:
-    """The engines of a session, and what they have sampled so far."""
+    """The engines of a session, and what they have sampled so far. Engines that are not up are started when needed."""
 
-    def __init__(self, session: Session, engines: Sequence[Member], interrupts: Interrupts) -> None:
+    def __init__(self, session: Session, engines: Sequence[Member], interrupts: Interrupts, model_path: Path) -> None:
+        self._model_path = model_path
         self.folder = session.folder.path
         self._session = session
         self._engines = engines
@@ -31,26 +35,38 @@ class Stages:
         """What happened to the engines."""
 
     def run(self, title: str, name: str, plan: SamplingPlan, problems: Sequence[Problem], *, source: str) -> int:
-        """One stage, until its plan is done. Returns how many rollouts it took."""
+        """One stage, until its plan is done. Returns how many rollouts it took.
+
+        Its archive is named by what it is about: what was sampled of other weights or problems is never taken over.
+        """
         session = self._session
-        with stage(session.console, title, total=plan.num_problems) as advance:
-            sampling = SamplingStage(
-                name,
-                plan,
-                problems,
-                config=session.config,
-                client=session.client,
-                actors=self._engines,
-                archive=session.folder.sampling / name,
-                source=source,
-                advance=advance,
-            )
-            sampling.run(self._interrupts)
+        name = f"{name}-{_digest(self._model_path, problems)}"
+        with SamplingStage(
+            name,
+            plan,
+            problems,
+            config=session.config,
+            client=session.client,
+            actors=self._engines,
+            archive=session.folder.sampling / name,
+            source=source,
+        ) as sampling:
+            if not sampling.done:
+                self._start_engines()
+            with stage(session.console, title, total=plan.num_problems) as advance:
+                sampling.run(self._interrupts, advance)
         for note in sampling.notes:
             session.console.print(f"    note: {note}", highlight=False, markup=False)
         self.notes += sampling.notes
         self.num_rollouts += sampling.num_rollouts
         return sampling.num_rollouts
+
+    def _start_engines(self) -> None:
+        """Loading a model takes long: a stage that only replays its archive does without."""
+        absent = [engine for engine in self._engines if engine.handle is None]
+        if absent:
+            with stage(self._session.console, f"{len(absent)} vLLM engine(s)"):
+                start_all(absent, self._session.config.deploy.start_timeout_s)
 
 
 @contextmanager
@@ -63,6 +79,13 @@ def engines_only(config: RunConfig, console: Console, found: ProblemSet, *, fres
         model_path, interrupts = stack.enter_context(placed(session, demands))
         engines = actor_members(session, model_path, demands)
         stack.callback(close_engines, engines)
-        with stage(console, f"{len(engines)} vLLM engine(s)"):
-            start_all(engines, config.deploy.start_timeout_s)
-        yield Stages(session, engines, interrupts)
+        yield Stages(session, engines, interrupts, model_path)
+
+
+def _digest(model_path: Path, problems: Sequence[Problem]) -> str:
+    """Tells one model folder and one list of problems from others: 8 hex digits."""
+    found = hashlib.sha256(msgspec.json.encode(list(problems)))
+    for file in sorted(model_path.glob("*.safetensors")):
+        status = file.stat()
+        found.update(f"{file}/{status.st_size}/{status.st_mtime_ns}".encode())
+    return found.hexdigest()[:8]

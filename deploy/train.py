@@ -162,7 +162,7 @@ class _Run:
         return Evaluations(self._config, self._client, self._hard(), archives=folder.sampling, saved=folder.evaluations)
 
     def _stages(self) -> Stages:
-        return Stages(self._session, self._actors, self._interrupts)
+        return Stages(self._session, self._actors, self._interrupts, self._model_path)
 
     def _members(self) -> list[Member]:
         return [*self._actors, *self._preprocessors, *self._learners]

@@ -28,9 +28,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def archive(run: Run, stage: str) -> Path:
+    """The archive of a stage, without an ending; its name tells model and problems from others."""
+    (results,) = (run.folder / "sampling").glob(f"{stage}-*.results")
+    return results.with_suffix("")
+
+
 def archived(run: Run, stage: str) -> int:
-    path = run.folder / "sampling" / f"{stage}.results"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    """Groups in the archive so far."""
+    return sum(path.read_bytes().count(b"\n") for path in (run.folder / "sampling").glob(f"{stage}-*.results"))
 
 
 def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: Path) -> None:
@@ -42,7 +48,7 @@ def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: P
     mined = {row["problem_id"]: row for row in lines(whole.folder / "mined.jsonl")}
     assert sum(mined[id]["bucket"] == "hard" for id in mined if id.startswith("chain8")) >= 7
     assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
-    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(whole.folder / "sampling" / stage)]
+    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(archive(whole, stage))]
     summary = json.loads((whole.folder / "summary.json").read_text())
     assert sum(len(group.completions) for group in rollouts) == summary["rollouts"], "every rollout is kept"
     for row in lines(whole.folder / "chosen.jsonl"):
@@ -63,7 +69,7 @@ def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: P
     output = again.wait(300)
     assert again.process.returncode == 0, output + again.logs()
     assert again.left_behind() == []
-    ordinals = [group.ordinal for group in read_rollouts(again.folder / "sampling" / "mining")]
+    ordinals = [group.ordinal for group in read_rollouts(archive(again, "mining"))]
     assert len(ordinals) == len(set(ordinals)) > before, "nothing that was finished is sampled twice"
     for name in ("mined.jsonl", "chosen.jsonl", "prefixes.jsonl", "problems.jsonl"):
         assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
