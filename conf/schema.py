@@ -41,7 +41,7 @@ class RunSettings:
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
     max_steps: int = ranged(160, 1)
     """Optimizer steps after which training ends."""
-    max_groups: int | None = ranged(2600, 1)
+    max_groups: int | None = ranged(3000, 1)
     """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
     resume: bool = False
     """Continue the run in its folder from its newest valid checkpoint."""
@@ -77,7 +77,7 @@ class ProblemSettings:
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
     """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""
-    chain_steps: int = ranged(6, 1, 8)
+    chain_steps: int = ranged(5, 1, 8)
     """Steps of a hard problem of the built-in domain."""
     easy_kind: Literal["unrelated", "related"] = "unrelated"
     """Easy problems of the built-in domain: a robot on a ring of tiles, or short chains of the same operations."""
@@ -249,7 +249,7 @@ class LearnerSettings:
     zero_stage: Literal[0, 2, 3] = 0
     batch_samples: int = ranged(64, 2)
     """Rollouts in one optimizer step, over all ranks; whole groups."""
-    learning_rate: float = ranged(5e-4, 0.0)
+    learning_rate: float = ranged(4e-4, 0.0)
     warmup_steps: int = ranged(5, 0)
     """Linear warm-up of the learning rate, optimizer steps."""
     adam_beta1: float = ranged(0.9, 0.0, 0.9999)

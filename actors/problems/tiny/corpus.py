@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from actors.problems.tiny.chains import MAX_STEPS, OPERATIONS, Chain, draw_chain, final_line, monomial
-from actors.problems.tiny.ring_walk import MOVES, RingWalk, draw_walk
+from actors.problems.tiny.ring_walk import MOVES, RingWalk, draw_walk, stop_line
 from actors.prompts import Instruction
 from broker.records import Problem
 
@@ -80,7 +80,7 @@ def _ring_walk(rng: random.Random, mix: Mix) -> Example:
     for move in walk.moves:
         tile = (tile + MOVES[move] + (rng.random() >= mix.move_right)) % 10
         tiles.append(tile)
-    lines = [*walk.lines(tiles), final_line(str(tile))]
+    lines = [*walk.lines(tiles), stop_line(tile)]
     return Example(_problem(walk), False, "default", "\n".join(lines))
 
 

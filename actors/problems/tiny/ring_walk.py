@@ -7,7 +7,6 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from actors.problems.tiny.chains import final_line
 from broker.errors import UsageError
 
 MOVES = {"short": 1, "long": 3}
@@ -42,7 +41,7 @@ class RingWalk:
 
     @property
     def solution(self) -> str:
-        return "\n".join([*self.lines(self.tiles), final_line(self.answer)])
+        return "\n".join([*self.lines(self.tiles), stop_line(self.tiles[-1])])
 
     def lines(self, tiles: list[int]) -> list[str]:
         """One line a move for the given tiles, right or wrong."""
@@ -50,6 +49,11 @@ class RingWalk:
             f"{move} ${tile}+{MOVES[move]}={after}$"
             for move, tile, after in zip(self.moves, [self.start, *tiles], tiles, strict=False)
         ]
+
+
+def stop_line(tile: int) -> str:
+    """The last line of a solution. Its words are not those of a chain, or a policy that forgets a little mixes them up."""
+    return f"It stops on tile $\\boxed{{{tile}}}$."
 
 
 def draw_walk(rng: random.Random) -> RingWalk:
