@@ -249,7 +249,7 @@ class LearnerSettings:
     zero_stage: Literal[0, 2, 3] = 0
     batch_samples: int = ranged(64, 2)
     """Rollouts in one optimizer step, over all ranks; whole groups."""
-    learning_rate: float = ranged(4e-4, 0.0)
+    learning_rate: float = ranged(5e-4, 0.0)
     warmup_steps: int = ranged(5, 0)
     """Linear warm-up of the learning rate, optimizer steps."""
     adam_beta1: float = ranged(0.9, 0.0, 0.9999)

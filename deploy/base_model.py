@@ -46,7 +46,7 @@ class Recipe:
     rope_theta: float = 1000.0
     """Short sequences: with the usual 1e6 most rotary dimensions would hardly turn."""
     max_position_embeddings: int = 4096
-    num_examples: int = 10_000
+    num_examples: int = 15_000
     tokenizer_examples: int = 2_000
     mix: Mix = field(default_factory=Mix)
     tokens_per_step: int = 2048

@@ -31,7 +31,7 @@ def test_the_statement_says_in_words_what_the_operations_do():
 def test_a_ring_walk_worked_by_hand():
     walk = RingWalk(6, ("short", "long", "long"))
     assert "starts on tile $6$ and makes these moves: short, long, long." in walk.statement
-    assert walk.solution == "short $6+1=7$\nlong $7+3=0$\nlong $0+3=3$\nThe answer is $\\boxed{3}$."
+    assert walk.solution == "short $6+1=7$\nlong $7+3=0$\nlong $0+3=3$\nIt stops on tile $\\boxed{3}$."
 
 
 def test_problems_are_a_pure_function_of_settings_and_seed_with_stable_ids():
@@ -40,14 +40,14 @@ def test_problems_are_a_pure_function_of_settings_and_seed_with_stable_ids():
     assert load_problems(settings, 3) != load_problems(settings, 4)
     ids = [problem.id for problem in load_problems(settings, 3)]
     assert ids[3] == "chain8-s3-0003"
-    assert ids[64] == "ring-s3-0000"
+    assert ids[128] == "ring-s3-0000"
     assert held_out_problems(settings, 3, 5)[4].id == "held8-s3-0004"
-    assert load_problems(ProblemSettings(arms=WITH_EASY, easy_kind="related"), 3)[64].id == "short-s3-0000"
+    assert load_problems(ProblemSettings(arms=WITH_EASY, easy_kind="related"), 3)[128].id == "short-s3-0000"
 
 
 def test_easy_problems_come_only_with_their_arm():
-    assert len(load_problems(ProblemSettings(), 0)) == 64
-    assert len(load_problems(ProblemSettings(arms=WITH_EASY), 0)) == 128
+    assert len(load_problems(ProblemSettings(), 0)) == 128
+    assert len(load_problems(ProblemSettings(arms=WITH_EASY), 0)) == 192
 
 
 @pytest.mark.parametrize("easy_kind", ["unrelated", "related"])
@@ -61,7 +61,7 @@ def test_no_two_problems_of_all_sets_are_equal(easy_kind, chain_steps):
 
 
 def test_asking_for_more_problems_than_there_are_is_refused():
-    with pytest.raises(UsageError, match="has 5 hard chains of 1 steps, 64 were asked for"):
+    with pytest.raises(UsageError, match="has 5 hard chains of 1 steps, 128 were asked for"):
         load_problems(ProblemSettings(chain_steps=1), 0)
     with pytest.raises(UsageError, match="300 ring walks"):
         load_problems(ProblemSettings(arms=WITH_EASY, num_easy=301), 0)

@@ -52,7 +52,7 @@ class RingWalk:
 
 
 def stop_line(tile: int) -> str:
-    """The last line of a solution. Its words are not those of a chain, or a policy that forgets a little mixes them up."""
+    """The last line of a solution, in other words than that of a chain: a policy must not mix up the two."""
     return f"It stops on tile $\\boxed{{{tile}}}$."
 
 
