@@ -2,13 +2,14 @@
 
 import json
 
+import msgspec
 import pytest
 
 from actors.problems.jsonl import write_problems
+from actors.problems.prefix_search import ChosenPrefix
 from broker.records import Problem
-from conf.load import load
 from deploy import cli
-from deploy.measure import choose_guidance
+from deploy.measure import with_guidance
 
 GUIDED = Problem(
     id="sum-1", statement="What is 1+1?", answer="2", bucket="hard", source="test", guidance="Add one.",
@@ -24,10 +25,10 @@ def pope(monkeypatch, capsys, *words):
     return ended.value.code, *capsys.readouterr()
 
 
-def test_guidance_that_is_already_there_is_kept_and_not_searched_for():
-    problems, search = choose_guidance([], [GUIDED], load(None), lambda n: None)
-    assert problems == [GUIDED]
-    assert not search.trials
+def test_guidance_that_is_already_there_is_kept():
+    fresh = msgspec.structs.replace(GUIDED, id="sum-2", guidance=None)
+    chosen = ChosenPrefix(problem_id="sum-2", index=0, num_candidates=1, prefix="Add", reason="3 of 12 solved")
+    assert [p.guidance for p in with_guidance([GUIDED, fresh], [chosen])] == ["Add one.", "Add"]
 
 
 @pytest.fixture
