@@ -1,22 +1,22 @@
 from dataclasses import replace
 
 from conf.load import load
-from deploy.placement import demands, shortage
+from deploy.placement import actor_demands, demands, shortage
 
 
 def test_every_role_of_the_laptop_fits_two_cores_and_no_gpu():
     config = load(None, ["hardware=cpu", "actors.num_actors=2", "learner.num_ranks=2"])
     roles = [d.role for d in demands(config)]
     assert roles == ["actor-0", "actor-1", "preprocess-0", "learner-0", "learner-1"]
-    assert shortage(config, cpus=2, gpus=0) is None
+    assert shortage(config, demands(config), cpus=2, gpus=0) is None
 
 
 def test_a_cluster_with_too_few_gpus_is_named_with_the_settings_that_ask_for_them():
     config = load(None, ["hardware=node8"])
     needed = sum(d.num_gpus for d in demands(config))
     assert needed == 8
-    assert shortage(config, cpus=64, gpus=8) is None
-    sentence = shortage(config, cpus=64, gpus=4)
+    assert shortage(config, demands(config), cpus=64, gpus=8) is None
+    sentence = shortage(config, demands(config), cpus=64, gpus=4)
     assert sentence is not None
     assert "need 8 GPUs and the cluster has 4" in sentence
     assert "learner.num_ranks" in sentence
@@ -26,3 +26,9 @@ def test_a_tensor_parallel_engine_asks_for_all_its_gpus():
     config = load(None, ["hardware=node8"])
     config = replace(config, actors=replace(config.actors, num_actors=2, tensor_parallel=2))
     assert [d.num_gpus for d in demands(config)][:2] == [2, 2]
+
+
+def test_sampling_needs_its_engines_and_nothing_else():
+    config = load(None, ["hardware=node8"])
+    assert [d.role for d in actor_demands(config)] == ["actor-0", "actor-1", "actor-2", "actor-3"]
+    assert shortage(config, actor_demands(config), cpus=64, gpus=4) is None
