@@ -43,10 +43,18 @@ def draw(
 
 def _solve_rates(ax: Any, records: Sequence[MinedProblem], config: RunConfig) -> None:
     ax.set_title(f"Solve rate, up to {config.mining.samples} samples")
-    for bucket, colour in COLOURS.items():
-        rates = [r.successes / r.evidence for r in records if (r.bucket or "none") == bucket and r.evidence]
-        if rates:
-            ax.hist(rates, BINS, color=colour, alpha=0.85, label=f"{bucket} ({len(rates)})")
+    rates = {
+        bucket: [r.successes / r.evidence for r in records if (r.bucket or "none") == bucket and r.evidence]
+        for bucket in COLOURS
+    }
+    shown = {bucket: values for bucket, values in rates.items() if values}
+    ax.hist(
+        list(shown.values()),
+        BINS,
+        stacked=True,
+        color=[COLOURS[bucket] for bucket in shown],
+        label=[f"{bucket} ({len(values)})" for bucket, values in shown.items()],
+    )
     ax.set_xlabel("share of samples that are correct")
     ax.set_ylabel("problems")
     ax.legend(frameon=False)
