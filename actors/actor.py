@@ -52,8 +52,8 @@ class Work:
 class Actor:
     """One engine's loop. `run` returns when the run stops.
 
-    `work` keeps the engine full. Of `evaluations` one group at a time is written beside it, all of it by one version of
-    the weights: a newer version waits until that group is finished.
+    `work` keeps the engine full. Of `evaluations` a few groups at a time are written beside it, all of them by one
+    version of the weights: a newer version waits until they are finished.
     """
 
     def __init__(
@@ -151,17 +151,20 @@ class Actor:
             await _cancel(list(groups))
 
     async def _evaluate(self, evaluations: Work) -> None:
-        """Write the groups of evaluations one by one, each by one version of the weights."""
+        """Write the groups of evaluations, a quarter of the engine at a time, each by one version of the weights."""
         tokens = self._tokens()
         token = next(tokens)
+        width = max(1, self._config.actors.max_num_seqs // (4 * self._config.evaluation.every_samples))
         while True:
-            ordinal = await self._claim(evaluations, token)
-            if ordinal is None:
+            claimed: list[tuple[int, str]] = []
+            while len(claimed) < width and (ordinal := await self._claim(evaluations, token)) is not None:
+                claimed.append((ordinal, token))
+                token = next(tokens)
+            if not claimed:
                 await asyncio.sleep(EVALUATION_POLL_S)
                 continue
             async with self._syncing:
-                await self._one_group(evaluations, ordinal, token)
-            token = next(tokens)
+                await asyncio.gather(*(self._one_group(evaluations, *claim) for claim in claimed))
 
     def _tokens(self) -> Iterator[str]:
         return (f"{self._owner}/{n}" for n in itertools.count())
@@ -210,9 +213,11 @@ class Actor:
         while True:
             announcement = await self._call(self._board.wait_newer, self._seen, timeout_s=FOLLOW_S)
             if announcement:
-                self._seen = announcement.version
                 async with self._syncing:
-                    await self._sync(announcement)
+                    # An evaluation may have held the weights meanwhile, and the learner keeps only the newest files.
+                    newest = await self._call(self._board.newest) or announcement
+                    self._seen = newest.version
+                    await self._sync(newest)
 
     async def _sync(self, announcement: WeightAnnouncement) -> None:
         """Arrow 10: pause, transfer, stamp, resume; then the canary; then say which version is held."""

@@ -12,16 +12,17 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 
 
 def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
-    run = start_run(tmp_path, "run.max_steps=6", "learner.checkpoint_every=3", "evaluation.every_steps=2")
+    schedule = ("evaluation.every_steps=2", "evaluation.every_samples=2")
+    run = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=3", *schedule)
     output = run.wait(480)
     assert run.process.returncode == 0, output + run.logs()
     assert run.left_behind() == []
     summary = run.summary()
-    assert summary["steps"] == 6
+    assert summary["steps"] == 8
     assert summary["ended"].startswith("run.max_steps")
     counters = summary["counters"]
     assert counters["balanced"]
-    assert counters["trained"] == 6 * 4
+    assert counters["trained"] == 8 * 4
     assert counters["issued"] == counters["trained"] + sum(counters["filtered"].values()) + counters["replaced"] + (
         counters["stale"] + sum(counters["failed"].values()) + sum(counters["in_flight"].values())
     )
@@ -33,7 +34,7 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     for name in ("settings.yaml", "problems.jsonl", "measurements.json", "samples.md", "figure.png", "balance.json"):
         assert (run.folder / name).stat().st_size > 0, name
     steps = [json.loads(line) for line in (run.folder / "metrics/learner.jsonl").read_text().splitlines()]
-    assert [int(row["step"]) for row in steps if "step" in row] == list(range(1, 7))
+    assert [int(row["step"]) for row in steps if "step" in row] == list(range(1, 9))
     assert all(float(row["ratio/ess"]) > 0 for row in steps if "ratio/ess" in row)
     assert (run.folder / "checkpoints" / "LATEST").exists()
     assert json.loads((run.folder / "ledger.json").read_text())
