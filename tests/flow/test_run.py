@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 
 
 def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
-    schedule = ("evaluation.every_steps=2", "evaluation.every_samples=2")
+    schedule = ("evaluation.every_steps=2", "evaluation.every_samples=1")
     run = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=3", *schedule)
     output = run.wait(480)
     assert run.process.returncode == 0, output + run.logs()
