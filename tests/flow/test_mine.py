@@ -78,7 +78,7 @@ def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: P
 
 
 def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path: Path) -> None:
-    words = ("builtin:tiny", "builtin:tiny", "problems.num_hard=6", "problems.chain_steps=1", "n=20", "k=[1,4]")
+    words = ("builtin:tiny", "builtin:tiny", "problems.num_hard=6", "problems.chain_steps=2", "n=20", "k=[1,4]")
     first = start("eval", tmp_path, *words, name="eval")
     output = first.wait(240)
     assert first.process.returncode == 0, output + first.logs()
