@@ -7,34 +7,32 @@ from pathlib import Path
 import msgspec
 
 from actors.evaluate import ScheduledEvaluation, without_solutions
-from actors.problems.problem_set import write_lines
 from actors.results import Result
 from broker.connection import Client
 from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.collector import Collector
 from deploy.roles import EVALUATION
+from deploy.run_folder import RunFolder
 from deploy.sampling import stage_config
 
 
 class Evaluations(AbstractContextManager["Evaluations"]):
     """Call `follow(step)` now and then; the results so far are in `evaluations.json`. No schedule, no work."""
 
-    def __init__(
-        self, config: RunConfig, client: Client, problems: Sequence[Problem], *, archives: Path, saved: Path
-    ) -> None:
+    def __init__(self, config: RunConfig, client: Client, problems: Sequence[Problem], folder: RunFolder) -> None:
         settings = config.evaluation
         self._every = settings.every_steps
-        self._saved = saved
+        self._folder = folder
         self._written: dict[int, list[Result]] = {}
         self._plan = ScheduledEvaluation(without_solutions(problems), settings.every_samples, config.run.seed)
         stage = stage_config(config, EVALUATION, settings.every_samples)
-        self._collector = Collector(stage, client, self._plan, archives / EVALUATION, "hard")
+        self._collector = Collector(stage, client, self._plan, folder.sampling / EVALUATION, "hard")
 
     def __enter__(self) -> "Evaluations":
         # A resumed run has asked before: the same steps name the same tasks, and those that came back are replayed.
         if self._every:
-            for step in read_evaluations(self._saved):
+            for step in read_evaluations(self._folder.evaluations):
                 self._plan.at(step)
             self._collector.__enter__()
         return self
@@ -56,7 +54,7 @@ class Evaluations(AbstractContextManager["Evaluations"]):
 
     def _save(self) -> None:
         self._written = self._plan.results()
-        write_lines(self._saved, [msgspec.json.format(msgspec.json.encode(self._written), indent=1)])
+        self._folder.save_json(self._folder.evaluations, self._written)
 
 
 def read_evaluations(path: Path) -> dict[int, list[Result]]:

@@ -29,6 +29,7 @@ from conf.schema import RunConfig
 from deploy.measure import with_guidance
 from deploy.mining_figure import draw
 from deploy.problems import load_every_bucket
+from deploy.run_folder import RunFolder
 from deploy.stages import Stages, engines_only
 
 
@@ -115,7 +116,7 @@ def _save(folder: Path, mined: Mined, summary: dict[str, Any]) -> None:
     for name, records in (("mined", mined.records), ("chosen", mined.chosen), ("prefixes", mined.trials)):
         write_lines(folder / f"{name}.jsonl", [msgspec.json.encode(record) for record in records])
     write_problems(folder / "problems.jsonl", mined.problems)
-    write_lines(folder / "summary.json", [msgspec.json.format(msgspec.json.encode(summary), indent=2)])
+    RunFolder(folder).save_json(folder / "summary.json", summary)
 
 
 def _print(console: Console, mined: Mined, summary: dict[str, Any], folder: Path) -> None:

@@ -31,8 +31,6 @@ class Stages:
         self._interrupts = interrupts
         self.num_rollouts = 0
         """Of all stages, those before a resume included."""
-        self.notes: list[str] = []
-        """What happened to the engines."""
 
     def run(self, title: str, name: str, plan: SamplingPlan, problems: Sequence[Problem], *, source: str) -> int:
         """One stage, until its plan is done. Returns how many rollouts it took.
@@ -57,7 +55,6 @@ class Stages:
                 sampling.run(self._interrupts, advance)
         for note in sampling.notes:
             session.console.print(f"    note: {note}", highlight=False, markup=False)
-        self.notes += sampling.notes
         self.num_rollouts += sampling.num_rollouts
         return sampling.num_rollouts
 

@@ -117,7 +117,8 @@ class _Run:
             preprocessor.work_on(lambda handle, _: handle.run.remote())
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
-        with self._evaluations() as evaluations, TrainingView(self._console) as view:
+        evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
+        with evaluations, TrainingView(self._console) as view:
 
             def look(state: RunState) -> None:
                 view(state)
@@ -156,10 +157,6 @@ class _Run:
         close_engines(self._actors)
         for member in (*self._preprocessors, *self._learners):
             member.kill()
-
-    def _evaluations(self) -> Evaluations:
-        folder = self._folder
-        return Evaluations(self._config, self._client, self._hard(), archives=folder.sampling, saved=folder.evaluations)
 
     def _stages(self) -> Stages:
         return Stages(self._session, self._actors, self._interrupts, self._model_path)
