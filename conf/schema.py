@@ -1,7 +1,7 @@
 """Every setting of the product: its type, its default, its unit and its range.
 
 `conf/load.py` turns YAML and `key=value` overrides into one frozen `RunConfig`; after that nothing in the
-product reads a dictionary of settings. A range in brackets is checked by `conf/checks.py`, which also holds
+product reads a dictionary of settings. A range in brackets is checked by `conf/checks.py`; `conf/rules/` holds
 the rules across settings. Numbers that follow from others are properties here, with the reason in a line.
 
 This file imports nothing heavy: reading settings needs neither torch nor ray.

@@ -47,4 +47,4 @@ HUB: dict[str, HubSet] = {
     ),
     "math-500": HubSet("HuggingFaceH4/MATH-500", split="test", columns={**_WITH_SOLUTION, "level": "level"}),
 }
-"""Short name -> data set; `conf/checks.py` lists the same names."""
+"""Short name -> data set; `conf/rules/problems.py` lists the same names."""

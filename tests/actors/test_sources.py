@@ -22,7 +22,7 @@ from actors.problems.rows import BUCKETS, COLUMNS, content_id
 from actors.problems.sources import READERS, read_source
 from broker.errors import UsageError
 from broker.records import Problem
-from conf.checks import ARMS, DATA_SETS, FIELDS, FILE_ENDINGS
+from conf.rules.problems import ARMS, DATA_SETS, FIELDS, FILE_ENDINGS
 from conf.schema import ProblemSettings
 
 UNGUIDED = {"unguided": 1}

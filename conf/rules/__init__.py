@@ -1,0 +1,1 @@
+"""The rules across settings, a file for each subject."""

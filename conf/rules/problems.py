@@ -1,0 +1,123 @@
+"""What is drawn: sources, arms, buckets."""
+
+import math
+from collections.abc import Iterator
+
+from conf.names import did_you_mean
+from conf.rules.rule import Rule, Violation
+from conf.schema import RunConfig
+
+ARMS = ("unguided", "guided", "easy", "easier")
+BUCKETS = ("hard", "easy", "easier")
+BUILTIN = "builtin:tiny"
+FILE_ENDINGS = (".jsonl", ".json", ".parquet")
+DATA_SETS = ("dapo-math-17k", "omni-math", "acereason-math", "aime-2025", "hmmt-2025", "gsm8k", "math-500")
+FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance", "source")
+
+
+def builtins_exist(config: RunConfig) -> Iterator[Violation]:
+    for key, value in (("model.path", config.model.path), ("problems.source", config.problems.source)):
+        if not value:
+            yield (key,), f"{key} is empty; give a path or {BUILTIN}"
+        if value.startswith("builtin:") and value != BUILTIN:
+            yield (key,), f"{key}={value[:80]} is not built in; the one there is: {BUILTIN}"
+
+
+def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
+    source = config.problems.source
+    name, colon, path = source.partition(":")
+    if name == "builtin" or (name in DATA_SETS and not colon):
+        return
+    file = path if name in DATA_SETS else source
+    if not file.endswith(FILE_ENDINGS):
+        yield ("problems.source",), (
+            f"problems.source={source[:80]} is neither {BUILTIN}, nor a file that ends in {', '.join(FILE_ENDINGS)}, "
+            f"nor one of {', '.join(DATA_SETS)}{did_you_mean(name, DATA_SETS)}"
+        )
+
+
+def reading_settings_suit_the_source(config: RunConfig) -> Iterator[Violation]:
+    problems = config.problems
+    if problems.split is not None and problems.source not in DATA_SETS:
+        yield ("problems.split", "problems.source"), (
+            f"problems.split={problems.split[:80]} needs a hub data set, and problems.source={problems.source[:80]} "
+            "has no splits; set problems.split=null"
+        )
+    for name, value, none in (("fields", problems.fields, "{}"), ("levels", problems.levels, "null")):
+        if value and problems.source == BUILTIN:
+            yield (f"problems.{name}", "problems.source"), (
+                f"problems.{name} is about the rows of a file, and problems.source={BUILTIN} has none; "
+                f"set problems.{name}={none}"
+            )
+
+
+def fields_are_known(config: RunConfig) -> Iterator[Violation]:
+    for name, column in config.problems.fields.items():
+        if name not in FIELDS:
+            yield ("problems.fields",), (
+                f"problems.fields holds {name[:80]!r}, the fields are {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}"
+            )
+        if not column:
+            yield ("problems.fields",), f"problems.fields.{name} is empty; name the column, or leave the field out"
+
+
+def levels_are_an_interval(config: RunConfig) -> Iterator[Violation]:
+    levels = config.problems.levels
+    if levels is not None and (len(levels) != 2 or not levels[0] <= levels[1] or not all(map(math.isfinite, levels))):
+        yield ("problems.levels",), (
+            f"problems.levels={str(levels)[:80]} must be [lowest, highest], such as [5, 10]; null takes all levels"
+        )
+
+
+def arms_are_drawable(config: RunConfig) -> Iterator[Violation]:
+    key, arms = ("problems.arms",), config.problems.arms
+    for arm, weight in arms.items():
+        if arm not in ARMS:
+            yield key, f"problems.arms holds {arm[:80]!r}, the arms are {', '.join(ARMS)}{did_you_mean(arm, ARMS)}"
+        if not 0 <= weight <= 1000:
+            yield key, f"problems.arms.{arm}={weight} is outside the weights 0 to 1000; 0 leaves the arm out"
+    if not any(arms.values()):
+        yield key, f"problems.arms={arms} draws nothing; give one of {', '.join(ARMS)} a weight of at least 1"
+    if arms.get("easy") and config.problems.source == BUILTIN and config.problems.num_easy == 0:
+        yield ("problems.num_easy", "problems.arms"), (
+            f"problems.num_easy=0 leaves the arm easy (weight {arms['easy']}) nothing to draw; raise it, "
+            "or set problems.arms.easy=0"
+        )
+
+
+def easier_problems_can_be_had(config: RunConfig) -> Iterator[Violation]:
+    weight = config.problems.arms.get("easier")
+    if weight and config.problems.source == BUILTIN:
+        yield ("problems.arms", "problems.source"), (
+            f"problems.arms.easier={weight} needs a file with problems of the bucket easier, and "
+            f"problems.source={BUILTIN} has none; set problems.arms.easier=0, or problems.source"
+        )
+
+
+def buckets_are_apart(config: RunConfig) -> Iterator[Violation]:
+    key, buckets = ("mining.buckets",), config.mining.buckets
+    if not buckets:
+        yield key, f"mining.buckets is empty; name at least one of {', '.join(BUCKETS)}, such as hard: [0, 0]"
+    above, below = -1.0, ""
+    for name, interval in sorted(buckets.items(), key=lambda item: item[1]):
+        if name not in BUCKETS:
+            known = f"the buckets are {', '.join(BUCKETS)}{did_you_mean(name, BUCKETS)}"
+            yield key, f"mining.buckets holds {name[:80]!r}, {known}"
+        if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
+            yield key, f"mining.buckets.{name}={interval} is no interval of solve rates; write [low, high] in 0 to 1"
+            return
+        if interval[0] <= above:
+            yield key, f"mining.buckets.{name}={interval} overlaps {below}; a solve rate must lie in one bucket at most"
+        above, below = interval[1], name
+
+
+RULES: tuple[Rule, ...] = (
+    builtins_exist,
+    buckets_are_apart,
+    problems_have_a_source,
+    fields_are_known,
+    levels_are_an_interval,
+    reading_settings_suit_the_source,
+    arms_are_drawable,
+    easier_problems_can_be_had,
+)

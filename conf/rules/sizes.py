@@ -1,0 +1,95 @@
+"""What must fit into what: groups, batches, rows, the ring, and the age of what is trained."""
+
+from collections.abc import Iterator
+
+from conf.rules.rule import Rule, Violation
+from conf.schema import RunConfig
+
+
+def prompts_fit_the_engine(config: RunConfig) -> Iterator[Violation]:
+    actors = config.actors
+    if actors.max_num_seqs < actors.group_size:
+        yield ("actors.max_num_seqs", "actors.group_size"), (
+            f"actors.max_num_seqs={actors.max_num_seqs} cannot decode one group of "
+            f"actors.group_size={actors.group_size} at once; raise the first to {actors.group_size} or more"
+        )
+
+
+def batch_holds_whole_groups(config: RunConfig) -> Iterator[Violation]:
+    batch, group = config.learner.batch_samples, config.actors.group_size
+    if batch % group:
+        yield ("learner.batch_samples", "actors.group_size"), (
+            f"learner.batch_samples={batch} is not a multiple of actors.group_size={group}, and groups are trained "
+            f"whole; the nearest valid values are {_multiples(batch, group, group)}"
+        )
+
+
+def _multiples(value: int, of: int, at_least: int) -> str:
+    below, above = value // of * of, (value // of + 1) * of
+    return " and ".join(str(multiple) for multiple in (below, above) if multiple >= at_least)
+
+
+def ring_holds_a_batch(config: RunConfig) -> Iterator[Violation]:
+    keys = ("broker.ring.capacity", "learner.batch_samples", "actors.group_size")
+    capacity, batch, group = config.broker.ring.capacity, config.learner.batch_samples, config.actors.group_size
+    if capacity < batch:
+        yield keys, (
+            f"broker.ring.capacity={capacity} cannot hold one batch of learner.batch_samples={batch}, so no step would "
+            f"ever start; raise the first to {batch} or lower the second"
+        )
+    if capacity % group:
+        yield keys, (
+            f"broker.ring.capacity={capacity} is not a multiple of actors.group_size={group}, and the ring keeps "
+            f"groups whole; the nearest valid values are {_multiples(capacity, group, batch)} "
+            f"(at least learner.batch_samples={batch})"
+        )
+
+
+def budget_allows_a_step(config: RunConfig) -> Iterator[Violation]:
+    if config.run.max_groups is not None and config.run.max_groups < config.batch_groups:
+        yield ("run.max_groups", "learner.batch_samples"), (
+            f"run.max_groups={config.run.max_groups} ends before the first step, which takes {config.batch_groups} "
+            f"groups (learner.batch_samples / actors.group_size); raise it to {config.batch_groups} or more"
+        )
+
+
+def rows_hold_the_longest_sample(config: RunConfig) -> Iterator[Violation]:
+    rows, longest = config.learner.row_tokens, config.actors.max_model_tokens
+    if rows < longest:
+        yield ("learner.row_tokens", "actors.max_prompt_tokens", "actors.max_completion_tokens"), (
+            f"learner.row_tokens={rows} is smaller than the longest sample the actors may write, "
+            f"actors.max_prompt_tokens + actors.max_completion_tokens = {longest}; raise the first to {longest} "
+            "or lower one of the others"
+        )
+
+
+def every_rank_has_work(config: RunConfig) -> Iterator[Violation]:
+    ranks, batch = config.learner.num_ranks, config.learner.batch_samples
+    if ranks > batch:
+        yield ("learner.num_ranks", "learner.batch_samples"), (
+            f"learner.num_ranks={ranks} is more than the learner.batch_samples={batch} samples of a step; "
+            f"lower the first to {batch} or raise the second"
+        )
+
+
+def lag_bound_lets_the_next_weights_come(config: RunConfig) -> Iterator[Violation]:
+    # Between two publications `every_steps` steps train on what the older weights wrote; the last of them trains
+    # tokens that are every_steps - 1 behind. A tighter bound admits too few groups for it, and all wait for ever.
+    max_lag, every = config.learner.max_lag, config.weights.every_steps
+    if max_lag is not None and max_lag < every - 1:
+        yield ("learner.max_lag", "weights.every_steps"), (
+            f"learner.max_lag={max_lag} with weights.every_steps={every} would wait for ever: the last step before a "
+            f"publication trains tokens {every - 1} steps old; set weights.every_steps={max_lag + 1} or lower, "
+            f"or learner.max_lag={every - 1} or higher"
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    prompts_fit_the_engine,
+    batch_holds_whole_groups,
+    ring_holds_a_batch,
+    budget_allows_a_step,
+    rows_hold_the_longest_sample,
+    every_rank_has_work,
+    lag_bound_lets_the_next_weights_come,
+)
