@@ -16,6 +16,7 @@ MINE = (
     "--guidance",
     "problems.num_hard=8",
     "problems.num_easy=8",
+    "problems.num_easier=0",
     "problems.chain_steps=8",
     "mining.samples=48",
     "guidance.samples=16",
