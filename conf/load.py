@@ -60,8 +60,7 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
         raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {experiment}; give one of them")
     if experiment is None and "experiment" in chosen:
         experiment = _find("experiment", chosen["experiment"])
-    base = _read_file(CONF_FOLDER / "base.yaml")
-    layers = _read_with_parents(experiment) if experiment is not None else []
+    base, *layers = _layers(experiment)
     hardware = _read_file(_hardware(chosen, [base, *layers]))
     assignments = [a for layer in (base, hardware, *layers) for a in layer.assignments] + assigned
     config = _build(assignments)
@@ -72,6 +71,13 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
         place = next((a.place for a in reversed(assignments) if _is_about(a.name, error.keys)), _COMMAND_LINE)
         raise ConfigError(f"{place}: {error}", error.keys) from None
     return config
+
+
+def hardware_name(overrides: Sequence[str]) -> str:
+    """Name of the hardware file that `load` takes for these overrides."""
+    chosen, _ = _read_overrides(overrides)
+    experiment = _find("experiment", chosen["experiment"]) if "experiment" in chosen else None
+    return _hardware(chosen, _layers(experiment)).stem
 
 
 def dump(config: RunConfig) -> str:
@@ -141,6 +147,11 @@ def _find(kind: str, name: str, named_in: Path | None = None) -> Path:
     return shipped[name]
 
 
+def _layers(experiment: Path | None) -> list[_Layer]:
+    """base.yaml and the layers of an experiment."""
+    return [_read_file(CONF_FOLDER / "base.yaml"), *(_read_with_parents(experiment) if experiment else [])]
+
+
 def _read_with_parents(path: Path) -> list[_Layer]:
     """The layers of an experiment, the oldest parent first."""
     layers: list[_Layer] = []
@@ -166,13 +177,24 @@ def _hardware(chosen: dict[str, str], layers: Sequence[_Layer]) -> Path:
 
 
 def _read_file(path: Path) -> _Layer:
-    """One YAML file, parsed with omegaconf and with PyYAML's node tree for the line numbers."""
+    """One YAML file of settings."""
+    shown = _shown(path)
+    tree, lines = read_tree(path)
+    defaults = _defaults(tree.pop("defaults", None), shown)
+    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)))
+
+
+def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
+    """The mapping a YAML file holds, and the line of each of its keys. Raises `ConfigError`.
+
+    Parsed with omegaconf, and with PyYAML's node tree for the line numbers.
+    """
     shown = _shown(path)
     try:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
-            return _Layer(path, {}, [])
+            return {}, {}
         if not isinstance(root, yaml.MappingNode):
             raise ConfigError(f"{shown}: must hold `section: {{setting: value}}`")
         tree = cast(dict[Any, Any], OmegaConf.to_container(OmegaConf.create(text)))
@@ -189,9 +211,7 @@ def _read_file(path: Path) -> _Layer:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{shown}: not valid YAML: {reason}") from None
-    lines = dict(_lines(root, ()))
-    defaults = _defaults(tree.pop("defaults", None), shown)
-    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)))
+    return tree, dict(_lines(root, ()))
 
 
 def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:

