@@ -97,6 +97,11 @@ class PromptBuilder:
         ids: list[int] = self.tokenizer(self.text(problem, guided), add_special_tokens=False)["input_ids"]
         return ids
 
+    def response_ids(self, response: str) -> list[int]:
+        """int[T]: an answer that was written elsewhere, as the model itself would write it and end it."""
+        ids: list[int] = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        return [*ids, self.tokenizer.eos_token_id]
+
 
 def check_unguided(text: str, problem: Problem) -> None:
     """Raises `GuidanceLeak` when a rendered unguided prompt holds guidance outside the statement itself."""

@@ -77,7 +77,7 @@ class Feed:
         if group.ordinal != ordinal:
             raise ValueError(f"group {group.ordinal} published under ordinal {ordinal}")
         keys = self._keys
-        num_rollouts = len(group.completions)
+        num_rollouts = len(group.rollouts)
         published = _PUBLISH(
             self._client,
             [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.rollouts, keys.counters],

@@ -41,7 +41,6 @@ class Ring:
         `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
         keys, rollouts = self._keys, group.group
-        num_judged, num_successes = _judged(rollouts)
         answer = _PUT(
             self._client,
             [keys.rollouts, keys.ring, keys.ring_meta, keys.payload, keys.counters, keys.replaced, *self._ledger],
@@ -53,8 +52,8 @@ class Ring:
             rollouts.oldest_version,
             rollouts.arm,
             rollouts.problem_id,
-            num_judged,
-            num_successes,
+            rollouts.num_judged,
+            rollouts.num_successes,
             step,
             KEPT_OUTCOMES,
             self._capacity,
@@ -69,7 +68,6 @@ class Ring:
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
-        num_judged, num_successes = _judged(group)
         answer = _DROP(
             self._client,
             [keys.rollouts, keys.counters, *self._ledger],
@@ -78,8 +76,8 @@ class Ring:
             reason,
             group.arm,
             group.problem_id,
-            num_judged,
-            num_successes,
+            group.num_judged,
+            group.num_successes,
             step,
             KEPT_OUTCOMES,
         )
@@ -139,8 +137,3 @@ class Ring:
 
 def _ordinals(joined: bytes) -> list[int]:
     return [int(part) for part in joined.split()]
-
-
-def _judged(group: RolloutGroup) -> tuple[int, int]:
-    """(rollouts with a verdict that is a reward, successes): what the ledger counts."""
-    return sum(c.reward is not None for c in group.completions), group.num_successes

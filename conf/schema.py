@@ -176,6 +176,9 @@ class ActorSettings:
     """Leases of one group before it is counted as failed."""
     prefix_cache: bool = True
     """Reuse the KV cache of equal prompts; salted by weight version, so that it never survives an update."""
+    oracle_member: bool = False
+    """LUFFY: the oracle's solution takes the place of one rollout in every group of the arm `unguided`, with reward 1.
+    The paper could not make it train stably on hard problems with human solutions (section 6)."""
 
     @property
     def max_model_tokens(self) -> int:
@@ -232,10 +235,21 @@ class PreprocessSettings:
     """Group advantages and filters."""
 
     num_workers: int = ranged(1, 1)
-    advantage: Literal["mean"] = "mean"
-    """A_i = r_i - mean(r) within one group (POPE section 2)."""
+    advantage: Literal["mean", "std", "leave_one_out", "maxrl", "pass_at_k"] = "mean"
+    """How much better a rollout was than its group. `mean`: r - mean(r) (POPE section 2). `std`: that over the
+    standard deviation (GRPO). `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL).
+    `pass_at_k`: the weights of POPE eq. 7. Formulas: docs/objectives.md."""
+    pass_k: int = ranged(4, 1)
+    """k of `pass_at_k`; 1 to actors.group_size."""
+    pass_k_baseline: Literal["none", "mean"] = "none"
+    """`none`: the weights of eq. 7 as they are, the unbiased gradient of pass@k (eq. 6). `mean`: they are rewards of
+    which the group's mean is taken off; then k = group_size leaves nothing."""
+    overlong_tokens: int = ranged(0, 0)
+    """Length penalty (DAPO eq. 13): in this many last tokens before actors.max_completion_tokens the reward falls
+    from 0 to -1 below the verifier's; 0 switches it off. What is counted as success stays the verifier's."""
     drop_zero_advantage: bool = True
-    """Drop groups whose rollouts all have the same reward: their gradient is exactly zero."""
+    """Drop groups whose advantages are all exactly zero: they have no policy gradient. A KL penalty or an entropy
+    bonus then acts on the kept groups only."""
     claim_idle_s: float = ranged(30.0, 0.5)
     """A group a dead worker held is taken over after this long, seconds."""
 
@@ -257,10 +271,21 @@ class LearnerSettings:
     weight_decay: float = ranged(0.0, 0.0)
     gradient_clip: float = ranged(1.0, 0.0)
     """Global gradient norm is clipped to this; 0 switches clipping off."""
-    policy_loss: Literal["ppo_clip", "truncated_is"] = "truncated_is"
+    policy_loss: Literal["ppo_clip", "truncated_is", "cispo", "gspo"] = "truncated_is"
     """`ppo_clip`: the min-form of eq. 2. `truncated_is`: sg[min(ratio, ratio_max)] * A * log pi (PipelineRL).
     Below ratio_max the gradients are equal. Above it eq. 2 gives 0 for A > 0 and an unbounded term for A < 0;
-    the truncated form gives ratio_max * A * grad log pi for both."""
+    the truncated form gives ratio_max * A * grad log pi for both. `cispo`: truncated on both sides, around 1
+    (MiniMax-M1). `gspo`: eq. 2 with the ratio of whole sequences (GSPO). Formulas: docs/objectives.md."""
+    loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    """`token_mean`: sum over the step's trained tokens / their number (DAPO). `sequence_mean`: mean over the tokens
+    of a sequence, then over sequences (GRPO). `constant`: sum / (sequences * max_completion_tokens) (Dr. GRPO)."""
+    kl_coef: float = ranged(0.0, 0.0)
+    """Weight of the KL penalty against the frozen starting model (k3). Above 0 every preprocessor loads that model,
+    on a GPU of its own when deploy.device=cuda."""
+    entropy_coef: float = ranged(0.0, 0.0)
+    """Weight of the bonus on the exact token entropy, nats."""
+    luffy_gamma: float = ranged(0.1, 1e-6)
+    """gamma of LUFFY's policy shaping pi / (pi + gamma), for actors.oracle_member."""
     ratio_min: float = ranged(0.0, 0.0, 1.0)
     """Lower bound of the importance ratio; an absolute number, not 1 - epsilon."""
     ratio_max: float = ranged(5.0, 1.0)

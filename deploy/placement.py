@@ -28,9 +28,11 @@ def actor_demands(config: RunConfig) -> list[Demand]:
 def demands(config: RunConfig) -> list[Demand]:
     """One entry a role of a training run: actors first, then preprocessors, then learner ranks."""
     on_gpu = config.deploy.device == "cuda"
+    # A preprocessor that holds the reference model of the KL penalty runs it where the learner runs the policy.
+    with_reference = config.learner.kl_coef > 0
     return [
         *actor_demands(config),
-        *(Demand(f"preprocess-{i}", SHARED_CPU, 0) for i in range(config.preprocess.num_workers)),
+        *(Demand(f"preprocess-{i}", SHARED_CPU, 1 if on_gpu and with_reference else 0) for i in range(config.preprocess.num_workers)),
         *(Demand(f"learner-{i}", SHARED_CPU, 1 if on_gpu else 0) for i in range(config.learner.num_ranks)),
     ]
 
@@ -39,10 +41,15 @@ def shortage(config: RunConfig, needed: Sequence[Demand], *, cpus: float, gpus: 
     """One sentence naming what the cluster lacks, or None when every role finds a place."""
     need_cpus, need_gpus = sum(d.num_cpus for d in needed), sum(d.num_gpus for d in needed)
     if need_gpus > gpus:
+        reference = (
+            f"; learner.kl_coef={config.learner.kl_coef:g} takes one for each of "
+            f"preprocess.num_workers={config.preprocess.num_workers}"
+        )
         return (
             f"the roles need {need_gpus:g} GPUs and the cluster has {gpus:g}: lower actors.num_actors="
             f"{config.actors.num_actors}, actors.tensor_parallel={config.actors.tensor_parallel} or "
             f"learner.num_ranks={config.learner.num_ranks}, or use hardware=cpu"
+            f"{reference if config.learner.kl_coef > 0 else ''}"
         )
     if need_cpus > cpus:
         return f"the roles need {need_cpus:g} CPUs and the cluster has {cpus:g}: lower the number of actors or ranks"

@@ -38,6 +38,22 @@ def load_every_bucket(config: RunConfig) -> ProblemSet:
         return golds.check_answers(_read(config), config.verifier, progress)
 
 
+def oracle_warning(problems: Sequence[Problem]) -> str:
+    """What to know before oracle solutions are trained as members of groups (LUFFY). Raises UsageError without any."""
+    hard = [problem for problem in problems if problem.bucket == "hard"]
+    without = sum(not problem.solution for problem in hard)
+    if without == len(hard):
+        raise UsageError(
+            "actors.oracle_member=true, but no hard problem has a solution; pope oracle writes some, "
+            "or set actors.oracle_member=false"
+        )
+    missing = f"; {without} of {len(hard)} hard problems have no solution, their groups stay as they are"
+    return (
+        "actors.oracle_member=true (LUFFY): the POPE paper could not make it train stably on hard problems with human "
+        f"solutions (section 6); watch entropy and grad norm{missing if without else ''}"
+    )
+
+
 def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> None:
     """Print what the rows of a source are, and write the rejected ones to `reasons`."""
     config = _settings(source, overrides)

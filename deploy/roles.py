@@ -160,8 +160,7 @@ class ActorRole:
             decode=self._decode,
             verifier=self._verifier,
             problems={problem.id: problem for problem in problems},
-            group_size=config.actors.group_size,
-            max_prompt_tokens=config.actors.max_prompt_tokens,
+            settings=config.actors,
         )
         await Actor(
             config,
@@ -204,17 +203,26 @@ class ActorRole:
 class PreprocessRole:
     """One preprocessing worker."""
 
-    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
         _open_role(log_path, 1)
         self._config, self._name, self._redis_url = config, name, redis_url
+        self._model_path = model_path
 
     def start(self) -> int:
+        """Load the reference model when there is a KL penalty. Returns the process id."""
+        self._reference = None
+        if self._config.learner.kl_coef > 0:
+            from preprocess.reference import load_reference
+
+            self._reference = load_reference(self._config, self._model_path)
         return os.getpid()
 
     def run(self) -> None:
         from preprocess.preprocessor import Preprocessor
 
-        Preprocessor(self._config, redis_url=self._redis_url, consumer=self._name).run()
+        Preprocessor(
+            self._config, redis_url=self._redis_url, consumer=self._name, reference=self._reference
+        ).run()
 
 
 class LearnerRole:

@@ -37,7 +37,7 @@ from deploy.interrupts import Interrupts
 from deploy.ledger import ledger_saved
 from deploy.measure import Measurement, with_guidance
 from deploy.placement import Demand, demands
-from deploy.problems import load
+from deploy.problems import load, oracle_warning
 from deploy.progress import TrainingView, stage
 from deploy.roles import LearnerRole, PreprocessRole, spawn, wait_for
 from deploy.session import Session, actor_members, close_engines, open_session, placed, start_all
@@ -51,6 +51,8 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
     start = time.monotonic()
     found = load(config)  # bad input is refused before anything is made or moved
+    if config.actors.oracle_member:
+        console.print(f"[yellow]warning[/yellow]: {oracle_warning(found.problems)}", highlight=False)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
@@ -93,7 +95,8 @@ class _Run:
         for demand in demands(self._config):
             by_room[demand.role.split("-")[0]].append(demand)
         self._actors = actor_members(self._session, self._model_path, by_room["actor"])
-        self._preprocessors = [self._member(PreprocessRole, d, restartable=True) for d in by_room["preprocess"]]
+        for demand in by_room["preprocess"]:
+            self._preprocessors.append(self._member(PreprocessRole, demand, self._model_path, restartable=True))
         self._learners = [self._member(LearnerRole, d, restartable=False) for d in by_room["learner"]]
         with stage(self._console, f"{len(self._actors)} vLLM engine(s), {len(self._learners)} learner rank(s)"):
             start_all(self._members(), self._config.deploy.start_timeout_s)
@@ -197,9 +200,9 @@ class _Run:
             reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(plan.failed.values()).items())
             self._console.print(f"    not measured: {reasons}", highlight=False)
 
-    def _member(self, role: type, demand: Demand, *, restartable: bool) -> Member:
+    def _member(self, role: type, demand: Demand, *more: Any, restartable: bool) -> Member:
         log = self._session.log(demand.role)
-        arguments = (self._config, demand.role, self._session.redis_url, log)
+        arguments = (self._config, demand.role, self._session.redis_url, log, *more)
         spawned = partial(spawn, role, demand, *arguments)
         return Member(demand.role, spawn=spawned, restartable=restartable, log_path=str(log))
 

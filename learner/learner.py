@@ -92,7 +92,7 @@ class Learner:
                 self._publish()
                 while (groups := self._next_batch()) is not None:
                     self._pulse.status = f"training step {self._step + 1}"
-                    report = run_step(self._engine, groups, self._config.learner, step=self._step + 1)
+                    report = run_step(self._engine, groups, self._config, step=self._step + 1)
                     self._end_step(report)
                 self._end()
             finally:
@@ -110,6 +110,7 @@ class Learner:
             temperature=config.actors.temperature,
             chunk_tokens=config.learner.logprob_chunk_tokens,
             gradient_checkpointing=config.learner.gradient_checkpointing,
+            entropy_gradient=config.learner.entropy_coef > 0,
         )
         self._engine = DeepSpeedEngine(self._policy, config.learner, dtype=dtype, device=device)
         self._ranks = self._engine.ranks

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +55,12 @@ def engines(options: dict[str, Any]) -> None:
     """For each case: four steps, of which the third has a gradient that is not finite."""
     results = {}
     for case in options["cases"]:
-        settings = replace(run_config("x").learner, zero_stage=case["stage"], row_tokens=case["row_tokens"])
-        policy = as_policy(tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens)
+        config = run_config("x", zero_stage=case["stage"], row_tokens=case["row_tokens"], **case.get("learner", {}))
+        settings = config.learner
+        policy = as_policy(
+            tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens,
+            entropy_gradient=settings.entropy_coef > 0,
+        )  # fmt: skip
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
         reports = []
         for step in range(1, 5):
@@ -65,8 +68,10 @@ def engines(options: dict[str, Any]) -> None:
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
-            groups = random_groups(5, GROUP_SIZE, seed=step, failed=[(1, 0)])
-            report = run_step(engine, groups, settings, step=step)
+            groups = random_groups(
+                5, GROUP_SIZE, seed=step, failed=[(1, 0)], oracles=case.get("oracles", ()), reference=True
+            )
+            report = run_step(engine, groups, config, step=step)
             if hook:
                 hook.remove()
                 after = engine.gather_weights()

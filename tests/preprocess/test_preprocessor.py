@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -121,11 +122,11 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
     events: list[str] = []
     honest = preprocessor.drop_reason
 
-    def raises(rewards: list[float | None], *, drop_zero_advantage: bool) -> str | None:
+    def raises(rewards: list[float | None], *rest: Any) -> str | None:
         if len(rewards) == 3:
             events.append("raised")
             raise ZeroDivisionError("no such luck")
-        return honest(rewards, drop_zero_advantage=drop_zero_advantage)
+        return honest(rewards, *rest)
 
     monkeypatch.setattr(preprocessor, "drop_reason", raises)
     house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
