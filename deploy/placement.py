@@ -29,10 +29,10 @@ def demands(config: RunConfig) -> list[Demand]:
     """One entry a role of a training run: actors first, then preprocessors, then learner ranks."""
     on_gpu = config.deploy.device == "cuda"
     # A preprocessor that holds the reference model of the KL penalty runs it where the learner runs the policy.
-    with_reference = config.learner.kl_coef > 0
+    reference_gpus = 1 if on_gpu and config.learner.kl_coef > 0 else 0
     return [
         *actor_demands(config),
-        *(Demand(f"preprocess-{i}", SHARED_CPU, 1 if on_gpu and with_reference else 0) for i in range(config.preprocess.num_workers)),
+        *(Demand(f"preprocess-{i}", SHARED_CPU, reference_gpus) for i in range(config.preprocess.num_workers)),
         *(Demand(f"learner-{i}", SHARED_CPU, 1 if on_gpu else 0) for i in range(config.learner.num_ranks)),
     ]
 

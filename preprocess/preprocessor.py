@@ -88,7 +88,7 @@ class Preprocessor:
             return True
         try:
             group = decode(delivery.frame, RolloutGroup)
-            train_group, reason = self._valued(group)
+            train_group, reason = self.valued(group)
         except RecordError as error:
             self._bury(delivery, str(error))
             return True
@@ -112,7 +112,7 @@ class Preprocessor:
             self._note(group, reason or "kept", step)
         return True
 
-    def _valued(self, group: RolloutGroup) -> tuple[TrainGroup, str | None]:
+    def valued(self, group: RolloutGroup) -> tuple[TrainGroup, str | None]:
         """The group with its advantages, and the reason to drop it; one that is kept gets reference logprobs too."""
         settings = self._config.preprocess
         rewards = shaped_rewards(

@@ -78,6 +78,45 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
      ["learner.row_tokens=768"]),
     ("every_rank_has_work", ["learner.num_ranks=65"],
      "learner.num_ranks=65 is more than the learner.batch_samples=64 samples of a step", ["learner.num_ranks=64"]),
+    ("ratio_bounds_suit_the_loss", ["policy_loss=truncated_is", "ratio_min=0.8"],
+     "learner.ratio_min=0.8 has no meaning for learner.policy_loss=truncated_is", ["policy_loss=cispo"]),
+    ("ratio_bounds_suit_the_loss", ["ratio_min=0.8"], "set learner.ratio_min=0, or", ["ratio_min=0"]),
+    ("ratio_bounds_suit_the_loss", ["policy_loss=gspo", "loss_aggregation=sequence_mean"],
+     "learner.policy_loss=gspo with ratios in [0, 5] would never clip", ["ratio_min=0.9997", "ratio_max=1.0004"]),
+    ("ratio_bounds_suit_the_loss",
+     ["policy_loss=gspo", "loss_aggregation=sequence_mean", "ratio_min=0.9997", "ratio_max=1.28"],
+     "must lie within [0.9, 1.1]", ["ratio_max=1.0004"]),
+    ("gspo_is_an_average_over_sequences", ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004"],
+     "learner.loss_aggregation=token_mean would weigh sequences by their length", ["loss_aggregation=sequence_mean"]),
+    ("gspo_is_an_average_over_sequences",
+     ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004", "loss_aggregation=constant"],
+     "learner.loss_aggregation=constant would weigh", ["loss_aggregation=sequence_mean"]),
+    ("pass_k_fits_the_group", ["preprocess.advantage=pass_at_k", "pass_k=9"],
+     "preprocess.pass_k=9 is more than actors.group_size=8", ["pass_k=8"]),
+    ("pass_k_fits_the_group", ["preprocess.advantage=pass_at_k", "pass_k=8", "pass_k_baseline=mean"],
+     "preprocess.pass_k=8 = actors.group_size with preprocess.pass_k_baseline=mean leaves no gradient", ["pass_k=7"]),
+    ("pass_k_fits_the_group", ["preprocess.advantage=pass_at_k", "pass_k=8", "pass_k_baseline=mean"],
+     "or preprocess.pass_k_baseline=none", ["pass_k_baseline=none"]),
+    ("pass_k_settings_are_used", ["pass_k_baseline=mean"],
+     "preprocess.pass_k_baseline=mean is of preprocess.advantage=pass_at_k, and that is mean",
+     ["preprocess.advantage=pass_at_k"]),
+    ("overlong_penalty_leaves_room", ["overlong_tokens=256"],
+     "preprocess.overlong_tokens=256 would punish every completion, actors.max_completion_tokens=256",
+     ["overlong_tokens=255"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=maxrl", "overlong_tokens=64"],
+     "preprocess.overlong_tokens=64 makes rewards that are neither 0 nor 1", ["preprocess.advantage=mean"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=pass_at_k", "overlong_tokens=64"],
+     "preprocess.advantage=pass_at_k counts successes", ["overlong_tokens=0"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=maxrl", "oracle_member=true"],
+     "preprocess.advantage=maxrl estimates the policy's own rate of success", ["oracle_member=false"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=pass_at_k", "oracle_member=true"],
+     "one success of every group is the oracle's", ["preprocess.advantage=mean"]),
+    ("oracle_member_has_a_place",
+     ["oracle_member=true", "policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004",
+      "loss_aggregation=sequence_mean"],
+     "nobody's logprobs give its sequence a ratio", ["policy_loss=ppo_clip"]),
+    ("oracle_member_has_a_place", ["oracle_member=true", "arms={guided: 1}"],
+     "actors.oracle_member=true adds to groups of the arm unguided", ["arms.unguided=1"]),
     ("lag_bound_lets_the_next_weights_come", ["max_lag=1", "weights.every_steps=3"],
      "learner.max_lag=1 with weights.every_steps=3 would wait for ever", ["weights.every_steps=2"]),
     ("lag_bound_lets_the_next_weights_come", ["max_lag=0", "weights.every_steps=2"], "or learner.max_lag=1 or higher",
@@ -163,6 +202,22 @@ def test_every_number_has_a_range_and_is_held_to_it(name: str, kind: Any, bounds
             with pytest.raises(ConfigError, match=re.escape(f"{name}=")) as caught:
                 load(None, [f"{name}={edge + outside}"])
             assert f"the nearest valid value is {edge:g}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["policy_loss=ppo_clip", "ratio_min=0.8", "ratio_max=1.28"],  # DAPO
+        ["policy_loss=cispo", "ratio_max=1.28", "preprocess.advantage=std"],
+        ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004", "loss_aggregation=sequence_mean", "kl_coef=0.001"],
+        ["policy_loss=ppo_clip", "loss_aggregation=constant", "preprocess.advantage=leave_one_out"],
+        ["kl_coef=0.001", "entropy_coef=0.01", "preprocess.advantage=maxrl"],
+        *(["preprocess.advantage=pass_at_k", f"pass_k={k}"] for k in (1, 2, 4, 8)),
+        ["oracle_member=true", "luffy_gamma=0.1", "preprocess.advantage=std", "overlong_tokens=64", "kl_coef=0.001"],
+    ],
+)
+def test_objectives_that_make_sense_are_not_refused(overrides: list[str]) -> None:
+    load(None, overrides)
 
 
 def test_the_defaults_keep_every_rule() -> None:

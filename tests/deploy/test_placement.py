@@ -22,6 +22,17 @@ def test_a_cluster_with_too_few_gpus_is_named_with_the_settings_that_ask_for_the
     assert "learner.num_ranks" in sentence
 
 
+def test_a_preprocessor_with_a_reference_model_asks_for_a_gpu_of_its_own():
+    config = load(None, ["hardware=node8", "learner.kl_coef=0.01"])
+    assert {d.role: d.num_gpus for d in demands(config)}["preprocess-0"] == 1
+    sentence = shortage(config, demands(config), cpus=64, gpus=8)
+    assert sentence is not None
+    assert "need 10 GPUs and the cluster has 8" in sentence
+    assert "learner.kl_coef=0.01 takes one for each of preprocess.num_workers=2" in sentence
+    on_cpu = load(None, ["learner.kl_coef=0.01"])
+    assert all(d.num_gpus == 0 for d in demands(on_cpu))
+
+
 def test_a_tensor_parallel_engine_asks_for_all_its_gpus():
     config = load(None, ["hardware=node8"])
     config = replace(config, actors=replace(config.actors, num_actors=2, tensor_parallel=2))

@@ -15,7 +15,13 @@ CASES = [
     {"name": "short-rows", "stage": 0, "row_tokens": 24, "tied": True},
     {"name": "one-row", "stage": 0, "row_tokens": 4096, "tied": True},
     {"name": "untied", "stage": 3, "row_tokens": 40, "tied": False},
-]
+    *({"name": f"{name}-{tokens}", "stage": 2, "row_tokens": tokens, "tied": True, "learner": learner, **more}
+      for tokens in (24, 4096) for name, learner, more in (
+          ("gspo", {"policy_loss": "gspo", "ratio_min": 0.9, "ratio_max": 1.1, "loss_aggregation": "sequence_mean",
+                    "kl_coef": 0.1, "entropy_coef": 0.01}, {}),
+          ("luffy", {"policy_loss": "ppo_clip", "loss_aggregation": "constant"}, {"oracles": [0, 3]}),
+      )),
+]  # fmt: skip
 
 Results = dict[str, list[dict[str, Any]]]
 
@@ -66,6 +72,17 @@ def test_the_zero_stage_changes_where_weights_live_not_what_they_become(folders:
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_the_split_into_rows_changes_nothing(folders: dict[int, Path], name: str, world_size: int) -> None:
     assert_same_training((folders[1], "zero0"), (folders[world_size], name))
+
+
+@pytest.mark.parametrize("name", ["gspo", "luffy"])
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_the_split_into_rows_and_ranks_changes_nothing_of_any_objective(
+    folders: dict[int, Path], name: str, world_size: int
+) -> None:
+    assert_same_training((folders[1], f"{name}-4096"), (folders[world_size], f"{name}-24"))
+    ours, plain = (reports(folders[1])[case] for case in (f"{name}-4096", "zero2"))
+    assert ours[0]["norm"] != pytest.approx(plain[0]["norm"], rel=1e-3), "the settings reached the loss"
+    assert ("kl/mean" in ours[0]) == (name == "gspo")
 
 
 @pytest.mark.parametrize("stage", STAGES)

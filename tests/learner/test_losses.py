@@ -37,7 +37,13 @@ def policy_loss(
 
 
 def slow_losses(
-    name: str, new: list[float], old: list[float], advantages: list[float], sequences: list[int], low: float, high: float
+    name: str,
+    new: list[float],
+    old: list[float],
+    advantages: list[float],
+    sequences: list[int],
+    low: float,
+    high: float,
 ) -> list[float]:
     """The table of `learner.losses.policy`, read aloud."""
     losses = []
@@ -80,7 +86,8 @@ def test_the_losses_by_hand() -> None:
     assert policy_loss("truncated_is", new, old, advantages, 0.0, 5.0).tolist() == pytest.approx([2.0, -1.0, 5.0])
     assert policy_loss("cispo", new, old, advantages, 0.8, 1.28).tolist() == pytest.approx([1.28, -1.6, 1.28])
     # One sequence with ratios 8 and 1/2: their geometric mean is 2.
-    pair = policy_loss("gspo", numbers(-1, -1), numbers(-1 - 3 * LN2, -1 + LN2), numbers(1, 1), 0, 5, torch.zeros(2).long())
+    new, old, advantages = numbers(-1.0, -1.0), numbers(-1 - 3 * LN2, -1 + LN2), numbers(1.0, 1.0)
+    pair = policy_loss("gspo", new, old, advantages, 0.0, 5.0, sequences=torch.tensor([0, 0]))
     assert pair.tolist() == pytest.approx([-2.0, -2.0])
 
 
