@@ -14,8 +14,8 @@ def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
     low, high = GSPO_BOUNDS
     if learner.policy_loss == "truncated_is" and learner.ratio_min > 0:
         yield ("learner.ratio_min", "learner.policy_loss"), (
-            f"learner.ratio_min={learner.ratio_min:g} has no meaning for learner.policy_loss=truncated_is, which bounds "
-            "the ratio from above only; set learner.ratio_min=0, or learner.policy_loss=cispo"
+            f"learner.ratio_min={learner.ratio_min:g} has no meaning for learner.policy_loss=truncated_is, which "
+            "bounds the ratio from above only; set learner.ratio_min=0, or learner.policy_loss=cispo"
         )
     if learner.policy_loss == "gspo" and not (low <= learner.ratio_min and learner.ratio_max <= high):
         yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (

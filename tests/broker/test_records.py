@@ -135,7 +135,7 @@ def test_an_unknown_field_is_refused() -> None:
 
 def test_another_schema_or_kind_is_refused() -> None:
     body = wire(rollout_group())
-    with pytest.raises(RecordError, match="record of schema 1, this program reads schema 2: .* start a new run"):
+    with pytest.raises(RecordError, match=r"record of schema 1, this program reads schema 2: .* start a new run"):
         decode(reframed(body, schema=1), RolloutGroup)
     with pytest.raises(RecordError, match="expected TrainGroup"):
         decode(reframed(body), TrainGroup)
