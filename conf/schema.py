@@ -96,6 +96,10 @@ class GuidanceSettings:
     """Candidate prefixes i/num_prefixes, i = 1..num_prefixes-1, cut at line ends."""
     samples: int = ranged(12, 1)
     """Samples of the base model for each prefix that is given up."""
+    successes: int = ranged(1, 1, 16)
+    """Successes that make a prefix useful, one in every `samples` rollouts; 1 is the paper's rule. With 32 samples a
+    prefix found by one success is within one step of the shortest that solves 1/32 for 66 % of the built-in problems
+    of 8 steps, one found by three for 90 %, with 40 % more rollouts."""
     at_once: int = ranged(2, 1, 64)
     """Prefixes of one problem sampled at the same time. More end the search sooner and cost more samples."""
 
