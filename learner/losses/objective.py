@@ -44,6 +44,7 @@ def row_loss(
         kl = k3(logprobs, row.reference_logprobs)
         losses = losses + settings.kl_coef * kl
     if settings.entropy_coef > 0:
+        assert entropies.requires_grad or not logprobs.requires_grad, "the policy was made without entropy_gradient"
         losses = losses - settings.entropy_coef * entropies
     if row.off_policy.any():
         losses = torch.where(row.off_policy, luffy(logprobs, row.advantages, settings.luffy_gamma), losses)

@@ -155,6 +155,13 @@ def test_the_gradient_of_the_whole_objective_with_its_weights_held_fixed(case: d
     torch.testing.assert_close(got[1], -share * chosen.entropy_coef * (~row.off_policy).double())
 
 
+def test_an_entropy_bonus_without_a_gradient_is_our_mistake() -> None:
+    (row,) = build_step(random_groups(1), row_tokens=200, rank=0, world_size=1).rows
+    logprobs, entropies = made_up(row)
+    with pytest.raises(AssertionError, match="entropy_gradient"):
+        row_loss(row, logprobs.requires_grad_(), entropies, LearnerSettings(entropy_coef=0.1), StepSize(1, 1, 1))
+
+
 def test_a_kl_penalty_without_reference_logprobs_is_our_mistake() -> None:
     (row,) = build_step(random_groups(1), row_tokens=200, rank=0, world_size=1).rows
     logprobs, entropies = made_up(row)
