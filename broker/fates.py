@@ -52,15 +52,19 @@ class Fates:
     """By ordinal, from 0 on; every group that was issued."""
     counted: dict[str, int]
     """End -> groups, by the counters of the balance."""
+    unknown: int = 0
+    """Published groups of which an older version noted nothing."""
 
-    def contradiction(self) -> str | None:
-        """Where the groups and the counters differ, in a sentence; None: they agree."""
+    def problem(self) -> str | None:
+        """Why no table can be made of the notes, in a sentence; None: they say of every group what the counters say."""
+        if self.unknown:
+            return f"an older version began this run and noted nothing of {self.unknown} groups"
         noted = Counter(group.end for group in self.groups if group.end != IN_FLIGHT)
         for end in sorted(noted.keys() | self.counted.keys()):
             if noted[end] != self.counted.get(end, 0):
                 return (
                     f"{self.counted.get(end, 0)} groups are counted as {end}, but {noted[end]} are noted as such "
-                    "one by one (a run begun by an older version has no notes from then)"
+                    "one by one"
                 )
         return None
 
@@ -89,6 +93,7 @@ def read_fates(client: redis.Redis, keys: Keys) -> Fates:
             for ordinal in range(int(counters.get("issued", 0)))
         ),
         counted={name: int(count) for name, count in counters.items() if _is_end(name)},
+        unknown=int(counters.get("published", 0)) - len(written),
     )
 
 

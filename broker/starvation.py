@@ -117,7 +117,7 @@ class LengthDeciles:
         self._longest = [ordered[-(-d * n // DECILES) - 1] for d in range(1, DECILES + 1)] if n else []
         self.bounds: dict[int | None, tuple[int, int]] = {}
         """Decile -> (shortest, longest) length in it."""
-        for length in ordered:
+        for length in sorted(set(ordered)):
             shortest, _ = self.bounds.get(self.decile(length), (length, length))
             self.bounds[self.decile(length)] = (shortest, length)
 

@@ -42,6 +42,7 @@ from deploy.progress import TrainingView, stage
 from deploy.roles import LearnerRole, PreprocessRole, spawn, wait_for
 from deploy.session import Session, actor_members, close_engines, open_session, placed, start_all
 from deploy.stages import Stages
+from deploy.starvation import starvation_saved
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
 from deploy.watch import Supervisor
@@ -55,6 +56,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
+        stack.enter_context(starvation_saved(config, session.client, session.folder, console))
         session = replace(session, config=_with_weight_folder(config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
         model_path, interrupts = stack.enter_context(placed(session, demands(config)))

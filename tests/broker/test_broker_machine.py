@@ -288,7 +288,7 @@ class BrokerMachine(RuleBasedStateMachine):
         ended |= {k: v for k, v in {"replaced": balance.replaced, "stale": balance.stale}.items() if v}
         assert ended == self.ended
         fates = with_retries(lambda: read_fates(self.client, self.keys), deadline_s=20)
-        assert fates.contradiction() is None
+        assert fates.problem() is None
         assert len(fates.groups) == self.issued
         flying = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
         assert {group.ordinal for group in fates.groups if group.end == IN_FLIGHT} == flying

@@ -19,7 +19,7 @@ def house(client: redis.Redis, keys: Keys) -> House:
 def ends(house: House) -> dict[int, str]:
     """Ordinal -> end, of books that agree."""
     fates = read_fates(house.client, house.keys)
-    assert fates.contradiction() is None
+    assert fates.problem() is None
     return {group.ordinal: group.end for group in fates.groups}
 
 
@@ -87,6 +87,6 @@ def test_notes_that_miss_a_group_are_told_from_books_that_agree(house: House) ->
     house.publish_one("a/0")
     house.ring.drop(*house.read_one(), "zero_advantage", step=0)
     house.client.delete(house.keys.ended)
-    sentence = read_fates(house.client, house.keys).contradiction()
+    sentence = read_fates(house.client, house.keys).problem()
     assert sentence is not None
     assert sentence.startswith("1 groups are counted as filtered.zero_advantage, but 0 are noted as such")

@@ -116,7 +116,7 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
         if house.ring.take(step, 2, max_lag=2):
             house.ring.commit(step)
     fates, balance = read_fates(client, keys), house.balance()
-    assert fates.contradiction() is None
+    assert fates.problem() is None
     rows = starvation(fates, group_size=2, drawn_as=lambda ordinal: HARD)
     assert [row.length_decile for row in rows] == list(range(1, 11))
     assert [row.lost_to_age for row in rows] == [0.0] * 6 + [1.0] * 4
