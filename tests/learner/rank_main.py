@@ -17,7 +17,7 @@ from torch import Tensor
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.records import WeightAnnouncement
+from broker.records import Bucket, TrainGroup, WeightAnnouncement
 from broker.weights import WeightBoard
 from conf.schema import (
     ActorSettings,
@@ -35,6 +35,7 @@ from learner.publish import FilePublisher
 from learner.step import run_step
 from tests.learner.tiny import random_groups, tiny_lm
 
+PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
 GROUP_SIZE = 4
 STEP_GROUPS = 3
 
@@ -52,11 +53,21 @@ def run_config(name: str, **learner: Any) -> RunConfig:
     )
 
 
+def engine_groups(step: int) -> list[TrainGroup]:
+    """What `engines` trains in a step; one rollout of it has no reward."""
+    return random_groups(5, GROUP_SIZE, seed=step, failed=[(1, 0)], drawn_as=PARTS)
+
+
 def engines(options: dict[str, Any]) -> None:
     """For each case: four steps, of which the third has a gradient that is not finite."""
     results = {}
     for case in options["cases"]:
-        settings = replace(run_config("x").learner, zero_stage=case["stage"], row_tokens=case["row_tokens"])
+        settings = replace(
+            run_config("x").learner,
+            zero_stage=case["stage"],
+            row_tokens=case["row_tokens"],
+            gradient_cosine_every=case.get("cosine_every", 0),
+        )
         policy = as_policy(tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens)
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
         reports = []
@@ -65,8 +76,7 @@ def engines(options: dict[str, Any]) -> None:
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
-            groups = random_groups(5, GROUP_SIZE, seed=step, failed=[(1, 0)])
-            report = run_step(engine, groups, settings, step=step)
+            report = run_step(engine, engine_groups(step), settings, step=step)
             if hook:
                 hook.remove()
                 after = engine.gather_weights()
