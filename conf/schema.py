@@ -330,12 +330,12 @@ class DeploySettings:
     """Restarts of one actor or preprocessor before the run stops."""
     starved_share: float = ranged(0.2, 0.0, 1.0)
     """The hard bucket is starved when its share of the absolute advantage is below this times its share of the groups;
-    the run goes on and says so. 0 never does."""
+    the run goes on and says so. 0 never says it."""
     starved_steps: int = ranged(20, 1)
-    """Optimizer steps that is looked at over."""
-    silent_groups: int = ranged(512, 0)
+    """Window of both shares, optimizer steps."""
+    silent_groups: int = ranged(1024, 0)
     """An arm on hard problems is silent when fewer than 1 % of so many of its groups carried a gradient; the run goes
-    on and says so. 0 never does."""
+    on and says so. 0 never says it."""
 
 
 @dataclass(frozen=True)

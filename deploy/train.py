@@ -31,6 +31,7 @@ from broker.records import Problem
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
+from deploy.alerts import Alerts
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
@@ -120,11 +121,15 @@ class _Run:
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
+        alerts = Alerts(self._config)
         with evaluations, TrainingView(self._console) as view:
 
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
+                for alert in alerts.news(state.learner, state.groups):
+                    state.note(alert)
+                    self._console.print(f"  note: {alert}", highlight=False, markup=False)
 
             with self._interrupts.graceful(self._state.control):
                 reason = Supervisor(self._config, self._members(), self._state, look).run()

@@ -54,8 +54,8 @@ def run_config(name: str, **learner: Any) -> RunConfig:
 
 
 def engine_groups(step: int) -> list[TrainGroup]:
-    """What `engines` trains in a step; one rollout of it has no reward."""
-    return random_groups(5, GROUP_SIZE, seed=step, failed=[(1, 0)], drawn_as=PARTS)
+    """What `engines` trains in a step; one rollout of it has no reward, and every part has a gradient."""
+    return random_groups(5, GROUP_SIZE, seed=step + 1, failed=[(1, 0)], drawn_as=PARTS)
 
 
 def engines(options: dict[str, Any]) -> None:

@@ -114,6 +114,7 @@ def test_cosines_are_those_of_separate_sequences(folders: dict[int, Path], stage
     expected = slow_cosines(engine_groups(1))
     report = reports(folders[world_size])[f"cosines{stage}"][0]
     found = {key: value for key, value in report.items() if key.startswith("gradient/")}
+    assert len(found) == 3 + 3 + 1
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
     names = [key.removeprefix("gradient/norm/") for key in found if key.startswith("gradient/norm/")]
     square = sum(found[f"gradient/norm/{a}"] ** 2 for a in names) + 2 * sum(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from broker.records import TrainGroup, float32_array, float32_bytes
+from broker.records import TrainGroup, float32_bytes
 from learner.batch_feed import build_step
 from learner.gradient_cosine import cosines, inner_products
 from learner.interference import TREND_STEPS, RewardTrend, parts, reward_means, shares, slope
@@ -103,9 +103,3 @@ def test_a_part_without_a_gradient_has_no_cosine() -> None:
         "gradient/norm/hard/guided": 2.0,
         "gradient/norm/hard/unguided": 0.0,
     }
-
-
-def test_advantages_are_read_as_they_travel() -> None:
-    (made,) = random_groups(1)
-    assert shares([made])["share/tokens/hard/unguided"] == 1.0
-    assert len(float32_array(made.advantages)) == len(made.group.completions)
