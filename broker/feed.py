@@ -115,7 +115,7 @@ class Feed:
         return self._end_leases("", max_attempts)
 
     def failures(self) -> dict[int, str]:
-        """Ordinal -> reason, of the groups whose rollouts will never come."""
+        """Ordinal -> reason, of the groups counted as failed: their rollouts will never come."""
         pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.failures))
         return {int(ordinal): reason.decode() for ordinal, reason in pairs.items()}
 

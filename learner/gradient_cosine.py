@@ -64,7 +64,7 @@ def cosines(names: Sequence[str], products: NDArray[np.float64]) -> dict[str, fl
     found = {f"gradient/norm/{name}": math.sqrt(products[i, i]) for i, name in enumerate(names)}
     for level, table in ((buckets, belongs @ products @ belongs.T), (names, products)):
         for i, j in combinations(range(len(level)), 2):
-            norms = math.sqrt(table[i, i]) * math.sqrt(table[j, j])
-            if norms > 0 and math.isfinite(norms):
+            norms = math.sqrt(max(table[i, i], 0.0)) * math.sqrt(max(table[j, j], 0.0))  # arms may cancel to -1e-20
+            if norms > 0:
                 found[f"gradient/cosine/{level[i]}/{level[j]}"] = table[i, j] / norms
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}

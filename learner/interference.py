@@ -15,16 +15,11 @@ TREND_STEPS = 16
 """Steps a reward change is taken over: the mean of a single step is of a few groups."""
 
 
-def part(group: TrainGroup) -> str:
-    """`bucket/arm` of a group."""
-    return f"{group.group.bucket}/{group.group.arm}"
-
-
 def parts(groups: Sequence[TrainGroup]) -> dict[str, list[TrainGroup]]:
     """Part -> its groups, by name."""
     members = defaultdict(list)
     for group in groups:
-        members[part(group)].append(group)
+        members[f"{group.group.bucket}/{group.group.arm}"].append(group)
     return dict(sorted(members.items()))
 
 
@@ -34,17 +29,13 @@ def shares(groups: Sequence[TrainGroup]) -> dict[str, float]:
     The advantage of a part is the sum of |A_i| T_i over its trained rollouts, T_i completion tokens: the weight its
     tokens have in the token mean, before importance ratios. A family that sums to 0 is left out.
     """
-    sizes: dict[str, dict[str, float]] = {"advantage": {}, "tokens": {}}
-    for name, members in parts(groups).items():
-        advantages, tokens = (np.concatenate(values) for values in zip(*map(_trained, members), strict=True))
-        sizes["advantage"][name] = float(np.abs(advantages) @ tokens)
-        sizes["tokens"][name] = float(tokens.sum())
-    return {
-        f"share/{family}/{name}": size / sum(by_part.values())
-        for family, by_part in sizes.items()
-        for name, size in by_part.items()
-        if any(by_part.values())
-    }
+    found: dict[str, float] = {}
+    members = parts(groups)
+    for family, size in (("advantage", _advantage), ("tokens", _tokens)):
+        sizes = {name: sum(map(size, of_part)) for name, of_part in members.items()}
+        if whole := sum(sizes.values()):
+            found |= {f"share/{family}/{name}": size / whole for name, size in sizes.items()}
+    return found
 
 
 def reward_means(groups: Sequence[TrainGroup]) -> dict[str, float]:
@@ -87,8 +78,11 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return float(x @ y / (x @ x))
 
 
-def _trained(group: TrainGroup) -> tuple[np.ndarray, np.ndarray]:
-    """(advantage, completion tokens) of each trained rollout."""
-    trained = group.loss_weights() > 0
-    tokens = np.asarray([completion.num_tokens for completion in group.group.completions], dtype=np.float64)
-    return float32_array(group.advantages)[trained].astype(np.float64), tokens[trained]
+def _advantage(group: TrainGroup) -> float:
+    """Sum of |A_i| T_i; a rollout that is not trained has A = 0."""
+    lengths = [completion.num_tokens for completion in group.group.completions]
+    return float(np.abs(float32_array(group.advantages).astype(np.float64)) @ lengths)
+
+
+def _tokens(group: TrainGroup) -> int:
+    return sum(completion.num_tokens for completion in group.group.completions if completion.reward is not None)
