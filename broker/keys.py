@@ -10,7 +10,9 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON by their actors
+    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", of every published group (broker/fates.py)
+    pope:{name}:ended          hash    ordinal -> trained, filtered.REASON, replaced or stale, set where it is counted
+    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON
     pope:{name}:tasks          list    Task frames by ordinal, where ordinals are no function of the seed (sampling)
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
@@ -53,6 +55,8 @@ class Keys:
         self.claims = self.prefix + "claims"
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
+        self.written = self.prefix + "written"
+        self.ended = self.prefix + "ended"
         self.failures = self.prefix + "failures"
         self.tasks = self.prefix + "tasks"
         self.answered = self.prefix + "answered"

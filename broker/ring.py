@@ -41,9 +41,10 @@ class Ring:
         `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
         keys, rollouts = self._keys, group.group
+        names = [keys.rollouts, keys.ring, keys.ring_meta, keys.payload]
         answer = _PUT(
             self._client,
-            [keys.rollouts, keys.ring, keys.ring_meta, keys.payload, keys.counters, keys.replaced, *self._ledger],
+            [*names, keys.counters, keys.replaced, keys.ended, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             rollouts.ordinal,
@@ -70,9 +71,10 @@ class Ring:
         keys = self._keys
         answer = _DROP(
             self._client,
-            [keys.rollouts, keys.counters, *self._ledger],
+            [keys.rollouts, keys.counters, keys.ended, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
+            group.ordinal,
             reason,
             group.arm,
             group.problem_id,
@@ -90,7 +92,7 @@ class Ring:
         are dropped first and counted as `stale`. A step already taken gets the batch it got before.
         """
         keys = self._keys
-        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
+        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters, keys.ended]
         answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag)
         return None if answer is None else _ordinals(answer)
 
@@ -111,7 +113,7 @@ class Ring:
     def commit(self, step: int) -> bool:
         """Count the batch of `step` as trained. False: it was committed before."""
         keys = self._keys
-        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters], step))
+        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
 
     def adopt(self, step: int) -> int:
         """Bring a server that is behind the learner's durable step up to it; the newest committed step.
@@ -119,7 +121,7 @@ class Ring:
         For a resume on a new server, or on one that lost its last second (`broker.fsync: everysec`).
         """
         keys = self._keys
-        return int(_ADOPT(self._client, [keys.learner, keys.batches, keys.counters], step))
+        return int(_ADOPT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
 
     def trim(self, step: int) -> None:
         """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""

@@ -303,6 +303,9 @@ class LearnerSettings:
     logprob_chunk_tokens: int = ranged(1024, 1)
     """Response positions projected onto the vocabulary at once; bounds the memory of the logits."""
     gradient_checkpointing: bool = False
+    gradient_cosine_every: int = ranged(0, 0)
+    """Optimizer steps between two looks at the cosine between the gradients of buckets and arms; 0: none. One look
+    takes about as long as a step."""
     threads: int = ranged(1, 1)
     """CPU threads of one rank on a CPU machine."""
     checkpoint_every: int = ranged(25, 0)
@@ -356,6 +359,14 @@ class DeploySettings:
     """Seconds without an optimizer step or an ended group after which the run stops with an error."""
     max_restarts: int = ranged(5, 0)
     """Restarts of one actor or preprocessor before the run stops."""
+    starved_share: float = ranged(0.2, 0.0, 1.0)
+    """The hard bucket is starved when its share of the absolute advantage is below this times its share of the groups;
+    the run goes on and says so. 0 never says it."""
+    starved_steps: int = ranged(20, 1)
+    """Window of both shares, optimizer steps."""
+    silent_groups: int = ranged(1024, 0)
+    """An arm on hard problems is silent when fewer than 1 % of so many of its groups carried a gradient; the run goes
+    on and says so. 0 never says it."""
 
 
 @dataclass(frozen=True)

@@ -155,10 +155,35 @@ def audit(run: RunArgument, url: UrlOption = None) -> None:
     """Check that every group a run issued is somewhere, once."""
     from deploy.audit import audit as check
 
-    balance = check(run, url)
-    print(balance.explain())
-    if not balance.holds:
+    books = check(run, url)
+    print(books.explain())
+    if not books.holds:
         raise PopeError(f"{run}: the balance does not hold")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope starvation runs/pope\n\n"
+    "  pope starvation runs/pope --arm unguided\n\n"
+    "  pope starvation runs/pope --json | jq 'map(.ended.replaced) | add'"
+)
+def starvation(
+    run: RunArgument,
+    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Numbers instead of shares, for programs.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show what became of every rollout by bucket, arm and length: whether the long ones are lost on the way."""
+    from broker.starvation import explain
+    from deploy.starvation import read_starvation, select, table, to_json
+
+    rows = select(read_starvation(run, url), arm)
+    if as_json:
+        print(to_json(rows).decode(), end="")
+        return
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console.print(table(rows, run.resolve().name))
+    console.print(f"  {explain(rows)}", highlight=False)
 
 
 @app.command(

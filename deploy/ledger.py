@@ -1,7 +1,7 @@
 """`pope ledger`: what became of every problem under every arm, from the live run or from what it left behind."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.balance import read_balance
-from broker.connection import Client, with_retries
-from broker.errors import BrokerUnreachable, UsageError
+from broker.connection import Client
+from broker.errors import UsageError
 from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
 from broker.transfer import RECENT_GROUPS, Transfer, transfer
 from conf.schema import RunConfig
+from deploy.kept import kept
 from deploy.run_folder import RunFolder
 from deploy.run_redis import find_run, run_redis
 
@@ -57,22 +58,12 @@ def read_ledger(path: Path, url: str | None = None) -> RunLedger:
         return _read(client, keys, config.run.name)
 
 
-@contextmanager
-def ledger_saved(config: RunConfig, client: Client, folder: RunFolder, console: Console) -> Iterator[None]:
+def ledger_saved(
+    config: RunConfig, client: Client, folder: RunFolder, console: Console
+) -> AbstractContextManager[None]:
     """While this lasts the run's Redis has the ledger; afterwards its folder does, however the run ended."""
-    folder.ledger.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        try:
-            ledger = with_retries(
-                lambda: _read(client, Keys(config.run.name), config.run.name),
-                deadline_s=config.broker.connect_timeout_s,
-            )
-        except BrokerUnreachable as error:  # what ended the run must not be hidden by what it broke
-            console.print(f"  note: ledger.json was not written: {error}", highlight=False, markup=False)
-        else:
-            folder.save_bytes(folder.ledger, to_json(ledger))
+    name = config.run.name
+    return kept(folder.ledger, lambda: to_json(_read(client, Keys(name), name)), config, folder, console)
 
 
 def select(

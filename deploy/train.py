@@ -31,6 +31,7 @@ from broker.records import Problem
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
+from deploy.alerts import Alerts
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
@@ -42,6 +43,7 @@ from deploy.progress import TrainingView, stage
 from deploy.roles import LearnerRole, PreprocessRole, spawn, wait_for
 from deploy.session import Session, actor_members, close_engines, open_session, placed, start_all
 from deploy.stages import Stages
+from deploy.starvation import starvation_saved
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
 from deploy.watch import Supervisor
@@ -57,6 +59,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
+        stack.enter_context(starvation_saved(config, session.client, session.folder, console))
         session = replace(session, config=_with_weight_folder(config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
         model_path, interrupts = stack.enter_context(placed(session, demands(config)))
@@ -121,11 +124,15 @@ class _Run:
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
+        alerts = Alerts(self._config)
         with evaluations, TrainingView(self._console) as view:
 
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
+                for alert in alerts.news(state.learner, state.groups):
+                    state.note(alert)
+                    self._console.print(f"  note: {alert}", highlight=False, markup=False)
 
             with self._interrupts.graceful(self._state.control):
                 reason = Supervisor(self._config, self._members(), self._state, look).run()

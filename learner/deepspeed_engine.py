@@ -4,7 +4,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row
+from learner.losses.objective import RowLoss
 from learner.model import PREFIX, Policy
 from learner.ranks import Ranks
 
@@ -23,6 +24,9 @@ COLLECTIVE_TIMEOUT_S = 600.0
 """A rank that waits this long for another takes the run down; `Ranks` is used at least every few seconds."""
 TAG = "state"
 """Folder of DeepSpeed's own files inside a checkpoint."""
+
+LossOfRow = Callable[[Row, Tensor, Tensor], RowLoss]
+"""(a row, its logprobs [N], its entropies [N]) -> the row's share of the step's loss."""
 
 
 class DeepSpeedEngine:
@@ -74,6 +78,24 @@ class DeepSpeedEngine:
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss`. The sum over the ranks counts, so DeepSpeed's mean is undone."""
         self._engine.backward(loss * self.ranks.world_size)
+
+    def gradient(self, rows: Sequence[Row], loss_of: LossOfRow) -> list[Tensor]:
+        """Gradient of the sum of these rows' losses: float32 in main memory, a tensor a parameter, this rank's part.
+
+        It goes past DeepSpeed and leaves no trace: gradients, optimizer and random state stay as they are. It needs
+        whole weights on every rank, so ZeRO 3 cannot give it.
+        """
+        assert self._stage < 3, "conf/rules refuses this"
+        parameters = [p for p in self._policy.parameters() if p.requires_grad]
+        total = [torch.zeros_like(p, dtype=torch.float32) for p in parameters]
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            for cpu_row in rows:
+                row = cpu_row.to(self.device)
+                found = self._policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+                gradients = torch.autograd.grad(loss_of(row, *found).total, parameters)
+                for sum_, gradient in zip(total, gradients, strict=True):
+                    sum_ += gradient
+        return [gradient.cpu() for gradient in total]
 
     def step(self, learning_rate: float) -> tuple[bool, float]:
         """One optimizer step -> (applied, gradient norm before clipping).

@@ -28,6 +28,7 @@ from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError, Checkpoints
 from learner.deepspeed_engine import DeepSpeedEngine
+from learner.interference import RewardTrend
 from learner.model import load_policy, save_configuration
 from learner.publish import Publisher, PublishError, make_publisher
 from learner.pulse import Pulse
@@ -82,6 +83,7 @@ class Learner:
         self._published = -1
         self._saved = -1
         self._skipped_in_a_row = 0
+        self._trend = RewardTrend()
 
     def run(self) -> None:
         """Train until `run.max_steps` or until the run is stopped."""
@@ -169,12 +171,13 @@ class Learner:
     def _end_step(self, report: StepReport) -> None:
         """Commit, publish, report, save: what one trained step owes the others."""
         self._step = report.step
+        changes = self._trend.follow(report.step, report.reward_mean)
         fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
         started = time.perf_counter()
         if self._step % self._config.weights.every_steps == 0 or self._step == self._config.run.max_steps:
             self._publish()
         if fresh:  # a replayed step was reported the first time
-            self._report(report, publish_s=time.perf_counter() - started)
+            self._report(report, changes, publish_s=time.perf_counter() - started)
         self._stop_if_diverged(report)
         every = self._config.learner.checkpoint_every
         if every and self._step % every == 0:
@@ -223,9 +226,10 @@ class Learner:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
 
-    def _report(self, report: StepReport, *, publish_s: float) -> None:
+    def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {
             **report.metrics(),
+            **reward_changes,
             "publish/seconds": round(publish_s, 4),
             "checkpoint/step": self._saved,
             "checkpoint/failures": self._checkpoints.failures,

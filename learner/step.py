@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from broker.records import TrainGroup
 from conf.schema import LearnerSettings, RunConfig
-from learner.batch_feed import build_step, token_lags
+from learner.batch_feed import Row, build_step, token_lags
 from learner.deepspeed_engine import DeepSpeedEngine
+from learner.gradient_cosine import gradient_cosines
+from learner.interference import reward_means, shares
 from learner.losses.aggregation import StepSize
-from learner.losses.objective import row_loss
+from learner.losses.objective import RowLoss, row_loss
 from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
 
 
@@ -33,7 +36,9 @@ class StepReport:
     """Rollouts without a reward."""
     completion_tokens_mean: float
     reward_mean: dict[str, float]
-    """By arm."""
+    """By `bucket/arm`; an arm draws from one bucket."""
+    interference: dict[str, float]
+    """`share/...` and, where they were asked for, `gradient/...`: see `learner.interference`, `gradient_cosine`."""
     packing_fill: float
     seconds: float
 
@@ -63,7 +68,8 @@ class StepReport:
             "completion/tokens_mean": self.completion_tokens_mean,
             "packing/fill": round(self.packing_fill, 4),
             **({} if self.tokens.kl_mean is None else {"kl/mean": self.tokens.kl_mean}),
-            **{f"reward/{arm}/mean": mean for arm, mean in self.reward_mean.items()},
+            **{f"reward/{part.partition('/')[2]}/mean": mean for part, mean in self.reward_mean.items()},
+            **self.interference,
         }
 
 
@@ -77,11 +83,18 @@ def run_step(
     size = StepSize(batch.num_tokens, batch.num_sequences, config.actors.max_completion_tokens)
     learning_rate = scheduled_rate(settings, step)
     sums = TokenSums(settings)
+
+    def loss_of(row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
+        return row_loss(row, logprobs, entropies, settings, size)
+
+    interference = shares(groups)
+    if settings.gradient_cosine_every and step % settings.gradient_cosine_every == 0:
+        interference |= gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows)):
             logprobs, entropies = engine.forward(row)
-            loss = row_loss(row, logprobs, entropies, settings, size)
+            loss = loss_of(row, logprobs, entropies)
             engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
     applied, grad_norm = engine.step(learning_rate)
@@ -96,7 +109,8 @@ def run_step(
         num_samples=len(rollouts),
         num_untrained=sum(rollout.reward is None for rollout in rollouts),
         completion_tokens_mean=float(np.mean([rollout.num_tokens for rollout in rollouts])),
-        reward_mean=_reward_by_arm(groups),
+        reward_mean=reward_means(groups),
+        interference=interference,
         packing_fill=batch.packing_fill,
         seconds=time.perf_counter() - start,
     )
@@ -105,11 +119,3 @@ def run_step(
 def scheduled_rate(settings: LearnerSettings, step: int) -> float:
     """Linear warm-up, then constant; a function of the step, so a resume needs no scheduler state."""
     return settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))
-
-
-def _reward_by_arm(groups: Sequence[TrainGroup]) -> dict[str, float]:
-    rewards: dict[str, list[float]] = {}
-    for group in groups:
-        judged = [rollout.reward for rollout in group.group.rollouts if rollout.reward is not None]
-        rewards.setdefault(group.group.arm, []).extend(judged)
-    return {arm: float(np.mean(values)) for arm, values in sorted(rewards.items()) if values}

@@ -158,6 +158,10 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
     ("oracle_can_be_asked", ["oracle.model= "], "oracle.model must be a name on one line", ["oracle.model=big"]),
     ("one_bad_moment_is_no_dead_endpoint", ["oracle.max_failures=7"],
      "oracle.max_failures=7 is fewer than the oracle.concurrency=8 requests", ["oracle.max_failures=8"]),
+    ("cosines_need_whole_weights", ["learner.gradient_cosine_every=10", "learner.zero_stage=3"],
+     "learner.gradient_cosine_every=10 needs whole weights and gradients on every rank", ["learner.zero_stage=2"]),
+    ("cosines_need_whole_weights", ["learner.gradient_cosine_every=1", "learner.zero_stage=3"],
+     "set learner.gradient_cosine_every=0", ["learner.gradient_cosine_every=0"]),
     ("silence_is_longer_than_a_heartbeat", ["deploy.dead_after_s=3"],
      "deploy.dead_after_s=3 would kill a healthy role that is one beat late (deploy.heartbeat_s=2); "
      "raise the first to 4", ["deploy.dead_after_s=4"]),

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.records import WeightAnnouncement
+from broker.records import Bucket, TrainGroup, WeightAnnouncement
 from broker.weights import WeightBoard
 from conf.schema import (
     ActorSettings,
@@ -34,6 +34,7 @@ from learner.publish import FilePublisher
 from learner.step import run_step
 from tests.learner.tiny import random_groups, tiny_lm
 
+PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
 GROUP_SIZE = 4
 STEP_GROUPS = 3
 
@@ -51,11 +52,24 @@ def run_config(name: str, **learner: Any) -> RunConfig:
     )
 
 
+def engine_groups(step: int, oracles: Sequence[int] = ()) -> list[TrainGroup]:
+    """What `engines` trains in a step; one rollout of it has no reward, and every part has a gradient."""
+    return random_groups(
+        5, GROUP_SIZE, seed=step + 1, failed=[(1, 0)], drawn_as=PARTS, oracles=oracles, reference=True
+    )
+
+
 def engines(options: dict[str, Any]) -> None:
     """For each case: four steps, of which the third has a gradient that is not finite."""
     results = {}
     for case in options["cases"]:
-        config = run_config("x", zero_stage=case["stage"], row_tokens=case["row_tokens"], **case.get("learner", {}))
+        config = run_config(
+            "x",
+            zero_stage=case["stage"],
+            row_tokens=case["row_tokens"],
+            gradient_cosine_every=case.get("cosine_every", 0),
+            **case.get("learner", {}),
+        )
         settings = config.learner
         policy = as_policy(
             tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens,
@@ -68,10 +82,7 @@ def engines(options: dict[str, Any]) -> None:
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
-            groups = random_groups(
-                5, GROUP_SIZE, seed=step, failed=[(1, 0)], oracles=case.get("oracles", ()), reference=True
-            )
-            report = run_step(engine, groups, config, step=step)
+            report = run_step(engine, engine_groups(step, case.get("oracles", ())), config, step=step)
             if hook:
                 hook.remove()
                 after = engine.gather_weights()

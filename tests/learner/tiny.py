@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from broker.records import Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
+from broker.records import Bucket, Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
 from tests.groups import train_group
 
 VOCABULARY = 96
@@ -45,11 +45,12 @@ def save_tiny(folder: Path, **options: Any) -> Path:
 def random_groups(
     num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_ordinal: int = 0,
     max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (), oracles: Sequence[int] = (), reference: bool = False,
+    drawn_as: Sequence[tuple[Bucket, str]] = (("hard", "unguided"), ("hard", "guided")),
 ) -> list[TrainGroup]:
     """Prompts of 3 to 9 tokens, completions of 1 to `max_tokens`.
 
     `failed` lists (group, completion) without reward, `oracles` the groups whose last completion is off-policy;
-    `reference` adds reference logprobs.
+    `reference` adds reference logprobs. Groups take turns in being of one (bucket, arm) of `drawn_as`.
     """
     rng = np.random.default_rng(seed)
     groups = []
@@ -75,8 +76,8 @@ def random_groups(
         rollouts = RolloutGroup(
             ordinal=first_ordinal + g,
             problem_id=f"p{g}",
-            arm=("unguided", "guided")[g % 2],
-            bucket="hard",
+            arm=drawn_as[g % len(drawn_as)][1],
+            bucket=drawn_as[g % len(drawn_as)][0],
             actor="actor-0",
             prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
             completions=tuple(completions),
