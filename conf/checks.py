@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.rules import evaluation, oracle, problems, run, sizes
+from conf.rules import evaluation, oracle, problems, run, sft, sizes
 from conf.rules.rule import Rule, Violation
 from conf.schema import Range, RunConfig
 
@@ -54,4 +54,5 @@ RULES: tuple[Rule, ...] = (
     *sizes.RULES,
     *evaluation.RULES,
     *oracle.RULES,
+    *sft.RULES,
 )
