@@ -379,6 +379,11 @@ class RunConfig:
     deploy: DeploySettings = field(default_factory=DeploySettings)
 
     @property
+    def uses_guidance(self) -> bool:
+        """Whether hard problems need the prefix of an oracle solution: to be guided with it, or to imitate it."""
+        return self.problems.arms.get("guided", 0) > 0 or self.sft.data == "prefix"
+
+    @property
     def batch_groups(self) -> int:
         """Groups of one optimizer step; whole, because batch_samples is a multiple of group_size."""
         return self.learner.batch_samples // self.actors.group_size

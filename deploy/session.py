@@ -95,7 +95,7 @@ def placed(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, 
         yield model_path, stack.enter_context(Interrupts())
 
 
-def member(session: Session, role: type, demand: Demand, *more: Any, restartable: bool) -> Member:
+def role_member(session: Session, role: type, demand: Demand, *more: Any, restartable: bool) -> Member:
     """A role under the session's settings, not started yet; `more` are arguments that only this role takes."""
     log = session.log(demand.role)
     spawned = partial(spawn, role, demand, session.config, demand.role, session.redis_url, log, *more)
@@ -104,7 +104,7 @@ def member(session: Session, role: type, demand: Demand, *more: Any, restartable
 
 def actor_members(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[Member]:
     """One member an engine, not started yet."""
-    return [member(session, ActorRole, demand, model_path, restartable=True) for demand in demands]
+    return [role_member(session, ActorRole, demand, model_path, restartable=True) for demand in demands]
 
 
 def start_all(members: Sequence[Member], timeout_s: float) -> None:

@@ -25,7 +25,7 @@ class Stages:
     """The engines of a session, and what they have sampled so far. Engines that are not up are started when needed."""
 
     def __init__(self, session: Session, engines: Sequence[Member], interrupts: Interrupts, model_path: Path) -> None:
-        self._model_path = model_path
+        self.model_path = model_path
         self.folder = session.folder.path
         self._session = session
         self._engines = engines
@@ -64,7 +64,7 @@ class Stages:
         return read_rollouts(self._archive(name, problems))
 
     def _archive(self, name: str, problems: Sequence[Problem]) -> Path:
-        return self._session.folder.sampling / f"{name}-{_digest(self._model_path, problems)}"
+        return self._session.folder.sampling / f"{name}-{_digest(self.model_path, problems)}"
 
     def _start_engines(self) -> None:
         """Loading a model takes long: a stage that only replays its archive does without."""

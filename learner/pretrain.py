@@ -51,7 +51,9 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         parameters, lr=learning_rate, betas=ADAM_BETAS, weight_decay=weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: warmup_then_linear(done + 1, len(steps), WARMUP_SHARE))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda done: warmup_then_linear(done + 1, len(steps), WARMUP_SHARE)
+    )
     losses = []
     threads_before = torch.get_num_threads()
     model.train()

@@ -5,7 +5,7 @@ waits for   nobody
 unblocked by its own last step; `Control.stop` ends it earlier, at a checkpoint it resumes from
 
 The loss of a step is the mean cross entropy over the response tokens of its demonstrations, over all ranks; prompts
-carry no loss. What a step trains is a pure function of the seed, so a resumed run reaches the same weights, bit for bit.
+carry no loss. What a step trains is a pure function of the seed, so a resumed run reaches the same weights, bit by bit.
 """
 
 import hashlib
@@ -22,17 +22,13 @@ from broker.metrics import Control, Heartbeats, Metrics
 from conf.schema import RunConfig
 from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
-from learner.demonstrations import Curriculum, Example, as_groups
+from learner.demonstrations import ROOM, Curriculum, Example, as_groups
 from learner.divergence import SkippedSteps
 from learner.pulse import Pulse
 from learner.schedule import warmup_then_linear
 from learner.trainable import Trainable
 
 T = TypeVar("T")
-
-ROOM = "sft"
-"""Of the metrics: one report a step."""
-
 
 class FineTuner:
     """One DeepSpeed rank. `config.learner` holds what SFT shares with RL, the learning rate and the ranks are its own.

@@ -40,8 +40,8 @@ def enough_completions_are_sampled(config: RunConfig) -> Iterator[Violation]:
     kept, sampled = config.sft.completions, config.sft.max_samples
     if kept > sampled:
         yield ("sft.completions", "sft.max_samples"), (
-            f"sft.completions={kept} cannot be kept of sft.max_samples={sampled}; lower the first to {sampled} or raise "
-            f"the second to {kept}"
+            f"sft.completions={kept} cannot be kept of sft.max_samples={sampled}; lower the first to {sampled} "
+            f"or raise the second to {kept}"
         )
 
 
