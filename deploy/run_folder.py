@@ -12,7 +12,7 @@
     sampling/           every rollout of the measurements and of the search for guidance
     sft.jsonl           what supervised fine-tuning imitates; only with sft.data, as the next two
     sft_left_out.jsonl  problems and lines it does not see, and why
-    sft/                model/: the fine-tuned model; checkpoints/ until it is there; summary.json, loss.png
+    sft/                model/: the fine-tuned model; checkpoints/ until it is there; summary.json; loss.png
     redis/              data of the embedded server
     ledger.json         what became of every problem under every arm; absent while the run goes on
     summary.json, figure.png, balance.json

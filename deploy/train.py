@@ -34,6 +34,7 @@ from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from deploy.demonstrations import check_data, load_examples
 from deploy.evaluations import Evaluations, read_evaluations
+from deploy.fine_tuning import FineTuning, sft_demands
 from deploy.fleet import Member
 from deploy.guidance import choose_guidance
 from deploy.interrupts import Interrupts
@@ -44,7 +45,6 @@ from deploy.problems import load
 from deploy.progress import TrainingView, stage
 from deploy.roles import LearnerRole, PreprocessRole, wait_for
 from deploy.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
-from deploy.sft import FineTuning, sft_demands
 from deploy.stages import Stages
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise

@@ -142,4 +142,5 @@ def fine_tuner(options: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"engine": engines, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
+    main = {"engine": engines, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]]
+    main(json.loads(Path(sys.argv[2]).read_text()))
