@@ -37,7 +37,10 @@ def check_data(config: RunConfig, problems: Sequence[Problem]) -> None:
     """Refuse what can give no demonstration, before anything is made. Raises UsageError."""
     if is_file(config.sft.data):
         read_demonstrations(Path(config.sft.data))
-    elif config.sft.wanted and not any(p.bucket == "hard" and p.solution for p in problems):
+        return
+    guidance_will_do = config.sft.data == "prefix"
+    usable = (p.solution or (guidance_will_do and p.guidance) for p in problems if p.bucket == "hard")
+    if config.sft.wanted and not any(usable):
         raise UsageError(
             f"sft.data={config.sft.data} needs oracle solutions, and no hard problem of "
             f"problems.source={config.problems.source} has one; pope oracle can ask for them"

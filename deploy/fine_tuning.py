@@ -42,18 +42,15 @@ def sft_demands(config: RunConfig) -> list[Demand]:
 
 
 def sft_settings(config: RunConfig) -> RunConfig:
-    """The settings the ranks of the stage work under: keys of its own, `learner` with the numbers of `sft`."""
+    """The settings the ranks of the stage work under: `learner` with the numbers of `sft`."""
     sft = config.sft
-    return replace(
-        config,
-        run=replace(config.run, name=f"{config.run.name}.{ROOM}"),
-        learner=replace(
-            config.learner,
-            num_ranks=sft.num_ranks,
-            batch_samples=sft.batch_samples,
-            learning_rate=sft.learning_rate,
-        ),
+    learner = replace(
+        config.learner,
+        num_ranks=sft.num_ranks,
+        batch_samples=sft.batch_samples,
+        learning_rate=sft.learning_rate,
     )
+    return replace(config, learner=learner)
 
 
 class FineTuning:
@@ -114,7 +111,7 @@ class FineTuning:
 
     def _follow(self, ranks: Sequence[Member], advance: Callable[[int], None]) -> None:
         """Until every rank has finished; the first signal lets them save and end."""
-        step, moved_at = 0, time.monotonic()
+        step, moved_at, read_until = 0, time.monotonic(), "-"
         with self._interrupts.graceful(self._control):
             while any(rank.state == "running" for rank in ranks):
                 time.sleep(LOOK_EVERY_S)
@@ -122,11 +119,10 @@ class FineTuning:
                 for rank in ranks:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
                         raise RoleFailed(f"{died}; run it again (pope train: with run.resume=true) to go on")
-                if reports := self._reports():
-                    newest = int(reports[-1]["step"])
-                    if newest > step:
-                        advance(newest - step)
-                        step, moved_at = newest, time.monotonic()
+                if reports := self._metrics.read(ROOM, read_until):
+                    newest, read_until = int(reports[-1]["step"]), f"({reports[-1]['id']}"
+                    advance(newest - step)
+                    step, moved_at = newest, time.monotonic()
                 self._require_progress(step, time.monotonic() - moved_at)
 
     def _require_progress(self, step: int, quiet_s: float) -> None:
@@ -134,12 +130,9 @@ class FineTuning:
         if quiet_s > limit_s:
             raise NoProgress(f"no step after {step} of the fine-tuning for deploy.no_progress_s={limit_s:g} s")
 
-    def _reports(self) -> list[dict[str, str]]:
-        return self._metrics.read(ROOM)
-
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
         """metrics/sft.jsonl, sft/summary.json, sft/loss.png."""
-        reports, sft = self._reports(), self._config.sft
+        reports, sft = self._metrics.read(ROOM), self._config.sft
         write_lines(self._folder.metrics / f"{ROOM}.jsonl", [msgspec.json.encode(report) for report in reports])
         summary: dict[str, Any] = {
             "data": sft.data,

@@ -53,9 +53,9 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
         tuning = FineTuning(session, interrupts, model_path)
         if not tuning.finished:
             problems = found.problems
-            if config.uses_guidance and not folder.demonstrations.exists():
-                problems, _ = choose_guidance(stages, config, problems)
-            if problems:
+            if problems and not folder.demonstrations.exists():
+                if config.sft.data == "prefix":
+                    problems, _ = choose_guidance(stages, config, problems)
                 folder.save_problems(problems)
             examples = load_examples(config, problems, stages, folder, console)
             close_engines(engines)

@@ -8,7 +8,7 @@ import numpy as np
 from broker.records import Completion, RolloutGroup, TrainGroup, float32_bytes
 
 ROOM = "sft"
-"""Of the metrics, one report a step; also the ending of the stage's keys."""
+"""Of the metrics: one report a step."""
 
 
 @dataclass(frozen=True)
