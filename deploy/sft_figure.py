@@ -29,7 +29,7 @@ def draw(path: Path, reports: Sequence[Mapping[str, str]], curriculum: Curriculu
         ax.plot(steps, [float(report[name]) for report in reports], "o-", ms=3, color=colour)
         _mark_epochs(ax, curriculum)
         ax.set_title(title)
-        ax.set_xlabel("optimizer step")
+        ax.set_xlabel("optimizer step (dotted: an epoch ends)")
         ax.set_ylabel("nats a token")
         ax.set_ylim(bottom=0)
         ax.grid(alpha=0.25)
