@@ -248,7 +248,7 @@ def check(
 
 
 @problems.command(
-    epilog="Examples:\n\n  pope problems show math-500 --limit 5\n\n  pope problems show runs/pope --id chain5-s0-0003"
+    epilog="Examples:\n\n  pope problems show math-500 --limit 5\n\n  pope problems show runs/pope --id chain6-s0-0003"
 )
 def show(
     source: Source,

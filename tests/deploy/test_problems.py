@@ -77,7 +77,7 @@ def test_show_marks_the_cut_in_the_solution_of_a_run_folder(tmp_path, monkeypatc
 
 
 def test_the_built_in_domain_can_be_shown(monkeypatch, capsys):
-    code, out, _ = pope(monkeypatch, capsys, "show", "builtin:tiny", "--id", "chain5-s0-0000")
+    code, out, _ = pope(monkeypatch, capsys, "show", "builtin:tiny", "--id", "chain6-s0-0000")
     assert code == 0
     assert "answer: a^" in out
     code, out, _ = pope(monkeypatch, capsys, "check", "builtin:tiny")
