@@ -69,6 +69,14 @@ def guided_message(statement: str, guidance: str, instruction: Instruction) -> s
     )
 
 
+def rendered(tokenizer: Any, message: str) -> str:
+    """A user message as the whole prompt, up to where the assistant begins to write."""
+    text: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+    )
+    return text
+
+
 class PromptBuilder:
     """Renders problems with one tokenizer's chat template and one instruction."""
 
@@ -84,10 +92,7 @@ class PromptBuilder:
         if guided and problem.guidance is None:
             raise ValueError(f"problem {problem.id}: a guided prompt was asked for before its guidance was chosen")
         guidance = (problem.guidance or "") if guided else ""
-        message = guided_message(problem.statement, guidance, self.instruction)
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-        )
+        text = rendered(self.tokenizer, guided_message(problem.statement, guidance, self.instruction))
         if not guided:
             check_unguided(text, problem)
         return text

@@ -32,8 +32,8 @@ fence runs from each other. Types and meanings:
     pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
     pope:{name}:weights:board  hash    version (newest published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
-    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner), or one entry
-                                       a group that ended preprocessing (groups)
+    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner, sft), or one
+                                       entry a group that ended preprocessing (groups)
     pope:{name}:samples        stream  rollouts in readable text
     pope:{name}:heartbeats     hash    role -> "unix_ms status"
     pope:{name}:control        hash    stop: the reason the run ends, once it is known

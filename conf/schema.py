@@ -314,6 +314,36 @@ class LearnerSettings:
 
 
 @dataclass(frozen=True)
+class SftSettings:
+    """Supervised fine-tuning of the starting policy (POPE section 6, appendix C, table 3). What is not here is as in
+    `learner`: ZeRO stage, Adam's betas, clipping, rows, checkpoints. The learning rate decays linearly to zero."""
+
+    data: str = "none"
+    """`full_oracle`: unguided prompt -> the whole oracle solution. `prefix`: unguided prompt -> the prefix POPE guides
+    with, and a correct completion of the base model. A .jsonl file of {"prompt": ..., "response": ...}. `none`: RL
+    starts from model.path."""
+    epochs: int = ranged(3, 1)
+    batch_samples: int = ranged(16, 1)
+    """Demonstrations in one optimizer step, over all ranks; the last step of an epoch may have fewer."""
+    learning_rate: float = ranged(1e-3, 0.0)
+    warmup_share: float = ranged(0.1, 0.0, 1.0)
+    """Share of the optimizer steps in which the learning rate rises."""
+    max_tokens: int = ranged(768, 2)
+    """Longest demonstration, prompt included; longer ones are left out, because a cut one would have no answer."""
+    num_ranks: int = ranged(1, 1)
+    """DeepSpeed processes. Engines and RL's ranks are not up meanwhile, so it may be as many as both together."""
+    completions: int = ranged(1, 1)
+    """`prefix`: different correct completions kept of each problem."""
+    max_samples: int = ranged(64, 1)
+    """`prefix`: completions sampled of each problem at most, until enough are correct."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is SFT at all."""
+        return self.data != "none"
+
+
+@dataclass(frozen=True)
 class WeightSettings:
     """In-flight weight updates."""
 
@@ -385,9 +415,15 @@ class RunConfig:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     preprocess: PreprocessSettings = field(default_factory=PreprocessSettings)
     learner: LearnerSettings = field(default_factory=LearnerSettings)
+    sft: SftSettings = field(default_factory=SftSettings)
     weights: WeightSettings = field(default_factory=WeightSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+
+    @property
+    def uses_guidance(self) -> bool:
+        """Whether hard problems need the prefix of an oracle solution: to be guided with it, or to imitate it."""
+        return self.problems.arms.get("guided", 0) > 0 or self.sft.data == "prefix"
 
     @property
     def batch_groups(self) -> int:

@@ -62,15 +62,16 @@ def train(
         raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
 
 
-def _experiment(settings: list[str] | None, defaults: list[str]) -> RunConfig:
-    """[FILE.yaml] [KEY=VALUE]... -> settings; `defaults` are overrides that the user's come after."""
+def _experiment(settings: list[str] | None, defaults: list[str], experiment: str = "pope") -> RunConfig:
+    """[FILE.yaml] [KEY=VALUE]... -> settings; `defaults` are overrides that the user's come after, `experiment` is the
+    one that is meant when none is named."""
     from conf.load import load
 
     words = list(settings or [])
-    experiment = Path(words.pop(0)) if words and "=" not in words[0] else None
-    if experiment is None and not any(word.startswith("experiment=") for word in words):
-        words.insert(0, "experiment=pope")
-    return load(experiment, [*defaults, *words])
+    file = Path(words.pop(0)) if words and "=" not in words[0] else None
+    if file is None and not any(word.startswith("experiment=") for word in words):
+        words.insert(0, f"experiment={experiment}")
+    return load(file, [*defaults, *words])
 
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier folder is kept under a number.")]
@@ -96,6 +97,27 @@ def mine(
 
     config = _experiment(settings, ["run.name=mine"])
     run(config, Console(soft_wrap=not sys.stdout.isatty()), guidance=guidance, fresh=fresh)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope sft\n\n"
+    "  pope sft experiment=sft_prefix run.name=warm --data-only\n\n"
+    "  pope sft sft.data=mine.jsonl sft.epochs=1 model.path=Qwen/Qwen3-0.6B run.name=mine\n\n"
+    "  pope train experiment=sft_prefix                 SFT first, then RL from its result"
+)
+def sft(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="An experiment file and overrides.")
+    ] = None,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Write sft.jsonl and stop.")] = False,
+    fresh: FreshOption = False,
+) -> None:
+    """Fine-tune on oracle solutions, on prefix and completion, or on a file; the same command again goes on."""
+    from deploy.sft import sft as run
+
+    config = _experiment(settings, ["run.name=sft"], experiment="sft_full_oracle")
+    run(config, Console(soft_wrap=not sys.stdout.isatty()), data_only=data_only, fresh=fresh)
 
 
 @app.command(

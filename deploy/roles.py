@@ -22,6 +22,7 @@ from deploy.placement import Demand, shortage
 if TYPE_CHECKING:
     from actors.actor import Work
     from broker.connection import Client
+    from learner.demonstrations import Example
 
 EVALUATION = "evaluation"
 """Stage whose tasks actors write beside their training groups."""
@@ -226,7 +227,7 @@ class PreprocessRole:
 
 
 class LearnerRole:
-    """One DeepSpeed rank."""
+    """One DeepSpeed rank, of RL or of SFT."""
 
     def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
         _open_role(log_path, config.learner.threads)
@@ -245,8 +246,37 @@ class LearnerRole:
             return host, probe.getsockname()[1]
 
     def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path) -> None:
+        """RL, until the run stops."""
         from learner.learner import Learner
 
+        self._take_rank(rank, master)
+        Learner(
+            self._config,
+            rank=rank,
+            world_size=self._config.learner.num_ranks,
+            redis_url=self._redis_url,
+            run_folder=run_path,
+            model_path=model_path,
+        ).run()
+
+    def fine_tune(
+        self, rank: int, master: tuple[str, int], checkpoints: Path, model_path: Path, examples: Sequence["Example"]
+    ) -> None:
+        """SFT, to its last step."""
+        from learner.sft import FineTuner
+
+        self._take_rank(rank, master)
+        FineTuner(
+            self._config,
+            examples,
+            rank=rank,
+            redis_url=self._redis_url,
+            checkpoints=checkpoints,
+            model_path=model_path,
+        ).run()
+
+    def _take_rank(self, rank: int, master: tuple[str, int]) -> None:
+        """What DeepSpeed reads from the environment, before it is imported."""
         os.environ.update(
             RANK=str(rank),
             LOCAL_RANK="0",
@@ -258,14 +288,6 @@ class LearnerRole:
         import torch
 
         torch.set_num_threads(self._config.learner.threads)
-        Learner(
-            self._config,
-            rank=rank,
-            world_size=self._config.learner.num_ranks,
-            redis_url=self._redis_url,
-            run_folder=run_path,
-            model_path=model_path,
-        ).run()
 
 
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:

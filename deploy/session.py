@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -94,15 +95,16 @@ def placed(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, 
         yield model_path, stack.enter_context(Interrupts())
 
 
+def role_member(session: Session, role: type, demand: Demand, *more: Any, restartable: bool) -> Member:
+    """A role under the session's settings, not started yet; `more` are arguments that only this role takes."""
+    log = session.log(demand.role)
+    spawned = partial(spawn, role, demand, session.config, demand.role, session.redis_url, log, *more)
+    return Member(demand.role, spawn=spawned, restartable=restartable, log_path=str(log))
+
+
 def actor_members(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[Member]:
     """One member an engine, not started yet."""
-
-    def member(demand: Demand) -> Member:
-        log = session.log(demand.role)
-        spawned = partial(spawn, ActorRole, demand, session.config, demand.role, session.redis_url, log, model_path)
-        return Member(demand.role, spawn=spawned, restartable=True, log_path=str(log))
-
-    return [member(demand) for demand in demands]
+    return [role_member(session, ActorRole, demand, model_path, restartable=True) for demand in demands]
 
 
 def start_all(members: Sequence[Member], timeout_s: float) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def refused(root: Path, *words: str, remedy: str) -> str:
-    """The one line `pope train` says, having ended with code 2."""
+def refused(root: Path, *words: str, remedy: str, command: str = "train") -> str:
+    """The one line `pope COMMAND` says, having ended with code 2."""
     result = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "train", *words, f"run.root={root}"],
+        [sys.executable, "-m", "deploy.cli", command, *words, f"run.root={root}"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -68,3 +68,13 @@ def test_a_resume_without_a_run_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_option_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "--nonsense", remedy="--nonsense")
     refused(tmp_path, "nonsense.yaml", remedy="nonsense.yaml")
+
+
+def test_fine_tuning_without_data_or_with_a_bad_line_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    refused(tmp_path, "sft.data=none", remedy="full_oracle, prefix or FILE.jsonl", command="sft")
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"prompt": "1+1?"}\n')
+    for command in ("sft", "train"):
+        line = refused(tmp_path, f"sft.data={mine}", remedy='write {"prompt"', command=command)
+        assert f"{mine}:1" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]

@@ -1,7 +1,8 @@
 from dataclasses import replace
 
 from conf.load import load
-from deploy.placement import actor_demands, demands, shortage
+from deploy.fine_tuning import sft_demands
+from deploy.placement import Demand, actor_demands, demands, largest, shortage
 
 
 def test_every_role_of_the_laptop_fits_two_cores_and_no_gpu():
@@ -43,3 +44,18 @@ def test_sampling_needs_its_engines_and_nothing_else():
     config = load(None, ["hardware=node8"])
     assert [d.role for d in actor_demands(config)] == ["actor-0", "actor-1", "actor-2", "actor-3"]
     assert shortage(config, actor_demands(config), cpus=64, gpus=4) is None
+
+
+def test_fine_tuning_takes_the_place_of_the_engines():
+    config = load(None, ["experiment=sft_prefix", "hardware=node8"])
+    assert [d.num_gpus for d in sft_demands(config)] == [1] * 8
+    assert sft_demands(load(None, ["hardware=node8"])) == []
+    sentence = shortage(config, largest(actor_demands(config), sft_demands(config)), cpus=64, gpus=4)
+    assert "need 8 GPUs" in sentence
+    assert "sft.num_ranks=8" in sentence
+
+
+def test_the_largest_stage_is_the_one_with_most_gpus_then_cpus():
+    few, many, gpu = [Demand("a", 1, 0)], [Demand("a", 1, 0)] * 3, [Demand("b", 0.1, 1)]
+    assert largest(few, gpu, many) == gpu
+    assert largest(few, [], many) == many

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ from conf.schema import (
     RingSettings,
     RunConfig,
     RunSettings,
+    SftSettings,
 )
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.learner import Learner
 from learner.model import as_policy
 from learner.publish import FilePublisher
+from learner.sft import FineTuner
 from learner.step import run_step
-from tests.learner.tiny import random_groups, tiny_lm
+from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
 PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
 GROUP_SIZE = 4
@@ -129,6 +132,32 @@ def learner(options: dict[str, Any]) -> None:
     ).run()
 
 
+class DyingFineTuner(FineTuner):
+    """Kills its process at the end of a step: it is neither reported nor saved."""
+
+    dies_at = -1
+
+    def _end_step(self, report: dict[str, float | int]) -> None:
+        if report["step"] == self.dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._end_step(report)
+
+
+def fine_tuner(options: dict[str, Any]) -> None:
+    config = replace(run_config(options["name"], **options.get("learner", {})), sft=SftSettings(**options["sft"]))
+    tuner = DyingFineTuner(
+        config,
+        random_examples(),
+        rank=int(os.environ["RANK"]),
+        redis_url=options["redis_url"],
+        checkpoints=Path(options["folder"]) / "checkpoints",
+        model_path=Path(options["model_path"]),
+    )
+    tuner.dies_at = options.get("dies_at", -1)
+    tuner.run()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"engine": engines, "learner": learner}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
+    main = {"engine": engines, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]]
+    main(json.loads(Path(sys.argv[2]).read_text()))

@@ -10,6 +10,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from broker.records import Bucket, Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
+from learner.demonstrations import Example
 from tests.groups import train_group
 
 VOCABULARY = 96
@@ -40,6 +41,18 @@ def save_tiny(folder: Path, **options: Any) -> Path:
     tiny_lm(**options).save_pretrained(folder)
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     return folder
+
+
+def random_examples(num_examples: int = 10, *, seed: int = 0) -> list[Example]:
+    """Prompts of 3 to 9 tokens, responses of 1 to 12 and the end-of-sequence token."""
+    rng = np.random.default_rng(seed)
+    return [
+        Example(
+            prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
+            response_ids=int32_bytes([*rng.integers(2, VOCABULARY, int(rng.integers(1, 13))), 1]),
+        )
+        for _ in range(num_examples)
+    ]
 
 
 def random_groups(
