@@ -25,7 +25,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_prefixes_and_sampled_completions_are_imitated_and_rl_goes_on_from_there(tmp_path: Path) -> None:
     sft = ("arms.guided=0", "sft.data=prefix", "sft.max_samples=32", "sft.epochs=2", "sft.batch_samples=4")
     run = start_run(tmp_path, *sft, "run.max_steps=2", "problems.num_hard=8")
-    output = run.wait(480)
+    output = run.wait(780)
     assert run.process.returncode == 0, output + run.logs()
     assert run.left_behind() == []
 
