@@ -105,8 +105,8 @@ def judge(gold: str, answer: str | None) -> str:
             return "correct"
     except MemoryError:
         raise
-    except Exception:  # both sides were understood, the comparison failed: nobody knows
-        logging.exception("comparing %r with %r", gold, answer)
+    except Exception as error:  # both sides were understood, the comparison failed: nobody knows
+        logging.error("comparing %.200r with %.200r: %.200r", gold, answer, error)  # repr: the answer is a model's
         return "crash"
     return "wrong" if has_expression(given) or not has_expression(expected) else "unparsable"
 

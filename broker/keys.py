@@ -41,6 +41,11 @@ PREPROCESS_GROUP = "preprocess"
 """Consumer group of the rollout stream."""
 
 
+def stage_name(run: str, stage: str) -> str:
+    """What the keys of a sampling stage are named by. No run has a colon in its name, so no run is inside another."""
+    return f"{run}:{stage}"
+
+
 class Keys:
     """The keys of the run `name`."""
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import UsageError
-from broker.keys import Keys
+from broker.keys import Keys, stage_name
 from broker.records import Problem
+from conf.environment import refuse_unsafe_environment
+from conf.plain import PlainFormatter
 from conf.schema import RunConfig
 from deploy.placement import Demand, shortage
 
@@ -84,13 +86,16 @@ def give_time(calls: Sequence[Any], timeout_s: float) -> None:
 
 def _open_role(log_path: Path, threads: int) -> None:
     """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
+    refuse_unsafe_environment()
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True)
+    lines = logging.StreamHandler()
+    lines.setFormatter(PlainFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
 
 
 class ActorRole:
@@ -136,7 +141,7 @@ class ActorRole:
         config = self._config
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
         training = Work(Feed(self._client(), Keys(config.run.name)), mixture.assignment)
-        evaluations = self._tasks(f"{config.run.name}.{EVALUATION}") if config.evaluation.every_steps else None
+        evaluations = self._tasks(stage_name(config.run.name, EVALUATION)) if config.evaluation.every_steps else None
         await self._work(config, problems, incarnation, training, evaluations)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:

@@ -20,16 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import held_out_problems
 from actors.problems.prefix_search import PrefixSearch
+from broker.acl import Role
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Samples
 from broker.records import Problem
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
+from conf.plain import plain
 from conf.schema import RunConfig
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fleet import Member
@@ -55,7 +58,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
-        session = replace(session, config=_with_weight_folder(config, stack))
+        session = replace(session, config=_with_weight_folder(session.config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
         model_path, interrupts = stack.enter_context(placed(session, demands(config)))
 
@@ -127,7 +130,8 @@ class _Run:
             with self._interrupts.graceful(self._state.control):
                 reason = Supervisor(self._config, self._members(), self._state, look).run()
         self._state.refresh()
-        self._console.print(f"  train [dim]({time.monotonic() - start:.1f} s)[/dim]: {reason}", highlight=False)
+        took = (f"({time.monotonic() - start:.1f} s)", "dim")
+        self._console.print(Text.assemble("  train ", took, f": {plain(reason)}"))
         return reason, time.monotonic() - start
 
     def after(self) -> None:
@@ -199,7 +203,8 @@ class _Run:
 
     def _member(self, role: type, demand: Demand, *, restartable: bool) -> Member:
         log = self._session.log(demand.role)
-        arguments = (self._config, demand.role, self._session.redis_url, log)
+        room: Role = "learner" if role is LearnerRole else "preprocess"
+        arguments = (self._config, demand.role, self._session.url_of(room), log)
         spawned = partial(spawn, role, demand, *arguments)
         return Member(demand.role, spawn=spawned, restartable=restartable, log_path=str(log))
 
