@@ -10,7 +10,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON by their actors
+    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON
     pope:{name}:tasks          list    Task frames by ordinal, where ordinals are no function of the seed (sampling)
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
@@ -23,7 +23,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; and rollouts, prompt_tokens, completion_tokens, trained_samples
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
-    pope:{name}:dead_letters   stream  frames nobody could read, with the reason
+    pope:{name}:dead_letters   stream  the beginning of frames nobody could read, with the reason and their size
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
     pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups that had
                                        a judged rollout, oldest first; step as in first_solve

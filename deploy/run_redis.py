@@ -16,10 +16,7 @@ from conf.redact import is_redacted, redacted
 from conf.schema import RunConfig
 from deploy.redis_server import EmbeddedRedis, running_url
 from deploy.run_folder import RunFolder
-
-URL_VARIABLE = "POPE_BROKER_URL"
-"""Environment variable that holds the URL of an external Redis, password included: settings.yaml leaves it out, and a
-command line is read by everybody on the machine."""
+from deploy.withheld import URL_VARIABLE
 
 UrlOf = Callable[[Role], str]
 """The URL a role logs in with; it holds a password."""
