@@ -193,7 +193,7 @@ def _bar(progress: bool | None) -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr; the function it yields takes the share that is done."""
     shown = sys.stderr.isatty() if progress is None else progress
     percent = TextColumn("{task.percentage:>3.0f} %")
-    columns = [TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn()]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), percent, TimeRemainingColumn()]
     with Progress(*columns, console=Screen(stderr=True), disable=not shown, transient=True) as bar:
         task = bar.add_task("making the base model (once)", total=1.0)
         yield lambda done: bar.update(task, completed=done)

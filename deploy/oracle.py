@@ -119,7 +119,8 @@ def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
     """On stderr: a bar where there is a terminal, a line every few seconds elsewhere. Call it for each problem done."""
     console = Screen(stderr=True, soft_wrap=not sys.stderr.isatty())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), *times)
+    name = TextColumn("  {task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), *times)
     next_line, num_done = time.monotonic() + LINE_EVERY_S, 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("asking", total=total)

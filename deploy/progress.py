@@ -27,7 +27,7 @@ def stage(console: Console, title: str, total: int | None = None) -> Iterator[Ca
     name, count = TextColumn("  {task.description}", markup=False), TextColumn("{task.completed}/{task.total}")
     columns = [name, BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
+        task = progress.add_task(plain(title), total=total)
         yield lambda n: progress.advance(task, n)
     console.print(Text.assemble(f"  {plain(title)} ", (f"({time.monotonic() - start:.1f} s)", "dim")))
 

@@ -173,8 +173,9 @@ class _Reader:
         return str(value).strip()
 
     def _not_unicode(self) -> str | None:
-        """Our field whose text cannot be encoded, if one is: JSON can spell a lone surrogate."""
-        return next((name for name in COLUMNS if _holds_surrogate(self._value(name)[1])), None)
+        """The column whose text cannot be encoded, if one is: JSON can spell a lone surrogate."""
+        columns = (self._value(name) for name in COLUMNS)
+        return next((column for column, value in columns if _holds_surrogate(value)), None)
 
     def _refusal(self, statement: str, answer: str, level: float | None) -> tuple[Reason, str] | None:
         """Why the row is no use, if it is none."""

@@ -50,8 +50,10 @@ def answer(random_: random.Random) -> str:
         return random_.choice(list(RESPONSES.values()))
     parts = [_latex(random_) for _ in range(random_.randint(1, 3))]
     inside = random_.choice(("+", ",", "^", "=", "\\cdot ", "", "/", "_", "\\\\")).join(parts)
-    wrapped = random_.choice(("{}", "\\frac{{{}}}{{7}}", "\\sqrt{{{}}}", "({})!", "\\left[{}", "{{{}", "\\text{{{}}}"))
-    return f"So \\boxed{{{wrapped.format(inside)}}}{random_.choice(('', '.', '}', chr(92) + 'boxed{', '</think>'))}"
+    wrapped = random_.choice(("{}", "{}", "\\frac{{{}}}{{7}}", "\\sqrt{{{}}}", "({})!", "\\left[{}", "{{{}"))
+    mended = inside + "}" * (inside.count("{") - inside.count("}"))
+    content = random_.choice((wrapped.format(inside), mended))
+    return f"So \\boxed{{{content}}}{random_.choice(('', '.', '.', '}', chr(92) + 'boxed{'))}"
 
 
 def settings(random_: random.Random) -> str:
