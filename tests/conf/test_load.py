@@ -214,6 +214,17 @@ def test_a_file_and_an_experiment_by_name_contradict_each_other() -> None:
     assert "experiment=hard contradicts the file" in error
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..", ".", "../up", "a/b", "/etc", "a\\b", ".hidden", "-rf", "a b", "a\nb", "a\x00b", "UPPER",
+        "ünicode", "a" * 65, "{other}", "a:b", "a*", "%2e%2e", "~root", "$HOME",
+    ],
+)  # fmt: skip
+def test_a_run_name_cannot_leave_its_folder_or_its_keys(name: str) -> None:
+    assert "run.name" in error_of(None, f"run.name={name}")
+
+
 # What is written down
 
 
