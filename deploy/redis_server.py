@@ -220,6 +220,7 @@ class EmbeddedRedis:
         with open(os.devnull, "rb") as nothing, open(self._folder / "valkey.out", "wb") as out:
             self._process = subprocess.Popen(
                 [str(get_binary_path()), str(configuration)],
+                env={},  # it needs nothing of ours, secrets least of all
                 stdin=nothing,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -298,3 +298,12 @@ def test_a_worker_reaches_neither_the_network_nor_another_process_nor_much_disk_
     assert said[-2:] == ["refused OSError 27", "refused MemoryError"]
     if "no seccomp filters" not in ended.stderr:
         assert said[:-2] == ["refused PermissionError 1"] * 6
+
+
+def test_the_children_inherit_no_secret(monkeypatch):
+    monkeypatch.setenv("POPE_BROKER_URL", "canary")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "canary")
+    with pool() as verifier:
+        assert asyncio.run(verifier.judge(box("1+x"), "x+1")) == "correct"
+        for pid in (nursery_of(verifier), *children(nursery_of(verifier))):
+            assert "canary" not in Path(f"/proc/{pid}/environ").read_text()
