@@ -25,7 +25,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; and rollouts, prompt_tokens, completion_tokens, trained_samples
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
-    pope:{name}:dead_letters   stream  frames nobody could read, with the reason
+    pope:{name}:dead_letters   stream  the beginning of frames nobody could read, with the reason and their size
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
     pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups that had
                                        a judged rollout, oldest first; step as in first_solve
@@ -41,6 +41,11 @@ fence runs from each other. Types and meanings:
 
 PREPROCESS_GROUP = "preprocess"
 """Consumer group of the rollout stream."""
+
+
+def stage_name(run: str, stage: str) -> str:
+    """What the keys of a sampling stage are named by. No run has a colon in its name, so no run is inside another."""
+    return f"{run}:{stage}"
 
 
 class Keys:

@@ -34,6 +34,10 @@ SCHEMA = 2
 """Raised by every change of a record. A frame of another schema is refused, never guessed at."""
 MAX_RECORD_BYTES = 64 * 2**20
 """A frame larger than this is refused on both sides: 8 completions of 32k tokens take 2 MiB."""
+MAX_VERSION = 2**31 - 1
+"""Versions travel as int32 beside the tokens."""
+MAX_ORDINAL = 2**53
+"""The scripts on the server count with doubles."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
 FinishReason = Literal["stop", "length"]
@@ -296,17 +300,24 @@ def _check(record: Record) -> None:
 def _check_group(group: RolloutGroup) -> None:
     if not group.completions:
         raise RecordError("a group needs at least one completion")
-    if not group.prompt_ids or len(group.prompt_ids) % 4:
-        raise RecordError("prompt_ids must be a non-empty int32 array")
+    if not 0 <= group.ordinal <= MAX_ORDINAL:
+        raise RecordError(f"ordinal {group.ordinal} is outside 0 to {MAX_ORDINAL}")
+    _check_ids("prompt_ids", group.prompt_ids)
     for completion in group.completions:
         _check_completion(completion)
     if not group.rollouts:
         raise RecordError("a group needs at least one completion that the policy wrote")
 
 
+def _check_ids(name: str, raw: bytes) -> None:
+    if not raw or len(raw) % 4:
+        raise RecordError(f"{name} must be a non-empty int32 array")
+    if int32_array(raw).min() < 0:
+        raise RecordError(f"{name} holds a negative id, which no vocabulary has")
+
+
 def _check_completion(completion: Completion) -> None:
-    if not completion.token_ids or len(completion.token_ids) % 4:
-        raise RecordError("token_ids must be a non-empty int32 array")
+    _check_ids("token_ids", completion.token_ids)
     if completion.off_policy:
         if completion.logprobs or completion.weight_spans or completion.reward is None:
             raise RecordError("an off-policy completion has a reward, and neither logprobs nor weight_spans")
@@ -342,3 +353,5 @@ def _check_spans(completion: Completion) -> None:
         raise RecordError("weight_spans must start at token 0 and ascend within the completion")
     if sorted(versions) != versions or versions[0] < 0:
         raise RecordError("weight versions must not go back within a completion")
+    if versions[-1] > MAX_VERSION:
+        raise RecordError(f"weight version {versions[-1]} is above {MAX_VERSION}")

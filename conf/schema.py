@@ -223,7 +223,11 @@ class BrokerSettings:
     """Redis: embedded by default, any server by URL."""
 
     url: str | None = None
-    """redis://, rediss:// or unix:// of a Redis/Valkey >= 7.0; null starts the embedded server."""
+    """redis://, rediss:// or unix:// of a Redis/Valkey >= 7.0; null starts the embedded server. A password belongs in
+    $POPE_BROKER_URL, which then holds the whole URL and wins; on a command line it is refused."""
+    role_users: bool = False
+    """Each role logs in to the server at `url` as a user of its own, made by what `pope redis-acl` prints, with a
+    password derived from the URL's. The embedded server always has these users."""
     fsync: Literal["always", "everysec"] = "always"
     """Durability of the embedded server. `everysec` may lose up to a second of acknowledged writes on a crash."""
     max_memory_gib: float = ranged(2.0, 0.05)

@@ -1,19 +1,21 @@
 """The console command `pope`. Every command ends with 0 when it did what it says, 2 when the input was wrong,
 1 when a run failed, 130 or 143 when a signal ended it."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
+from conf.plain import PlainFormatter, plain
 from conf.schema import RunConfig
 from deploy.interrupts import REASON, Interrupted
 from deploy.run_folder import RunFolder
+from deploy.screen import Screen, screen
 
 app = typer.Typer(
     help="Teach a language model problems it cannot solve yet (POPE).",
@@ -57,7 +59,7 @@ def train(
         return
     from deploy.train import train as run
 
-    ended = run(config, Console(soft_wrap=not sys.stdout.isatty()))["ended"]
+    ended = run(config, screen())["ended"]
     if ended.startswith(REASON):
         raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
 
@@ -96,7 +98,7 @@ def mine(
     from deploy.mine import mine as run
 
     config = _experiment(settings, ["run.name=mine"])
-    run(config, Console(soft_wrap=not sys.stdout.isatty()), guidance=guidance, fresh=fresh)
+    run(config, screen(), guidance=guidance, fresh=fresh)
 
 
 @app.command(
@@ -117,7 +119,7 @@ def sft(
     from deploy.sft import sft as run
 
     config = _experiment(settings, ["run.name=sft"], experiment="sft_full_oracle")
-    run(config, Console(soft_wrap=not sys.stdout.isatty()), data_only=data_only, fresh=fresh)
+    run(config, Screen(soft_wrap=not sys.stdout.isatty()), data_only=data_only, fresh=fresh)
 
 
 @app.command(
@@ -155,7 +157,7 @@ def evaluate(
     defaults = [f"run.name=eval-{name.lower()}", "run.resume=false", f"model.path={model}"]
     settings = RunFolder(run_folder).settings if run_folder else None
     config = load(settings, [*defaults, *overrides])
-    run(config, sources, Console(soft_wrap=not sys.stdout.isatty()), label=label or name, fresh=fresh)
+    run(config, sources, screen(), label=label or name, fresh=fresh)
 
 
 @app.command(epilog="Example:\n\n  pope table runs/eval-*/report.json > table.md")
@@ -203,7 +205,7 @@ def starvation(
     if as_json:
         print(to_json(rows).decode(), end="")
         return
-    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     console.print(table(rows, run.resolve().name))
     console.print(f"  {explain(rows)}", highlight=False)
 
@@ -234,12 +236,31 @@ def ledger(
     if as_json:
         print(to_json(shown, whole).decode(), end="")
         return
-    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     console.print(table(shown))
     if len(shown.rows) < len(whole.rows):
         console.print(f"  {len(shown.rows)} of {len(whole.rows)} rows", highlight=False)
     if whole.transfer is not None:
         console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
+
+
+@app.command(
+    name="redis-acl",
+    epilog="Examples:\n\n"
+    "  POPE_BROKER_URL=rediss://:SECRET@redis.example:6380/0 pope redis-acl broker.url=rediss://redis.example:6380/0 "
+    "run.name=big | redis-cli -u rediss://admin@redis.example:6380 --askpass\n\n"
+    "then train with the same variable, broker.url, run.name and broker.role_users=true",
+)
+def redis_acl(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="The settings of the run.")
+    ] = None,
+) -> None:
+    """Print the commands that give each role of a run a user on your own Redis, fenced into the run's keys."""
+    from deploy.run_redis import acl_commands
+
+    for command in acl_commands(_experiment(settings, [])):
+        print(command)
 
 
 problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)
@@ -269,7 +290,7 @@ def check(
     """Load every row, parse every answer, and say what would be trained on and what not."""
     from deploy.problems import check as run
 
-    run(source, settings or [], reasons, Console())
+    run(source, settings or [], reasons, screen())
 
 
 @problems.command(
@@ -284,7 +305,7 @@ def show(
     """List problems, or show one with its solution and the end of its guidance marked."""
     from deploy.problems import show as run
 
-    run(source, settings or [], id, limit, Console())
+    run(source, settings or [], id, limit, screen())
 
 
 @app.command(
@@ -308,11 +329,14 @@ def oracle(
     config = load(None, [f"problems.source={source}", *(settings or [])])
     from deploy.oracle import oracle as run
 
-    run(config, out, Console(soft_wrap=not sys.stdout.isatty()), fresh=fresh, redo=redo)
+    run(config, out, screen(), fresh=fresh, redo=redo)
 
 
 def main() -> None:
     """Run a command; errors made for people are one line."""
+    notes = logging.StreamHandler()
+    notes.setFormatter(PlainFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[notes])
     try:
         code = app(standalone_mode=False)  # a number when Ctrl-C came before a run had its own handlers
     except (UsageError, ConfigError) as error:
@@ -329,7 +353,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"pope: {message}", file=sys.stderr)
+    print(f"pope: {plain(message)}", file=sys.stderr)
     sys.exit(code)
 
 

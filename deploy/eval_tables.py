@@ -7,6 +7,7 @@ import msgspec
 
 from actors.results import VERDICTS, Report, Score, SetReport
 from broker.errors import UsageError
+from conf.plain import plain_markdown
 
 SCHEMA = 1
 NOT_MEASURED = "–"  # noqa: RUF001 - a dash of a digit's width
@@ -145,9 +146,10 @@ def _with_interval(score: Score | None, num_problems: int) -> str:
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns padded, so that the source reads as a table too; text left, figures right."""
-    table = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)]
-    widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
     is_text = [name in ("run", "set") for name in header]
+    cells = [[plain_markdown(c) if t else c for c, t in zip(row, is_text, strict=True)] for row in rows]
+    table = [[plain_markdown(cell) for cell in header], *cells]
+    widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
     lines = [
         "| " + " | ".join(c.ljust(w) if t else c.rjust(w) for c, w, t in zip(row, widths, is_text, strict=True)) + " |"
         for row in table

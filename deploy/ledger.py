@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from broker.balance import read_balance
 from broker.connection import Client
@@ -105,8 +104,8 @@ def table(ledger: RunLedger) -> Table:
         newest = row.last[-SHOWN_OUTCOMES:]
         outcomes = " ".join(f"{outcome.successes}/{outcome.judged}" for outcome in newest)
         result.add_row(
-            _plain(row.problem_id),
-            _plain(row.arm),
+            row.problem_id,
+            row.arm,
             str(row.attempts),
             str(row.successes),
             f"{_rate(row):.1%}" if row.attempts else "",
@@ -152,8 +151,3 @@ _ORDERS: dict[str, Callable[[LedgerRow], tuple[object, ...]]] = {
     "first-solve": lambda row: (*_first_solve(row), row.problem_id, row.arm),
     "recent": lambda row: (_recent_rate(row), row.problem_id, row.arm),
 }
-
-
-def _plain(name: str) -> Text:
-    """A name out of a data set, without markup and control characters."""
-    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name))

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from conf.schema import RunConfig
+
+Room = Literal["actor", "preprocess", "learner"]
 
 SHARED_CPU = 0.1
 """CPUs a role reserves where roles share the cores of one machine: threads are set by the roles themselves, so Ray
@@ -15,8 +18,13 @@ class Demand:
     """Resources of one role."""
 
     role: str
+    """Room and number: `actor-0`."""
     num_cpus: float
     num_gpus: float
+
+    @property
+    def room(self) -> Room:
+        return cast(Room, self.role.rpartition("-")[0])
 
 
 def actor_demands(config: RunConfig) -> list[Demand]:

@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import UsageError
-from broker.keys import Keys
+from broker.keys import Keys, stage_name
 from broker.records import Problem
+from conf.environment import refuse_unsafe_environment
+from conf.plain import PlainFormatter
 from conf.schema import RunConfig
 from deploy.placement import Demand, shortage
+from deploy.withheld import secrets_withheld
 
 if TYPE_CHECKING:
     from actors.actor import Work
     from broker.connection import Client
     from learner.demonstrations import Example
 
+LOOPBACK = "127.0.0.1"
+"""Where everything of a local Ray listens."""
 EVALUATION = "evaluation"
 """Stage whose tasks actors write beside their training groups."""
 
@@ -44,13 +49,14 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        ray.init(
-            address="local",  # without it Ray would join whatever cluster was last started on this machine
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-        )
+        with secrets_withheld(config):
+            ray.init(
+                address="local",  # without it Ray would join whatever cluster was last started on this machine
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=LOOPBACK,
+            )
     try:
         available = ray.cluster_resources()
         lack = shortage(config, demands, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
@@ -85,13 +91,27 @@ def give_time(calls: Sequence[Any], timeout_s: float) -> None:
 
 def _open_role(log_path: Path, threads: int) -> None:
     """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
+    refuse_unsafe_environment()
+    _stay_on_loopback()
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True)
+    lines = logging.StreamHandler()
+    lines.setFormatter(PlainFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
+
+
+def _stay_on_loopback() -> None:
+    """On one machine nobody else needs to reach what gloo, NCCL and vLLM listen on; left alone they go by hostname."""
+    import ray
+
+    if ray.util.get_node_ip_address() == LOOPBACK:
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, "lo")
+        os.environ.setdefault("VLLM_HOST_IP", LOOPBACK)
 
 
 class ActorRole:
@@ -137,7 +157,7 @@ class ActorRole:
         config = self._config
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
         training = Work(Feed(self._client(), Keys(config.run.name)), mixture.assignment)
-        evaluations = self._tasks(f"{config.run.name}.{EVALUATION}") if config.evaluation.every_steps else None
+        evaluations = self._tasks(stage_name(config.run.name, EVALUATION)) if config.evaluation.every_steps else None
         await self._work(config, problems, incarnation, training, evaluations)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import held_out_problems
@@ -31,6 +32,7 @@ from broker.metrics import Control, Samples
 from broker.records import Problem
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
+from conf.plain import plain
 from conf.schema import RunConfig
 from deploy.alerts import Alerts
 from deploy.demonstrations import check_data, load_examples
@@ -41,7 +43,7 @@ from deploy.guidance import choose_guidance
 from deploy.interrupts import Interrupts
 from deploy.ledger import ledger_saved
 from deploy.measure import Measurement
-from deploy.placement import Demand, actor_demands, demands, largest
+from deploy.placement import Demand, Room, actor_demands, demands, largest
 from deploy.problems import load, oracle_warning
 from deploy.progress import TrainingView, stage
 from deploy.roles import LearnerRole, PreprocessRole, wait_for
@@ -65,7 +67,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
-        session = replace(session, config=_with_weight_folder(config, stack))
+        session = replace(session, config=_with_weight_folder(session.config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
         model_path, interrupts = stack.enter_context(placed(session, largest(demands(config), sft_demands(config))))
 
@@ -117,9 +119,9 @@ class _Run:
 
     def place(self) -> None:
         """Make every role; actors load their engines at the same time."""
-        by_room: dict[str, list[Demand]] = {"actor": [], "preprocess": [], "learner": []}
+        by_room: dict[Room, list[Demand]] = {"actor": [], "preprocess": [], "learner": []}
         for demand in demands(self._config):
-            by_room[demand.role.split("-")[0]].append(demand)
+            by_room[demand.room].append(demand)
         self._actors = actor_members(self._session, self._model_path, by_room["actor"])
         self._preprocessors = [
             role_member(self._session, PreprocessRole, demand, self._model_path, restartable=True)
@@ -173,7 +175,8 @@ class _Run:
             with self._interrupts.graceful(self._state.control):
                 reason = Supervisor(self._config, self._members(), self._state, look).run()
         self._state.refresh()
-        self._console.print(f"  train [dim]({time.monotonic() - start:.1f} s)[/dim]: {reason}", highlight=False)
+        took = (f"({time.monotonic() - start:.1f} s)", "dim")
+        self._console.print(Text.assemble("  train ", took, f": {plain(reason)}"))
         return reason, time.monotonic() - start
 
     def after(self) -> None:

@@ -18,6 +18,7 @@ from learner.batch_feed import Row
 from learner.losses.objective import RowLoss
 from learner.model import PREFIX, Policy
 from learner.ranks import Ranks
+from learner.rendezvous import meet
 
 ADAM_EPS = 1e-8
 COLLECTIVE_TIMEOUT_S = 600.0
@@ -39,12 +40,11 @@ class DeepSpeedEngine:
         deepspeed = _import_deepspeed(device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        deepspeed.init_distributed(
-            dist_backend="nccl" if device.type == "cuda" else "gloo",
-            auto_mpi_discovery=False,
-            verbose=False,
-            timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S),
-        )
+        timeout = timedelta(seconds=COLLECTIVE_TIMEOUT_S)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        if not torch.distributed.is_initialized():
+            meet(backend, timeout)  # DeepSpeed takes over the group it finds
+        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False, timeout=timeout)
         self.device = device
         self.ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
         self._stage = settings.zero_stage
@@ -151,7 +151,10 @@ class DeepSpeedEngine:
         self._drop_script(folder)
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote. DeepSpeed unpickles: only from folders whose manifest was verified."""
+        """Continue from what `save` wrote; whoever calls has verified the folder's manifest.
+
+        Raises when a file holds anything but tensors, plain values and three records of DeepSpeed: no code is run.
+        """
         loaded, _ = self._engine.load_checkpoint(str(folder), tag=TAG, load_lr_scheduler_states=False)
         if loaded is None:
             raise RuntimeError(f"DeepSpeed could not load {folder / TAG}")
@@ -170,9 +173,16 @@ class DeepSpeedEngine:
 
 def _import_deepspeed(device: torch.device) -> Any:
     os.environ["DS_ACCELERATOR"] = device.type  # read at the first import
+    # DeepSpeed asks torch.load to unpickle anything; this outweighs what it asks for.
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     import deepspeed
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
 
+    # All classes there are in its state files: an enum and two plain records.
+    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # Its shared-memory collectives on a CPU are compiled at start, for minutes and with a compiler; gloo serves.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -42,7 +42,7 @@ def wire(record: object) -> bytes:
 def completions(draw: st.DrawFn) -> Completion:
     num_tokens = draw(st.integers(1, 20))
     starts = sorted({0, *draw(st.lists(st.integers(0, num_tokens - 1), max_size=3))})
-    versions = sorted(draw(st.lists(st.integers(0, 2**31), min_size=len(starts), max_size=len(starts))))
+    versions = sorted(draw(st.lists(st.integers(0, 2**31 - 1), min_size=len(starts), max_size=len(starts))))
     reward = draw(st.none() | st.floats(-1, 1))
     return Completion(
         token_ids=int32_bytes(draw(st.lists(st.integers(0, 2**31 - 1), min_size=num_tokens, max_size=num_tokens))),
@@ -170,6 +170,10 @@ def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pyt
         (changed(rollout_group(), verdict="maybe"), "Invalid enum value"),
         (changed(rollout_group(), off_policy=True), "an off-policy completion has a reward, and neither"),
         (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_completion())), "that the policy wrote"),
+        (changed(rollout_group(), weight_spans=((0, 2**31),)), "weight version 2147483648 is above"),
+        (changed(rollout_group(), token_ids=int32_bytes([5, -1, 5])), "negative id"),
+        (msgspec.structs.replace(rollout_group(), prompt_ids=int32_bytes([-7])), "negative id"),
+        (msgspec.structs.replace(rollout_group(), ordinal=-1), "ordinal -1"),
         (msgspec.structs.replace(rollout_group(), completions=()), "at least one completion"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=b"\0\0"), "prompt_ids"),
     ],

@@ -147,6 +147,8 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
      "evaluation.num_held_out=4 needs problems.source=builtin:tiny", ["num_held_out=0"]),
     ("broker_url_is_a_redis_url", ["broker.url=localhost:6379"],
      "broker.url must start with redis://, rediss:// or unix://", ["broker.url=redis://localhost:6379"]),
+    ("role_users_are_of_an_external_server", ["broker.role_users=true"],
+     "broker.url=null starts the embedded one, which always has a user for each role", ["broker.role_users=false"]),
     ("buckets_are_apart", ["mining.buckets.easy=[0.4,0.2]"], "mining.buckets.easy=[0.4, 0.2] is no interval",
      ["mining.buckets.easy=[0.2,0.4]"]),
     ("buckets_are_apart", ["mining.buckets.easier=[0.4,0.7]"], "mining.buckets.easier=[0.4, 0.7] overlaps easy",

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def refused(root: Path, *words: str, remedy: str, command: str = "train") -> str:
-    """The one line `pope COMMAND` says, having ended with code 2."""
+def refused(root: Path, *words: str, remedy: str, command: str = "train", **variables: str) -> str:
+    """The one line `pope COMMAND` says under these environment variables, having ended with code 2."""
     result = subprocess.run(
         [sys.executable, "-m", "deploy.cli", command, *words, f"run.root={root}"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=120,
+        env={**os.environ, **variables},
     )
     assert result.returncode == 2, result.stdout + result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("pope: ")]
@@ -45,10 +47,15 @@ def test_a_problem_without_an_answer_is_named_by_file_and_line(tmp_path: Path) -
 
 
 def test_an_unreachable_redis_is_named_without_its_password(tmp_path: Path) -> None:
-    url = "redis://:hunter2@127.0.0.1:1/0"
-    line = refused(tmp_path, f"broker.url={url}", "broker.connect_timeout_s=0.3", remedy="broker.url=null")
+    words = ("broker.url=redis://127.0.0.1:1/0", "broker.connect_timeout_s=0.3")
+    line = refused(tmp_path, *words, remedy="broker.url=null", POPE_BROKER_URL="redis://:hunter2@127.0.0.1:1/0")
     assert "127.0.0.1:1" in line
     assert "hunter2" not in line
+
+
+def test_a_variable_that_lets_files_run_code_is_refused(tmp_path: Path) -> None:
+    for name in ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "VLLM_ALLOW_INSECURE_SERIALIZATION"):
+        assert name in refused(tmp_path, remedy="unset it", **{name: "1"})
 
 
 def test_a_run_folder_in_use_names_its_owner(tmp_path: Path) -> None:

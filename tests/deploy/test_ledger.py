@@ -104,7 +104,7 @@ def test_a_run_with_the_embedded_server_needs_no_url(
     with pytest.raises(UsageError, match="redis is not there"):
         audit(folder.path)
     monkeypatch.setenv(URL_VARIABLE, server.url)
-    with EmbeddedRedis(folder.redis, max_memory_gib=0.1) as own:
+    with EmbeddedRedis(folder.redis, run="pope", max_memory_gib=0.1) as own:
         one_group(connect(own.url, client_name="test"), config)
         assert audit(folder.path).balance.issued == 1  # the server is up
         assert read_ledger(folder.path).rows == (P0,)

@@ -1,10 +1,11 @@
-"""One learner process of a test: `python -m tests.learner.rank_main engine|learner OPTIONS.json`.
+"""One learner process of a test: `python -m tests.learner.rank_main engine|hostile|learner OPTIONS.json`.
 
 The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
 
 import json
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -102,6 +103,39 @@ def engines(options: dict[str, Any]) -> None:
     engine.close()
 
 
+class Payload:
+    """What a changed checkpoint may hold: unpickled, it writes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self._marker, "code of the checkpoint was run")
+
+
+def hostile(options: dict[str, Any]) -> None:
+    """Save, load, then load again with a payload in each file in turn; every such load must raise."""
+    folder = Path(options["out"]) / "checkpoint"
+    for stage in options["stages"]:
+        settings = replace(run_config("x").learner, zero_stage=stage)
+        policy = as_policy(tiny_lm(), temperature=1.0, chunk_tokens=settings.logprob_chunk_tokens)
+        engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
+        run_step(engine, random_groups(3, GROUP_SIZE), settings, step=1)
+        engine.save(folder / str(stage))
+        engine.load(folder / str(stage))
+        for file in sorted((folder / str(stage)).rglob("*.pt")):
+            honest = file.read_bytes()
+            torch.save({"module": Payload(Path(options["out"]) / "marker")}, file)
+            try:
+                engine.load(folder / str(stage))
+            except pickle.UnpicklingError as error:
+                print("refused", stage, file.name, str(error).splitlines()[0])
+            else:
+                raise AssertionError(f"{file} was loaded")
+            file.write_bytes(honest)
+    engine.close()
+
+
 class DyingPublisher(FilePublisher):
     """Kills its process in the middle of publishing a version: nothing after it is done."""
 
@@ -159,5 +193,5 @@ def fine_tuner(options: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main = {"engine": engines, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]]
+    main = {"engine": engines, "hostile": hostile, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]]
     main(json.loads(Path(sys.argv[2]).read_text()))

@@ -110,6 +110,13 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
     ]
 
 
+def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    ranks = Processes("hostile", {"out": str(tmp_path), "stages": STAGES}, tmp_path)
+    ranks.succeed()
+    assert not (tmp_path / "marker").exists()
+    assert ranks.output().count("refused") == 1 + 2 + 2, "the model of ZeRO 0; model and optimizer of ZeRO 2 and 3"
+
+
 @pytest.mark.parametrize("stage", COSINE_STAGES)
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_looking_at_cosines_changes_no_bit_of_the_training(
