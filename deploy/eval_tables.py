@@ -47,7 +47,7 @@ def read_reports(paths: Sequence[Path]) -> list[Report]:
     return list(rows.values())
 
 
-def to_markdown(reports: Sequence[Report]) -> str:
+def tomarkdown(reports: Sequence[Report]) -> str:
     """The table of the paper, and a second one with what it leaves out."""
     return f"{main_table(reports)}\n{detail_table(reports)}"
 
@@ -61,7 +61,7 @@ def main_table(reports: Sequence[Report]) -> str:
         measured = {each.name: each for each in report.sets}
         cells = [_percent(_score(measured, name, k)) for name, k in columns]
         rows.append([report.label, *cells])
-    return _markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
+    return markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
 
 
 def detail_table(reports: Sequence[Report]) -> str:
@@ -94,7 +94,7 @@ def detail_table(reports: Sequence[Report]) -> str:
         f"In percent. Brackets: {levels} bootstrap interval for the mean over the population the problems come from. "
         "Samples whose verifier failed (timeout, crash) count neither as right nor as wrong."
     )
-    return f"{_markdown(header, rows)}\n{note}\n"
+    return f"{markdown(header, rows)}\n{note}\n"
 
 
 def _read(path: Path) -> tuple[Report, ...]:
@@ -143,7 +143,7 @@ def _with_interval(score: Score | None, num_problems: int) -> str:
     return f"{_percent(score)} [{100 * score.lower:.2f}, {100 * score.upper:.2f}]{fewer}"
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns padded, so that the source reads as a table too; text left, figures right."""
     table = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]

@@ -18,6 +18,7 @@ from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
 from broker.transfer import RECENT_GROUPS, Transfer, transfer
 from conf.schema import RunConfig
+from deploy.plain import visible
 from deploy.run_folder import RunFolder
 from deploy.run_redis import find_run, run_redis
 
@@ -165,4 +166,4 @@ _ORDERS: dict[str, Callable[[LedgerRow], tuple[object, ...]]] = {
 
 def _plain(name: str) -> Text:
     """A name out of a data set, without markup and control characters."""
-    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name))
+    return Text(visible(name))

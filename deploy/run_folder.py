@@ -12,6 +12,7 @@
     sampling/           every rollout of the measurements and of the search for guidance
     redis/              data of the embedded server
     ledger.json         what became of every problem under every arm; absent while the run goes on
+    starvation.json     how the rollouts of every bucket, arm and length ended
     summary.json, figure.png, balance.json
 """
 
@@ -94,6 +95,10 @@ class RunFolder:
     @property
     def ledger(self) -> Path:
         return self.path / "ledger.json"
+
+    @property
+    def starvation(self) -> Path:
+        return self.path / "starvation.json"
 
     @property
     def balance(self) -> Path:

@@ -18,6 +18,7 @@ from broker.transfer import explain
 from conf.schema import RunConfig
 from deploy.figure import draw
 from deploy.measure import Measurement, mean_pass_at_k
+from deploy.plain import cut, visible
 from deploy.run_folder import RunFolder
 from deploy.state import RunState
 
@@ -174,9 +175,9 @@ def _readable(samples: Sequence[Mapping[str, str]]) -> str:
 
 
 def _fenced(text: str) -> str:
-    shown = "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text[:MAX_SAMPLE_CHARS])
-    cut = "" if len(text) <= MAX_SAMPLE_CHARS else f"\n[... {len(text) - MAX_SAMPLE_CHARS} more characters]"
-    indented = "\n".join("    " + line for line in (shown + cut).splitlines())
+    shown, more = cut(text, MAX_SAMPLE_CHARS)
+    rest = f"\n[... {more} more characters]" if more else ""
+    indented = "\n".join("    " + line for line in (visible(shown, keep="\n") + rest).splitlines())
     return indented or "    (empty)"
 
 

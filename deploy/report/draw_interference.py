@@ -1,0 +1,131 @@
+"""Figures of who gets the gradient: advantage and tokens by bucket and arm, cosines, and how rollouts ended."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from deploy.colours import BLACK, BLUE, BUCKETS, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
+from deploy.report.curves import Point, Sample, learner_by_step, step_curve, step_width
+from deploy.report.experiments import Experiment, about
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line, bars, curves
+from deploy.report.records import Ending, RunRecords
+
+SHARES = {"share/advantage/": "absolute advantage", "share/tokens/": "trained tokens"}
+COSINE = "gradient/cosine/"
+KNOWN = {
+    "trained": BLUE,
+    "filtered.zero_advantage": ORANGE,
+    "replaced": SKY,
+    "stale": VERMILLION,
+    "in_flight": YELLOW,
+}
+"""Ways for a rollout to end that have a colour of their own."""
+FURTHER = (PURPLE, BLACK, OTHER, "#BBBBBB", "#8C564B")
+
+
+def interference(shown: Sequence[Experiment]) -> list[Figure | Absent]:
+    """The figures in the order of the page."""
+    return [_shares(shown), _cosines(shown), _starvation(shown)]
+
+
+def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
+    title = "Who drives the update"
+    width = step_width(shown)
+    panels = []
+    for each in shown:
+        for prefix, of in SHARES.items():
+            lines = [
+                arm_line(key.rpartition("/")[2], _curve(each, width, key), key.removeprefix(prefix).partition("/")[0])
+                for key in _keys(each, prefix)
+            ]
+            if lines:
+                panels.append(Panel(f"{each.label}: {of}", "optimizer step", "share", lines, share=True))
+    if not panels:
+        return Absent("shares", title, "the runs report no shares of advantage and tokens by bucket and arm")
+    return curves(
+        "shares",
+        title,
+        "Share of the summed absolute advantage and of the trained tokens that each bucket and arm has in a step, in "
+        f"windows of {width} steps. A hard bucket whose share of advantage goes to nothing is starved. Bands are 95 % "
+        "t intervals over seeds.",
+        about(shown),
+        panels,
+    )
+
+
+def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
+    title = "Gradient cosine between buckets"
+    width = step_width(shown)
+    panels = []
+    for each in shown:
+        lines = [
+            Line(
+                key.removeprefix(COSINE).replace("/", " and "),
+                _curve(each, width, key, low=-1.0),
+                BUCKETS.get(key.rpartition("/")[2], OTHER),
+            )
+            for key in _keys(each, COSINE)
+        ]
+        if lines:
+            panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
+    if not panels:
+        return Absent("cosines", title, "the runs did not measure gradient cosines, which are off by default")
+    return curves(
+        "cosines",
+        title,
+        "Cosine between the gradients of two buckets at the same weights; below zero a step for one undoes the other. "
+        f"Windows of {width} steps; bands are 95 % t intervals over seeds.",
+        about(shown),
+        panels,
+    )
+
+
+def _starvation(shown: Sequence[Experiment]) -> Figure | Absent:
+    title = "How rollouts ended, by bucket, arm and length"
+    all_rows = [row for each in shown for run in each.runs for row in run.endings]
+    panels = []
+    for each in shown:
+        rows = [row for run in each.runs for row in run.endings]
+        if rows:
+            arms = ended(rows, lambda row: f"{row.bucket}, {row.arm}")
+            lengths = ended(rows, lambda row: "unknown" if row.length_decile is None else f"{row.length_decile:2d}")
+            panels.append(BarPanel(f"{each.label}: by bucket and arm", arms, "rollouts"))
+            panels.append(BarPanel(f"{each.label}: by decile of length", lengths, "rollouts"))
+    if not panels:
+        return Absent("starvation", title, "the runs keep no starvation accounting (starvation.json)")
+    return bars(
+        "starvation",
+        title,
+        "All rollouts by how their group ended; decile 1 holds the shortest tenth. All seeds together. Counted beside: "
+        f"{sum(row.truncated for row in all_rows):,} truncated and {sum(row.verifier_failure for row in all_rows):,} "
+        f"verifier failures of {sum(row.rollouts for row in all_rows):,} rollouts.",
+        about([each for each in shown if any(run.endings for run in each.runs)]),
+        panels,
+        _colours(way for panel in panels for bar in panel.bars for way in bar.parts),
+    )
+
+
+def ended(rows: Iterable[Ending], by: Callable[[Ending], str]) -> list[Bar]:
+    """One bar for each value of `by`, ascending: way of ending -> rollouts."""
+    sums: dict[str, Counter[str]] = {}
+    for row in rows:
+        sums.setdefault(by(row), Counter()).update(row.ended)
+    return [Bar(name, dict(sums[name])) for name in sorted(sums)]
+
+
+def _colours(ways: Iterable[str]) -> dict[str, str]:
+    """Way of ending -> colour: the known ones first, others in turn."""
+    found = set(ways)
+    others = sorted(found - KNOWN.keys())
+    known = {way: colour for way, colour in KNOWN.items() if way in found}
+    return known | {way: FURTHER[i % len(FURTHER)] for i, way in enumerate(others)}
+
+
+def _keys(each: Experiment, prefix: str) -> list[str]:
+    return sorted({key for run in each.runs for news in run.learner for key in news if key.startswith(prefix)})
+
+
+def _curve(each: Experiment, width: int, key: str, low: float = 0.0) -> list[Point]:
+    def samples(run: RunRecords) -> list[Sample]:
+        return learner_by_step(run.learner, key)
+
+    return step_curve(each, width, samples, low=low, high=1.0)
