@@ -155,7 +155,7 @@ def table(
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Folders of runs, live or finished, or a folder that holds such folders."),
+        typer.Argument(metavar="RUN...", help="Folders of runs, live or finished, or a folder that holds some."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write it.")] = Path("report"),
     rollouts: Annotated[

@@ -47,7 +47,7 @@ def read_reports(paths: Sequence[Path]) -> list[Report]:
     return list(rows.values())
 
 
-def tomarkdown(reports: Sequence[Report]) -> str:
+def to_markdown(reports: Sequence[Report]) -> str:
     """The table of the paper, and a second one with what it leaves out."""
     return f"{main_table(reports)}\n{detail_table(reports)}"
 

@@ -18,7 +18,7 @@ LETTER = 0.075
 """Mean width of a letter of a legend, inches."""
 MOST_COLUMNS = 3
 DPI = 150
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -32,6 +32,7 @@ STYLE = {
     "lines.linewidth": 1.7,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    "text.parse_math": False,  # names may hold dollars
     "svg.fonttype": "path",
     "svg.hashsalt": "pope",  # the same figure is the same file
 }
@@ -45,7 +46,7 @@ def save(figure: Figure, path: Path) -> bytes:
         painted = figure.paint()
         svg = io.BytesIO()
         painted.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        painted.suptitle(f"{text(figure.title)}\n{text(figure.about)}", x=0.01, ha="left", fontsize=10)
+        painted.suptitle(f"{figure.title}\n{figure.about}", x=0.01, ha="left", fontsize=10)
         painted.savefig(path, format="png", dpi=DPI)
     return svg.getvalue()
 
@@ -56,9 +57,9 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
     painted, axes = _sheet(ceil(len(panels) / columns), columns, PANEL_HEIGHT)
     legend: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
-        axis.set_title(text(panel.title))
-        axis.set_xlabel(text(panel.x_label))
-        axis.set_ylabel(text(panel.y_label))
+        axis.set_title(panel.title)
+        axis.set_xlabel(panel.x_label)
+        axis.set_ylabel(panel.y_label)
         for line in panel.lines:
             drawn = _line(axis, line)
             if drawn is not None:
@@ -84,7 +85,7 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> Any:
     painted, axes = _sheet(ceil(len(panels) / columns), columns, 0.9 + ROW_HEIGHT * max(2, most))
     legend: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
-        axis.set_title(text(panel.title))
+        axis.set_title(panel.title)
         axis.grid(axis="y", visible=False)
         left = [0.0] * len(panel.bars)
         for part, colour in colours.items():
@@ -96,7 +97,7 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> Any:
                 axis.bar_label(drawn, labels=labels, label_type="center", color=ink, fontsize=8)
                 legend.setdefault(part, drawn)
                 left = [a + b for a, b in zip(left, shares, strict=True)]
-        axis.set_yticks(range(len(panel.bars)), [text(bar.label) for bar in panel.bars])
+        axis.set_yticks(range(len(panel.bars)), [bar.label for bar in panel.bars])
         axis.set_ylim(len(panel.bars) - 0.4, -0.6)
         axis.set_xlim(0, 1)
         axis.set_xlabel(f"share of {panel.unit}")
@@ -109,7 +110,7 @@ def paint_dots(panels: Sequence[DotPanel]) -> Any:
     rows = max(len(panel.dots) for panel in panels)
     painted, axes = _sheet(1, len(panels), 0.9 + ROW_HEIGHT * max(2, rows))
     for axis, panel in zip(axes, panels, strict=True):
-        axis.set_title(text(panel.title))
+        axis.set_title(panel.title)
         axis.grid(axis="y", visible=False)
         for row, dot in enumerate(panel.dots):
             mean, lower, upper = dot.estimate[:3]
@@ -120,16 +121,11 @@ def paint_dots(panels: Sequence[DotPanel]) -> Any:
             axis.plot([mean], [row], "o", color=dot.colour, ms=6.5)
             if dot.before is not None:
                 axis.plot([dot.before], [row], "x", color=OTHER, ms=6)
-        axis.set_yticks(range(len(panel.dots)), [text(dot.label) for dot in panel.dots])
+        axis.set_yticks(range(len(panel.dots)), [dot.label for dot in panel.dots])
         axis.set_ylim(rows - 0.4, -0.6)
         axis.set_xlim(-0.03, 1.03)
         axis.set_xlabel("share of hard problems")
     return painted
-
-
-def text(words: str) -> str:
-    """Plain text for matplotlib, which reads dollars as formulas."""
-    return words.replace("$", r"\$")
 
 
 def _sheet(rows: int, columns: int, height: float) -> tuple[Any, list[Any]]:
@@ -180,7 +176,7 @@ def _legend(painted: Any, handles: dict[str, Any]) -> None:
         if not axis.has_data():
             axis.set_axis_off()
     if len(handles) > 1:
-        names = [text(label) for label in handles]
+        names = [f" {label}" if label.startswith("_") else label for label in handles]  # matplotlib hides those
         fit = max(1, int(painted.get_figwidth() / (LETTER * (max(map(len, names)) + 7))))
         rows = ceil(len(names) / fit)
         painted.set_figheight(painted.get_figheight() + LEGEND_ROW * rows)

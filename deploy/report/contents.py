@@ -83,7 +83,8 @@ def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
         table=table,
         costs=spent,
         sections=[
-            Section("learning", "Learning", [outcome(shown, found), *learning(shown), cost(shown)]),
+            Section("verdict", "Verdict", [outcome(shown, found)]),
+            Section("learning", "Learning", [*learning(shown), cost(shown)]),
             Section("transfer", "Transfer from guidance", transfers(shown)),
             Section("interference", "Interference and starvation", interference(shown)),
             Section("pipeline", "Pipeline health", pipeline(shown)),
@@ -101,7 +102,7 @@ def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
             yield from (f"{run.path.name}: {missing}" for missing in run.missing)
             yield from (f"{run.path.name} noted: {note}" for note in run.summary.get("notes", ()))
         if each.differing:
-            yield f"The runs of {each.label} count as seeds of one experiment but differ in {'; '.join(each.differing)}."
+            yield f"The runs of {each.label} count as seeds of one experiment, but differ: {'; '.join(each.differing)}."
 
 
 def _problems(each: Experiment, run: RunRecords, shown: Sequence[Experiment], num_rollouts: int) -> ProblemList:

@@ -13,7 +13,8 @@ from deploy.report.curves import (
     window_width,
 )
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Figure, Panel, curves, nth_line
+from deploy.report.figure import Absent, Figure, Panel, nth_line
+from deploy.report.making import curves
 
 THRESHOLD = 0.9
 TITLE = "Success against rollouts spent"
@@ -84,8 +85,9 @@ def cost(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "cost",
         TITLE,
-        f"Share of correct unguided rollouts of hard problems in windows of {width:,} rollouts spent on hard problems, "
-        f"guided ones included; the broken line is {THRESHOLD}. Bands are 95 % t intervals over seeds. As in figure 5d.",
+        f"Share of correct unguided rollouts of hard problems in windows of {width:,} rollouts spent on them, guided "
+        f"ones included; the broken line is {THRESHOLD}. Bands are 95 % t intervals over seeds, thin lines the "
+        "seeds. As in figure 5d.",
         about(shown),
         [
             Panel(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from deploy.colours import BLACK, BLUE, BUCKETS, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
 from deploy.report.curves import Point, Sample, learner_by_step, step_curve, step_width
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line, bars, curves
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line
+from deploy.report.making import bars, curves
 from deploy.report.records import Ending, RunRecords
 
 SHARES = {"share/advantage/": "absolute advantage", "share/tokens/": "trained tokens"}

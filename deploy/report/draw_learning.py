@@ -9,21 +9,22 @@ from deploy.report.curves import (
     end,
     learner_by_step,
     over_all_seeds,
-    success_by_step,
     step_curve,
     step_width,
+    success_by_step,
     window_width,
 )
 from deploy.report.estimates import Estimate, over_problems
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Figure, Line, Panel, arm_line, curves, nth_line
+from deploy.report.figure import Absent, Figure, Panel, arm_line, nth_line
+from deploy.report.making import curves
 from deploy.report.records import RunRecords
 from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
 
 KS = (8, 32)
 """Figures 3, 4 and 6 of the paper show pass@8, figure 10 pass@32."""
 STEP, ROLLOUTS = "optimizer step", "rollouts spent, all arms"
-SEEDS = "Bands are 95 % t intervals over seeds; a curve ends with the first of its seeds."
+SEEDS = "Bands are 95 % t intervals over seeds, thin lines the seeds; a curve ends with the first of its seeds."
 
 
 def learning(shown: Sequence[Experiment]) -> list[Figure | Absent]:
@@ -134,9 +135,8 @@ def _trajectory(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "trajectory",
         title,
-        f"Mean reward of unguided hard rollouts over mean reward of easy rollouts in windows of {width} steps, from the "
-        "start at the lower left on; a path that runs along the bottom is interference. Means over seeds. As in "
-        "figure 5b.",
+        f"Mean reward of unguided hard rollouts over mean reward of easy ones in windows of {width} steps, means over "
+        "seeds. Training begins at the lower left; a path along the bottom is interference. As in figure 5b.",
         about([each for each in shown if {"easy", "easier"} & set(each.arms)]),
         [Panel("", "J(easy)", "J(hard), unguided", lines, share=True, share_x=True)],
     )

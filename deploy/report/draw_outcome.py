@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from deploy.report.draw_transfer import UNGUIDED
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Dot, DotPanel, Figure, dots, nth_colour
+from deploy.report.figure import Absent, Dot, DotPanel, Figure, nth_colour
+from deploy.report.making import dots
 from deploy.report.scores import HARD, Score
 
 

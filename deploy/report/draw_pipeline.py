@@ -18,7 +18,8 @@ from deploy.report.curves import (
     window_width,
 )
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, bars, curves, nth_line
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
+from deploy.report.making import bars, curves
 from deploy.report.records import News, RunRecords
 
 SHARE_OF_TOKENS = 0.001

@@ -9,7 +9,8 @@ from deploy.colours import BLUE, GREEN, PURPLE, SKY, VERMILLION
 from deploy.report.curves import Point, end, over_all_seeds, step_width
 from deploy.report.estimates import score
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Panel, arm_line, bars, curves
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Panel, arm_line
+from deploy.report.making import bars, curves
 from deploy.report.records import RunRecords
 
 GUIDED, UNGUIDED = "guided", "unguided"
@@ -62,9 +63,9 @@ def _classes(shown: Sequence[Experiment]) -> Figure | Absent:
     return bars(
         "transfer",
         title,
-        "Problems by the arm that solved them first in training. Those first solved with guidance are carried over when "
-        f"they were since solved without; lately means in one of the newest {RECENT_GROUPS} unguided groups. Same step: "
-        "both arms solved it under one weight version. All seeds together.",
+        "Problems by the arm that solved them first in training. Those first solved with guidance are carried over "
+        f"when they were since solved without; lately is in one of the newest {RECENT_GROUPS} unguided groups. Same "
+        "step: both arms solved it under one weight version. All seeds together.",
         about([each for each in shown if each.label in {bar.label for bar in stacks}]),
         [BarPanel("", stacks, "problems")],
         CLASSES,

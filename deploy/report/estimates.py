@@ -57,12 +57,19 @@ def over_problems(values: Sequence[float]) -> Estimate:
 
 
 def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
-    """Mean pass@k of one experiment: of several seeds by t, of one by the bootstrap; None without k judged samples."""
+    """Mean pass@k of one experiment; None where no problem has k judged samples.
+
+    Of several seeds by t, of one by the bootstrap. Seeds that all agree, as when nothing is ever solved, have no spread
+    for t to see: then the bootstrap over the problems of all of them says what the rollouts leave open.
+    """
     by_seed = [[pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k] for results in seeds]
     by_seed = [values for values in by_seed if values]
     if not by_seed:
         return None
-    return over_problems(by_seed[0]) if len(by_seed) == 1 else over_seeds([fmean(v) for v in by_seed], 0.0, 1.0)
+    means = [fmean(values) for values in by_seed]
+    if min(means) == max(means):
+        return over_problems([value for values in by_seed for value in values])._replace(values=tuple(means))
+    return over_seeds(means, 0.0, 1.0)
 
 
 @lru_cache

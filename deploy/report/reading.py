@@ -45,9 +45,9 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_run(path: Path, url: str | None = None) -> RunRecords:
-    """All there is to know about one run; `url` as in `run_redis`.
+    """All there is to know about one run. `url`: as in `run_redis`, for a run that goes on with a Redis of its own.
 
-    Raises UsageError when the folder holds no run or one of its files is damaged.
+    Raises UsageError when the folder holds no run, one of its files is damaged, or `url` does not answer.
     """
     folder, config = find_run(path)
     missing: list[str] = []
@@ -93,12 +93,16 @@ class _Streams:
 
 
 def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: list[str]) -> _Streams:
-    """A run that is over has a ledger and metrics in its folder; any other is asked for in Redis."""
+    """A run that is over has a ledger and metrics in its folder; any other is asked for in Redis.
+
+    A run without either gives what it has; but where the user named the Redis of a run, that one must answer.
+    """
     absent = [path.name for path in (folder.ledger, *(_stream(folder, room) for room in ROOMS)) if not path.exists()]
-    if url is None and not absent:
+    if not absent:
         return _from_files(folder, over=True)
+    own_url = url if config.broker.url is not None else None
     try:
-        with run_redis(folder, config, url) as (client, keys):
+        with run_redis(folder, config, own_url) as (client, keys):
             metrics = Metrics(client, keys)
             groups, learner, actors = (metrics.read(room) for room in ROOMS)
             return _Streams(
@@ -110,6 +114,8 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
                 balance=read_balance(client, keys),
             )
     except PopeError as error:
+        if own_url is not None:
+            raise
         missing.append(f"{', '.join(absent)}: not written, and the run's Redis cannot be read: {error}")
         return _from_files(folder, over=False)
 

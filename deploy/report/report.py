@@ -60,7 +60,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out: {folder} cannot be made ({error.strerror}); name a folder one can write to") from error
+        raise UsageError(f"--out: {folder} cannot be made ({error.strerror}); name another folder") from error
 
 
 def _draw(found: Contents, folder: Path, console: Console) -> dict[str, bytes]:

@@ -32,7 +32,11 @@ class Card:
 
 
 def sentences(rows: Sequence[TableRow]) -> list[str]:
-    """Which experiment solves most unguided at the smallest k, and whose interval it does not meet."""
+    """Which experiment solves most unguided at the smallest k, and whose interval it does not meet.
+
+    Only experiments with several seeds are compared: an interval over the problems of one seed says nothing about the
+    next seed.
+    """
     ks = sorted({k for row in rows for name, k in row.scores if name == HARD})
     if not ks:
         return ["No run has measured its hard problems after training yet."]
@@ -41,12 +45,16 @@ def sentences(rows: Sequence[TableRow]) -> list[str]:
     ranked = sorted(measured, key=lambda pair: -pair[1].mean)
     best, estimate = ranked[0]
     found = [f"Most hard problems are solved without guidance by {best}: pass@{ks[0]} {_percent(estimate)}."]
-    below = [label for label, other in ranked[1:] if _above(estimate, other)]
-    meets = [label for label, other in ranked[1:] if not _above(estimate, other)]
+    compared = [(label, other) for label, other in ranked[1:] if other.seeds > 1 < estimate.seeds]
+    below = [label for label, other in compared if _above(estimate, other)]
+    meets = [label for label, other in compared if not _above(estimate, other)]
+    alone = [label for label, other in ranked if other.seeds == 1]
     if below:
         found.append(f"Its 95 % interval lies above that of {', '.join(below)}.")
     if meets:
-        found.append(f"Its 95 % interval does not lie above that of {', '.join(meets)}.")
+        found.append(f"Its 95 % interval meets that of {', '.join(meets)}: these seeds do not tell them apart.")
+    if alone and len(ranked) > 1:
+        found.append(f"Not compared, for there is one seed only: {', '.join(alone)}.")
     return found
 
 
