@@ -17,6 +17,8 @@ LEGEND_ROW = 0.22
 LETTER = 0.075
 """Mean width of a letter of a legend, inches."""
 MOST_COLUMNS = 3
+MOST_BANDS = 5
+"""Above so many curves in one panel their bands would hide them."""
 DPI = 150
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -52,18 +54,23 @@ def save(figure: Figure, path: Path) -> bytes:
 
 
 def paint_curves(panels: Sequence[Panel]) -> Any:
-    """Panels side by side, at most three in a row, with one legend for all below them."""
+    """Panels side by side with one legend for all below them. Labels that repeat stand at the edge only."""
     columns = min(MOST_COLUMNS if len(panels) != 4 else 2, len(panels))
     painted, axes = _sheet(ceil(len(panels) / columns), columns, PANEL_HEIGHT)
     legend: dict[str, Any] = {}
-    for axis, panel in zip(axes, panels, strict=False):
+    for place, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
         axis.set_title(panel.title)
-        axis.set_xlabel(panel.x_label)
-        axis.set_ylabel(panel.y_label)
+        if place + columns >= len(panels) or panels[place + columns].x_label != panel.x_label:
+            axis.set_xlabel(panel.x_label)
+        if place % columns == 0 or panels[place - 1].y_label != panel.y_label:
+            axis.set_ylabel(panel.y_label)
         for line in panel.lines:
-            drawn = _line(axis, line)
-            if drawn is not None:
-                legend.setdefault(line.label, drawn)
+            if line.points:
+                legend.setdefault(line.label, _line(axis, line))
+        if crowded(panel):
+            _end_bars(axis, panel)
+        else:
+            _bands(axis, panel)
         if panel.share:
             axis.set_ylim(-0.03, 1.03)
         else:
@@ -78,9 +85,14 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
     return painted
 
 
+def crowded(panel: Panel) -> bool:
+    """Whether it has too many curves for bands."""
+    return sum(bool(line.points) for line in panel.lines) > MOST_BANDS
+
+
 def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> Any:
     """Horizontal stacked bars of shares; parts above a twentieth are labelled."""
-    columns = min(2, len(panels))
+    columns = min(2 if len(panels) < 5 else MOST_COLUMNS, len(panels))
     most = max(len(panel.bars) for panel in panels)
     painted, axes = _sheet(ceil(len(panels) / columns), columns, 0.9 + ROW_HEIGHT * max(2, most))
     legend: dict[str, Any] = {}
@@ -143,31 +155,36 @@ def _sheet(rows: int, columns: int, height: float) -> tuple[Any, list[Any]]:
 
 
 def _line(axis: Any, line: Line) -> Any:
-    """A curve with the band of its interval; None when it has no points."""
-    if not line.points:
-        return None
-    xs = [point.x for point in line.points]
-    (drawn,) = axis.plot(
-        xs,
-        [point.y.mean for point in line.points],
-        color=line.colour,
-        ls=line.style,
-        marker=line.marker or ("." if len(xs) == 1 else None),
-        ms=4.5,
-    )
-    if 1 < line.points[0].y.seeds == min(point.y.seeds for point in line.points) and not line.marker:
-        for seed in zip(*(point.y.values for point in line.points), strict=True):
-            axis.plot(xs, seed, color=line.colour, ls=line.style, lw=0.7, alpha=0.45)
-    bounded = [point for point in line.points if point.y.lower is not None]
-    axis.fill_between(
-        [point.x for point in bounded],
-        [point.y.lower for point in bounded],
-        [point.y.upper for point in bounded],
-        color=line.colour,
-        alpha=0.16,
-        lw=0,
-    )
+    """A curve of means."""
+    xs, ys = [point.x for point in line.points], [point.y.mean for point in line.points]
+    marker = line.marker or ("." if len(xs) == 1 else None)
+    (drawn,) = axis.plot(xs, ys, color=line.colour, ls=line.style, marker=marker, ms=4)
+    if line.marker == "o":
+        axis.plot(xs[:1], ys[:1], "o", mfc="none", mec=line.colour, ms=9)
     return drawn
+
+
+def _bands(axis: Any, panel: Panel) -> None:
+    """Every interval as a band, every seed as a thin line."""
+    for line in panel.lines:
+        bounded = [point for point in line.points if point.y.lower is not None]
+        xs = [point.x for point in bounded]
+        lower, upper = [point.y.lower for point in bounded], [point.y.upper for point in bounded]
+        axis.fill_between(xs, lower, upper, color=line.colour, alpha=0.16, lw=0)
+        if bounded and bounded[0].y.seeds > 1 and not line.marker:
+            for seed in zip(*(point.y.values for point in bounded), strict=True):
+                axis.plot(xs, seed, color=line.colour, ls=line.style, lw=0.7, alpha=0.45)
+
+
+def _end_bars(axis: Any, panel: Panel) -> None:
+    """The last interval of every line, beside each other to the right of the curves."""
+    right = max(line.points[-1].x for line in panel.lines if line.points)
+    for place, line in enumerate(panel.lines, start=1):
+        if line.points and line.points[-1].y.lower is not None:
+            mean, lower, upper = line.points[-1].y[:3]
+            x = right * (1 + 0.014 * place)
+            axis.plot([x, x], [lower, upper], color=line.colour, ls=line.style, lw=1.2)
+            axis.plot([x], [mean], ".", color=line.colour, ms=5)
 
 
 def _legend(painted: Any, handles: dict[str, Any]) -> None:

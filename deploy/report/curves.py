@@ -45,8 +45,12 @@ def window_means(samples: Iterable[Sample], width: float) -> dict[int, float]:
 def over_all_seeds(
     seeds: Sequence[Mapping[int, float]], x_of: Callable[[int], float], low: float = 0.0, high: float = float("inf")
 ) -> list[Point]:
-    """The mean over the seeds wherever all of them have a value, so that no seed comes or goes within a curve."""
-    shared = set(seeds[0]).intersection(*seeds[1:])
+    """The mean over the seeds wherever all of them have a value, so that no seed comes or goes within a curve.
+
+    A seed without any value is no seed of the curve.
+    """
+    seeds = [seed for seed in seeds if seed]
+    shared = set[int]().union(*seeds).intersection(*seeds)
     return [Point(x_of(i), over_seeds([seed[i] for seed in seeds], low, high)) for i in sorted(shared)]
 
 

@@ -10,7 +10,7 @@ from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm
 from deploy.report.making import bars, curves
 from deploy.report.records import Ending, RunRecords
 
-SHARES = {"share/advantage/": "absolute advantage", "share/tokens/": "trained tokens"}
+SHARES = {"share/advantage/": ("advantage", "-"), "share/tokens/": ("tokens", "--")}
 COSINE = "gradient/cosine/"
 KNOWN = {
     "trained": BLUE,
@@ -25,36 +25,33 @@ FURTHER = (PURPLE, BLACK, OTHER, "#BBBBBB", "#8C564B")
 
 def interference(shown: Sequence[Experiment]) -> list[Figure | Absent]:
     """The figures in the order of the page."""
-    return [_shares(shown), _cosines(shown), _starvation(shown)]
+    return [_shares(shown), _cosines(shown), _by_arm(shown), _by_length(shown)]
 
 
 def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Who drives the update"
     width = step_width(shown)
     panels = []
     for each in shown:
-        for prefix, of in SHARES.items():
-            lines = [
-                arm_line(key.rpartition("/")[2], _curve(each, width, key), key.removeprefix(prefix).partition("/")[0])
-                for key in _keys(each, prefix)
-            ]
-            if lines:
-                panels.append(Panel(f"{each.label}: {of}", "optimizer step", "share", lines, share=True))
-    if not panels:
-        return Absent("shares", title, "the runs report no shares of advantage and tokens by bucket and arm")
+        lines = [
+            arm_line(arm, _curve(each, width, key), f"{bucket}: {of}", style=style)
+            for prefix, (of, style) in SHARES.items()
+            for key in _keys(each, prefix)
+            for bucket, _, arm in [key.removeprefix(prefix).partition("/")]
+        ]
+        panels.append(Panel(each.label, "optimizer step", "share", lines, share=True))
     return curves(
         "shares",
-        title,
+        "Who drives the update",
         "Share of the summed absolute advantage and of the trained tokens that each bucket and arm has in a step, in "
         f"windows of {width} steps. A hard bucket whose share of advantage goes to nothing is starved. Bands are 95 % "
         "t intervals over seeds.",
         about(shown),
         panels,
+        reason="the runs report no shares of advantage and tokens by bucket and arm",
     )
 
 
 def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Gradient cosine between buckets"
     width = step_width(shown)
     panels = []
     for each in shown:
@@ -66,43 +63,55 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
             )
             for key in _keys(each, COSINE)
         ]
-        if lines:
-            panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
-    if not panels:
-        return Absent("cosines", title, "the runs did not measure gradient cosines, which are off by default")
+        panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
     return curves(
         "cosines",
-        title,
+        "Gradient cosine between buckets",
         "Cosine between the gradients of two buckets at the same weights; below zero a step for one undoes the other. "
         f"Windows of {width} steps; bands are 95 % t intervals over seeds.",
         about(shown),
         panels,
+        reason="the runs did not measure gradient cosines, which are off by default",
     )
 
 
-def _starvation(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "How rollouts ended, by bucket, arm and length"
-    all_rows = [row for each in shown for run in each.runs for row in run.endings]
-    panels = []
-    for each in shown:
-        rows = [row for run in each.runs for row in run.endings]
-        if rows:
-            arms = ended(rows, lambda row: f"{row.bucket}, {row.arm}")
-            lengths = ended(rows, lambda row: "unknown" if row.length_decile is None else f"{row.length_decile:2d}")
-            panels.append(BarPanel(f"{each.label}: by bucket and arm", arms, "rollouts"))
-            panels.append(BarPanel(f"{each.label}: by decile of length", lengths, "rollouts"))
-    if not panels:
-        return Absent("starvation", title, "the runs keep no starvation accounting (starvation.json)")
+def _by_arm(shown: Sequence[Experiment]) -> Figure | Absent:
+    stacks = [
+        Bar(f"{each.label}: {bar.label}", bar.parts)
+        for each in shown
+        for bar in ended(_endings([each]), lambda row: f"{row.bucket}, {row.arm}")
+    ]
+    return _starvation("starvation", "How rollouts ended, by bucket and arm", [BarPanel("", stacks, "rollouts")], shown)
+
+
+def _by_length(shown: Sequence[Experiment]) -> Figure | Absent:
+    panels = [BarPanel(each.label, ended(_endings([each]), _decile), "rollouts") for each in shown]
+    title = "How rollouts ended, by decile of their length"
+    return _starvation("starvation_length", title, panels, shown)
+
+
+def _starvation(name: str, title: str, panels: Sequence[BarPanel], shown: Sequence[Experiment]) -> Figure | Absent:
+    rows = _endings(shown)
     return bars(
-        "starvation",
+        name,
         title,
         "All rollouts by how their group ended; decile 1 holds the shortest tenth. All seeds together. Counted beside: "
-        f"{sum(row.truncated for row in all_rows):,} truncated and {sum(row.verifier_failure for row in all_rows):,} "
-        f"verifier failures of {sum(row.rollouts for row in all_rows):,} rollouts.",
-        about([each for each in shown if any(run.endings for run in each.runs)]),
+        f"{sum(row.truncated for row in rows):,} truncated and {sum(row.verifier_failure for row in rows):,} verifier "
+        f"failures of {sum(row.rollouts for row in rows):,} rollouts.",
+        about([each for each in shown if _endings([each])] or shown),
         panels,
-        _colours(way for panel in panels for bar in panel.bars for way in bar.parts),
+        _colours(way for row in rows for way in row.ended),
+        reason="the runs keep no starvation accounting (starvation.json)",
     )
+
+
+def _endings(shown: Sequence[Experiment]) -> list[Ending]:
+    return [row for each in shown for run in each.runs for row in run.endings]
+
+
+def _decile(row: Ending) -> str:
+    """Ascending as text."""
+    return "never written" if row.length_decile is None else f"{row.length_decile:2d}"
 
 
 def ended(rows: Iterable[Ending], by: Callable[[Ending], str]) -> list[Bar]:

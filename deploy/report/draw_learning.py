@@ -24,6 +24,8 @@ from deploy.report.solvability import solvability, unguided_by_rollouts, unguide
 KS = (8, 32)
 """Figures 3, 4 and 6 of the paper show pass@8, figure 10 pass@32."""
 STEP, ROLLOUTS = "optimizer step", "rollouts spent, all arms"
+MORE_STEPS = 3
+"""A trajectory has windows so many times as wide: it is noisy on both axes."""
 SEEDS = "Bands are 95 % t intervals over seeds, thin lines the seeds; a curve ends with the first of its seeds."
 
 
@@ -42,8 +44,6 @@ def _solvability(shown: Sequence[Experiment]) -> Figure | Absent:
                 for i, each in enumerate(shown)
             ]
             panels.append(Panel(f"pass@{k} over {over}", label, "share of hard problems", lines, share=True))
-    if not any(line.points for panel in panels for line in panel.lines):
-        return Absent("solvability", "Solvability", "no run has unguided rollouts of half of its hard problems yet")
     return curves(
         "solvability",
         "Solvability: hard problems with a success among k unguided rollouts",
@@ -53,6 +53,7 @@ def _solvability(shown: Sequence[Experiment]) -> Figure | Absent:
         "4, 6 and 10 of the paper.",
         about(shown),
         panels,
+        reason="no run has unguided rollouts of half of its hard problems yet",
     )
 
 
@@ -62,7 +63,7 @@ def _solvable(each: Experiment, k: int, width: int, *, over_steps: bool) -> list
         solvability(ordered(run.groups), len(run.hard), k, width, run.steps if over_steps else run.rollouts)
         for run in each.runs
     ]
-    if len(seeds) == 1:
+    if len(each.runs) == 1:
         return [Point(moment.x, over_problems(moment.values)) for moment in seeds[0].values()]
     means = [{window: moment.mean for window, moment in seed.items()} for seed in seeds]
     return over_all_seeds(means, end(width), high=1.0)
@@ -82,8 +83,6 @@ def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
             for arm, bucket in sorted(pairs, key=lambda pair: (pair[1] != "hard", pair[0] != "unguided"))
         ]
         panels.append(Panel(each.label, STEP, "mean reward", lines, share=True))
-    if not any(line.points for panel in panels for line in panel.lines):
-        return Absent("reward", "Reward by arm and bucket", "no rollout was judged yet")
     return curves(
         "reward",
         "Reward by arm and bucket while training",
@@ -91,6 +90,7 @@ def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
         f"hard problems, easy and easier their own buckets. {SEEDS} As in figures 4b and 6b.",
         about(shown),
         panels,
+        reason="no rollout was judged yet",
     )
 
 
@@ -108,8 +108,6 @@ def _entropy(shown: Sequence[Experiment]) -> Figure | Absent:
         nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, "entropy/mean")))
         for i, each in enumerate(shown)
     ]
-    if not any(line.points for line in lines):
-        return Absent("entropy", "Token entropy", "the learner reported no step yet")
     return curves(
         "entropy",
         "Token entropy",
@@ -117,28 +115,27 @@ def _entropy(shown: Sequence[Experiment]) -> Figure | Absent:
         f"{width} steps. {SEEDS} As in figures 3, 4c, 6c and 11.",
         about(shown),
         [Panel("", STEP, "nats a token", lines)],
+        reason="the learner reported no step yet",
     )
 
 
 def _trajectory(shown: Sequence[Experiment]) -> Figure | Absent:
     """Figure 5b: not a curve over steps, but J(hard) over J(easy)."""
-    title = "Interference: J(easy) against J(hard)"
-    width = step_width(shown)
+    width = MORE_STEPS * step_width(shown)
     lines = []
     for i, each in enumerate(shown):
         for arm in ("easy", "easier"):
             if arm in each.arms:
                 name = each.label if arm == "easy" else f"{each.label}, {arm}"
-                lines.append(nth_line(i, name, list(_jointly(each, arm, width)), marker="."))
-    if not any(line.points for line in lines):
-        return Absent("trajectory", title, "none of the runs trained on easy problems beside unguided hard ones")
+                lines.append(nth_line(i, name, list(_jointly(each, arm, width)), marker="o"))
     return curves(
         "trajectory",
-        title,
+        "Interference: J(easy) against J(hard)",
         f"Mean reward of unguided hard rollouts over mean reward of easy ones in windows of {width} steps, means over "
-        "seeds. Training begins at the lower left; a path along the bottom is interference. As in figure 5b.",
-        about([each for each in shown if {"easy", "easier"} & set(each.arms)]),
+        "seeds. A ring marks the start; a path along the bottom is interference. As in figure 5b.",
+        about([each for each in shown if {"easy", "easier"} & set(each.arms)] or shown),
         [Panel("", "J(easy)", "J(hard), unguided", lines, share=True, share_x=True)],
+        reason="none of the runs trained on easy problems beside unguided hard ones",
     )
 
 

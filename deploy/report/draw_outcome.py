@@ -10,7 +10,6 @@ from deploy.report.scores import HARD, Score
 
 
 def outcome(shown: Sequence[Experiment], scores: Sequence[Score]) -> Figure | Absent:
-    title = "Unguided hard problems, measured last"
     mine = [s for s in scores if s.problem_set == HARD and s.arm == UNGUIDED]
     panels = []
     for k in sorted({s.k for s in mine}):
@@ -21,13 +20,12 @@ def outcome(shown: Sequence[Experiment], scores: Sequence[Score]) -> Figure | Ab
                 before = stages[0].estimate.mean if len(stages) > 1 else None
                 found.append(Dot(each.label, stages[-1].estimate, before, nth_colour(i)))
         panels.append(DotPanel(f"pass@{k}", found))
-    if not panels:
-        return Absent("outcome", title, "no run has measured its hard problems yet")
     return dots(
         "outcome",
-        title,
+        "Unguided hard problems, measured last",
         "Dot and bar: mean and 95 % interval, t over seeds, for a single seed bootstrap over problems. Rings: seeds. "
         "Cross: before training.",
         about(shown),
         panels,
+        reason="no run has measured its hard problems yet",
     )

@@ -42,9 +42,6 @@ def pipeline(shown: Sequence[Experiment]) -> list[Figure | Absent]:
 
 
 def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Age of the trained tokens"
-    if not _stepped(shown):
-        return Absent("lag", title, NO_STEP)
     width = step_width(shown)
     ages = [
         nth_line(i, each.label, over_all_seeds([age_shares(run.learner) for run in each.runs], float, high=1.0))
@@ -52,7 +49,7 @@ def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
     ]
     return curves(
         "lag",
-        title,
+        "Age of the trained tokens",
         "Lag is the learner's step minus the weight version that wrote a token. Left: its mean over tokens in windows "
         f"of {width} steps. Right: share of all trained tokens by age, where at least {SHARE_OF_TOKENS:.1%} have it. "
         "Bands are 95 % t intervals over seeds.",
@@ -61,6 +58,7 @@ def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
             Panel("mean lag", "optimizer step", "optimizer steps", _of_learner(shown, "lag/mean")),
             Panel("staleness", "age, optimizer steps", "share of trained tokens", ages),
         ],
+        reason=NO_STEP,
     )
 
 
@@ -77,9 +75,6 @@ def age_shares(learner: Sequence[News]) -> dict[int, float]:
 
 
 def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Throughput"
-    if not _stepped(shown):
-        return Absent("throughput", title, NO_STEP)
     width_s = max(5, window_width(_seconds(run.learner) for each in shown for run in each.runs))
 
     def rates(events: Callable[[RunRecords], list[tuple[float, float]]], each: Experiment) -> list[Point]:
@@ -88,7 +83,7 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
 
     return curves(
         "throughput",
-        title,
+        "Throughput",
         f"Tokens a second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
         "groups that teach nothing are written and never trained. Right: how long generation stood still for new "
         "weights. Bands are 95 % t intervals over seeds.",
@@ -103,6 +98,7 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
                 [nth_line(i, e.label, step_curve(e, step_width(shown), _stalls)) for i, e in _in(shown)],
             ),
         ],
+        reason=NO_STEP,
     )
 
 
@@ -124,22 +120,19 @@ def _seconds(learner: Sequence[News]) -> float:
 
 
 def _accounting(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Where every group went"
     stacks = []
     for each in shown:
         counts = [endings(run.balance) for run in each.runs if run.balance is not None]
-        if sum(counts, Counter()):
-            stacks.append(Bar(each.label, dict(sum(counts, Counter()))))
-    if not stacks:
-        return Absent("accounting", title, "no run has left its balance")
+        stacks.append(Bar(each.label, dict(sum(counts, Counter()))))
     return bars(
         "accounting",
-        title,
+        "Where every group went",
         "Groups issued, by how they ended: filtered groups had equal rewards and teach nothing, replaced ones were "
         "given up by a full ring, stale ones exceeded learner.max_lag. All seeds together.",
         about(shown),
         [BarPanel("", stacks, "groups issued")],
         ENDINGS,
+        reason="no run has left its balance",
     )
 
 
@@ -159,12 +152,9 @@ def endings(balance: Balance) -> Counter[str]:
 
 
 def _optimizer(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Optimizer"
-    if not _stepped(shown):
-        return Absent("optimizer", title, NO_STEP)
     return curves(
         "optimizer",
-        title,
+        "Optimizer",
         "Effective sample size of the importance ratios (1: on-policy), share of tokens whose ratio is out of bounds, "
         "norm of the gradient before clipping, and tokens of a completion: a collapse shows as ratios out of bounds "
         f"and a changing length. Means over tokens in windows of {step_width(shown)} steps; bands are 95 % t intervals "
@@ -176,6 +166,7 @@ def _optimizer(shown: Sequence[Experiment]) -> Figure | Absent:
             Panel("gradient", "optimizer step", "norm", _of_learner(shown, "grad/norm")),
             Panel("completion", "optimizer step", "tokens", _of_learner(shown, "completion/tokens_mean")),
         ],
+        reason=NO_STEP,
     )
 
 
@@ -186,10 +177,6 @@ def _of_learner(shown: Sequence[Experiment], key: str, high: float = float("inf"
         nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, key), high=high))
         for i, each in enumerate(shown)
     ]
-
-
-def _stepped(shown: Sequence[Experiment]) -> bool:
-    return any(run.learner for each in shown for run in each.runs)
 
 
 def _in(shown: Sequence[Experiment]) -> list[tuple[int, Experiment]]:

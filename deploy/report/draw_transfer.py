@@ -52,28 +52,25 @@ def class_counts(found: Transfer) -> Counter[str]:
 
 
 def _classes(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "What guidance carried over"
     stacks = []
     for each in shown:
         counts = [class_counts(found) for run in each.runs if (found := transfer_of(run)) is not None]
         if counts:
             stacks.append(Bar(each.label, dict(sum(counts, Counter()))))
-    if not stacks:
-        return Absent("transfer", title, "no run trained under guidance, or none has left a ledger")
     return bars(
         "transfer",
-        title,
+        "What guidance carried over",
         "Problems by the arm that solved them first in training. Those first solved with guidance are carried over "
         f"when they were since solved without; lately is in one of the newest {RECENT_GROUPS} unguided groups. Same "
         "step: both arms solved it under one weight version. All seeds together.",
-        about([each for each in shown if each.label in {bar.label for bar in stacks}]),
+        about([each for each in shown if each.label in {bar.label for bar in stacks}] or shown),
         [BarPanel("", stacks, "problems")],
         CLASSES,
+        reason="no run trained under guidance, or none has left a ledger",
     )
 
 
 def _first_solves(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Hard problems solved at least once in training"
     width = step_width(shown)
     panels = [
         Panel(
@@ -89,15 +86,14 @@ def _first_solves(shown: Sequence[Experiment]) -> Figure | Absent:
         )
         for each in shown
     ]
-    if not any(line.points for panel in panels for line in panel.lines):
-        return Absent("first_solves", title, "no run has left a ledger")
     return curves(
         "first_solves",
-        title,
+        "Hard problems solved at least once in training",
         "Share of the hard problems that an arm had solved at least once by a step; guidance leads where its line lies "
-        "above. Bands are 95 % t intervals over seeds.",
+        "above. Bands are 95 % t intervals over seeds, thin lines the seeds.",
         about(shown),
         panels,
+        reason="no run has left a ledger",
     )
 
 
@@ -113,7 +109,6 @@ def solved(run: RunRecords, arm: str, width: int) -> dict[int, float]:
 
 
 def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
-    title = "Guided against unguided, measured"
     panels = []
     for each in shown:
         stages = measured_stages(each)
@@ -121,19 +116,18 @@ def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
             arm_line(arm, points, when, style="-" if when == stages[-1] else STROKES[place % len(STROKES)], marker=".")
             for place, when in enumerate(stages)
             for arm in (UNGUIDED, GUIDED)
-            if (points := _by_k([run.measured[when].get(arm, ()) for run in each.runs if when in run.measured]))
+            for points in [_by_k([run.measured[when].get(arm, ()) for run in each.runs if when in run.measured])]
         ]
-        if lines:
-            panels.append(Panel(each.label, "k", "pass@k of the hard problems", lines, share=True))
-    if not panels:
-        return Absent("guidance", title, "no run has measured its hard problems yet")
+        panels.append(Panel(each.label, "k", "pass@k", lines, share=True))
     return curves(
         "guidance",
-        title,
-        "Unbiased pass@k for every k up to the rollouts of a problem, with its guidance in the prompt and without. "
-        "Bands are 95 % t intervals over seeds, of a single seed bootstrap intervals over problems. As in figure 9.",
+        "Guided against unguided, measured",
+        "Unbiased pass@k of the hard problems for every k up to the rollouts of one, with guidance in the prompt and "
+        "without. Bands are 95 % t intervals over seeds, of a single seed bootstrap intervals over problems. As in "
+        "figure 9.",
         about(shown),
         panels,
+        reason="no run has measured its hard problems yet",
     )
 
 

@@ -42,13 +42,14 @@ class Absent:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; its points ascend unless it is a trajectory."""
+    """One curve."""
 
     label: str
     points: Sequence[Point]
     colour: str
     style: str = "-"
     marker: str = ""
+    """`o`: a trajectory, whose points do not ascend and whose first has a ring."""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,25 @@
 
 from collections.abc import Sequence
 
-from deploy.report.canvas import paint_bars, paint_curves, paint_dots
-from deploy.report.figure import BarPanel, DotPanel, Figure, Panel
+from deploy.report.canvas import crowded, paint_bars, paint_curves, paint_dots
+from deploy.report.figure import Absent, BarPanel, DotPanel, Figure, Panel
 
 TOLD = 12
 """The text that stands for a picture tells at most so many of its lines."""
 
+NO_BANDS = "With this many curves bands are left out and a bar at the end shows the last interval; the CSV has all."
 
-def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Panel]) -> Figure:
-    """A figure of curves, a panel beside the other."""
+
+def curves(
+    name: str, title: str, caption: str, about: str, panels: Sequence[Panel], *, reason: str
+) -> Figure | Absent:
+    """A figure of curves, a panel beside the other; panels without a point are left out.
+
+    `reason`: why there is nothing to draw, when no panel has a point.
+    """
+    panels = [panel for panel in panels if any(line.points for line in panel.lines)]
+    if not panels:
+        return Absent(name, title, reason)
     rows = tuple(
         (panel.title, line.label, point.x, *point.y[:3], " ".join(map(str, point.y.values)))
         for panel in panels
@@ -26,7 +36,7 @@ def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Pan
     return Figure(
         name=name,
         title=title,
-        caption=caption,
+        caption=f"{caption} {NO_BANDS}" if any(map(crowded, panels)) else caption,
         about=about,
         alt=_alt("Line chart", title, told),
         columns=("panel", "line", "x", "mean", "lower", "upper", "by_seed"),
@@ -36,9 +46,19 @@ def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Pan
 
 
 def bars(
-    name: str, title: str, caption: str, about: str, panels: Sequence[BarPanel], colours: dict[str, str]
-) -> Figure:
-    """A figure of stacked bars, a panel beside the other. `colours`: part -> colour, in the order of the stack."""
+    name: str,
+    title: str,
+    caption: str,
+    about: str,
+    panels: Sequence[BarPanel],
+    colours: dict[str, str],
+    *,
+    reason: str,
+) -> Figure | Absent:
+    """A figure of stacked bars, as `curves`. `colours`: part -> colour, in the order of the stack."""
+    panels = [panel for panel in panels if any(bar.total for bar in panel.bars)]
+    if not panels:
+        return Absent(name, title, reason)
     rows = tuple(
         (panel.title, bar.label, part, bar.parts.get(part, 0.0), bar.parts.get(part, 0.0) / bar.total)
         for panel in panels
@@ -65,8 +85,12 @@ def bars(
     )
 
 
-def dots(name: str, title: str, caption: str, about: str, panels: Sequence[DotPanel]) -> Figure:
-    """A figure of estimates, a panel beside the other."""
+def dots(
+    name: str, title: str, caption: str, about: str, panels: Sequence[DotPanel], *, reason: str
+) -> Figure | Absent:
+    """A figure of estimates, as `curves`."""
+    if not panels:
+        return Absent(name, title, reason)
     drawn = [(panel.title, dot.label, dot.before, dot.estimate) for panel in panels for dot in panel.dots]
     return Figure(
         name=name,

@@ -17,7 +17,7 @@ from broker.metrics import Metrics
 from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.evaluations import read_evaluations
-from deploy.ledger import read_ledger
+from deploy.ledger import load_ledger
 from deploy.measure import Measurement
 from deploy.report.records import Ending, Group, News, RunRecords
 from deploy.run_folder import RunFolder
@@ -31,14 +31,13 @@ ROOMS = ("groups", "learner", "actors")
 def find_runs(paths: Sequence[Path]) -> list[Path]:
     """The run folders that the paths name; the folder of a sweep stands for the runs in it.
 
-    Raises UsageError for a path without a run, and for a run that is named twice.
+    Raises UsageError for a run that is named twice.
     """
     found: list[Path] = []
     for path in paths:
         inside = sorted(each.parent for each in path.glob("*/settings.yaml"))
         found += [path] if RunFolder(path).settings.exists() or not inside else inside
     for path in found:
-        find_run(path)
         if [each.resolve() for each in found].count(path.resolve()) > 1:
             raise UsageError(f"{path} is named twice; name every run once")
     return found
@@ -127,7 +126,7 @@ def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
         groups=_lines(groups, Group),
         learner=_lines(learner, News),
         actors=_lines(actors, News),
-        ledger=read_ledger(folder.path).rows if folder.ledger.exists() else (),
+        ledger=load_ledger(folder.ledger).rows if folder.ledger.exists() else (),
         balance=_json(folder.balance, Balance, None),
     )
 

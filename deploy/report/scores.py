@@ -136,6 +136,6 @@ def _has(measured: Mapping[str, Mapping[str, Sequence[Result]]], stage: str, arm
 
 def _beginning(each: Experiment) -> str:
     """What the measurement before training depends on."""
-    return repr([(run.config.model.path, run.config.problems, run.seed) for run in each.runs])
+    return repr([(run.config.model.path, run.seed, sorted(run.hard)) for run in each.runs])
 
 
