@@ -50,8 +50,12 @@ def over_all_seeds(
     A seed without any value is no seed of the curve.
     """
     seeds = [seed for seed in seeds if seed]
-    shared = set[int]().union(*seeds).intersection(*seeds)
-    return [Point(x_of(i), over_seeds([seed[i] for seed in seeds], low, high)) for i in sorted(shared)]
+    return [Point(x_of(i), over_seeds([seed[i] for seed in seeds], low, high)) for i in shared(seeds)]
+
+
+def shared(seeds: Sequence[Mapping[int, object]]) -> list[int]:
+    """The windows in which every seed has a value, ascending."""
+    return sorted(set[int]().union(*seeds).intersection(*seeds))
 
 
 def centre(width: float) -> Callable[[int], float]:

@@ -8,13 +8,13 @@ from deploy.report.curves import (
     Sample,
     end,
     learner_by_step,
-    over_all_seeds,
+    shared,
     step_curve,
     step_width,
     success_by_step,
     window_width,
 )
-from deploy.report.estimates import Estimate, over_problems
+from deploy.report.estimates import Estimate, over_seeds_of_problems
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure import Absent, Figure, Panel, arm_line, nth_line
 from deploy.report.making import curves
@@ -63,10 +63,11 @@ def _solvable(each: Experiment, k: int, width: int, *, over_steps: bool) -> list
         solvability(ordered(run.groups), len(run.hard), k, width, run.steps if over_steps else run.rollouts)
         for run in each.runs
     ]
-    if len(each.runs) == 1:
-        return [Point(moment.x, over_problems(moment.values)) for moment in seeds[0].values()]
-    means = [{window: moment.mean for window, moment in seed.items()} for seed in seeds]
-    return over_all_seeds(means, end(width), high=1.0)
+    seeds = [seed for seed in seeds if seed]
+    return [
+        Point(end(width)(window), over_seeds_of_problems([seed[window].values for seed in seeds]))
+        for window in shared(seeds)
+    ]
 
 
 def _reward(shown: Sequence[Experiment]) -> Figure | Absent:

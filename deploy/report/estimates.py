@@ -57,15 +57,18 @@ def over_problems(values: Sequence[float]) -> Estimate:
 
 
 def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
-    """Mean pass@k of one experiment; None where no problem has k judged samples.
-
-    Of several seeds by t, of one by the bootstrap. Seeds that all agree, as when nothing is ever solved, have no spread
-    for t to see: then the bootstrap over the problems of all of them says what the rollouts leave open.
-    """
+    """Mean pass@k of one experiment as `over_seeds_of_problems`; None where no problem has k judged samples."""
     by_seed = [[pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k] for results in seeds]
     by_seed = [values for values in by_seed if values]
-    if not by_seed:
-        return None
+    return over_seeds_of_problems(by_seed) if by_seed else None
+
+
+def over_seeds_of_problems(by_seed: Sequence[Sequence[float]]) -> Estimate:
+    """The mean of one value in [0, 1] a problem and seed: of several seeds by t, of one by the bootstrap.
+
+    Seeds that all agree, as when nothing is ever solved, have no spread for t to see: then the bootstrap over the
+    problems of all of them says what the rollouts leave open.
+    """
     means = [fmean(values) for values in by_seed]
     if min(means) == max(means):
         return over_problems([value for values in by_seed for value in values])._replace(values=tuple(means))
