@@ -131,6 +131,8 @@ class _Simulation:
         self.folder.save_json(self.folder.summary, {"ended": f"run.max_steps={STEPS} reached", "train_s": 12.0})
         if self._diagnostics:
             self.folder.save_json(self.folder.starvation, ENDINGS)
+            results = Measurement.load(self.folder.measurements).results
+            self.folder.save_json(self.folder.evaluations, {STEPS: results["after"]["unguided"], STEPS + 1: []})
         self.folder.save_bytes(self.folder.ledger, to_json(RunLedger(self.config.run.name, STEPS, rows)))
 
     def _group(self, problem: Problem, arm: str, step: int, ordinal: int) -> RolloutGroup:

@@ -14,7 +14,7 @@ from deploy.report.curves import (
     success_by_step,
     window_width,
 )
-from deploy.report.estimates import Estimate, over_seeds_of_problems
+from deploy.report.estimates import Estimate, over_seeds_of_problems, score
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure import Absent, Figure, Panel, arm_line, nth_line
 from deploy.report.making import curves
@@ -31,7 +31,7 @@ SEEDS = "Bands are 95 % t intervals over seeds, thin lines the seeds; a curve en
 
 def learning(shown: Sequence[Experiment]) -> list[Figure | Absent]:
     """The figures in the order of the page."""
-    return [_solvability(shown), _reward(shown), _entropy(shown), _trajectory(shown)]
+    return [_solvability(shown), _evaluations(shown), _reward(shown), _entropy(shown), _trajectory(shown)]
 
 
 def _solvability(shown: Sequence[Experiment]) -> Figure | Absent:
@@ -68,6 +68,36 @@ def _solvable(each: Experiment, k: int, width: int, *, over_steps: bool) -> list
         Point(end(width)(window), over_seeds_of_problems([seed[window].values for seed in seeds]))
         for window in shared(seeds)
     ]
+
+
+def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
+    ks = {1, *(run.config.evaluation.every_samples for each in shown for run in each.runs)}
+    return curves(
+        "evaluations",
+        "Hard problems evaluated while training",
+        "Unbiased pass@k of one policy at a time, without guidance, from rollouts that are not trained on. Bands are "
+        "95 % t intervals over seeds, of a single seed bootstrap intervals over problems.",
+        about(shown),
+        [
+            Panel(
+                f"pass@{k}",
+                STEP,
+                "share of hard problems",
+                [nth_line(i, each.label, list(_evaluated(each, k)), marker=".") for i, each in enumerate(shown)],
+                share=True,
+            )
+            for k in sorted(ks)
+        ],
+        reason="no run was evaluated while it trained (evaluation.every_steps)",
+    )
+
+
+def _evaluated(each: Experiment, k: int) -> Iterator[Point]:
+    """Where all seeds that were evaluated at all were evaluated whole."""
+    seeds = [found for run in each.runs if (found := {step: r for step, r in run.evaluations.items() if r})]
+    for step in shared(seeds):
+        if (estimate := score([seed[step] for seed in seeds], k)) is not None:
+            yield Point(step, estimate)
 
 
 def _reward(shown: Sequence[Experiment]) -> Figure | Absent:

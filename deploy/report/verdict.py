@@ -100,7 +100,7 @@ def _solved(ledger: Sequence[LedgerRow], hard: frozenset[str]) -> float:
 
 
 def _state(over: bool, ended: str) -> str:
-    return ended or ("ended" if over else "still going on, or cut off")
+    return ended or "ended" if over else "still going on, or cut off"
 
 
 def _above(one: Estimate, other: Estimate) -> bool:

@@ -32,8 +32,8 @@ from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthe
 
 REPOSITORY = Path(__file__).parents[3]
 FIGURES = {
-    "outcome", "solvability", "reward", "entropy", "trajectory", "cost", "transfer", "first_solves", "guidance",
-    "shares", "cosines", "starvation", "starvation_length", "lag", "throughput", "accounting", "optimizer",
+    "outcome", "solvability", "evaluations", "reward", "entropy", "trajectory", "cost", "transfer", "first_solves",
+    "guidance", "shares", "cosines", "starvation", "starvation_length", "lag", "throughput", "accounting", "optimizer",
 }  # fmt: skip
 SECTIONS = {"verdict", "learning", "transfer", "interference", "pipeline", "problems", "runs"}
 
