@@ -17,7 +17,7 @@ from learner.manifest import candidates
 
 MOST_CHARS = 4000
 """A text longer than this is cut."""
-_STAGE = re.compile(r"(?P<stage>.+)-(?:guided|unguided|easy|easier)-[0-9a-f]{8}")
+_STAGE = re.compile(r"(?P<stage>.+?)(?:-(?P<step>\d+))?-(?:guided|unguided|easy|easier)-[0-9a-f]{8}")
 """Archive of a measurement: after-157-unguided-c9500bc8."""
 
 
@@ -60,7 +60,7 @@ def readings(run: RunRecords, problem_ids: Sequence[str]) -> tuple[dict[str, lis
     """Problem -> its archived groups in the order of the measurements; and why there are none, if there are none."""
     folder = RunFolder(run.path)
     archives = sorted(folder.sampling.glob("*.results"), key=lambda path: path.stat().st_mtime_ns)
-    stages = [(path, match["stage"]) for path in archives if (match := _STAGE.fullmatch(path.stem))]
+    stages = [(path, _stage(match)) for path in archives if (match := _STAGE.fullmatch(path.stem))]
     if not stages:
         return {}, f"{folder.sampling} holds no rollouts of a measurement"
     tokenizer = _tokenizer(run, folder)
@@ -74,11 +74,16 @@ def readings(run: RunRecords, problem_ids: Sequence[str]) -> tuple[dict[str, lis
     return found, ""
 
 
+def _stage(match: re.Match[str]) -> str:
+    name = match["stage"].replace("_", " ")
+    return name if match["step"] is None else f"{name}, step {match['step']}"
+
+
 def _reading(group: RolloutGroup, stage: str, problem: Problem | None, tokenizer: Any) -> Reading:
     prompt = tokenizer.decode(int32_array(group.prompt_ids).tolist(), skip_special_tokens=True)
     before, guidance, after = split_at_guidance(prompt, problem.guidance if problem else None)
     return Reading(
-        stage=stage.replace("_", " "),
+        stage=stage,
         arm=group.arm,
         successes=group.num_successes,
         rollouts=len(group.completions),
