@@ -172,6 +172,29 @@ def table(
 
 @app.command(
     epilog="Examples:\n\n"
+    "  pope report runs/pope\n\n"
+    "  pope report runs/hard-s0 runs/hard-s1 runs/hard_guide-s0 runs/hard_guide-s1 --out docs/comparison\n\n"
+    "  pope report runs/sweep --rollouts 10"
+)
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of runs, live or finished, or a folder that holds some."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write it.")] = Path("report"),
+    rollouts: Annotated[
+        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems of each experiment shown with rollouts.")
+    ] = 5,
+    url: UrlOption = None,
+) -> None:
+    """Draw runs as one self-contained page, with every figure as PNG and CSV. NAME-s0, NAME-s1 are seeds of NAME."""
+    from deploy.report.report import report as run
+
+    run(runs, out, Screen(soft_wrap=not sys.stdout.isatty()), url=url, num_rollouts=rollouts)
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "  pope audit runs/pope\n\n"
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope"
 )

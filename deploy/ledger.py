@@ -52,7 +52,7 @@ def read_ledger(path: Path, url: str | None = None) -> RunLedger:
     """
     folder, config = find_run(path)
     if url is None and folder.ledger.exists():
-        return _load(folder.ledger)
+        return load_ledger(folder.ledger)
     with run_redis(folder, config, url) as (client, keys):
         return _read(client, keys, config.run.name)
 
@@ -120,7 +120,8 @@ def _read(client: Client, keys: Keys, name: str) -> RunLedger:
     return RunLedger(run=name, step=read_balance(client, keys).committed, rows=tuple(Ledger(client, keys).rows()))
 
 
-def _load(path: Path) -> RunLedger:
+def load_ledger(path: Path) -> RunLedger:
+    """The ledger of a run that is over. Raises UsageError for a damaged file."""
     try:
         ledger = msgspec.json.decode(path.read_bytes(), type=RunLedger)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema import RunConfig
-from deploy.figure import COLOURS, OTHER
+from deploy.colours import ARMS, OTHER
 from learner.demonstrations import Curriculum
 
 
@@ -23,7 +23,7 @@ def draw(path: Path, reports: Sequence[Mapping[str, str]], curriculum: Curriculu
     )
     steps = [int(report["step"]) for report in reports]
     for ax, name, title, colour in (
-        (axes[0], "loss/mean", "Loss of the responses", COLOURS["unguided"]),
+        (axes[0], "loss/mean", "Loss of the responses", ARMS["unguided"]),
         (axes[1], "entropy/mean", "Entropy on the responses", OTHER),
     ):
         ax.plot(steps, [float(report[name]) for report in reports], "o-", ms=3, color=colour)

@@ -60,7 +60,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     start = time.monotonic()
     found = load(config)  # bad input is refused before anything is made or moved
     if config.actors.oracle_member:
-        console.print(f"[yellow]warning[/yellow]: {oracle_warning(found.problems)}", highlight=False)
+        console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(found.problems)}"))
     check_data(config, found.problems)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, found))
