@@ -7,7 +7,7 @@ from functools import partial
 from deploy.colours import BLACK, BLUE, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
 from deploy.report.curves import Point, Sample, learner_by_step, step_curve, step_width
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Panel, arm_line, nth_line
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line, nth_colour
 from deploy.report.making import bars, curves
 from deploy.report.records import Ending, RunRecords
 
@@ -57,8 +57,14 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
     panels = []
     for each in shown:
         lines = [
-            nth_line(i, pair(key), _curve(each, width, partial(_cosine, key=key), low=-1.0), marker=".")
-            for i, key in enumerate(_keys(each, COSINE))
+            Line(
+                pair(key),
+                _curve(each, width, partial(_cosine, key=key), low=-1.0),
+                nth_colour(i),
+                "--" if key.count("/") > COSINE.count("/") + 1 else "-",
+                ".",
+            )
+            for i, key in enumerate(sorted(_keys(each, COSINE), key=lambda key: (key.count("/"), key)))
         ]
         panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
     return curves(
