@@ -4,25 +4,29 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from conf.plain import plain
 from conf.redact import redacted
+from deploy.screen import Screen
 from deploy.sweep.plan import SweepPlan
 from deploy.sweep.runner import Progress
 
 ARM = "unguided"
 """The arm whose pass@k is shown: what the policy can do by itself."""
 LINE_EVERY_S = 30.0
+NOTE_CHARS = 90
+"""Of what a run printed last."""
 _STYLES = {"finished": "green", "failed": "red", "running": "bold", "interrupted": "yellow", "waiting": "dim"}
 
 
 class SweepView:
     """Shows where the runs are; a live table in a terminal, elsewhere a line when a run changes and now and then."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Screen) -> None:
         self._console = console
         self._live: Live | None = None
         self._states: dict[str, str] = {}
@@ -49,7 +53,7 @@ class SweepView:
                 self._states[row.run.name] = row.state
                 self._line_at = time.monotonic()
                 said = f"  {row.run.name} {row.state} {_minutes(row.wall_s)} · {left(rows)}"
-                self._console.print(f"{said} · {row.note}" if row.note else said, highlight=False, markup=False)
+                self._console.print(f"{said} · {row.note[:NOTE_CHARS]}" if row.note else said)
 
 
 def left(rows: Sequence[Progress]) -> str:
@@ -68,7 +72,7 @@ def _picture(rows: Sequence[Progress]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for row in rows:
         style = _STYLES[row.state]
-        table.add_row(row.run.name, Text(row.state, style=style), _minutes(row.wall_s), Text(row.note[:100]))
+        table.add_row(row.run.name, Text(row.state, style=style), _minutes(row.wall_s), plain(row.note)[:NOTE_CHARS])
     return Group(Text(left(rows), style="bold"), table)
 
 

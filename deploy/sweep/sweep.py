@@ -10,12 +10,11 @@ The same command again goes on: finished runs are skipped, others resumed.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from rich.console import Console
-
 from broker.errors import PopeError
 from conf.redact import redacted
 from deploy.interrupts import Interrupted, Interrupts
 from deploy.run_folder import FolderLock, RunFolder
+from deploy.screen import Screen
 from deploy.sweep.children import Child, Process
 from deploy.sweep.plan import PlannedRun, SweepPlan, plan_sweep
 from deploy.sweep.report import SweepView, as_json, closing_table
@@ -24,7 +23,7 @@ from deploy.sweep.runner import Progress, Runner, Start
 
 def sweep(
     words: Sequence[str],
-    console: Console,
+    console: Screen,
     *,
     jobs: int | None = None,
     fresh: bool = False,
@@ -46,14 +45,14 @@ def sweep(
         lock.acquire()
         stack.callback(lock.release)
         (plan.folder / "logs").mkdir(exist_ok=True)
-        console.print(f"[bold]{plan.name}[/bold] in {plan.folder}: {len(plan.runs)} runs", highlight=False)
+        console.print(f"{plan.name} in {plan.folder}: {len(plan.runs)} runs")
         _work(plan, runner, console)
     if runner.failed:
         names = ", ".join(row.run.name for row in runner.failed)
         raise PopeError(f"{len(runner.failed)} of {len(plan.runs)} runs failed ({names}); see {plan.folder / 'logs'}")
 
 
-def _work(plan: SweepPlan, runner: Runner, console: Console) -> None:
+def _work(plan: SweepPlan, runner: Runner, console: Screen) -> None:
     """Run, show and save; the table comes however it ends."""
     interrupts, save = Interrupts(), _Saver(plan)
     try:
@@ -68,7 +67,7 @@ def _work(plan: SweepPlan, runner: Runner, console: Console) -> None:
         save(runner.rows)
         console.print(closing_table(plan.name, runner.rows))
         for row in runner.failed:
-            console.print(f"  {row.run.name}: {row.note}", highlight=False, markup=False)
+            console.print(f"  {row.run.name}: {row.note}")
     if interrupts.requested:
         raise Interrupted(interrupts.requested)
 
@@ -109,8 +108,8 @@ def _words(run: PlannedRun, resume: bool) -> list[str]:
     return [*run.words, "run.resume=true"] if resume else list(run.words)
 
 
-def _print_plan(plan: SweepPlan, rows: Sequence[Progress], console: Console) -> None:
+def _print_plan(plan: SweepPlan, rows: Sequence[Progress], console: Screen) -> None:
     for row in rows:
         words = " ".join(str(redacted(word)) for word in row.run.words)
-        console.print(f"{row.run.name} ({row.found}): pope train {words}", highlight=False, markup=False)
-    console.print(f"{len(rows)} runs in {plan.folder}", highlight=False, markup=False)
+        console.print(f"{row.run.name} ({row.found}): pope train {words}")
+    console.print(f"{len(rows)} runs in {plan.folder}")
