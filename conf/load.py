@@ -6,13 +6,14 @@ A run is composed in this order; what comes later wins, setting by setting:
 
 An experiment names its parent and its hardware under `defaults: {experiment: NAME, hardware: NAME}`;
 `experiment=NAME` and `hardware=NAME` on the command line choose them too, by name or by the path of a file. A setting
-always replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. Settings are plain values;
-`${...}` is refused, so that no file can read the environment.
+always replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. What an experiment sets on one
+hardware only stands under `for_hardware: {NAME: {section: {setting: value}}}`. Settings are plain values; `${...}` is
+refused, so that no file can read the environment.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,9 @@ from conf.redact import holds_a_secret, is_redacted, redacted
 from conf.schema import RunConfig
 
 CONF_FOLDER = Path(__file__).parent
-_FOLDERS = {"experiment": CONF_FOLDER / "experiments", "hardware": CONF_FOLDER / "hardware"}
+_FOLDERS = {"experiment": "experiments", "hardware": "hardware", "sweep": "sweeps"}
+_CHOICES = ("experiment", "hardware")
+"""What a command line and `defaults:` choose by name."""
 _COMMAND_LINE = "command line"
 
 _NOT_PART_OF_A_RUN = (
@@ -54,6 +57,11 @@ class _Layer:
     path: Path
     defaults: dict[str, str]
     assignments: list[_Assignment]
+    for_hardware: dict[str, list[_Assignment]]
+    """Name of a hardware file -> settings it makes only there."""
+
+    def on(self, hardware: str) -> list[_Assignment]:
+        return [*self.assignments, *self.for_hardware.get(hardware, ())]
 
 
 def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -65,7 +73,7 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
         experiment = _find("experiment", chosen["experiment"])
     base, *layers = _layers(experiment)
     hardware = _read_file(_hardware(chosen, [base, *layers]))
-    assignments = [a for layer in (base, hardware, *layers) for a in layer.assignments] + assigned
+    assignments = [a for layer in (base, hardware, *layers) for a in layer.on(hardware.path.stem)] + assigned
     config = _build(assignments)
     try:
         check(config)
@@ -113,7 +121,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[_Ass
         name, equals, text = word.partition("=")
         if not equals or not name or not text:
             raise ConfigError(f"{_COMMAND_LINE}: {_said(word)} is not key=value; write null for no value")
-        if name in _FOLDERS:
+        if name in _CHOICES:
             chosen[name] = text
         else:
             assigned.append(_read_override(name, text))
@@ -146,13 +154,27 @@ def _find(kind: str, name: str, named_in: Path | None = None) -> Path:
     """A shipped file by its name, or any file by its path, seen from the file that names it."""
     if name.endswith((".yaml", ".yml")):
         return named_in.parent / name if named_in is not None else Path(name)
-    shipped = {path.stem: path for path in sorted(_FOLDERS[kind].glob("*.yaml"))}
-    if name not in shipped:
-        hint = names.did_you_mean(name, shipped)
-        valid = ", ".join(shipped)
+    known = shipped(kind)
+    if name not in known:
+        hint = names.did_you_mean(name, known)
+        valid = ", ".join(known)
         place = _shown(named_in) if named_in is not None else _COMMAND_LINE
         raise ConfigError(f"{place}: {kind}={_said(name)} is neither one of {valid} nor the path of a .yaml{hint}")
-    return shipped[name]
+    return known[name]
+
+
+def shipped(kind: str) -> dict[str, Path]:
+    """Name -> file, of the experiments, the hardware or the sweeps that ship."""
+    return {path.stem: path for path in sorted((CONF_FOLDER / _FOLDERS[kind]).glob("*.yaml"))}
+
+
+def check_hardware_names(said: Iterable[str], place: str) -> None:
+    """Raises `ConfigError` for a name under which no hardware file ships: its settings would never count."""
+    known = shipped("hardware")
+    for name in said:
+        if name not in known:
+            hint = names.did_you_mean(name, known)
+            raise ConfigError(f"{place}: {_said(name)} is no hardware; there are {', '.join(known)}{hint}")
 
 
 def _layers(experiment: Path | None) -> list[_Layer]:
@@ -189,7 +211,8 @@ def _read_file(path: Path) -> _Layer:
     shown = _shown(path)
     tree, lines = read_tree(path)
     defaults = _defaults(tree.pop("defaults", None), shown)
-    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)))
+    apart = _for_hardware(tree.pop("for_hardware", None), shown)
+    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)), apart)
 
 
 def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
@@ -234,9 +257,18 @@ def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 def _defaults(value: object, shown: str) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(k in _FOLDERS and isinstance(v, str) for k, v in value.items()):
+    if not isinstance(value, dict) or not all(k in _CHOICES and isinstance(v, str) for k, v in value.items()):
         raise ConfigError(f"{shown}: defaults={_said(value)} must be {{experiment: NAME, hardware: NAME}}")
     return value
+
+
+def _for_hardware(value: object, shown: str) -> dict[str, list[_Assignment]]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(settings, dict) for settings in value.values()):
+        raise ConfigError(f"{shown}: for_hardware={_said(value)} must be {{NAME: {{section: {{setting: value}}}}}}")
+    check_hardware_names(map(str, value), f"{shown}: for_hardware")
+    return {str(name): list(_flatten(settings, (), shown, {})) for name, settings in value.items()}
 
 
 def _flatten(

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.load import CONF_FOLDER, read_tree
+from conf.load import check_hardware_names, read_tree
 
-FOLDER = CONF_FOLDER / "sweeps"
 _KEYS = ("experiments", "seeds", "settings")
 
 
@@ -27,11 +26,6 @@ class SweepFile:
     """Name of a hardware file -> `key=value` words."""
 
 
-def shipped_sweeps() -> dict[str, Path]:
-    """Name -> file."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
-
-
 def read_sweep(path: Path) -> SweepFile:
     """Raises `ConfigError` with one line that names the file and the key."""
     tree, _ = read_tree(path)
@@ -40,6 +34,7 @@ def read_sweep(path: Path) -> SweepFile:
     settings = tree.get("settings") or {}
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: settings must be {{HARDWARE: [key=value, ...]}}")
+    check_hardware_names(map(str, settings), f"{path}: settings")
     return SweepFile(
         experiments=_list(tree, "experiments", str, "names of experiments", path),
         seeds=_list(tree, "seeds", int, "whole numbers", path),

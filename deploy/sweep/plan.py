@@ -12,9 +12,9 @@ from pathlib import Path
 from broker.errors import UsageError
 from conf import names
 from conf.errors import ConfigError
-from conf.load import hardware_name, load
+from conf.load import hardware_name, load, shipped
 from conf.schema import RunConfig
-from conf.sweep_file import SweepFile, read_sweep, shipped_sweeps
+from conf.sweep_file import SweepFile, read_sweep
 
 DEFAULT_NAME = "sweep"
 DEFAULT_SEEDS = (0,)
@@ -73,13 +73,13 @@ def plan_sweep(words: Sequence[str]) -> SweepPlan:
 
 def _named(given: Sequence[str]) -> tuple[str, SweepFile | None]:
     """The sweep's own name unless `run.name` says another, and its file when a sweep was named."""
-    shipped = shipped_sweeps()
+    known = shipped("sweep")
     if not given:
-        raise UsageError(f"name experiments, such as hard hard_guide, or one of the sweeps {', '.join(shipped)}")
-    if sweeps := [name for name in given if name in shipped]:
+        raise UsageError(f"name experiments, such as hard hard_guide, or one of the sweeps {', '.join(known)}")
+    if sweeps := [name for name in given if name in known]:
         if len(given) > 1:
             raise UsageError(f"{sweeps[0]} is a sweep of its own: give it alone, or name experiments instead")
-        return sweeps[0], read_sweep(shipped[sweeps[0]])
+        return sweeps[0], read_sweep(known[sweeps[0]])
     return DEFAULT_NAME, None
 
 
