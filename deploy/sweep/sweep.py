@@ -111,5 +111,5 @@ def _words(run: PlannedRun, resume: bool) -> list[str]:
 def _print_plan(plan: SweepPlan, rows: Sequence[Progress], console: Screen) -> None:
     for row in rows:
         words = " ".join(str(redacted(word)) for word in row.run.words)
-        console.print(f"{row.run.name} ({row.found}): pope train {words}")
+        console.print(f"{row.run.name} ({row.found}): pope train {words}", soft_wrap=True)
     console.print(f"{len(rows)} runs in {plan.folder}")
