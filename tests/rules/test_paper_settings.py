@@ -46,12 +46,12 @@ DEPARTURES: dict[tuple[str, str], Any] = {
 """(row, experiment) -> what the paper has there instead."""
 
 SETS = {
-    **dict.fromkeys(EXPERIMENTS, {"hard": 256}),
-    **dict.fromkeys(("hard_easy", "hard_guide_easy"), {"hard": 256, "easy": 256}),
-    **dict.fromkeys(("hard_easy_1k", "hard_guide_easy_1k"), {"hard": 256, "easy": 1000}),
+    **{key: {"hard": 256} for key in EXPERIMENTS},
+    **{key: {"hard": 256, "easy": 256} for key in ("hard_easy", "hard_guide_easy")},
+    **{key: {"hard": 256, "easy": 1000} for key in ("hard_easy_1k", "hard_guide_easy_1k")},
     "hard_easier": {"hard": 256, "easier": 256},
-    **dict.fromkeys(("didactic", "didactic_guide"), {"hard": 1}),
-    **dict.fromkeys(("didactic_unrelated", "didactic_related"), {"hard": 1, "easier": 1}),
+    **{key: {"hard": 1} for key in ("didactic", "didactic_guide")},
+    **{key: {"hard": 1, "easier": 1} for key in ("didactic_unrelated", "didactic_related")},
 }
 """Experiment -> bucket -> problems (sections 3.2 and 6)."""
 
