@@ -95,7 +95,8 @@ class Feed:
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
-        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.counters, keys.failures]
+        lease_names = [keys.leases, keys.owners, keys.claims, keys.attempts]
+        names = [*lease_names, keys.answered, keys.counters, keys.failures, keys.ended]
         return bool(_FAIL(self._client, names, ordinal, token, reason))
 
     def release(self, owner: str, *, max_attempts: int | None = None) -> int:
@@ -118,7 +119,8 @@ class Feed:
 
     def _end_leases(self, owner: str, max_attempts: int) -> int:
         keys = self._keys
-        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue, keys.counters, keys.failures]
+        lease_names = [keys.leases, keys.owners, keys.claims, keys.attempts]
+        names = [*lease_names, keys.reissue, keys.counters, keys.failures, keys.ended]
         return int(_RECLAIM(self._client, names, owner, max_attempts))
 
 

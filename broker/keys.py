@@ -3,7 +3,8 @@
 All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
 fence runs from each other. Types and meanings:
 
-    pope:{name}:run            hash    schema, settings hash, when created
+    pope:{name}:run            hash    settings_hash, opened_unix_s, born (random: tells these keys from later ones
+                                       of the same name)
     pope:{name}:feed           hash    cursor (next ordinal), limit
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
     pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it
@@ -22,7 +23,8 @@ fence runs from each other. Types and meanings:
                                        (steps the learner trained that this server never handed out)
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; and rollouts, prompt_tokens, completion_tokens, trained_samples
-    pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
+    pope:{name}:ended          stream  fields ordinal, end (filtered.REASON, replaced, stale, failed.REASON): every
+                                       group that ended untrained, about 40 bytes each; newcomer: who replaced it
     pope:{name}:dead_letters   stream  frames nobody could read, with the reason
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
     pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups that had
@@ -63,7 +65,7 @@ class Keys:
         self.batches = self.prefix + "batches"
         self.learner = self.prefix + "learner"
         self.counters = self.prefix + "counters"
-        self.replaced = self.prefix + "replaced"
+        self.ended = self.prefix + "ended"
         self.dead_letters = self.prefix + "dead_letters"
         self.ledger_attempts = self.prefix + "ledger:attempts"
         self.ledger_successes = self.prefix + "ledger:successes"

@@ -162,6 +162,10 @@ class RolloutGroup(Record, frozen=True):
         return min(c.oldest_version for c in self.completions)
 
     @property
+    def newest_version(self) -> int:
+        return max(c.weight_spans[-1][1] for c in self.completions)
+
+    @property
     def num_successes(self) -> int:
         return sum(c.verdict == "correct" for c in self.completions)
 

@@ -44,7 +44,7 @@ class Ring:
         num_judged, num_successes = _judged(rollouts)
         answer = _PUT(
             self._client,
-            [keys.rollouts, keys.ring, keys.ring_meta, keys.payload, keys.counters, keys.replaced, *self._ledger],
+            [keys.rollouts, keys.ring, keys.ring_meta, keys.payload, keys.counters, keys.ended, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             rollouts.ordinal,
@@ -72,9 +72,10 @@ class Ring:
         num_judged, num_successes = _judged(group)
         answer = _DROP(
             self._client,
-            [keys.rollouts, keys.counters, *self._ledger],
+            [keys.rollouts, keys.counters, keys.ended, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
+            group.ordinal,
             reason,
             group.arm,
             group.problem_id,
@@ -92,7 +93,7 @@ class Ring:
         are dropped first and counted as `stale`. A step already taken gets the batch it got before.
         """
         keys = self._keys
-        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
+        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters, keys.ended]
         answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag)
         return None if answer is None else _ordinals(answer)
 
@@ -109,6 +110,11 @@ class Ring:
                 raise BrokerError(f"step {step}: the payload of group {ordinal} is gone")
             groups.append(decode(frame, TrainGroup))
         return groups
+
+    def recorded(self) -> list[int]:
+        """The steps whose batches and payloads are kept, ascending."""
+        entries = cast(Entries, self._client.xrange(self._keys.batches))
+        return [int(entry_id.split(b"-")[0]) for entry_id, _ in entries]
 
     def commit(self, step: int) -> bool:
         """Count the batch of `step` as trained. False: it was committed before."""

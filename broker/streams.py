@@ -66,7 +66,7 @@ class RolloutStream:
 
         False: it had ended before.
         """
-        names = [self._keys.rollouts, self._keys.dead_letters, self._keys.counters]
+        names = [self._keys.rollouts, self._keys.dead_letters, self._keys.counters, self._keys.ended]
         answer = _DEAD_LETTER(self._client, names, PREPROCESS_GROUP, entry_id, reason[:500], KEPT_DEAD_LETTERS)
         return bool(answer)
 

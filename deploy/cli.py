@@ -195,6 +195,37 @@ def ledger(
         console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope replay runs/pope\n\n"
+    "  pope replay runs/pope --from-step 125 --to 150\n\n"
+    "  pope replay runs/pope --from-step 125 learner.policy_loss=ppo_clip --out runs/ppo-clip-from-125"
+)
+def replay(
+    run: RunArgument,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the learner to try instead.")
+    ] = None,
+    from_step: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Step whose weights it begins with; the oldest possible.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, metavar="M", help="Last step trained; the newest recorded.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for the weights under other settings.")
+    ] = None,
+    url: UrlOption = None,
+) -> None:
+    """Train the batches a run recorded again, the learner alone. The run itself is only read.
+
+    With the run's own settings the result must be the run's, bit for bit on a CPU. With others it shows what another
+    objective does with the same data. Batches are recorded from the oldest kept checkpoint on.
+    """
+    from deploy.replay import replay as again
+
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    again(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
+
+
 problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)
 app.add_typer(problems, name="problems")
 

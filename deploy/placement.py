@@ -25,13 +25,18 @@ def actor_demands(config: RunConfig) -> list[Demand]:
     return [Demand(f"actor-{i}", SHARED_CPU, gpus) for i in range(config.actors.num_actors)]
 
 
+def learner_demands(config: RunConfig) -> list[Demand]:
+    """One entry a rank: all that a replay needs."""
+    gpus = 1 if config.deploy.device == "cuda" else 0
+    return [Demand(f"learner-{i}", SHARED_CPU, gpus) for i in range(config.learner.num_ranks)]
+
+
 def demands(config: RunConfig) -> list[Demand]:
     """One entry a role of a training run: actors first, then preprocessors, then learner ranks."""
-    on_gpu = config.deploy.device == "cuda"
     return [
         *actor_demands(config),
         *(Demand(f"preprocess-{i}", SHARED_CPU, 0) for i in range(config.preprocess.num_workers)),
-        *(Demand(f"learner-{i}", SHARED_CPU, 1 if on_gpu else 0) for i in range(config.learner.num_ranks)),
+        *learner_demands(config),
     ]
 
 

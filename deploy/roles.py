@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from broker import failpoints
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.records import Problem
@@ -22,6 +23,8 @@ from deploy.placement import Demand, shortage
 if TYPE_CHECKING:
     from actors.actor import Work
     from broker.connection import Client
+    from broker.history import History
+    from learner.replay import ReplayPlan
 
 EVALUATION = "evaluation"
 """Stage whose tasks actors write beside their training groups."""
@@ -127,24 +130,40 @@ class ActorRole:
         await self._engine.start_version(0)
         return os.getpid()
 
-    async def run(self, problems: list[Problem], incarnation: str) -> None:
+    async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
         """Write training groups, and evaluations when there is a schedule, until the run stops."""
         from actors.actor import Work
         from actors.problems.mixture import Mixture
         from broker.feed import Feed
+        from broker.history import History
+        from broker.run_record import born
 
-        config = self._config
+        config, client, keys = self._config, self._client(), Keys(self._config.run.name)
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
-        training = Work(Feed(self._client(), Keys(config.run.name)), mixture.assignment)
+        training = Work(Feed(client, keys), mixture.assignment)
         evaluations = self._tasks(f"{config.run.name}.{EVALUATION}") if config.evaluation.every_steps else None
-        await self._work(config, problems, incarnation, training, evaluations)
+        history = History(run_path, self._name, incarnation)
+        history.add("start", server=born(client, keys))
+        await self._work(config, problems, incarnation, training, evaluations, history)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
-        """Write the groups a sampling stage asks for, until it stops; `config` names its keys."""
-        await self._work(config, problems, incarnation, self._tasks(config.run.name), None)
+        """Write the groups a sampling stage asks for, until it stops; `config` names its keys.
+
+        What sampling found out is in its archive; it keeps no history.
+        """
+        from broker.history import History
+
+        history = History(None, self._name, incarnation)
+        await self._work(config, problems, incarnation, self._tasks(config.run.name), None, history)
 
     async def _work(
-        self, config: RunConfig, problems: Sequence[Problem], incarnation: str, work: "Work", evaluations: "Work | None"
+        self,
+        config: RunConfig,
+        problems: Sequence[Problem],
+        incarnation: str,
+        work: "Work",
+        evaluations: "Work | None",
+        history: "History",
     ) -> None:
         """The actor loop under `config`, with the weights of this role's own run."""
         from actors.actor import Actor
@@ -177,6 +196,7 @@ class ActorRole:
             samples=Samples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
+            history=history,
         ).run()
 
     def _tasks(self, name: str) -> "Work":
@@ -211,10 +231,16 @@ class PreprocessRole:
     def start(self) -> int:
         return os.getpid()
 
-    def run(self) -> None:
+    def run(self, incarnation: str, run_path: Path) -> None:
         from preprocess.preprocessor import Preprocessor
 
-        Preprocessor(self._config, redis_url=self._redis_url, consumer=self._name).run()
+        Preprocessor(
+            self._config,
+            redis_url=self._redis_url,
+            consumer=self._name,
+            run_folder=run_path,
+            incarnation=incarnation,
+        ).run()
 
 
 class LearnerRole:
@@ -236,9 +262,29 @@ class LearnerRole:
             probe.bind((host, 0))
             return host, probe.getsockname()[1]
 
-    def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path) -> None:
+    def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path, incarnation: str) -> None:
+        self._join(rank, master)
         from learner.learner import Learner
 
+        Learner(
+            self._config,
+            rank=rank,
+            world_size=self._config.learner.num_ranks,
+            redis_url=self._redis_url,
+            run_folder=run_path,
+            model_path=model_path,
+            incarnation=incarnation,
+        ).run()
+
+    def replay(self, rank: int, master: tuple[str, int], plan: "ReplayPlan") -> None:
+        """Train recorded batches again, beside the run they are of."""
+        self._join(rank, master)
+        from learner.replay import replay
+
+        replay(self._config, plan, redis_url=self._redis_url)
+
+    def _join(self, rank: int, master: tuple[str, int]) -> None:
+        """Say which rank this process is, before DeepSpeed is imported."""
         os.environ.update(
             RANK=str(rank),
             LOCAL_RANK="0",
@@ -250,14 +296,6 @@ class LearnerRole:
         import torch
 
         torch.set_num_threads(self._config.learner.threads)
-        Learner(
-            self._config,
-            rank=rank,
-            world_size=self._config.learner.num_ranks,
-            redis_url=self._redis_url,
-            run_folder=run_path,
-            model_path=model_path,
-        ).run()
 
 
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
@@ -272,7 +310,7 @@ def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
             num_gpus=demand.num_gpus,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": {}},
+            runtime_env={"env_vars": failpoints.environment()},
         )
         .remote(*arguments)
     )

@@ -9,6 +9,7 @@
     samples.md          rollouts one can read
     checkpoints/        verified checkpoints, newest named by LATEST
     logs/ROLE.log       what each role printed
+    history/ROLE.jsonl  what each role did to which group, step and weight version: the evidence of `pope audit`
     sampling/           every rollout of the measurements and of the search for guidance
     redis/              data of the embedded server
     ledger.json         what became of every problem under every arm; absent while the run goes on

@@ -29,29 +29,34 @@ def find_run(path: Path) -> tuple[RunFolder, RunConfig]:
 
 @contextmanager
 def run_redis(folder: RunFolder, config: RunConfig, url: str | None = None) -> Iterator[tuple[Client, Keys]]:
-    """A client of the server that holds the run's keys, and those keys.
+    """A client of the server that holds the run's keys, and those keys; `url` as in `run_server`.
+
+    Raises UsageError when there is no such server, nobody answers, or it does not know the run.
+    """
+    with run_server(folder, config, url) as found, run_client(found, config) as opened:
+        yield opened
+
+
+@contextmanager
+def run_server(folder: RunFolder, config: RunConfig, url: str | None = None) -> Iterator[str]:
+    """URL of the server that holds the run's keys, password included.
 
     A run with a Redis of its own (`broker.url` set) is found at `url`, else at $POPE_BROKER_URL, else as its settings
     say. Any other run has the embedded server; where that no longer runs, it is started over its data meanwhile.
-    Raises UsageError when a password is missing, nobody answers, or the server does not know the run.
+    Raises UsageError when a password is missing, or there is no data to start it over.
     """
     if config.broker.url is not None:
-        with _client(_external_url(config.broker.url, url), config) as found:
-            yield found
+        yield _external_url(config.broker.url, url)
         return
     if url is not None:
         raise UsageError(f"--url: the run in {folder.path} has the embedded Redis (broker.url=null); leave --url out")
     if running := running_url(folder.redis):
-        with _client(running, config) as found:
-            yield found
+        yield running
         return
     if not folder.redis.exists():
         raise UsageError(f"{folder.path} holds no data of an embedded Redis: {folder.redis} is not there")
-    with (
-        EmbeddedRedis(folder.redis, max_memory_gib=config.broker.max_memory_gib) as server,
-        _client(server.url, config) as found,
-    ):
-        yield found
+    with EmbeddedRedis(folder.redis, max_memory_gib=config.broker.max_memory_gib) as server:
+        yield server.url
 
 
 def _external_url(saved: str, given: str | None) -> str:
@@ -65,7 +70,8 @@ def _external_url(saved: str, given: str | None) -> str:
 
 
 @contextmanager
-def _client(url: str, config: RunConfig) -> Iterator[tuple[Client, Keys]]:
+def run_client(url: str, config: RunConfig) -> Iterator[tuple[Client, Keys]]:
+    """A client of the server at `url`, which knows the run. Raises UsageError when it does not."""
     keys = Keys(config.run.name)
     client = connect(url, client_name="reader", timeout_s=config.broker.connect_timeout_s)
     try:

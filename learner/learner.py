@@ -11,24 +11,24 @@ are trained again, in the same order, to the same weights; only then the ring gi
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from safetensors.torch import save_file
-
 from broker.connection import connect, with_retries
 from broker.errors import PopeError
+from broker.failpoints import failpoint
+from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
 from broker.ring import Ring
+from broker.run_record import born
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError, Checkpoints
-from learner.deepspeed_engine import DeepSpeedEngine
-from learner.model import load_policy, save_configuration
+from learner.manifest import read_manifest
+from learner.model import save_model
+from learner.opening import checkpoint_settings, open_engine
 from learner.publish import Publisher, PublishError, make_publisher
 from learner.pulse import Pulse
 from learner.step import StepReport, run_step
@@ -42,6 +42,7 @@ WAIT_SLICE_S = 2.0
 """Other ranks hear from rank 0 at least this often while it waits for a batch."""
 MAX_SKIPPED = 5
 """Steps in a row whose gradient may be not finite before training ends."""
+NOT_FINITE = "gradient not finite"
 _WAIT, _TRAIN, _STOP = 0, 1, 2
 
 
@@ -65,16 +66,18 @@ class Learner:
         run_folder: Path,
         model_path: Path,
         publisher: Publisher | None = None,
+        incarnation: str | None = None,
     ) -> None:
-        """`publisher` None: the one of `weights.backend`."""
+        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history."""
         self._config, self._model_path = config, model_path
         self._client = connect(redis_url, client_name=f"learner-{rank}", timeout_s=config.broker.connect_timeout_s)
-        keys = Keys(config.run.name)
+        self._keys = keys = Keys(config.run.name)
         self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
         self._board = WeightBoard(self._client, keys)
         self._metrics = Metrics(self._client, keys)
         self._control = Control(self._client, keys)
         self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
+        self._history = History(run_folder if rank == 0 else None, f"learner-{rank}", incarnation)
         self._publisher = publisher
         self._rank, self._world_size = rank, world_size
         self._checkpoint_folder = run_folder / "checkpoints"
@@ -102,23 +105,15 @@ class Learner:
         """The model on its device, and the group of ranks."""
         self._pulse.status = "loading the model"
         config = self._config
-        device = torch.device(config.deploy.device, 0) if config.deploy.device == "cuda" else torch.device("cpu")
-        dtype = getattr(torch, config.model.dtype)
-        self._policy = load_policy(
-            self._model_path,
-            dtype=dtype,
-            temperature=config.actors.temperature,
-            chunk_tokens=config.learner.logprob_chunk_tokens,
-            gradient_checkpointing=config.learner.gradient_checkpointing,
-        )
-        self._engine = DeepSpeedEngine(self._policy, config.learner, dtype=dtype, device=device)
+        self._policy, self._engine = open_engine(config, self._model_path)
         self._ranks = self._engine.ranks
         if self._ranks.first and self._publisher is None:
             self._publisher = make_publisher(config, self._board)
-        settings = {f"learner.{name}": value for name, value in asdict(config.learner).items()}
-        settings["model.dtype"] = config.model.dtype
         self._checkpoints = Checkpoints(
-            self._checkpoint_folder, self._ranks, keep=config.learner.keep_checkpoints, settings=settings
+            self._checkpoint_folder,
+            self._ranks,
+            keep=config.learner.keep_checkpoints,
+            settings=checkpoint_settings(config),
         )
 
     def _resume(self) -> None:
@@ -131,6 +126,7 @@ class Learner:
             self._step = self._saved = checkpoint.step
             log.info("resumed at step %d", self._step)
         if self._ranks.first:
+            self._history.add("start", server=self._call(lambda: born(self._client, self._keys)), step=self._step)
             committed = self._call(lambda: self._ring.adopt(self._step))
             if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
                 raise CheckpointError(
@@ -149,6 +145,8 @@ class Learner:
             if decision == _TRAIN:
                 groups = self._call(lambda: self._ring.batch(step))
                 assert groups is not None, "rank 0 took this batch"
+                self._history.add("batch", step=step, ordinals=tuple(g.group.ordinal for g in groups))
+                failpoint("learner.after_take")
                 return groups
 
     def _decide(self, step: int) -> int:
@@ -169,6 +167,8 @@ class Learner:
         """Commit, publish, report, save: what one trained step owes the others."""
         self._step = report.step
         fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
+        failpoint("learner.after_commit")
+        self._history.add("commit", step=report.step, reason=None if report.applied else NOT_FINITE)
         started = time.perf_counter()
         if self._step % self._config.weights.every_steps == 0 or self._step == self._config.run.max_steps:
             self._publish()
@@ -199,6 +199,7 @@ class Learner:
         weights = self._engine.gather_weights()
         if self._publisher is not None:
             self._publisher.publish(self._step, weights.items())
+            self._history.add("announce", version=self._step)
         self._published = self._step
 
     def _save(self) -> None:
@@ -210,13 +211,16 @@ class Learner:
 
         def write(folder: Path) -> None:
             self._engine.save(folder)
+            failpoint("checkpoint.state")
             if self._ranks.first:
-                save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-                save_configuration(self._policy, self._model_path, folder)
+                save_model(self._policy, weights, self._model_path, folder)
 
         if not self._checkpoints.save(self._step, write):
             return
         self._saved = self._step
+        if self._ranks.first:
+            saved = read_manifest(self._checkpoints.folder_of(self._step))
+            self._history.add("checkpoint", step=self._step, sha256=saved["sha256"])
         kept = self._checkpoints.kept_steps()
         if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
@@ -245,6 +249,7 @@ class Learner:
         if self._publisher is not None:
             self._publisher.close()
         self._engine.close()
+        self._history.close()
 
     def _call(self, operation: Callable[[], T]) -> T:
         """One idempotent word with Redis, which may be away for as long as a silent role is borne with."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AutoModelForCausalLM
@@ -88,8 +89,16 @@ def as_policy(lm: Any, *, temperature: float, chunk_tokens: int, gradient_checkp
     return Policy(lm)
 
 
-def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:
-    """All that a Hugging Face folder holds besides weights: the tokenizer's files as they are, and the config."""
+WEIGHTS = "model.safetensors"
+"""The weights in a Hugging Face folder."""
+
+
+def save_model(policy: Policy, weights: dict[str, Tensor], model_path: Path, folder: Path) -> None:
+    """A Hugging Face folder: weights by their Hugging Face names, the tokenizer's files as they are, the config.
+
+    Equal weights make an equal file.
+    """
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     for source in sorted(model_path.iterdir()):
         if source.is_file() and not source.name.endswith(_WEIGHT_FILES):
             shutil.copyfile(source, folder / source.name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from broker.failpoints import failpoint
 from broker.records import TrainGroup
 from conf.schema import LearnerSettings
 from learner.batch_feed import build_step, token_lags
@@ -85,7 +86,9 @@ def run_step(
             loss = mean_over_step(token_losses, row.weights, batch.num_tokens)
             engine.backward(loss)
         sums.add(row, logprobs, entropies, loss)
+    failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate)
+    failpoint("learner.after_optimizer")
     completions = [completion for group in groups for completion in group.group.completions]
     return StepReport(
         step=step,

@@ -3,14 +3,18 @@
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from broker.connection import connect, with_retries
 from broker.errors import RecordError, RingFull
+from broker.failpoints import failpoint
+from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode, float32_bytes
 from broker.ring import Ring
+from broker.run_record import born
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -24,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MAX_DELIVERIES = 3
 """A group that failed this often, or took its preprocessor down with it, is a dead letter."""
+MAX_REASON = 200
+"""Characters of a reason in the history."""
 READ_GROUPS = 8
 REPORT_S = 1.0
 RING_FULL_PAUSE_S = 0.1
@@ -37,11 +43,20 @@ class Preprocessor:
     Unblocked by: actors that publish; the learner that takes a batch; `Control.stop`, which ends `run`.
     """
 
-    def __init__(self, config: RunConfig, redis_url: str, consumer: str) -> None:
-        """`consumer` names this worker on the stream, in heartbeats and in reports."""
+    def __init__(
+        self,
+        config: RunConfig,
+        redis_url: str,
+        consumer: str,
+        *,
+        run_folder: Path | None = None,
+        incarnation: str | None = None,
+    ) -> None:
+        """`consumer` names this worker on the stream, in heartbeats and in reports, `incarnation` this life of it in
+        the history, which is written below `run_folder`."""
         self._config, self._consumer = config, consumer
-        client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
-        keys = Keys(config.run.name)
+        self._client = client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
+        self._keys = keys = Keys(config.run.name)
         ring = config.broker.ring
         self._stream = RolloutStream(client, keys)
         self._ring = Ring(client, keys, ring.capacity, ring.when_full)
@@ -49,21 +64,25 @@ class Preprocessor:
         self._metrics = Metrics(client, keys)
         self._heartbeats = Heartbeats(client, keys)
         self._control = Control(client, keys)
+        self._history = History(run_folder, consumer, incarnation)
         self._tally = Tally()
         self._beat_due = self._report_due = 0.0
 
     def run(self) -> None:
         """Work until the run is stopped. Redis may be away for `deploy.dead_after_s`; then this raises."""
         self._patiently(self._stream.open)
+        self._history.add("start", server=self._patiently(lambda: born(self._client, self._keys)))
         while not self._stopped():
             self._beat("waiting for groups")
-            deliveries = self._patiently(self._read)
+            if deliveries := self._patiently(self._read):
+                failpoint("preprocess.after_read")
             for position, delivery in enumerate(deliveries):
                 self._beat("working")
                 if not self._end(delivery, in_hand=deliveries[position:]):
                     return
             self._report_when_due()
         self._report()
+        self._history.close()
 
     def _read(self) -> list[Delivery]:
         return self._stream.read(
@@ -97,12 +116,18 @@ class Preprocessor:
         step = self._patiently(self._board.version)
         if reason is not None:
             ended = self._patiently(lambda: self._ring.drop(delivery.entry_id, group, reason, step=step))
+            if ended:
+                self._history.add("drop", ordinal=group.ordinal, reason=reason)
         else:
             train_group = TrainGroup(group=group, advantages=float32_bytes(advantages))
+            failpoint("preprocess.before_put")
             stored = self._put(delivery, train_group, step, in_hand)
             if stored is None:
                 return False
             ended = stored
+            if stored:
+                failpoint("preprocess.after_put")
+                self._history.add("put", ordinal=group.ordinal, versions=(group.oldest_version, group.newest_version))
         if ended:
             self._note(group, reason or "kept", step)
         return True
@@ -124,6 +149,7 @@ class Preprocessor:
         log.error("%s: dead letter %s: %s", self._consumer, delivery.entry_id, reason)
         if self._patiently(lambda: self._stream.dead_letter(delivery.entry_id, reason)):
             self._tally.outcomes["unreadable"] += 1
+            self._history.add("bury", reason=f"{delivery.entry_id} {reason}"[:MAX_REASON])
 
     def _note(self, group: RolloutGroup, outcome: str, step: int) -> None:
         self._tally.add(group, outcome)

@@ -1,0 +1,292 @@
+"""`pope replay`: the learner alone, over the batches a run recorded."""
+
+import hashlib
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from broker.connection import Client
+from broker.errors import PopeError, UsageError
+from broker.keys import Keys
+from broker.metrics import Metrics
+from broker.ring import Ring
+from conf.load import dump, load
+from conf.schema import RunConfig
+from deploy.fleet import Member, RoleFailed
+from deploy.interrupts import Interrupts
+from deploy.models import resolve_model
+from deploy.placement import learner_demands
+from deploy.progress import stage
+from deploy.roles import LearnerRole, only_this_machine, ray_session, spawn, wait_for
+from deploy.run_folder import FolderLock, RunFolder
+from deploy.run_redis import find_run, run_client, run_server
+from learner.manifest import MANIFEST, candidates, folder_of, read_manifest
+from learner.model import WEIGHTS
+from learner.replay import STEPS, ReplayPlan
+
+POLL_S = 0.2
+COMPARED = {
+    "loss/mean": "loss",
+    "grad/norm": "gradient norm",
+    "entropy/mean": "entropy",
+    "ratio/mean": "ratio mean",
+    "ratio/max": "ratio max",
+    "ratio/clip_share": "clip share",
+    "ratio/ess": "effective samples",
+}
+"""Metric of a step -> its column."""
+MADE_THE_DATA = ("learner.batch_samples", "learner.max_lag")
+"""Settings of the learner that decide which groups a step gets."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out, beside what the run had written."""
+
+    plan: ReplayPlan
+    changed: dict[str, Any]
+    """Settings that differ from the run's."""
+    recorded: dict[int, Mapping[str, float]]
+    """Step -> its metrics in the run; a step whose report died with its process has none."""
+    replayed: dict[int, Mapping[str, float]]
+    digest: str
+    """SHA-256 of the weights of the last step."""
+    expected: str | None
+    """The same in the run's checkpoint of that step, where there is one."""
+
+    def differing(self) -> list[int]:
+        """Steps that the run reported with other numbers."""
+        return [
+            step
+            for step, values in self.replayed.items()
+            if step in self.recorded and any(values[key] != self.recorded[step][key] for key in COMPARED)
+        ]
+
+
+def replay(
+    run: Path,
+    overrides: Sequence[str],
+    *,
+    first: int | None,
+    last: int | None,
+    out: Path | None,
+    url: str | None,
+    console: Console,
+) -> Comparison:
+    """Train the run's batches of steps `first` + 1 ... `last` again. The run itself is only read.
+
+    Raises UsageError when the run is live, a step was not recorded, or a setting would change the data; PopeError when
+    unchanged settings on a CPU give other weights or numbers than the run had.
+    """
+    folder, config = find_run(run)
+    ours = load(folder.settings, overrides)
+    changed = _changes(config, ours)
+    with ExitStack() as stack:
+        stack.enter_context(_nobody_else(folder))
+        redis_url = stack.enter_context(run_server(folder, config, url))
+        client, keys = stack.enter_context(run_client(redis_url, config))
+        plan = _plan(folder, ours, Ring(client, keys, ours.broker.ring.capacity), first, last)
+        kept = _destination(folder, plan, out) if changed else None
+        scratch = Path(tempfile.mkdtemp(prefix=".replay-", dir=folder.path.parent))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        plan = ReplayPlan(plan.first, plan.last, plan.start, scratch)
+        _train(ours, plan, redis_url, console)
+        comparison = _compare(folder, plan, changed, client, keys)
+        if kept is not None:
+            (scratch / folder.settings.name).write_text(dump(ours))
+            scratch.chmod(0o755)
+            scratch.rename(kept)
+            console.print(f"  weights, settings and metrics are in {kept}", highlight=False)
+    _report(comparison, console)
+    if not changed and config.deploy.device == "cpu":
+        _require_equal(comparison)
+    return comparison
+
+
+def _changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
+    """Dotted name -> new value of what differs. Raises UsageError for a setting that made the data."""
+    old, new = _flat(asdict(before)), _flat(asdict(after))
+    changed = {name: value for name, value in new.items() if value != old[name]}
+    for name, value in changed.items():
+        if not name.startswith("learner.") or name in MADE_THE_DATA:
+            raise UsageError(
+                f"{name}={value}: a replay trains the groups the run recorded, and this setting took part in making "
+                f"them; only learner.* may change, without {' and '.join(MADE_THE_DATA)}"
+            )
+    return changed
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+@contextmanager
+def _nobody_else(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's folder, so that it neither goes on nor is replayed twice meanwhile."""
+    lock = FolderLock(folder.path)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, last: int | None) -> ReplayPlan:
+    """Where to begin and to end. Raises UsageError naming what is there instead."""
+    saved = {step for step, _ in candidates(folder.checkpoints)}
+    committed = ring.committed()
+    recorded = [step for step in ring.recorded() if step <= committed]
+    possible = sorted(step for step in saved | {0} if step + 1 in recorded)
+    if not possible:
+        raise UsageError(f"{folder.path}: no trained batch follows a checkpoint that is kept, there is nothing to replay")
+    begin = possible[0] if first is None else first
+    if begin not in possible:
+        raise UsageError(f"--from-step {begin}: a replay can begin at step {_or(possible)}, where weights and batches are kept")
+    end = recorded[-1] if last is None else last
+    if end <= begin or end > recorded[-1]:
+        raise UsageError(f"--to {end}: from step {begin} a replay can end at steps {begin + 1} to {recorded[-1]}")
+    if missing := set(range(begin + 1, end + 1)) - set(recorded):
+        raise UsageError(f"--from-step {begin} --to {end}: the batch of step {min(missing)} was not recorded")
+    start = folder_of(folder.checkpoints, begin) if begin else resolve_model(config.model)
+    return ReplayPlan(begin, end, start, Path())
+
+
+def _or(steps: Sequence[int]) -> str:
+    return " or ".join(map(str, steps))
+
+
+def _destination(folder: RunFolder, plan: ReplayPlan, out: Path | None) -> Path:
+    kept = (out or folder.path.parent / f"{folder.path.name}-replay-{plan.first}-{plan.last}").expanduser().absolute()
+    if kept.exists():
+        raise UsageError(f"{kept} exists: name another folder with --out, or remove it")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    return kept
+
+
+def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console) -> None:
+    """The ranks of the learner, placed by Ray as in a run. Raises RoleFailed."""
+    demands = learner_demands(config)
+    with ExitStack() as stack:
+        with stage(console, "Ray"):
+            stack.enter_context(ray_session(config, demands))
+            if config.broker.url is None and not only_this_machine():
+                raise UsageError("the Ray cluster has several machines, and they do not reach the run's embedded Redis")
+        stack.enter_context(Interrupts())
+        ranks = []
+        for demand in demands:
+            log = plan.out / "logs" / f"{demand.role}.log"
+            spawned = partial(spawn, LearnerRole, demand, config, demand.role, redis_url, log)
+            ranks.append(Member(demand.role, spawn=spawned, restartable=False, log_path=str(log)))
+            stack.callback(ranks[-1].kill)
+            ranks[-1].start()
+        for member in ranks:
+            member.wait_started(config.deploy.start_timeout_s)
+        master = wait_for([ranks[0].handle.address.remote()], timeout_s=config.deploy.start_timeout_s)[0]
+        for rank, member in enumerate(ranks):
+            member.work_on(partial(_begin, rank, master, plan))
+        with stage(console, f"steps {plan.first + 1} to {plan.last}", total=plan.last - plan.first) as advance:
+            shown = 0
+            while any(member.state == "running" for member in ranks):
+                for member in ranks:
+                    if died := member.poll():
+                        raise RoleFailed(f"{died}: {_last_line(plan.out / 'logs' / f'{member.name}.log')}")
+                done = len(_rows(plan.out / STEPS))
+                advance(done - shown)
+                shown = done
+                time.sleep(POLL_S)
+
+
+def _begin(rank: int, master: tuple[str, int], plan: ReplayPlan, handle: Any, incarnation: str) -> Any:
+    return handle.replay.remote(rank, master, plan)
+
+
+def _last_line(log: Path) -> str:
+    """Of a log that is removed with the replay's scratch folder."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1][:300] if lines else "it wrote nothing"
+
+
+def _compare(
+    folder: RunFolder, plan: ReplayPlan, changed: dict[str, Any], client: Client, keys: Keys
+) -> Comparison:
+    wanted = range(plan.first + 1, plan.last + 1)
+    reports = {int(row["step"]): row for row in Metrics(client, keys).read("learner") if "step" in row}
+    checkpoint = folder_of(folder.checkpoints, plan.last)
+    return Comparison(
+        plan=plan,
+        changed=changed,
+        recorded={s: {key: _finite(float(reports[s][key])) for key in COMPARED} for s in wanted if s in reports},
+        replayed={int(row["step"]): row for row in _rows(plan.out / STEPS)},
+        digest=_sha256(plan.out / WEIGHTS),
+        expected=read_manifest(checkpoint)["files"][WEIGHTS]["sha256"] if (checkpoint / MANIFEST).exists() else None,
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The whole lines so far; JSON has neither infinity nor NaN and says null."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [{k: math.inf if v is None else v for k, v in msgspec.json.decode(line).items()} for line in lines]
+
+
+def _finite(value: float) -> float:
+    """The value; infinity for all that is none."""
+    return value if math.isfinite(value) else math.inf
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _report(comparison: Comparison, console: Console) -> None:
+    plan = comparison.plan
+    if comparison.changed:
+        settings = ", ".join(f"{name}={value}" for name, value in comparison.changed.items())
+        table = Table(title=f"run / replay with {settings}", title_justify="left")
+        table.add_column("step", justify="right")
+        for column in COMPARED.values():
+            table.add_column(column, justify="right")
+        for step, values in comparison.replayed.items():
+            before = comparison.recorded.get(step)
+            cells = [f"{_number(before and before[key])} / {_number(values[key])}" for key in COMPARED]
+            table.add_row(str(step), *cells)
+        console.print(table)
+        return
+    compared = len(comparison.recorded)
+    equal = compared - len(comparison.differing())
+    console.print(
+        f"  {', '.join(COMPARED.values())} equal to the run's in {equal} of {compared} reported steps", highlight=False
+    )
+    verdict = {None: "the run has no checkpoint of that step", comparison.digest: "equal to the run's checkpoint"}
+    said = verdict.get(comparison.expected, "NOT those of the run's checkpoint")
+    console.print(f"  weights of step {plan.last}: sha256 {comparison.digest}, {said}", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _require_equal(comparison: Comparison) -> None:
+    if differing := comparison.differing():
+        step = differing[0]
+        key = next(k for k in COMPARED if comparison.replayed[step][k] != comparison.recorded[step][k])
+        was, became = comparison.recorded[step][key], comparison.replayed[step][key]
+        raise PopeError(f"step {step} of the replay is not that of the run: {COMPARED[key]} {became!r}, was {was!r}")
+    if comparison.expected not in (None, comparison.digest):
+        raise PopeError(f"the weights of step {comparison.plan.last} are not those of the run's checkpoint")
