@@ -9,8 +9,8 @@ is `POINT:ACTION[@N]`, separated by commas. The N-th time (1 when left out) a pr
     raise           raises FailpointReached
     sleep:SECONDS   is late
 
-Each entry acts once a run: where POPE_FAILPOINTS_FOLDER is set (`pope train` sets it to a folder of the run) it leaves a
-marker there first, so that the role that takes over does not die of the same entry. N counts in each process anew.
+Each entry acts once a run: where POPE_FAILPOINTS_FOLDER is set (`pope train` sets it to a folder of the run) it leaves
+a marker there first, so that the role that takes over does not die of the same entry. N counts in each process anew.
 
 Without the variable `failpoint` does nothing but look at one global name.
 """
@@ -54,7 +54,9 @@ POINTS = {
 }
 """Name -> the exact moment."""
 
-_ENTRY = re.compile(r"(?P<point>[a-z_.]+):(?P<action>kill|stop|raise|sleep:(?P<seconds>\d+(?:\.\d+)?))(?:@(?P<nth>[1-9]\d*))?")
+_ENTRY = re.compile(
+    r"(?P<point>[a-z_.]+):(?P<action>kill|stop|raise|sleep:(?P<seconds>\d+(?:\.\d+)?))(?:@(?P<nth>[1-9]\d*))?"
+)
 
 
 class FailpointReached(PopeError):
@@ -81,7 +83,8 @@ def parse(text: str) -> list[Entry]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _ENTRY.fullmatch(part)
         if match is None:
-            raise UsageError(f"{VARIABLE}: {part!r} is not POINT:ACTION[@N] with ACTION kill, stop, raise or sleep:SECONDS")
+            rule = "POINT:ACTION[@N] with ACTION kill, stop, raise or sleep:SECONDS"
+            raise UsageError(f"{VARIABLE}: {part!r} is not {rule}")
         if match["point"] not in POINTS:
             raise UsageError(f"{VARIABLE}: there is no failpoint {match['point']!r}; there are {', '.join(POINTS)}")
         action, _, _ = match["action"].partition(":")

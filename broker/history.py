@@ -2,9 +2,10 @@
 
     RUN/history/ROLE.jsonl     one Event a line, oldest first; only appended to, by one process at a time
 
-A role writes a line once the deed is done and acknowledged, so a line is a fact. A role that is killed between a deed
-and its line leaves the line out: a missing line is no evidence against anybody, a contradiction is. What must not be
-missing (which groups ended untrained, which a step got) is also noted by the server in the script that does it.
+A role writes a line once the deed is done and acknowledged, so a line is a fact (`announce` alone comes first). A role
+that is killed between a deed and its line leaves the line out: a missing line is no evidence against anybody, a
+contradiction is. What must not be missing (which groups ended untrained, which a step got) is also noted by the server,
+in the script that does it.
 
 A line is one `write` to a file opened for appending: it outlives the process at once, a crash of the machine after the
 kernel's next flush. Its end may be missing after that; the next life of the role begins on a new line.
@@ -45,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         bury         preprocessor: a group nobody can read is a dead letter for `reason`
         batch        learner: step `step` is handed the groups `ordinals`; it is not trained yet
         commit       learner: `step` is trained, and counted; `reason` says why it changed no weight
-        announce     learner: weights `version` are on the board
+        announce     learner: weights `version` are about to be announced
         checkpoint   learner: `step` is durable, in a manifest of digest `sha256`
     """
 
@@ -142,8 +143,15 @@ class RoleHistory:
 
 
 def read_history(run_folder: Path) -> list[RoleHistory]:
-    """The histories of all roles in a run's folder, by name."""
-    return [_read(path) for path in sorted((run_folder / FOLDER).glob("*.jsonl"))]
+    """The histories of all roles in a run's folder.
+
+    Of a run that goes on, effects are read before their causes: preprocessors, actors, then the learner. So no history
+    names a version or a group that one read after it has yet to tell of.
+    """
+    order = ("preprocess", "actor", "learner")
+    paths = sorted((run_folder / FOLDER).glob("*.jsonl"))
+    paths.sort(key=lambda path: next((i for i, room in enumerate(order) if path.stem.startswith(room)), 0))
+    return [_read(path) for path in paths]
 
 
 def _read(path: Path) -> RoleHistory:

@@ -152,13 +152,16 @@ def table(
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope"
 )
 def audit(run: RunArgument, url: UrlOption = None) -> None:
-    """Check that every group a run issued is somewhere, once."""
-    from deploy.audit import audit as check
+    """Check a run's promises: every group ends once, none is trained twice, weights never go back, memory is bounded.
 
-    balance = check(run, url)
-    print(balance.explain())
-    if not balance.holds:
-        raise PopeError(f"{run}: the balance does not hold")
+    Compares what each role wrote down (history/), what Redis holds and counts, and the checkpoints' manifests.
+    """
+    from deploy.audit.command import audit as check
+
+    found = check(run, url)
+    print(found.explain())
+    if found.violation:
+        raise PopeError(f"{run}: {found.violation}")
 
 
 @app.command(

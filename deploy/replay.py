@@ -152,10 +152,10 @@ def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, l
     recorded = [step for step in ring.recorded() if step <= committed]
     possible = sorted(step for step in saved | {0} if step + 1 in recorded)
     if not possible:
-        raise UsageError(f"{folder.path}: no trained batch follows a checkpoint that is kept, there is nothing to replay")
+        raise UsageError(f"{folder.path}: no trained batch follows a kept checkpoint, there is nothing to replay")
     begin = possible[0] if first is None else first
     if begin not in possible:
-        raise UsageError(f"--from-step {begin}: a replay can begin at step {_or(possible)}, where weights and batches are kept")
+        raise UsageError(f"--from-step {begin}: weights and the batches after them are kept at step {_or(possible)}")
     end = recorded[-1] if last is None else last
     if end <= begin or end > recorded[-1]:
         raise UsageError(f"--to {end}: from step {begin} a replay can end at steps {begin + 1} to {recorded[-1]}")
@@ -264,7 +264,7 @@ def _report(comparison: Comparison, console: Console) -> None:
             table.add_column(column, justify="right")
         for step, values in comparison.replayed.items():
             before = comparison.recorded.get(step)
-            cells = [f"{_number(before and before[key])} / {_number(values[key])}" for key in COMPARED]
+            cells = [f"{_number(before[key]) if before else '-'} / {_number(values[key])}" for key in COMPARED]
             table.add_row(str(step), *cells)
         console.print(table)
         return
@@ -278,8 +278,8 @@ def _report(comparison: Comparison, console: Console) -> None:
     console.print(f"  weights of step {plan.last}: sha256 {comparison.digest}, {said}", highlight=False)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _number(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def _require_equal(comparison: Comparison) -> None:

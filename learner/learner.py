@@ -198,8 +198,9 @@ class Learner:
         self._pulse.status = f"publishing version {self._step}"
         weights = self._engine.gather_weights()
         if self._publisher is not None:
-            self._publisher.publish(self._step, weights.items())
+            # Before, not after: no engine may be found to hold a version that no line tells of.
             self._history.add("announce", version=self._step)
+            self._publisher.publish(self._step, weights.items())
         self._published = self._step
 
     def _save(self) -> None:

@@ -1,6 +1,7 @@
 """Recorded batches trained again, beside the run they are of: nothing of the run is written.
 
-The same settings on a CPU reach the same weights, bit for bit. Others show what another objective does with the same data.
+The same settings on a CPU reach the same weights, bit for bit. Others show what another objective does with the same
+data.
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from broker.ledger import LedgerRow, Outcome
 from broker.run_record import open_run
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.audit import audit
+from deploy.audit.command import audit
 from deploy.ledger import RunLedger, ledger_saved, read_ledger, select, table, to_json
 from deploy.measure import Measurement
 from deploy.redis_server import EmbeddedRedis
@@ -87,10 +87,10 @@ def test_a_password_left_out_of_the_settings_is_asked_for(
     for read in (audit, read_ledger):
         with pytest.raises(UsageError, match=rf":\*\*\*@.*settings\.yaml holds no password.*{URL_VARIABLE}.*--url"):
             read(folder.path)
-    assert audit(folder.path, server.url).in_flight["ring"] == 1
+    assert audit(folder.path, server.url).balance.in_flight["ring"] == 1
     assert read_ledger(folder.path, server.url).rows == (P0,)
     monkeypatch.setenv(URL_VARIABLE, server.url)
-    assert audit(folder.path).in_flight["ring"] == 1
+    assert audit(folder.path).balance.in_flight["ring"] == 1
     assert read_ledger(folder.path).rows == (P0,)
 
 
@@ -122,9 +122,9 @@ def test_a_run_with_the_embedded_server_needs_no_url(
     monkeypatch.setenv(URL_VARIABLE, server.url)
     with EmbeddedRedis(folder.redis, max_memory_gib=0.1) as own:
         one_group(connect(own.url, client_name="test"), config)
-        assert audit(folder.path).issued == 1  # the server is up
+        assert audit(folder.path).balance.issued == 1  # the server is up
         assert read_ledger(folder.path).rows == (P0,)
-    assert audit(folder.path).issued == 1  # the run was killed: its server is started over the data
+    assert audit(folder.path).balance.issued == 1  # the run was killed: its server is started over the data
     assert read_ledger(folder.path).rows == (P0,)
 
 
