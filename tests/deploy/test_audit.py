@@ -33,7 +33,7 @@ def test_a_sound_run_keeps_every_promise(seed: int, moves: int) -> None:
 def evidence() -> Evidence:
     """A long run in which everything has happened, and whose learner has caught up."""
     runs = (SoundRun(seed).evolve(1500).evidence() for seed in itertools.count())
-    found = next(run for run in runs if current_step(run) == run.books.committed and run.books.leased and run.books.ring)
+    found = next(r for r in runs if current_step(r) == r.books.committed and r.books.leased and r.books.ring)
     ends = {ended.end for ended in found.books.ended}
     assert ends == {"failed.prompt_too_long", "filtered.zero_advantage", "replaced", "stale"}
     assert sum(line.event.what == "start" and line.event.role == "learner-0" for line in found.lines()) > 2

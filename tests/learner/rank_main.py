@@ -5,20 +5,17 @@ The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.records import WeightAnnouncement
 from broker.weights import WeightBoard
+from conf.load import load
 from conf.schema import (
     ActorSettings,
     BrokerSettings,
@@ -83,25 +80,14 @@ def engines(options: dict[str, Any]) -> None:
     engine.close()
 
 
-class DyingPublisher(FilePublisher):
-    """Kills its process in the middle of publishing a version: nothing after it is done."""
-
-    dies_at = -1
-
-    def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        if version == self.dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().publish(version, source)
-
-
 def learner(options: dict[str, Any]) -> None:
-    config = run_config(options["name"], **options.get("learner", {}))
+    settings = options.get("settings")
+    config = load(Path(settings)) if settings else run_config(options["name"], **options.get("learner", {}))
     folder = Path(options["folder"])
     publisher = None
     if os.environ["RANK"] == "0":
         client = connect(options["redis_url"], client_name="publisher")
-        publisher = DyingPublisher(folder / "weights", WeightBoard(client, Keys(options["name"])), keep=100)
-        publisher.dies_at = options.get("dies_at", -1)
+        publisher = FilePublisher(folder / "weights", WeightBoard(client, Keys(options["name"])), keep=100)
     Learner(
         config,
         rank=int(os.environ["RANK"]),
