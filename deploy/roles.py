@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +142,9 @@ class ActorRole:
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
         training = Work(Feed(client, keys), mixture.assignment)
         evaluations = self._tasks(f"{config.run.name}.{EVALUATION}") if config.evaluation.every_steps else None
-        history = History(run_path, self._name, incarnation)
-        history.add("start", server=born(client, keys))
-        await self._work(config, problems, incarnation, training, evaluations, history)
+        with closing(History(run_path, self._name, incarnation)) as history:
+            history.add("start", server=born(client, keys))
+            await self._work(config, problems, incarnation, training, evaluations, history)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
         """Write the groups a sampling stage asks for, until it stops; `config` names its keys.

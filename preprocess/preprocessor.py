@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,19 +71,19 @@ class Preprocessor:
 
     def run(self) -> None:
         """Work until the run is stopped. Redis may be away for `deploy.dead_after_s`; then this raises."""
-        self._patiently(self._stream.open)
-        self._history.add("start", server=self._patiently(lambda: born(self._client, self._keys)))
-        while not self._stopped():
-            self._beat("waiting for groups")
-            if deliveries := self._patiently(self._read):
-                failpoint("preprocess.after_read")
-            for position, delivery in enumerate(deliveries):
-                self._beat("working")
-                if not self._end(delivery, in_hand=deliveries[position:]):
-                    return
-            self._report_when_due()
-        self._report()
-        self._history.close()
+        with closing(self._history):
+            self._patiently(self._stream.open)
+            self._history.add("start", server=self._patiently(lambda: born(self._client, self._keys)))
+            while not self._stopped():
+                self._beat("waiting for groups")
+                if deliveries := self._patiently(self._read):
+                    failpoint("preprocess.after_read")
+                for position, delivery in enumerate(deliveries):
+                    self._beat("working")
+                    if not self._end(delivery, in_hand=deliveries[position:]):
+                        return
+                self._report_when_due()
+            self._report()
 
     def _read(self) -> list[Delivery]:
         return self._stream.read(

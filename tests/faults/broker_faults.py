@@ -145,6 +145,7 @@ def out_of_memory(root: Path, seed: int) -> Outcome:
             while actor.published < num_groups and time.monotonic() - drained_at < 60:
                 if learner.train():
                     scene.ring.trim(learner.step)
+            scene.wait_for_empty_stream()
         while learner.train():
             scene.ring.trim(learner.step)
         outcome.require(learner.step == num_groups // 3, f"{learner.step} steps of {num_groups} groups")

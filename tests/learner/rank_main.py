@@ -1,4 +1,4 @@
-"""One learner process of a test: `python -m tests.learner.rank_main engine|learner OPTIONS.json`.
+"""One learner process of a test: `python -m tests.learner.rank_main engine|learner|replay OPTIONS.json`.
 
 The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
@@ -29,6 +29,7 @@ from learner.deepspeed_engine import DeepSpeedEngine
 from learner.learner import Learner
 from learner.model import as_policy
 from learner.publish import FilePublisher
+from learner.replay import ReplayPlan, replay
 from learner.step import run_step
 from tests.learner.tiny import random_groups, tiny_lm
 
@@ -99,6 +100,13 @@ def learner(options: dict[str, Any]) -> None:
     ).run()
 
 
+def replayed(options: dict[str, Any]) -> None:
+    """Like `LearnerRole.replay`, without Ray."""
+    start, out = Path(options["start"]), Path(options["out"])
+    plan = ReplayPlan(options["first"], options["last"], start, out)
+    replay(load(Path(options["settings"])), plan, redis_url=options["redis_url"])
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"engine": engines, "learner": learner}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
+    {"engine": engines, "learner": learner, "replay": replayed}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
