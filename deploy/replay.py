@@ -1,28 +1,22 @@
 """`pope replay`: the learner alone, over the batches a run recorded."""
 
-import hashlib
-import math
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
-from rich.table import Table
 
-from broker.connection import Client
-from broker.errors import PopeError, UsageError
-from broker.keys import Keys
-from broker.metrics import Metrics
+from broker.errors import UsageError
 from broker.ring import Ring
 from conf.load import dump, load
 from conf.schema import RunConfig
+from deploy.comparison import Comparison, compare, report, require_equal, rows_of
 from deploy.fleet import Member, RoleFailed
 from deploy.interrupts import Interrupts
 from deploy.models import resolve_model
@@ -31,47 +25,14 @@ from deploy.progress import stage
 from deploy.roles import LearnerRole, only_this_machine, ray_session, spawn, wait_for
 from deploy.run_folder import FolderLock, RunFolder
 from deploy.run_redis import find_run, run_client, run_server
-from learner.manifest import MANIFEST, candidates, folder_of, read_manifest
-from learner.model import WEIGHTS
-from learner.replay import STEPS, ReplayPlan
+from learner.manifest import candidates, folder_of, verify
+from learner.replay_plan import STEPS, ReplayPlan
 
 POLL_S = 0.2
-COMPARED = {
-    "loss/mean": "loss",
-    "grad/norm": "gradient norm",
-    "entropy/mean": "entropy",
-    "ratio/mean": "ratio mean",
-    "ratio/max": "ratio max",
-    "ratio/clip_share": "clip share",
-    "ratio/ess": "effective samples",
-}
-"""Metric of a step -> its column."""
+SETTINGS = "replay.yaml"
+"""Beside the weights; not settings.yaml, which would make the folder a run."""
 MADE_THE_DATA = ("learner.batch_samples", "learner.max_lag")
 """Settings of the learner that decide which groups a step gets."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What came out, beside what the run had written."""
-
-    plan: ReplayPlan
-    changed: dict[str, Any]
-    """Settings that differ from the run's."""
-    recorded: dict[int, Mapping[str, float]]
-    """Step -> its metrics in the run; a step whose report died with its process has none."""
-    replayed: dict[int, Mapping[str, float]]
-    digest: str
-    """SHA-256 of the weights of the last step."""
-    expected: str | None
-    """The same in the run's checkpoint of that step, where there is one."""
-
-    def differing(self) -> list[int]:
-        """Steps that the run reported with other numbers."""
-        return [
-            step
-            for step, values in self.replayed.items()
-            if step in self.recorded and any(values[key] != self.recorded[step][key] for key in COMPARED)
-        ]
 
 
 def replay(
@@ -86,8 +47,9 @@ def replay(
 ) -> Comparison:
     """Train the run's batches of steps `first` + 1 ... `last` again. The run itself is only read.
 
-    Raises UsageError when the run is live, a step was not recorded, or a setting would change the data; PopeError when
-    unchanged settings on a CPU give other weights or numbers than the run had.
+    Raises UsageError when the run is live, a step was not recorded, or a setting would change the data; CheckpointError
+    when the weights to begin with are damaged; PopeError when unchanged settings on a CPU give other weights or numbers
+    than the run had.
     """
     folder, config = find_run(run)
     ours = load(folder.settings, overrides)
@@ -102,15 +64,15 @@ def replay(
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         plan = ReplayPlan(plan.first, plan.last, plan.start, scratch)
         _train(ours, plan, redis_url, console)
-        comparison = _compare(folder, plan, changed, client, keys)
+        comparison = compare(folder, plan, changed, client, keys)
         if kept is not None:
-            (scratch / folder.settings.name).write_text(dump(ours))
+            (scratch / SETTINGS).write_text(dump(ours))
             scratch.chmod(0o755)
             scratch.rename(kept)
             console.print(f"  weights, settings and metrics are in {kept}", highlight=False)
-    _report(comparison, console)
+    report(comparison, console)
     if not changed and config.deploy.device == "cpu":
-        _require_equal(comparison)
+        require_equal(comparison)
     return comparison
 
 
@@ -146,7 +108,7 @@ def _nobody_else(folder: RunFolder) -> Iterator[None]:
 
 
 def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, last: int | None) -> ReplayPlan:
-    """Where to begin and to end. Raises UsageError naming what is there instead."""
+    """Where to begin and to end. Raises UsageError naming what is there instead, CheckpointError naming a bad file."""
     saved = {step for step, _ in candidates(folder.checkpoints)}
     committed = ring.committed()
     recorded = [step for step in ring.recorded() if step <= committed]
@@ -161,8 +123,10 @@ def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, l
         raise UsageError(f"--to {end}: from step {begin} a replay can end at steps {begin + 1} to {recorded[-1]}")
     if missing := set(range(begin + 1, end + 1)) - set(recorded):
         raise UsageError(f"--from-step {begin} --to {end}: the batch of step {min(missing)} was not recorded")
-    start = folder_of(folder.checkpoints, begin) if begin else resolve_model(config.model)
-    return ReplayPlan(begin, end, start, Path())
+    if not begin:
+        return ReplayPlan(begin, end, resolve_model(config.model), Path())
+    verify(folder_of(folder.checkpoints, begin))  # before anything is loaded from it
+    return ReplayPlan(begin, end, folder_of(folder.checkpoints, begin), Path())
 
 
 def _or(steps: Sequence[int]) -> str:
@@ -204,7 +168,7 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
                 for member in ranks:
                     if died := member.poll():
                         raise RoleFailed(f"{died}: {_last_line(plan.out / 'logs' / f'{member.name}.log')}")
-                done = len(_rows(plan.out / STEPS))
+                done = len(rows_of(plan.out / STEPS))
                 advance(done - shown)
                 shown = done
                 time.sleep(POLL_S)
@@ -218,75 +182,3 @@ def _last_line(log: Path) -> str:
     """Of a log that is removed with the replay's scratch folder."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return lines[-1][:300] if lines else "it wrote nothing"
-
-
-def _compare(
-    folder: RunFolder, plan: ReplayPlan, changed: dict[str, Any], client: Client, keys: Keys
-) -> Comparison:
-    wanted = range(plan.first + 1, plan.last + 1)
-    reports = {int(row["step"]): row for row in Metrics(client, keys).read("learner") if "step" in row}
-    checkpoint = folder_of(folder.checkpoints, plan.last)
-    return Comparison(
-        plan=plan,
-        changed=changed,
-        recorded={s: {key: _finite(float(reports[s][key])) for key in COMPARED} for s in wanted if s in reports},
-        replayed={int(row["step"]): row for row in _rows(plan.out / STEPS)},
-        digest=_sha256(plan.out / WEIGHTS),
-        expected=read_manifest(checkpoint)["files"][WEIGHTS]["sha256"] if (checkpoint / MANIFEST).exists() else None,
-    )
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The whole lines so far; JSON has neither infinity nor NaN and says null."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [{k: math.inf if v is None else v for k, v in msgspec.json.decode(line).items()} for line in lines]
-
-
-def _finite(value: float) -> float:
-    """The value; infinity for all that is none."""
-    return value if math.isfinite(value) else math.inf
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _report(comparison: Comparison, console: Console) -> None:
-    plan = comparison.plan
-    if comparison.changed:
-        settings = ", ".join(f"{name}={value}" for name, value in comparison.changed.items())
-        table = Table(title=f"run / replay with {settings}", title_justify="left")
-        table.add_column("step", justify="right")
-        for column in COMPARED.values():
-            table.add_column(column, justify="right")
-        for step, values in comparison.replayed.items():
-            before = comparison.recorded.get(step)
-            cells = [f"{_number(before[key]) if before else '-'} / {_number(values[key])}" for key in COMPARED]
-            table.add_row(str(step), *cells)
-        console.print(table)
-        return
-    compared = len(comparison.recorded)
-    equal = compared - len(comparison.differing())
-    console.print(
-        f"  {', '.join(COMPARED.values())} equal to the run's in {equal} of {compared} reported steps", highlight=False
-    )
-    verdict = {None: "the run has no checkpoint of that step", comparison.digest: "equal to the run's checkpoint"}
-    said = verdict.get(comparison.expected, "NOT those of the run's checkpoint")
-    console.print(f"  weights of step {plan.last}: sha256 {comparison.digest}, {said}", highlight=False)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _require_equal(comparison: Comparison) -> None:
-    if differing := comparison.differing():
-        step = differing[0]
-        key = next(k for k in COMPARED if comparison.replayed[step][k] != comparison.recorded[step][k])
-        was, became = comparison.recorded[step][key], comparison.replayed[step][key]
-        raise PopeError(f"step {step} of the replay is not that of the run: {COMPARED[key]} {became!r}, was {was!r}")
-    if comparison.expected not in (None, comparison.digest):
-        raise PopeError(f"the weights of step {comparison.plan.last} are not those of the run's checkpoint")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from actors.actor import Work
     from broker.connection import Client
     from broker.history import History
-    from learner.replay import ReplayPlan
+    from learner.replay_plan import ReplayPlan
 
 EVALUATION = "evaluation"
 """Stage whose tasks actors write beside their training groups."""

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "MANIFEST.json"
 LATEST = "LATEST"
+WEIGHTS = "model.safetensors"
+"""The weights in a checkpoint, as in every Hugging Face folder."""
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{6,})")
 _BLOCK = 2**22

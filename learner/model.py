@@ -11,6 +11,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, AutoModelForCausalLM
 
 from learner.logprobs import chunked_logprobs
+from learner.manifest import WEIGHTS
 from learner.packed_attention import NAME, Layout, packed_attention
 
 AttentionInterface.register(NAME, packed_attention)
@@ -87,10 +88,6 @@ def as_policy(lm: Any, *, temperature: float, chunk_tokens: int, gradient_checkp
         lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     lm.train()
     return Policy(lm)
-
-
-WEIGHTS = "model.safetensors"
-"""The weights in a Hugging Face folder."""
 
 
 def save_model(policy: Policy, weights: dict[str, Tensor], model_path: Path, folder: Path) -> None:

@@ -4,9 +4,6 @@ The same settings on a CPU reach the same weights, bit for bit. Others show what
 data.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import msgspec
 
 from broker.connection import connect
@@ -16,29 +13,15 @@ from conf.schema import RunConfig
 from learner.checkpoints import Checkpoints
 from learner.model import save_model
 from learner.opening import checkpoint_settings, open_engine
+from learner.replay_plan import STEPS, ReplayPlan
 from learner.step import run_step
-
-STEPS = "steps.jsonl"
-"""In the replay's folder: the metrics of each step, a line each, as they are trained."""
-
-
-@dataclass(frozen=True)
-class ReplayPlan:
-    """Steps `first` + 1 ... `last`."""
-
-    first: int
-    """The step whose weights it begins with; 0: those training began with."""
-    last: int
-    start: Path
-    """Folder of the checkpoint of step `first`, or of the model training began with."""
-    out: Path
-    """Where the metrics and the weights of step `last` go."""
 
 
 def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
     """Train the batches of `plan` on this rank; RANK and its like are set as for a learner.
 
-    Raises CheckpointError when the checkpoint of step `first` is damaged or of another number of ranks.
+    The files in `start` are read as they are: whoever made the plan has verified them. Raises CheckpointError when they
+    are of another number of ranks.
     """
     client = connect(redis_url, client_name="replay", timeout_s=config.broker.connect_timeout_s)
     ring = Ring(client, Keys(config.run.name), config.broker.ring.capacity)

@@ -29,7 +29,8 @@ from learner.deepspeed_engine import DeepSpeedEngine
 from learner.learner import Learner
 from learner.model import as_policy
 from learner.publish import FilePublisher
-from learner.replay import ReplayPlan, replay
+from learner.replay import replay
+from learner.replay_plan import ReplayPlan
 from learner.step import run_step
 from tests.learner.tiny import random_groups, tiny_lm
 

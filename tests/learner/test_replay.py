@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from rich.console import Console
 from broker.errors import PopeError, UsageError
 from conf.load import dump
 from deploy import replay as command
-from deploy.replay import Comparison, replay
+from deploy.comparison import COMPARED, Comparison, require_equal
 from deploy.run_folder import FolderLock
-from learner.manifest import folder_of
-from learner.replay import STEPS, ReplayPlan
+from learner.manifest import CheckpointError, folder_of
+from learner.replay_plan import STEPS, ReplayPlan
 from tests.faults.learner_faults import STEPS as MAX_STEPS
 from tests.faults.learner_faults import fill
 from tests.faults.scene import Scene
@@ -50,7 +51,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def again(run: Scene, *overrides: str, **how: Any) -> Comparison:
     options = {"first": None, "last": None, "out": None, "url": None, **how}
-    return replay(run.folder.path, overrides, **options, console=Console(quiet=True))
+    return command.replay(run.folder.path, overrides, **options, console=Console(quiet=True))
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -82,7 +83,7 @@ def test_another_objective_is_tried_on_the_same_data_in_a_folder_of_its_own(run:
     assert comparison.differing() == [8]
     assert comparison.digest != comparison.expected
     kept = {path.name for path in (tmp_path / "tried").iterdir()}
-    assert {"model.safetensors", "config.json", "tokenizer.json", "settings.yaml", STEPS} <= kept
+    assert {"model.safetensors", "config.json", "tokenizer.json", "replay.yaml", STEPS} <= kept
     rows = [msgspec.json.decode(line) for line in (tmp_path / "tried" / STEPS).read_bytes().splitlines()]
     assert [row["step"] for row in rows] == [7, 8]
     assert snapshot(run.folder.path) == files
@@ -120,18 +121,22 @@ def test_a_live_run_is_refused_with_its_owner(run: Scene) -> None:
         lock.release()
 
 
-def test_weights_that_are_not_the_runs_are_an_error(run: Scene) -> None:
-    """The recorded number of step 8 is changed: the replay must not agree."""
-    key = run.keys.metrics("learner")
-    ((entry_id, fields),) = run.client.xrevrange(key, count=1)
-    run.client.xdel(key, entry_id)
-    run.client.xadd(key, {**fields, b"loss/mean": b"0.125"})
-    with pytest.raises(PopeError, match=r"step 8 of the replay is not that of the run: loss .*, was 0\.125"):
-        again(run, first=6, last=8)
+def test_numbers_and_weights_that_are_not_the_runs_are_an_error() -> None:
+    row = dict.fromkeys(COMPARED, 0.5)
+    plan = ReplayPlan(6, 8, Path("start"), Path("out"))
+    equal = Comparison(plan, {}, {8: row}, {7: row, 8: row}, "digest", "digest")
+    require_equal(equal)
+    require_equal(replace(equal, expected=None))
+    with pytest.raises(PopeError, match=r"step 8 of the replay is not that of the run: loss 0\.5, was 0\.125"):
+        require_equal(replace(equal, recorded={8: {**row, "loss/mean": 0.125}}))
+    with pytest.raises(PopeError, match=r"the weights of step 8 are not those of the run's checkpoint"):
+        require_equal(replace(equal, expected="other"))
 
 
 def test_a_damaged_checkpoint_is_not_begun_from(run: Scene) -> None:
     victim = folder_of(run.folder.checkpoints, 6) / "model.safetensors"
-    victim.write_bytes(victim.read_bytes()[:-1])
-    with pytest.raises(AssertionError, match=r"step-000006: model\.safetensors has \d+ bytes"):
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-1])
+    with pytest.raises(CheckpointError, match=r"step-000006: model\.safetensors has \d+ bytes"):
         again(run)
+    victim.write_bytes(whole)
