@@ -91,11 +91,13 @@ def as_policy(lm: Any, *, temperature: float, chunk_tokens: int, gradient_checkp
 
 
 def save_model(policy: Policy, weights: dict[str, Tensor], model_path: Path, folder: Path) -> None:
-    """A Hugging Face folder: weights by their Hugging Face names, the tokenizer's files as they are, the config.
-
-    Equal weights make an equal file.
-    """
+    """A whole Hugging Face folder; equal weights make an equal file."""
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    save_configuration(policy, model_path, folder)
+
+
+def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:
+    """All that a Hugging Face folder holds besides weights: the tokenizer's files as they are, and the config."""
     for source in sorted(model_path.iterdir()):
         if source.is_file() and not source.name.endswith(_WEIGHT_FILES):
             shutil.copyfile(source, folder / source.name)

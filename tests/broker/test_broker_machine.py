@@ -25,6 +25,7 @@ from broker.connection import connect, with_retries
 from broker.errors import FeedExhausted, RingFull
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode
+from broker.whereabouts import read_whereabouts
 from deploy.redis_server import EmbeddedRedis
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
@@ -294,6 +295,13 @@ class BrokerMachine(RuleBasedStateMachine):
             "ring": len(self.ring),
             "taken": len(taken),
         }
+        where = with_retries(lambda: read_whereabouts(self.client, self.keys), deadline_s=20)
+        assert (where.issued, where.reissue) == (self.issued, tuple(self.reissue))
+        assert set(where.leased) == set(self.leased)
+        assert (where.stream, where.ring) == (tuple(self.stream), tuple(self.ring))
+        assert where.batches == {step: tuple(batch) for step, batch in self.batches.items()}
+        assert Counter(ended.end for ended in where.ended) == self.ended
+        assert len({ended.ordinal for ended in where.ended}) == self.dropped
         assert balance.dropped == self.dropped
         assert balance.ring_samples == self.house.ring.occupancy() == GROUP * len(self.ring) <= CAPACITY
         keys, client = self.keys, self.client
