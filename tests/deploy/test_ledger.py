@@ -234,7 +234,17 @@ def test_the_variable_reaches_the_command(tmp_path: Path, server: EmbeddedRedis)
     one_group(client, config)
     shown = pope("audit", str(folder.path), variable=server.url)
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.strip() == read_balance(client, Keys("pope")).explain()
+    balance, promises = shown.stdout.strip().split("\npromises\n")
+    assert balance == read_balance(client, Keys("pope")).explain()
+    assert "one end      holds   1 groups: 0 trained, 0 dropped, 1 in flight" in promises
+    assert "not checked: no history of actor-0, preprocess-0, learner-0 in this folder" in promises
+    client.hincrby(Keys("pope").counters, "replaced", 1)
+    shown = pope("audit", str(folder.path), variable=server.url)
+    assert (shown.returncode, shown.stderr) == (1, f"pope: {folder.path}: the balance does not hold\n")
+    client.hincrby(Keys("pope").counters, "issued", 1)  # now the sums agree, and yet a group is missing
+    shown = pope("audit", str(folder.path), variable=server.url)
+    assert shown.returncode == 1
+    assert shown.stderr == f"pope: {folder.path}: one end: group 1 was issued and is nowhere, 1 in all\n"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from broker.history import read_history
 from broker.metrics import Metrics
 from broker.records import RolloutGroup, TrainGroup, decode, encode, float32_bytes
 from learner.manifest import find_newest_valid
 from tests.faults.outcome import Outcome
 from tests.faults.scene import STEP_GROUPS, PlayedActor, Scene, wait_until
-from tests.learner.ranks import Processes
 from tests.learner.tiny import random_groups, save_tiny
 
 STEPS = 8
@@ -35,17 +35,15 @@ def learner_killed(root: Path, seed: int) -> Outcome:
     with Scene(root, f"run.max_steps={STEPS}") as scene:
         fill(scene, seed)
         kills = [(point, dice.randint(1, most)) for point, most in dice.sample(KILLS, len(KILLS))]
-        learner: Processes | None = None
-        for point, nth in kills:
-            learner = scene.start_learner(root / "model", f"{point}:kill@{nth}")
+        learner = scene.start_learner(root / "model", _kill(kills[0]))
+        for number, kill in enumerate(kills, start=1):
             code = learner.wait()[0]
-            outcome.require(code == -signal.SIGKILL, f"{point}@{nth} was not reached: {learner.output()}")
-            outcome.injected += 1
             killed_at = time.monotonic()
-        learner = scene.start_learner(root / "model")
-        before = scene.ring.committed()
-        wait_until(lambda: scene.ring.committed() > before, "a step after the learner came back", 120)
-        outcome.recovery_s.append(time.monotonic() - killed_at)
+            outcome.require(code == -signal.SIGKILL, f"{kill} was not reached: {learner.output()}")
+            outcome.injected += 1
+            learner = scene.start_learner(root / "model", _kill(kills[number]) if number < len(kills) else "")
+            wait_until(lambda number=number: lives(scene) > number, "the learner back at its checkpoint", 120)
+            outcome.recovery_s.append(time.monotonic() - killed_at)
         learner.succeed()
         outcome.require(final_weights(scene) == golden, "the final weights are not those of the undisturbed run")
         trace = loss_trace(scene)
@@ -54,6 +52,16 @@ def learner_killed(root: Path, seed: int) -> Outcome:
         outcome.require(len(trace) >= STEPS - len(kills), f"only steps {sorted(trace)} were reported")
         scene.require_promises(outcome)
     return outcome
+
+
+def _kill(kill: tuple[str, int]) -> str:
+    return f"{kill[0]}:kill@{kill[1]}"
+
+
+def lives(scene: Scene) -> int:
+    """How often a learner has begun to work, by its own history."""
+    histories = [history for history in read_history(scene.folder.path) if history.role == "learner-0"]
+    return sum(line.event.what == "start" for history in histories for line in history.lines)
 
 
 def _undisturbed(root: Path, seed: int) -> tuple[str, dict[int, list[str]]]:
