@@ -287,7 +287,7 @@ class Actor:
         if time.monotonic() < self._next_sample_at:
             return
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
-        best = max(group.completions, key=lambda completion: completion.verdict == "correct")
+        best = max(group.rollouts, key=lambda rollout: rollout.verdict == "correct")
         await self._call(
             self._samples.add,
             {
@@ -303,10 +303,10 @@ class Actor:
     def _count(self, group: RolloutGroup) -> None:
         self._written["groups"] += 1
         self._written["tokens"] += group.num_completion_tokens
-        for completion in group.completions:
-            self._written[f"verdict/{completion.verdict}"] += 1
-            self._written["truncated"] += completion.finish_reason == "length"
-            self._written["multi_version_rollouts"] += len(completion.weight_spans) > 1
+        for rollout in group.rollouts:
+            self._written[f"verdict/{rollout.verdict}"] += 1
+            self._written["truncated"] += rollout.finish_reason == "length"
+            self._written["multi_version_rollouts"] += len(rollout.weight_spans) > 1
 
 
 async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:

@@ -24,14 +24,17 @@ from omegaconf.errors import OmegaConfBaseException
 from conf import names
 from conf.checks import check
 from conf.errors import ConfigError
-from conf.redact import holds_a_secret, redacted
+from conf.plain import plain
+from conf.redact import holds_a_secret, is_redacted, redacted
 from conf.schema import RunConfig
 
 CONF_FOLDER = Path(__file__).parent
 _FOLDERS = {"experiment": CONF_FOLDER / "experiments", "hardware": CONF_FOLDER / "hardware"}
 _COMMAND_LINE = "command line"
 
-_NOT_PART_OF_A_RUN = ("run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url")
+_NOT_PART_OF_A_RUN = (
+    "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
+)  # fmt: skip
 """Settings that may differ between a run and its continuation."""
 
 
@@ -116,6 +119,11 @@ def _read_override(name: str, text: str) -> _Assignment:
         name = names.full_name(name)
     except ConfigError as error:
         raise ConfigError(f"{_COMMAND_LINE}: {_said(name)}={_said(text, name)}: {error}") from None
+    if name == "broker.url" and redacted(text) != text and not is_redacted(text):
+        raise ConfigError(
+            f"{_COMMAND_LINE}: {name}={_said(text)}: everybody on this machine reads a command line, and Ray keeps it; "
+            "put the whole URL into $POPE_BROKER_URL and leave the password out here"
+        )
     annotation = names.annotation_of(name)
     if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
         optional = annotation == str | None
@@ -277,7 +285,7 @@ def _said(value: object, name: str = "") -> str:
     """A value as an error message shows it: short, without a password, and not at all when its name says secret."""
     if holds_a_secret(name):
         return "***"
-    text = redacted(str(value)) or "''"
+    text = plain(redacted(str(value)) or "''")
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

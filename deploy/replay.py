@@ -24,7 +24,8 @@ from deploy.placement import learner_demands
 from deploy.progress import stage
 from deploy.roles import LearnerRole, only_this_machine, ray_session, spawn, wait_for
 from deploy.run_folder import FolderLock, RunFolder
-from deploy.run_redis import find_run, run_client, run_server
+from deploy.run_redis import find_run, reader_url, run_redis
+from deploy.session import start_all
 from learner.manifest import candidates, folder_of, verify
 from learner.replay_plan import STEPS, ReplayPlan
 
@@ -56,8 +57,8 @@ def replay(
     changed = _changes(config, ours)
     with ExitStack() as stack:
         stack.enter_context(_nobody_else(folder))
-        redis_url = stack.enter_context(run_server(folder, config, url))
-        client, keys = stack.enter_context(run_client(redis_url, config))
+        redis_url = stack.enter_context(reader_url(folder, config, url))
+        client, keys = stack.enter_context(run_redis(folder, config, url))
         plan = _plan(folder, ours, Ring(client, keys, ours.broker.ring.capacity), first, last)
         kept = _destination(folder, plan, out) if changed else None
         scratch = Path(tempfile.mkdtemp(prefix=".replay-", dir=folder.path.parent))
@@ -124,7 +125,8 @@ def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, l
     if missing := set(range(begin + 1, end + 1)) - set(recorded):
         raise UsageError(f"--from-step {begin} --to {end}: the batch of step {min(missing)} was not recorded")
     if not begin:
-        return ReplayPlan(begin, end, resolve_model(config.model), Path())
+        fine_tuned = folder.sft / "model"
+        return ReplayPlan(begin, end, fine_tuned if fine_tuned.exists() else resolve_model(config.model), Path())
     verify(folder_of(folder.checkpoints, begin))  # before anything is loaded from it
     return ReplayPlan(begin, end, folder_of(folder.checkpoints, begin), Path())
 
@@ -156,9 +158,7 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
             spawned = partial(spawn, LearnerRole, demand, config, demand.role, redis_url, log)
             ranks.append(Member(demand.role, spawn=spawned, restartable=False, log_path=str(log)))
             stack.callback(ranks[-1].kill)
-            ranks[-1].start()
-        for member in ranks:
-            member.wait_started(config.deploy.start_timeout_s)
+        start_all(ranks, config.deploy.start_timeout_s)
         master = wait_for([ranks[0].handle.address.remote()], timeout_s=config.deploy.start_timeout_s)[0]
         for rank, member in enumerate(ranks):
             member.work_on(partial(_begin, rank, master, plan))

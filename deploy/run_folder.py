@@ -11,8 +11,12 @@
     logs/ROLE.log       what each role printed
     history/ROLE.jsonl  what each role did to which group, step and weight version: the evidence of `pope audit`
     sampling/           every rollout of the measurements and of the search for guidance
+    sft.jsonl           what supervised fine-tuning imitates; only with sft.data, as the next two
+    sft_left_out.jsonl  problems and lines it does not see, and why
+    sft/                model/: the fine-tuned model; checkpoints/ until it is there; summary.json; loss.png
     redis/              data of the embedded server
     ledger.json         what became of every problem under every arm; absent while the run goes on
+    starvation.json     what became of every rollout, by bucket, arm and length; absent while the run goes on
     summary.json, figure.png, balance.json
 """
 
@@ -81,6 +85,18 @@ class RunFolder:
         return self.path / "sampling"
 
     @property
+    def demonstrations(self) -> Path:
+        return self.path / "sft.jsonl"
+
+    @property
+    def left_out(self) -> Path:
+        return self.path / "sft_left_out.jsonl"
+
+    @property
+    def sft(self) -> Path:
+        return self.path / "sft"
+
+    @property
     def redis(self) -> Path:
         return self.path / "redis"
 
@@ -95,6 +111,10 @@ class RunFolder:
     @property
     def ledger(self) -> Path:
         return self.path / "ledger.json"
+
+    @property
+    def starvation(self) -> Path:
+        return self.path / "starvation.json"
 
     @property
     def balance(self) -> Path:

@@ -87,15 +87,13 @@ class Checkpoints:
         if step < 0:
             return None
         if found is None:
-            folder = self.folder_of(step)
-            found = Checkpoint(folder, json.loads((folder / MANIFEST).read_text()))
+            found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
         self._refuse_unfit(found)
         return found
 
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of a step; its files were verified before. Raises CheckpointError when it does not fit."""
-        folder = self.folder_of(step)
-        found = Checkpoint(folder, read_manifest(folder))
+        found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
         self._refuse_unfit(found)
         return found
 

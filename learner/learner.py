@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.connection import connect, with_retries
-from broker.errors import PopeError
 from broker.failpoints import failpoint
 from broker.history import History
 from broker.keys import Keys
@@ -25,13 +24,14 @@ from broker.ring import Ring
 from broker.run_record import born
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from learner.checkpoints import CheckpointError, Checkpoints
+from learner.checkpoints import CheckpointError
+from learner.divergence import SkippedSteps
+from learner.interference import RewardTrend
 from learner.manifest import read_manifest
-from learner.model import save_model
-from learner.opening import checkpoint_settings, open_engine
 from learner.publish import Publisher, PublishError, make_publisher
 from learner.pulse import Pulse
 from learner.step import StepReport, run_step
+from learner.trainable import Trainable
 
 T = TypeVar("T")
 
@@ -40,14 +40,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.02
 WAIT_SLICE_S = 2.0
 """Other ranks hear from rank 0 at least this often while it waits for a batch."""
-MAX_SKIPPED = 5
-"""Steps in a row whose gradient may be not finite before training ends."""
 NOT_FINITE = "gradient not finite"
 _WAIT, _TRAIN, _STOP = 0, 1, 2
-
-
-class TrainingDiverged(PopeError):
-    """Gradients stay not finite."""
 
 
 class Learner:
@@ -84,7 +78,8 @@ class Learner:
         self._step = 0
         self._published = -1
         self._saved = -1
-        self._skipped_in_a_row = 0
+        self._skipped = SkippedSteps(f"lower learner.learning_rate={config.learner.learning_rate:g}")
+        self._trend = RewardTrend()
 
     def run(self) -> None:
         """Train until `run.max_steps` or until the run is stopped."""
@@ -95,7 +90,7 @@ class Learner:
                 self._publish()
                 while (groups := self._next_batch()) is not None:
                     self._pulse.status = f"training step {self._step + 1}"
-                    report = run_step(self._engine, groups, self._config.learner, step=self._step + 1)
+                    report = run_step(self._engine, groups, self._config, step=self._step + 1)
                     self._end_step(report)
                 self._end()
             finally:
@@ -105,26 +100,24 @@ class Learner:
         """The model on its device, and the group of ranks."""
         self._pulse.status = "loading the model"
         config = self._config
-        self._policy, self._engine = open_engine(config, self._model_path)
+        self._trainable = Trainable(
+            config,
+            model_path=self._model_path,
+            checkpoints=self._checkpoint_folder,
+            temperature=config.actors.temperature,
+            entropy_gradient=config.learner.entropy_coef > 0,
+        )
+        self._engine, self._checkpoints = self._trainable.engine, self._trainable.checkpoints
         self._ranks = self._engine.ranks
         if self._ranks.first and self._publisher is None:
             self._publisher = make_publisher(config, self._board)
-        self._checkpoints = Checkpoints(
-            self._checkpoint_folder,
-            self._ranks,
-            keep=config.learner.keep_checkpoints,
-            settings=checkpoint_settings(config),
-        )
 
     def _resume(self) -> None:
         """Begin at the newest intact checkpoint; without one, at the starting weights."""
         self._pulse.status = "looking for a checkpoint"
-        checkpoint = self._checkpoints.newest()
-        if checkpoint is not None:
-            self._engine.load(checkpoint.folder)
-            self._checkpoints.restore_rng(checkpoint)
-            self._step = self._saved = checkpoint.step
-            log.info("resumed at step %d", self._step)
+        resumed = self._trainable.resume()
+        if resumed is not None:
+            self._step = self._saved = resumed
         if self._ranks.first:
             self._history.add("start", server=self._call(lambda: born(self._client, self._keys)), step=self._step)
             committed = self._call(lambda: self._ring.adopt(self._step))
@@ -166,6 +159,7 @@ class Learner:
     def _end_step(self, report: StepReport) -> None:
         """Commit, publish, report, save: what one trained step owes the others."""
         self._step = report.step
+        changes = self._trend.follow(report.step, report.reward_mean)
         fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
         failpoint("learner.after_commit")
         self._history.add("commit", step=report.step, reason=None if report.applied else NOT_FINITE)
@@ -173,8 +167,8 @@ class Learner:
         if self._step % self._config.weights.every_steps == 0 or self._step == self._config.run.max_steps:
             self._publish()
         if fresh:  # a replayed step was reported the first time
-            self._report(report, publish_s=time.perf_counter() - started)
-        self._stop_if_diverged(report)
+            self._report(report, changes, publish_s=time.perf_counter() - started)
+        self._skipped.look(report.step, applied=report.applied)
         every = self._config.learner.checkpoint_every
         if every and self._step % every == 0:
             self._save()
@@ -208,15 +202,7 @@ class Learner:
         if self._saved == self._step:
             return
         self._pulse.status = f"saving step {self._step}"
-        weights = self._engine.gather_weights()
-
-        def write(folder: Path) -> None:
-            self._engine.save(folder)
-            failpoint("checkpoint.state")
-            if self._ranks.first:
-                save_model(self._policy, weights, self._model_path, folder)
-
-        if not self._checkpoints.save(self._step, write):
+        if not self._trainable.save(self._step):
             return
         self._saved = self._step
         if self._ranks.first:
@@ -227,24 +213,15 @@ class Learner:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
 
-    def _report(self, report: StepReport, *, publish_s: float) -> None:
+    def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {
             **report.metrics(),
+            **reward_changes,
             "publish/seconds": round(publish_s, 4),
             "checkpoint/step": self._saved,
             "checkpoint/failures": self._checkpoints.failures,
         }
         self._call(lambda: self._metrics.report("learner", values))
-
-    def _stop_if_diverged(self, report: StepReport) -> None:
-        self._skipped_in_a_row = 0 if report.applied else self._skipped_in_a_row + 1
-        if self._skipped_in_a_row == MAX_SKIPPED:
-            raise TrainingDiverged(
-                f"the gradient was not finite in {MAX_SKIPPED} steps up to {report.step}; "
-                f"lower learner.learning_rate={self._config.learner.learning_rate:g}"
-            )
-        if not report.applied and self._ranks.first:
-            log.warning("step %d was skipped: its gradient is not finite", report.step)
 
     def _close(self) -> None:
         if self._publisher is not None:

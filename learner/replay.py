@@ -10,11 +10,9 @@ from broker.connection import connect
 from broker.keys import Keys
 from broker.ring import Ring
 from conf.schema import RunConfig
-from learner.checkpoints import Checkpoints
-from learner.model import save_model
-from learner.opening import checkpoint_settings, open_engine
 from learner.replay_plan import STEPS, ReplayPlan
 from learner.step import run_step
+from learner.trainable import Trainable
 
 
 def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
@@ -25,24 +23,25 @@ def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
     """
     client = connect(redis_url, client_name="replay", timeout_s=config.broker.connect_timeout_s)
     ring = Ring(client, Keys(config.run.name), config.broker.ring.capacity)
-    policy, engine = open_engine(config, plan.start)
+    trainable = Trainable(
+        config,
+        model_path=plan.start,
+        checkpoints=plan.start.parent,
+        temperature=config.actors.temperature,
+        entropy_gradient=config.learner.entropy_coef > 0,
+    )
+    engine = trainable.engine
     try:
         if plan.first:
-            settings = checkpoint_settings(config)
-            checkpoints = Checkpoints(plan.start.parent, engine.ranks, keep=1, settings=settings)
-            checkpoint = checkpoints.at(plan.first)
-            engine.load(checkpoint.folder)
-            checkpoints.restore_rng(checkpoint)
+            trainable.move_to(plan.first)
         with (plan.out / STEPS).open("ab") as lines:
             for step in range(plan.first + 1, plan.last + 1):
                 groups = ring.batch(step)
                 assert groups is not None, "whoever made the plan saw this batch, and nobody else uses the run"
-                report = run_step(engine, groups, config.learner, step=step)
+                report = run_step(engine, groups, config, step=step)
                 if engine.ranks.first:
                     lines.write(msgspec.json.encode(report.metrics()) + b"\n")
                     lines.flush()
-        weights = engine.gather_weights()
-        if engine.ranks.first:
-            save_model(policy, weights, plan.start, plan.out)
+        trainable.save_model(plan.out)
     finally:
         engine.close()

@@ -14,7 +14,7 @@ end
 if redis.call('XACK', rollouts, group, entry_id) ~= 1 then return 0 end
 redis.call('XDEL', rollouts, entry_id)
 redis.call('HINCRBY', counters, 'filtered.' .. reason, 1)
-redis.call('XADD', ended, '*', 'ordinal', ordinal, 'end', 'filtered.' .. reason)
+redis.call('HSET', ended, ordinal, 'filtered.' .. reason)
 
 local row = problem .. '|' .. arm
 redis.call('HINCRBY', attempts, row, num_judged)

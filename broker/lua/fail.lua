@@ -2,7 +2,7 @@
 -- Ends the lease of a group that its actor gives up, and counts it as failed.
 -- ARGV  ordinal, token, reason
 -- Returns 1 (counted, now or before) or 0 (the lease belongs to somebody else).
-local leases, owners, claims, attempts, answered, counters, failures, ended = unpack(KEYS)
+local leases, owners, claims, attempts, answered, counters, failures = unpack(KEYS)
 local ordinal, token, reason = ARGV[1], ARGV[2], ARGV[3]
 
 local answer = 'fail ' .. ordinal .. ' ' .. token
@@ -12,7 +12,6 @@ end
 
 redis.call('HINCRBY', counters, 'failed.' .. reason, 1)
 redis.call('HSET', failures, ordinal, reason)
-redis.call('XADD', ended, '*', 'ordinal', ordinal, 'end', 'failed.' .. reason)
 redis.call('ZREM', leases, ordinal)
 redis.call('HDEL', owners, ordinal)
 redis.call('HDEL', claims, token)

@@ -3,7 +3,7 @@
 -- as failed once they were leased max_attempts times.
 -- ARGV  owner ('': the expired leases), max_attempts (-1: no bound, and this lease does not count)
 -- Returns how many leases ended.
-local leases, owners, claims, attempts, reissue, counters, failures, ended = unpack(KEYS)
+local leases, owners, claims, attempts, reissue, counters, failures = unpack(KEYS)
 local owner, max_attempts = ARGV[1], tonumber(ARGV[2])
 if not max_attempts then return redis.error_reply('POPE reclaim: max_attempts is not a number') end
 
@@ -35,7 +35,6 @@ for _, ordinal in ipairs(ending) do
     redis.call('HDEL', attempts, ordinal)
     redis.call('HINCRBY', counters, 'failed.attempts', 1)
     redis.call('HSET', failures, ordinal, 'attempts')
-    redis.call('XADD', ended, '*', 'ordinal', ordinal, 'end', 'failed.attempts')
   end
 end
 return #ending

@@ -26,7 +26,7 @@ for _, ordinal in ipairs(redis.call('ZRANGE', ring, 0, -1)) do
     redis.call('HDEL', meta, ordinal)
     redis.call('HDEL', payload, ordinal)
     redis.call('HINCRBY', counters, 'stale', 1)
-    redis.call('XADD', ended, '*', 'ordinal', ordinal, 'end', 'stale')
+    redis.call('HSET', ended, ordinal, 'stale')
   elseif total + size <= samples then
     batch[#batch + 1] = ordinal
     total = total + size

@@ -3,19 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from broker.fates import FAILED, FILTERED, REPLACED, STALE, TRAINED
 from broker.history import Line
 from deploy.audit.evidence import Evidence
-from deploy.audit.places import IN_FLIGHT, RING, STREAM, TAKEN, TRAINED, places_of
-from deploy.audit.verdict import NO_LEARNER, Verdict, missing
+from deploy.audit.places import IN_FLIGHT, RING, STREAM, TAKEN, places_of
+from deploy.audit.verdict import Verdict, missing
 
 
 def one_end(evidence: Evidence) -> Verdict:
     """Every issued group ended once, or is in flight; the counters count exactly those."""
     books, places = evidence.books, places_of(evidence)
+    if books.unnoted:
+        told = f"{books.issued} groups, and an older version began this run: it noted nothing of {books.unnoted}"
+        return Verdict("one end", told, None, "what became of single groups")
     kinds = Counter(place.kind for found in places.values() for place in found)
-    nowhere = [ordinal for ordinal in range(books.issued) if ordinal not in places]
-    # Without the learner's word the batches that a checkpoint covers are known by their number only.
-    forgotten = 0 if evidence.learner_is_known else books.counters.get(TRAINED, 0) - kinds[TRAINED]
 
     def violations() -> Iterator[str]:
         for ordinal, found in sorted(places.items()):
@@ -23,25 +24,24 @@ def one_end(evidence: Evidence) -> Verdict:
                 yield f"group {ordinal} was never issued, and it is {found[0]}"
             if len(found) > 1:
                 yield f"group {ordinal} is {found[0]} and {found[1]}"
-        for ended in books.ended:
-            if ended.ordinal is None:
-                yield f"an entry that no actor published ended as {ended.end} ({ended.place})"
-        if len(nowhere) > forgotten:
+            if evidence.learner_is_known and found[0].kind == TRAINED and found[0].step is None:
+                yield f"group {ordinal} is {found[0]}, and in no step of the learner's history"
+        if None in books.stream:
+            yield "the rollout stream holds an entry that no actor published"
+        nowhere = [ordinal for ordinal in range(books.issued) if ordinal not in places]
+        if nowhere:
             yield f"group {nowhere[0]} was issued and is nowhere, {len(nowhere)} in all"
-        counted = {name: count for name, count in books.counters.items() if _is_dropped(name)}
-        for name in sorted({*counted, *filter(_is_dropped, kinds)}):
+        counted = {name: count for name, count in books.counters.items() if _is_end(name)}
+        for name in sorted({*counted, *filter(_is_end, kinds)}):
             if counted.get(name, 0) != kinds[name]:
                 yield f"counter {name} is {counted.get(name, 0)}, and {kinds[name]} groups ended so"
-        if books.counters.get(TRAINED, 0) != kinds[TRAINED] + forgotten:
-            yield f"counter trained is {books.counters.get(TRAINED, 0)}, and {kinds[TRAINED]} groups were trained"
 
-    dropped = sum(count for kind, count in kinds.items() if _is_dropped(kind))
     flying = sum(kinds[kind] for kind in IN_FLIGHT)
+    dropped = kinds.total() - kinds[TRAINED] - flying
     return Verdict(
         "one end",
-        f"{books.issued} groups: {kinds[TRAINED] + forgotten} trained, {dropped} dropped, {flying} in flight",
+        f"{books.issued} groups: {kinds[TRAINED]} trained, {dropped} dropped, {flying} in flight",
         next(violations(), None),
-        f"{forgotten} trained groups by their number only: {NO_LEARNER}" if forgotten else None,
     )
 
 
@@ -70,22 +70,22 @@ def acknowledged(evidence: Evidence) -> Verdict:
     return Verdict("acknowledged", f"{len(lines)} deeds of the roles", next(violations(), None), missing(evidence))
 
 
-def _is_dropped(kind: str) -> bool:
-    return kind in ("replaced", "stale") or kind.startswith(("filtered.", "failed."))
+def _is_end(kind: str) -> bool:
+    return kind in (TRAINED, REPLACED, STALE) or kind.startswith((FILTERED, FAILED))
 
 
 def _may_follow(line: Line, kind: str) -> bool:
     """Whether a group may be there once this was done with it."""
     event = line.event
-    beyond_the_ring = (RING, TAKEN, TRAINED, "replaced", "stale")
+    beyond_the_ring = (RING, TAKEN, TRAINED, REPLACED, STALE)
     match event.what:
         case "publish":
-            return kind in (*beyond_the_ring, STREAM, "failed.unreadable") or kind.startswith("filtered.")
+            return kind in (*beyond_the_ring, STREAM, f"{FAILED}unreadable") or kind.startswith(FILTERED)
         case "put":
             return kind in beyond_the_ring
         case "drop":
-            return kind == f"filtered.{event.reason}"
+            return kind == f"{FILTERED}{event.reason}"
         case "fail":
-            return kind == f"failed.{event.reason}"
+            return kind == f"{FAILED}{event.reason}"
         case _:
             raise AssertionError(event.what)

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
+from broker.fates import TRAINED
 from deploy.audit.evidence import Evidence
 
-TRAINED, TAKEN, RING, STREAM, LEASED, REISSUE = "trained", "taken", "ring", "stream", "leased", "reissue"
+TAKEN, RING, STREAM, LEASED, REISSUE = "taken", "ring", "stream", "leased", "reissue"
 IN_FLIGHT = (TAKEN, RING, STREAM, LEASED, REISSUE)
 
 
@@ -28,20 +29,22 @@ class Place:
 def places_of(evidence: Evidence) -> dict[int, list[Place]]:
     """Ordinal -> its places; in a sound run every issued ordinal has exactly one.
 
-    A step's batch is named by the learner's history, again when it is replayed, and by Redis until a checkpoint covers
-    it: all that is one place.
+    A trained group is named by the notes of Redis, by the learner's history (again when its step is replayed) and by
+    the batch log until a checkpoint covers it: all that is one place.
     """
     books = evidence.books
     found: dict[int, list[Place]] = defaultdict(list)
-    for ended in books.ended:
-        if ended.ordinal is not None:
-            found[ended.ordinal].append(Place(ended.end, None, ended.place))
-    in_flight = {RING: books.ring, STREAM: books.stream, LEASED: books.leased, REISSUE: books.reissue}
+    batches = _batches(evidence)
+    in_steps = {ordinal for step, ordinal in batches if step <= books.committed}
+    for ordinal, end in books.ended.items():
+        if end != TRAINED or ordinal not in in_steps:
+            found[ordinal].append(Place(end, None, "Redis, ended"))
+    published = tuple(ordinal for ordinal in books.stream if ordinal is not None)
+    in_flight = {RING: books.ring, STREAM: published, LEASED: books.leased, REISSUE: books.reissue}
     for kind, ordinals in in_flight.items():
         for ordinal in ordinals:
-            if ordinal is not None:
-                found[ordinal].append(Place(kind, None, f"Redis, {kind}"))
-    for (step, ordinal), source in _batches(evidence).items():
+            found[ordinal].append(Place(kind, None, f"Redis, {kind}"))
+    for (step, ordinal), source in batches.items():
         found[ordinal].append(Place(TRAINED if step <= books.committed else TAKEN, step, source))
     return dict(found)
 

@@ -51,7 +51,7 @@ def test_a_full_ring_replaces_whole_oldest_groups(house: House) -> None:
     house.ring.put(entry_id, train_group(group), step=0)
     assert house.ring.occupancy() == 7
     assert house.balance().replaced == 2
-    replaced = [(f[b"ordinal"], f[b"newcomer"]) for _, f in house.client.xrange(house.keys.ended)]
+    replaced = [(f[b"ordinal"], f[b"newcomer"]) for _, f in house.client.xrange(house.keys.replaced)]
     assert replaced == [(b"0", b"4"), (b"1", b"4")]
     assert sorted(house.client.hkeys(house.keys.payload)) == [b"2", b"3", b"4"]
     assert house.ring.take(1, 4, max_lag=None) == [2, 3]

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from broker.history import Event, Line, RoleHistory
-from broker.whereabouts import Ended, Whereabouts
+from broker.whereabouts import Whereabouts
 from deploy.audit.evidence import Bounds, Evidence, Look, Saved
 
 GROUPS_A_STEP = 2
@@ -27,7 +27,7 @@ class SoundRun:
         self._stream: list[tuple[int, int]] = []
         self._ring: list[tuple[int, int]] = []
         self._batches: dict[int, tuple[int, ...]] = {}
-        self._ended: list[Ended] = []
+        self._ended: dict[int, str] = {}
         self._looks: list[Look] = []
         self._saved: dict[int, str] = {}
         self._step = self._committed = 0
@@ -60,7 +60,7 @@ class SoundRun:
             batches={s: b for s, b in self._batches.items() if s > min(self._saved, default=0)},
             committed=self._committed,
             taken=max(self._batches, default=0),
-            ended=tuple(self._ended),
+            ended=dict(self._ended),
             counters=dict(self._counters),
         )
         saved = tuple(Saved(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
@@ -125,7 +125,8 @@ class SoundRun:
         self._say("learner-0", "batch", step=step, ordinals=self._batches[step])
         if step > self._committed:
             self._committed = step
-            self._counters["trained"] += GROUPS_A_STEP
+            for ordinal in self._batches[step]:
+                self._end(ordinal, "trained")
         if self._dice.random() < 0.05:
             self._revive_learner()  # it died before it could tell of the commit
             return
@@ -166,5 +167,5 @@ class SoundRun:
         self._say("learner-0", "announce", version=self._step)
 
     def _end(self, ordinal: int, end: str) -> None:
-        self._ended.append(Ended(ordinal, end, f"Redis, ended {len(self._ended)}-0"))
+        self._ended[ordinal] = end
         self._counters[end] += 1

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from broker.records import RolloutGroup, TrainGroup, encode, float32_array, float32_bytes
+from broker.fates import outline
+from broker.records import SCHEMA, RolloutGroup, TrainGroup, encode, float32_array, float32_bytes
 from broker.scripts import Script
 from broker.streams import RolloutStream
 from preprocess.advantages import mean_advantages
@@ -97,11 +98,13 @@ class PoisoningActor(PlayedActor):
     def publish_poison(self, frame: bytes) -> None:
         ordinal, token = self._claim()
         keys = self._scene.keys
-        names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.rollouts, keys.counters]
-        assert Script("publish")(self._scene.client, names, ordinal, token, frame, 4, 12, 12) == 1
+        leases = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
+        names = [*leases, keys.rollouts, keys.counters, keys.written]
+        written = outline(self._write(ordinal))
+        assert Script("publish")(self._scene.client, names, ordinal, token, frame, 4, 12, 12, written) == 1
 
 
-def _framed(body: bytes, *, schema: int = 1, kind: int = 1) -> bytes:
+def _framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
     """A frame whose checksum is right."""
     return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from broker.acl import Role
 from broker.connection import Client, connect, with_retries
 from broker.feed import Feed
 from broker.history import History
@@ -51,7 +52,7 @@ class Scene:
         self.folder = RunFolder.of(self.config)
         self.folder.path.mkdir(parents=True)
         self.folder.settings.write_text(dump(self.config))
-        self.server = EmbeddedRedis(self.folder.redis, max_memory_gib=self.config.broker.max_memory_gib)
+        self.server = EmbeddedRedis(self.folder.redis, run=name, max_memory_gib=self.config.broker.max_memory_gib)
         self.keys = Keys(name)
         self._history_folder = self.folder.path if histories else None
         self._started: list[Processes] = []
@@ -92,7 +93,8 @@ class Scene:
 
     def _start(self, what: str, options: dict[str, Any], failpoints: str, **how: Any) -> Processes:
         scratch = self.folder.path / "processes" / str(len(self._started))
-        options = {**options, "redis_url": self.url, "folder": str(self.folder.path)}
+        role: Role = "learner" if what == "learner" else "preprocess"
+        options = {**options, "redis_url": self.server.url_of(role), "folder": str(self.folder.path)}
         variables = {"POPE_FAILPOINTS": failpoints}
         self._started.append(Processes(what, options, scratch, variables=variables, **how))
         return self._started[-1]
@@ -100,7 +102,8 @@ class Scene:
     @contextmanager
     def preprocessing(self, url: str | None = None) -> Iterator[None]:
         """A worker on a thread, stopped at the end; it must not have raised."""
-        worker = Preprocessor(self.config, url or self.url, "preprocess-0", run_folder=self._history_folder)
+        url = url or self.server.url_of("preprocess")
+        worker = Preprocessor(self.config, url, "preprocess-0", run_folder=self._history_folder)
         with running(worker.run):
             try:
                 yield
