@@ -124,13 +124,14 @@ def out_of_memory(root: Path, seed: int) -> Outcome:
     """F13: nobody trains and the server is full: actors wait, nothing ends, and it drains by itself."""
     outcome = Outcome()
     num_groups = 60
-    with Scene(root, "broker.rollouts_high_water=1000", "broker.max_memory_gib=0.05") as scene:
-        actor = PlayedActor(scene, lambda ordinal: rollout_group(ordinal, (1.0, 0.0, 0.0, 0.0), num_tokens=500))
+    long = ("actors.max_completion_tokens=2000", "learner.row_tokens=2048", "broker.rollouts_high_water=1000")
+    with Scene(root, *long, "broker.max_memory_gib=0.05") as scene:
+        actor = PlayedActor(scene, lambda ordinal: rollout_group(ordinal, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
         learner = PlayedLearner(scene)
         with scene.preprocessing(), running(lambda: actor.publish(num_groups)):
             wait_until(lambda: actor.published >= 10 + seed % 10, "a few groups")
             used = scene.client.info("memory")["used_memory"]
-            scene.client.config_set("maxmemory", used + 200_000)
+            scene.client.config_set("maxmemory", used + 1_000_000)  # some 15 groups
             wait_until(lambda: _refusals(scene) > 0, "a refusal for want of memory")
             time.sleep(0.5)
             stuck = actor.published
