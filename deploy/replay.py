@@ -87,6 +87,11 @@ def _changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
                 f"{name}={value}: a replay trains the groups the run recorded, and this setting took part in making "
                 f"them; only learner.* may change, without {' and '.join(MADE_THE_DATA)}"
             )
+    if after.learner.kl_coef > 0 and before.learner.kl_coef == 0:
+        raise UsageError(
+            f"learner.kl_coef={after.learner.kl_coef:g}: the run recorded no log-probabilities of the starting model, "
+            "because its own learner.kl_coef was 0; leave it at 0"
+        )
     return changed
 
 
