@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz bench lock clean distclean
+.PHONY: help setup demo test faults check fuzz bench lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ demo: $(STAMP)  ## teach a small model problems it cannot solve, on this machine
 
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
+	$(BIN)/python -m pytest tests/faults $(ARGS)
 
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .

@@ -18,7 +18,9 @@ from actors.engine import Engine, canary
 from actors.rollouts import PromptTooLong, RolloutWriter
 from broker.connection import with_retries
 from broker.errors import FeedExhausted
+from broker.failpoints import failpoint
 from broker.feed import Feed
+from broker.history import History
 from broker.metrics import Control, Heartbeats, Metrics, Samples
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement, int32_array
 from broker.weights import WeightBoard
@@ -72,6 +74,7 @@ class Actor:
         samples: Samples,
         heartbeats: Heartbeats,
         control: Control,
+        history: History,
     ) -> None:
         self._config = config
         self._name = name
@@ -85,6 +88,7 @@ class Actor:
         self._samples = samples
         self._heartbeats = heartbeats
         self._control = control
+        self._history = history
         self._held: dict[Feed, dict[int, str]] = {w.feed: {} for w in (work, evaluations) if w is not None}
         """Feed -> ordinal -> claim token of the groups in flight."""
         self._seen = engine.version
@@ -127,7 +131,12 @@ class Actor:
             if newest.backend == "file":
                 await self._sync(newest)
             self._seen = newest.version
-        await self._call(self._board.hold, self._name, self._engine.version)
+        await self._hold(self._engine.version)
+
+    async def _hold(self, version: int) -> None:
+        """Say which version the engine holds."""
+        await self._call(self._board.hold, self._name, version)
+        self._history.add("hold", version=version)
 
     async def _produce(self) -> None:
         """Keep the engine full until the run stops; a feed with nothing left may be given more."""
@@ -196,13 +205,19 @@ class Actor:
     async def _one_group(self, work: Work, ordinal: int, token: str) -> RolloutGroup | None:
         """Write a group and publish it; None when it failed or belongs to somebody else by now."""
         try:
+            failpoint("actor.claimed")
             group = await self._writer.write(await self._call(work.assignment, ordinal))
+            failpoint("actor.before_publish")
         except PromptTooLong as error:
             log.warning("group %d failed: %s", ordinal, error)
-            await self._call(work.feed.fail, ordinal, token, "prompt_too_long")
+            if await self._call(work.feed.fail, ordinal, token, "prompt_too_long") and work is self._work:
+                self._history.add("fail", ordinal=ordinal, reason="prompt_too_long")
             return None
         else:
             if await self._call(work.feed.publish, ordinal, token, group):
+                failpoint("actor.after_publish")
+                if work is self._work:
+                    self._history.add("publish", ordinal=ordinal)
                 return group
             log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", ordinal)
             return None
@@ -234,7 +249,7 @@ class Actor:
                     f"after the sync to version {announcement.version} {wrong[0]} differs from the learner's, "
                     f"{len(wrong)} parameters in all"
                 )
-        await self._call(self._board.hold, self._name, announcement.version)
+        await self._hold(announcement.version)
         await self._call(
             self._metrics.report,
             "actors",

@@ -3,7 +3,8 @@
 All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
 fence runs from each other. Types and meanings:
 
-    pope:{name}:run            hash    schema, settings hash, when created
+    pope:{name}:run            hash    settings_hash, opened_unix_s, born (random: tells these keys from later ones
+                                       of the same name)
     pope:{name}:feed           hash    cursor (next ordinal), limit
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
     pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it

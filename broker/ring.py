@@ -110,6 +110,11 @@ class Ring:
             groups.append(decode(frame, TrainGroup))
         return groups
 
+    def recorded(self) -> list[int]:
+        """The steps whose batches and payloads are kept, ascending."""
+        entries = cast(Entries, self._client.xrange(self._keys.batches))
+        return [int(entry_id.split(b"-")[0]) for entry_id, _ in entries]
+
     def commit(self, step: int) -> bool:
         """Count the batch of `step` as trained. False: it was committed before."""
         keys = self._keys

@@ -1,6 +1,8 @@
 """Which run the keys of a name belong to; on a server that other runs share, nobody takes over keys by accident."""
 
+import secrets
 import time
+from typing import cast
 
 import redis
 
@@ -25,8 +27,15 @@ def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: boo
             "broker.url may change: compare with settings.yaml in the run folder"
         )
     client.hset(keys.run, mapping={"settings_hash": settings_hash, "opened_unix_s": int(time.time())})
+    client.hsetnx(keys.run, "born", secrets.token_hex(8))
 
 
 def holds_run(client: redis.Redis, keys: Keys) -> bool:
     """Whether the server knows a run of this name."""
     return bool(client.exists(keys.run))
+
+
+def born(client: redis.Redis, keys: Keys) -> str:
+    """Which life of these keys this is: a server that lost them, or another one, begins to count ordinals anew."""
+    value = cast(bytes | None, client.hget(keys.run, "born"))
+    return "" if value is None else value.decode()

@@ -234,13 +234,16 @@ def report(
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope"
 )
 def audit(run: RunArgument, url: UrlOption = None) -> None:
-    """Check that every group a run issued is somewhere, once."""
-    from deploy.audit import audit as check
+    """Check a run's promises: every group ends once, none is trained twice, weights never go back, memory is bounded.
 
-    books = check(run, url)
-    print(books.explain())
-    if not books.holds:
-        raise PopeError(f"{run}: the balance does not hold")
+    Compares what each role wrote down (history/), what Redis holds and counts, and the checkpoints' manifests.
+    """
+    from deploy.audit.command import audit as check
+
+    found = check(run, url)
+    print(found.explain())
+    if found.violation:
+        raise PopeError(f"{run}: {found.violation}")
 
 
 @app.command(
@@ -319,6 +322,37 @@ def redis_acl(
 
     for command in acl_commands(_experiment(settings, [])):
         print(command)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope replay runs/pope\n\n"
+    "  pope replay runs/pope --from-step 125 --to 150\n\n"
+    "  pope replay runs/pope --from-step 125 learner.policy_loss=ppo_clip --out runs/ppo-clip-from-125"
+)
+def replay(
+    run: RunArgument,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the learner to try instead.")
+    ] = None,
+    from_step: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Step whose weights it begins with; the oldest possible.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, metavar="M", help="Last step trained; the newest recorded.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for the weights under other settings.")
+    ] = None,
+    url: UrlOption = None,
+) -> None:
+    """Train the batches a run recorded again, the learner alone. The run itself is only read.
+
+    With the run's own settings the result must be the run's, bit for bit on a CPU. With others it shows what another
+    objective does with the same data. Batches are recorded from the oldest kept checkpoint on.
+    """
+    from deploy.replay import replay as again
+
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    again(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
 
 
 problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actors.problems.problem_set import ProblemSet, write_rejected
+from broker import failpoints
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
@@ -70,6 +71,7 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
         if moved:
             console.print(f"  the earlier run of that name is kept in {moved}", highlight=False)
         folder.settings.write_text(dump(config))
+        failpoints.choose_folder(folder.path)
         if found.rejected:
             write_rejected(folder.rejected, found.rejected)
             console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)

@@ -156,9 +156,9 @@ class _Run:
         start = time.monotonic()
         self._state = RunState(self._config, self._client, self._problems)
         for actor in self._actors:
-            actor.work_on(lambda handle, incarnation: handle.run.remote(self._problems, incarnation))
+            actor.work_on(lambda handle, life: handle.run.remote(self._problems, life, self._folder.path))
         for preprocessor in self._preprocessors:
-            preprocessor.work_on(lambda handle, _: handle.run.remote())
+            preprocessor.work_on(lambda handle, life: handle.run.remote(life, self._folder.path))
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
@@ -244,7 +244,7 @@ class _Run:
             self._console.print(f"    not measured: {reasons}", highlight=False)
 
     def _learn(self, rank: int, handle: Any, incarnation: str) -> Any:
-        return handle.run.remote(rank, self._master(), self._folder.path, self._model_path)
+        return handle.run.remote(rank, self._master(), self._folder.path, self._model_path, incarnation)
 
     def _master(self) -> tuple[str, int]:
         """Where the ranks meet; asked once, of rank 0."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from broker.failpoints import failpoint
 from broker.records import TrainGroup
 from conf.schema import LearnerSettings, RunConfig
 from learner.batch_feed import Row, build_step, token_lags
@@ -97,7 +98,9 @@ def run_step(
             loss = loss_of(row, logprobs, entropies)
             engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
+    failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate)
+    failpoint("learner.after_optimizer")
     rollouts = [rollout for group in groups for rollout in group.group.rollouts]
     return StepReport(
         step=step,

@@ -210,14 +210,12 @@ def test_no_password_stands_in_the_servers_configuration_but_the_owners(server: 
 def test_every_key_of_a_run_is_somebodys_and_every_name_in_a_rule_is_a_key() -> None:
     names = {name for name in vars(KEYS) if name != "prefix"}
     used = {name for rule in RULES.values() for name in (*rule.writes, *rule.reads) if not name.startswith("metrics.")}
-    assert used <= names
-    # Written by the driver alone, and read by no role.
-    assert names - used == {"run"}
+    assert names == used
 
 
 def test_every_script_is_somebodys() -> None:
-    drivers = {"append_tasks", "balance"}
-    assert {name for rule in RULES.values() for name in rule.scripts} | drivers == set(SOURCES)
+    others = {"append_tasks", "balance", "whereabouts"}  # of the driver, and of readers
+    assert {name for rule in RULES.values() for name in rule.scripts} | others == set(SOURCES)
 
 
 def test_the_commands_of_a_script_are_read_off_its_source() -> None:

@@ -97,25 +97,6 @@ def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFacto
     house.close()
 
 
-def test_a_killed_learner_resumes_to_the_same_weights(house: House, finished: House) -> None:
-    """Killed in step 5, two steps after its checkpoint: the batches after it are replayed, bit for bit."""
-    house.put(enough_groups())
-    assert house.start(dies_at=5).wait() == [-9]
-    assert house.ring.committed() == 5
-    assert house.board.version() == 4
-    (house.folder / "weights" / "weights-000004.safetensors").unlink()
-    house.start().succeed()
-
-    for version in range(4, STEPS + 1):
-        expected, resumed = finished.weights(version), house.weights(version)
-        assert all(torch.equal(expected[name], resumed[name]) for name in expected), version
-    # One report a step, although steps 4 and 5 were trained twice; step 5's died with the process.
-    assert [int(row["step"]) for row in house.metrics()] == [1, 2, 3, 4, 6, 7, 8]
-    keys = ("loss/mean", "grad/norm", "ratio/ess", "entropy/mean", "lag/histogram")
-    before = {row["step"]: row for row in finished.metrics()}
-    assert all(row[key] == before[row["step"]][key] for row in house.metrics() for key in keys)
-
-
 def test_a_run_ends_at_its_last_step(finished: House) -> None:
     assert finished.control.stopped() == f"run.max_steps={STEPS} reached"
     assert finished.board.version() == finished.ring.committed() == STEPS
