@@ -1,6 +1,8 @@
 """Which run the keys of a name belong to; on a server that other runs share, nobody takes over keys by accident."""
 
 import time
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import redis
 
@@ -30,3 +32,20 @@ def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: boo
 def holds_run(client: redis.Redis, keys: Keys) -> bool:
     """Whether the server knows a run of this name."""
     return bool(client.exists(keys.run))
+
+
+def describe_run(client: redis.Redis, keys: Keys, facts: Mapping[str, str | int]) -> None:
+    """Note what a reader without the run's folder needs to know."""
+    client.hset(keys.run, mapping={name: str(value) for name, value in facts.items()})
+
+
+def read_run(client: redis.Redis, keys: Keys) -> dict[str, str]:
+    """What is noted about a run; empty when the server does not know it."""
+    pairs = cast(dict[bytes, bytes], client.hgetall(keys.run))
+    return {name.decode(): value.decode() for name, value in pairs.items()}
+
+
+def run_names(client: redis.Redis) -> list[str]:
+    """The runs this server knows, by name; walks over all its keys."""
+    keys = cast(Iterator[bytes], client.scan_iter(match=Keys("*").run, count=1000))
+    return sorted(key.decode().split("{", 1)[1].split("}", 1)[0] for key in keys)

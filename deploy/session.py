@@ -12,7 +12,7 @@ from actors.problems.problem_set import ProblemSet, write_rejected
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
-from broker.run_record import open_run
+from broker.run_record import describe_run, open_run
 from conf.load import dump, load, settings_hash
 from conf.schema import RunConfig
 from deploy.fleet import Member
@@ -67,6 +67,7 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
         redis_url = stack.enter_context(_redis(config, folder))
         client = connect(redis_url, client_name="driver", timeout_s=config.broker.connect_timeout_s)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
+        describe_run(client, Keys(config.run.name), {"settings": dump(config)})
         yield Session(config, console, folder, client, redis_url)
 
 

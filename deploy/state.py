@@ -59,6 +59,7 @@ class RunState:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+        self.metrics.report("deploy", {"note": text})
 
     def refresh(self) -> None:
         """Read what is new."""

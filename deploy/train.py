@@ -26,8 +26,10 @@ from actors.problems.catalog import held_out_problems
 from actors.problems.prefix_search import PrefixSearch
 from broker.feed import Feed
 from broker.keys import Keys
-from broker.metrics import Control, Samples
+from broker.metrics import Control
 from broker.records import Problem
+from broker.run_record import describe_run
+from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -110,6 +112,7 @@ class _Run:
     def train(self) -> tuple[str, float]:
         """Let every role work until the run ends. Returns why it ended and how long it took, seconds."""
         start = time.monotonic()
+        describe_run(self._client, self._session.keys, {"num_hard": len(self._hard())})
         self._state = RunState(self._config, self._client, self._problems)
         for actor in self._actors:
             actor.work_on(lambda handle, incarnation: handle.run.remote(self._problems, incarnation))

@@ -36,6 +36,8 @@ class Row:
     """float32 [N]: of the rollout the token belongs to."""
     weights: Tensor
     """float32 [N]: 1; 0 in the filler row of a rank that has none left."""
+    rollouts: tuple[tuple[int, int, int], ...] = ()
+    """(ordinal of the group, completion, number of tokens) of what the N are, in their order."""
 
     def to(self, device: torch.device) -> "Row":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -122,6 +124,7 @@ def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
 def _row(bundles: Sequence[_Bundle]) -> Row:
     ids, position_ids, layout = [], [], []
     positions, targets, behaviour, advantages = [], [], [], []
+    written: list[tuple[int, int, int]] = []
     start = 0
     for bundle in bundles:
         rollouts = bundle.group.group
@@ -140,6 +143,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
             targets.append(tokens)
             behaviour.append(float32_array(completion.logprobs))
             advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
+            written.append((rollouts.ordinal, i, len(tokens)))
             start += len(tokens)
         layout.append((len(prompt), tuple(rollouts.completions[i].num_tokens for i in bundle.members)))
     num_targets = sum(map(len, targets))
@@ -152,6 +156,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
         behaviour_logprobs=_tensor(behaviour, np.float32),
         advantages=_tensor(advantages, np.float32),
         weights=torch.ones(num_targets),
+        rollouts=tuple(written),
     )
 
 

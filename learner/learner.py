@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
 from broker.ring import Ring
+from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError, Checkpoints
@@ -73,6 +75,7 @@ class Learner:
         self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
         self._board = WeightBoard(self._client, keys)
         self._metrics = Metrics(self._client, keys)
+        self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
         self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
         self._publisher = publisher
@@ -92,7 +95,8 @@ class Learner:
                 self._publish()
                 while (groups := self._next_batch()) is not None:
                     self._pulse.status = f"training step {self._step + 1}"
-                    report = run_step(self._engine, groups, self._config.learner, step=self._step + 1)
+                    watched = self._call(self._samples.shown) if self._ranks.first else set()
+                    report = run_step(self._engine, groups, self._config.learner, step=self._step + 1, watched=watched)
                     self._end_step(report)
                 self._end()
             finally:
@@ -230,6 +234,8 @@ class Learner:
             "checkpoint/failures": self._checkpoints.failures,
         }
         self._call(lambda: self._metrics.report("learner", values))
+        for (ordinal, index), ratios in report.watched.items():
+            self._call(partial(self._samples.add_ratios, ordinal, index, report.step, ratios))
 
     def _stop_if_diverged(self, report: StepReport) -> None:
         self._skipped_in_a_row = 0 if report.applied else self._skipped_in_a_row + 1

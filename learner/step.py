@@ -1,8 +1,8 @@
 """One optimizer step: groups in, weights changed, a report out (arrow 9)."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from conf.schema import LearnerSettings
 from learner.batch_feed import build_step, token_lags
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.losses import POLICY_LOSSES, mean_over_step
-from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
+from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram, watched_ratios
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class StepReport:
     """By arm."""
     packing_fill: float
     seconds: float
+    watched: dict[tuple[int, int], list[float]] = field(default_factory=dict)
+    """(ordinal, completion) -> ratio of each of its tokens, of the rollouts somebody watches and this rank trained."""
 
     def metrics(self) -> dict[str, float | int | str]:
         """`what/stat` -> value, for the `learner` stream."""
@@ -66,15 +68,24 @@ class StepReport:
 
 
 def run_step(
-    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], settings: LearnerSettings, *, step: int
+    engine: DeepSpeedEngine,
+    groups: Sequence[TrainGroup],
+    settings: LearnerSettings,
+    *,
+    step: int,
+    watched: Collection[tuple[int, int]] = (),
 ) -> StepReport:
-    """Turn weight version `step` - 1 into `step`. Called on all ranks with the same groups."""
+    """Turn weight version `step` - 1 into `step`. Called on all ranks with the same groups.
+
+    `watched`: (ordinal, completion) of rollouts whose ratios are wanted token by token; each rank may say others.
+    """
     start = time.perf_counter()
     ranks = engine.ranks
     loss_of = POLICY_LOSSES[settings.policy_loss]
     batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
     learning_rate = scheduled_rate(settings, step)
     sums = TokenSums(settings.ratio_min, settings.ratio_max)
+    ratios: dict[tuple[int, int], list[float]] = {}
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows)):
@@ -85,6 +96,7 @@ def run_step(
             loss = mean_over_step(token_losses, row.weights, batch.num_tokens)
             engine.backward(loss)
         sums.add(row, logprobs, entropies, loss)
+        ratios |= watched_ratios(row, logprobs, watched)
     applied, grad_norm = engine.step(learning_rate)
     completions = [completion for group in groups for completion in group.group.completions]
     return StepReport(
@@ -100,6 +112,7 @@ def run_step(
         reward_mean=_reward_by_arm(groups),
         packing_fill=batch.packing_fill,
         seconds=time.perf_counter() - start,
+        watched=ratios,
     )
 
 

@@ -1,5 +1,6 @@
 """What one optimizer step looked like, token by token: sums on each rank, reduced once."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,21 @@ class TokenSums:
             entropy_mean=entropy / n,
             logprob_rms=(square / n) ** 0.5,
         )
+
+
+def watched_ratios(
+    row: Row, logprobs: Tensor, watched: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], list[float]]:
+    """(ordinal, completion) -> importance ratio of each of its tokens, of the watched rollouts in a row."""
+    found = {}
+    start = 0
+    for ordinal, index, num_tokens in row.rollouts:
+        span = slice(start, start + num_tokens)
+        if (ordinal, index) in watched:
+            ratio = importance_ratio(logprobs.detach()[span].float(), row.behaviour_logprobs[span])
+            found[ordinal, index] = ratio.tolist()
+        start += num_tokens
+    return found
 
 
 def lag_histogram(lags: np.ndarray) -> dict[int, int]:
