@@ -101,6 +101,14 @@ def redacted(url: str) -> str:
     return url.replace(f":{parts.password}@", ":***@", 1).split("?")[0]
 
 
+def once(operation: Callable[[], T]) -> T:
+    """One try, for those who come again anyway. Raises `BrokerUnreachable` when the server is away or refuses us."""
+    try:
+        return operation()
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise BrokerUnreachable(f"Redis did not answer: {error}") from error
+
+
 def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
     """Repeat an idempotent operation while Redis is away or full, for `deadline_s` at most.
 

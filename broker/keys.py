@@ -3,7 +3,7 @@
 All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
 fence runs from each other. Types and meanings:
 
-    pope:{name}:run            hash    settings_hash, opened_unix_s; settings (YAML, no password), num_hard (hard
+    pope:{name}:run            hash    settings_hash, opened_unix_s; settings (JSON, no password), num_hard (hard
                                        problems, once training begins)
     pope:{name}:feed           hash    cursor (next ordinal), limit
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)

@@ -24,7 +24,7 @@ import redis
 
 from broker.connection import Entries
 from broker.keys import Keys
-from broker.metrics import append_entry, plain_entry, read_entries
+from broker.metrics import append_entry, plain_entry
 from broker.scripts import Script
 
 _SHOW = Script("show")
@@ -56,13 +56,6 @@ class Samples:
         text = numbers(ratios[:MAX_TOKENS])
         values: dict[str, float | int | str] = {"ordinal": ordinal, "index": index, "step": step, "ratios": text}
         append_entry(self._client, self._keys.samples_ratios, KEPT_SAMPLES, values)
-
-    def read(self, start: str = "-") -> list[dict[str, str]]:
-        """Samples from `start` on, oldest first; `start` as in `Metrics.read`."""
-        return read_entries(self._client, self._keys.samples, start)
-
-    def read_ratios(self, start: str = "-") -> list[dict[str, str]]:
-        return read_entries(self._client, self._keys.samples_ratios, start)
 
     def newest(self, count: int) -> list[dict[str, str]]:
         """The newest `count` samples, newest first."""

@@ -31,7 +31,10 @@ CONF_FOLDER = Path(__file__).parent
 _FOLDERS = {"experiment": CONF_FOLDER / "experiments", "hardware": CONF_FOLDER / "hardware"}
 _COMMAND_LINE = "command line"
 
-_NOT_PART_OF_A_RUN = ("run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url")
+_NOT_PART_OF_A_RUN = (
+    "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url",
+    "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
+)  # fmt: skip
 """Settings that may differ between a run and its continuation."""
 
 
@@ -76,8 +79,12 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
 
 def dump(config: RunConfig) -> str:
     """The settings as YAML that `load` reads back; the password of `broker.url` is left out."""
-    shown = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
-    return OmegaConf.to_yaml(OmegaConf.structured(shown))
+    return OmegaConf.to_yaml(OmegaConf.structured(without_password(config)))
+
+
+def without_password(config: RunConfig) -> RunConfig:
+    """The settings as anybody may read them."""
+    return replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
 
 
 def settings_hash(config: RunConfig) -> str:

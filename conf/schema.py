@@ -325,6 +325,12 @@ class DeploySettings:
     """Seconds without an optimizer step or an ended group after which the run stops with an error."""
     max_restarts: int = ranged(5, 0)
     """Restarts of one actor or preprocessor before the run stops."""
+    dashboard: bool = False
+    """Serve the live page of `pope dashboard` for as long as the run lasts."""
+    dashboard_host: str = "127.0.0.1"
+    """Address it listens on; viewers need a token anywhere but on this machine."""
+    dashboard_port: int = ranged(8600, 0, 65535)
+    """0 takes a free one."""
 
 
 @dataclass(frozen=True)

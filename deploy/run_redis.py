@@ -36,20 +36,20 @@ def run_redis(folder: RunFolder, config: RunConfig, url: str | None = None) -> I
     Raises UsageError when a password is missing, nobody answers, or the server does not know the run.
     """
     if config.broker.url is not None:
-        with _client(_external_url(config.broker.url, url), config) as found:
+        with serving(_external_url(config.broker.url, url), config.run.name, config.broker.connect_timeout_s) as found:
             yield found
         return
     if url is not None:
         raise UsageError(f"--url: the run in {folder.path} has the embedded Redis (broker.url=null); leave --url out")
     if running := running_url(folder.redis):
-        with _client(running, config) as found:
+        with serving(running, config.run.name, config.broker.connect_timeout_s) as found:
             yield found
         return
     if not folder.redis.exists():
         raise UsageError(f"{folder.path} holds no data of an embedded Redis: {folder.redis} is not there")
     with (
         EmbeddedRedis(folder.redis, max_memory_gib=config.broker.max_memory_gib) as server,
-        _client(server.url, config) as found,
+        serving(server.url, config.run.name, config.broker.connect_timeout_s) as found,
     ):
         yield found
 
@@ -65,13 +65,14 @@ def _external_url(saved: str, given: str | None) -> str:
 
 
 @contextmanager
-def _client(url: str, config: RunConfig) -> Iterator[tuple[Client, Keys]]:
-    keys = Keys(config.run.name)
-    client = connect(url, client_name="reader", timeout_s=config.broker.connect_timeout_s)
+def serving(url: str, name: str, timeout_s: float = 5.0) -> Iterator[tuple[Client, Keys]]:
+    """A reader's client of the server at `url`, which holds the run `name`. Raises UsageError when it does not."""
+    keys = Keys(name)
+    client = connect(url, client_name="reader", timeout_s=timeout_s)
     try:
         if not holds_run(client, keys):
             raise UsageError(
-                f"broker.url={redacted(url)} holds no run named {config.run.name}: its keys were deleted, or this is "
+                f"broker.url={redacted(url)} holds no run named {name}: its keys were deleted, or this is "
                 "another server"
             )
         yield client, keys

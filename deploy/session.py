@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from actors.problems.problem_set import ProblemSet, write_rejected
@@ -13,7 +14,7 @@ from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import describe_run, open_run
-from conf.load import dump, load, settings_hash
+from conf.load import dump, load, settings_hash, without_password
 from conf.schema import RunConfig
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
@@ -67,7 +68,8 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
         redis_url = stack.enter_context(_redis(config, folder))
         client = connect(redis_url, client_name="driver", timeout_s=config.broker.connect_timeout_s)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
-        describe_run(client, Keys(config.run.name), {"settings": dump(config)})
+        settings = msgspec.json.encode(without_password(config)).decode()
+        describe_run(client, Keys(config.run.name), {"settings": settings})
         yield Session(config, console, folder, client, redis_url)
 
 

@@ -33,6 +33,7 @@ from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
+from deploy.dashboard.serve import beside
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
@@ -57,6 +58,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
+        stack.enter_context(beside(config, session.folder.path, session.log("dashboard"), console))
         session = replace(session, config=_with_weight_folder(config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
         model_path, interrupts = stack.enter_context(placed(session, demands(config)))
