@@ -1,6 +1,7 @@
 """A sample as Redis holds it -> a rollout as a page shows it. Pure.
 
-Text stays text: whoever shows it must not trust it. Runs of older versions wrote fewer fields; what is missing is shown as not known.
+Text stays text: whoever shows it must not trust it. Runs of older versions wrote fewer fields; what is missing is
+shown as not known.
 """
 
 from collections import OrderedDict
@@ -137,8 +138,9 @@ def split_tokens(completion: str, entry: Entry, ratios: Entry | None) -> tuple[l
 def _versions(spans: str, count: int) -> list[int]:
     """`0:41 118:42` -> the version of each of the first `count` tokens."""
     pairs = [(int(start), int(version)) for start, version in (word.split(":") for word in spans.split())]
+    stops = [start for start, _ in pairs[1:]] + [count]
     versions: list[int] = []
-    for (start, version), (stop, _) in zip(pairs, [*pairs[1:], (count, 0)], strict=True):
+    for (start, version), stop in zip(pairs, stops, strict=False):  # no spans: no versions
         versions += [version] * (min(stop, count) - min(start, count))
     return versions
 

@@ -80,6 +80,7 @@ def say_where(listener: socket.socket, token: str | None, console: Console) -> N
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     console.print(f"  dashboard: http://{shown}:{port}/{query}", highlight=False, markup=False, soft_wrap=True)
+    console.file.flush()  # whoever started us through a pipe waits for the address
 
 
 @contextmanager

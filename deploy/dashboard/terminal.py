@@ -52,9 +52,11 @@ def picture(source: Source, width: int) -> RenderableType:
     """One moment as at most 23 lines."""
     live = source.model.live(source.away)
     width = min(max(width, NARROW + 2), 120) - 2
+    bar = Table.grid()  # a bar alone does not end its line
+    bar.add_row(ProgressBar(total=1.0, completed=live.share_done, width=width))
     return Group(
         _title(live),
-        ProgressBar(total=1.0, completed=live.share_done, width=width),
+        bar,
         _pipeline(live),
         _ring(live),
         _learning(source, live),
@@ -168,7 +170,9 @@ def _facts(live: Live) -> Text:
     facts.append("".join(f" + {count} {name}" for name, count in lost.items() if count))
     facts.append("" if books.holds else "  DOES NOT ADD UP", "bold red")
     if live.transfer is not None:
-        facts.append("\n").append(explain(live.transfer).split(",")[0])
+        transferred = Text(explain(live.transfer))
+        transferred.truncate(NARROW, overflow="ellipsis")
+        facts.append("\n").append_text(transferred)
     return facts
 
 

@@ -4,6 +4,9 @@ import { h, put, table } from "./dom.js";
 import { series, faded } from "./colours.js";
 import { counted, percent, whole } from "./format.js";
 
+/** Colour of each term of the balance: what was trained stands out, what was filtered does not. */
+const COLOURS = [2, 6, 4, 3, 1, 0];
+
 const words = (name) => name.replaceAll("_", " ");
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
@@ -48,7 +51,7 @@ function balance(books) {
     if (!count) return;
     const part = h("i", { title: `${name}: ${counted(count, "group")}` });
     part.style.flexGrow = count;
-    part.style.background = series(i);
+    part.style.background = series(COLOURS[i]);
     bar.append(part);
   });
   const verdict = books.holds
@@ -73,7 +76,7 @@ function balance(books) {
 
 function swatched(name, i) {
   const mark = h("i", { class: "dot" });
-  mark.style.background = series(i);
+  mark.style.background = series(COLOURS[i]);
   return h("span", { class: "key" }, mark, name);
 }
 

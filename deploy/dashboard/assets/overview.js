@@ -113,7 +113,7 @@ export class Overview {
     ];
     if (live.transfer) {
       const { guided_first: first, then_unguided: then } = live.transfer;
-      facts.push(["carried over", first ? percent(then / first) : "–", `${then} of ${first} solved guided first`]);
+      facts.push(["carried over", first ? percent(then / first) : "–", `${then} of ${first}, guided first`]);
     }
     facts.push(
       ["tokens / s", rate(live.tokens_per_s ?? live.headline.written_per_s), "written"],
@@ -150,7 +150,7 @@ export class Overview {
       const byArm = (what, format) => arms[what].map((arm) => line(arm, `${what}/${arm}`, () => armColour(arm), format));
       this.specs = [
         { title: "Success of all rollouts", unit: "share correct", max: 1.02, lines: byArm("success", percent) },
-        { title: "Hard problems solved", unit: "at least once so far", max: store.live.num_hard || null, lines: byArm("solved", whole) },
+        { title: "Hard problems solved", unit: "at least once", max: store.live.num_hard || null, lines: byArm("solved", whole) },
         { title: "Reward of the trained batch", unit: "mean", max: 1.02, lines: byArm("reward", plain(2)) },
         ...FIXED,
       ];

@@ -20,7 +20,7 @@ const ARROWS = {
   train: { path: "M770 89 V175", x: 782, y: 138, anchor: "start" },
   weights: { path: "M712 208 H245 V95", x: 430, y: 200 },
   filter: { path: "M595 89 V130", x: 607, y: 118, anchor: "start", minor: true },
-  replace: { path: "M828 62 H872", x: 850, y: 50, minor: true },
+  replace: { path: "M828 62 H872", x: 849, y: 50, minor: true },
 };
 const UNITS = { weights: "versions" };
 
@@ -33,12 +33,12 @@ export class Pipeline {
       { id: "tip", viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
       s("path", { d: "M0 0 L8 4 L0 8 z", class: "tip" }),
     );
-    this.drawing = s("svg", { viewBox: "0 0 900 250", role: "img", class: "pipeline" }, s("defs", {}, marker));
+    this.drawing = s("svg", { viewBox: "0 18 942 226", role: "img", class: "pipeline" }, s("defs", {}, marker));
     for (const [name, arrow] of Object.entries(ARROWS)) this.#addArrow(name, arrow);
     for (const [name, place] of Object.entries(PLACES)) this.#addPlace(name, place);
     this.drawing.append(
       s("text", { x: 595, y: 146, class: "sink" }, "filtered"),
-      s("text", { x: 872, y: 84, class: "sink", "text-anchor": "end" }, "replaced"),
+      s("text", { x: 907, y: 66, class: "sink" }, "replaced"),
       s("text", { x: 430, y: 226, class: "sink" }, "new weights, while generation goes on"),
     );
     this.element = h("section", { class: "card", "aria-label": "Pipeline" }, h("h2", {}, "Pipeline"), this.drawing);
@@ -79,7 +79,7 @@ export class Pipeline {
     const [first, second] = [s("text", { x, y: y + 6, class: "depth" }), s("text", { x, y: y + 20, class: "age" })];
     this.places[name] = [first, second];
     this.drawing.append(
-      s("rect", { x: x - WIDTH / 2, y: y - HEIGHT / 2, width: WIDTH, height: HEIGHT, rx: 9, class: `place ${name}` }),
+      s("rect", { x: x - WIDTH / 2, y: y - HEIGHT / 2, width: WIDTH, height: HEIGHT, rx: 9, class: `place at-${name}` }),
       s("text", { x, y: y - 10, class: "place-name" }, label),
       first,
       second,

@@ -20,7 +20,7 @@ export class Runs {
     Object.assign(this, { fetchCards, go });
     this.hidden = new Set();
     this.list = h("section", { class: "card wide" });
-    this.charts = h("div", { class: "charts" });
+    this.charts = h("div", { class: "charts large" });
     this.element = h("div", { class: "runs" }, this.list, this.charts);
     this.drawn = [];
     this.timer = setInterval(() => this.#refresh(), EVERY_MS);
