@@ -7,7 +7,7 @@ is missed or doubled. A viewer that does not keep up is let go, and its browser 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -30,13 +30,20 @@ class Hub:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = {source.name: source for source in sources}
+        for source in sources:
+            source.model.change()  # what was read so far is part of the picture a viewer begins with
         self._viewers: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
         self._whole: dict[str, bytes] = {}
         self._cards: tuple[float, bytes] = (0.0, b"")
         self._following: list[asyncio.Task[None]] = []
+        self.failure: BaseException | None = None
+        """What ended the following of a run, which only a bug does."""
+        self.on_failure: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "Hub":
         self._following = [asyncio.create_task(self._follow(source)) for source in self.sources.values()]
+        for task in self._following:
+            task.add_done_callback(self._ended)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -45,11 +52,6 @@ class Hub:
         await asyncio.gather(*self._following, return_exceptions=True)
         for source in self.sources.values():
             source.close()
-
-    def failed(self) -> BaseException | None:
-        """What ended the following of a run, which only a bug does."""
-        done = (task for task in self._following if task.done() and not task.cancelled())
-        return next((error for task in done if (error := task.exception())), None)
 
     async def watch(self, name: str) -> AsyncIterator[bytes]:
         """Server-sent events of one run, until the viewer leaves or falls behind."""
@@ -86,6 +88,11 @@ class Hub:
                 self._tell(source, anew=source.model is not before)
             rest_s = REST_S if news is None else TICK_S
             await asyncio.sleep(max(0.05, started + rest_s - time.monotonic()))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self.failure = self.failure or error
+            self.on_failure()
 
     def _tell(self, source: Source, *, anew: bool) -> None:
         change = source.model.change(source.away)  # also without viewers: it moves the mark of what is new

@@ -49,9 +49,15 @@ def serve(hub: Hub, listener: socket.socket, token: str | None) -> None:
         server_header=False,
         timeout_graceful_shutdown=1,  # a page that streams never ends by itself
     )
-    uvicorn.Server(settings).run(sockets=[listener])
-    if error := hub.failed():
-        raise PopeError(f"the dashboard stopped following a run: {type(error).__name__}: {error}") from error
+    server = uvicorn.Server(settings)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    hub.on_failure = stop  # a page that stands still must not look like a run that does
+    server.run(sockets=[listener])
+    if hub.failure is not None:
+        raise PopeError(f"the dashboard cannot follow a run: {type(hub.failure).__name__}: {hub.failure}")
 
 
 @contextmanager
