@@ -1,7 +1,7 @@
 """What viewers of the dashboard cost a run that is going on: `make viewers ARGS=runs/pope`.
 
-Windows without and with viewers take turns within one run, so that whatever else changes over the run cancels. The viewers
-read on this machine too, which real ones do not: the cost is an upper bound.
+Windows without and with viewers take turns within one run, so that whatever else changes over the run cancels. The
+viewers read on this machine too, which real ones do not: the cost is an upper bound.
 """
 
 import argparse

@@ -5,6 +5,7 @@ is missed or doubled. A viewer that does not keep up is let go, and its browser 
 """
 
 import asyncio
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -70,6 +71,11 @@ class Hub:
         finally:
             self._viewers[name].discard(queue)
 
+    def dismiss(self) -> None:
+        """Let every viewer go."""
+        for queue in itertools.chain(*self._viewers.values()):
+            _dismiss(queue)
+
     def cards(self) -> bytes:
         """Every run in brief, as JSON; made anew at most once a tick, however many ask."""
         if time.monotonic() - self._cards[0] > TICK_S:
@@ -102,9 +108,7 @@ class Hub:
         message = self._picture(source.name) if anew else _event(change)
         for queue in self._viewers[source.name]:
             if queue.full():
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(None)
+                _dismiss(queue)
             else:
                 queue.put_nowait(message)
 
@@ -114,6 +118,13 @@ class Hub:
             source = self.sources[name]
             self._whole[name] = _event(source.model.whole(source.away))
         return self._whole[name]
+
+
+def _dismiss(queue: asyncio.Queue[bytes | None]) -> None:
+    """End a stream; what its viewer has not read yet is not worth sending."""
+    while not queue.empty():
+        queue.get_nowait()
+    queue.put_nowait(None)
 
 
 def _event(change: views.Change) -> bytes:

@@ -28,6 +28,8 @@ from deploy.run_redis import URL_VARIABLE
 
 TOKEN_VARIABLE = "POPE_DASHBOARD_TOKEN"
 """Environment variable that holds the token viewers need; without it one is made up where one is needed."""
+GRACE_S = 2
+"""Seconds that answers under way are waited for at the end."""
 STOP_S = 5.0
 
 
@@ -42,22 +44,33 @@ def dashboard(paths: list[Path], url: str | None, host: str, port: int, console:
 
 def serve(hub: Hub, listener: socket.socket, token: str | None) -> None:
     """Answer on an open socket until a signal. Raises PopeError when the following of a run broke."""
-    settings = uvicorn.Config(
-        dashboard_app(hub, token),
-        log_level=logging.WARNING,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,  # a page that streams never ends by itself
-    )
-    server = uvicorn.Server(settings)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    hub.on_failure = stop  # a page that stands still must not look like a run that does
-    server.run(sockets=[listener])
+    DashboardServer(hub, token).run(sockets=[listener])
     if hub.failure is not None:
         raise PopeError(f"the dashboard cannot follow a run: {type(hub.failure).__name__}: {hub.failure}")
+
+
+class DashboardServer(uvicorn.Server):
+    """Ends at a signal, `should_exit`, or a bug in the following of a run: a page that stands still must not look like
+    a run that does."""
+
+    def __init__(self, hub: Hub, token: str | None) -> None:
+        settings = uvicorn.Config(
+            dashboard_app(hub, token),
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(settings)
+        self._hub = hub
+        hub.on_failure = self._stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.dismiss()  # streams never end by themselves
+        await super().shutdown(sockets)
+
+    def _stop(self) -> None:
+        self.should_exit = True
 
 
 @contextmanager

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 
 from broker.connection import Client, connect
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.dashboard.app import dashboard_app
 from deploy.dashboard.hub import Hub
-from deploy.dashboard.serve import listening
+from deploy.dashboard.serve import DashboardServer, listening
 from deploy.dashboard.sources import Source, UrlSource
 from deploy.redis_server import EmbeddedRedis
 from deploy.run_folder import RunFolder
@@ -91,10 +89,7 @@ async def until(condition: Any, timeout_s: float = 10.0) -> None:
 def served(hub: Hub, token: str | None = None) -> Iterator[str]:
     """The dashboard on a real socket, in a thread; its address."""
     with listening("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(
-            dashboard_app(hub, token), log_level="warning", access_log=False, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
+        server = DashboardServer(hub, token)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
