@@ -13,6 +13,7 @@ Report = Mapping[str, str]
 NEWEST_GROUPS = 64
 """Rules about groups look at so many of the newest."""
 STARVED = 0.05
+CUT = 0.5
 MIN_PROGRESS_S = 60.0
 
 
@@ -138,6 +139,20 @@ def verifier_failures(m: Moment) -> Iterator[Alert]:
         )
 
 
+def answers_are_cut(m: Moment) -> Iterator[Alert]:
+    newest = m.groups[-NEWEST_GROUPS:]
+    rollouts = sum(int(g["rollouts"]) for g in newest)
+    cut = sum(int(g["cut_off"]) for g in newest) / rollouts if rollouts else 0.0
+    if cut > CUT:
+        yield Alert(
+            level="warning",
+            title="Answers do not end",
+            detail=f"The token budget cut {cut:.0%} of the newest rollouts.",
+            remedy="From the start: raise actors.max_completion_tokens. Since a certain step: the policy lost the form "
+            "of an answer; lower learner.learning_rate and go on from an earlier checkpoint.",
+        )
+
+
 def unreadable_groups(m: Moment) -> Iterator[Alert]:
     if count := m.balance.failed.get("unreadable", 0):
         yield Alert(
@@ -196,6 +211,7 @@ RULES: tuple[Callable[[Moment], Iterator[Alert]], ...] = (
     no_progress,
     starved_hard_bucket,
     verifier_failures,
+    answers_are_cut,
     unreadable_groups,
     ring_gives_up_data,
     weights_moved_too_far,

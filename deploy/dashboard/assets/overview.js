@@ -113,7 +113,7 @@ export class Overview {
     ];
     if (live.transfer) {
       const { guided_first: first, then_unguided: then } = live.transfer;
-      facts.push(["carried over", first ? percent(then / first) : "–", `${then} of ${first}, guided first`]);
+      facts.push(["carried over", first ? percent(then / first) : "–", `${then} of ${first} problems`]);
     }
     facts.push(
       ["tokens / s", rate(live.tokens_per_s ?? live.headline.written_per_s), "written"],

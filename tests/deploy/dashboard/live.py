@@ -13,9 +13,12 @@ import httpx
 from starlette.applications import Starlette
 
 from broker.connection import Client, connect
+from broker.keys import Keys
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.dashboard.hub import Hub
+from deploy.dashboard.model import RunModel
+from deploy.dashboard.reading import Reader
 from deploy.dashboard.serve import DashboardServer, listening
 from deploy.dashboard.sources import Source, UrlSource
 from deploy.redis_server import EmbeddedRedis
@@ -37,6 +40,14 @@ def replayed(client: Client, name: str, recording: Recording | None = None, unti
     replay.open()
     replay.run(recording or made_up(), until=until)
     return replay
+
+
+def told_model(client: Client, keys: Keys, name: str) -> RunModel:
+    """The model of a made-up run that was read out of Redis."""
+    replayed(client, name)
+    model = RunModel(settings(name))
+    model.absorb(Reader(client, keys).look())
+    return model
 
 
 def finished_folder(root: Path, name: str = "told") -> Path:

@@ -41,6 +41,7 @@ def test_a_healthy_run_has_none() -> None:
         ({"roles": [LATE]}, "actor-0 is silent", "critical", "deploy.dead_after_s=60 s"),
         ({"since_step_s": 90.0}, "No optimizer step", "critical", "learner-0.log"),
         ({"groups": NOTHING_RIGHT}, "Hard problems starve (unguided)", "warning", "Normal at the start"),
+        ({"groups": [group(1, 3, cut_off=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
         ({"groups": TIMEOUTS}, "The verifier fails more and more", "warning", "verifier.deadline_s"),
         ({"balance": replace(BALANCE, failed={"unreadable": 2}, issued=102)}, "Unreadable groups", "warning", "dead_l"),
         (

@@ -13,7 +13,7 @@ from broker.transfer import transfer
 from deploy.dashboard.model import RunModel
 from deploy.dashboard.reading import Reader
 from deploy.dashboard.views import Change
-from tests.deploy.dashboard.live import NOON_S, replayed, settings
+from tests.deploy.dashboard.live import NOON_S, replayed, settings, told_model
 from tests.replay import made_up
 
 STEP: dict[str, float | int | str] = {"loss/mean": 0.5, "step/seconds": 1.5, "ratio/ess": 0.9}
@@ -21,10 +21,7 @@ STEP: dict[str, float | int | str] = {"loss/mean": 0.5, "step/seconds": 1.5, "ra
 
 @pytest.fixture
 def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
-    replayed(client, run_name)
-    model = RunModel(settings(run_name))
-    model.absorb(Reader(client, keys).look())
-    return model
+    return told_model(client, keys, run_name)
 
 
 def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: RunModel) -> None:

@@ -18,8 +18,7 @@ from broker.keys import Keys
 from deploy.dashboard.exporting import export
 from deploy.dashboard.model import RunModel
 from deploy.dashboard.prometheus import exposition
-from deploy.dashboard.reading import Reader
-from tests.deploy.dashboard.live import opened, replayed, settings
+from tests.deploy.dashboard.live import opened, replayed, told_model
 from tests.runs import REPOSITORY
 
 GRAFANA = REPOSITORY / "deploy" / "dashboard" / "grafana"
@@ -95,10 +94,7 @@ def test_the_page_of_keys_and_the_code_agree_on_types() -> None:
 
 @pytest.fixture
 def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
-    replayed(client, run_name)
-    model = RunModel(settings(run_name))
-    model.absorb(Reader(client, keys).look())
-    return model
+    return told_model(client, keys, run_name)
 
 
 def test_event_files_hold_every_number_of_every_step(model: RunModel, tmp_path: Path) -> None:
