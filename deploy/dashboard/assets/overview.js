@@ -1,58 +1,12 @@
 // The first page: is it learning, does guidance carry over, where does the pipeline wait, what does the model write.
 
 import { h, put, say, table } from "./dom.js";
-import { armColour, series } from "./colours.js";
-import { ago, counted, decimal, duration, percent, rate, visible, whole } from "./format.js";
+import { armColour } from "./colours.js";
+import { ago, decimal, duration, percent, rate, visible, whole } from "./format.js";
 import { Chart } from "./charts.js";
+import { curves } from "./curves.js";
 import { Pipeline } from "./pipeline.js";
 import { Ring } from "./ring.js";
-
-const line = (label, column, colour, format, more = {}) => ({ label, column, colour, format, ...more });
-const plain = (digits) => (value) => decimal(value, digits);
-const FIXED = [
-  { title: "Entropy", unit: "nats a token", lines: [line("mean", "entropy", () => series(0), plain(3))] },
-  {
-    title: "Importance ratio",
-    unit: "1 is on-policy",
-    max: 1.05,
-    lines: [
-      line("ESS", "ess", () => series(0), plain(3)),
-      line("outside the bounds", "clip_share", () => series(1), percent, { dash: [4, 3] }),
-    ],
-  },
-  {
-    title: "Lag of trained tokens",
-    unit: "steps",
-    lines: [
-      line("mean", "lag_mean", () => series(0), plain(2)),
-      line("max", "lag_max", () => series(0), plain(0), { dash: [4, 3], width: 1 }),
-    ],
-  },
-  {
-    title: "Tokens a second",
-    lines: [
-      line("written", "written_per_s", () => series(2), whole),
-      line("trained, inside a step", "trained_per_s", () => series(1), whole, { dash: [4, 3] }),
-    ],
-  },
-  { title: "Weight sync", unit: "longest pause, ms", lines: [line("stall", "stall_ms", () => series(1), plain(0))] },
-  {
-    title: "Queues",
-    lines: [
-      line("ring, slots", "ring", () => series(0), plain(0)),
-      line("stream, groups", "stream", () => series(1), plain(0), { dash: [4, 3] }),
-    ],
-  },
-  {
-    title: "Groups and rollouts",
-    max: 1.02,
-    lines: [
-      line("groups with a gradient", "kept", () => series(2), percent),
-      line("rollouts cut off", "cut", () => series(1), percent, { dash: [4, 3] }),
-      line("not judged", "unjudged", () => series(3), percent, { dash: [2, 3] }),
-    ],
-  },
-];
 
 export class Overview {
   constructor(store, go) {
@@ -147,13 +101,7 @@ export class Overview {
     if (JSON.stringify(arms) !== this.arms) {
       this.arms = JSON.stringify(arms);
       this.drawn.forEach((chart) => chart.remove());
-      const byArm = (what, format) => arms[what].map((arm) => line(arm, `${what}/${arm}`, () => armColour(arm), format));
-      this.specs = [
-        { title: "Success of all rollouts", unit: "share correct", max: 1.02, lines: byArm("success", percent) },
-        { title: "Hard problems solved", unit: "at least once", max: store.live.num_hard || null, lines: byArm("solved", whole) },
-        { title: "Reward of the trained batch", unit: "mean", max: 1.02, lines: byArm("reward", plain(2)) },
-        ...FIXED,
-      ];
+      this.specs = curves(arms, store.live.num_hard);
       this.drawn = this.specs.map((spec) => new Chart(spec));
       put(this.charts, ...this.drawn.map((chart) => chart.element));
     }

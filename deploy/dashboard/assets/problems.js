@@ -1,7 +1,8 @@
 // Problem by step as a heat map; a click opens what became of the problem, and what the model wrote on it.
 
-import { choice, h, put, s, say, table } from "./dom.js";
+import { choice, h, put, say, table } from "./dom.js";
 import { armColour, isDark, rgb } from "./colours.js";
+import { course } from "./course.js";
 import { paint, palette, Rates } from "./heat.js";
 import { ORDER_NAMES, ordered, transferOf } from "./store.js";
 import { percent, visible, whole } from "./format.js";
@@ -189,24 +190,5 @@ export class Problems {
       h("h3", {}, `Groups${history.length > groups.length ? `, newest ${groups.length} of ${history.length}` : ""}`),
       table(["step", "arm", "right", "became", "tokens", "cut off"], rows, [0, 2, 4, 5]),
     );
-  }
-}
-
-/** Success of every group of a problem over the steps. */
-function course(history) {
-  const [width, height, pad] = [460, 90, 8];
-  const last = Math.max(1, ...history.map((group) => group.step));
-  const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "course", role: "img", "aria-label": "Success of each group over the steps" });
-  for (const y of [0, 0.5, 1]) drawing.append(s("line", { x1: 0, x2: width, y1: at(y), y2: at(y), class: "grid-line" }));
-  for (const arm of [...new Set(history.map((group) => group.arm))]) {
-    const points = history.filter((g) => g.arm === arm && g.judged).map((g) => [pad + (g.step / last) * (width - 2 * pad), at(g.successes / g.judged)]);
-    const path = points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join(" ");
-    drawing.append(s("path", { d: path, class: "course-line", stroke: armColour(arm) }));
-    drawing.append(...points.map(([x, y]) => s("circle", { cx: x, cy: y, r: 3, fill: armColour(arm) })));
-  }
-  return drawing;
-
-  function at(share) {
-    return pad + (1 - share) * (height - 2 * pad);
   }
 }
