@@ -22,6 +22,7 @@ ARM_STYLES = {"unguided": "blue", "guided": "yellow", "easy": "green", "easier":
 STATE_STYLES = {"live": "green", "ended": "dim", "away": "red", "waiting": "yellow"}
 NARROW = 78
 RING_WIDTH = 64
+RATE_S = 1.0
 SHOWN_FACTS = {
     "ess": ("ESS", ".3f", ""),
     "stall_ms": ("sync stall", ".0f", " ms"),
@@ -36,16 +37,23 @@ def watch(source: Source, console: Console, *, once: bool) -> None:
     source.open()
     try:
         if once or not console.is_terminal:
+            if source.model.live().state == "live":  # a rate needs two looks
+                time.sleep(RATE_S)
+                _refresh(source)
             console.print(picture(source, console.width))
             return
         with Screen(picture(source, console.width), console=console, auto_refresh=False) as screen:
             while not source.model.over and source.model.live().ended is None:
                 time.sleep(TICK_S)
-                if (news := source.look()) is not None:
-                    source.take(news)
+                _refresh(source)
                 screen.update(picture(source, console.width), refresh=True)
     finally:
         source.close()
+
+
+def _refresh(source: Source) -> None:
+    if (news := source.look()) is not None:
+        source.take(news)
 
 
 def picture(source: Source, width: int) -> RenderableType:
