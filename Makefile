@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench viewers lock clean distclean
+.PHONY: help setup demo test check fuzz bench viewers lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,9 @@ test: $(STAMP)  ## run all tests
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fuzz: $(STAMP)  ## random input against everything that reads what others wrote (5 minutes)
+	$(BIN)/python -m tests.fuzzing.campaign $(ARGS)
 
 bench: $(STAMP)  ## measure the records and the broker (20 seconds)
 	$(BIN)/python -m tests.bench

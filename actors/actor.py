@@ -282,10 +282,10 @@ class Actor:
     def _count(self, group: RolloutGroup) -> None:
         self._written["groups"] += 1
         self._written["tokens"] += group.num_completion_tokens
-        for completion in group.completions:
-            self._written[f"verdict/{completion.verdict}"] += 1
-            self._written["truncated"] += completion.finish_reason == "length"
-            self._written["multi_version_rollouts"] += len(completion.weight_spans) > 1
+        for rollout in group.rollouts:
+            self._written[f"verdict/{rollout.verdict}"] += 1
+            self._written["truncated"] += rollout.finish_reason == "length"
+            self._written["multi_version_rollouts"] += len(rollout.weight_spans) > 1
 
 
 async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:

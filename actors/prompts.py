@@ -79,6 +79,14 @@ def guidance_span(text: str) -> tuple[int, int] | None:
     return None if start < 0 else (start + len(PARTIAL_RESPONSE), stop)
 
 
+def rendered(tokenizer: Any, message: str) -> str:
+    """A user message as the whole prompt, up to where the assistant begins to write."""
+    text: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+    )
+    return text
+
+
 class PromptBuilder:
     """Renders problems with one tokenizer's chat template and one instruction."""
 
@@ -94,10 +102,7 @@ class PromptBuilder:
         if guided and problem.guidance is None:
             raise ValueError(f"problem {problem.id}: a guided prompt was asked for before its guidance was chosen")
         guidance = (problem.guidance or "") if guided else ""
-        message = guided_message(problem.statement, guidance, self.instruction)
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-        )
+        text = rendered(self.tokenizer, guided_message(problem.statement, guidance, self.instruction))
         if not guided:
             check_unguided(text, problem)
         return text
@@ -106,6 +111,11 @@ class PromptBuilder:
         """int[P]: token ids of `text`; the template has already placed every special token."""
         ids: list[int] = self.tokenizer(self.text(problem, guided), add_special_tokens=False)["input_ids"]
         return ids
+
+    def response_ids(self, response: str) -> list[int]:
+        """int[T]: an answer that was written elsewhere, as the model itself would write it and end it."""
+        ids: list[int] = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        return [*ids, self.tokenizer.eos_token_id]
 
 
 def check_unguided(text: str, problem: Problem) -> None:

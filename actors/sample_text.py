@@ -13,9 +13,8 @@ UNFINISHED = "\ufffd"
 
 def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int | str]:
     """The fields of the first correct rollout of a group, of its first when none is."""
-    index = next((i for i, completion in enumerate(group.completions) if completion.verdict == "correct"), 0)
-    completion = group.completions[index]
-    token_ids = int32_array(completion.token_ids).tolist()
+    rollout = next((rollout for rollout in group.rollouts if rollout.verdict == "correct"), group.rollouts[0])
+    token_ids = int32_array(rollout.token_ids).tolist()
     pieces = token_pieces(token_ids[:MAX_TOKENS], decode)
     prompt = decode(int32_array(group.prompt_ids).tolist())
     guidance = guidance_span(prompt) if group.arm == "guided" else None
@@ -24,17 +23,17 @@ def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int 
         "arm": group.arm,
         "bucket": group.bucket,
         "ordinal": group.ordinal,
-        "index": index,
-        "verdict": completion.verdict,
-        "reward": "" if completion.reward is None else completion.reward,
-        "version": completion.weight_spans[-1][1],
-        "spans": " ".join(f"{start}:{version}" for start, version in completion.weight_spans),
+        "index": group.completions.index(rollout),
+        "verdict": rollout.verdict,
+        "reward": "" if rollout.reward is None else rollout.reward,
+        "version": rollout.weight_spans[-1][1],
+        "spans": " ".join(f"{start}:{version}" for start, version in rollout.weight_spans),
         "prompt": prompt[:MAX_TEXT],
         "guidance": "" if guidance is None else f"{guidance[0]}:{guidance[1]}",
         "completion_tokens": len(token_ids),
         "completion": ("".join(pieces) + decode(token_ids[MAX_TOKENS:]))[:MAX_TEXT],
         "token_chars": numbers(map(len, pieces)),
-        "logprobs": numbers(float32_array(completion.logprobs)[:MAX_TOKENS].tolist()),
+        "logprobs": numbers(float32_array(rollout.logprobs)[:MAX_TOKENS].tolist()),
     }
 
 

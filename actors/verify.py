@@ -9,6 +9,7 @@ a `crash`.
 import asyncio
 import itertools
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -30,6 +31,8 @@ START_ATTEMPTS = 3
 MAX_CLAIMS = 8
 """A response that boxes more different answers is wrong without a look at them."""
 
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
+"""What the children see of it: no token, no key, no URL."""
 _SCRIPT = Path(__file__).with_name("verify_child.py")
 
 
@@ -229,4 +232,5 @@ class _Nursery:
                 [sys.executable, "-P", str(_SCRIPT), str(theirs.fileno()), str(self._memory_bytes)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )

@@ -9,13 +9,13 @@ import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from broker.errors import BrokerFull, BrokerUnreachable, UsageError
+from conf.redact import redacted
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ def connect(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.Redi
             decode_responses=False,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # a role may not even tell its library's name
             socket_connect_timeout=max(timeout_s, 0.1),
             socket_timeout=REPLY_TIMEOUT_S,
         )
@@ -91,14 +92,6 @@ def block_milliseconds(wait_s: float) -> int | None:
     BLOCK 0 would wait for ever, past the client's own time-out.
     """
     return math.ceil(min(wait_s, BLOCK_SLICE_S) * 1000) if wait_s > 0 else None
-
-
-def redacted(url: str) -> str:
-    """The URL without its password, for messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url.split("?")[0]
-    return url.replace(f":{parts.password}@", ":***@", 1).split("?")[0]
 
 
 def once(operation: Callable[[], T]) -> T:

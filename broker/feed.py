@@ -13,6 +13,7 @@ from typing import cast
 import redis
 
 from broker.errors import FeedExhausted
+from broker.fates import outline
 from broker.keys import Keys
 from broker.records import RolloutGroup, encode
 from broker.scripts import Script
@@ -77,16 +78,18 @@ class Feed:
         if group.ordinal != ordinal:
             raise ValueError(f"group {group.ordinal} published under ordinal {ordinal}")
         keys = self._keys
-        num_rollouts = len(group.completions)
+        num_rollouts = len(group.rollouts)
+        lease_names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
         published = _PUBLISH(
             self._client,
-            [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.rollouts, keys.counters],
+            [*lease_names, keys.rollouts, keys.counters, keys.written],
             ordinal,
             token,
             encode(group),
             num_rollouts,
             group.num_prompt_tokens * num_rollouts,
             group.num_completion_tokens,
+            outline(group),
         )
         return bool(published)
 
@@ -112,7 +115,7 @@ class Feed:
         return self._end_leases("", max_attempts)
 
     def failures(self) -> dict[int, str]:
-        """Ordinal -> reason, of the groups whose rollouts will never come."""
+        """Ordinal -> reason, of the groups counted as failed: their rollouts will never come."""
         pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.failures))
         return {int(ordinal): reason.decode() for ordinal, reason in pairs.items()}
 

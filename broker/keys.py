@@ -11,7 +11,9 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON by their actors
+    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", of every published group (broker/fates.py)
+    pope:{name}:ended          hash    ordinal -> trained, filtered.REASON, replaced or stale, set where it is counted
+    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON
     pope:{name}:tasks          list    Task frames by ordinal, where ordinals are no function of the seed (sampling)
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
@@ -24,16 +26,16 @@ fence runs from each other. Types and meanings:
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; and rollouts, prompt_tokens, completion_tokens, trained_samples
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
-    pope:{name}:dead_letters   stream  frames nobody could read, with the reason
+    pope:{name}:dead_letters   stream  the beginning of frames nobody could read, with the reason and their size
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
     pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups that had
                                        a judged rollout, oldest first; step as in first_solve
     pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
     pope:{name}:weights:board  hash    version (newest published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
-    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner), one entry
-                                       a group that ended preprocessing (groups), or one a role that was replaced
-                                       (deploy: note)
+    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner, sft), one
+                                       entry a group that ended preprocessing (groups), or one a note of the driver
+                                       (deploy)
     pope:{name}:samples        stream  rollouts in readable text: broker/samples.py lists the fields
     pope:{name}:samples:shown  list    "ORDINAL INDEX" of the newest samples, newest first
     pope:{name}:samples:ratios stream  ordinal, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
@@ -44,6 +46,11 @@ fence runs from each other. Types and meanings:
 
 PREPROCESS_GROUP = "preprocess"
 """Consumer group of the rollout stream."""
+
+
+def stage_name(run: str, stage: str) -> str:
+    """What the keys of a sampling stage are named by. No run has a colon in its name, so no run is inside another."""
+    return f"{run}:{stage}"
 
 
 class Keys:
@@ -58,6 +65,8 @@ class Keys:
         self.claims = self.prefix + "claims"
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
+        self.written = self.prefix + "written"
+        self.ended = self.prefix + "ended"
         self.failures = self.prefix + "failures"
         self.tasks = self.prefix + "tasks"
         self.answered = self.prefix + "answered"
@@ -84,5 +93,5 @@ class Keys:
         self.control = self.prefix + "control"
 
     def metrics(self, room: str) -> str:
-        """The metrics stream of one room: actors, preprocess, learner, groups or deploy."""
+        """The metrics stream of one room: actors, preprocess, learner, sft, groups or deploy."""
         return f"{self.prefix}metrics:{room}"

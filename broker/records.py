@@ -30,9 +30,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from broker.errors import RecordError
 
-SCHEMA = 1
+SCHEMA = 2
+"""Raised by every change of a record. A frame of another schema is refused, never guessed at."""
 MAX_RECORD_BYTES = 64 * 2**20
 """A frame larger than this is refused on both sides: 8 completions of 32k tokens take 2 MiB."""
+MAX_VERSION = 2**31 - 1
+"""Versions travel as int32 beside the tokens."""
+MAX_ORDINAL = 2**53
+"""The scripts on the server count with doubles."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
 FinishReason = Literal["stop", "length"]
@@ -120,6 +125,9 @@ class Completion(Record, frozen=True):
     reward: float | None
     """None when the verifier itself failed (`timeout`, `crash`): such a rollout is neither right nor wrong, it
     takes no part in the baseline and carries no loss."""
+    off_policy: bool = False
+    """The oracle's solution as a member of the group (LUFFY): no weights wrote it, so it has neither logprobs nor
+    spans. It is trained and shares the baseline; it is no rollout and no success of the policy."""
 
     @property
     def num_tokens(self) -> int:
@@ -127,7 +135,7 @@ class Completion(Record, frozen=True):
 
     @property
     def oldest_version(self) -> int:
-        """Weight version of the first token; spans never go back."""
+        """Weight version of the first token; spans never go back. Only of what the policy wrote."""
         return self.weight_spans[0][1]
 
     def token_versions(self) -> NDArray[np.int32]:
@@ -150,20 +158,30 @@ class RolloutGroup(Record, frozen=True):
     completions: tuple[Completion, ...]
 
     @property
+    def rollouts(self) -> tuple[Completion, ...]:
+        """What the policy wrote: all completions but an off-policy one. Everything that is counted counts these."""
+        return tuple(c for c in self.completions if not c.off_policy)
+
+    @property
     def num_prompt_tokens(self) -> int:
         return len(self.prompt_ids) // 4
 
     @property
     def num_completion_tokens(self) -> int:
-        return sum(c.num_tokens for c in self.completions)
+        return sum(c.num_tokens for c in self.rollouts)
 
     @property
     def oldest_version(self) -> int:
-        return min(c.oldest_version for c in self.completions)
+        return min(c.oldest_version for c in self.rollouts)
+
+    @property
+    def num_judged(self) -> int:
+        """Rollouts with a reward."""
+        return sum(c.reward is not None for c in self.rollouts)
 
     @property
     def num_successes(self) -> int:
-        return sum(c.verdict == "correct" for c in self.completions)
+        return sum(c.verdict == "correct" for c in self.rollouts)
 
 
 class TrainGroup(Record, frozen=True):
@@ -171,7 +189,10 @@ class TrainGroup(Record, frozen=True):
 
     group: RolloutGroup
     advantages: bytes
-    """float32[G]: A_i = r_i - mean(r); 0 for a rollout without a reward, which carries no loss."""
+    """float32[G]: by `preprocess.advantage`; 0 for a rollout without a reward, which carries no loss."""
+    reference_logprobs: tuple[bytes, ...] | None = None
+    """One float32[T] a completion, nats: log-probability of each token under the frozen starting model, at the
+    sampling temperature. Only when `learner.kl_coef` is set."""
 
     def loss_weights(self) -> NDArray[np.float32]:
         """float32[G]: 1 for a rollout that is trained, 0 for one whose verifier failed."""
@@ -241,7 +262,10 @@ def decode(frame: bytes, expected: type[R]) -> R:
     if magic != _MAGIC:
         raise RecordError("not a pope-rl record: wrong magic bytes")
     if schema != SCHEMA:
-        raise RecordError(f"record of schema {schema}, this program reads schema {SCHEMA}")
+        raise RecordError(
+            f"record of schema {schema}, this program reads schema {SCHEMA}: another version of pope-rl wrote it; "
+            "go on with that version, or start a new run"
+        )
     if _KINDS.get(kind) is not expected:
         raise RecordError(f"record of kind {kind}, expected {expected.__name__}")
     body = memoryview(frame)[_HEADER.size :]
@@ -269,33 +293,65 @@ def _check(record: Record) -> None:
                 raise RecordError("a TrainGroup needs one advantage a completion")
             if not np.isfinite(float32_array(record.advantages)).all():
                 raise RecordError("an advantage is not finite")
+            if record.reference_logprobs is not None:
+                _check_reference(record.group, record.reference_logprobs)
 
 
 def _check_group(group: RolloutGroup) -> None:
     if not group.completions:
         raise RecordError("a group needs at least one completion")
-    if not group.prompt_ids or len(group.prompt_ids) % 4:
-        raise RecordError("prompt_ids must be a non-empty int32 array")
+    if not 0 <= group.ordinal <= MAX_ORDINAL:
+        raise RecordError(f"ordinal {group.ordinal} is outside 0 to {MAX_ORDINAL}")
+    _check_ids("prompt_ids", group.prompt_ids)
     for completion in group.completions:
         _check_completion(completion)
+    if not group.rollouts:
+        raise RecordError("a group needs at least one completion that the policy wrote")
+
+
+def _check_ids(name: str, raw: bytes) -> None:
+    if not raw or len(raw) % 4:
+        raise RecordError(f"{name} must be a non-empty int32 array")
+    if int32_array(raw).min() < 0:
+        raise RecordError(f"{name} holds a negative id, which no vocabulary has")
 
 
 def _check_completion(completion: Completion) -> None:
-    if not completion.token_ids or len(completion.token_ids) % 4:
-        raise RecordError("token_ids must be a non-empty int32 array")
-    if len(completion.logprobs) != len(completion.token_ids):
+    _check_ids("token_ids", completion.token_ids)
+    if completion.off_policy:
+        if completion.logprobs or completion.weight_spans or completion.reward is None:
+            raise RecordError("an off-policy completion has a reward, and neither logprobs nor weight_spans")
+    else:
+        _check_logprobs(completion.logprobs, completion)
+        _check_spans(completion)
+    failed = completion.verdict in ("timeout", "crash")
+    if failed != (completion.reward is None):
+        raise RecordError("a reward is missing exactly when the verifier failed")
+    if completion.reward is not None and not math.isfinite(completion.reward):
+        raise RecordError("a reward is not finite")
+
+
+def _check_reference(group: RolloutGroup, reference_logprobs: tuple[bytes, ...]) -> None:
+    if len(reference_logprobs) != len(group.completions):
+        raise RecordError("reference_logprobs need one array a completion")
+    for raw, completion in zip(reference_logprobs, group.completions, strict=True):
+        _check_logprobs(raw, completion)
+
+
+def _check_logprobs(raw: bytes, completion: Completion) -> None:
+    if len(raw) != len(completion.token_ids):
         raise RecordError("a completion needs one logprob a token")
-    logprobs = float32_array(completion.logprobs)
+    logprobs = float32_array(raw)
     if not np.isfinite(logprobs).all() or (logprobs > 1e-4).any():
         raise RecordError("a logprob is not a finite number <= 0")
+
+
+def _check_spans(completion: Completion) -> None:
     starts = [start for start, _ in completion.weight_spans]
     versions = [version for _, version in completion.weight_spans]
     if not starts or starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= completion.num_tokens:
         raise RecordError("weight_spans must start at token 0 and ascend within the completion")
     if sorted(versions) != versions or versions[0] < 0:
         raise RecordError("weight versions must not go back within a completion")
-    failed = completion.verdict in ("timeout", "crash")
-    if failed != (completion.reward is None):
-        raise RecordError("a reward is missing exactly when the verifier failed")
-    if completion.reward is not None and not math.isfinite(completion.reward):
-        raise RecordError("a reward is not finite")
+    if versions[-1] > MAX_VERSION:
+        raise RecordError(f"weight version {versions[-1]} is above {MAX_VERSION}")

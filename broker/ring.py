@@ -56,10 +56,10 @@ class Ring:
         `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
         keys, rollouts = self._keys, group.group
-        num_judged, num_successes = _judged(rollouts)
+        names = [keys.rollouts, keys.ring, keys.ring_meta, keys.payload]
         answer = _PUT(
             self._client,
-            [keys.rollouts, keys.ring, keys.ring_meta, keys.payload, keys.counters, keys.replaced, *self._ledger],
+            [*names, keys.counters, keys.replaced, keys.ended, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             rollouts.ordinal,
@@ -68,8 +68,8 @@ class Ring:
             rollouts.oldest_version,
             rollouts.arm,
             rollouts.problem_id,
-            num_judged,
-            num_successes,
+            rollouts.num_judged,
+            rollouts.num_successes,
             step,
             KEPT_OUTCOMES,
             self._capacity,
@@ -84,17 +84,17 @@ class Ring:
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
-        num_judged, num_successes = _judged(group)
         answer = _DROP(
             self._client,
-            [keys.rollouts, keys.counters, *self._ledger],
+            [keys.rollouts, keys.counters, keys.ended, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
+            group.ordinal,
             reason,
             group.arm,
             group.problem_id,
-            num_judged,
-            num_successes,
+            group.num_judged,
+            group.num_successes,
             step,
             KEPT_OUTCOMES,
         )
@@ -107,7 +107,7 @@ class Ring:
         are dropped first and counted as `stale`. A step already taken gets the batch it got before.
         """
         keys = self._keys
-        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
+        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters, keys.ended]
         answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag)
         return None if answer is None else _ordinals(answer)
 
@@ -128,7 +128,7 @@ class Ring:
     def commit(self, step: int) -> bool:
         """Count the batch of `step` as trained. False: it was committed before."""
         keys = self._keys
-        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters], step))
+        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
 
     def adopt(self, step: int) -> int:
         """Bring a server that is behind the learner's durable step up to it; the newest committed step.
@@ -136,7 +136,7 @@ class Ring:
         For a resume on a new server, or on one that lost its last second (`broker.fsync: everysec`).
         """
         keys = self._keys
-        return int(_ADOPT(self._client, [keys.learner, keys.batches, keys.counters], step))
+        return int(_ADOPT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
 
     def trim(self, step: int) -> None:
         """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""
@@ -168,8 +168,3 @@ def _ring_group(ordinal: bytes, arrival: int, value: bytes) -> RingGroup:
 
 def _ordinals(joined: bytes) -> list[int]:
     return [int(part) for part in joined.split()]
-
-
-def _judged(group: RolloutGroup) -> tuple[int, int]:
-    """(rollouts with a verdict that is a reward, successes): what the ledger counts."""
-    return sum(c.reward is not None for c in group.completions), group.num_successes

@@ -46,6 +46,9 @@ def read_run(client: redis.Redis, keys: Keys) -> dict[str, str]:
 
 
 def run_names(client: redis.Redis) -> list[str]:
-    """The runs this server knows, by name; walks over all its keys."""
+    """The runs this server knows, by name; walks over all its keys. Raises UsageError for a user who may not."""
     keys = cast(Iterator[bytes], client.scan_iter(match=Keys("*").run, count=1000))
-    return sorted(key.decode().split("{", 1)[1].split("}", 1)[0] for key in keys)
+    try:
+        return sorted(key.decode().split("{", 1)[1].split("}", 1)[0] for key in keys)
+    except redis.exceptions.NoPermissionError as error:
+        raise UsageError(f"this user may not list the server's runs ({error}); name the folder of a run") from error

@@ -9,9 +9,12 @@ import redis
 from broker.connection import block_milliseconds
 from broker.keys import PREPROCESS_GROUP, Keys
 from broker.scripts import Script
+from conf.plain import plain
 
 _RECOVER, _DEAD_LETTER, _OLDEST = Script("recover"), Script("dead_letter"), Script("oldest")
 KEPT_DEAD_LETTERS = 256
+KEPT_BYTES = 2**16
+"""Of one dead letter's fields: all of them together must not fill the server."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,14 @@ class RolloutStream:
             self._client.xclaim(self._keys.rollouts, PREPROCESS_GROUP, consumer, 0, list(entry_ids), justid=True)
 
     def dead_letter(self, entry_id: str, reason: str) -> bool:
-        """Take an entry nobody can use off the stream, keep its bytes and count it as `failed.unreadable`.
+        """Take an entry nobody can use off the stream, keep the beginning of it, count it as `failed.unreadable`.
 
         False: it had ended before.
         """
-        names = [self._keys.rollouts, self._keys.dead_letters, self._keys.counters]
-        answer = _DEAD_LETTER(self._client, names, PREPROCESS_GROUP, entry_id, reason[:500], KEPT_DEAD_LETTERS)
-        return bool(answer)
+        keys = self._keys
+        names = [keys.rollouts, keys.dead_letters, keys.counters, keys.failures]
+        arguments = (PREPROCESS_GROUP, entry_id, plain(reason, 500), KEPT_DEAD_LETTERS, KEPT_BYTES)
+        return bool(_DEAD_LETTER(self._client, names, *arguments))
 
     def depth(self) -> int:
         """Groups published and not yet ended: waiting, or in the hands of a preprocessor."""

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.rules import evaluation, oracle, problems, run, sizes
+from conf.rules import diagnostics, evaluation, objective, oracle, problems, run, sft, sizes
 from conf.rules.rule import Rule, Violation
 from conf.schema import Range, RunConfig
 
@@ -52,6 +52,9 @@ RULES: tuple[Rule, ...] = (
     *run.RULES,
     *problems.RULES,
     *sizes.RULES,
+    *objective.RULES,
     *evaluation.RULES,
     *oracle.RULES,
+    *diagnostics.RULES,
+    *sft.RULES,
 )

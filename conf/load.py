@@ -24,7 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 from conf import names
 from conf.checks import check
 from conf.errors import ConfigError
-from conf.redact import holds_a_secret, redacted
+from conf.plain import plain
+from conf.redact import holds_a_secret, is_redacted, redacted
 from conf.schema import RunConfig
 
 CONF_FOLDER = Path(__file__).parent
@@ -32,7 +33,7 @@ _FOLDERS = {"experiment": CONF_FOLDER / "experiments", "hardware": CONF_FOLDER /
 _COMMAND_LINE = "command line"
 
 _NOT_PART_OF_A_RUN = (
-    "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url",
+    "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
     "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
 )  # fmt: skip
 """Settings that may differ between a run and its continuation."""
@@ -79,12 +80,8 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
 
 def dump(config: RunConfig) -> str:
     """The settings as YAML that `load` reads back; the password of `broker.url` is left out."""
-    return OmegaConf.to_yaml(OmegaConf.structured(without_password(config)))
-
-
-def without_password(config: RunConfig) -> RunConfig:
-    """The settings as anybody may read them."""
-    return replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
+    shown = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
+    return OmegaConf.to_yaml(OmegaConf.structured(shown))
 
 
 def settings_hash(config: RunConfig) -> str:
@@ -123,6 +120,11 @@ def _read_override(name: str, text: str) -> _Assignment:
         name = names.full_name(name)
     except ConfigError as error:
         raise ConfigError(f"{_COMMAND_LINE}: {_said(name)}={_said(text, name)}: {error}") from None
+    if name == "broker.url" and redacted(text) != text and not is_redacted(text):
+        raise ConfigError(
+            f"{_COMMAND_LINE}: {name}={_said(text)}: everybody on this machine reads a command line, and Ray keeps it; "
+            "put the whole URL into $POPE_BROKER_URL and leave the password out here"
+        )
     annotation = names.annotation_of(name)
     if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
         optional = annotation == str | None
@@ -284,7 +286,7 @@ def _said(value: object, name: str = "") -> str:
     """A value as an error message shows it: short, without a password, and not at all when its name says secret."""
     if holds_a_secret(name):
         return "***"
-    text = redacted(str(value)) or "''"
+    text = plain(redacted(str(value)) or "''")
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

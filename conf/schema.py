@@ -77,8 +77,9 @@ class ProblemSettings:
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
     """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""
-    chain_steps: int = ranged(5, 1, 8)
-    """Steps of a hard problem of the built-in domain."""
+    chain_steps: int = ranged(6, 1, 8)
+    """Steps of a hard problem of the built-in domain. With 5 the base model solves one in 400 by luck, and training
+    without guidance takes off after a few hundred groups; with 6 it solves one in 1,400."""
     easy_kind: Literal["unrelated", "related"] = "unrelated"
     """Easy problems of the built-in domain: a robot on a ring of tiles, or short chains of the same operations."""
     arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
@@ -96,6 +97,10 @@ class GuidanceSettings:
     """Candidate prefixes i/num_prefixes, i = 1..num_prefixes-1, cut at line ends."""
     samples: int = ranged(12, 1)
     """Samples of the base model for each prefix that is given up."""
+    successes: int = ranged(1, 1, 16)
+    """Successes that make a prefix useful, one in every `samples` rollouts; 1 is the paper's rule. With 32 samples a
+    prefix found by one success is within one step of the shortest that solves 1/32 for 66 % of the built-in problems
+    of 8 steps, one found by three for 90 %, with 40 % more rollouts."""
     at_once: int = ranged(2, 1, 64)
     """Prefixes of one problem sampled at the same time. More end the search sooner and cost more samples."""
 
@@ -176,6 +181,9 @@ class ActorSettings:
     """Leases of one group before it is counted as failed."""
     prefix_cache: bool = True
     """Reuse the KV cache of equal prompts; salted by weight version, so that it never survives an update."""
+    oracle_member: bool = False
+    """LUFFY: the oracle's solution takes the place of one rollout in every group of the arm `unguided`, with reward 1.
+    The paper could not make it train stably on hard problems with human solutions (section 6)."""
 
     @property
     def max_model_tokens(self) -> int:
@@ -215,7 +223,11 @@ class BrokerSettings:
     """Redis: embedded by default, any server by URL."""
 
     url: str | None = None
-    """redis://, rediss:// or unix:// of a Redis/Valkey >= 7.0; null starts the embedded server."""
+    """redis://, rediss:// or unix:// of a Redis/Valkey >= 7.0; null starts the embedded server. A password belongs in
+    $POPE_BROKER_URL, which then holds the whole URL and wins; on a command line it is refused."""
+    role_users: bool = False
+    """Each role logs in to the server at `url` as a user of its own, made by what `pope redis-acl` prints, with a
+    password derived from the URL's. The embedded server always has these users."""
     fsync: Literal["always", "everysec"] = "always"
     """Durability of the embedded server. `everysec` may lose up to a second of acknowledged writes on a crash."""
     max_memory_gib: float = ranged(2.0, 0.05)
@@ -232,10 +244,21 @@ class PreprocessSettings:
     """Group advantages and filters."""
 
     num_workers: int = ranged(1, 1)
-    advantage: Literal["mean"] = "mean"
-    """A_i = r_i - mean(r) within one group (POPE section 2)."""
+    advantage: Literal["mean", "std", "leave_one_out", "maxrl", "pass_at_k"] = "mean"
+    """How much better a rollout was than its group. `mean`: r - mean(r) (POPE section 2). `std`: that over the
+    standard deviation (GRPO). `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL).
+    `pass_at_k`: the weights of POPE eq. 7. Formulas: docs/objectives.md."""
+    pass_k: int = ranged(4, 1)
+    """k of `pass_at_k`; 1 to actors.group_size."""
+    pass_k_baseline: Literal["none", "mean"] = "none"
+    """`none`: the weights of eq. 7 as they are, the unbiased gradient of pass@k (eq. 6). `mean`: they are rewards of
+    which the group's mean is taken off; then k = group_size leaves nothing."""
+    overlong_tokens: int = ranged(0, 0)
+    """Length penalty (DAPO eq. 13): in this many last tokens before actors.max_completion_tokens the reward falls
+    from 0 to -1 below the verifier's; 0 switches it off. What is counted as success stays the verifier's."""
     drop_zero_advantage: bool = True
-    """Drop groups whose rollouts all have the same reward: their gradient is exactly zero."""
+    """Drop groups whose advantages are all exactly zero: they have no policy gradient. A KL penalty or an entropy
+    bonus then acts on the kept groups only."""
     claim_idle_s: float = ranged(30.0, 0.5)
     """A group a dead worker held is taken over after this long, seconds."""
 
@@ -255,12 +278,24 @@ class LearnerSettings:
     adam_beta1: float = ranged(0.9, 0.0, 0.9999)
     adam_beta2: float = ranged(0.99, 0.0, 0.99999)
     weight_decay: float = ranged(0.0, 0.0)
-    gradient_clip: float = ranged(1.0, 0.0)
-    """Global gradient norm is clipped to this; 0 switches clipping off."""
-    policy_loss: Literal["ppo_clip", "truncated_is"] = "truncated_is"
+    gradient_clip: float = ranged(0.3, 0.0)
+    """Global gradient norm is clipped to this; 0 switches clipping off. Measured on the built-in domain: norms of 0.1
+    to 0.3 with spikes to 1.1, and with 1.0 the policy sometimes fell back for dozens of steps."""
+    policy_loss: Literal["ppo_clip", "truncated_is", "cispo", "gspo"] = "truncated_is"
     """`ppo_clip`: the min-form of eq. 2. `truncated_is`: sg[min(ratio, ratio_max)] * A * log pi (PipelineRL).
     Below ratio_max the gradients are equal. Above it eq. 2 gives 0 for A > 0 and an unbounded term for A < 0;
-    the truncated form gives ratio_max * A * grad log pi for both."""
+    the truncated form gives ratio_max * A * grad log pi for both. `cispo`: truncated on both sides, around 1
+    (MiniMax-M1). `gspo`: eq. 2 with the ratio of whole sequences (GSPO). Formulas: docs/objectives.md."""
+    loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    """`token_mean`: sum over the step's trained tokens / their number (DAPO). `sequence_mean`: mean over the tokens
+    of a sequence, then over sequences (GRPO). `constant`: sum / (sequences * max_completion_tokens) (Dr. GRPO)."""
+    kl_coef: float = ranged(0.0, 0.0)
+    """Weight of the KL penalty against the frozen starting model (k3). Above 0 every preprocessor loads that model,
+    on a GPU of its own when deploy.device=cuda."""
+    entropy_coef: float = ranged(0.0, 0.0)
+    """Weight of the bonus on the exact token entropy, nats."""
+    luffy_gamma: float = ranged(0.1, 1e-6)
+    """gamma of LUFFY's policy shaping pi / (pi + gamma), for actors.oracle_member."""
     ratio_min: float = ranged(0.0, 0.0, 1.0)
     """Lower bound of the importance ratio; an absolute number, not 1 - epsilon."""
     ratio_max: float = ranged(5.0, 1.0)
@@ -272,11 +307,44 @@ class LearnerSettings:
     logprob_chunk_tokens: int = ranged(1024, 1)
     """Response positions projected onto the vocabulary at once; bounds the memory of the logits."""
     gradient_checkpointing: bool = False
+    gradient_cosine_every: int = ranged(0, 0)
+    """Optimizer steps between two looks at the cosine between the gradients of buckets and arms; 0: none. One look
+    takes about as long as a step."""
     threads: int = ranged(1, 1)
     """CPU threads of one rank on a CPU machine."""
     checkpoint_every: int = ranged(25, 0)
     """Optimizer steps between checkpoints; 0 saves only the last."""
     keep_checkpoints: int = ranged(2, 1)
+
+
+@dataclass(frozen=True)
+class SftSettings:
+    """Supervised fine-tuning of the starting policy (POPE section 6, appendix C, table 3). What is not here is as in
+    `learner`: ZeRO stage, Adam's betas, clipping, rows, checkpoints. The learning rate decays linearly to zero."""
+
+    data: str = "none"
+    """`full_oracle`: unguided prompt -> the whole oracle solution. `prefix`: unguided prompt -> the prefix POPE guides
+    with, and a correct completion of the base model. A .jsonl file of {"prompt": ..., "response": ...}. `none`: RL
+    starts from model.path."""
+    epochs: int = ranged(3, 1)
+    batch_samples: int = ranged(16, 1)
+    """Demonstrations in one optimizer step, over all ranks; the last step of an epoch may have fewer."""
+    learning_rate: float = ranged(1e-3, 0.0)
+    warmup_share: float = ranged(0.1, 0.0, 1.0)
+    """Share of the optimizer steps in which the learning rate rises."""
+    max_tokens: int = ranged(768, 2)
+    """Longest demonstration, prompt included; longer ones are left out, because a cut one would have no answer."""
+    num_ranks: int = ranged(1, 1)
+    """DeepSpeed processes. Engines and RL's ranks are not up meanwhile, so it may be as many as both together."""
+    completions: int = ranged(1, 1)
+    """`prefix`: different correct completions kept of each problem."""
+    max_samples: int = ranged(64, 1)
+    """`prefix`: completions sampled of each problem at most, until enough are correct."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is SFT at all."""
+        return self.data != "none"
 
 
 @dataclass(frozen=True)
@@ -325,6 +393,14 @@ class DeploySettings:
     """Seconds without an optimizer step or an ended group after which the run stops with an error."""
     max_restarts: int = ranged(5, 0)
     """Restarts of one actor or preprocessor before the run stops."""
+    starved_share: float = ranged(0.2, 0.0, 1.0)
+    """The hard bucket is starved when its share of the absolute advantage is below this times its share of the groups;
+    the run goes on and says so. 0 never says it."""
+    starved_steps: int = ranged(20, 1)
+    """Window of both shares, optimizer steps."""
+    silent_groups: int = ranged(1024, 0)
+    """An arm on hard problems is silent when fewer than 1 % of so many of its groups carried a gradient; the run goes
+    on and says so. 0 never says it."""
     dashboard: bool = False
     """Serve the live page of `pope dashboard` for as long as the run lasts."""
     dashboard_host: str = "127.0.0.1"
@@ -349,9 +425,15 @@ class RunConfig:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     preprocess: PreprocessSettings = field(default_factory=PreprocessSettings)
     learner: LearnerSettings = field(default_factory=LearnerSettings)
+    sft: SftSettings = field(default_factory=SftSettings)
     weights: WeightSettings = field(default_factory=WeightSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+
+    @property
+    def uses_guidance(self) -> bool:
+        """Whether hard problems need the prefix of an oracle solution: to be guided with it, or to imitate it."""
+        return self.problems.arms.get("guided", 0) > 0 or self.sft.data == "prefix"
 
     @property
     def batch_groups(self) -> int:

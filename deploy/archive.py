@@ -8,7 +8,7 @@ torn end, which the next one cuts off: that group is still on the rollout stream
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -85,14 +85,19 @@ class RolloutArchive:
         return max((entry.offset + entry.size for entry in self.entries.values()), default=0)
 
 
-def read_rollouts(path: Path) -> Iterator[RolloutGroup]:
-    """The groups of an archive in the order they came in. `path`: without an ending."""
-    entries = path.with_name(path.name + ".results").read_bytes().splitlines()
+def read_rollouts(path: Path, problems: Container[str] | None = None) -> Iterator[RolloutGroup]:
+    """The groups of an archive in the order they came in, of these problems alone if given.
+
+    `path`: without an ending. Another process may be writing: a torn last line is not there yet.
+    """
+    content = path.with_name(path.name + ".results").read_bytes()
     decoder = msgspec.json.Decoder(Entry)
+    entries = [decoder.decode(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
     with path.with_name(path.name + ".rollouts").open("rb") as frames:
-        for entry in sorted((decoder.decode(line) for line in entries), key=lambda entry: entry.offset):
-            frames.seek(entry.offset)
-            yield decode(frames.read(entry.size), RolloutGroup)
+        for entry in sorted(entries, key=lambda entry: entry.offset):
+            if problems is None or entry.result.problem_id in problems:
+                frames.seek(entry.offset)
+                yield decode(frames.read(entry.size), RolloutGroup)
 
 
 def _durable(file: object) -> None:

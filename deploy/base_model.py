@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actors.problems.catalog import BUILTIN
@@ -27,6 +26,7 @@ from actors.problems.tiny.corpus import Example, Mix, corpus
 from actors.prompts import Instruction, PromptBuilder, guided_message, unguided_message
 from broker.errors import UsageError
 from conf.schema import ModelSettings
+from deploy.screen import Screen
 
 RECIPE_VERSION = 2
 """Raise it when the way a recipe is carried out changes; a changed number or prompt changes the hash by itself."""
@@ -193,7 +193,7 @@ def _bar(progress: bool | None) -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr; the function it yields takes the share that is done."""
     shown = sys.stderr.isatty() if progress is None else progress
     percent = TextColumn("{task.percentage:>3.0f} %")
-    columns = [TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), percent, TimeRemainingColumn()]
+    with Progress(*columns, console=Screen(stderr=True), disable=not shown, transient=True) as bar:
         task = bar.add_task("making the base model (once)", total=1.0)
         yield lambda done: bar.update(task, completed=done)

@@ -1,19 +1,21 @@
 """The console command `pope`. Every command ends with 0 when it did what it says, 2 when the input was wrong,
 1 when a run failed, 130 or 143 when a signal ended it."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
+from conf.plain import PlainFormatter, plain
 from conf.schema import RunConfig
 from deploy.interrupts import REASON, Interrupted
 from deploy.run_folder import RunFolder
+from deploy.screen import Screen, screen
 
 app = typer.Typer(
     help="Teach a language model problems it cannot solve yet (POPE).",
@@ -57,20 +59,21 @@ def train(
         return
     from deploy.train import train as run
 
-    ended = run(config, Console(soft_wrap=not sys.stdout.isatty()))["ended"]
+    ended = run(config, screen())["ended"]
     if ended.startswith(REASON):
         raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
 
 
-def _experiment(settings: list[str] | None, defaults: list[str]) -> RunConfig:
-    """[FILE.yaml] [KEY=VALUE]... -> settings; `defaults` are overrides that the user's come after."""
+def _experiment(settings: list[str] | None, defaults: list[str], experiment: str = "pope") -> RunConfig:
+    """[FILE.yaml] [KEY=VALUE]... -> settings; `defaults` are overrides that the user's come after, `experiment` is the
+    one that is meant when none is named."""
     from conf.load import load
 
     words = list(settings or [])
-    experiment = Path(words.pop(0)) if words and "=" not in words[0] else None
-    if experiment is None and not any(word.startswith("experiment=") for word in words):
-        words.insert(0, "experiment=pope")
-    return load(experiment, [*defaults, *words])
+    file = Path(words.pop(0)) if words and "=" not in words[0] else None
+    if file is None and not any(word.startswith("experiment=") for word in words):
+        words.insert(0, f"experiment={experiment}")
+    return load(file, [*defaults, *words])
 
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier folder is kept under a number.")]
@@ -95,7 +98,28 @@ def mine(
     from deploy.mine import mine as run
 
     config = _experiment(settings, ["run.name=mine"])
-    run(config, Console(soft_wrap=not sys.stdout.isatty()), guidance=guidance, fresh=fresh)
+    run(config, screen(), guidance=guidance, fresh=fresh)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope sft\n\n"
+    "  pope sft experiment=sft_prefix run.name=warm --data-only\n\n"
+    "  pope sft sft.data=mine.jsonl sft.epochs=1 model.path=Qwen/Qwen3-0.6B run.name=mine\n\n"
+    "  pope train experiment=sft_prefix                 SFT first, then RL from its result"
+)
+def sft(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="An experiment file and overrides.")
+    ] = None,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Write sft.jsonl and stop.")] = False,
+    fresh: FreshOption = False,
+) -> None:
+    """Fine-tune on oracle solutions, on prefix and completion, or on a file; the same command again goes on."""
+    from deploy.sft import sft as run
+
+    config = _experiment(settings, ["run.name=sft"], experiment="sft_full_oracle")
+    run(config, Screen(soft_wrap=not sys.stdout.isatty()), data_only=data_only, fresh=fresh)
 
 
 @app.command(
@@ -133,7 +157,7 @@ def evaluate(
     defaults = [f"run.name=eval-{name.lower()}", "run.resume=false", f"model.path={model}"]
     settings = RunFolder(run_folder).settings if run_folder else None
     config = load(settings, [*defaults, *overrides])
-    run(config, sources, Console(soft_wrap=not sys.stdout.isatty()), label=label or name, fresh=fresh)
+    run(config, sources, screen(), label=label or name, fresh=fresh)
 
 
 @app.command(epilog="Example:\n\n  pope table runs/eval-*/report.json > table.md")
@@ -148,6 +172,29 @@ def table(
 
 @app.command(
     epilog="Examples:\n\n"
+    "  pope report runs/pope\n\n"
+    "  pope report runs/hard-s0 runs/hard-s1 runs/hard_guide-s0 runs/hard_guide-s1 --out docs/comparison\n\n"
+    "  pope report runs/sweep --rollouts 10"
+)
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of runs, live or finished, or a folder that holds some."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write it.")] = Path("report"),
+    rollouts: Annotated[
+        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems of each experiment shown with rollouts.")
+    ] = 5,
+    url: UrlOption = None,
+) -> None:
+    """Draw runs as one self-contained page, with every figure as PNG and CSV. NAME-s0, NAME-s1 are seeds of NAME."""
+    from deploy.report.report import report as run
+
+    run(runs, out, Screen(soft_wrap=not sys.stdout.isatty()), url=url, num_rollouts=rollouts)
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "  pope audit runs/pope\n\n"
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope"
 )
@@ -155,10 +202,35 @@ def audit(run: RunArgument, url: UrlOption = None) -> None:
     """Check that every group a run issued is somewhere, once."""
     from deploy.audit import audit as check
 
-    balance = check(run, url)
-    print(balance.explain())
-    if not balance.holds:
+    books = check(run, url)
+    print(books.explain())
+    if not books.holds:
         raise PopeError(f"{run}: the balance does not hold")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope starvation runs/pope\n\n"
+    "  pope starvation runs/pope --arm unguided\n\n"
+    "  pope starvation runs/pope --json | jq 'map(.ended.replaced) | add'"
+)
+def starvation(
+    run: RunArgument,
+    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Numbers instead of shares, for programs.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show what became of every rollout by bucket, arm and length: whether the long ones are lost on the way."""
+    from broker.starvation import explain
+    from deploy.starvation import read_starvation, select, table, to_json
+
+    rows = select(read_starvation(run, url), arm)
+    if as_json:
+        print(to_json(rows).decode(), end="")
+        return
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console.print(table(rows, run.resolve().name))
+    console.print(f"  {explain(rows)}", highlight=False)
 
 
 @app.command(
@@ -187,7 +259,7 @@ def ledger(
     if as_json:
         print(to_json(shown, whole).decode(), end="")
         return
-    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     console.print(table(shown))
     if len(shown.rows) < len(whole.rows):
         console.print(f"  {len(shown.rows)} of {len(whole.rows)} rows", highlight=False)
@@ -220,7 +292,7 @@ def dashboard(
     from deploy.dashboard.serve import dashboard as run
 
     paths = runs or ([] if url else [Path("runs")])
-    run(paths, url, host, port, Console(soft_wrap=not sys.stdout.isatty()))
+    run(paths, url, host, port, screen())
 
 
 @app.command(epilog="Examples:\n\n  pope watch runs/pope\n\n  pope watch runs/pope --once | head")
@@ -233,7 +305,7 @@ def watch(
     from deploy.dashboard.sources import FolderSource
     from deploy.dashboard.terminal import watch as show
 
-    show(FolderSource(run, url), Console(), once=once)
+    show(FolderSource(run, url), Screen(), once=once)
 
 
 @app.command(
@@ -256,6 +328,25 @@ def export(
     source.close()
     folder = out or run / to
     print(f"{write(source.model, to, folder)} steps in {folder}")
+
+
+@app.command(
+    name="redis-acl",
+    epilog="Examples:\n\n"
+    "  POPE_BROKER_URL=rediss://:SECRET@redis.example:6380/0 pope redis-acl broker.url=rediss://redis.example:6380/0 "
+    "run.name=big | redis-cli -u rediss://admin@redis.example:6380 --askpass\n\n"
+    "then train with the same variable, broker.url, run.name and broker.role_users=true",
+)
+def redis_acl(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="The settings of the run.")
+    ] = None,
+) -> None:
+    """Print the commands that give each role of a run a user on your own Redis, fenced into the run's keys."""
+    from deploy.run_redis import acl_commands
+
+    for command in acl_commands(_experiment(settings, [])):
+        print(command)
 
 
 problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)
@@ -285,11 +376,11 @@ def check(
     """Load every row, parse every answer, and say what would be trained on and what not."""
     from deploy.problems import check as run
 
-    run(source, settings or [], reasons, Console())
+    run(source, settings or [], reasons, screen())
 
 
 @problems.command(
-    epilog="Examples:\n\n  pope problems show math-500 --limit 5\n\n  pope problems show runs/pope --id chain5-s0-0003"
+    epilog="Examples:\n\n  pope problems show math-500 --limit 5\n\n  pope problems show runs/pope --id chain6-s0-0003"
 )
 def show(
     source: Source,
@@ -300,7 +391,7 @@ def show(
     """List problems, or show one with its solution and the end of its guidance marked."""
     from deploy.problems import show as run
 
-    run(source, settings or [], id, limit, Console())
+    run(source, settings or [], id, limit, screen())
 
 
 @app.command(
@@ -324,11 +415,14 @@ def oracle(
     config = load(None, [f"problems.source={source}", *(settings or [])])
     from deploy.oracle import oracle as run
 
-    run(config, out, Console(soft_wrap=not sys.stdout.isatty()), fresh=fresh, redo=redo)
+    run(config, out, screen(), fresh=fresh, redo=redo)
 
 
 def main() -> None:
     """Run a command; errors made for people are one line."""
+    notes = logging.StreamHandler()
+    notes.setFormatter(PlainFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[notes])
     try:
         code = app(standalone_mode=False)  # a number when Ctrl-C came before a run had its own handlers
     except (UsageError, ConfigError) as error:
@@ -345,7 +439,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"pope: {message}", file=sys.stderr)
+    print(f"pope: {plain(message)}", file=sys.stderr)
     sys.exit(code)
 
 

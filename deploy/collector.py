@@ -4,6 +4,7 @@ A stage has Redis keys of its own, so that its books and those of a training run
 archive: a stage that was killed is given the same name, replays the archive and asks only for what is missing.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from actors.sampling import SamplingPlan
 from broker.connection import Client, with_retries
-from broker.errors import PopeError, RecordError
+from broker.errors import RecordError
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.records import RolloutGroup, Task, decode
@@ -22,6 +23,8 @@ from conf.schema import RunConfig
 from deploy.archive import RolloutArchive
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 READ_GROUPS = 64
 CONSUMER = "collector"
@@ -73,7 +76,7 @@ class Collector:
         deliveries = self._patiently(
             lambda: self._stream.read(CONSUMER, count=READ_GROUPS, block_s=block_s, claim_idle_s=0.0)
         )
-        arrived = [(_decoded(delivery), delivery) for delivery in deliveries]
+        arrived = [(group, delivery) for delivery in deliveries if (group := self._read(delivery)) is not None]
         for entry in self._archive.add([(group, delivery.frame) for group, delivery in arrived], self._source):
             self._take(entry.ordinal)
         for group, delivery in arrived:
@@ -83,7 +86,7 @@ class Collector:
         """Issue expired leases again, and tell the plan of tasks whose rollouts will never come."""
         self._patiently(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
         for ordinal, reason in sorted(self._patiently(self._feed.failures).items()):
-            if ordinal not in self._failures:
+            if ordinal < len(self._named) and ordinal not in self._failures:
                 self._give_up(ordinal, reason)
 
     def _replay(self) -> None:
@@ -103,6 +106,19 @@ class Collector:
             self._named += fresh
             self._known.update(fresh)
 
+    def _read(self, delivery: Delivery) -> RolloutGroup | None:
+        """The group; None for one nobody can use, whose task is told to the plan as failed."""
+        try:
+            group = decode(delivery.frame, RolloutGroup)
+            if group.ordinal >= len(self._named) or self._named[group.ordinal].problem_id != group.problem_id:
+                raise RecordError(f"group {group.ordinal} of {group.problem_id}: no such task")
+        except RecordError as error:
+            log.error("rollout stream entry %s is a dead letter: %s", delivery.entry_id, error)
+            reason = str(error)
+            self._patiently(lambda: self._stream.dead_letter(delivery.entry_id, reason))
+            return None
+        return group
+
     def _take(self, ordinal: int) -> None:
         result = self._archive.entries[ordinal].result
         self._plan.record(self._named[ordinal], result)
@@ -118,10 +134,3 @@ class Collector:
     def _patiently(self, operation: Callable[[], T]) -> T:
         """Every call to Redis is safe to repeat, so a server that restarts is waited for."""
         return with_retries(operation, deadline_s=self._deadline_s)
-
-
-def _decoded(delivery: Delivery) -> RolloutGroup:
-    try:
-        return decode(delivery.frame, RolloutGroup)
-    except RecordError as error:
-        raise PopeError(f"rollout stream entry {delivery.entry_id} cannot be read: {error}") from error

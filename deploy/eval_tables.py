@@ -7,6 +7,7 @@ import msgspec
 
 from actors.results import VERDICTS, Report, Score, SetReport
 from broker.errors import UsageError
+from conf.plain import plain_markdown
 
 SCHEMA = 1
 NOT_MEASURED = "–"  # noqa: RUF001 - a dash of a digit's width
@@ -61,7 +62,7 @@ def main_table(reports: Sequence[Report]) -> str:
         measured = {each.name: each for each in report.sets}
         cells = [_percent(_score(measured, name, k)) for name, k in columns]
         rows.append([report.label, *cells])
-    return _markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
+    return markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
 
 
 def detail_table(reports: Sequence[Report]) -> str:
@@ -94,7 +95,7 @@ def detail_table(reports: Sequence[Report]) -> str:
         f"In percent. Brackets: {levels} bootstrap interval for the mean over the population the problems come from. "
         "Samples whose verifier failed (timeout, crash) count neither as right nor as wrong."
     )
-    return f"{_markdown(header, rows)}\n{note}\n"
+    return f"{markdown(header, rows)}\n{note}\n"
 
 
 def _read(path: Path) -> tuple[Report, ...]:
@@ -143,11 +144,12 @@ def _with_interval(score: Score | None, num_problems: int) -> str:
     return f"{_percent(score)} [{100 * score.lower:.2f}, {100 * score.upper:.2f}]{fewer}"
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns padded, so that the source reads as a table too; text left, figures right."""
-    table = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)]
-    widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
     is_text = [name in ("run", "set") for name in header]
+    cells = [[plain_markdown(c) if t else c for c, t in zip(row, is_text, strict=True)] for row in rows]
+    table = [[plain_markdown(cell) for cell in header], *cells]
+    widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
     lines = [
         "| " + " | ".join(c.ljust(w) if t else c.rjust(w) for c, w, t in zip(row, widths, is_text, strict=True)) + " |"
         for row in table

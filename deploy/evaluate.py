@@ -35,6 +35,8 @@ def checkpoint_folder(words: str) -> tuple[str, Path | None]:
     if not folder.settings.exists():
         return words, None
     checkpoint = find_newest_valid(folder.checkpoints)
+    if checkpoint is None and (folder.sft / "model").is_dir():  # a run of `pope sft`, or one that stopped before RL
+        return str(folder.sft / "model"), folder.path
     if checkpoint is None:
         raise UsageError(f"{words} holds no intact checkpoint; name a Hugging Face folder, or a run that has saved one")
     return str(checkpoint.folder), folder.path

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"unguided": "#0072B2", "guided": "#E69F00", "easy": "#009E73", "easier": "#CC79A7"}
-"""Okabe-Ito: told apart by colour-blind readers."""
-OTHER = "#555555"
+from deploy.colours import ARMS, OTHER
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """Arm -> (optimizer step, value)."""
@@ -61,7 +59,7 @@ def _bars(ax: Any, measured: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
             [x + (i - (len(names) - 1) / 2) * width for x in range(len(places))],
             [measured[when][arm][name] for when, arm in places],
             width * 0.92,
-            color=[COLOURS[arm] for _, arm in places],
+            color=[ARMS[arm] for _, arm in places],
             alpha=shade,
         )
         values = [measured[when][arm][name] for when, arm in places]
@@ -75,7 +73,7 @@ def _bars(ax: Any, measured: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
 def _curves(ax: Any, curves: Curves, *, title: str, label: str) -> None:
     ax.set_title(title)
     for arm, points in curves.items():
-        ax.plot(*zip(*points, strict=True), color=COLOURS.get(arm, OTHER), label=arm, drawstyle="steps-post")
+        ax.plot(*zip(*points, strict=True), color=ARMS.get(arm, OTHER), label=arm, drawstyle="steps-post")
     ax.set_ylim(-0.02, 1.05)
     ax.set_xlabel("optimizer step")
     ax.set_ylabel(label)
@@ -87,8 +85,8 @@ def _pipeline(ax: Any, learner: Sequence[Mapping[str, str]]) -> None:
     """Age of the trained tokens against the entropy of the policy."""
     ax.set_title("Age of trained tokens, and entropy")
     steps = [int(row["step"]) for row in learner]
-    ax.plot(steps, [float(row["lag/mean"]) for row in learner], color=COLOURS["unguided"], label="lag, mean")
-    ax.plot(steps, [float(row["lag/max"]) for row in learner], color=COLOURS["unguided"], alpha=0.4, label="lag, max")
+    ax.plot(steps, [float(row["lag/mean"]) for row in learner], color=ARMS["unguided"], label="lag, mean")
+    ax.plot(steps, [float(row["lag/max"]) for row in learner], color=ARMS["unguided"], alpha=0.4, label="lag, max")
     _leave_room(ax)
     ax.set_xlabel("optimizer step")
     ax.set_ylabel("optimizer steps")

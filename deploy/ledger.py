@@ -1,7 +1,7 @@
 """`pope ledger`: what became of every problem under every arm, from the live run or from what it left behind."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,15 +9,15 @@ from typing import Literal
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from broker.balance import read_balance
-from broker.connection import Client, with_retries
-from broker.errors import BrokerUnreachable, UsageError
+from broker.connection import Client
+from broker.errors import UsageError
 from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
 from broker.transfer import RECENT_GROUPS, Transfer, transfer
 from conf.schema import RunConfig
+from deploy.kept import kept
 from deploy.run_folder import RunFolder
 from deploy.run_redis import find_run, run_redis
 
@@ -52,27 +52,17 @@ def read_ledger(path: Path, url: str | None = None) -> RunLedger:
     """
     folder, config = find_run(path)
     if url is None and folder.ledger.exists():
-        return _load(folder.ledger)
+        return load_ledger(folder.ledger)
     with run_redis(folder, config, url) as (client, keys):
         return _read(client, keys, config.run.name)
 
 
-@contextmanager
-def ledger_saved(config: RunConfig, client: Client, folder: RunFolder, console: Console) -> Iterator[None]:
+def ledger_saved(
+    config: RunConfig, client: Client, folder: RunFolder, console: Console
+) -> AbstractContextManager[None]:
     """While this lasts the run's Redis has the ledger; afterwards its folder does, however the run ended."""
-    folder.ledger.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        try:
-            ledger = with_retries(
-                lambda: _read(client, Keys(config.run.name), config.run.name),
-                deadline_s=config.broker.connect_timeout_s,
-            )
-        except BrokerUnreachable as error:  # what ended the run must not be hidden by what it broke
-            console.print(f"  note: ledger.json was not written: {error}", highlight=False, markup=False)
-        else:
-            folder.save_bytes(folder.ledger, to_json(ledger))
+    name = config.run.name
+    return kept(folder.ledger, lambda: to_json(_read(client, Keys(name), name)), config, folder, console)
 
 
 def select(
@@ -114,8 +104,8 @@ def table(ledger: RunLedger) -> Table:
         newest = row.last[-SHOWN_OUTCOMES:]
         outcomes = " ".join(f"{outcome.successes}/{outcome.judged}" for outcome in newest)
         result.add_row(
-            _plain(row.problem_id),
-            _plain(row.arm),
+            row.problem_id,
+            row.arm,
             str(row.attempts),
             str(row.successes),
             f"{_rate(row):.1%}" if row.attempts else "",
@@ -130,7 +120,8 @@ def _read(client: Client, keys: Keys, name: str) -> RunLedger:
     return RunLedger(run=name, step=read_balance(client, keys).committed, rows=tuple(Ledger(client, keys).rows()))
 
 
-def _load(path: Path) -> RunLedger:
+def load_ledger(path: Path) -> RunLedger:
+    """The ledger of a run that is over. Raises UsageError for a damaged file."""
     try:
         ledger = msgspec.json.decode(path.read_bytes(), type=RunLedger)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -161,8 +152,3 @@ _ORDERS: dict[str, Callable[[LedgerRow], tuple[object, ...]]] = {
     "first-solve": lambda row: (*_first_solve(row), row.problem_id, row.arm),
     "recent": lambda row: (_recent_rate(row), row.problem_id, row.arm),
 }
-
-
-def _plain(name: str) -> Text:
-    """A name out of a data set, without markup and control characters."""
-    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name))

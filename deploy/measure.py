@@ -14,7 +14,7 @@ from broker.records import Problem
 
 @dataclass(frozen=True)
 class Measurement:
-    """Results of the hard problems: when ("before", "after", "held_out") -> arm -> one result a problem."""
+    """Results of the hard problems: when ("before", "sft", "after", "held_out") -> arm -> one result a problem."""
 
     results: dict[str, dict[str, list[Result]]]
 

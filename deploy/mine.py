@@ -22,11 +22,11 @@ from rich.table import Table
 from actors.evaluate import without_solutions
 from actors.problems.jsonl import write_problems
 from actors.problems.mining import MinedProblem, MiningPlan
-from actors.problems.prefix_search import ChosenPrefix, PrefixSearch, PrefixTrial
+from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
 from actors.problems.problem_set import write_lines
 from broker.records import Bucket, Problem
 from conf.schema import RunConfig
-from deploy.measure import with_guidance
+from deploy.guidance import choose_guidance
 from deploy.mining_figure import draw
 from deploy.problems import load_every_bucket
 from deploy.run_folder import RunFolder
@@ -81,13 +81,8 @@ def _buckets(stages: Stages, config: RunConfig, problems: Sequence[Problem]) -> 
 
 def _guidance(stages: Stages, config: RunConfig, mined: Mined) -> Mined:
     """Search a prefix for every hard problem that has a solution."""
-    searched = [p for p in mined.problems if p.bucket == "hard" and p.solution and p.guidance is None]
-    if not searched:
-        return mined
-    plan = PrefixSearch(searched, config.guidance, config.run.seed)
-    stages.run("search prefixes", "guidance", plan, searched, source="guidance")
-    chosen = plan.chosen()
-    return Mined(with_guidance(mined.problems, chosen), mined.records, mined.failed, chosen, plan.trials())
+    problems, search = choose_guidance(stages, config, mined.problems)
+    return Mined(problems, mined.records, mined.failed, search.chosen(), search.trials())
 
 
 def _summary(config: RunConfig, mined: Mined, num_rollouts: int, wall_s: float) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 from actors.problems.mining import MinedProblem
 from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
 from conf.schema import RunConfig
+from deploy.colours import BLUE, BUCKETS, FAINT, ORANGE
 
-COLOURS = {"hard": "#D55E00", "easy": "#0072B2", "easier": "#009E73", "none": "#999999"}
 BINS = [i / 20 for i in range(21)]
 
 
@@ -45,14 +45,14 @@ def _solve_rates(ax: Any, records: Sequence[MinedProblem], config: RunConfig) ->
     ax.set_title(f"Solve rate, up to {config.mining.samples} samples")
     rates = {
         bucket: [r.successes / r.evidence for r in records if (r.bucket or "none") == bucket and r.evidence]
-        for bucket in COLOURS
+        for bucket in BUCKETS
     }
     shown = {bucket: values for bucket, values in rates.items() if values}
     ax.hist(
         list(shown.values()),
         BINS,
         stacked=True,
-        color=[COLOURS[bucket] for bucket in shown],
+        color=[BUCKETS[bucket] for bucket in shown],
         label=[f"{bucket} ({len(values)})" for bucket, values in shown.items()],
     )
     ax.set_xlabel("share of samples that are correct")
@@ -64,8 +64,8 @@ def _chosen(ax: Any, chosen: Sequence[ChosenPrefix]) -> None:
     ax.set_title("Shortest useful prefix")
     longest = max(choice.num_candidates for choice in chosen)
     counts = [sum(choice.index == index for choice in chosen) for index in range(longest)]
-    ax.bar([str(index + 1) for index in range(longest)], counts, color="#E69F00")
-    ax.bar(["none"], [sum(choice.index is None for choice in chosen)], color="#999999")
+    ax.bar([str(index + 1) for index in range(longest)], counts, color=ORANGE)
+    ax.bar(["none"], [sum(choice.index is None for choice in chosen)], color=FAINT)
     ax.set_xlabel("candidate, from the shortest")
     ax.set_ylabel("problems")
 
@@ -78,7 +78,7 @@ def _success(ax: Any, trials: Sequence[PrefixTrial]) -> None:
         samples[trial.index] += trial.samples
         successes[trial.index] += trial.successes
     indices = sorted(samples)
-    ax.plot([i + 1 for i in indices], [successes[i] / samples[i] for i in indices], "o-", color="#0072B2")
+    ax.plot([i + 1 for i in indices], [successes[i] / samples[i] for i in indices], "o-", color=BLUE)
     ax.set_xticks([i + 1 for i in indices])
     ax.set_xlabel("candidate, from the shortest")
     ax.set_ylabel("share of samples that are correct")

@@ -1,6 +1,7 @@
-"""Where the weights of a run come from."""
+"""Where the weights of a run come from, and the tokenizer beside them."""
 
 from pathlib import Path
+from typing import Any
 
 from actors.problems.catalog import BUILTIN
 from broker.errors import UsageError
@@ -30,3 +31,10 @@ def resolve_model(settings: ModelSettings) -> Path:
         raise UsageError(
             f"model.path={settings.path} is no local folder, and the hub did not give it: {str(error).splitlines()[0]}"
         ) from error
+
+
+def load_tokenizer(model_path: Path) -> Any:
+    """The tokenizer of a model's folder; no code of the folder is run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model_path, trust_remote_code=False)

@@ -18,7 +18,6 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from actors.problems.catalog import load_problems
 from actors.problems.jsonl import write_problems
@@ -31,6 +30,7 @@ from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import OracleSettings, RunConfig
 from deploy.interrupts import Interrupted
+from deploy.screen import Screen
 
 LINE_EVERY_S = 10.0
 
@@ -117,9 +117,10 @@ def _end(asking: Oracle, loop: asyncio.AbstractEventLoop, number: signal.Signals
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
     """On stderr: a bar where there is a terminal, a line every few seconds elsewhere. Call it for each problem done."""
-    console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+    console = Screen(stderr=True, soft_wrap=not sys.stderr.isatty())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), *times)
+    name = TextColumn("  {task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), *times)
     next_line, num_done = time.monotonic() + LINE_EVERY_S, 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("asking", total=total)
@@ -161,7 +162,7 @@ def _print_summary(
     wall_s: float,
 ) -> None:
     """What was asked, what came of it and what it cost: in this run, and with earlier runs of the same log."""
-    table = Table(title=Text(f"oracle solutions by {settings.model}"), title_justify="left")
+    table = Table(title=f"oracle solutions by {settings.model}", title_justify="left")
     table.add_column("")
     table.add_column("this run", justify="right")
     table.add_column("in all", justify="right")

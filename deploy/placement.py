@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from conf.schema import RunConfig
+
+Room = Literal["actor", "preprocess", "learner"]
 
 SHARED_CPU = 0.1
 """CPUs a role reserves where roles share the cores of one machine: threads are set by the roles themselves, so Ray
@@ -15,8 +18,13 @@ class Demand:
     """Resources of one role."""
 
     role: str
+    """Room and number: `actor-0`."""
     num_cpus: float
     num_gpus: float
+
+    @property
+    def room(self) -> Room:
+        return cast(Room, self.role.rpartition("-")[0])
 
 
 def actor_demands(config: RunConfig) -> list[Demand]:
@@ -25,24 +33,42 @@ def actor_demands(config: RunConfig) -> list[Demand]:
     return [Demand(f"actor-{i}", SHARED_CPU, gpus) for i in range(config.actors.num_actors)]
 
 
+def learner_demands(config: RunConfig) -> list[Demand]:
+    """One entry a DeepSpeed rank."""
+    gpus = 1 if config.deploy.device == "cuda" else 0
+    return [Demand(f"learner-{i}", SHARED_CPU, gpus) for i in range(config.learner.num_ranks)]
+
+
 def demands(config: RunConfig) -> list[Demand]:
     """One entry a role of a training run: actors first, then preprocessors, then learner ranks."""
-    on_gpu = config.deploy.device == "cuda"
+    # A preprocessor that holds the reference model of the KL penalty runs it where the learner runs the policy.
+    reference_gpus = 1 if config.deploy.device == "cuda" and config.learner.kl_coef > 0 else 0
     return [
         *actor_demands(config),
-        *(Demand(f"preprocess-{i}", SHARED_CPU, 0) for i in range(config.preprocess.num_workers)),
-        *(Demand(f"learner-{i}", SHARED_CPU, 1 if on_gpu else 0) for i in range(config.learner.num_ranks)),
+        *(Demand(f"preprocess-{i}", SHARED_CPU, reference_gpus) for i in range(config.preprocess.num_workers)),
+        *learner_demands(config),
     ]
+
+
+def largest(*stages: Sequence[Demand]) -> list[Demand]:
+    """Of stages that follow one another, the one that asks for most: GPUs first, then CPUs."""
+    return list(max(stages, key=lambda stage: (sum(d.num_gpus for d in stage), sum(d.num_cpus for d in stage))))
 
 
 def shortage(config: RunConfig, needed: Sequence[Demand], *, cpus: float, gpus: float) -> str | None:
     """One sentence naming what the cluster lacks, or None when every role finds a place."""
     need_cpus, need_gpus = sum(d.num_cpus for d in needed), sum(d.num_gpus for d in needed)
     if need_gpus > gpus:
+        reference = (
+            f"; learner.kl_coef={config.learner.kl_coef:g} takes one for each of "
+            f"preprocess.num_workers={config.preprocess.num_workers}"
+        )
         return (
             f"the roles need {need_gpus:g} GPUs and the cluster has {gpus:g}: lower actors.num_actors="
             f"{config.actors.num_actors}, actors.tensor_parallel={config.actors.tensor_parallel} or "
-            f"learner.num_ranks={config.learner.num_ranks}, or use hardware=cpu"
+            f"learner.num_ranks={config.learner.num_ranks}"
+            + (f", sft.num_ranks={config.sft.num_ranks}" if config.sft.wanted else "")
+            + f", or use hardware=cpu{reference if config.learner.kl_coef > 0 else ''}"
         )
     if need_cpus > cpus:
         return f"the roles need {need_cpus:g} CPUs and the cluster has {cpus:g}: lower the number of actors or ranks"

@@ -19,7 +19,9 @@ from broker.errors import UsageError
 from broker.records import Problem
 from conf.load import load as load_settings
 from conf.names import did_you_mean
+from conf.plain import plain, plain_lines
 from conf.schema import RunConfig
+from deploy.screen import Screen
 
 CUT = "──── guidance ends here ────"
 SHOWN_CHARS = 80
@@ -36,6 +38,22 @@ def load_every_bucket(config: RunConfig) -> ProblemSet:
     """All problems of the settings' source, whichever arm draws them, every answer parsed."""
     with _bar() as progress:
         return golds.check_answers(_read(config), config.verifier, progress)
+
+
+def oracle_warning(problems: Sequence[Problem]) -> str:
+    """What to know before oracle solutions are trained as members of groups (LUFFY). Raises UsageError without any."""
+    hard = [problem for problem in problems if problem.bucket == "hard"]
+    without = sum(not problem.solution for problem in hard)
+    if without == len(hard):
+        raise UsageError(
+            "actors.oracle_member=true, but no hard problem has a solution; pope oracle writes some, "
+            "or set actors.oracle_member=false"
+        )
+    missing = f"; {without} of {len(hard)} hard problems have no solution, their groups stay as they are"
+    return (
+        "actors.oracle_member=true (LUFFY): the POPE paper could not make it train stably on hard problems with human "
+        f"solutions (section 6); watch entropy and grad norm{missing if without else ''}"
+    )
 
 
 def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> None:
@@ -125,7 +143,7 @@ def _listed(problems: Sequence[Problem]) -> Table:
             statement = statement[: SHOWN_CHARS - 1] + "…"
         solution = f"{len(problem.solution)} chars" if problem.solution else "-"
         row = (problem.id, problem.bucket, problem.answer, solution, guidance, statement)
-        table.add_row(*map(Text, row))
+        table.add_row(*row)
     return table
 
 
@@ -133,27 +151,27 @@ def _guided_share(problem: Problem) -> float:
     return len(problem.guidance or "") / len(problem.solution) if problem.solution else 0.0
 
 
-def _whole(problem: Problem) -> Iterator[Text]:
-    yield Text(f"{problem.id}  bucket {problem.bucket}  from {problem.source}", style="bold")
-    yield Text(f"\n{problem.statement}\n")
-    yield Text(f"answer: {problem.answer}")
+def _whole(problem: Problem) -> Iterator[Text | str]:
+    yield Text(plain(f"{problem.id}  bucket {problem.bucket}  from {problem.source}"), style="bold")
+    yield f"\n{problem.statement}\n"
+    yield f"answer: {problem.answer}"
     if problem.guidance is not None and not (problem.solution or "").startswith(problem.guidance):
-        yield Text(f"\nguidance, which is not how the solution begins:\n\n{problem.guidance}\n\n{CUT}")
-        yield Text(f"\nsolution:\n\n{problem.solution or 'none'}")
+        yield f"\nguidance, which is not how the solution begins:\n\n{problem.guidance}\n\n{CUT}"
+        yield f"\nsolution:\n\n{problem.solution or 'none'}"
     elif problem.guidance is not None:
         rest = (problem.solution or "")[len(problem.guidance) :]
-        yield Text(f"\nsolution, {_guided_share(problem):.0%} of it guidance:\n")
+        yield f"\nsolution, {_guided_share(problem):.0%} of it guidance:\n"
         new_line = "" if rest.startswith("\n") else "\n"
-        yield Text.assemble((problem.guidance, "green"), (f"\n{CUT}", "bold"), new_line, rest)
+        yield Text.assemble((plain_lines(problem.guidance), "green"), (f"\n{CUT}", "bold"), new_line, plain_lines(rest))
     else:
-        yield Text(f"\nsolution:\n\n{problem.solution or 'none'}")
+        yield f"\nsolution:\n\n{problem.solution or 'none'}"
 
 
 @contextmanager
 def _bar() -> Iterator[golds.Progress]:
     """A bar on stderr, in a terminal only; it appears with the first answer that is asked about."""
     columns = (TextColumn("  parse answers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

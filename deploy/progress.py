@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.problems.mixture import ARM_BUCKET
+from conf.plain import plain
 from deploy.state import RunState
 
 LINE_EVERY_S = 10.0
@@ -23,12 +24,12 @@ NONE_YET = "-"
 def stage(console: Console, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A named piece of work with a bar where there is a terminal. Yields `advance(n)`; says how long it took."""
     start = time.monotonic()
-    count = TextColumn("{task.completed}/{task.total}")
-    columns = [TextColumn("  {task.description}"), BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn()]
+    name, count = TextColumn("  {task.description}", markup=False), TextColumn("{task.completed}/{task.total}")
+    columns = [name, BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
+        task = progress.add_task(plain(title), total=total)
         yield lambda n: progress.advance(task, n)
-    console.print(f"  {title} [dim]({time.monotonic() - start:.1f} s)[/dim]", highlight=False)
+    console.print(Text.assemble(f"  {plain(title)} ", (f"({time.monotonic() - start:.1f} s)", "dim")))
 
 
 class TrainingView:

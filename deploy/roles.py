@@ -14,15 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import UsageError
-from broker.keys import Keys
+from broker.keys import Keys, stage_name
 from broker.records import Problem
+from conf.environment import refuse_unsafe_environment
+from conf.plain import PlainFormatter
 from conf.schema import RunConfig
 from deploy.placement import Demand, shortage
+from deploy.withheld import secrets_withheld
 
 if TYPE_CHECKING:
     from actors.actor import Work
     from broker.connection import Client
+    from learner.demonstrations import Example
 
+LOOPBACK = "127.0.0.1"
+"""Where everything of a local Ray listens."""
 EVALUATION = "evaluation"
 """Stage whose tasks actors write beside their training groups."""
 
@@ -43,13 +49,14 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        ray.init(
-            address="local",  # without it Ray would join whatever cluster was last started on this machine
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-        )
+        with secrets_withheld(config):
+            ray.init(
+                address="local",  # without it Ray would join whatever cluster was last started on this machine
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=LOOPBACK,
+            )
     try:
         available = ray.cluster_resources()
         lack = shortage(config, demands, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
@@ -84,13 +91,27 @@ def give_time(calls: Sequence[Any], timeout_s: float) -> None:
 
 def _open_role(log_path: Path, threads: int) -> None:
     """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
+    refuse_unsafe_environment()
+    _stay_on_loopback()
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True)
+    lines = logging.StreamHandler()
+    lines.setFormatter(PlainFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
+
+
+def _stay_on_loopback() -> None:
+    """On one machine nobody else needs to reach what gloo, NCCL and vLLM listen on; left alone they go by hostname."""
+    import ray
+
+    if ray.util.get_node_ip_address() == LOOPBACK:
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, "lo")
+        os.environ.setdefault("VLLM_HOST_IP", LOOPBACK)
 
 
 class ActorRole:
@@ -136,7 +157,7 @@ class ActorRole:
         config = self._config
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
         training = Work(Feed(self._client(), Keys(config.run.name)), mixture.assignment)
-        evaluations = self._tasks(f"{config.run.name}.{EVALUATION}") if config.evaluation.every_steps else None
+        evaluations = self._tasks(stage_name(config.run.name, EVALUATION)) if config.evaluation.every_steps else None
         await self._work(config, problems, incarnation, training, evaluations)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
@@ -161,8 +182,7 @@ class ActorRole:
             decode=self._decode,
             verifier=self._verifier,
             problems={problem.id: problem for problem in problems},
-            group_size=config.actors.group_size,
-            max_prompt_tokens=config.actors.max_prompt_tokens,
+            settings=config.actors,
         )
         await Actor(
             config,
@@ -205,21 +225,30 @@ class ActorRole:
 class PreprocessRole:
     """One preprocessing worker."""
 
-    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
         _open_role(log_path, 1)
         self._config, self._name, self._redis_url = config, name, redis_url
+        self._model_path = model_path
 
     def start(self) -> int:
+        """Load the reference model when there is a KL penalty. Returns the process id."""
+        self._reference = None
+        if self._config.learner.kl_coef > 0:
+            from preprocess.reference import load_reference
+
+            self._reference = load_reference(self._config, self._model_path)
         return os.getpid()
 
     def run(self) -> None:
         from preprocess.preprocessor import Preprocessor
 
-        Preprocessor(self._config, redis_url=self._redis_url, consumer=self._name).run()
+        Preprocessor(
+            self._config, redis_url=self._redis_url, consumer=self._name, reference=self._reference
+        ).run()
 
 
 class LearnerRole:
-    """One DeepSpeed rank."""
+    """One DeepSpeed rank, of RL or of SFT."""
 
     def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
         _open_role(log_path, config.learner.threads)
@@ -238,8 +267,37 @@ class LearnerRole:
             return host, probe.getsockname()[1]
 
     def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path) -> None:
+        """RL, until the run stops."""
         from learner.learner import Learner
 
+        self._take_rank(rank, master)
+        Learner(
+            self._config,
+            rank=rank,
+            world_size=self._config.learner.num_ranks,
+            redis_url=self._redis_url,
+            run_folder=run_path,
+            model_path=model_path,
+        ).run()
+
+    def fine_tune(
+        self, rank: int, master: tuple[str, int], checkpoints: Path, model_path: Path, examples: Sequence["Example"]
+    ) -> None:
+        """SFT, to its last step."""
+        from learner.sft import FineTuner
+
+        self._take_rank(rank, master)
+        FineTuner(
+            self._config,
+            examples,
+            rank=rank,
+            redis_url=self._redis_url,
+            checkpoints=checkpoints,
+            model_path=model_path,
+        ).run()
+
+    def _take_rank(self, rank: int, master: tuple[str, int]) -> None:
+        """What DeepSpeed reads from the environment, before it is imported."""
         os.environ.update(
             RANK=str(rank),
             LOCAL_RANK="0",
@@ -251,14 +309,6 @@ class LearnerRole:
         import torch
 
         torch.set_num_threads(self._config.learner.threads)
-        Learner(
-            self._config,
-            rank=rank,
-            world_size=self._config.learner.num_ranks,
-            redis_url=self._redis_url,
-            run_folder=run_path,
-            model_path=model_path,
-        ).run()
 
 
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:

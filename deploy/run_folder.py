@@ -10,8 +10,12 @@
     checkpoints/        verified checkpoints, newest named by LATEST
     logs/ROLE.log       what each role printed
     sampling/           every rollout of the measurements and of the search for guidance
+    sft.jsonl           what supervised fine-tuning imitates; only with sft.data, as the next two
+    sft_left_out.jsonl  problems and lines it does not see, and why
+    sft/                model/: the fine-tuned model; checkpoints/ until it is there; summary.json; loss.png
     redis/              data of the embedded server
     ledger.json         what became of every problem under every arm; absent while the run goes on
+    starvation.json     what became of every rollout, by bucket, arm and length; absent while the run goes on
     summary.json, figure.png, balance.json
 """
 
@@ -80,6 +84,18 @@ class RunFolder:
         return self.path / "sampling"
 
     @property
+    def demonstrations(self) -> Path:
+        return self.path / "sft.jsonl"
+
+    @property
+    def left_out(self) -> Path:
+        return self.path / "sft_left_out.jsonl"
+
+    @property
+    def sft(self) -> Path:
+        return self.path / "sft"
+
+    @property
     def redis(self) -> Path:
         return self.path / "redis"
 
@@ -94,6 +110,10 @@ class RunFolder:
     @property
     def ledger(self) -> Path:
         return self.path / "ledger.json"
+
+    @property
+    def starvation(self) -> Path:
+        return self.path / "starvation.json"
 
     @property
     def balance(self) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from actors.sampling import SamplingPlan
 from broker.connection import Client
-from broker.keys import Keys
+from broker.keys import Keys, stage_name
 from broker.metrics import Control
 from broker.records import Problem
 from conf.schema import RunConfig
@@ -108,7 +108,7 @@ def stage_config(config: RunConfig, name: str, largest_task: int) -> RunConfig:
     """The settings the actors work under: keys of the stage, no lag bound, as many groups as fill the engine."""
     return replace(
         config,
-        run=replace(config.run, name=f"{config.run.name}.{name}"),
+        run=replace(config.run, name=stage_name(config.run.name, name)),
         actors=replace(config.actors, group_size=largest_task),
         learner=replace(config.learner, max_lag=None),
     )

@@ -5,25 +5,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from actors.problems.problem_set import ProblemSet, write_rejected
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import describe_run, open_run
-from conf.load import dump, load, settings_hash, without_password
+from conf.environment import refuse_unsafe_environment
+from conf.load import dump, load, settings_hash
+from conf.plain import plain
+from conf.redact import redacted
 from conf.schema import RunConfig
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
 from deploy.models import resolve_model
 from deploy.placement import Demand
 from deploy.progress import stage
-from deploy.redis_server import EmbeddedRedis
 from deploy.roles import ActorRole, give_time, only_this_machine, ray_session, spawn
 from deploy.run_folder import RunFolder, open_run_folder
+from deploy.run_redis import UrlOf, embedded_urls, external_urls
 
 CLOSE_S = 10.0
 """Seconds an engine has to end its own processes before they are killed."""
@@ -37,7 +42,7 @@ class Session:
     console: Console
     folder: RunFolder
     client: Client
-    redis_url: str
+    url_of: UrlOf
 
     @property
     def keys(self) -> Keys:
@@ -53,24 +58,27 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
 
     Raises UsageError before anything is moved when the folder is in use or Redis cannot be reached.
     """
-    if config.broker.url is not None:
-        connect(config.broker.url, client_name="driver", timeout_s=config.broker.connect_timeout_s).close()
+    refuse_unsafe_environment()
+    external = None if config.broker.url is None else external_urls(config)
+    if external is not None:
+        connect(external("driver"), client_name="driver", timeout_s=config.broker.connect_timeout_s).close()
+    # From here on the settings travel: to every role, and to whoever prints them.
+    config = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
     with ExitStack() as stack:
         folder, lock, moved = open_run_folder(config)
         stack.callback(lock.release)
-        console.print(f"[bold]{config.run.name}[/bold] in {folder.path}", highlight=False)
+        console.print(Text.assemble((config.run.name, "bold"), f" in {plain(folder.path)}"))
         if moved:
             console.print(f"  the earlier run of that name is kept in {moved}", highlight=False)
         folder.settings.write_text(dump(config))
         if found.rejected:
             write_rejected(folder.rejected, found.rejected)
             console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)
-        redis_url = stack.enter_context(_redis(config, folder))
-        client = connect(redis_url, client_name="driver", timeout_s=config.broker.connect_timeout_s)
+        url_of = external or stack.enter_context(embedded_urls(folder, config))
+        client = connect(url_of("driver"), client_name="driver", timeout_s=config.broker.connect_timeout_s)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
-        settings = msgspec.json.encode(without_password(config)).decode()
-        describe_run(client, Keys(config.run.name), {"settings": settings})
-        yield Session(config, console, folder, client, redis_url)
+        describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
+        yield Session(config, console, folder, client, url_of)
 
 
 def continued(config: RunConfig) -> RunConfig:
@@ -97,15 +105,16 @@ def placed(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, 
         yield model_path, stack.enter_context(Interrupts())
 
 
+def role_member(session: Session, role: type, demand: Demand, *more: Any, restartable: bool) -> Member:
+    """A role under the session's settings, not started yet; `more` are arguments that only this role takes."""
+    log, url = session.log(demand.role), session.url_of(demand.room)
+    spawned = partial(spawn, role, demand, session.config, demand.role, url, log, *more)
+    return Member(demand.role, spawn=spawned, restartable=restartable, log_path=str(log))
+
+
 def actor_members(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[Member]:
     """One member an engine, not started yet."""
-
-    def member(demand: Demand) -> Member:
-        log = session.log(demand.role)
-        spawned = partial(spawn, ActorRole, demand, session.config, demand.role, session.redis_url, log, model_path)
-        return Member(demand.role, spawn=spawned, restartable=True, log_path=str(log))
-
-    return [member(demand) for demand in demands]
+    return [role_member(session, ActorRole, demand, model_path, restartable=True) for demand in demands]
 
 
 def start_all(members: Sequence[Member], timeout_s: float) -> None:
@@ -122,14 +131,3 @@ def close_engines(members: Sequence[Member]) -> None:
     give_time(closing, CLOSE_S)  # an engine that does not close itself is killed below
     for member in members:
         member.kill()
-
-
-@contextmanager
-def _redis(config: RunConfig, folder: RunFolder) -> Iterator[str]:
-    """URL of the user's server, or of our own for as long as the command lasts."""
-    broker = config.broker
-    if broker.url is not None:
-        yield broker.url
-    else:
-        with EmbeddedRedis(folder.redis, fsync=broker.fsync, max_memory_gib=broker.max_memory_gib) as server:
-            yield server.url

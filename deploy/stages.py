@@ -10,8 +10,9 @@ from rich.console import Console
 
 from actors.problems.problem_set import ProblemSet
 from actors.sampling import SamplingPlan
-from broker.records import Problem
+from broker.records import Problem, RolloutGroup
 from conf.schema import RunConfig
+from deploy.archive import read_rollouts
 from deploy.fleet import Member
 from deploy.interrupts import Interrupts
 from deploy.placement import actor_demands
@@ -24,7 +25,7 @@ class Stages:
     """The engines of a session, and what they have sampled so far. Engines that are not up are started when needed."""
 
     def __init__(self, session: Session, engines: Sequence[Member], interrupts: Interrupts, model_path: Path) -> None:
-        self._model_path = model_path
+        self.model_path = model_path
         self.folder = session.folder.path
         self._session = session
         self._engines = engines
@@ -38,15 +39,15 @@ class Stages:
         Its archive is named by what it is about: what was sampled of other weights or problems is never taken over.
         """
         session = self._session
-        name = f"{name}-{_digest(self._model_path, problems)}"
+        archive = self._archive(name, problems)
         with SamplingStage(
-            name,
+            archive.name,
             plan,
             problems,
             config=session.config,
             client=session.client,
             actors=self._engines,
-            archive=session.folder.sampling / name,
+            archive=archive,
             source=source,
         ) as sampling:
             if not sampling.done:
@@ -57,6 +58,13 @@ class Stages:
             session.console.print(f"    note: {note}", highlight=False, markup=False)
         self.num_rollouts += sampling.num_rollouts
         return sampling.num_rollouts
+
+    def rollouts(self, name: str, problems: Sequence[Problem]) -> Iterator[RolloutGroup]:
+        """The groups of a stage that was run, in the order they came in."""
+        return read_rollouts(self._archive(name, problems))
+
+    def _archive(self, name: str, problems: Sequence[Problem]) -> Path:
+        return self._session.folder.sampling / f"{name}-{_digest(self.model_path, problems)}"
 
     def _start_engines(self) -> None:
         """Loading a model takes long: a stage that only replays its archive does without."""

@@ -16,6 +16,7 @@ from actors.results import Result
 from broker.metrics import Metrics
 from broker.samples import Samples
 from broker.transfer import explain
+from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig
 from deploy.figure import draw
 from deploy.measure import Measurement, mean_pass_at_k
@@ -25,6 +26,7 @@ from deploy.state import RunState
 ROOMS = ("actors", "groups", "preprocess", "learner")
 MAX_SAMPLE_CHARS = 2000
 """A rollout longer than this is cut in samples.md."""
+MAX_HEADING_CHARS = 200
 
 
 def summarise(
@@ -167,18 +169,15 @@ def _readable(samples: Sequence[Mapping[str, str]]) -> str:
     """Markdown; model output is fenced and cut, its control characters are shown as text."""
     parts = ["# Rollouts of this run, oldest first\n"]
     for sample in samples:
-        parts.append(
-            f"\n## {sample['problem']} · {sample['arm']} · {sample['verdict']} · weights {sample['version']}\n\n"
-            f"{_fenced(sample['prompt'])}\n\n{_fenced(sample['completion'])}\n"
-        )
+        words = (sample["problem"], sample["arm"], sample["verdict"], f"weights {sample['version']}")
+        heading = " · ".join(plain_markdown(word, MAX_HEADING_CHARS) for word in words)
+        parts.append(f"\n## {heading}\n\n{_fenced(sample['prompt'])}\n\n{_fenced(sample['completion'])}\n")
     return "".join(parts)
 
 
 def _fenced(text: str) -> str:
-    shown = "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text[:MAX_SAMPLE_CHARS])
-    cut = "" if len(text) <= MAX_SAMPLE_CHARS else f"\n[... {len(text) - MAX_SAMPLE_CHARS} more characters]"
-    indented = "\n".join("    " + line for line in (shown + cut).splitlines())
-    return indented or "    (empty)"
+    shown = plain_lines(text, MAX_SAMPLE_CHARS)
+    return "\n".join("    " + line for line in shown.split("\n")) if shown else "    (empty)"
 
 
 def save_balance(state: RunState, path: Path) -> None:

@@ -1,6 +1,7 @@
 """`pope train`: one run from its settings to its summary, in the order a person would tell it.
 
 prepare   load the problems, lock the run folder, start Redis and Ray, make or find the base model
+warm      only with sft.data: measure and choose with the base model, fine-tune it, go on with the result
 place     actors, preprocessors, learner ranks as Ray actors
 before    measure the hard problems, choose guidance for each
 train     supervise until the step budget or the rollout budget is used up
@@ -19,11 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import held_out_problems
-from actors.problems.prefix_search import PrefixSearch
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control
@@ -32,19 +34,25 @@ from broker.run_record import describe_run
 from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
+from conf.plain import plain
 from conf.schema import RunConfig
+from deploy.alerts import Alerts
 from deploy.dashboard.serve import beside
+from deploy.demonstrations import check_data, load_examples
 from deploy.evaluations import Evaluations, read_evaluations
+from deploy.fine_tuning import FineTuning, sft_demands
 from deploy.fleet import Member
+from deploy.guidance import choose_guidance
 from deploy.interrupts import Interrupts
 from deploy.ledger import ledger_saved
-from deploy.measure import Measurement, with_guidance
-from deploy.placement import Demand, demands
-from deploy.problems import load
+from deploy.measure import Measurement
+from deploy.placement import Demand, Room, actor_demands, demands, largest
+from deploy.problems import load, oracle_warning
 from deploy.progress import TrainingView, stage
-from deploy.roles import LearnerRole, PreprocessRole, spawn, wait_for
-from deploy.session import Session, actor_members, close_engines, open_session, placed, start_all
+from deploy.roles import LearnerRole, PreprocessRole, wait_for
+from deploy.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
 from deploy.stages import Stages
+from deploy.starvation import starvation_saved
 from deploy.state import RunState
 from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
 from deploy.watch import Supervisor
@@ -54,17 +62,22 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
     start = time.monotonic()
     found = load(config)  # bad input is refused before anything is made or moved
+    if config.actors.oracle_member:
+        console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(found.problems)}"))
+    check_data(config, found.problems)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
-        stack.enter_context(beside(config, session.folder.path, session.log("dashboard"), console))
-        session = replace(session, config=_with_weight_folder(config, stack))
+        stack.enter_context(starvation_saved(config, session.client, session.folder, console))
+        stack.enter_context(beside(session.config, session.folder, session.url_of("reader"), console))
+        session = replace(session, config=_with_weight_folder(session.config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
-        model_path, interrupts = stack.enter_context(placed(session, demands(config)))
+        model_path, interrupts = stack.enter_context(placed(session, largest(demands(config), sft_demands(config))))
 
         run = _Run(session, interrupts, model_path, problems)
         stack.callback(run.close)
+        run.warm_start()
         run.place()
         run.before()
         reason, train_s = run.train()
@@ -91,22 +104,53 @@ class _Run:
         self._learners: list[Member] = []
         self._master_address: tuple[str, int] | None = None
 
+    def warm_start(self) -> None:
+        """SFT before RL, if the settings want it: from here on the run's model is the fine-tuned one.
+
+        Measurements and guidance are the base model's, as in a run without SFT.
+        """
+        if not self._config.sft.wanted:
+            return
+        tuning = FineTuning(self._session, self._interrupts, self._model_path)
+        if not tuning.finished:
+            self._actors = actor_members(self._session, self._model_path, actor_demands(self._config))
+            self._measure_base()
+            stages = self._stages()
+            examples = load_examples(self._config, self._problems, stages, self._folder, self._console)
+            close_engines(self._actors)
+            tuning.run(examples)
+        self._model_path = tuning.model
+
     def place(self) -> None:
         """Make every role; actors load their engines at the same time."""
-        by_room: dict[str, list[Demand]] = {"actor": [], "preprocess": [], "learner": []}
+        by_room: dict[Room, list[Demand]] = {"actor": [], "preprocess": [], "learner": []}
         for demand in demands(self._config):
-            by_room[demand.role.split("-")[0]].append(demand)
+            by_room[demand.room].append(demand)
         self._actors = actor_members(self._session, self._model_path, by_room["actor"])
-        self._preprocessors = [self._member(PreprocessRole, d, restartable=True) for d in by_room["preprocess"]]
-        self._learners = [self._member(LearnerRole, d, restartable=False) for d in by_room["learner"]]
+        self._preprocessors = [
+            role_member(self._session, PreprocessRole, demand, self._model_path, restartable=True)
+            for demand in by_room["preprocess"]
+        ]
+        self._learners = [
+            role_member(self._session, LearnerRole, demand, restartable=False) for demand in by_room["learner"]
+        ]
         with stage(self._console, f"{len(self._actors)} vLLM engine(s), {len(self._learners)} learner rank(s)"):
             start_all(self._members(), self._config.deploy.start_timeout_s)
 
     def before(self) -> None:
-        """Measure the base model on the hard problems, then choose the guidance; both only once a run."""
+        """Measure what RL starts from on the hard problems; every measurement only once a run."""
+        self._measure_base()
+        if self._config.sft.wanted:
+            for arm in ("unguided", "guided") if self._guided_arm() else ("unguided",):
+                if arm not in self._measured.results.get("sft", {}):
+                    self._measure("sft", arm, self._hard())
+
+    def _measure_base(self) -> None:
+        """Measure the base model, then choose the guidance."""
         if not self._folder.problems.exists():
             self._measure("before", "unguided", self._hard())
-            self._choose_guidance()
+            if self._config.uses_guidance:
+                self._choose_guidance()
             if self._guided_arm():
                 self._measure("before", "guided", self._hard())
             self._folder.save_problems(self._problems)
@@ -123,16 +167,21 @@ class _Run:
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
+        alerts = Alerts(self._config)
         with evaluations, TrainingView(self._console) as view:
 
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
+                for notice in alerts.news(state.learner, state.groups):
+                    state.note(notice.text, alert=notice.about, raised=int(notice.raised))
+                    self._console.print(f"  note: {notice.text}", highlight=False, markup=False)
 
             with self._interrupts.graceful(self._state.control):
                 reason = Supervisor(self._config, self._members(), self._state, look).run()
         self._state.refresh()
-        self._console.print(f"  train [dim]({time.monotonic() - start:.1f} s)[/dim]: {reason}", highlight=False)
+        took = (f"({time.monotonic() - start:.1f} s)", "dim")
+        self._console.print(Text.assemble("  train ", took, f": {plain(reason)}"))
         return reason, time.monotonic() - start
 
     def after(self) -> None:
@@ -150,6 +199,8 @@ class _Run:
         config, state, measured = self._config, self._state, self._measured
         evaluations = read_evaluations(self._folder.evaluations)
         summary = summarise(config, state, measured, evaluations, reason=reason, wall_s=wall_s, train_s=train_s)
+        if config.sft.wanted:
+            summary["sft"] = msgspec.json.decode((self._folder.sft / "summary.json").read_bytes())
         save_streams(self._state.metrics, Samples(self._client, Keys(self._config.run.name)), self._folder)
         save_balance(state, self._folder.balance)
         draw_figure(config, state, measured, evaluations, self._folder)
@@ -176,23 +227,18 @@ class _Run:
         return self._config.problems.arms.get("guided", 0) > 0
 
     def _choose_guidance(self) -> None:
-        """Give every hard problem that has none the shortest useful prefix of its solution."""
-        missing = [problem for problem in self._hard() if problem.guidance is None]
-        if not self._guided_arm() or not missing:
-            return
-        search = PrefixSearch(missing, self._config.guidance, self._config.run.seed)
-        rollouts = self._stages().run("choose guidance", "guidance", search, missing, source="hard")
-        chosen = search.chosen()
-        self._problems = with_guidance(self._problems, chosen)
-        without = sum(choice.index is None for choice in chosen)
-        self._console.print(f"    {rollouts} rollouts, {without} problems without a useful prefix", highlight=False)
+        self._problems, search = choose_guidance(self._stages(), self._config, self._problems)
+        if chosen := search.chosen():
+            rollouts = sum(trial.samples for trial in search.trials())
+            without = sum(choice.index is None for choice in chosen)
+            self._console.print(f"    {rollouts} rollouts, {without} problems without a useful prefix", highlight=False)
 
     def _measure(self, when: str, arm: str, problems: list[Problem]) -> None:
         seen = problems if arm == "guided" else without_solutions(problems)
         plan = EvaluationPlan(seen, arm, self._config.evaluation.samples, self._config.run.seed)
         title = f"measure {arm} {when.replace('_', ' ')}"
         # A run that is resumed to train further measures other weights: those have a stage of their own.
-        name = f"{when}-{arm}" if when == "before" else f"{when}-{self._state.step}-{arm}"
+        name = f"{when}-{arm}" if when in ("before", "sft") else f"{when}-{self._state.step}-{arm}"
         self._stages().run(title, name, plan, seen, source="hard")
         self._measured.results.setdefault(when, {})[arm] = plan.results()
         self._measured.save(self._folder.measurements)
@@ -201,12 +247,6 @@ class _Run:
         if plan.failed:
             reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(plan.failed.values()).items())
             self._console.print(f"    not measured: {reasons}", highlight=False)
-
-    def _member(self, role: type, demand: Demand, *, restartable: bool) -> Member:
-        log = self._session.log(demand.role)
-        arguments = (self._config, demand.role, self._session.redis_url, log)
-        spawned = partial(spawn, role, demand, *arguments)
-        return Member(demand.role, spawn=spawned, restartable=restartable, log_path=str(log))
 
     def _learn(self, rank: int, handle: Any, incarnation: str) -> Any:
         return handle.run.remote(rank, self._master(), self._folder.path, self._model_path)

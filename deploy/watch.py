@@ -8,11 +8,11 @@ unblocked by its own deadlines: a silent role is killed, a run without progress 
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from broker.balance import Balance
 from broker.errors import PopeError
-from conf.schema import RunConfig
+from conf.schema import DeploySettings, RunConfig
 from deploy.fleet import Member, RoleFailed
 from deploy.state import RunState
 
@@ -25,6 +25,16 @@ WIND_DOWN_S = 120.0
 
 class NoProgress(PopeError):
     """Nothing moved for too long."""
+
+
+def overdue(member: Member, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
+    """Why a role must be killed although Ray calls it alive. `silence`: role -> seconds since its last sign of life."""
+    if member.state == "starting" and member.seconds_in_state() > deploy.start_timeout_s:
+        return f"{member.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
+    silent_s = min(silence.get(member.name, float("inf")), member.seconds_in_state())
+    if member.state == "running" and silent_s > deploy.dead_after_s:
+        return f"{member.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
+    return None
 
 
 class Supervisor:
@@ -53,21 +63,11 @@ class Supervisor:
         """One look at everything: leases, roles, the balance."""
         self._state.feed.reclaim(max_attempts=self._config.actors.max_attempts)
         for member in self._members:
-            if died := member.poll() or self._overdue(member):
+            if died := member.poll() or overdue(member, self._state.silence, self._config.deploy):
                 self._replace(member, died)
         self._state.refresh()
         self._show(self._state)
         self._require_progress(self._state.balance)
-
-    def _overdue(self, member: Member) -> str | None:
-        """Why a role must be killed although Ray calls it alive."""
-        deploy = self._config.deploy
-        if member.state == "starting" and member.seconds_in_state() > deploy.start_timeout_s:
-            return f"{member.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
-        silence = min(self._state.silence.get(member.name, float("inf")), member.seconds_in_state())
-        if member.state == "running" and silence > deploy.dead_after_s:
-            return f"{member.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
-        return None
 
     def _replace(self, member: Member, died: str) -> None:
         member.kill()

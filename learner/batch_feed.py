@@ -31,13 +31,19 @@ class Row:
     targets: Tensor
     """int64 [N]: the tokens that were sampled."""
     behaviour_logprobs: Tensor
-    """float32 [N], nats: as the engine sampled them."""
+    """float32 [N], nats: as the engine sampled them; 0 where nobody sampled, that is in an off-policy completion."""
     advantages: Tensor
     """float32 [N]: of the rollout the token belongs to."""
     weights: Tensor
     """float32 [N]: 1; 0 in the filler row of a rank that has none left."""
-    rollouts: tuple[tuple[int, int, int], ...] = ()
-    """(ordinal of the group, completion, number of tokens) of what the N are, in their order."""
+    sequences: Tensor
+    """int64 [N]: number in the row, from 0, of the completion the token belongs to. Completions are never cut."""
+    off_policy: Tensor
+    """bool [N]: the token is of an oracle's solution, not of the policy."""
+    reference_logprobs: Tensor | None
+    """float32 [N], nats: under the frozen reference; None when preprocessing computed none."""
+    completions: tuple[tuple[int, int], ...] = ()
+    """(ordinal of the group, index in it) of each completion, by its number in the row; none in a filler row."""
 
     def to(self, device: torch.device) -> "Row":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -52,6 +58,8 @@ class StepBatch:
     """This rank's rows; every rank has the same number."""
     num_tokens: int
     """Trained tokens of the step, all ranks together."""
+    num_sequences: int
+    """Trained completions of the step, all ranks together."""
     packing_fill: float
     """Share of the rows' room that is used, all ranks together."""
 
@@ -79,16 +87,17 @@ def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, worl
     return StepBatch(
         rows=[_row([bundles[i] for i in members]) if members else filler_row() for members in mine],
         num_tokens=sum(b.group.group.completions[i].num_tokens for b in bundles for i in b.members),
+        num_sequences=sum(len(b.members) for b in bundles),
         packing_fill=fill(lengths, len(rows), room),
     )
 
 
 def token_lags(groups: Sequence[TrainGroup], step: int) -> np.ndarray:
-    """int32 [tokens]: age of every trained token; step s updates version s - 1."""
+    """int32 [tokens]: age of every trained token the policy wrote; step s updates version s - 1."""
     versions = [
         completion.token_versions()
         for group in groups
-        for completion in group.group.completions
+        for completion in group.group.rollouts
         if completion.reward is not None
     ]
     return lag(step - 1, np.concatenate(versions)) if versions else np.zeros(0, dtype=np.int32)
@@ -106,6 +115,9 @@ def filler_row() -> Row:
         behaviour_logprobs=zeros,
         advantages=zeros,
         weights=zeros,
+        sequences=torch.zeros(1, dtype=torch.int64),
+        off_policy=torch.zeros(1, dtype=torch.bool),
+        reference_logprobs=zeros,
     )
 
 
@@ -124,7 +136,7 @@ def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
 def _row(bundles: Sequence[_Bundle]) -> Row:
     ids, position_ids, layout = [], [], []
     positions, targets, behaviour, advantages = [], [], [], []
-    written: list[tuple[int, int, int]] = []
+    off_policy, reference, completions = [], [], []
     start = 0
     for bundle in bundles:
         rollouts = bundle.group.group
@@ -141,12 +153,17 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
             position_ids.append(np.arange(len(prompt), len(prompt) + len(tokens)))
             positions.append(np.concatenate([[prompt_end - 1], np.arange(start, start + len(tokens) - 1)]))
             targets.append(tokens)
-            behaviour.append(float32_array(completion.logprobs))
+            off_policy.append(completion.off_policy)
+            behaviour.append(
+                np.zeros(len(tokens)) if completion.off_policy else float32_array(completion.logprobs)
+            )
+            if bundle.group.reference_logprobs is not None:
+                reference.append(float32_array(bundle.group.reference_logprobs[i]))
             advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
-            written.append((rollouts.ordinal, i, len(tokens)))
+            completions.append((rollouts.ordinal, i))
             start += len(tokens)
         layout.append((len(prompt), tuple(rollouts.completions[i].num_tokens for i in bundle.members)))
-    num_targets = sum(map(len, targets))
+    lengths = list(map(len, targets))
     return Row(
         input_ids=_tensor(ids, np.int64).unsqueeze(0),
         position_ids=_tensor(position_ids, np.int64).unsqueeze(0),
@@ -155,8 +172,11 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
         targets=_tensor(targets, np.int64),
         behaviour_logprobs=_tensor(behaviour, np.float32),
         advantages=_tensor(advantages, np.float32),
-        weights=torch.ones(num_targets),
-        rollouts=tuple(written),
+        weights=torch.ones(sum(lengths)),
+        sequences=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
+        off_policy=torch.from_numpy(np.repeat(off_policy, lengths)),
+        reference_logprobs=_tensor(reference, np.float32) if len(reference) == len(lengths) else None,
+        completions=tuple(completions),
     )
 
 

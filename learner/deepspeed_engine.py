@@ -4,7 +4,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,14 +15,19 @@ from torch import Tensor
 
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row
+from learner.losses.objective import RowLoss
 from learner.model import PREFIX, Policy
 from learner.ranks import Ranks
+from learner.rendezvous import meet
 
 ADAM_EPS = 1e-8
 COLLECTIVE_TIMEOUT_S = 600.0
 """A rank that waits this long for another takes the run down; `Ranks` is used at least every few seconds."""
 TAG = "state"
 """Folder of DeepSpeed's own files inside a checkpoint."""
+
+LossOfRow = Callable[[Row, Tensor, Tensor], RowLoss]
+"""(a row, its logprobs [N], its entropies [N]) -> the row's share of the step's loss."""
 
 
 class DeepSpeedEngine:
@@ -35,12 +40,11 @@ class DeepSpeedEngine:
         deepspeed = _import_deepspeed(device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        deepspeed.init_distributed(
-            dist_backend="nccl" if device.type == "cuda" else "gloo",
-            auto_mpi_discovery=False,
-            verbose=False,
-            timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S),
-        )
+        timeout = timedelta(seconds=COLLECTIVE_TIMEOUT_S)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        if not torch.distributed.is_initialized():
+            meet(backend, timeout)  # DeepSpeed takes over the group it finds
+        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False, timeout=timeout)
         self.device = device
         self.ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
         self._stage = settings.zero_stage
@@ -74,6 +78,24 @@ class DeepSpeedEngine:
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss`. The sum over the ranks counts, so DeepSpeed's mean is undone."""
         self._engine.backward(loss * self.ranks.world_size)
+
+    def gradient(self, rows: Sequence[Row], loss_of: LossOfRow) -> list[Tensor]:
+        """Gradient of the sum of these rows' losses: float32 in main memory, a tensor a parameter, this rank's part.
+
+        It goes past DeepSpeed and leaves no trace: gradients, optimizer and random state stay as they are. It needs
+        whole weights on every rank, so ZeRO 3 cannot give it.
+        """
+        assert self._stage < 3, "conf/rules refuses this"
+        parameters = [p for p in self._policy.parameters() if p.requires_grad]
+        total = [torch.zeros_like(p, dtype=torch.float32) for p in parameters]
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            for cpu_row in rows:
+                row = cpu_row.to(self.device)
+                found = self._policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+                gradients = torch.autograd.grad(loss_of(row, *found).total, parameters)
+                for sum_, gradient in zip(total, gradients, strict=True):
+                    sum_ += gradient
+        return [gradient.cpu() for gradient in total]
 
     def step(self, learning_rate: float) -> tuple[bool, float]:
         """One optimizer step -> (applied, gradient norm before clipping).
@@ -129,7 +151,10 @@ class DeepSpeedEngine:
         self._drop_script(folder)
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote. DeepSpeed unpickles: only from folders whose manifest was verified."""
+        """Continue from what `save` wrote; whoever calls has verified the folder's manifest.
+
+        Raises when a file holds anything but tensors, plain values and three records of DeepSpeed: no code is run.
+        """
         loaded, _ = self._engine.load_checkpoint(str(folder), tag=TAG, load_lr_scheduler_states=False)
         if loaded is None:
             raise RuntimeError(f"DeepSpeed could not load {folder / TAG}")
@@ -148,9 +173,16 @@ class DeepSpeedEngine:
 
 def _import_deepspeed(device: torch.device) -> Any:
     os.environ["DS_ACCELERATOR"] = device.type  # read at the first import
+    # DeepSpeed asks torch.load to unpickle anything; this outweighs what it asks for.
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     import deepspeed
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
 
+    # All classes there are in its state files: an enum and two plain records.
+    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # Its shared-memory collectives on a CPU are compiled at start, for minutes and with a compiler; gloo serves.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

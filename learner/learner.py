@@ -11,16 +11,11 @@ are trained again, in the same order, to the same weights; only then the ring gi
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from safetensors.torch import save_file
-
 from broker.connection import connect, with_retries
-from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
@@ -28,12 +23,13 @@ from broker.ring import Ring
 from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from learner.checkpoints import CheckpointError, Checkpoints
-from learner.deepspeed_engine import DeepSpeedEngine
-from learner.model import load_policy, save_configuration
+from learner.checkpoints import CheckpointError
+from learner.divergence import SkippedSteps
+from learner.interference import RewardTrend
 from learner.publish import Publisher, PublishError, make_publisher
 from learner.pulse import Pulse
 from learner.step import StepReport, run_step
+from learner.trainable import Trainable
 
 T = TypeVar("T")
 
@@ -42,13 +38,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.02
 WAIT_SLICE_S = 2.0
 """Other ranks hear from rank 0 at least this often while it waits for a batch."""
-MAX_SKIPPED = 5
-"""Steps in a row whose gradient may be not finite before training ends."""
 _WAIT, _TRAIN, _STOP = 0, 1, 2
-
-
-class TrainingDiverged(PopeError):
-    """Gradients stay not finite."""
 
 
 class Learner:
@@ -84,7 +74,8 @@ class Learner:
         self._step = 0
         self._published = -1
         self._saved = -1
-        self._skipped_in_a_row = 0
+        self._skipped = SkippedSteps(f"lower learner.learning_rate={config.learner.learning_rate:g}")
+        self._trend = RewardTrend()
 
     def run(self) -> None:
         """Train until `run.max_steps` or until the run is stopped."""
@@ -96,7 +87,7 @@ class Learner:
                 while (groups := self._next_batch()) is not None:
                     self._pulse.status = f"training step {self._step + 1}"
                     watched = self._call(self._samples.shown) if self._ranks.first else set()
-                    report = run_step(self._engine, groups, self._config.learner, step=self._step + 1, watched=watched)
+                    report = run_step(self._engine, groups, self._config, step=self._step + 1, watched=watched)
                     self._end_step(report)
                 self._end()
             finally:
@@ -106,34 +97,24 @@ class Learner:
         """The model on its device, and the group of ranks."""
         self._pulse.status = "loading the model"
         config = self._config
-        device = torch.device(config.deploy.device, 0) if config.deploy.device == "cuda" else torch.device("cpu")
-        dtype = getattr(torch, config.model.dtype)
-        self._policy = load_policy(
-            self._model_path,
-            dtype=dtype,
+        self._trainable = Trainable(
+            config,
+            model_path=self._model_path,
+            checkpoints=self._checkpoint_folder,
             temperature=config.actors.temperature,
-            chunk_tokens=config.learner.logprob_chunk_tokens,
-            gradient_checkpointing=config.learner.gradient_checkpointing,
+            entropy_gradient=config.learner.entropy_coef > 0,
         )
-        self._engine = DeepSpeedEngine(self._policy, config.learner, dtype=dtype, device=device)
+        self._engine, self._checkpoints = self._trainable.engine, self._trainable.checkpoints
         self._ranks = self._engine.ranks
         if self._ranks.first and self._publisher is None:
             self._publisher = make_publisher(config, self._board)
-        settings = {f"learner.{name}": value for name, value in asdict(config.learner).items()}
-        settings["model.dtype"] = config.model.dtype
-        self._checkpoints = Checkpoints(
-            self._checkpoint_folder, self._ranks, keep=config.learner.keep_checkpoints, settings=settings
-        )
 
     def _resume(self) -> None:
         """Begin at the newest intact checkpoint; without one, at the starting weights."""
         self._pulse.status = "looking for a checkpoint"
-        checkpoint = self._checkpoints.newest()
-        if checkpoint is not None:
-            self._engine.load(checkpoint.folder)
-            self._checkpoints.restore_rng(checkpoint)
-            self._step = self._saved = checkpoint.step
-            log.info("resumed at step %d", self._step)
+        resumed = self._trainable.resume()
+        if resumed is not None:
+            self._step = self._saved = resumed
         if self._ranks.first:
             committed = self._call(lambda: self._ring.adopt(self._step))
             if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
@@ -172,13 +153,14 @@ class Learner:
     def _end_step(self, report: StepReport) -> None:
         """Commit, publish, report, save: what one trained step owes the others."""
         self._step = report.step
+        changes = self._trend.follow(report.step, report.reward_mean)
         fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
         started = time.perf_counter()
         if self._step % self._config.weights.every_steps == 0 or self._step == self._config.run.max_steps:
             self._publish()
         if fresh:  # a replayed step was reported the first time
-            self._report(report, publish_s=time.perf_counter() - started)
-        self._stop_if_diverged(report)
+            self._report(report, changes, publish_s=time.perf_counter() - started)
+        self._skipped.look(report.step, applied=report.applied)
         every = self._config.learner.checkpoint_every
         if every and self._step % every == 0:
             self._save()
@@ -210,15 +192,7 @@ class Learner:
         if self._saved == self._step:
             return
         self._pulse.status = f"saving step {self._step}"
-        weights = self._engine.gather_weights()
-
-        def write(folder: Path) -> None:
-            self._engine.save(folder)
-            if self._ranks.first:
-                save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-                save_configuration(self._policy, self._model_path, folder)
-
-        if not self._checkpoints.save(self._step, write):
+        if not self._trainable.save(self._step):
             return
         self._saved = self._step
         kept = self._checkpoints.kept_steps()
@@ -226,9 +200,10 @@ class Learner:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
 
-    def _report(self, report: StepReport, *, publish_s: float) -> None:
+    def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {
             **report.metrics(),
+            **reward_changes,
             "publish/seconds": round(publish_s, 4),
             "checkpoint/step": self._saved,
             "checkpoint/failures": self._checkpoints.failures,
@@ -236,16 +211,6 @@ class Learner:
         self._call(lambda: self._metrics.report("learner", values))
         for (ordinal, index), ratios in report.watched.items():
             self._call(partial(self._samples.add_ratios, ordinal, index, report.step, ratios))
-
-    def _stop_if_diverged(self, report: StepReport) -> None:
-        self._skipped_in_a_row = 0 if report.applied else self._skipped_in_a_row + 1
-        if self._skipped_in_a_row == MAX_SKIPPED:
-            raise TrainingDiverged(
-                f"the gradient was not finite in {MAX_SKIPPED} steps up to {report.step}; "
-                f"lower learner.learning_rate={self._config.learner.learning_rate:g}"
-            )
-        if not report.applied and self._ranks.first:
-            log.warning("step %d was skipped: its gradient is not finite", report.step)
 
     def _close(self) -> None:
         if self._publisher is not None:

@@ -15,24 +15,33 @@ Head = Callable[[Tensor], Tensor]
 
 
 def chunked_logprobs(
-    hidden: Tensor, targets: Tensor, head: Head, *, temperature: float, chunk_tokens: int
+    hidden: Tensor,
+    targets: Tensor,
+    head: Head,
+    *,
+    temperature: float,
+    chunk_tokens: int,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """hidden [N, H], targets [N] -> (log-probability of each target [N], entropy [N]), float32, nats.
 
-    Both of the distribution softmax(logits / temperature). The entropy carries no gradient.
+    Both of the distribution softmax(logits / temperature). The entropy carries a gradient only when asked to: its
+    backward pass holds a second array of logits.
     """
     chunks = list(zip(hidden.split(chunk_tokens), targets.split(chunk_tokens), strict=True))
     if len(chunks) == 1:
-        return _chunk(hidden, targets, head, temperature)
-    results = [checkpoint(_chunk, h, t, head, temperature, use_reentrant=False) for h, t in chunks]
+        return _chunk(hidden, targets, head, temperature, entropy_gradient)
+    results = [checkpoint(_chunk, h, t, head, temperature, entropy_gradient, use_reentrant=False) for h, t in chunks]
     logprobs, entropies = zip(*results, strict=True)
     return torch.cat(logprobs), torch.cat(entropies)
 
 
-def _chunk(hidden: Tensor, targets: Tensor, head: Head, temperature: float) -> tuple[Tensor, Tensor]:
+def _chunk(
+    hidden: Tensor, targets: Tensor, head: Head, temperature: float, entropy_gradient: bool
+) -> tuple[Tensor, Tensor]:
     logits = head(hidden) / temperature
     log_all = torch.log_softmax(logits, dim=-1)
     logprobs = log_all.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    with torch.no_grad():
+    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
         entropy = -(log_all.exp() * log_all).sum(dim=-1)
     return logprobs, entropy

@@ -49,15 +49,23 @@ class TokenHead(nn.Module):
     call, because under ZeRO 3 a call is a collective and ranks differ in how many chunks their rows have.
     """
 
-    def __init__(self, head: nn.Linear, *, temperature: float, chunk_tokens: int) -> None:
+    def __init__(
+        self, head: nn.Linear, *, temperature: float, chunk_tokens: int, entropy_gradient: bool = False
+    ) -> None:
         super().__init__()
         self.weight = head.weight
         self.bias = head.bias
         self._temperature, self._chunk_tokens = temperature, chunk_tokens
+        self._entropy_gradient = entropy_gradient
 
     def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         return chunked_logprobs(
-            hidden, targets, self._logits, temperature=self._temperature, chunk_tokens=self._chunk_tokens
+            hidden,
+            targets,
+            self._logits,
+            temperature=self._temperature,
+            chunk_tokens=self._chunk_tokens,
+            entropy_gradient=self._entropy_gradient,
         )
 
     def _logits(self, hidden: Tensor) -> Tensor:
@@ -65,23 +73,34 @@ class TokenHead(nn.Module):
         return functional.linear(hidden.float(), self.weight.float(), bias)
 
 
-def load_policy(
-    path: Path, *, dtype: torch.dtype, temperature: float, chunk_tokens: int, gradient_checkpointing: bool = False
-) -> Policy:
-    """The model in the folder `path`; weights come from safetensors only and no code of the folder is run."""
+def load_policy(path: Path, *, dtype: torch.dtype, **options: Any) -> Policy:
+    """The model in the folder `path`; weights come from safetensors only and no code of the folder is run.
+
+    `options`: those of `as_policy`.
+    """
     lm = AutoModelForCausalLM.from_pretrained(
         path, dtype=dtype, attn_implementation=NAME, use_safetensors=True, trust_remote_code=False
     )
-    return as_policy(
-        lm, temperature=temperature, chunk_tokens=chunk_tokens, gradient_checkpointing=gradient_checkpointing
-    )
+    return as_policy(lm, **options)
 
 
-def as_policy(lm: Any, *, temperature: float, chunk_tokens: int, gradient_checkpointing: bool = False) -> Policy:
-    """A Hugging Face causal LM in memory -> policy; the LM is changed in place."""
+def as_policy(
+    lm: Any,
+    *,
+    temperature: float,
+    chunk_tokens: int,
+    gradient_checkpointing: bool = False,
+    entropy_gradient: bool = False,
+) -> Policy:
+    """A Hugging Face causal LM in memory -> policy; the LM is changed in place.
+
+    `entropy_gradient`: entropies carry a gradient, for an entropy bonus.
+    """
     lm.set_attn_implementation(NAME)
     head = lm.get_output_embeddings()
-    lm.set_output_embeddings(TokenHead(head, temperature=temperature, chunk_tokens=chunk_tokens))
+    lm.set_output_embeddings(
+        TokenHead(head, temperature=temperature, chunk_tokens=chunk_tokens, entropy_gradient=entropy_gradient)
+    )
     if gradient_checkpointing:
         lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     lm.train()

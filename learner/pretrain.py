@@ -6,7 +6,6 @@ one thread, which keeps its tensors in cache and does not stall when another pro
 micro-batches and the order of their sums do not depend on the number of threads, so neither does the result.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+from learner.schedule import warmup_then_linear
 
 MICRO_BATCHES = 4
 """Micro-batches of one step, of about the same size, so that two or four threads end together."""
@@ -50,7 +51,9 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         parameters, lr=learning_rate, betas=ADAM_BETAS, weight_decay=weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, len(steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda done: warmup_then_linear(done + 1, len(steps), WARMUP_SHARE)
+    )
     losses = []
     threads_before = torch.get_num_threads()
     model.train()
@@ -133,12 +136,6 @@ def _gradients(
     logits = model.get_output_embeddings()(hidden.flatten(0, 1)[positions])
     loss = functional.cross_entropy(logits, targets, reduction="sum") / num_targets
     return loss.item(), torch.autograd.grad(loss, parameters)
-
-
-def _rate(done: int, num_steps: int) -> float:
-    """Share of the peak learning rate for the step after `done` steps."""
-    warmup = max(1, math.ceil(WARMUP_SHARE * num_steps))
-    return min((done + 1) / warmup, (num_steps - done) / max(1, num_steps - warmup))
 
 
 def _check(sequences: Sequences, first_loss_index: Sequence[int]) -> None:

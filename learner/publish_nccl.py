@@ -9,8 +9,8 @@ runs on a thread that is given up after `weights.timeout_s`. Such a failure ends
 newest checkpoint.
 """
 
-import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -208,20 +208,12 @@ def connect_nccl(client: BoardClient, source: WeightsInMemory, world_size: int) 
     """Meet the engine workers; this process is rank 0 of `world_size`."""
     from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
 
-    host, port = _address()
+    host = os.environ["MASTER_ADDR"]  # where the other ranks find this one; on one machine that is loopback
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port = int(probe.getsockname()[1])
     info = NCCLTrainerInitInfo(rank=0, master_address=host, master_port=port, world_size=world_size)
     return NCCLTrainerWeightTransferEngine.trainer_init(info, client=client, source=source)
-
-
-def _address() -> tuple[str, int]:
-    """How other machines reach this one, and a port that is free now."""
-    host = "127.0.0.1"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel chooses the address that leads outside
-        host = str(probe.getsockname()[0])
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        return host, int(listener.getsockname()[1])
 
 
 def _dtype_name(tensor: Tensor) -> str:

@@ -5,12 +5,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
 from broker.records import TrainGroup
-from conf.schema import LearnerSettings
-from learner.batch_feed import build_step, token_lags
+from conf.schema import LearnerSettings, RunConfig
+from learner.batch_feed import Row, build_step, token_lags
 from learner.deepspeed_engine import DeepSpeedEngine
-from learner.losses import POLICY_LOSSES, mean_over_step
+from learner.gradient_cosine import gradient_cosines
+from learner.interference import reward_means, shares
+from learner.losses.aggregation import StepSize
+from learner.losses.objective import RowLoss, row_loss
 from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram, watched_ratios
 
 
@@ -32,7 +36,9 @@ class StepReport:
     """Rollouts without a reward."""
     completion_tokens_mean: float
     reward_mean: dict[str, float]
-    """By arm."""
+    """By `bucket/arm`; an arm draws from one bucket."""
+    interference: dict[str, float]
+    """`share/...` and, where they were asked for, `gradient/...`: see `learner.interference`, `gradient_cosine`."""
     packing_fill: float
     seconds: float
     watched: dict[tuple[int, int], list[float]] = field(default_factory=dict)
@@ -63,14 +69,16 @@ class StepReport:
             "lag/histogram": " ".join(f"{age}:{count}" for age, count in self.lags.items()),
             "completion/tokens_mean": self.completion_tokens_mean,
             "packing/fill": round(self.packing_fill, 4),
-            **{f"reward/{arm}/mean": mean for arm, mean in self.reward_mean.items()},
+            **({} if self.tokens.kl_mean is None else {"kl/mean": self.tokens.kl_mean}),
+            **{f"reward/{part.partition('/')[2]}/mean": mean for part, mean in self.reward_mean.items()},
+            **self.interference,
         }
 
 
 def run_step(
     engine: DeepSpeedEngine,
     groups: Sequence[TrainGroup],
-    settings: LearnerSettings,
+    config: RunConfig,
     *,
     step: int,
     watched: Collection[tuple[int, int]] = (),
@@ -80,25 +88,29 @@ def run_step(
     `watched`: (ordinal, completion) of rollouts whose ratios are wanted token by token; each rank may say others.
     """
     start = time.perf_counter()
-    ranks = engine.ranks
-    loss_of = POLICY_LOSSES[settings.policy_loss]
+    ranks, settings = engine.ranks, config.learner
     batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
+    size = StepSize(batch.num_tokens, batch.num_sequences, config.actors.max_completion_tokens)
     learning_rate = scheduled_rate(settings, step)
-    sums = TokenSums(settings.ratio_min, settings.ratio_max)
+    sums = TokenSums(settings)
     ratios: dict[tuple[int, int], list[float]] = {}
+
+    def loss_of(row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
+        return row_loss(row, logprobs, entropies, settings, size)
+
+    interference = shares(groups)
+    if settings.gradient_cosine_every and step % settings.gradient_cosine_every == 0:
+        interference |= gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows)):
             logprobs, entropies = engine.forward(row)
-            token_losses = loss_of(
-                logprobs, row.behaviour_logprobs, row.advantages, settings.ratio_min, settings.ratio_max
-            )
-            loss = mean_over_step(token_losses, row.weights, batch.num_tokens)
-            engine.backward(loss)
+            loss = loss_of(row, logprobs, entropies)
+            engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
         ratios |= watched_ratios(row, logprobs, watched)
     applied, grad_norm = engine.step(learning_rate)
-    completions = [completion for group in groups for completion in group.group.completions]
+    rollouts = [rollout for group in groups for rollout in group.group.rollouts]
     return StepReport(
         step=step,
         tokens=sums.reduce(ranks),
@@ -106,10 +118,11 @@ def run_step(
         applied=applied,
         learning_rate=learning_rate,
         lags=lag_histogram(token_lags(groups, step)),
-        num_samples=len(completions),
-        num_untrained=sum(completion.reward is None for completion in completions),
-        completion_tokens_mean=float(np.mean([completion.num_tokens for completion in completions])),
-        reward_mean=_reward_by_arm(groups),
+        num_samples=len(rollouts),
+        num_untrained=sum(rollout.reward is None for rollout in rollouts),
+        completion_tokens_mean=float(np.mean([rollout.num_tokens for rollout in rollouts])),
+        reward_mean=reward_means(groups),
+        interference=interference,
         packing_fill=batch.packing_fill,
         seconds=time.perf_counter() - start,
         watched=ratios,
@@ -119,11 +132,3 @@ def run_step(
 def scheduled_rate(settings: LearnerSettings, step: int) -> float:
     """Linear warm-up, then constant; a function of the step, so a resume needs no scheduler state."""
     return settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))
-
-
-def _reward_by_arm(groups: Sequence[TrainGroup]) -> dict[str, float]:
-    rewards: dict[str, list[float]] = {}
-    for group in groups:
-        judged = [completion.reward for completion in group.group.completions if completion.reward is not None]
-        rewards.setdefault(group.group.arm, []).extend(judged)
-    return {arm: float(np.mean(values)) for arm, values in sorted(rewards.items()) if values}

@@ -7,52 +7,58 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conf.schema import LearnerSettings
 from learner.batch_feed import Row
-from learner.losses import importance_ratio
+from learner.losses.objective import RowLoss
+from learner.losses.policy import token_log_ratio
 from learner.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Of all trained tokens of a step."""
+    """Of all trained tokens of a step that the policy wrote."""
 
     loss: float
+    """Of the whole step, oracle solutions included."""
     num_tokens: int
     ess: float
     """Effective sample size, (sum w)^2 / (n sum w^2), of the unclamped ratios; 1 when all ratios are equal."""
     clip_share: float
-    """Share of tokens whose ratio lies outside the bounds."""
+    """Share of tokens whose ratio, the one the policy loss clips, lies outside the bounds."""
     ratio_max: float
     ratio_mean: float
     entropy_mean: float
     """nats a token, at the sampling temperature."""
     logprob_rms: float
     """Root mean square of log pi - log pi_behaviour, nats: at lag 0 the disagreement of engine and learner."""
+    kl_mean: float | None
+    """k3 estimate of KL(pi || reference), nats a token; None without a KL term."""
 
 
 class TokenSums:
     """Adds up rows; `reduce` turns the sums of all ranks into statistics."""
 
-    def __init__(self, ratio_min: float, ratio_max: float) -> None:
-        self._bounds = ratio_min, ratio_max
-        self._sums = torch.zeros(7, dtype=torch.float64)
+    def __init__(self, settings: LearnerSettings) -> None:
+        self._settings = settings
+        self._sums = torch.zeros(8, dtype=torch.float64)
         self._max = torch.zeros(1, dtype=torch.float64)
 
-    def add(self, row: Row, logprobs: Tensor, entropies: Tensor, loss: Tensor) -> None:
-        """One row; `loss` is its share of the step's loss."""
-        trained = row.weights > 0
+    def add(self, row: Row, logprobs: Tensor, entropies: Tensor, loss: RowLoss) -> None:
+        """One row and its loss."""
+        trained = (row.weights > 0) & ~row.off_policy
         new, old = logprobs.detach()[trained].double(), row.behaviour_logprobs[trained].double()
-        ratio = importance_ratio(new, old)
-        low, high = self._bounds
+        ratio, clipped_ratio = token_log_ratio(new, old).exp(), loss.log_ratio[trained].exp()
+        low, high = self._settings.ratio_min, self._settings.ratio_max
         self._sums += torch.stack(
             [
-                loss.detach().double(),
+                loss.total.detach().double(),
                 trained.sum().double(),
                 ratio.sum(),
                 ratio.square().sum(),
-                ((ratio < low) | (ratio > high)).sum().double(),
+                ((clipped_ratio < low) | (clipped_ratio > high)).sum().double(),
                 entropies.detach()[trained].double().sum(),
                 (new - old).square().sum(),
+                loss.kl[trained].double().sum(),
             ]
         ).cpu()
         if len(ratio):
@@ -60,7 +66,7 @@ class TokenSums:
 
     def reduce(self, ranks: Ranks) -> TokenStatistics:
         """Called on all ranks."""
-        loss, count, w, w2, clipped, entropy, square = ranks.sum(self._sums).tolist()
+        loss, count, w, w2, clipped, entropy, square, kl = ranks.sum(self._sums).tolist()
         n = max(count, 1.0)
         return TokenStatistics(
             loss=loss,
@@ -71,6 +77,7 @@ class TokenSums:
             ratio_mean=w / n,
             entropy_mean=entropy / n,
             logprob_rms=(square / n) ** 0.5,
+            kl_mean=kl / n if self._settings.kl_coef > 0 else None,
         )
 
 
@@ -78,15 +85,8 @@ def watched_ratios(
     row: Row, logprobs: Tensor, watched: Collection[tuple[int, int]]
 ) -> dict[tuple[int, int], list[float]]:
     """(ordinal, completion) -> importance ratio of each of its tokens, of the watched rollouts in a row."""
-    found = {}
-    start = 0
-    for ordinal, index, num_tokens in row.rollouts:
-        span = slice(start, start + num_tokens)
-        if (ordinal, index) in watched:
-            ratio = importance_ratio(logprobs.detach()[span].float(), row.behaviour_logprobs[span])
-            found[ordinal, index] = ratio.tolist()
-        start += num_tokens
-    return found
+    ratios = token_log_ratio(logprobs.detach().float(), row.behaviour_logprobs).exp()
+    return {key: ratios[row.sequences == n].tolist() for n, key in enumerate(row.completions) if key in watched}
 
 
 def lag_histogram(lags: np.ndarray) -> dict[int, int]:

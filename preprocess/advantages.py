@@ -1,21 +1,92 @@
-"""Group advantages (POPE section 2). Pure."""
+"""Group advantages by name: how much better a rollout was than its group. Pure.
 
-from collections.abc import Sequence
+With the rewards r_1 ... r_n of the rollouts of one prompt that have one, m their mean and c the number of correct ones:
+
+    mean           r_i - m                            POPE section 2; Dr. GRPO (arXiv 2503.20783)
+    std            (r_i - m) / (s + eps)              GRPO (arXiv 2402.03300) section 4.1.2; s as in verl, over n - 1
+    leave_one_out  r_i - mean of the others           RLOO (arXiv 2402.14740); n / (n - 1) times `mean`
+    maxrl          (r_i - m) / m, 0 when m = 0        MaxRL (arXiv 2602.02710): divided by the rate of success
+    pass_at_k      k/n if correct, else               POPE appendix B, eq. 7
+                   k/n rho(n - 1, c, k - 1)
+
+A rollout whose verifier failed has no reward (None): it takes no part and gets advantage 0.
+"""
+
+from collections.abc import Callable, Sequence
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conf.schema import PreprocessSettings
 
-def mean_advantages(rewards: Sequence[float | None]) -> NDArray[np.float32]:
-    """A_i = r_i - mean_j r_j over the rollouts of one prompt; float32[G].
+STD_EPS = 1e-6
 
-    A rollout whose verifier failed has no reward (None): it is left out of the mean and gets advantage 0.
-    Unlike GRPO there is no division by the standard deviation.
+Rewards = Sequence[float | None]
+Array = NDArray[np.float64]
 
-        mean_advantages([1.0, 0.0, None, 0.0, 0.0]) == [0.75, -0.25, 0, -0.25, -0.25]
+
+def group_advantages(rewards: Rewards, settings: PreprocessSettings) -> NDArray[np.float32]:
+    """float32[G] by `preprocess.advantage`; all zero when fewer have a reward than it needs.
+
+    Under `mean`: [1.0, 0.0, None, 0.0, 0.0] -> [0.75, -0.25, 0, -0.25, -0.25].
     """
-    known = [reward for reward in rewards if reward is not None]
-    if not known:
-        return np.zeros(len(rewards), dtype=np.float32)
-    baseline = sum(known) / len(known)
-    return np.asarray([0.0 if reward is None else reward - baseline for reward in rewards], dtype=np.float32)
+    advantages = np.zeros(len(rewards), dtype=np.float32)
+    judged = np.asarray([reward is not None for reward in rewards])
+    known = np.asarray([reward for reward in rewards if reward is not None], dtype=np.float64)
+    if len(known) >= min_judged(settings):
+        advantages[judged] = ADVANTAGES[settings.advantage](known, settings)
+    return advantages
+
+
+def min_judged(settings: PreprocessSettings) -> int:
+    """Rollouts that must have a reward: two to compare, k to estimate pass@k."""
+    return max(2, settings.pass_k) if settings.advantage == "pass_at_k" else 2
+
+
+def mean(rewards: Array) -> Array:
+    """r_i - mean(r). Rounding must not make a gradient of equal rewards."""
+    return np.zeros_like(rewards) if rewards.min() == rewards.max() else rewards - rewards.mean()
+
+
+def std(rewards: Array) -> Array:
+    return mean(rewards) / (rewards.std(ddof=1) + STD_EPS)
+
+
+def leave_one_out(rewards: Array) -> Array:
+    return mean(rewards) * len(rewards) / (len(rewards) - 1)
+
+
+def maxrl(rewards: Array) -> Array:
+    """The gradient of log(rate of success) instead of the rate: rare successes weigh more. Rewards are 0 or 1."""
+    rate = rewards.mean()
+    return mean(rewards) / rate if rate > 0 else np.zeros_like(rewards)
+
+
+def pass_at_k_weights(rewards: Array, k: int) -> Array:
+    """Eq. 7: the weight of each rollout's grad log pi in the unbiased gradient of pass@k. Rewards are 0 or 1.
+
+    Of all k-subsets, the share that holds rollout i and a correct one. 1 <= k <= n.
+    """
+    n, c = len(rewards), int((rewards == 1.0).sum())
+    return np.asarray([k / n if reward == 1.0 else k / n * rho(n - 1, c, k - 1) for reward in rewards])
+
+
+def rho(n: int, c: int, k: int) -> float:
+    """Eq. 4 and 8: share of the k-subsets of n rollouts, c of them correct, that hold a correct one."""
+    return 1.0 - comb(n - c, k) / comb(n, k)
+
+
+def pass_at_k(rewards: Array, settings: PreprocessSettings) -> Array:
+    weights = pass_at_k_weights(rewards, settings.pass_k)
+    return weights if settings.pass_k_baseline == "none" else mean(weights)
+
+
+ADVANTAGES: dict[str, Callable[[Array, PreprocessSettings], Array]] = {
+    "mean": lambda rewards, _: mean(rewards),
+    "std": lambda rewards, _: std(rewards),
+    "leave_one_out": lambda rewards, _: leave_one_out(rewards),
+    "maxrl": lambda rewards, _: maxrl(rewards),
+    "pass_at_k": pass_at_k,
+}
+"""Name in the settings -> formula over the rewards that are known, float64[n]."""

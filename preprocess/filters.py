@@ -2,19 +2,26 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.schema import PreprocessSettings
+from preprocess.advantages import min_judged
+
 NO_REWARD = "no_reward"
 ZERO_ADVANTAGE = "zero_advantage"
 
 
-def drop_reason(rewards: Sequence[float | None], *, drop_zero_advantage: bool) -> str | None:
+def drop_reason(
+    rewards: Sequence[float | None], advantages: NDArray[np.float32], settings: PreprocessSettings
+) -> str | None:
     """The reason to drop a group, or None to keep it.
 
-    `no_reward`: fewer than two rollouts have a reward, so there is nothing to compare.
-    `zero_advantage`: all rewards are equal, so every advantage and the gradient are exactly zero.
+    `no_reward`: too few rollouts have a reward: nothing to compare, or fewer than pass@k needs.
+    `zero_advantage`: every advantage, and with it the policy gradient, is exactly zero.
     """
-    known = [reward for reward in rewards if reward is not None]
-    if len(known) < 2:
+    if sum(reward is not None for reward in rewards) < min_judged(settings):
         return NO_REWARD
-    if drop_zero_advantage and min(known) == max(known):
+    if settings.drop_zero_advantage and not advantages.any():
         return ZERO_ADVANTAGE
     return None

@@ -14,8 +14,9 @@ from broker.ring import Ring
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from preprocess.advantages import mean_advantages
+from preprocess.advantages import group_advantages
 from preprocess.filters import drop_reason
+from preprocess.overlong import shaped_rewards
 from preprocess.tally import Tally, group_values
 
 T = TypeVar("T")
@@ -28,6 +29,9 @@ READ_GROUPS = 8
 REPORT_S = 1.0
 RING_FULL_PAUSE_S = 0.1
 
+Reference = Callable[[RolloutGroup], tuple[bytes, ...]]
+"""Group -> log-probabilities of its tokens under a frozen model; see `preprocess.reference`."""
+
 
 class Preprocessor:
     """One preprocessing worker; any number may share the stream.
@@ -37,9 +41,11 @@ class Preprocessor:
     Unblocked by: actors that publish; the learner that takes a batch; `Control.stop`, which ends `run`.
     """
 
-    def __init__(self, config: RunConfig, redis_url: str, consumer: str) -> None:
-        """`consumer` names this worker on the stream, in heartbeats and in reports."""
-        self._config, self._consumer = config, consumer
+    def __init__(
+        self, config: RunConfig, redis_url: str, consumer: str, reference: Reference | None = None
+    ) -> None:
+        """`consumer` names this worker on the stream, in heartbeats and in reports; `reference` is for the KL term."""
+        self._config, self._consumer, self._reference = config, consumer, reference
         client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
         keys = Keys(config.run.name)
         ring = config.broker.ring
@@ -59,8 +65,10 @@ class Preprocessor:
             self._beat("waiting for groups")
             deliveries = self._patiently(self._read)
             for position, delivery in enumerate(deliveries):
-                self._beat("working")
-                if not self._end(delivery, in_hand=deliveries[position:]):
+                in_hand = deliveries[position:]
+                if self._beat("working"):
+                    self._keep(in_hand)
+                if not self._end(delivery, in_hand):
                     return
             self._report_when_due()
         self._report()
@@ -73,16 +81,14 @@ class Preprocessor:
             claim_idle_s=self._config.preprocess.claim_idle_s,
         )
 
-    def _end(self, delivery: Delivery, *, in_hand: list[Delivery]) -> bool:
+    def _end(self, delivery: Delivery, in_hand: list[Delivery]) -> bool:
         """Bring one delivery to its end; False: the run was stopped while it waited for room."""
         if delivery.deliveries > MAX_DELIVERIES:
             self._bury(delivery, f"delivered {delivery.deliveries} times, never finished")
             return True
         try:
             group = decode(delivery.frame, RolloutGroup)
-            rewards = [completion.reward for completion in group.completions]
-            reason = drop_reason(rewards, drop_zero_advantage=self._config.preprocess.drop_zero_advantage)
-            advantages = mean_advantages(rewards)
+            train_group, reason = self.valued(group)
         except RecordError as error:
             self._bury(delivery, str(error))
             return True
@@ -98,7 +104,6 @@ class Preprocessor:
         if reason is not None:
             ended = self._patiently(lambda: self._ring.drop(delivery.entry_id, group, reason, step=step))
         else:
-            train_group = TrainGroup(group=group, advantages=float32_bytes(advantages))
             stored = self._put(delivery, train_group, step, in_hand)
             if stored is None:
                 return False
@@ -106,6 +111,19 @@ class Preprocessor:
         if ended:
             self._note(group, reason or "kept", step)
         return True
+
+    def valued(self, group: RolloutGroup) -> tuple[TrainGroup, str | None]:
+        """The group with its advantages, and the reason to drop it; one that is kept gets reference logprobs too."""
+        settings = self._config.preprocess
+        rewards = shaped_rewards(
+            group,
+            overlong_tokens=settings.overlong_tokens,
+            max_completion_tokens=self._config.actors.max_completion_tokens,
+        )
+        advantages = group_advantages(rewards, settings)
+        reason = drop_reason(rewards, advantages, settings)
+        reference = self._reference(group) if self._reference is not None and reason is None else None
+        return TrainGroup(group=group, advantages=float32_bytes(advantages), reference_logprobs=reference), reason
 
     def _put(self, delivery: Delivery, group: TrainGroup, step: int, in_hand: list[Delivery]) -> bool | None:
         """Put into the ring, waiting for room while the policy says so; None: the run was stopped meanwhile."""
@@ -116,9 +134,13 @@ class Preprocessor:
                 if self._stopped():
                     return None
                 if self._beat("waiting for room in the ring"):
-                    self._patiently(lambda: self._stream.keep(self._consumer, [d.entry_id for d in in_hand]))
+                    self._keep(in_hand)
                 self._report_when_due()
                 time.sleep(RING_FULL_PAUSE_S)
+
+    def _keep(self, in_hand: list[Delivery]) -> None:
+        """Say that these are being worked on, so that no other worker takes them over."""
+        self._patiently(lambda: self._stream.keep(self._consumer, [d.entry_id for d in in_hand]))
 
     def _bury(self, delivery: Delivery, reason: str) -> None:
         log.error("%s: dead letter %s: %s", self._consumer, delivery.entry_id, reason)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from broker.records import Completion, RolloutGroup, TrainGroup, Verdict, float32_bytes, int32_bytes
-from preprocess.advantages import mean_advantages
+from conf.schema import PreprocessSettings
+from preprocess.advantages import group_advantages
 
 
 def completion(
@@ -22,6 +23,14 @@ def completion(
     )
 
 
+def oracle_completion(num_tokens: int = 4) -> Completion:
+    """The oracle's solution as an off-policy member of a group."""
+    return Completion(
+        token_ids=int32_bytes(range(11, 11 + num_tokens)), logprobs=b"", weight_spans=(), finish_reason="stop",
+        verdict="correct", reward=1.0, off_policy=True,
+    )  # fmt: skip
+
+
 def rollout_group(
     ordinal: int = 0,
     rewards: Sequence[float | None] = (1.0, 0.0),
@@ -30,8 +39,9 @@ def rollout_group(
     arm: str = "guided",
     problem_id: str | None = None,
     num_tokens: int = 3,
+    oracle: bool = False,
 ) -> RolloutGroup:
-    """One completion a reward."""
+    """One completion a reward, and one of the oracle if asked for."""
     return RolloutGroup(
         ordinal=ordinal,
         problem_id=problem_id or f"p{ordinal}",
@@ -39,10 +49,14 @@ def rollout_group(
         bucket="hard",
         actor="actor-0",
         prompt_ids=int32_bytes([5, 9, 2]),
-        completions=tuple(completion(reward, version=version, num_tokens=num_tokens) for reward in rewards),
+        completions=(
+            *(completion(reward, version=version, num_tokens=num_tokens) for reward in rewards),
+            *([oracle_completion()] if oracle else []),
+        ),
     )
 
 
 def train_group(group: RolloutGroup) -> TrainGroup:
     """The group with its mean advantages."""
-    return TrainGroup(group=group, advantages=float32_bytes(mean_advantages([c.reward for c in group.completions])))
+    advantages = group_advantages([c.reward for c in group.completions], PreprocessSettings())
+    return TrainGroup(group=group, advantages=float32_bytes(advantages))

@@ -29,7 +29,7 @@ from broker.run_record import describe_run, open_run
 from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
-from conf.load import dump, load, without_password
+from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.redis_server import EmbeddedRedis
 from deploy.run_folder import RunFolder
@@ -95,6 +95,7 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
                 "ratio/clip_share": "0.0", "ratio/mean": "1.0", "ratio/max": "1.4", "logprob/rms": "0.02",
                 "entropy/mean": repr(0.2 - 0.15 * step / steps), "lag/mean": "1.25", "lag/max": "2",
                 "lag/histogram": "0:1000 1:500 2:1500", "reward/guided/mean": "0.6", "reward/unguided/mean": "0.4",
+                "share/advantage/hard/guided": "0.7", "share/advantage/hard/unguided": "0.3",
             }
         )  # fmt: skip
         rooms["actors"] += [
@@ -128,8 +129,7 @@ class Replay:
 
     def open(self) -> None:
         open_run(self.client, self.keys, "replay", resume=False)
-        settings = msgspec.json.encode(without_password(self.config)).decode()
-        describe_run(self.client, self.keys, {"settings": settings})
+        describe_run(self.client, self.keys, {"settings": msgspec.json.encode(self.config).decode()})
         self.feed.open(self.config.run.max_groups)
         self.stream.open()
 
@@ -164,7 +164,7 @@ class Replay:
         else:
             assert self.ring.drop(delivery.entry_id, group, row["outcome"], step=step)
         sizes = {
-            "actor": group.actor, "rollouts": len(group.completions), "judged": len(group.completions),
+            "actor": group.actor, "rollouts": len(group.rollouts), "judged": group.num_judged,
             "reward_sum": float(group.num_successes), "prompt_tokens": group.num_prompt_tokens,
             "completion_tokens": group.num_completion_tokens, "cut_off": 0,
         }  # fmt: skip
@@ -254,8 +254,8 @@ def main() -> None:
     folder = RunFolder.of(config)
     folder.path.mkdir(parents=True)
     folder.settings.write_text(dump(config))
-    with EmbeddedRedis(folder.redis, fsync="everysec") as server:
-        replay = Replay(connect(server.url, client_name="replay"), config)
+    with EmbeddedRedis(folder.redis, run=config.run.name, fsync="everysec") as server:
+        replay = Replay(connect(server.url_of("driver"), client_name="replay"), config)
         replay.open()
         print(f"telling {words.run} again in {folder.path}", flush=True)
         replay.run(Recording.read(words.run), speed=words.speed)

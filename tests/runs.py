@@ -71,7 +71,7 @@ class Run:
 
     def steps(self) -> int:
         """Optimizer steps committed so far, by the run's own Redis."""
-        url = running_url(self.folder / "redis")
+        url = running_url(self.folder / "redis", self.folder.name)
         if url is None:
             return 0
         client = connect(url, client_name="test")

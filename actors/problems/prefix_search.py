@@ -1,9 +1,12 @@
 """The shortest prefix of its oracle solution that gets a hard problem started (POPE section 4).
 
 A prefix is useful when the base model, guided with it, succeeds at least once in `samples` rollouts. The shortest
-useful one is wanted, so every shorter one has to fail all its samples first. Each problem goes on in rounds of its own
-and many problems are in flight at once: a round samples the shortest `at_once` prefixes that are still undecided, a
-prefix is decided by its first success, and with it all longer ones are out of the question.
+useful one is wanted, so every shorter one has to fail first. One success may be luck, and of seven prefixes that solve
+one rollout in a hundred one is likely to have it: with `successes` above 1 a prefix has to keep that pace, one success
+in every `samples` rollouts, until it has so many.
+
+Each problem goes on in rounds of its own and many problems are in flight at once: a round samples the shortest
+`at_once` prefixes that are still undecided; once a prefix is useful, all longer ones are out of the question.
 """
 
 import random
@@ -64,6 +67,12 @@ class _Search:
     @property
     def eligible(self) -> list[_Trial]:
         return self.trials[: self.too_long]
+
+    @property
+    def likeliest(self) -> int | None:
+        """Index of the trial with the highest solve rate, the shortest of equals; None: nothing was solved."""
+        solved = [(-trial.successes / trial.samples, i) for i, trial in enumerate(self.eligible) if trial.successes]
+        return min(solved)[1] if solved else None
 
 
 class PrefixSearch:
@@ -138,17 +147,25 @@ class PrefixSearch:
         """Trials, shortest first, that may still turn out to be the shortest useful one."""
         undecided = []
         for index, trial in enumerate(search.eligible):
-            if trial.successes:
+            if self._useful(trial):
                 break
-            if trial.samples < self._settings.samples:
+            if not self._given_up(trial):
                 undecided.append(index)
         return undecided
+
+    def _useful(self, trial: _Trial) -> bool:
+        return trial.successes >= self._settings.successes
+
+    def _given_up(self, trial: _Trial) -> bool:
+        """After every `samples` rollouts there must be one success more."""
+        rounds, rest = divmod(trial.samples, self._settings.samples)
+        return rest == 0 and trial.successes < rounds
 
     def _task(self, search: _Search, index: int) -> Task:
         trial = search.trials[index]
         seed = task_seed(self._seed, "prefix", search.problem.id, index, trial.samples)
         search.outstanding[index] = seed
-        size = min(CHUNK_SAMPLES, self._settings.samples - trial.samples)
+        size = min(CHUNK_SAMPLES, self._settings.samples - trial.samples % self._settings.samples)
         return Task(problem_id=search.problem.id, arm="guided", samples=size, guidance=trial.prefix, seed=seed)
 
     def _end(self, task: Task) -> tuple[_Search, int]:
@@ -161,7 +178,7 @@ class PrefixSearch:
 
     def _chosen(self, search: _Search) -> ChosenPrefix:
         problem = search.problem
-        useful = next((i for i, trial in enumerate(search.eligible) if trial.successes), None)
+        useful = next((i for i, trial in enumerate(search.eligible) if self._useful(trial)), search.likeliest)
         if useful is not None:
             trial = search.trials[useful]
             prefix, reason = trial.prefix, f"{trial.successes} of {trial.samples} solved"

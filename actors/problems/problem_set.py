@@ -11,7 +11,9 @@ import msgspec
 
 from broker.records import Problem
 
-Reason = Literal["empty_statement", "no_answer", "proof_only", "unparsable_answer", "duplicate", "outside_levels"]
+Reason = Literal[
+    "empty_statement", "no_answer", "proof_only", "unparsable_answer", "duplicate", "outside_levels", "not_unicode"
+]
 
 
 @dataclass(frozen=True)

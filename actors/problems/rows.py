@@ -44,6 +44,7 @@ _STEPS = re.compile(r"(.*?)\s*^####[ \t]*(\S[^\n]*)\s*\Z", re.MULTILINE | re.DOT
 """GSM8K writes solution and answer in one: the steps, then `#### 1,080` on a line of its own."""
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 """GSM8K marks what a calculator would have written: `<<16-3-4=9>>9`."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LEVEL = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -137,6 +138,9 @@ class _Reader:
         self._layout = layout
 
     def read(self) -> Problem | Rejected:
+        if (broken := self._not_unicode()) is not None:
+            detail = f'"{broken}" holds half of a surrogate pair, which no file can; write the character it belongs to'
+            return Rejected(self._row.number, f"row {self._row.number}", "not_unicode", detail)
         column, value = self._needed("statement")
         statement = self._text(column, value)
         column, value = self._needed("answer")
@@ -167,6 +171,11 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
             self._refuse('"id" must be a text or a whole number; leave it out to have one made from the statement')
         return str(value).strip()
+
+    def _not_unicode(self) -> str | None:
+        """The column whose text cannot be encoded, if one is: JSON can spell a lone surrogate."""
+        columns = (self._value(name) for name in COLUMNS)
+        return next((column for column, value in columns if _holds_surrogate(value)), None)
 
     def _refusal(self, statement: str, answer: str, level: float | None) -> tuple[Reason, str] | None:
         """Why the row is no use, if it is none."""
@@ -254,6 +263,12 @@ class _Reader:
 
     def _refuse(self, complaint: str) -> NoReturn:
         raise UsageError(f"{self._row.place}: {complaint}")
+
+
+def _holds_surrogate(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_holds_surrogate, value))
+    return isinstance(value, str) and _SURROGATE.search(value) is not None
 
 
 def _inside(columns: Mapping[str, Any], path: str) -> Any:

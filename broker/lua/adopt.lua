@@ -3,7 +3,7 @@
 -- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped.
 -- ARGV  step
 -- Returns the newest committed step, never less than before.
-local learner, batches, counters = unpack(KEYS)
+local learner, batches, counters, ended = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE adopt: the step is not a number') end
 
@@ -14,6 +14,7 @@ if step <= committed then return committed end
 for _, entry in ipairs(redis.call('XRANGE', batches, (committed + 1) .. '-0', step .. '-0')) do
   redis.call('HINCRBY', counters, 'trained', entry[2][4])
   redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
+  for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HSET', ended, ordinal, 'trained') end
 end
 if step > taken then
   redis.call('HINCRBY', learner, 'skipped', step - taken)

@@ -2,7 +2,7 @@
 -- Counts the batch of step s as trained, once.
 -- ARGV  step
 -- Returns 1, or 0 when the step was committed before.
-local learner, batches, counters = unpack(KEYS)
+local learner, batches, counters, ended = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE commit: the step is not a number') end
 
@@ -15,5 +15,6 @@ end
 
 redis.call('HINCRBY', counters, 'trained', entry[2][4])
 redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
+for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HSET', ended, ordinal, 'trained') end
 redis.call('HSET', learner, 'committed', step)
 return 1

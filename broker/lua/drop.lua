@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Takes a group that carries no gradient off the rollout stream, counts why, and writes what it taught into the ledger.
--- ARGV  consumer group, entry id, reason, arm, problem_id, judged rollouts, successes, step,
+-- ARGV  consumer group, entry id, ordinal, reason, arm, problem_id, judged rollouts, successes, step,
 --       outcomes kept in the ledger
 -- Returns 1, or 0 when the entry had ended before.
-local rollouts, counters, attempts, successes, first_solve, outcomes = unpack(KEYS)
-local group, entry_id, reason, arm, problem = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local num_judged, num_successes, step = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local kept = tonumber(ARGV[9])
+local rollouts, counters, ended, attempts, successes, first_solve, outcomes = unpack(KEYS)
+local group, entry_id, ordinal, reason, arm, problem = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local num_judged, num_successes, step = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local kept = tonumber(ARGV[10])
 if not (num_judged and num_successes and step and kept) then
   return redis.error_reply('POPE drop: an argument is not a number')
 end
@@ -14,6 +14,7 @@ end
 if redis.call('XACK', rollouts, group, entry_id) ~= 1 then return 0 end
 redis.call('XDEL', rollouts, entry_id)
 redis.call('HINCRBY', counters, 'filtered.' .. reason, 1)
+redis.call('HSET', ended, ordinal, 'filtered.' .. reason)
 
 local row = problem .. '|' .. arm
 redis.call('HINCRBY', attempts, row, num_judged)

@@ -1,9 +1,9 @@
 #!lua
 -- Puts a finished group on the rollout stream and ends its lease, if the lease still stands.
 -- Answers are remembered for ten minutes: a publisher whose reply was lost asks again and hears the same.
--- ARGV  ordinal, token, frame, rollouts, prompt_tokens, completion_tokens
+-- ARGV  ordinal, token, frame, rollouts, prompt_tokens, completion_tokens, outline (see broker/fates.py)
 -- Returns 1 (published, now or before) or 0 (the lease belongs to somebody else).
-local leases, owners, claims, attempts, answered, rollouts, counters = unpack(KEYS)
+local leases, owners, claims, attempts, answered, rollouts, counters, written = unpack(KEYS)
 local ordinal, token, frame = ARGV[1], ARGV[2], ARGV[3]
 if not (tonumber(ARGV[4]) and tonumber(ARGV[5]) and tonumber(ARGV[6])) then
   return redis.error_reply('POPE publish: a size is not a number')
@@ -19,6 +19,7 @@ redis.call('ZREM', leases, ordinal)
 redis.call('HDEL', owners, ordinal)
 redis.call('HDEL', claims, token)
 redis.call('HDEL', attempts, ordinal)
+redis.call('HSET', written, ordinal, ARGV[7])
 redis.call('HINCRBY', counters, 'published', 1)
 redis.call('HINCRBY', counters, 'rollouts', ARGV[4])
 redis.call('HINCRBY', counters, 'prompt_tokens', ARGV[5])

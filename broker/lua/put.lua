@@ -4,7 +4,8 @@
 -- ARGV  consumer group, entry id, ordinal, frame, samples, oldest_version, arm, problem_id,
 --       judged rollouts, successes, step, outcomes kept in the ledger, capacity, when_full
 -- Returns 1 (stored), 0 (the entry had ended before) or -1 (full).
-local rollouts, ring, meta, payload, counters, replaced, attempts, successes, first_solve, outcomes = unpack(KEYS)
+local rollouts, ring, meta, payload, counters, replaced, ended = unpack(KEYS)
+local attempts, successes, first_solve, outcomes = unpack(KEYS, 8)
 local group, entry_id, ordinal, frame = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local samples, version, arm, problem = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local num_judged, num_successes, step = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -31,6 +32,7 @@ while occupied + samples > capacity do
   redis.call('HDEL', meta, victim)
   redis.call('HDEL', payload, victim)
   redis.call('HINCRBY', counters, 'replaced', 1)
+  redis.call('HSET', ended, victim, 'replaced')
   redis.call('XADD', replaced, 'MAXLEN', '~', 10000, '*', 'ordinal', victim, 'meta', value, 'newcomer', ordinal)
   occupied = occupied - tonumber(value:match('^%d+'))
 end

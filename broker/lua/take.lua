@@ -3,7 +3,7 @@
 -- the samples asked for from the ring to the batch log. A second take of a step gets the same batch.
 -- ARGV  step, samples, max_lag (-1: no bound)
 -- Returns the ordinals joined by spaces, or nothing when the ring holds too few.
-local ring, meta, payload, batches, learner, counters = unpack(KEYS)
+local ring, meta, payload, batches, learner, counters, ended = unpack(KEYS)
 local step, samples, max_lag = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not (step and samples and max_lag) then return redis.error_reply('POPE take: an argument is not a number') end
 
@@ -26,6 +26,7 @@ for _, ordinal in ipairs(redis.call('ZRANGE', ring, 0, -1)) do
     redis.call('HDEL', meta, ordinal)
     redis.call('HDEL', payload, ordinal)
     redis.call('HINCRBY', counters, 'stale', 1)
+    redis.call('HSET', ended, ordinal, 'stale')
   elseif total + size <= samples then
     batch[#batch + 1] = ordinal
     total = total + size

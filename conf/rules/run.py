@@ -55,9 +55,18 @@ def broker_url_is_a_redis_url(config: RunConfig) -> Iterator[Violation]:
         )
 
 
+def role_users_are_of_an_external_server(config: RunConfig) -> Iterator[Violation]:
+    if config.broker.role_users and config.broker.url is None:
+        yield ("broker.role_users", "broker.url"), (
+            "broker.role_users=true is about a server of your own and broker.url=null starts the embedded one, which "
+            "always has a user for each role; leave it out, or set broker.url"
+        )
+
+
 RULES: tuple[Rule, ...] = (
     run_name_is_plain,
     settings_suit_the_device,
     silence_is_longer_than_a_heartbeat,
     broker_url_is_a_redis_url,
+    role_users_are_of_an_external_server,
 )

@@ -12,7 +12,6 @@ Report = Mapping[str, str]
 
 NEWEST_GROUPS = 64
 """Rules about groups look at so many of the newest."""
-STARVED = 0.05
 CUT = 0.5
 MIN_PROGRESS_S = 60.0
 
@@ -30,6 +29,8 @@ class Moment:
     learner: Sequence[Report]
     """The newest reports of the learner."""
     roles: Sequence[Role]
+    standing: Mapping[str, str]
+    """What the driver said last of the hard bucket or of an arm (`deploy/alerts.py`), where it still holds."""
     canary: Mapping[str, int]
     """Actor -> parameters that differed from the learner's after its newest sync."""
     since_step_s: float | None
@@ -104,26 +105,14 @@ def no_progress(m: Moment) -> Iterator[Alert]:
         )
 
 
-def starved_hard_bucket(m: Moment) -> Iterator[Alert]:
-    for arm in ("unguided", "guided"):
-        mine = [g for g in m.groups if g["bucket"] == "hard" and g["arm"] == arm][-NEWEST_GROUPS:]
-        judged = sum(int(g["judged"]) for g in mine)
-        if len(mine) < NEWEST_GROUPS // 2 or not judged:
-            continue
-        kept = sum(g["outcome"] == "kept" for g in mine) / len(mine)
-        success = sum(int(g["successes"]) for g in mine) / judged
-        if kept < STARVED and success < STARVED:
-            unguided = arm == "unguided"
-            yield Alert(
-                level="warning",
-                title=f"Hard problems starve ({arm})",
-                detail=f"{kept:.0%} of its newest {len(mine)} groups carry a gradient, {success:.1%} of their rollouts "
-                "are right.",
-                remedy="Give the hard problems guidance (problems.arms.guided=1), or more samples (actors.group_size)."
-                if unguided and not m.config.problems.arms.get("guided")
-                else "Normal at the start of a run. Later: longer prefixes (guidance.num_prefixes, guidance.samples), "
-                "or easier problems.",
-            )
+def little_is_learned(m: Moment) -> Iterator[Alert]:
+    for about, note in m.standing.items():
+        yield Alert(
+            level="warning",
+            title=f"Little is learned from the {about}",
+            detail=f"{note}.",
+            remedy="`pope starvation` shows what became of its rollouts, `pope ledger` what became of each problem.",
+        )
 
 
 def verifier_failures(m: Moment) -> Iterator[Alert]:
@@ -209,7 +198,7 @@ RULES: tuple[Callable[[Moment], Iterator[Alert]], ...] = (
     canary_mismatch,
     silent_role,
     no_progress,
-    starved_hard_bucket,
+    little_is_learned,
     verifier_failures,
     answers_are_cut,
     unreadable_groups,

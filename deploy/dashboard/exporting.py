@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from broker.errors import UsageError
-from conf.load import without_password
 from deploy.dashboard.model import RunModel
 
 Target = Literal["tensorboard", "wandb"]
@@ -49,7 +48,7 @@ def _wandb(model: RunModel, folder: Path) -> Iterator[Put]:
         import wandb
     except ModuleNotFoundError:
         raise UsageError("--to wandb needs Weights & Biases: pip install wandb, then wandb login") from None
-    config = without_password(model.config)
+    config = model.config
     run: Any = wandb.init(project="pope-rl", name=config.run.name, dir=str(folder), config=asdict(config))
     try:
         yield lambda step, scalars: run.log(scalars, step=step)

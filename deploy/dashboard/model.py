@@ -36,6 +36,7 @@ class RunModel:
         self._learner: deque[Entry] = deque(maxlen=NEWEST_REPORTS)
         self._groups: deque[Entry] = deque(maxlen=NEWEST_REPORTS)
         self._events: deque[views.Event] = deque(maxlen=SHOWN_EVENTS)
+        self._standing: dict[str, str] = {}
         self._canary: dict[str, int] = {}
         self._begun_s: float | None = None
         self._problems_sent = self._cells_sent = 0
@@ -60,7 +61,12 @@ class RunModel:
         self._drops.add(rooms["groups"], news.replaced)
         self._learner.extend(rooms["learner"])
         self._groups.extend(rooms["groups"])
-        self._events.extend(views.Event(at_s=entry_s(entry), text=entry["note"]) for entry in rooms["deploy"])
+        for note in rooms["deploy"]:
+            self._events.append(views.Event(at_s=entry_s(note), text=note["note"]))
+            if "alert" in note:
+                self._standing.pop(note["alert"], None)
+                if note["raised"] == "1":
+                    self._standing[note["alert"]] = note["note"]
         for report in rooms["actors"]:
             if "sync/canary_mismatches" in report:
                 self._canary[report["actor"]] = int(report["sync/canary_mismatches"])
@@ -144,6 +150,7 @@ class RunModel:
             groups=tuple(self._groups),
             learner=tuple(self._learner),
             roles=roles,
+            standing=self._standing,
             canary=self._canary,
             since_step_s=news.now_s - entry_s(self._learner[-1]) if self._learner else None,
             redis_away=away,

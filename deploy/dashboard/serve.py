@@ -24,10 +24,10 @@ from deploy.dashboard.app import dashboard_app
 from deploy.dashboard.guard import is_loopback
 from deploy.dashboard.hub import Hub
 from deploy.dashboard.sources import find_sources
-from deploy.run_redis import URL_VARIABLE
+from deploy.run_folder import RunFolder
+from deploy.screen import screen
+from deploy.withheld import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
 
-TOKEN_VARIABLE = "POPE_DASHBOARD_TOKEN"
-"""Environment variable that holds the token viewers need; without it one is made up where one is needed."""
 GRACE_S = 2
 """Seconds that answers under way are waited for at the end."""
 STOP_S = 5.0
@@ -98,29 +98,29 @@ def say_where(listener: socket.socket, token: str | None, console: Console) -> N
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
-    console.print(f"  dashboard: http://{shown}:{port}/{query}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"  dashboard: http://{shown}:{port}/{query}", soft_wrap=True)
     console.file.flush()  # whoever started us through a pipe waits for the address
 
 
 @contextmanager
-def beside(config: RunConfig, run: Path, log: Path, console: Console) -> Iterator[None]:
-    """The dashboard of one run in a process of its own, if the settings ask for one."""
+def beside(config: RunConfig, folder: RunFolder, reader_url: str, console: Console) -> Iterator[None]:
+    """The dashboard of one run in a process of its own, if the settings ask for one; it gets the reader's login"""
     if not config.deploy.dashboard:
         yield
         return
     host = config.deploy.dashboard_host
-    with listening(host, config.deploy.dashboard_port) as listener, log.open("ab") as out:
+    with listening(host, config.deploy.dashboard_port) as listener, (folder.logs / "dashboard.log").open("ab") as out:
         token = token_for(host)
-        secret = {TOKEN_VARIABLE: token or "", URL_VARIABLE: config.broker.url or ""}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.dashboard.serve", str(run), str(listener.fileno())],
-            env=os.environ | {name: value for name, value in secret.items() if value},
-            stdin=subprocess.PIPE,  # closed when this process ends, however it does: see `_end_with_parent`
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
-        )
+        with secrets_withheld(config):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
+                env=os.environ | {URL_VARIABLE: reader_url} | ({TOKEN_VARIABLE: token} if token else {}),
+                stdin=subprocess.PIPE,  # closed when this process ends, however it does: see `_end_with_parent`
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
         say_where(listener, token, console)
         try:
             yield
@@ -137,7 +137,7 @@ def main(run: str, descriptor: str) -> None:
     """The process that `beside` starts: serve one run on a socket that is open already, until standard input ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(fileno=int(descriptor)) as listener:
-        sources = find_sources([Path(run)], None, Console())
+        sources = find_sources([Path(run)], None, screen())
         serve(Hub(sources), listener, os.environ.get(TOKEN_VARIABLE))
 
 

@@ -4,12 +4,13 @@ An embedded server that has ended is started over its data once, read, and stopp
 for whoever wants to resume the run; should a server appear there later, it is followed.
 """
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
+from broker.acl import run_of
 from broker.connection import Client, connect, once
 from broker.errors import BrokerUnreachable, UsageError
 from broker.keys import Keys
@@ -18,7 +19,6 @@ from conf.schema import RunConfig
 from deploy.dashboard.model import RunModel
 from deploy.dashboard.reading import News, Reader
 from deploy.redis_server import running_url
-from deploy.run_folder import RunFolder
 from deploy.run_redis import find_run, run_redis, serving
 
 
@@ -99,7 +99,7 @@ class FolderSource(Source):
 
     def open(self) -> None:
         folder, config = find_run(self._path)
-        if config.broker.url is not None or running_url(folder.redis):
+        if config.broker.url is not None or running_url(folder.redis, config.run.name):
             super().open()
             return
         with run_redis(folder, config, self._url) as (client, keys):
@@ -107,11 +107,12 @@ class FolderSource(Source):
         self.model.over = True
 
     def revived(self) -> bool:
-        return running_url(RunFolder(self._path).redis) is not None
+        folder, config = find_run(self._path)
+        return running_url(folder.redis, config.run.name) is not None
 
     def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
         folder, config = find_run(self._path)
-        if config.broker.url is None and not running_url(folder.redis):
+        if config.broker.url is None and not running_url(folder.redis, config.run.name):
             raise BrokerUnreachable(f"no server runs over {folder.redis}")
         return run_redis(folder, config, self._url)
 
@@ -137,10 +138,7 @@ def find_sources(paths: list[Path], url: str | None, console: Console) -> list[S
     nothing is left.
     """
     if url is not None and not paths:
-        client = connect(url, client_name="reader")
-        names = run_names(client)
-        client.close()
-        found: list[Source] = [UrlSource(name, url) for name in names]
+        found: list[Source] = [UrlSource(name, url) for name in _names(url)]
         named: set[Source] = set()
     else:
         found, named = [], set()
@@ -157,13 +155,21 @@ def find_sources(paths: list[Path], url: str | None, console: Console) -> list[S
     return _distinct(opened)
 
 
+def _names(url: str) -> list[str]:
+    """The runs a login may look at: a run's own reader that one, anybody else all of the server."""
+    if (name := run_of(url)) is not None:
+        return [name]
+    with closing(connect(url, client_name="reader")) as client:
+        return run_names(client)
+
+
 def _opened(source: Source, named: bool, console: Console) -> bool:
     try:
         source.open()
     except UsageError as error:
         if named:
             raise
-        console.print(f"  passed over: {error}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  passed over: {error}", soft_wrap=True)
         return False
     return True
 

@@ -6,6 +6,7 @@ preprocessed under it, what the engines wrote with it. Columns, all numbers:
     loss, grad_norm, learning_rate, entropy, ess, clip_share, ratio_max, logprob_rms, lag_mean, lag_max, step_s
     trained_per_s            tokens a second inside the optimizer step
     reward/ARM               mean reward of the trained batch
+    advantage/ARM            share of the batch's absolute advantage, tokens counted: who the update listens to
     success/ARM              share of correct rollouts, of all judged at that version
     solved/ARM               hard problems solved at least once so far
     kept                     share of the groups that carried a gradient
@@ -65,8 +66,11 @@ class Steps:
             row = self._row(int(report["step"]))
             row.update({column: float(report[name]) for name, column in LEARNER.items() if name in report})
             for name, value in report.items():
-                if name.startswith("reward/"):
-                    row[f"reward/{name.split('/')[1]}"] = float(value)
+                match name.split("/"):
+                    case ["reward", arm, "mean"]:
+                        row[f"reward/{arm}"] = float(value)
+                    case ["share", "advantage", _, arm]:
+                        row[f"advantage/{arm}"] = float(value)
 
     def add_groups(self, reports: Iterable[Report]) -> None:
         for report in reports:

@@ -6,19 +6,20 @@ Whatever a model or a data set wrote is shown as plain text: no markup, no contr
 import time
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live as Screen
+from rich.live import Live as Redrawn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from broker.transfer import explain
+from conf.plain import plain
+from deploy.colours import ARMS
 from deploy.dashboard.hub import TICK_S
 from deploy.dashboard.sources import Source
 from deploy.dashboard.views import Live
 from deploy.progress import duration, percent
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-ARM_STYLES = {"unguided": "blue", "guided": "yellow", "easy": "green", "easier": "magenta"}
 STATE_STYLES = {"live": "green", "ended": "dim", "away": "red", "waiting": "yellow"}
 NARROW = 78
 RING_WIDTH = 64
@@ -42,11 +43,11 @@ def watch(source: Source, console: Console, *, once: bool) -> None:
                 _refresh(source)
             console.print(picture(source, console.width))
             return
-        with Screen(picture(source, console.width), console=console, auto_refresh=False) as screen:
+        with Redrawn(picture(source, console.width), console=console, auto_refresh=False) as shown:
             while not source.model.over and source.model.live().ended is None:
                 time.sleep(TICK_S)
                 _refresh(source)
-                screen.update(picture(source, console.width), refresh=True)
+                shown.update(picture(source, console.width), refresh=True)
     finally:
         source.close()
 
@@ -75,12 +76,6 @@ def picture(source: Source, width: int) -> RenderableType:
     )
 
 
-def plain(text: str, limit: int | None = None) -> Text:
-    """Text of unknown origin: control characters are shown by their codes, so that no terminal obeys them."""
-    shown = text if limit is None else text[:limit]
-    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown))
-
-
 def spark(values: list[float | None], top: float | None = None) -> str:
     """Numbers as a line of blocks, from 0 to `top`, else to the largest; a gap where there is none."""
     known = [value for value in values if value is not None]
@@ -91,14 +86,14 @@ def spark(values: list[float | None], top: float | None = None) -> str:
 
 def _title(live: Live) -> Text:
     title = Text.assemble(
-        (live.run, "bold"),
+        (plain(live.run), "bold"),
         "  ",
         (live.state, STATE_STYLES[live.state]),
         f"  step {live.step}/{live.max_steps}  groups {live.books.issued}",
         f"/{live.books.limit}" if live.books.limit else "",
     )
     if live.ended:
-        title.append(f"  {live.ended}", "dim")
+        title.append(f"  {plain(live.ended)}", "dim")
     elif live.eta_s is not None:
         title.append(f"  {duration(live.eta_s)} left", "dim")
     title.truncate(NARROW)
@@ -128,7 +123,7 @@ def _ring(live: Live) -> Text:
     for start in range(0, live.ring_capacity, per_character):
         if start < len(slots):
             group = slots[start]
-            bar.append(str(min(group.lag, 9)), f"bold {ARM_STYLES.get(group.arm, 'white')} reverse")
+            bar.append(str(min(group.lag, 9)), f"bold {ARMS.get(group.arm, 'white')} reverse")
         else:
             bar.append("·", "dim")
     bar.append(f" {len(slots)}/{live.ring_capacity}")
@@ -140,7 +135,7 @@ def _learning(source: Source, live: Live) -> Table:
     steps = source.model.steps.rows
     table = Table.grid(padding=(0, 2))
     for arm in sorted(live.recent):
-        style = ARM_STYLES.get(arm, "")
+        style = ARMS.get(arm, "")
         curve = spark(_course(steps, f"success/{arm}"), top=1.0)
         table.add_row(Text(f"success {arm}", "dim"), Text(curve, style), percent(live.recent[arm]))
         if live.num_hard and (solved := live.headline.get(f"solved/{arm}")) is not None:
@@ -189,7 +184,8 @@ def _roles(live: Live) -> list[Text]:
         return []
     words = Text("roles ", "dim")
     for role in live.roles:
-        words.append(f"{role.name} ", "bold red" if role.late else "green").append(f"{role.silence_s:.0f} s  ", "dim")
+        words.append(f"{plain(role.name)} ", "bold red" if role.late else "green")
+        words.append(f"{role.silence_s:.0f} s  ", "dim")
     return [words]
 
 
@@ -209,7 +205,7 @@ def _newest(live: Live, width: int) -> Text:
         return Text("no rollout yet", "dim")
     newest = live.rollouts[0]
     style = "green" if newest.verdict == "correct" else "red" if newest.verdict == "wrong" else "yellow"
-    text = Text.assemble((f"{newest.arm} ", ARM_STYLES.get(newest.arm, "")), (f"{newest.verdict} ", style))
-    text.append_text(plain(f"{newest.problem} ", width)).append_text(plain(newest.text.replace("\n", " ⏎ "), width))
+    text = Text.assemble((f"{plain(newest.arm)} ", ARMS.get(newest.arm, "")), (f"{plain(newest.verdict)} ", style))
+    text.append(f"{plain(newest.problem, width)} {plain(newest.text, width)}")
     text.truncate(width, overflow="ellipsis")
     return text

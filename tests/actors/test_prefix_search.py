@@ -35,6 +35,55 @@ def test_the_shortest_useful_prefix_is_chosen_and_the_cost_is_known():
     assert tried == [(0, 16, 0), (1, 16, 0), (2, 16, 16)]
 
 
+def test_a_prefix_must_keep_the_pace_until_it_has_its_successes():
+    """By hand: with 16 samples and 2 successes, the first prefix has luck once, the third solves one in eight."""
+    settings = GuidanceSettings(num_prefixes=8, samples=16, successes=2, at_once=1)
+    solved = {0: [1, 0], 1: [0], 2: [1, 1]}
+    search = PrefixSearch(HARD[:1], settings, seed=0)
+    places: list[int] = []
+    prefixes: list[str] = []
+    while tasks := search.tasks():
+        (task,) = tasks
+        if task.guidance not in prefixes:
+            prefixes.append(task.guidance or "")
+        places.append(prefixes.index(task.guidance or ""))
+        search.record(task, result(HARD[0].id, solved[places[-1]].pop(0), task.samples or 0))
+    assert places == [0, 0, 1, 2, 2]
+    (choice,) = search.chosen()
+    assert choice.index == 2
+    assert choice.reason == "2 of 32 solved"
+
+
+def test_when_no_prefix_keeps_the_pace_the_likeliest_is_taken():
+    settings = GuidanceSettings(num_prefixes=4, samples=16, successes=2, at_once=1)
+    solved = iter([1, 0, 0, 1, 0])  # 1 of 32, 0 of 16, 1 of 32: the shorter of equals
+    search = PrefixSearch(HARD[:1], settings, seed=0)
+    while tasks := search.tasks():
+        search.record(tasks[0], result(HARD[0].id, next(solved), 16))
+    (choice,) = search.chosen()
+    assert (choice.index, choice.reason) == (0, "1 of 32 solved")
+
+
+def test_three_successes_come_closer_to_the_shortest_useful_prefix_than_one():
+    """Rates that grow threefold a step, as measured on the built-in domain; useful is what solves 1 of 32."""
+    problems = load_problems(ProblemSettings(num_hard=200, chain_steps=8), 0)
+    rates = {p.id: [3.0 ** (k + random.Random(p.id).uniform(-8, -5)) for k in range(7)] for p in problems}
+
+    def rate(task: Task) -> float:
+        return min(1.0, rates[task.problem_id][(task.guidance or "").count("\n")])
+
+    near = {}
+    for successes in (1, 3):
+        settings = GuidanceSettings(num_prefixes=8, samples=32, successes=successes, at_once=1)
+        search = PrefixSearch(problems, settings, seed=0)
+        sample(search, rate)
+        best = {name: next((i for i, r in enumerate(each) if r >= 1 / 32), None) for name, each in rates.items()}
+        pairs = [(c.index, best[c.problem_id]) for c in search.chosen() if best[c.problem_id] is not None]
+        near[successes] = sum(index is not None and abs(index - i) <= 1 for index, i in pairs) / len(pairs)
+    assert near[3] >= 0.8
+    assert near[3] > near[1]
+
+
 def test_without_a_useful_prefix_the_guidance_is_random_and_shorter_than_a_quarter():
     prefixes = set()
     for seed in range(8):

@@ -80,6 +80,22 @@ def test_steps_and_answer_in_one_are_taken_apart_and_calculator_marks_are_droppe
     assert (problem.answer, problem.solution) == ("1080", "He makes 9*120=$1,080.")
 
 
+@pytest.mark.parametrize("field", ["problem", "answer", "solution", "guidance", "id", "source"])
+def test_half_a_surrogate_pair_anywhere_in_a_row_rejects_it(tmp_path, field):
+    """JSON can spell what no file can hold: it would break whoever writes the problem down."""
+    found = read(write_json(tmp_path / "a.jsonl", [{**SUM, field: "x\ud800y"}, {**SUM, "problem": "2+0?"}]))
+    assert [(r.row, r.id, r.reason) for r in found.rejected] == [(1, "row 1", "not_unicode")]
+    assert f'"{field}" holds half of a surrogate pair' in found.rejected[0].detail
+    assert [p.statement for p in found.problems] == ["2+0?"]
+    write_rejected(tmp_path / "why.jsonl", found.rejected)
+
+
+def test_a_whole_pair_is_a_character(tmp_path):
+    found = read(write_json(tmp_path / "a.jsonl", [{**SUM, "problem": "\U0001f600 + 1?"}]))
+    assert "\\ud83d" in (tmp_path / "a.jsonl").read_text()
+    assert found.problems[0].statement == "\U0001f600 + 1?"
+
+
 def test_every_content_fault_is_rejected_with_its_row_and_reason(tmp_path):
     rows = [
         SUM,

@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from actors.verify_child import judge as judge_in_process
 from conf.schema import VerifierSettings
 from tests.actors.hostile import BOXED
 
+REPOSITORY = Path(__file__).parents[2]
 SLOW = BOXED["powers_of_sums"]
 """100^4 terms: math-verify is at it for hours, and no rule refuses it."""
 
@@ -249,3 +252,58 @@ def test_one_worker_judges_ordinary_answers_fast_enough():
     verdicts, per_second = asyncio.run(run())
     assert verdicts == {"wrong"}
     assert per_second > 60, "300 on an idle core; other work may share it"
+
+
+CONFINED = """
+import os, signal, socket, subprocess, sys
+from actors import verify_child
+here, there = socket.socketpair()
+os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 9)
+def attempts():
+    yield lambda: socket.create_connection(("127.0.0.1", 9))
+    yield lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    yield lambda: socket.socket(socket.AF_UNIX)
+    yield lambda: subprocess.run(["true"])
+    yield lambda: os.execv(sys.executable, [sys.executable])
+    yield lambda: os.kill(os.getppid(), signal.SIGTERM)
+    yield lambda: os.pwrite(9, b"x", verify_child.MAX_FILE_BYTES)
+    yield lambda: bytearray(3 * 2**30)
+def judge(questions):
+    for attempt in attempts():
+        try:
+            attempt()
+            os.write(2, b"allowed\\n")
+        except (OSError, MemoryError) as error:
+            os.write(2, f"refused {type(error).__name__} {getattr(error, 'errno', '')}\\n".encode())
+    return "wrong"
+verify_child.judge_all = judge
+if os.fork() == 0:
+    here.close()
+    verify_child.work(there, 2**31, os.getppid())
+    os._exit(0)
+there.close()
+assert verify_child.receive(here, 4) and verify_child.receive(here, 7) == b'"ready"'
+here.sendall((2).to_bytes(4, "big") + b"[]")
+assert verify_child.receive(here, int.from_bytes(verify_child.receive(here, 4), "big")) == b'"wrong"'
+here.close()
+os.wait()
+"""
+
+
+def test_a_worker_reaches_neither_the_network_nor_another_process_nor_much_disk_or_memory(tmp_path):
+    command = [sys.executable, "-c", CONFINED, str(tmp_path / "file")]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    said = [line.strip() for line in ended.stderr.strip().split("\n")]
+    assert said[-2:] == ["refused OSError 27", "refused MemoryError"]
+    if "no seccomp filters" not in ended.stderr:
+        assert said[:-2] == ["refused PermissionError 1"] * 6
+
+
+def test_the_children_inherit_no_secret(monkeypatch):
+    monkeypatch.setenv("POPE_BROKER_URL", "canary")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "canary")
+    with pool() as verifier:
+        assert asyncio.run(verifier.judge(box("1+x"), "x+1")) == "correct"
+        for pid in (nursery_of(verifier), *children(nursery_of(verifier))):
+            assert "canary" not in Path(f"/proc/{pid}/environ").read_text()

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from broker.balance import read_balance
 from broker.connection import connect, with_retries
 from broker.errors import FeedExhausted, RingFull
+from broker.fates import IN_FLIGHT, read_fates
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode
 from deploy.redis_server import EmbeddedRedis
@@ -286,6 +287,11 @@ class BrokerMachine(RuleBasedStateMachine):
         ended |= {f"failed.{k}": v for k, v in balance.failed.items()}
         ended |= {k: v for k, v in {"replaced": balance.replaced, "stale": balance.stale}.items() if v}
         assert ended == self.ended
+        fates = with_retries(lambda: read_fates(self.client, self.keys), deadline_s=20)
+        assert fates.problem() is None
+        assert len(fates.groups) == self.issued
+        flying = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
+        assert {group.ordinal for group in fates.groups if group.end == IN_FLIGHT} == flying
         taken = self.batches.get(self.committed + 1, [])
         assert balance.in_flight == {
             "leased": len(self.leased),

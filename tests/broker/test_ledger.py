@@ -29,6 +29,24 @@ def end(
         assert ended is not again
 
 
+@pytest.mark.parametrize("put", [True, False])
+def test_an_oracle_in_a_group_is_no_attempt_and_no_success(house: House, put: bool) -> None:
+    ordinal = house.claim("a/0")
+    assert ordinal is not None
+    group = rollout_group(ordinal, (0.0, 0.0, None), arm="unguided", oracle=True)
+    assert house.feed.publish(ordinal, "a/0", group)
+    (delivery,) = house.read()
+    if put:
+        assert house.ring.put(delivery.entry_id, train_group(group), step=1)
+        assert house.ring.occupancy() == 4, "it is trained, so it takes a slot"
+    else:
+        assert house.ring.drop(delivery.entry_id, group, "zero_advantage", step=1)
+    (row,) = house.ledger.rows()
+    assert (row.attempts, row.successes, row.first_solve_step) == (2, 0, None)
+    assert int(house.client.hget(house.keys.counters, "rollouts") or 0) == 3
+    assert int(house.client.hget(house.keys.counters, "completion_tokens") or 0) == 9
+
+
 def test_outcomes_are_kept_in_order_whichever_way_a_group_ended(house: House) -> None:
     end(house, "a/0", (0.0, 0.0), step=3)
     end(house, "a/1", (1.0, 0.0, None), step=4, put=True)

@@ -21,10 +21,10 @@ from broker.records import (
     int32_array,
     int32_bytes,
 )
-from tests.groups import completion, rollout_group, train_group
+from tests.groups import completion, oracle_completion, rollout_group, train_group
 
 
-def reframed(body: bytes, kind: int = 1, schema: int = 1) -> bytes:
+def reframed(body: bytes, kind: int = 1, schema: int = records.SCHEMA) -> bytes:
     """A frame with a right checksum around any body."""
     return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
 
@@ -42,7 +42,7 @@ def wire(record: object) -> bytes:
 def completions(draw: st.DrawFn) -> Completion:
     num_tokens = draw(st.integers(1, 20))
     starts = sorted({0, *draw(st.lists(st.integers(0, num_tokens - 1), max_size=3))})
-    versions = sorted(draw(st.lists(st.integers(0, 2**31), min_size=len(starts), max_size=len(starts))))
+    versions = sorted(draw(st.lists(st.integers(0, 2**31 - 1), min_size=len(starts), max_size=len(starts))))
     reward = draw(st.none() | st.floats(-1, 1))
     return Completion(
         token_ids=int32_bytes(draw(st.lists(st.integers(0, 2**31 - 1), min_size=num_tokens, max_size=num_tokens))),
@@ -135,8 +135,8 @@ def test_an_unknown_field_is_refused() -> None:
 
 def test_another_schema_or_kind_is_refused() -> None:
     body = wire(rollout_group())
-    with pytest.raises(RecordError, match="schema 2"):
-        decode(reframed(body, schema=2), RolloutGroup)
+    with pytest.raises(RecordError, match=r"record of schema 1, this program reads schema 2: .* start a new run"):
+        decode(reframed(body, schema=1), RolloutGroup)
     with pytest.raises(RecordError, match="expected TrainGroup"):
         decode(reframed(body), TrainGroup)
     with pytest.raises(RecordError, match="kind 9"):
@@ -168,6 +168,12 @@ def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pyt
         (changed(rollout_group(), verdict="timeout"), "verifier failed"),
         (changed(rollout_group(), reward=float("inf")), "finite"),
         (changed(rollout_group(), verdict="maybe"), "Invalid enum value"),
+        (changed(rollout_group(), off_policy=True), "an off-policy completion has a reward, and neither"),
+        (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_completion())), "that the policy wrote"),
+        (changed(rollout_group(), weight_spans=((0, 2**31),)), "weight version 2147483648 is above"),
+        (changed(rollout_group(), token_ids=int32_bytes([5, -1, 5])), "negative id"),
+        (msgspec.structs.replace(rollout_group(), prompt_ids=int32_bytes([-7])), "negative id"),
+        (msgspec.structs.replace(rollout_group(), ordinal=-1), "ordinal -1"),
         (msgspec.structs.replace(rollout_group(), completions=()), "at least one completion"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=b"\0\0"), "prompt_ids"),
     ],
@@ -182,6 +188,24 @@ def test_advantages_must_match_the_completions_and_be_finite() -> None:
     for advantages in (float32_bytes([0.5]), float32_bytes([np.nan, 0.0])):
         with pytest.raises(RecordError, match="advantage"):
             encode(TrainGroup(group=group, advantages=advantages))
+
+
+def test_reference_logprobs_must_match_the_tokens_and_be_logprobs() -> None:
+    group = train_group(rollout_group(oracle=True))  # 3, 3 and 4 tokens
+    right = tuple(float32_bytes([-0.5] * n) for n in (3, 3, 4))
+    whole = msgspec.structs.replace(group, reference_logprobs=right)
+    assert decode(encode(whole), TrainGroup) == whole
+    for wrong in (right[:2], (right[0], right[1], right[1]), (right[0], right[1], float32_bytes([np.nan] * 4))):
+        with pytest.raises(RecordError, match="logprob"):
+            encode(msgspec.structs.replace(group, reference_logprobs=wrong))
+
+
+def test_an_oracle_is_a_member_of_the_group_and_no_rollout_of_the_policy() -> None:
+    group = rollout_group(0, (0.0, None), version=5, oracle=True)
+    assert decode(encode(group), RolloutGroup) == group
+    assert (len(group.completions), len(group.rollouts)) == (3, 2)
+    assert (group.num_judged, group.num_successes, group.oldest_version, group.num_completion_tokens) == (1, 0, 5, 6)
+    assert train_group(group).loss_weights().tolist() == [1.0, 0.0, 1.0]
 
 
 def test_a_rollout_without_a_reward_has_loss_weight_zero() -> None:

@@ -64,7 +64,8 @@ def test_a_dead_letter_keeps_its_bytes_and_is_counted_once(house: House) -> None
     assert not house.stream.dead_letter(delivery.entry_id, "no reason")
     assert house.balance().failed == {"unreadable": 1}
     ((_, fields),) = house.client.xrange(house.keys.dead_letters)
-    assert fields == {b"reason": b"no reason", b"ordinal": b"0", b"group": delivery.frame}
+    size = str(len(delivery.frame) + len("0")).encode()
+    assert fields == {b"reason": b"no reason", b"bytes": size, b"ordinal": b"0", b"group": delivery.frame}
 
 
 def test_an_empty_stream_answers_within_the_wait(house: House) -> None:

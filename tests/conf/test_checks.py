@@ -78,10 +78,59 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
      ["learner.row_tokens=768"]),
     ("every_rank_has_work", ["learner.num_ranks=65"],
      "learner.num_ranks=65 is more than the learner.batch_samples=64 samples of a step", ["learner.num_ranks=64"]),
+    ("ratio_bounds_suit_the_loss", ["policy_loss=truncated_is", "ratio_min=0.8"],
+     "learner.ratio_min=0.8 has no meaning for learner.policy_loss=truncated_is", ["policy_loss=cispo"]),
+    ("ratio_bounds_suit_the_loss", ["ratio_min=0.8"], "set learner.ratio_min=0, or", ["ratio_min=0"]),
+    ("ratio_bounds_suit_the_loss", ["policy_loss=gspo", "loss_aggregation=sequence_mean"],
+     "learner.policy_loss=gspo with ratios in [0, 5] would never clip", ["ratio_min=0.9997", "ratio_max=1.0004"]),
+    ("ratio_bounds_suit_the_loss",
+     ["policy_loss=gspo", "loss_aggregation=sequence_mean", "ratio_min=0.9997", "ratio_max=1.28"],
+     "must lie within [0.9, 1.1]", ["ratio_max=1.0004"]),
+    ("gspo_is_an_average_over_sequences", ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004"],
+     "learner.loss_aggregation=token_mean would weigh sequences by their length", ["loss_aggregation=sequence_mean"]),
+    ("gspo_is_an_average_over_sequences",
+     ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004", "loss_aggregation=constant"],
+     "learner.loss_aggregation=constant would weigh", ["loss_aggregation=sequence_mean"]),
+    ("pass_k_fits_the_group", ["preprocess.advantage=pass_at_k", "pass_k=9"],
+     "preprocess.pass_k=9 is more than actors.group_size=8", ["pass_k=8"]),
+    ("pass_k_fits_the_group", ["preprocess.advantage=pass_at_k", "pass_k=8", "pass_k_baseline=mean"],
+     "preprocess.pass_k=8 = actors.group_size with preprocess.pass_k_baseline=mean leaves no gradient", ["pass_k=7"]),
+    ("pass_k_fits_the_group", ["preprocess.advantage=pass_at_k", "pass_k=8", "pass_k_baseline=mean"],
+     "or preprocess.pass_k_baseline=none", ["pass_k_baseline=none"]),
+    ("pass_k_settings_are_used", ["pass_k_baseline=mean"],
+     "preprocess.pass_k_baseline=mean is of preprocess.advantage=pass_at_k, and that is mean",
+     ["preprocess.advantage=pass_at_k"]),
+    ("overlong_penalty_leaves_room", ["overlong_tokens=256"],
+     "preprocess.overlong_tokens=256 would punish every completion, actors.max_completion_tokens=256",
+     ["overlong_tokens=255"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=maxrl", "overlong_tokens=64"],
+     "preprocess.overlong_tokens=64 makes rewards that are neither 0 nor 1", ["preprocess.advantage=mean"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=pass_at_k", "overlong_tokens=64"],
+     "preprocess.advantage=pass_at_k counts successes", ["overlong_tokens=0"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=maxrl", "oracle_member=true"],
+     "preprocess.advantage=maxrl estimates the policy's own rate of success", ["oracle_member=false"]),
+    ("advantage_suits_the_rewards", ["preprocess.advantage=pass_at_k", "oracle_member=true"],
+     "one success of every group is the oracle's", ["preprocess.advantage=mean"]),
+    ("oracle_member_has_a_place",
+     ["oracle_member=true", "policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004",
+      "loss_aggregation=sequence_mean"],
+     "nobody's logprobs give its sequence a ratio", ["policy_loss=ppo_clip"]),
+    ("oracle_member_has_a_place", ["oracle_member=true", "arms={guided: 1}"],
+     "actors.oracle_member=true adds to groups of the arm unguided", ["arms.unguided=1"]),
     ("lag_bound_lets_the_next_weights_come", ["max_lag=1", "weights.every_steps=3"],
      "learner.max_lag=1 with weights.every_steps=3 would wait for ever", ["weights.every_steps=2"]),
     ("lag_bound_lets_the_next_weights_come", ["max_lag=0", "weights.every_steps=2"], "or learner.max_lag=1 or higher",
      ["max_lag=1"]),
+    ("sft_data_is_known", ["sft.data=full-oracle"],
+     "sft.data=full-oracle is neither one of none, full_oracle, prefix nor a file that ends in .jsonl; "
+     "did you mean full_oracle?", ["sft.data=full_oracle"]),
+    ("rows_hold_the_longest_demonstration", ["sft.data=prefix", "sft.max_tokens=5000"],
+     "sft.max_tokens=5000 is more than a row holds, learner.row_tokens=4096; lower the first to 4096",
+     ["sft.max_tokens=4096"]),
+    ("every_sft_rank_has_work", ["sft.num_ranks=17"],
+     "sft.num_ranks=17 is more than the sft.batch_samples=16 demonstrations of a step", ["sft.num_ranks=16"]),
+    ("enough_completions_are_sampled", ["sft.completions=65"],
+     "sft.completions=65 cannot be kept of sft.max_samples=64; lower the first to 64", ["sft.completions=64"]),
     ("settings_suit_the_device", ["weights.backend=nccl"],
      "weights.backend=nccl needs GPUs and deploy.device=cpu; set weights.backend=file, or deploy.device=cuda",
      ["deploy.device=cuda"]),
@@ -98,6 +147,8 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
      "evaluation.num_held_out=4 needs problems.source=builtin:tiny", ["num_held_out=0"]),
     ("broker_url_is_a_redis_url", ["broker.url=localhost:6379"],
      "broker.url must start with redis://, rediss:// or unix://", ["broker.url=redis://localhost:6379"]),
+    ("role_users_are_of_an_external_server", ["broker.role_users=true"],
+     "broker.url=null starts the embedded one, which always has a user for each role", ["broker.role_users=false"]),
     ("buckets_are_apart", ["mining.buckets.easy=[0.4,0.2]"], "mining.buckets.easy=[0.4, 0.2] is no interval",
      ["mining.buckets.easy=[0.2,0.4]"]),
     ("buckets_are_apart", ["mining.buckets.easier=[0.4,0.7]"], "mining.buckets.easier=[0.4, 0.7] overlaps easy",
@@ -119,6 +170,10 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
     ("oracle_can_be_asked", ["oracle.model= "], "oracle.model must be a name on one line", ["oracle.model=big"]),
     ("one_bad_moment_is_no_dead_endpoint", ["oracle.max_failures=7"],
      "oracle.max_failures=7 is fewer than the oracle.concurrency=8 requests", ["oracle.max_failures=8"]),
+    ("cosines_need_whole_weights", ["learner.gradient_cosine_every=10", "learner.zero_stage=3"],
+     "learner.gradient_cosine_every=10 needs whole weights and gradients on every rank", ["learner.zero_stage=2"]),
+    ("cosines_need_whole_weights", ["learner.gradient_cosine_every=1", "learner.zero_stage=3"],
+     "set learner.gradient_cosine_every=0", ["learner.gradient_cosine_every=0"]),
     ("silence_is_longer_than_a_heartbeat", ["deploy.dead_after_s=3"],
      "deploy.dead_after_s=3 would kill a healthy role that is one beat late (deploy.heartbeat_s=2); "
      "raise the first to 4", ["deploy.dead_after_s=4"]),
@@ -163,6 +218,22 @@ def test_every_number_has_a_range_and_is_held_to_it(name: str, kind: Any, bounds
             with pytest.raises(ConfigError, match=re.escape(f"{name}=")) as caught:
                 load(None, [f"{name}={edge + outside}"])
             assert f"the nearest valid value is {edge:g}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["policy_loss=ppo_clip", "ratio_min=0.8", "ratio_max=1.28"],  # DAPO
+        ["policy_loss=cispo", "ratio_max=1.28", "preprocess.advantage=std"],
+        ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004", "loss_aggregation=sequence_mean", "kl_coef=0.001"],
+        ["policy_loss=ppo_clip", "loss_aggregation=constant", "preprocess.advantage=leave_one_out"],
+        ["kl_coef=0.001", "entropy_coef=0.01", "preprocess.advantage=maxrl"],
+        *(["preprocess.advantage=pass_at_k", f"pass_k={k}"] for k in (1, 2, 4, 8)),
+        ["oracle_member=true", "luffy_gamma=0.1", "preprocess.advantage=std", "overlong_tokens=64", "kl_coef=0.001"],
+    ],
+)
+def test_objectives_that_make_sense_are_not_refused(overrides: list[str]) -> None:
+    load(None, overrides)
 
 
 def test_the_defaults_keep_every_rule() -> None:

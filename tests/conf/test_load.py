@@ -214,6 +214,17 @@ def test_a_file_and_an_experiment_by_name_contradict_each_other() -> None:
     assert "experiment=hard contradicts the file" in error
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..", ".", "../up", "a/b", "/etc", "a\\b", ".hidden", "-rf", "a b", "a\nb", "a\x00b", "UPPER",
+        "ünicode", "a" * 65, "{other}", "a:b", "a*", "%2e%2e", "~root", "$HOME",
+    ],
+)  # fmt: skip
+def test_a_run_name_cannot_leave_its_folder_or_its_keys(name: str) -> None:
+    assert "run.name" in error_of(None, f"run.name={name}")
+
+
 # What is written down
 
 
@@ -224,11 +235,20 @@ def test_a_dump_loads_to_the_same_settings(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
     url = "redis://user:s3cret@db:6380/0"
-    assert "s3cret" not in dump(load(None, [f"broker.url={url}"]))
-    assert "redis://user:***@db:6380/0" in dump(load(None, [f"broker.url={url}"]))
+    config = load(write(tmp_path, "mine.yaml", f"broker: {{url: '{url}'}}\n"))
+    assert config.broker.url == url
+    assert "s3cret" not in dump(config)
+    assert "redis://user:***@db:6380/0" in dump(config)
     for override in (f"broker.ulr={url}", f"broker.url=http{url}", f"broker.url={url}${{x}}", f"learner.threads={url}"):
         assert "s3cret" not in error_of(None, override)
     assert "s3cret" not in error_of(write(tmp_path, "e.yaml", f"broker: {{url: {{a: '{url}'}}}}\n"))
+
+
+def test_a_password_on_the_command_line_is_refused_because_everybody_can_read_it() -> None:
+    message = error_of(None, "broker.url=redis://:s3cret@db:6380/0")
+    assert "POPE_BROKER_URL" in message
+    assert "s3cret" not in message
+    assert load(None, ["broker.url=redis://:***@db:6380/0"]).broker.url == "redis://:***@db:6380/0"
 
 
 @pytest.mark.parametrize(

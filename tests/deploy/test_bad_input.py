@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def refused(root: Path, *words: str, remedy: str) -> str:
-    """The one line `pope train` says, having ended with code 2."""
+def refused(root: Path, *words: str, remedy: str, command: str = "train", **variables: str) -> str:
+    """The one line `pope COMMAND` says under these environment variables, having ended with code 2."""
     result = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "train", *words, f"run.root={root}"],
+        [sys.executable, "-m", "deploy.cli", command, *words, f"run.root={root}"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=120,
+        env={**os.environ, **variables},
     )
     assert result.returncode == 2, result.stdout + result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("pope: ")]
@@ -45,10 +47,15 @@ def test_a_problem_without_an_answer_is_named_by_file_and_line(tmp_path: Path) -
 
 
 def test_an_unreachable_redis_is_named_without_its_password(tmp_path: Path) -> None:
-    url = "redis://:hunter2@127.0.0.1:1/0"
-    line = refused(tmp_path, f"broker.url={url}", "broker.connect_timeout_s=0.3", remedy="broker.url=null")
+    words = ("broker.url=redis://127.0.0.1:1/0", "broker.connect_timeout_s=0.3")
+    line = refused(tmp_path, *words, remedy="broker.url=null", POPE_BROKER_URL="redis://:hunter2@127.0.0.1:1/0")
     assert "127.0.0.1:1" in line
     assert "hunter2" not in line
+
+
+def test_a_variable_that_lets_files_run_code_is_refused(tmp_path: Path) -> None:
+    for name in ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "VLLM_ALLOW_INSECURE_SERIALIZATION"):
+        assert name in refused(tmp_path, remedy="unset it", **{name: "1"})
 
 
 def test_a_run_folder_in_use_names_its_owner(tmp_path: Path) -> None:
@@ -68,3 +75,13 @@ def test_a_resume_without_a_run_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_option_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "--nonsense", remedy="--nonsense")
     refused(tmp_path, "nonsense.yaml", remedy="nonsense.yaml")
+
+
+def test_fine_tuning_without_data_or_with_a_bad_line_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    refused(tmp_path, "sft.data=none", remedy="full_oracle, prefix or FILE.jsonl", command="sft")
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"prompt": "1+1?"}\n')
+    for command in ("sft", "train"):
+        line = refused(tmp_path, f"sft.data={mine}", remedy='write {"prompt"', command=command)
+        assert f"{mine}:1" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]

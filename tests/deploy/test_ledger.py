@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -31,8 +28,7 @@ from deploy.run_redis import URL_VARIABLE
 from deploy.state import RunState
 from deploy.summary import print_summary, summarise
 from tests.broker.house import House
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.cli import pope
 
 
 @pytest.fixture(autouse=True)
@@ -67,18 +63,6 @@ def one_group(client: Client, config: RunConfig) -> None:
 P0 = LedgerRow("p0", "guided", 2, 1, 3, (Outcome(3, 1, 2),))
 
 
-def pope(*words: str, variable: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k != URL_VARIABLE}
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.cli", *words],
-        cwd=REPOSITORY,
-        env=environment | ({URL_VARIABLE: variable} if variable else {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 def test_a_password_left_out_of_the_settings_is_asked_for(
     tmp_path: Path, server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,10 +71,10 @@ def test_a_password_left_out_of_the_settings_is_asked_for(
     for read in (audit, read_ledger):
         with pytest.raises(UsageError, match=rf":\*\*\*@.*settings\.yaml holds no password.*{URL_VARIABLE}.*--url"):
             read(folder.path)
-    assert audit(folder.path, server.url).in_flight["ring"] == 1
+    assert audit(folder.path, server.url).balance.in_flight["ring"] == 1
     assert read_ledger(folder.path, server.url).rows == (P0,)
     monkeypatch.setenv(URL_VARIABLE, server.url)
-    assert audit(folder.path).in_flight["ring"] == 1
+    assert audit(folder.path).balance.in_flight["ring"] == 1
     assert read_ledger(folder.path).rows == (P0,)
 
 
@@ -120,11 +104,11 @@ def test_a_run_with_the_embedded_server_needs_no_url(
     with pytest.raises(UsageError, match="redis is not there"):
         audit(folder.path)
     monkeypatch.setenv(URL_VARIABLE, server.url)
-    with EmbeddedRedis(folder.redis, max_memory_gib=0.1) as own:
+    with EmbeddedRedis(folder.redis, run="pope", max_memory_gib=0.1) as own:
         one_group(connect(own.url, client_name="test"), config)
-        assert audit(folder.path).issued == 1  # the server is up
+        assert audit(folder.path).balance.issued == 1  # the server is up
         assert read_ledger(folder.path).rows == (P0,)
-    assert audit(folder.path).issued == 1  # the run was killed: its server is started over the data
+    assert audit(folder.path).balance.issued == 1  # the run was killed: its server is started over the data
     assert read_ledger(folder.path).rows == (P0,)
 
 
@@ -234,7 +218,9 @@ def test_the_variable_reaches_the_command(tmp_path: Path, server: EmbeddedRedis)
     one_group(client, config)
     shown = pope("audit", str(folder.path), variable=server.url)
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.strip() == read_balance(client, Keys("pope")).explain()
+    counted, _, one_by_one = shown.stdout.strip().rpartition("\n")
+    assert counted == read_balance(client, Keys("pope")).explain()
+    assert one_by_one == "one by one: every group is noted where it is counted"
 
 
 @pytest.mark.parametrize(

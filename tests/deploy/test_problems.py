@@ -7,9 +7,11 @@ import pytest
 
 from actors.problems.jsonl import write_problems
 from actors.problems.prefix_search import ChosenPrefix
+from broker.errors import UsageError
 from broker.records import Problem
 from deploy import cli
 from deploy.measure import with_guidance
+from deploy.problems import oracle_warning
 
 GUIDED = Problem(
     id="sum-1", statement="What is 1+1?", answer="2", bucket="hard", source="test", guidance="Add one.",
@@ -77,7 +79,7 @@ def test_show_marks_the_cut_in_the_solution_of_a_run_folder(tmp_path, monkeypatc
 
 
 def test_the_built_in_domain_can_be_shown(monkeypatch, capsys):
-    code, out, _ = pope(monkeypatch, capsys, "show", "builtin:tiny", "--id", "chain5-s0-0000")
+    code, out, _ = pope(monkeypatch, capsys, "show", "builtin:tiny", "--id", "chain6-s0-0000")
     assert code == 0
     assert "answer: a^" in out
     code, out, _ = pope(monkeypatch, capsys, "check", "builtin:tiny")
@@ -111,3 +113,13 @@ def test_a_rejected_row_asked_for_by_id_says_why(tmp_path, monkeypatch, capsys):
     code, _, err = pope(monkeypatch, capsys, "show", path, "--id", "p")
     assert code == 2
     assert "p is row 1, rejected as proof_only: it asks for a proof" in err
+
+
+def test_oracle_members_without_any_solution_are_refused_and_otherwise_warned_of():
+    bare = msgspec.structs.replace(GUIDED, id="sum-3", solution=None)
+    easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
+    with pytest.raises(UsageError, match="no hard problem has a solution; pope oracle writes some, or set"):
+        oracle_warning([bare, easy])
+    assert oracle_warning([GUIDED]).endswith("watch entropy and grad norm")
+    assert "could not make it train stably" in oracle_warning([GUIDED])
+    assert "1 of 2 hard problems have no solution" in oracle_warning([GUIDED, bare, easy])

@@ -38,6 +38,11 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     assert all(float(row["ratio/ess"]) > 0 for row in steps if "ratio/ess" in row)
     assert (run.folder / "checkpoints" / "LATEST").exists()
     assert json.loads((run.folder / "ledger.json").read_text())
+    table = json.loads((run.folder / "starvation.json").read_text())
+    assert sum(row["rollouts"] for row in table) == 8 * counters["issued"]
+    assert sum(row["ended"].get("trained", 0) for row in table) == 8 * counters["trained"]
+    shares = [{k: float(v) for k, v in row.items() if k.startswith("share/advantage/hard/")} for row in steps]
+    assert all(sum(step.values()) == pytest.approx(1.0) for step in shares)
     assert "transfer" in summary
     # Every problem of an evaluation in mid-training was written by one version of the weights.
     assert summary["evaluations"]

@@ -1,13 +1,14 @@
-"""One learner process of a test: `python -m tests.learner.rank_main engine|learner OPTIONS.json`.
+"""One learner process of a test: `python -m tests.learner.rank_main engine|hostile|learner OPTIONS.json`.
 
 The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
 
 import json
 import os
+import pickle
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.records import WeightAnnouncement
+from broker.records import Bucket, TrainGroup, WeightAnnouncement
 from broker.weights import WeightBoard
 from conf.schema import (
     ActorSettings,
@@ -27,14 +28,17 @@ from conf.schema import (
     RingSettings,
     RunConfig,
     RunSettings,
+    SftSettings,
 )
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.learner import Learner
 from learner.model import as_policy
 from learner.publish import FilePublisher
+from learner.sft import FineTuner
 from learner.step import run_step
-from tests.learner.tiny import random_groups, tiny_lm
+from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
+PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
 GROUP_SIZE = 4
 STEP_GROUPS = 3
 
@@ -52,12 +56,29 @@ def run_config(name: str, **learner: Any) -> RunConfig:
     )
 
 
+def engine_groups(step: int, oracles: Sequence[int] = ()) -> list[TrainGroup]:
+    """What `engines` trains in a step; one rollout of it has no reward, and every part has a gradient."""
+    return random_groups(
+        5, GROUP_SIZE, seed=step + 1, failed=[(1, 0)], drawn_as=PARTS, oracles=oracles, reference=True
+    )
+
+
 def engines(options: dict[str, Any]) -> None:
     """For each case: four steps, of which the third has a gradient that is not finite."""
     results = {}
     for case in options["cases"]:
-        settings = replace(run_config("x").learner, zero_stage=case["stage"], row_tokens=case["row_tokens"])
-        policy = as_policy(tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens)
+        config = run_config(
+            "x",
+            zero_stage=case["stage"],
+            row_tokens=case["row_tokens"],
+            gradient_cosine_every=case.get("cosine_every", 0),
+            **case.get("learner", {}),
+        )
+        settings = config.learner
+        policy = as_policy(
+            tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens,
+            entropy_gradient=settings.entropy_coef > 0,
+        )  # fmt: skip
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
         reports = []
         for step in range(1, 5):
@@ -65,8 +86,7 @@ def engines(options: dict[str, Any]) -> None:
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
-            groups = random_groups(5, GROUP_SIZE, seed=step, failed=[(1, 0)])
-            report = run_step(engine, groups, settings, step=step)
+            report = run_step(engine, engine_groups(step, case.get("oracles", ())), config, step=step)
             if hook:
                 hook.remove()
                 after = engine.gather_weights()
@@ -80,6 +100,39 @@ def engines(options: dict[str, Any]) -> None:
             torch.save(weights, Path(options["out"]) / f"{case['name']}.pt")
     if os.environ["RANK"] == "0":
         (Path(options["out"]) / "reports.json").write_text(json.dumps(results))
+    engine.close()
+
+
+class Payload:
+    """What a changed checkpoint may hold: unpickled, it writes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self._marker, "code of the checkpoint was run")
+
+
+def hostile(options: dict[str, Any]) -> None:
+    """Save, load, then load again with a payload in each file in turn; every such load must raise."""
+    folder = Path(options["out"]) / "checkpoint"
+    for stage in options["stages"]:
+        settings = replace(run_config("x").learner, zero_stage=stage)
+        policy = as_policy(tiny_lm(), temperature=1.0, chunk_tokens=settings.logprob_chunk_tokens)
+        engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
+        run_step(engine, random_groups(3, GROUP_SIZE), settings, step=1)
+        engine.save(folder / str(stage))
+        engine.load(folder / str(stage))
+        for file in sorted((folder / str(stage)).rglob("*.pt")):
+            honest = file.read_bytes()
+            torch.save({"module": Payload(Path(options["out"]) / "marker")}, file)
+            try:
+                engine.load(folder / str(stage))
+            except pickle.UnpicklingError as error:
+                print("refused", stage, file.name, str(error).splitlines()[0])
+            else:
+                raise AssertionError(f"{file} was loaded")
+            file.write_bytes(honest)
     engine.close()
 
 
@@ -113,6 +166,32 @@ def learner(options: dict[str, Any]) -> None:
     ).run()
 
 
+class DyingFineTuner(FineTuner):
+    """Kills its process at the end of a step: it is neither reported nor saved."""
+
+    dies_at = -1
+
+    def _end_step(self, report: dict[str, float | int]) -> None:
+        if report["step"] == self.dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._end_step(report)
+
+
+def fine_tuner(options: dict[str, Any]) -> None:
+    config = replace(run_config(options["name"], **options.get("learner", {})), sft=SftSettings(**options["sft"]))
+    tuner = DyingFineTuner(
+        config,
+        random_examples(),
+        rank=int(os.environ["RANK"]),
+        redis_url=options["redis_url"],
+        checkpoints=Path(options["folder"]) / "checkpoints",
+        model_path=Path(options["model_path"]),
+    )
+    tuner.dies_at = options.get("dies_at", -1)
+    tuner.run()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"engine": engines, "learner": learner}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
+    main = {"engine": engines, "hostile": hostile, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]]
+    main(json.loads(Path(sys.argv[2]).read_text()))

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -49,7 +50,10 @@ def test_a_row_by_hand() -> None:
     assert row.behaviour_logprobs.tolist() == pytest.approx([-0.1, -0.2, -0.1])
     assert row.advantages.tolist() == [0.5, 0.5, -0.5]
     assert row.weights.tolist() == [1, 1, 1]
-    assert batch.num_tokens == 3
+    assert row.sequences.tolist() == [0, 0, 1]
+    assert row.off_policy.tolist() == [False] * 3
+    assert row.reference_logprobs is None
+    assert (batch.num_tokens, batch.num_sequences) == (3, 2)
     assert batch.packing_fill == 1.0
 
 
@@ -57,6 +61,30 @@ def test_the_lag_of_each_trained_token() -> None:
     # Step 8 updates version 7; the tokens were written by versions 4, 6 and 6; the crashed rollout is not trained.
     assert token_lags([one_group()], step=8).tolist() == [3, 1, 1]
     assert token_lags([], step=8).tolist() == []
+
+
+def test_an_oracle_solution_is_trained_without_logprobs_and_has_no_age() -> None:
+    group = one_group()
+    oracle = Completion(
+        token_ids=int32_bytes([8, 8]), logprobs=b"", weight_spans=(), finish_reason="stop", verdict="correct",
+        reward=1.0, off_policy=True,
+    )  # fmt: skip
+    rollouts = msgspec.structs.replace(group.group, completions=(*group.group.completions, oracle))
+    group = TrainGroup(group=rollouts, advantages=float32_bytes([0.5, 0.0, -0.5, 0.25]))
+    (row,) = build_step([group], row_tokens=20, rank=0, world_size=1).rows
+    assert row.targets.tolist() == [7, 8, 6, 8, 8]
+    assert row.off_policy.tolist() == [False, False, False, True, True]
+    assert row.behaviour_logprobs.tolist()[3:] == [0.0, 0.0]
+    assert row.advantages.tolist()[3:] == [0.25, 0.25]
+    assert token_lags([group], step=8).tolist() == [3, 1, 1]
+
+
+def test_reference_logprobs_follow_their_tokens() -> None:
+    reference = tuple(float32_bytes([-1.0 - i] * n) for i, n in enumerate([2, 3, 1]))
+    group = msgspec.structs.replace(one_group(), reference_logprobs=reference)
+    (row,) = build_step([group], row_tokens=20, rank=0, world_size=1).rows
+    assert row.reference_logprobs is not None
+    assert row.reference_logprobs.tolist() == [-1.0, -1.0, -3.0]
 
 
 def test_prompt_tokens_are_never_targets() -> None:

@@ -1,21 +1,37 @@
 """Real DeepSpeed on gloo: one process and two, ZeRO 0, 2 and 3."""
 
 import json
+import math
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from broker.records import TrainGroup, float32_array, int32_array
+from tests.learner.rank_main import engine_groups
 from tests.learner.ranks import Processes
+from tests.learner.tiny import tiny_lm
 
 STAGES = (0, 2, 3)
+COSINE_STAGES = (0, 2)
 CASES = [
     *({"name": f"zero{stage}", "stage": stage, "row_tokens": 64, "tied": True} for stage in STAGES),
     {"name": "short-rows", "stage": 0, "row_tokens": 24, "tied": True},
     {"name": "one-row", "stage": 0, "row_tokens": 4096, "tied": True},
     {"name": "untied", "stage": 3, "row_tokens": 40, "tied": False},
-]
+    *({"name": f"{name}-{tokens}", "stage": 2, "row_tokens": tokens, "tied": True, "learner": learner, **more}
+      for tokens in (24, 4096) for name, learner, more in (
+          ("gspo", {"policy_loss": "gspo", "ratio_min": 0.9, "ratio_max": 1.1, "loss_aggregation": "sequence_mean",
+                    "kl_coef": 0.1, "entropy_coef": 0.01}, {}),
+          ("luffy", {"policy_loss": "ppo_clip", "loss_aggregation": "constant"}, {"oracles": [0, 3]}),
+      )),
+    *(
+        {"name": f"cosines{stage}", "stage": stage, "row_tokens": 64, "tied": True, "cosine_every": 1}
+        for stage in COSINE_STAGES
+    ),
+]  # fmt: skip
 
 Results = dict[str, list[dict[str, Any]]]
 
@@ -68,6 +84,17 @@ def test_the_split_into_rows_changes_nothing(folders: dict[int, Path], name: str
     assert_same_training((folders[1], "zero0"), (folders[world_size], name))
 
 
+@pytest.mark.parametrize("name", ["gspo", "luffy"])
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_the_split_into_rows_and_ranks_changes_nothing_of_any_objective(
+    folders: dict[int, Path], name: str, world_size: int
+) -> None:
+    assert_same_training((folders[1], f"{name}-4096"), (folders[world_size], f"{name}-24"))
+    ours, plain = (reports(folders[1])[case] for case in (f"{name}-4096", "zero2"))
+    assert ours[0]["norm"] != pytest.approx(plain[0]["norm"], rel=1e-3), "the settings reached the loss"
+    assert ("kl/mean" in ours[0]) == (name == "gspo")
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_a_gradient_that_is_not_finite_changes_no_weight(
@@ -81,3 +108,76 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
         (False, True),
         (True, False),
     ]
+
+
+def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    ranks = Processes("hostile", {"out": str(tmp_path), "stages": STAGES}, tmp_path)
+    ranks.succeed()
+    assert not (tmp_path / "marker").exists()
+    assert ranks.output().count("refused") == 1 + 2 + 2, "the model of ZeRO 0; model and optimizer of ZeRO 2 and 3"
+
+
+@pytest.mark.parametrize("stage", COSINE_STAGES)
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_looking_at_cosines_changes_no_bit_of_the_training(
+    folders: dict[int, Path], stage: int, world_size: int
+) -> None:
+    plain, looked = f"zero{stage}", f"cosines{stage}"
+    weights = [torch.load(folders[world_size] / f"{name}.pt", weights_only=True) for name in (plain, looked)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    seen = reports(folders[world_size])
+    for without, with_ in zip(seen[plain], seen[looked], strict=True):
+        assert not any(key.startswith("gradient/") for key in without)
+        assert all(with_[key] == value for key, value in without.items() if not key.startswith("step/"))
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("stage", COSINE_STAGES)
+def test_cosines_are_those_of_separate_sequences(folders: dict[int, Path], stage: int, world_size: int) -> None:
+    """The first step's, at the starting weights: every rollout in a row of its own, in plain torch."""
+    expected = slow_cosines(engine_groups(1))
+    report = reports(folders[world_size])[f"cosines{stage}"][0]
+    found = {key: value for key, value in report.items() if key.startswith("gradient/")}
+    assert len(found) == 3 + 3 + 1
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    names = [key.removeprefix("gradient/norm/") for key in found if key.startswith("gradient/norm/")]
+    square = sum(found[f"gradient/norm/{a}"] ** 2 for a in names) + 2 * sum(
+        found[f"gradient/cosine/{a}/{b}"] * found[f"gradient/norm/{a}"] * found[f"gradient/norm/{b}"]
+        for a, b in combinations(names, 2)
+    )
+    assert math.sqrt(square) == pytest.approx(report["norm"], rel=1e-4), "the parts' gradients sum to the step's"
+
+
+@pytest.mark.parametrize("stage", COSINE_STAGES)
+def test_a_gradient_that_is_not_finite_has_no_cosine(folders: dict[int, Path], stage: int) -> None:
+    poisoned = reports(folders[1])[f"cosines{stage}"][2]
+    assert not any(key.startswith("gradient/") for key in poisoned)
+
+
+def slow_cosines(groups: list[TrainGroup]) -> dict[str, float]:
+    """`gradient/...` of a step under the settings of `rank_main`, by a loop over rollouts and parts."""
+    lm = tiny_lm(tied=True)
+    num_tokens = sum(c.num_tokens for g in groups for c in g.group.completions if c.reward is not None)
+    gradients: dict[str, torch.Tensor] = {}
+    for group in groups:
+        prompt = int32_array(group.group.prompt_ids).tolist()
+        for completion, advantage in zip(
+            group.group.completions, float32_array(group.advantages).tolist(), strict=True
+        ):
+            if completion.reward is None:
+                continue
+            tokens = int32_array(completion.token_ids).tolist()
+            logits = lm(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1].float() / 0.9
+            new = torch.log_softmax(logits, -1)[range(len(tokens)), tokens]
+            ratio = (new.detach() - torch.tensor(float32_array(completion.logprobs))).exp().clamp(0.0, 5.0)
+            loss = -(ratio * advantage * new).sum() / num_tokens
+            flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(lm.parameters()))]).double()
+            for name in (group.group.bucket, f"{group.group.bucket}/{group.group.arm}"):
+                gradients[name] = gradients.get(name, 0) + flat
+    names = sorted(gradients)
+    found = {f"gradient/norm/{name}": float(gradients[name].norm()) for name in names if "/" in name}
+    for a, b in combinations(names, 2):
+        if ("/" in a) == ("/" in b):
+            cosine = torch.nn.functional.cosine_similarity(gradients[a], gradients[b], dim=0)
+            found[f"gradient/cosine/{a}/{b}"] = float(cosine)
+    return found

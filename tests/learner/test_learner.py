@@ -143,6 +143,9 @@ def test_every_step_is_reported_once(finished: House) -> None:
     assert [int(row["step"]) for row in rows] == list(range(1, STEPS + 1))
     assert [int(row["lag/max"]) for row in rows] == list(range(STEPS))  # all groups were written by version 0
     assert {"reward/guided/mean", "reward/unguided/mean", "ratio/clip_share", "packing/fill"} <= rows[0].keys()
+    assert "share/advantage/hard/guided" in rows[0]
+    assert not any(name.startswith("reward/change/") for name in rows[0])
+    assert "reward/change/hard/guided" in rows[-1]
 
 
 def test_the_last_step_is_saved_as_a_hugging_face_folder(finished: House) -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,80 +7,106 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from learner.losses import MAX_LOG_RATIO, POLICY_LOSSES, importance_ratio, mean_over_step, ppo_clip, truncated_is
+from learner.losses.luffy import luffy
+from learner.losses.policy import (
+    MAX_LOG_RATIO,
+    POLICY_LOSSES,
+    cispo,
+    log_ratio_of,
+    ppo_clip,
+    sequence_log_ratio,
+    token_log_ratio,
+    truncated_is,
+)
+from learner.losses.regularizers import k3
 
 LN2 = math.log(2.0)
+TOKEN_LEVEL = ("ppo_clip", "truncated_is", "cispo")
 
 
 def numbers(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def slow_ppo_clip(new: list[float], old: list[float], advantages: list[float], low: float, high: float) -> list[float]:
+def policy_loss(
+    name: str, new: Tensor, old: Tensor, advantages: Tensor, low: float, high: float, sequences: Tensor | None = None
+) -> Tensor:
+    """The loss of that name as the learner computes it; without `sequences` every token is one."""
+    sequences = torch.arange(len(new)) if sequences is None else sequences
+    return POLICY_LOSSES[name](new, log_ratio_of(name, new, old, sequences), advantages, low, high)
+
+
+def slow_losses(
+    name: str,
+    new: list[float],
+    old: list[float],
+    advantages: list[float],
+    sequences: list[int],
+    low: float,
+    high: float,
+) -> list[float]:
+    """The table of `learner.losses.policy`, read aloud."""
     losses = []
-    for n, o, a in zip(new, old, advantages, strict=True):
-        ratio = math.exp(n - o)
-        losses.append(-min(ratio * a, min(max(ratio, low), high) * a))
+    for i, a in enumerate(advantages):
+        members = [j for j, s in enumerate(sequences) if s == sequences[i]]
+        w = math.exp(new[i] - old[i])
+        s = math.prod(math.exp(new[j] - old[j]) for j in members) ** (1 / len(members))
+        clip = lambda x: min(max(x, low), high)  # noqa: E731
+        losses.append({
+            "ppo_clip": -min(w * a, clip(w) * a),
+            "truncated_is": -min(w, high) * a * new[i],
+            "cispo": -clip(w) * a * new[i],
+            "gspo": -min(s * a, clip(s) * a),
+        }[name])  # fmt: skip
     return losses
+
+
+def gradient(form: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    at = at.detach().clone().requires_grad_()
+    form(at).sum().backward()
+    assert at.grad is not None
+    return at.grad
+
+
+def random_tokens(n: int = 24, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """new, old, advantages and sequence numbers of tokens in sequences of 1 to 6."""
+    torch.manual_seed(seed)
+    old = -torch.rand(n, dtype=torch.float64) * 3
+    new = (old + 0.8 * torch.randn(n, dtype=torch.float64)).clamp(max=0)
+    lengths = torch.tensor([1, 6, 5, 2, 4, 6])
+    assert lengths.sum() == n
+    sequences = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    return new, old, torch.randn(len(lengths), dtype=torch.float64)[sequences], sequences
 
 
 def test_the_losses_by_hand() -> None:
     # Ratios 2, 1/2, 8 against the bounds [0, 5].
     new, old, advantages = numbers(-1.0, -1.0, -1.0), numbers(-1 - LN2, -1 + LN2, -1 - 3 * LN2), numbers(1.0, -2.0, 1.0)
-    assert ppo_clip(new, old, advantages, 0.0, 5.0).tolist() == pytest.approx([-2.0, 1.0, -5.0])
-    assert truncated_is(new, old, advantages, 0.0, 5.0).tolist() == pytest.approx([2.0, -1.0, 5.0])
+    assert policy_loss("ppo_clip", new, old, advantages, 0.0, 5.0).tolist() == pytest.approx([-2.0, 1.0, -5.0])
+    assert policy_loss("truncated_is", new, old, advantages, 0.0, 5.0).tolist() == pytest.approx([2.0, -1.0, 5.0])
+    assert policy_loss("cispo", new, old, advantages, 0.8, 1.28).tolist() == pytest.approx([1.28, -1.6, 1.28])
+    # One sequence with ratios 8 and 1/2: their geometric mean is 2.
+    new, old, advantages = numbers(-1.0, -1.0), numbers(-1 - 3 * LN2, -1 + LN2), numbers(1.0, 1.0)
+    pair = policy_loss("gspo", new, old, advantages, 0.0, 5.0, sequences=torch.tensor([0, 0]))
+    assert pair.tolist() == pytest.approx([-2.0, -2.0])
 
 
-def test_a_step_is_the_sum_over_trained_tokens_divided_by_their_number() -> None:
-    row, other = numbers(1.0, 2.0, 100.0), numbers(3.0)
-    shares = mean_over_step(row, numbers(1, 1, 0), 3) + mean_over_step(other, numbers(1), 3)
-    assert shares.item() == pytest.approx((1 + 2 + 3) / 3)
-
-
-def test_a_step_without_trained_tokens_is_zero() -> None:
-    assert mean_over_step(numbers(7.0), numbers(0.0), 0).item() == 0.0
+def test_clip_higher_of_dapo_is_the_clip_with_its_bounds() -> None:
+    new, old = numbers(0.0, 0.0, 0.0, 0.0), -numbers(1.2, 1.4, 0.9, 0.7).log()
+    up = policy_loss("ppo_clip", new, old, torch.ones(4).double(), 0.8, 1.28)
+    down = policy_loss("ppo_clip", new, old, -torch.ones(4).double(), 0.8, 1.28)
+    assert up.tolist() == pytest.approx([-1.2, -1.28, -0.9, -0.7])
+    assert down.tolist() == pytest.approx([1.2, 1.4, 0.9, 0.8])
 
 
 @pytest.mark.parametrize("name", POLICY_LOSSES)
-def test_at_ratio_one_every_form_has_the_gradient_of_reinforce(name: str) -> None:
-    new = numbers(-0.3, -2.0, -1.0).requires_grad_()
-    advantages = numbers(0.5, -0.5, 0.25)
-    POLICY_LOSSES[name](new, new.detach().clone(), advantages, 0.0, 5.0).sum().backward()
-    assert new.grad is not None
-    assert new.grad.tolist() == pytest.approx((-advantages).tolist())
-
-
-def test_inside_the_bounds_both_forms_have_the_same_gradient() -> None:
-    old, advantages = numbers(-1.0, -1.0, -1.5), numbers(1.0, -1.0, 0.3)
-    gradients = []
-    for form in POLICY_LOSSES.values():
-        new = numbers(-0.4, -1.7, -1.0).requires_grad_()
-        form(new, old, advantages, 0.1, 5.0).sum().backward()
-        assert new.grad is not None
-        gradients.append(new.grad.tolist())
-    assert gradients[0] == pytest.approx(gradients[1])
-
-
-def test_above_the_bound_eq_2_stops_rewards_and_the_truncated_form_caps_both() -> None:
-    old, advantages = numbers(-4.0, -4.0), numbers(1.0, -1.0)
-    ratio = math.exp(3.0)
-    for form, expected in ((ppo_clip, [0.0, ratio]), (truncated_is, [-5.0, 5.0])):
-        new = numbers(-1.0, -1.0).requires_grad_()
-        form(new, old, advantages, 0.0, 5.0).sum().backward()
-        assert new.grad is not None
-        assert new.grad.tolist() == pytest.approx(expected)
-
-
-def test_a_mad_ratio_is_a_number() -> None:
-    ratio = importance_ratio(numbers(0.0, -1e4), numbers(-1e4, 0.0))
-    assert ratio.tolist() == pytest.approx([math.exp(MAX_LOG_RATIO), math.exp(-MAX_LOG_RATIO)])
-    for form in POLICY_LOSSES.values():
-        new = numbers(0.0, -1e4).requires_grad_()
-        loss = form(new, numbers(-1e4, 0.0), numbers(-1.0, 1.0), 0.0, 5.0)
-        loss.sum().backward()
-        assert torch.isfinite(loss).all()
-        assert new.grad is not None
-        assert torch.isfinite(new.grad).all()
+def test_a_loss_equals_the_slow_reference(name: str) -> None:
+    for seed in range(20):
+        new, old, advantages, sequences = random_tokens(seed=seed)
+        low, high = (0.0 if name == "truncated_is" else 0.8), 1.28
+        fast = policy_loss(name, new, old, advantages, low, high, sequences)
+        slow = slow_losses(name, new.tolist(), old.tolist(), advantages.tolist(), sequences.tolist(), low, high)
+        torch.testing.assert_close(fast, numbers(*slow), atol=1e-9, rtol=1e-9)
 
 
 token = st.tuples(st.floats(-6, 0), st.floats(-6, 0), st.floats(-2, 2))
@@ -88,22 +115,119 @@ token = st.tuples(st.floats(-6, 0), st.floats(-6, 0), st.floats(-2, 2))
 @given(st.lists(token, min_size=1, max_size=30), st.floats(0, 1), st.floats(1, 6))
 def test_ppo_clip_equals_the_slow_loop(tokens: list[tuple[float, float, float]], low: float, high: float) -> None:
     new, old, advantages = (list(column) for column in zip(*tokens, strict=True))
-    fast = ppo_clip(numbers(*new), numbers(*old), numbers(*advantages), low, high)
-    assert fast.tolist() == pytest.approx(slow_ppo_clip(new, old, advantages, low, high))
+    fast = policy_loss("ppo_clip", numbers(*new), numbers(*old), numbers(*advantages), low, high)
+    assert fast.tolist() == pytest.approx(
+        slow_losses("ppo_clip", new, old, advantages, list(range(len(new))), low, high)
+    )
 
 
-def test_the_gradient_of_ppo_clip_is_that_of_its_numbers() -> None:
+@pytest.mark.parametrize("name", ["ppo_clip", "gspo"])
+def test_the_gradient_is_that_of_the_numbers(name: str) -> None:
+    new, old, advantages, sequences = random_tokens()
+    form = lambda x: policy_loss(name, x, old, advantages, 0.5, 1.7, sequences)  # noqa: E731
+    assert torch.autograd.gradcheck(form, (new.requires_grad_(),))
+
+
+@pytest.mark.parametrize("name", ["truncated_is", "cispo"])
+def test_the_gradient_is_that_of_the_surrogate_with_its_weight_held_fixed(name: str) -> None:
+    new, old, advantages, sequences = random_tokens()
+    low, high = (0.0 if name == "truncated_is" else 0.5), 1.7
+    weight = (new - old).exp().clamp(low, high)
+    assert torch.autograd.gradcheck(lambda x: -weight * advantages * x, (new.detach().clone().requires_grad_(),))
+    ours = gradient(lambda x: policy_loss(name, x, old, advantages, low, high, sequences), new)
+    torch.testing.assert_close(ours, gradient(lambda x: -weight * advantages * x, new))
+    torch.testing.assert_close(ours, -weight * advantages)
+
+
+def test_the_gradient_of_gspo_is_eq_10_of_its_paper() -> None:
+    # Of the mean over tokens of a sequence: -s A / |y| for each of its tokens, unless s is clipped.
+    new, old, advantages, sequences = random_tokens()
+    lengths = sequences.bincount()[sequences]
+    ours = gradient(lambda x: policy_loss("gspo", x, old, advantages, 0.0, 1e6, sequences) / lengths, new)
+    s = sequence_log_ratio(new, old, sequences).exp()
+    torch.testing.assert_close(ours, -s * advantages / lengths)
+
+
+@pytest.mark.parametrize("name", TOKEN_LEVEL)
+def test_at_ratio_one_every_token_form_has_the_gradient_of_reinforce(name: str) -> None:
+    new, _, advantages, sequences = random_tokens()
+    ours = gradient(lambda x: policy_loss(name, x, new, advantages, 0.0, 5.0, sequences), new)
+    torch.testing.assert_close(ours, -advantages)
+
+
+def test_at_ratio_one_gspo_has_it_too_once_tokens_are_averaged_over_their_sequence() -> None:
+    new, _, advantages, sequences = random_tokens()
+    lengths = sequences.bincount()[sequences]
+    ours = gradient(lambda x: policy_loss("gspo", x, new, advantages, 0.9997, 1.0004, sequences) / lengths, new)
+    torch.testing.assert_close(ours, -advantages / lengths)
+
+
+def test_inside_the_bounds_all_token_forms_have_the_same_gradient() -> None:
+    old, advantages, new = numbers(-1.0, -1.0, -1.5), numbers(1.0, -1.0, 0.3), numbers(-0.4, -1.7, -1.0)
+    gradients = [
+        gradient(lambda x, n=name: policy_loss(n, x, old, advantages, 0.1, 5.0), new).tolist() for name in TOKEN_LEVEL
+    ]
+    assert gradients[0] == pytest.approx(gradients[1])
+    assert gradients[0] == pytest.approx(gradients[2])
+
+
+def test_above_the_bound_eq_2_stops_rewards_and_the_truncated_forms_cap_both() -> None:
+    old, advantages, new = numbers(-4.0, -4.0), numbers(1.0, -1.0), numbers(-1.0, -1.0)
+    expected = {"ppo_clip": [0.0, math.exp(3.0)], "truncated_is": [-5.0, 5.0], "cispo": [-5.0, 5.0]}
+    for name, slopes in expected.items():
+        ours = gradient(lambda x, n=name: policy_loss(n, x, old, advantages, 0.0, 5.0), new)
+        assert ours.tolist() == pytest.approx(slopes)
+
+
+def test_below_the_bound_cispo_raises_the_weight_and_truncated_is_does_not() -> None:
+    new, old, advantages = numbers(-3.0), numbers(-1.0), numbers(1.0)
+    assert gradient(lambda x: cispo(x, token_log_ratio(x, old), advantages, 0.8, 1.28), new).tolist() == [-0.8]
+    unbounded = gradient(lambda x: truncated_is(x, token_log_ratio(x, old), advantages, 0.0, 1.28), new)
+    assert unbounded.tolist() == pytest.approx([-math.exp(-2.0)])
+
+
+def test_a_mad_ratio_is_a_number() -> None:
+    ratio = token_log_ratio(numbers(0.0, -1e4), numbers(-1e4, 0.0)).exp()
+    assert ratio.tolist() == pytest.approx([math.exp(MAX_LOG_RATIO), math.exp(-MAX_LOG_RATIO)])
+    for name in POLICY_LOSSES:
+        new = numbers(0.0, -1e4).requires_grad_()
+        loss = policy_loss(name, new, numbers(-1e4, 0.0), numbers(-1.0, 1.0), 0.0, 5.0)
+        loss.sum().backward()
+        assert torch.isfinite(loss).all()
+        assert new.grad is not None
+        assert torch.isfinite(new.grad).all()
+
+
+def test_ppo_clip_ignores_log_pi_itself() -> None:
+    assert ppo_clip(numbers(-9.0), numbers(0.0), numbers(2.0), 0.8, 1.2).tolist() == [-2.0]
+
+
+def test_luffy_by_hand_and_by_gradcheck() -> None:
+    # pi = 0.1, gamma 0.1: f = 1/2 and f' pi = 0.1 * 0.1 / 0.2^2 = 1/4.
+    new = numbers(math.log(0.1), math.log(0.9))
+    assert luffy(new, numbers(1.0, 2.0), 0.1).tolist() == pytest.approx([-0.5, -1.8])
+    slopes = gradient(lambda x: luffy(x, numbers(1.0, 2.0), 0.1), new)
+    assert slopes.tolist() == pytest.approx([-0.25, -2 * 0.9 * 0.1 / 1.0**2])
+    assert torch.autograd.gradcheck(lambda x: luffy(x, numbers(1.0, 2.0), 0.1), (new.requires_grad_(),))
+
+
+def test_luffy_learns_most_from_what_the_policy_finds_unlikely() -> None:
+    # Of pi^2's weight under plain importance sampling, shaping moves the peak from pi = 1 to pi = gamma.
+    slopes = -gradient(lambda x: luffy(x, torch.ones_like(x), 0.1), numbers(0.001, 0.1, 0.9).log())
+    assert slopes[1] > slopes[2] > slopes[0]
+
+
+def test_k3_by_hand_and_by_gradcheck() -> None:
+    new, reference = numbers(-1.0, -1.0, -1.0), numbers(-1.0, -1 + LN2, -1 - LN2)
+    assert k3(new, reference).tolist() == pytest.approx([0.0, 1 - LN2, LN2 - 0.5])
+    assert gradient(lambda x: k3(x, reference), new).tolist() == pytest.approx([0.0, -1.0, 0.5])
+    assert torch.autograd.gradcheck(lambda x: k3(x, reference), (new.requires_grad_(),))
+    assert k3(numbers(0.0), numbers(-1e5)).isfinite().all()
+    assert k3(numbers(-1e5), numbers(0.0)).isfinite().all()
+
+
+def test_the_mean_of_k3_over_samples_of_the_policy_is_the_kl_divergence() -> None:
     torch.manual_seed(0)
-    old, advantages = -torch.rand(20, dtype=torch.float64) * 3, torch.randn(20, dtype=torch.float64)
-    new = (old + 0.8 * torch.randn(20, dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: ppo_clip(x, old, advantages, 0.5, 1.7), (new,))
-
-
-def test_the_gradient_of_truncated_is_is_the_capped_policy_gradient() -> None:
-    torch.manual_seed(0)
-    old, advantages = -torch.rand(20, dtype=torch.float64) * 3, torch.randn(20, dtype=torch.float64)
-    new = (old + 0.8 * torch.randn(20, dtype=torch.float64)).requires_grad_()
-    truncated_is(new, old, advantages, 0.5, 1.7).sum().backward()
-    expected = -(new.detach() - old).exp().clamp(0.5, 1.7) * advantages
-    assert new.grad is not None
-    torch.testing.assert_close(new.grad, expected)
+    policy, reference = (torch.log_softmax(torch.randn(7, dtype=torch.float64), -1) for _ in range(2))
+    exact = (policy.exp() * (policy - reference)).sum()
+    torch.testing.assert_close((policy.exp() * k3(policy, reference)).sum(), exact)

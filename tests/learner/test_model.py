@@ -6,7 +6,7 @@ from torch import Tensor
 
 from broker.records import float32_array, int32_array
 from learner.batch_feed import build_step
-from learner.losses import mean_over_step, ppo_clip
+from learner.losses.policy import ppo_clip, token_log_ratio
 from learner.model import Policy, as_policy, load_policy, save_configuration
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
 
@@ -38,7 +38,7 @@ def separate(tied: bool) -> tuple[list[float], dict[str, Tensor]]:
             new = torch.log_softmax(logits.float() / TEMPERATURE, -1)[torch.arange(len(ids)), torch.tensor(ids)]
             old = torch.from_numpy(float32_array(completion.logprobs).copy())
             advantage = torch.full((len(ids),), float(float32_array(group.advantages)[i]))
-            loss = ppo_clip(new, old, advantage, 0.0, 5.0)
+            loss = ppo_clip(new, token_log_ratio(new, old), advantage, 0.0, 5.0)
             losses.extend(loss.tolist())
             (loss.sum() / num_tokens).backward()
     return losses, gradients(lm)
@@ -49,9 +49,9 @@ def packed(model: Policy, row_tokens: int) -> tuple[list[float], dict[str, Tenso
     losses: list[float] = []
     for row in batch.rows:
         new, _ = model(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
-        loss = ppo_clip(new, row.behaviour_logprobs, row.advantages, 0.0, 5.0)
+        loss = ppo_clip(new, token_log_ratio(new, row.behaviour_logprobs), row.advantages, 0.0, 5.0)
         losses.extend(loss.tolist())
-        mean_over_step(loss, row.weights, batch.num_tokens).backward()
+        (loss.sum() / batch.num_tokens).backward()
     return losses, gradients(model)
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from broker.records import float32_array, int32_array
-from learner.batch_feed import build_step, filler_row
+from conf.schema import LearnerSettings
+from learner.batch_feed import Row, build_step, filler_row
+from learner.losses.objective import RowLoss
 from learner.ranks import Ranks
 from learner.token_statistics import TokenSums, lag_histogram, watched_ratios
 from tests.learner.tiny import random_groups
@@ -14,17 +16,23 @@ from tests.learner.tiny import random_groups
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
-def row_of(ratios: list[float], weights: list[float]) -> tuple[torch.Tensor, object]:
+def row_of(ratios: list[float], weights: list[float], off_policy: list[bool] | None = None) -> tuple[torch.Tensor, Row]:
+    """(logprobs, row) with those ratios."""
     old = torch.full((len(ratios),), -2.0)
-    row = replace(filler_row(), behaviour_logprobs=old, weights=torch.tensor(weights))
+    outside = torch.tensor(off_policy or [False] * len(ratios))
+    row = replace(filler_row(), behaviour_logprobs=old, weights=torch.tensor(weights), off_policy=outside)
     return old + torch.tensor(ratios).log(), row
 
 
+def loss_of(row: Row, logprobs: torch.Tensor, loss: float, kl: float = 0.0) -> RowLoss:
+    return RowLoss(torch.tensor(loss), logprobs - row.behaviour_logprobs, torch.full_like(logprobs, kl))
+
+
 def test_the_statistics_by_hand() -> None:
-    sums = TokenSums(0.5, 5.0)
+    sums = TokenSums(LearnerSettings(ratio_min=0.5, ratio_max=5.0, kl_coef=0.1))
     for ratios, weights in (([1.0, 2.0], [1.0, 1.0]), ([0.25, 8.0, 1e6], [1.0, 1.0, 0.0])):
         new, row = row_of(ratios, weights)
-        sums.add(row, new, torch.full_like(new, 0.5), torch.tensor(0.1))  # type: ignore[arg-type]
+        sums.add(row, new, torch.full_like(new, 0.5), loss_of(row, new, 0.1, kl=0.25))
     got = sums.reduce(ALONE)
     w = np.asarray([1, 2, 0.25, 8])
     assert got.num_tokens == 4
@@ -35,18 +43,37 @@ def test_the_statistics_by_hand() -> None:
     assert got.entropy_mean == pytest.approx(0.5)
     assert got.logprob_rms == pytest.approx(math.sqrt((np.log(w) ** 2).mean()), rel=1e-5)
     assert got.loss == pytest.approx(0.2)
+    assert got.kl_mean == pytest.approx(0.25)
+
+
+def test_an_oracle_is_in_the_loss_and_in_no_statistic() -> None:
+    sums = TokenSums(LearnerSettings())
+    new, row = row_of([1.0, 1.0, 1e3], [1.0, 1.0, 1.0], [False, False, True])
+    sums.add(row, new, torch.tensor([0.5, 0.5, 9.0]), loss_of(row, new, 0.7))
+    got = sums.reduce(ALONE)
+    assert (got.num_tokens, got.clip_share, got.kl_mean) == (2, 0.0, None)
+    assert (got.ess, got.ratio_max) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (got.loss, got.entropy_mean) == (pytest.approx(0.7), pytest.approx(0.5))
+
+
+def test_clipping_is_counted_by_the_ratio_the_loss_clips() -> None:
+    sums = TokenSums(LearnerSettings(policy_loss="gspo", ratio_min=0.9, ratio_max=1.1))
+    new, row = row_of([4.0, 0.25], [1.0, 1.0])
+    mean_of_the_sequence = RowLoss(torch.tensor(0.0), torch.zeros(2), torch.zeros(2))
+    sums.add(row, new, torch.zeros(2), mean_of_the_sequence)
+    assert sums.reduce(ALONE).clip_share == 0.0
 
 
 def test_equal_ratios_have_a_full_sample_size() -> None:
-    sums = TokenSums(0.0, 5.0)
+    sums = TokenSums(LearnerSettings())
     new, row = row_of([3.0] * 7, [1.0] * 7)
-    sums.add(row, new, torch.zeros(7), torch.tensor(0.0))  # type: ignore[arg-type]
+    sums.add(row, new, torch.zeros(7), loss_of(row, new, 0.0))
     assert sums.reduce(ALONE).ess == pytest.approx(1.0)
 
 
 def test_a_step_without_tokens_has_finite_statistics() -> None:
-    sums = TokenSums(0.0, 5.0)
-    sums.add(filler_row(), torch.zeros(1), torch.zeros(1), torch.tensor(0.0))
+    sums = TokenSums(LearnerSettings())
+    sums.add(filler_row(), torch.zeros(1), torch.zeros(1), loss_of(filler_row(), torch.zeros(1), 0.0))
     got = sums.reduce(ALONE)
     assert (got.num_tokens, got.ess, got.clip_share, got.logprob_rms) == (0, 0.0, 0.0, 0.0)
 

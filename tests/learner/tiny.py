@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from broker.records import Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
-from preprocess.advantages import mean_advantages
+from broker.records import Bucket, Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
+from learner.demonstrations import Example
+from tests.groups import train_group
 
 VOCABULARY = 96
 
@@ -41,23 +43,44 @@ def save_tiny(folder: Path, **options: Any) -> Path:
     return folder
 
 
+def random_examples(num_examples: int = 10, *, seed: int = 0) -> list[Example]:
+    """Prompts of 3 to 9 tokens, responses of 1 to 12 and the end-of-sequence token."""
+    rng = np.random.default_rng(seed)
+    return [
+        Example(
+            prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
+            response_ids=int32_bytes([*rng.integers(2, VOCABULARY, int(rng.integers(1, 13))), 1]),
+        )
+        for _ in range(num_examples)
+    ]
+
+
 def random_groups(
     num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_ordinal: int = 0,
-    max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (),
+    max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (), oracles: Sequence[int] = (), reference: bool = False,
+    drawn_as: Sequence[tuple[Bucket, str]] = (("hard", "unguided"), ("hard", "guided")),
 ) -> list[TrainGroup]:
-    """Prompts of 3 to 9 tokens, completions of 1 to `max_tokens`; `failed` lists (group, completion) without reward."""
+    """Prompts of 3 to 9 tokens, completions of 1 to `max_tokens`.
+
+    `failed` lists (group, completion) without reward, `oracles` the groups whose last completion is off-policy;
+    `reference` adds reference logprobs. Groups take turns in being of one (bucket, arm) of `drawn_as`.
+    """
     rng = np.random.default_rng(seed)
     groups = []
     for g in range(num_groups):
         rewards = [None if (g, i) in failed else float(rng.random() < 0.5) for i in range(group_size)]
         completions = []
-        for reward in rewards:
+        if g in oracles:
+            rewards[-1] = 1.0
+        for i, reward in enumerate(rewards):
             length = int(rng.integers(1, max_tokens + 1))
+            off_policy = g in oracles and i == group_size - 1
             completions.append(
                 Completion(
                     token_ids=int32_bytes(rng.integers(2, VOCABULARY, length)),
-                    logprobs=float32_bytes(-np.log(VOCABULARY) + 0.3 * rng.standard_normal(length)),
-                    weight_spans=((0, version),),
+                    logprobs=b"" if off_policy else float32_bytes(_near_uniform(rng, length)),
+                    weight_spans=() if off_policy else ((0, version),),
+                    off_policy=off_policy,
                     finish_reason="stop",
                     verdict="timeout" if reward is None else "correct" if reward else "wrong",
                     reward=reward,
@@ -66,11 +89,20 @@ def random_groups(
         rollouts = RolloutGroup(
             ordinal=first_ordinal + g,
             problem_id=f"p{g}",
-            arm=("unguided", "guided")[g % 2],
-            bucket="hard",
+            arm=drawn_as[g % len(drawn_as)][1],
+            bucket=drawn_as[g % len(drawn_as)][0],
             actor="actor-0",
             prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
             completions=tuple(completions),
         )
-        groups.append(TrainGroup(group=rollouts, advantages=float32_bytes(mean_advantages(rewards))))
+        group = train_group(rollouts)
+        if reference:
+            arrays = tuple(float32_bytes(_near_uniform(rng, c.num_tokens)) for c in completions)
+            group = msgspec.structs.replace(group, reference_logprobs=arrays)
+        groups.append(group)
     return groups
+
+
+def _near_uniform(rng: np.random.Generator, length: int) -> np.ndarray:
+    """Logprobs of tokens under a distribution that is nearly uniform."""
+    return -np.log(VOCABULARY) + 0.3 * rng.standard_normal(length)

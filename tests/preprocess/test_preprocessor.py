@@ -3,7 +3,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -14,7 +16,7 @@ from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, Ring
 from preprocess import preprocessor
 from preprocess.preprocessor import Preprocessor
 from tests.broker.house import House
-from tests.groups import rollout_group
+from tests.groups import completion, rollout_group
 
 
 @pytest.fixture
@@ -88,6 +90,49 @@ def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_
     }
 
 
+def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+) -> None:
+    ordinal = house.claim("a/0")
+    assert ordinal is not None
+    group = rollout_group(ordinal, (0.0, 0.0, 0.0), arm="unguided", oracle=True)
+    assert house.feed.publish(ordinal, "a/0", group)
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    (ended,) = Metrics(client, keys).read("groups")
+    counted = {name: ended[name] for name in ("rollouts", "judged", "successes", "reward_sum", "completion_tokens")}
+    assert counted == {"rollouts": "3", "judged": "3", "successes": "0", "reward_sum": "0.0", "completion_tokens": "9"}
+    assert "verdict.correct" not in ended
+    assert house.ring.take(1, 4, max_lag=0) == [ordinal]
+    batch = house.ring.batch(1)
+    assert batch is not None
+    assert float32_array(batch[0].advantages).tolist() == [-0.25, -0.25, -0.25, 0.75]
+
+
+def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+) -> None:
+    config = replace(
+        config,
+        actors=replace(config.actors, max_completion_tokens=4),
+        preprocess=replace(config.preprocess, overlong_tokens=2),
+    )
+    ordinal = house.claim("a/0")
+    assert ordinal is not None
+    group = rollout_group(ordinal, (1.0, 1.0))
+    longest = completion(1.0, num_tokens=4)
+    group = msgspec.structs.replace(group, completions=(completion(1.0, num_tokens=2), longest))
+    assert house.feed.publish(ordinal, "a/0", group)
+    with working(config, redis_url, client):
+        until(lambda: house.stream.depth() == 0)
+    assert house.ring.take(1, 2, max_lag=None) == [ordinal], "right and too long teaches something"
+    batch = house.ring.batch(1)
+    assert batch is not None
+    assert float32_array(batch[0].advantages).tolist() == [0.5, -0.5]
+    (row,) = house.ledger.rows()
+    assert (row.attempts, row.successes) == (2, 2)
+
+
 def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House
 ) -> None:
@@ -121,11 +166,11 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
     events: list[str] = []
     honest = preprocessor.drop_reason
 
-    def raises(rewards: list[float | None], *, drop_zero_advantage: bool) -> str | None:
+    def raises(rewards: list[float | None], *rest: Any) -> str | None:
         if len(rewards) == 3:
             events.append("raised")
             raise ZeroDivisionError("no such luck")
-        return honest(rewards, drop_zero_advantage=drop_zero_advantage)
+        return honest(rewards, *rest)
 
     monkeypatch.setattr(preprocessor, "drop_reason", raises)
     house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))

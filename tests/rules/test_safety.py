@@ -7,7 +7,11 @@ import pytest
 from tests.rules.source import FILES, called, imported
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "joblib"}
-UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads"}
+UNSAFE_CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load", "pickle.loads", "np.save",
+    "np.load", "numpy.load", "torch.save", "torch.jit.load", "torch.hub.load", "yaml.unsafe_load", "yaml.full_load",
+    "parse_expr", "sympify", "tempfile.mktemp", "importlib.import_module", "pydoc.locate",
+}  # fmt: skip
 YAML_LOADERS = {"SafeLoader", "CSafeLoader"}
 
 
@@ -50,6 +54,21 @@ def test_nothing_listens_on_every_interface(file: str) -> None:
     for node in ast.walk(FILES[file]):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert "0.0.0.0" not in node.value, f"{file}:{node.lineno}"
+
+
+def test_every_console_shows_foreign_text_as_text(file: str) -> None:
+    """`deploy.screen` alone makes consoles; nobody turns markup on again."""
+    for name, call in called(FILES[file]):
+        assert name != "Console" or file == "deploy/screen.py", f"{file}:{call.lineno}: use deploy.screen"
+        assert not name.endswith("from_markup"), f"{file}:{call.lineno}: {name}"
+        assert keyword(call, "markup") in (None, "False"), f"{file}:{call.lineno}: {name}"
+        if name == "TextColumn" and "description" in ast.unparse(call):
+            assert keyword(call, "markup") == "False", f"{file}:{call.lineno}: a description may be anybody's words"
+
+
+def test_no_log_is_set_up_without_the_formatter_that_escapes(file: str) -> None:
+    if any(name == "logging.basicConfig" for name, _ in called(FILES[file])):
+        assert any(name == "PlainFormatter" for name, _ in called(FILES[file])), file
 
 
 def test_no_error_is_swallowed_whole(file: str) -> None:

@@ -45,6 +45,8 @@ def test_hard_guide_is_pope_by_the_papers_name() -> None:
         ("hard_easy", {"unguided": 1, "easy": 1}),
         ("hard_guide_easy", {"unguided": 1, "guided": 1, "easy": 1}),
         ("modified_instruction", {"unguided": 1, "guided": 1}),
+        ("sft_full_oracle", {"unguided": 1}),
+        ("sft_prefix", {"unguided": 1}),
     ],
 )
 def test_an_experiment_draws_its_arms(experiment: str, arms: dict[str, int]) -> None:
@@ -67,3 +69,22 @@ def test_node8_holds_the_numbers_of_table_4() -> None:
     assert config.actors.num_actors * config.actors.tensor_parallel + config.learner.num_ranks == 8
     assert config.actors.group_size == 8
     assert config.broker.ring.capacity == 128
+
+
+def test_node8_holds_the_numbers_of_table_3() -> None:
+    sft = on("sft_full_oracle", "node8").sft
+    assert sft.learning_rate == 1e-5
+    assert sft.epochs == 3
+    assert sft.batch_samples == 128
+    assert sft.max_tokens == 16384
+    assert sft.num_ranks == 8
+    assert sft.warmup_share == 0.1
+    assert on("sft_full_oracle", "node8").learner.gradient_checkpointing
+    assert on("sft_full_oracle", "node8").model.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("data", ["full_oracle", "prefix"])
+def test_sft_experiments_are_sft_and_then_rl_on_hard_problems(data: str) -> None:
+    config, hard = on(f"sft_{data}", "cpu"), on("hard", "cpu")
+    assert config.sft.data == data
+    assert (config.problems, config.guidance, config.learner) == (hard.problems, hard.guidance, hard.learner)

@@ -50,13 +50,14 @@ const FIXED = [
   },
 ];
 
-/** Specifications of all charts. `arms`: {success, solved, reward}, the arms each has a column for. */
+/** Specifications of all charts. `arms`: {success, solved, reward, advantage}, the arms each has a column for. */
 export function curves(arms, numHard) {
   const byArm = (what, format) => arms[what].map((arm) => line(arm, `${what}/${arm}`, () => armColour(arm), format));
   return [
     { title: "Success of all rollouts", unit: "correct", max: 1.02, lines: byArm("success", percent) },
     { title: "Hard problems solved", unit: "at least once", max: numHard || null, lines: byArm("solved", whole) },
     { title: "Reward of the trained batch", unit: "mean", max: 1.02, lines: byArm("reward", plain(2)) },
+    { title: "Who the update listens to", unit: "share of |advantage|", max: 1.02, lines: byArm("advantage", percent) },
     ...FIXED,
   ];
 }

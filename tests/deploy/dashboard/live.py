@@ -56,8 +56,8 @@ def finished_folder(root: Path, name: str = "told") -> Path:
     folder = RunFolder(root / name)
     folder.path.mkdir(parents=True)
     folder.settings.write_text(dump(config))
-    with EmbeddedRedis(folder.redis, fsync="everysec", max_memory_gib=0.2) as server:
-        client = connect(server.url, client_name="test")
+    with EmbeddedRedis(folder.redis, run=name, fsync="everysec", max_memory_gib=0.2) as server:
+        client = connect(server.url_of("driver"), client_name="test")
         replayed(client, name).control.stop("run.max_steps=12 reached")
         client.close()
     return folder.path

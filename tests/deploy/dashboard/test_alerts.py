@@ -21,9 +21,9 @@ ROLE = Role(name="actor-0", status="33 groups in flight", silence_s=0.5, late=Fa
 LATE = Role(name="actor-0", status="33 groups in flight", silence_s=31.0, late=True)
 HEALTHY = Moment(
     config=RunConfig(), going=True, balance=BALANCE, groups=[group(1, 3)] * 64, learner=[STEP] * 5, roles=[ROLE],
-    canary={"actor-0": 0}, since_step_s=2.0, redis_away=None,
+    standing={}, canary={"actor-0": 0}, since_step_s=2.0, redis_away=None,
 )  # fmt: skip
-NOTHING_RIGHT = [group(1, 0, outcome="zero_advantage")] * 64
+STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
 TIMEOUTS = [group(1, 3)] * 32 + [group(1, 3, judged=6)] * 32
 
 
@@ -40,7 +40,7 @@ def test_a_healthy_run_has_none() -> None:
         ({"canary": {"actor-0": 3}}, "Canary: actor-0 holds other weights", "critical", "weights.backend"),
         ({"roles": [LATE]}, "actor-0 is silent", "critical", "deploy.dead_after_s=60 s"),
         ({"since_step_s": 90.0}, "No optimizer step", "critical", "learner-0.log"),
-        ({"groups": NOTHING_RIGHT}, "Hard problems starve (unguided)", "warning", "Normal at the start"),
+        ({"standing": STARVED}, "Little is learned from the hard bucket", "warning", "pope starvation"),
         ({"groups": [group(1, 3, cut_off=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
         ({"groups": TIMEOUTS}, "The verifier fails more and more", "warning", "verifier.deadline_s"),
         ({"balance": replace(BALANCE, failed={"unreadable": 2}, issued=102)}, "Unreadable groups", "warning", "dead_l"),
@@ -60,17 +60,10 @@ def test_a_rule_fires(change: dict[str, Any], title: str, level: str, remedy: st
     assert remedy in alert.remedy
 
 
-def test_a_run_without_guidance_is_told_to_use_it() -> None:
-    config = RunConfig()
-    config = replace(config, problems=replace(config.problems, arms={"unguided": 1}))
-    (alert,) = alerts(replace(HEALTHY, config=config, groups=NOTHING_RIGHT))
-    assert "problems.arms.guided=1" in alert.remedy
-
-
 def test_a_run_that_has_ended_makes_no_progress_and_that_is_right() -> None:
     assert alerts(replace(HEALTHY, going=False, since_step_s=9e9)) == []
 
 
 def test_critical_ones_come_first() -> None:
-    both = replace(HEALTHY, groups=NOTHING_RIGHT, canary={"actor-0": 1})
+    both = replace(HEALTHY, standing=STARVED, canary={"actor-0": 1})
     assert [alert.level for alert in alerts(both)] == ["critical", "warning"]

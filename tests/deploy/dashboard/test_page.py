@@ -99,7 +99,7 @@ def test_numbers_on_the_page_are_those_in_redis(
     assert page.text(".ring-count") == f"{balance.ring_samples} / 128"
     assert balance.ring_samples > 0
     assert page.run("document.querySelectorAll('svg.ring path[fill^=rgba]').length") == balance.ring_samples
-    assert page.run("document.querySelectorAll('.chart canvas').length") == 10
+    assert page.run("document.querySelectorAll('.chart canvas').length") == 11
     page.click("nav a[data-page=accounting]")
     page.wait("document.querySelector('.equation')")
     filtered = sum(balance.filtered.values())

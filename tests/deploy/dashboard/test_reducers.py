@@ -43,8 +43,10 @@ def test_solved_counts_a_hard_problem_once() -> None:
 
 def test_what_the_learner_says_becomes_columns() -> None:
     steps = Steps()
-    steps.add_learner([{"step": "7", "loss/mean": "0.5", "ratio/ess": "0.9", "reward/guided/mean": "0.25"}])
-    assert steps.rows == {7: {"loss": 0.5, "ess": 0.9, "reward/guided": 0.25}}
+    report = {"step": "7", "loss/mean": "0.5", "ratio/ess": "0.9", "reward/guided/mean": "0.25"}
+    parts = {"share/advantage/hard/guided": "0.75", "share/tokens/hard/guided": "1", "reward/change/hard/guided": "0.1"}
+    steps.add_learner([report | parts])
+    assert steps.rows == {7: {"loss": 0.5, "ess": 0.9, "reward/guided": 0.25, "advantage/guided": 0.75}}
     assert steps.changed() == [7]
     assert steps.changed() == []
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import redis
-from rich.console import Console
 
 from broker.connection import connect
 from broker.errors import UsageError
@@ -18,10 +18,12 @@ from deploy.dashboard.serve import beside, listening
 from deploy.dashboard.sources import FolderSource, UrlSource, find_sources
 from deploy.redis_server import EmbeddedRedis
 from deploy.run_folder import RunFolder
+from deploy.screen import Screen
+from deploy.withheld import URL_VARIABLE
 from tests.deploy.dashboard.live import NOON_S, finished_folder, replayed, settings
 from tests.runs import REPOSITORY
 
-QUIET = Console(quiet=True)
+QUIET = Screen(quiet=True)
 
 
 def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
@@ -32,7 +34,7 @@ def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
     assert (live.state, live.ended, live.step) == ("ended", "run.max_steps=12 reached", 12)
     assert source.look() is None
     assert source.away is None
-    with EmbeddedRedis(path / "redis", fsync="everysec", max_memory_gib=0.2) as server:  # somebody resumes it
+    with EmbeddedRedis(path / "redis", run="told", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
         client = connect(server.url, client_name="test")
         client.hdel(Keys("told").control, "stop")
         news = source.look()
@@ -48,7 +50,7 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "told")
     folder.path.mkdir()
     folder.settings.write_text(dump(config))
-    server = EmbeddedRedis(folder.redis, fsync="always", max_memory_gib=0.2)
+    server = EmbeddedRedis(folder.redis, run="told", fsync="always", max_memory_gib=0.2)
     replay = replayed(connect(server.start(), client_name="test"), "told", until=NOON_S)
     source = FolderSource(folder.path)
     source.open()
@@ -115,11 +117,12 @@ def test_a_port_that_is_taken_is_said_with_the_remedy() -> None:
 
 
 def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
-    path = finished_folder(tmp_path)
+    folder = RunFolder(finished_folder(tmp_path))
+    folder.logs.mkdir()
     config = settings("told")
     config = replace(config, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
-    console = Console(record=True, width=200)
-    with beside(config, path, tmp_path / "dashboard.log", console):
+    console = Screen(record=True, width=200)
+    with beside(config, folder, "", console):
         address = console.export_text().split("dashboard: ")[1].strip()
         answer = httpx.get(f"{address}api/runs", timeout=60)
         assert answer.json() == ["told"]
@@ -128,8 +131,46 @@ def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
 
 
 def test_a_run_without_the_setting_starts_nothing(tmp_path: Path) -> None:
-    with beside(settings("told"), tmp_path, tmp_path / "log", QUIET):
-        assert not (tmp_path / "log").exists()
+    with beside(settings("told"), RunFolder(tmp_path), "", QUIET):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the driver's login nor any other secret reaches the process that serves the page."""
+    with EmbeddedRedis(tmp_path / "elsewhere", run="told", max_memory_gib=0.2, listen="127.0.0.1") as server:
+        replayed(connect(server.url_of("driver"), client_name="test"), "told", until=NOON_S)
+        config = settings("told")
+        place = f"redis://{server.url.rpartition('@')[2]}"
+        broker = replace(config.broker, url=place, role_users=True)
+        config = replace(config, broker=broker, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
+        folder = RunFolder(tmp_path / "told")
+        folder.logs.mkdir(parents=True)
+        folder.settings.write_text(dump(config))
+        monkeypatch.setenv(URL_VARIABLE, server.url)
+        monkeypatch.setenv("HF_TOKEN", "canary")
+        console = Screen(record=True, width=200)
+        with beside(config, folder, server.url_of("reader"), console):
+            address = console.export_text().split("dashboard: ")[1].strip()
+            assert httpx.get(f"{address}api/cards", timeout=60).json()["told"]["live"]["step"] == 10
+            served = [
+                environ
+                for process in psutil.Process().children()
+                if "deploy.dashboard.serve" in process.cmdline() and (environ := process.environ())
+            ]
+            assert [environ[URL_VARIABLE] for environ in served] == [server.url_of("reader")]
+            assert "HF_TOKEN" not in served[0]
+
+
+def test_a_readers_url_shows_its_run(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path, run="told", max_memory_gib=0.2, listen="127.0.0.1") as server:
+        replayed(connect(server.url_of("driver"), client_name="test"), "told", until=NOON_S)
+        (source,) = find_sources([], server.url_of("reader"), QUIET)
+        assert (source.name, source.model.live().step) == ("told", 10)
+        source.close()
+        with pytest.raises(UsageError, match="name the folder of a run"):
+            find_sources([], server.url_of("learner"), QUIET)
 
 
 @pytest.mark.parametrize(

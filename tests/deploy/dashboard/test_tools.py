@@ -15,6 +15,8 @@ import yaml
 from broker import keys as keys_module
 from broker.errors import UsageError
 from broker.keys import Keys
+from deploy import colours
+from deploy.dashboard.app import ASSETS
 from deploy.dashboard.exporting import export
 from deploy.dashboard.model import RunModel
 from deploy.dashboard.prometheus import exposition
@@ -35,7 +37,7 @@ def targets(kind: str) -> list[dict[str, Any]]:
 def all_keys(name: str) -> set[str]:
     keys = Keys(name)
     own = {value for attribute, value in vars(keys).items() if attribute != "prefix"}
-    return own | {keys.metrics(room) for room in ("actors", "preprocess", "learner", "groups", "deploy")}
+    return own | {keys.metrics(room) for room in ("actors", "preprocess", "learner", "sft", "groups", "deploy")}
 
 
 def test_grafana_asks_redis_for_keys_there_are(client: redis.Redis, run_name: str) -> None:
@@ -139,3 +141,8 @@ def test_a_library_that_is_missing_is_named_with_the_remedy(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=f"pip install {library}"):
         export(model, target, tmp_path)
+
+
+def test_arms_have_the_colours_they_have_in_every_other_picture() -> None:
+    (table,) = re.findall(r"const ARMS = \{(.*?)\}", (ASSETS / "colours.js").read_text())
+    assert dict(re.findall(r'(\w+): "(#\w+)"', table)) == {arm: colour.lower() for arm, colour in colours.ARMS.items()}

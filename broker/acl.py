@@ -1,0 +1,165 @@
+"""Who may do what on the Redis of a run: one user a role, fenced into the run's keys.
+
+A role's rule names the keys it may change, the keys it may only read, and its commands: those it sends itself and
+those of its scripts. The server checks a script's commands one by one against the same rule, so a script of an
+attacker can do no more. Only the key check of EVAL itself is wider: it cannot know what a script reads or writes, so
+a selector of its own lets a script name any key of the run.
+
+Passwords are derived from one secret, so that a run has one secret to keep: HMAC-SHA-256 of `user`. A role that knows
+its own cannot compute another's.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from broker.errors import UsageError
+from broker.keys import Keys, stage_name
+from broker.scripts import Script
+from conf.redact import redacted
+
+Role = Literal["driver", "actor", "preprocess", "learner", "reader"]
+"""`driver` opens, supervises and closes a run; `reader` looks at it: dashboard, audit, ledger."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_EVERY_CLIENT = ("ping", "client|setname")
+_ROLLOUT_SCRIPTS = ("claim", "renew", "publish", "fail", "reclaim")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a role needs. Keys are attributes of `Keys`, `metrics.ROOM` its metrics streams."""
+
+    writes: tuple[str, ...]
+    reads: tuple[str, ...]
+    scripts: tuple[str, ...]
+    commands: tuple[str, ...]
+    """Those it sends outside of scripts."""
+    stages: bool
+    """Whether it also works under the keys of the run's sampling stages."""
+
+
+RULES: dict[Role, Rule] = {
+    "actor": Rule(
+        writes=(
+            "feed", "leases", "owners", "claims", "attempts", "reissue", "answered", "failures", "counters",
+            "rollouts", "written", "weights_held", "samples", "samples_shown", "heartbeats", "metrics.actors",
+        ),
+        reads=("tasks", "learner", "weights", "weights_board", "control"),
+        scripts=(*_ROLLOUT_SCRIPTS, "note", "append", "show", "beat"),
+        commands=("hget", "lindex", "xread", "xrevrange"),
+        stages=True,
+    ),
+    "preprocess": Rule(
+        writes=(
+            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", "ended", "failures", "dead_letters",
+            "ledger_attempts", "ledger_successes", "ledger_first_solve", "ledger_outcomes", "heartbeats",
+            "metrics.preprocess", "metrics.groups",
+        ),
+        reads=("weights_board", "control"),
+        scripts=("recover", "put", "drop", "dead_letter", "append", "beat"),
+        commands=("xgroup|create", "xreadgroup", "xclaim", "xlen", "hget", "hvals"),
+        stages=False,
+    ),
+    "learner": Rule(
+        writes=(
+            "ring", "ring_meta", "payload", "batches", "learner", "counters", "ended", "weights", "weights_board",
+            "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
+        ),
+        reads=("weights_held", "samples_shown"),
+        scripts=("adopt", "take", "commit", "trim", "announce", "note", "append", "beat"),
+        commands=("xrange", "lrange", "hget", "hmget", "hgetall"),
+        stages=False,
+    ),
+}  # fmt: skip
+"""Driver and reader are fenced by the run alone: the one changes what it likes, the other changes nothing."""
+
+_DRIVER = (
+    "+@read", "+@write", "+@transaction", "-function", "-@dangerous", "-scan", "-randomkey",
+    "+eval", "+evalsha", "+eval_ro", "+evalsha_ro", "+time", "+info",
+)  # fmt: skip
+_READER = ("+@read", "+@transaction", "-@dangerous", "-scan", "-randomkey", "+eval_ro", "+evalsha_ro", "+time", "+info")
+
+
+def user(run: str, role: Role) -> str:
+    """The name a role logs in with."""
+    return f"pope-{run}-{role}"
+
+
+def password(secret: str, run: str, role: Role) -> str:
+    """The password of `user(run, role)`, 64 hex digits."""
+    return hmac.new(secret.encode(), user(run, role).encode(), hashlib.sha256).hexdigest()
+
+
+def user_rule(secret: str, run: str, role: Role) -> list[str]:
+    """The words that make the user: `ACL SETUSER *words` on a server, `user *words` in its configuration.
+
+    They hold the hash of the password, not the password.
+    """
+    digest = hashlib.sha256(password(secret, run, role).encode()).hexdigest()
+    return [user(run, role), "on", f"#{digest}", *permissions(run, role)]
+
+
+def permissions(run: str, role: Role) -> list[str]:
+    """The rule of a role in the server's own language."""
+    spaces = [Keys(run), Keys(stage_name(run, "*"))]
+    everything = [f"~{space.prefix}*" for space in spaces]
+    client = [f"+{command}" for command in _EVERY_CLIENT]
+    if role == "driver":
+        return [*everything, *_DRIVER, *client]
+    if role == "reader":
+        return [*(f"%R{pattern}" for pattern in everything), *_READER, *client]
+    rule = RULES[role]
+    fenced = spaces if rule.stages else spaces[:1]
+    commands = sorted({*rule.commands, *(c for name in rule.scripts for c in Script(name).commands)})
+    return [
+        *(f"~{_key(space, name)}" for space in fenced for name in rule.writes),
+        *(f"%R~{_key(space, name)}" for space in fenced for name in rule.reads),
+        *(f"+{command}" for command in commands),
+        *client,
+        f"({' '.join(f'~{space.prefix}*' for space in fenced)} +eval +evalsha)",
+    ]
+
+
+def role_url(url: str, run: str, role: Role) -> str:
+    """The URL by which a role logs in, made of one whose password is the run's secret.
+
+    A URL that names one of the run's users already is taken as it stands. Raises UsageError when it holds no password.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    if unquote(parts.username or "") in {user(run, each) for each in ROLES}:
+        return url
+    secret = secret_of(url)
+    if secret is None:
+        raise UsageError(
+            f"broker.url={redacted(url)} holds no password, and broker.role_users=true derives the roles' from it"
+        )
+    host = parts.netloc.rpartition("@")[2]
+    login = f"{quote(user(run, role))}:{password(secret, run, role)}"
+    rest = {name: value for name, value in options.items() if name not in ("username", "password")}
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}", query=urlencode(rest)))
+
+
+def run_of(url: str) -> str | None:
+    """The run whose reader a URL logs in; None for any other user, who may see several runs.
+
+    >>> run_of("redis://pope-big-reader:secret@host:6380/0"), run_of("redis://:secret@host:6380/0")
+    ('big', None)
+    """
+    match = re.fullmatch(user("(.+)", "reader"), unquote(urlsplit(url).username or ""))
+    return match[1] if match else None
+
+
+def secret_of(url: str) -> str | None:
+    """The password in a URL; None when it holds none."""
+    parts = urlsplit(url)
+    return unquote(parts.password or "") or dict(parse_qsl(parts.query)).get("password") or None
+
+
+def _key(keys: Keys, name: str) -> str:
+    attribute, _, room = name.partition(".")
+    return keys.metrics(room) if room else str(getattr(keys, attribute))

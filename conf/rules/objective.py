@@ -1,0 +1,114 @@
+"""Which losses, advantages and penalties go together; docs/objectives.md says why."""
+
+from collections.abc import Iterator
+
+from conf.rules.rule import Rule, Violation
+from conf.schema import RunConfig
+
+GSPO_BOUNDS = (0.9, 1.1)
+"""The ratio of a sequence is a geometric mean over its tokens and keeps within a few thousandths of 1."""
+
+
+def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
+    learner = config.learner
+    low, high = GSPO_BOUNDS
+    if learner.policy_loss == "truncated_is" and learner.ratio_min > 0:
+        yield ("learner.ratio_min", "learner.policy_loss"), (
+            f"learner.ratio_min={learner.ratio_min:g} has no meaning for learner.policy_loss=truncated_is, which "
+            "bounds the ratio from above only; set learner.ratio_min=0, or learner.policy_loss=cispo"
+        )
+    if learner.policy_loss == "gspo" and not (low <= learner.ratio_min and learner.ratio_max <= high):
+        yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (
+            f"learner.policy_loss=gspo with ratios in [{learner.ratio_min:g}, {learner.ratio_max:g}] would never clip: "
+            f"the ratio of a whole sequence stays close to 1, and the bounds must lie within [{low:g}, {high:g}]; set "
+            "learner.ratio_min=0.9997 and learner.ratio_max=1.0004, as its paper does"
+        )
+
+
+def gspo_is_an_average_over_sequences(config: RunConfig) -> Iterator[Violation]:
+    learner = config.learner
+    if learner.policy_loss == "gspo" and learner.loss_aggregation != "sequence_mean":
+        yield ("learner.loss_aggregation", "learner.policy_loss"), (
+            f"learner.loss_aggregation={learner.loss_aggregation} would weigh sequences by their length, and "
+            "learner.policy_loss=gspo is an average over sequences (its eq. 5); set "
+            "learner.loss_aggregation=sequence_mean"
+        )
+
+
+def pass_k_fits_the_group(config: RunConfig) -> Iterator[Violation]:
+    preprocess, group = config.preprocess, config.actors.group_size
+    if preprocess.advantage != "pass_at_k":
+        return
+    k = preprocess.pass_k
+    if k > group:
+        yield ("preprocess.pass_k", "actors.group_size"), (
+            f"preprocess.pass_k={k} is more than actors.group_size={group}, and pass@k is estimated from the rollouts "
+            f"of one group; lower the first to {group} or raise the second"
+        )
+    if k == group and preprocess.pass_k_baseline == "mean":
+        yield ("preprocess.pass_k", "preprocess.pass_k_baseline", "actors.group_size"), (
+            f"preprocess.pass_k={k} = actors.group_size with preprocess.pass_k_baseline=mean leaves no gradient: one "
+            f"success gives all {k} rollouts the same weight; set preprocess.pass_k={max(1, k - 1)} or lower, or "
+            "preprocess.pass_k_baseline=none"
+        )
+
+
+def pass_k_settings_are_used(config: RunConfig) -> Iterator[Violation]:
+    preprocess = config.preprocess
+    if preprocess.pass_k_baseline != "none" and preprocess.advantage != "pass_at_k":
+        yield ("preprocess.pass_k_baseline", "preprocess.advantage"), (
+            f"preprocess.pass_k_baseline={preprocess.pass_k_baseline} is of preprocess.advantage=pass_at_k, and that "
+            f"is {preprocess.advantage}; set preprocess.pass_k_baseline=none, or preprocess.advantage=pass_at_k"
+        )
+
+
+def overlong_penalty_leaves_room(config: RunConfig) -> Iterator[Violation]:
+    overlong, longest = config.preprocess.overlong_tokens, config.actors.max_completion_tokens
+    if overlong >= longest:
+        yield ("preprocess.overlong_tokens", "actors.max_completion_tokens"), (
+            f"preprocess.overlong_tokens={overlong} would punish every completion, "
+            f"actors.max_completion_tokens={longest}; lower the first below {longest}"
+        )
+
+
+def advantage_suits_the_rewards(config: RunConfig) -> Iterator[Violation]:
+    advantage, overlong = config.preprocess.advantage, config.preprocess.overlong_tokens
+    if advantage in ("maxrl", "pass_at_k") and overlong:
+        yield ("preprocess.overlong_tokens", "preprocess.advantage"), (
+            f"preprocess.overlong_tokens={overlong} makes rewards that are neither 0 nor 1, and "
+            f"preprocess.advantage={advantage} counts successes; set preprocess.overlong_tokens=0, or "
+            "preprocess.advantage=mean"
+        )
+    if advantage in ("maxrl", "pass_at_k") and config.actors.oracle_member:
+        yield ("preprocess.advantage", "actors.oracle_member"), (
+            f"preprocess.advantage={advantage} estimates the policy's own rate of success, and with "
+            "actors.oracle_member=true one success of every group is the oracle's; set preprocess.advantage=mean, or "
+            "actors.oracle_member=false"
+        )
+
+
+def oracle_member_has_a_place(config: RunConfig) -> Iterator[Violation]:
+    if not config.actors.oracle_member:
+        return
+    if config.learner.policy_loss == "gspo":
+        yield ("actors.oracle_member", "learner.policy_loss"), (
+            "actors.oracle_member=true with learner.policy_loss=gspo: LUFFY weighs the oracle token by token, and "
+            "nobody's logprobs give its sequence a ratio; set learner.policy_loss=ppo_clip, or "
+            "actors.oracle_member=false"
+        )
+    if not config.problems.arms.get("unguided"):
+        yield ("actors.oracle_member", "problems.arms"), (
+            f"actors.oracle_member=true adds to groups of the arm unguided, and problems.arms={config.problems.arms} "
+            "draws none; set problems.arms.unguided=1, or actors.oracle_member=false"
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    ratio_bounds_suit_the_loss,
+    gspo_is_an_average_over_sequences,
+    pass_k_fits_the_group,
+    pass_k_settings_are_used,
+    overlong_penalty_leaves_room,
+    advantage_suits_the_rewards,
+    oracle_member_has_a_place,
+)

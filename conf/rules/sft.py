@@ -1,0 +1,53 @@
+"""Supervised fine-tuning: its data, and what must fit into what."""
+
+from collections.abc import Iterator
+
+from conf.names import did_you_mean
+from conf.rules.rule import Rule, Violation
+from conf.schema import RunConfig
+
+BUILDERS = ("none", "full_oracle", "prefix")
+
+
+def sft_data_is_known(config: RunConfig) -> Iterator[Violation]:
+    data = config.sft.data
+    if data not in BUILDERS and not data.endswith(".jsonl"):
+        yield ("sft.data",), (
+            f"sft.data={data[:80]} is neither one of {', '.join(BUILDERS)} nor a file that ends in .jsonl"
+            f"{did_you_mean(data, BUILDERS)}"
+        )
+
+
+def rows_hold_the_longest_demonstration(config: RunConfig) -> Iterator[Violation]:
+    rows, longest = config.learner.row_tokens, config.sft.max_tokens
+    if config.sft.wanted and rows < longest:
+        yield ("sft.max_tokens", "learner.row_tokens"), (
+            f"sft.max_tokens={longest} is more than a row holds, learner.row_tokens={rows}; lower the first to {rows} "
+            f"or raise the second to {longest}"
+        )
+
+
+def every_sft_rank_has_work(config: RunConfig) -> Iterator[Violation]:
+    ranks, batch = config.sft.num_ranks, config.sft.batch_samples
+    if ranks > batch:
+        yield ("sft.num_ranks", "sft.batch_samples"), (
+            f"sft.num_ranks={ranks} is more than the sft.batch_samples={batch} demonstrations of a step; "
+            f"lower the first to {batch} or raise the second"
+        )
+
+
+def enough_completions_are_sampled(config: RunConfig) -> Iterator[Violation]:
+    kept, sampled = config.sft.completions, config.sft.max_samples
+    if kept > sampled:
+        yield ("sft.completions", "sft.max_samples"), (
+            f"sft.completions={kept} cannot be kept of sft.max_samples={sampled}; lower the first to {sampled} "
+            f"or raise the second to {kept}"
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    sft_data_is_known,
+    rows_hold_the_longest_demonstration,
+    every_sft_rank_has_work,
+    enough_completions_are_sampled,
+)

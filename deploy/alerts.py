@@ -1,0 +1,126 @@
+"""Alerts about what a run learns from. They say what to do, and never end the run. Pure.
+
+starved   over `deploy.starved_steps` steps the hard bucket's share of the absolute advantage is below
+          `deploy.starved_share` times its share of the groups: other problems take over the updates (ray interference,
+          POPE section 3.2)
+silent    of `deploy.silent_groups` groups of an arm on hard problems fewer than 1 % carried a gradient
+
+Neither is said of problems whose rollouts are mostly right: those have nothing left to teach. POPE's own start, when
+unguided groups are all wrong and the guided ones carry the updates, is no starvation: both are the hard bucket.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from actors.problems.mixture import ARM_BUCKET
+from conf.schema import RunConfig
+
+Report = Mapping[str, str]
+
+SOLVED = 0.5
+"""Success from which a window counts as solved rather than starved."""
+SILENT_SHARE = 0.01
+_HARD_ADVANTAGE = "share/advantage/hard/"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing there is to say."""
+
+    about: str
+    """`hard bucket` or `arm ARM`."""
+    raised: bool
+    """False: what was said before no longer holds."""
+    text: str
+
+
+class Alerts:
+    """Looks at windows of steps and of groups that follow one another; speaks when a window differs from the last."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._deploy, self._guidance = config.deploy, config.guidance
+        self._arms = [arm for arm, weight in config.problems.arms.items() if weight]
+        self._steps_seen = self._groups_seen = 0
+        self._windows: dict[str, list[Report]] = defaultdict(list)
+        """Arm -> its groups in the window that is filling."""
+        self._raised: set[str] = set()
+
+    def news(self, learner: Sequence[Report], groups: Sequence[Report]) -> list[Notice]:
+        """What there is to say about the reports that came since the last call; both lists only ever grow."""
+        return [*self._starved(learner, groups), *self._silent(groups)]
+
+    def _starved(self, learner: Sequence[Report], groups: Sequence[Report]) -> Iterator[Notice]:
+        width = self._deploy.starved_steps
+        while self._deploy.starved_share and len(learner) - self._steps_seen >= width:
+            window = learner[self._steps_seen : self._steps_seen + width]
+            self._steps_seen += width
+            first, last = int(window[0]["step"]), int(window[-1]["step"])
+            met = [group for group in groups if first <= int(group["step"]) + 1 <= last]
+            hard = [group for group in met if group["bucket"] == "hard"]
+            shares = [_hard_share(report) for report in window if any(k.startswith("share/advantage/") for k in report)]
+            if not hard or not shares:
+                continue
+            share, drawn, success = sum(shares) / len(shares), len(hard) / len(met), _success(hard)
+            starved = share < self._deploy.starved_share * drawn and success < SOLVED
+            if self._turned("hard bucket", starved):
+                said = f"steps {first} to {last}: the hard bucket " + (
+                    f"is starved: it had {share:.1%} of the absolute advantage, though {drawn:.0%} of the groups were "
+                    f"hard and {success:.1%} of their rollouts right; {self._against_interference()}"
+                    if starved
+                    else f"is no longer starved: it had {share:.1%} of the absolute advantage"
+                )
+                yield Notice("hard bucket", starved, said)
+
+    def _silent(self, groups: Sequence[Report]) -> Iterator[Notice]:
+        width = self._deploy.silent_groups
+        fresh = groups[self._groups_seen :] if width else ()
+        self._groups_seen = len(groups)
+        for group in fresh:
+            if group["bucket"] != "hard":
+                continue
+            arm, window = group["arm"], self._windows[group["arm"]]
+            window.append(group)
+            if len(window) < width:
+                continue
+            kept, success = sum(report["outcome"] == "kept" for report in window), _success(window)
+            silent = kept < SILENT_SHARE * width and success < SOLVED
+            if self._turned(f"arm {arm}", silent):
+                said = f"the arm {arm} " + (
+                    f"is silent: {kept} of {width} groups carried a gradient, and {success:.1%} of their rollouts were "
+                    f"right; {self._against_silence(arm)}"
+                    if silent
+                    else f"is no longer silent: {kept} of {width} groups carried a gradient"
+                )
+                yield Notice(f"arm {arm}", silent, said)
+            window.clear()
+
+    def _turned(self, name: str, on: bool) -> bool:
+        """Whether this is news; remembers it."""
+        was = name in self._raised
+        (self._raised.add if on else self._raised.discard)(name)
+        return on is not was
+
+    def _against_interference(self) -> str:
+        if "guided" not in self._arms:
+            return "give the hard problems guidance (problems.arms.guided=1)"
+        others = ", ".join(f"problems.arms.{arm}" for arm in self._arms if ARM_BUCKET[arm] != "hard")
+        return f"lower {others or 'the weight of what is not hard'}"
+
+    def _against_silence(self, arm: str) -> str:
+        if arm == "guided":
+            return "lower guidance.samples, so that longer prefixes are chosen"
+        if "guided" not in self._arms:
+            return "add guidance (problems.arms.guided=1)"
+        if self._guidance.instruction == "modified":
+            return "guidance.instruction=default carries over better (POPE section 5.2)"
+        return "what is learned with guidance does not carry over yet: `pope ledger` shows where"
+
+
+def _hard_share(report: Report) -> float:
+    return sum(float(value) for key, value in report.items() if key.startswith(_HARD_ADVANTAGE))
+
+
+def _success(groups: Sequence[Report]) -> float:
+    judged = sum(int(group["judged"]) for group in groups)
+    return sum(int(group["successes"]) for group in groups) / judged if judged else 0.0

@@ -1,0 +1,10 @@
+"""Colours that colour-blind readers tell apart: the palette of Okabe and Ito (2008). Every picture takes them here."""
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+VERMILLION, SKY, YELLOW, BLACK = "#D55E00", "#56B4E9", "#F0E442", "#000000"
+OTHER, FAINT = "#555555", "#999999"
+
+ARMS = {"unguided": BLUE, "guided": ORANGE, "easy": GREEN, "easier": PURPLE}
+BUCKETS = {"hard": VERMILLION, "easy": BLUE, "easier": GREEN, "none": FAINT}
+SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+"""For lines without a meaning of their own, such as experiments; yellow is too faint on paper."""

@@ -1,0 +1,121 @@
+"""Everything the page says, in its order: verdict, learning, transfer, interference, pipeline, problems."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from deploy.report.draw_cost import Cost, cost, costs
+from deploy.report.draw_interference import interference
+from deploy.report.draw_learning import learning
+from deploy.report.draw_outcome import outcome
+from deploy.report.draw_pipeline import pipeline
+from deploy.report.draw_transfer import transfers
+from deploy.report.experiments import Experiment
+from deploy.report.figure import Absent, Figure
+from deploy.report.problem_rows import ProblemRow, problem_rows, telling
+from deploy.report.records import RunRecords
+from deploy.report.rollouts import Reading, readings
+from deploy.report.scores import Score, TableRow, scores, table_rows
+from deploy.report.verdict import Card, card, sentences
+
+MOST_ROWS = 640
+"""Problems the page lists at most, all runs together: about 1 MB."""
+FEWEST_ROWS = 10
+"""A run keeps so many, however many runs there are."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures that belong together."""
+
+    name: str
+    title: str
+    figures: Sequence[Figure | Absent]
+
+
+@dataclass(frozen=True)
+class ProblemList:
+    """The problems of one run."""
+
+    label: str
+    run: RunRecords
+    arms: Sequence[str]
+    rows: Sequence[ProblemRow]
+    """At most a share of `MOST_ROWS`."""
+    num_problems: int
+    to_read: Sequence[tuple[ProblemRow, Sequence[Reading]]]
+    """Problems with their rollouts; of the first seed of an experiment only."""
+    unread: str
+    """Why there are no rollouts, if there are none."""
+
+    @property
+    def stalled(self) -> str:
+        """Share of the generation time that weight updates took."""
+        share = self.run.summary.get("sync", {}).get("stall_share")
+        return "" if share is None else f"{share:.1%}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What `page.py` lays out."""
+
+    shown: Sequence[Experiment]
+    sentences: Sequence[str]
+    cards: Sequence[Card]
+    scores: Sequence[Score]
+    table: Sequence[TableRow]
+    costs: Sequence[Cost]
+    sections: Sequence[Section]
+    problems: Sequence[ProblemList]
+    notes: Sequence[str]
+    """What is missing, and what should be known of the runs."""
+
+
+def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
+    """`num_rollouts`: problems of each experiment whose rollouts can be read."""
+    found = scores(shown)
+    table = table_rows(shown, found)
+    spent = costs(shown)
+    return Contents(
+        shown=shown,
+        sentences=sentences([row for row in table if not row.base]),
+        cards=[card(each, found, each_cost) for each, each_cost in zip(shown, spent, strict=True)],
+        scores=found,
+        table=table,
+        costs=spent,
+        sections=[
+            Section("verdict", "Verdict", [outcome(shown, found)]),
+            Section("learning", "Learning", [*learning(shown), cost(shown)]),
+            Section("transfer", "Transfer from guidance", transfers(shown)),
+            Section("interference", "Interference and starvation", interference(shown)),
+            Section("pipeline", "Pipeline health", pipeline(shown)),
+        ],
+        problems=[_problems(each, run, shown, num_rollouts) for each in shown for run in each.runs],
+        notes=list(_notes(shown)),
+    )
+
+
+def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
+    for each in shown:
+        for run in each.runs:
+            if not run.over:
+                yield f"{run.path.name} was still going on when it was read, or was cut off."
+            yield from (f"{run.path.name}: {missing}" for missing in run.missing)
+            yield from (f"{run.path.name} noted: {note}" for note in run.summary.get("notes", ()))
+        if each.differing:
+            yield f"The runs of {each.label} count as seeds of one experiment, but differ: {'; '.join(each.differing)}."
+
+
+def _problems(each: Experiment, run: RunRecords, shown: Sequence[Experiment], num_rollouts: int) -> ProblemList:
+    rows = problem_rows(run)
+    most = max(FEWEST_ROWS, MOST_ROWS // sum(len(other.runs) for other in shown))
+    chosen = telling(rows, num_rollouts) if run is each.runs[0] else []
+    read, unread = readings(run, [row.id for row in chosen]) if chosen else ({}, "")
+    return ProblemList(
+        label=each.label,
+        run=run,
+        arms=each.arms,
+        rows=rows[:most],
+        num_problems=len(rows),
+        to_read=[(row, read[row.id]) for row in chosen if read.get(row.id)],
+        unread=unread,
+    )

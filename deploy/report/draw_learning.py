@@ -1,0 +1,178 @@
+"""Figures of what was learnt: solvability, reward, entropy, interference of easy and hard, rollouts spent."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from deploy.report.curves import (
+    Point,
+    Sample,
+    end,
+    learner_by_step,
+    shared,
+    step_curve,
+    step_width,
+    success_by_step,
+    window_width,
+)
+from deploy.report.estimates import Estimate, over_seeds_of_problems, score
+from deploy.report.experiments import Experiment, about
+from deploy.report.figure import Absent, Figure, Panel, arm_line, nth_line
+from deploy.report.making import curves
+from deploy.report.records import RunRecords
+from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
+
+KS = (8, 32)
+"""Figures 3, 4 and 6 of the paper show pass@8, figure 10 pass@32."""
+STEP, ROLLOUTS = "optimizer step", "rollouts spent, all arms"
+MORE_STEPS = 3
+"""A trajectory has windows so many times as wide: it is noisy on both axes."""
+SEEDS = "Bands are 95 % t intervals over seeds, thin lines the seeds; a curve ends with the first of its seeds."
+
+
+def learning(shown: Sequence[Experiment]) -> list[Figure | Absent]:
+    """The figures in the order of the page."""
+    return [_solvability(shown), _evaluations(shown), _reward(shown), _entropy(shown), _trajectory(shown)]
+
+
+def _solvability(shown: Sequence[Experiment]) -> Figure | Absent:
+    by_rollouts = window_width(run.rollouts for each in shown for run in each.runs)
+    panels = []
+    for k in KS:
+        for over, label, width in (("steps", STEP, step_width(shown)), ("rollouts", ROLLOUTS, by_rollouts)):
+            lines = [
+                nth_line(i, each.label, _solvable(each, k, width, over_steps=over == "steps"))
+                for i, each in enumerate(shown)
+            ]
+            panels.append(Panel(f"pass@{k} over {over}", label, "share of hard problems", lines, share=True))
+    return curves(
+        "solvability",
+        "Solvability: hard problems with a success among k unguided rollouts",
+        "Of every hard problem the newest unguided training rollouts that hold k judged ones, pass@k estimated without "
+        "bias, averaged over problems; it trails the policy by the time those took. A curve begins when half of the "
+        f"problems have k rollouts. {SEEDS} Of a single seed the band is a bootstrap over problems. As in figures 3, "
+        "4, 6 and 10 of the paper.",
+        about(shown),
+        panels,
+        reason="no run has unguided rollouts of half of its hard problems yet",
+    )
+
+
+def _solvable(each: Experiment, k: int, width: int, *, over_steps: bool) -> list[Point]:
+    ordered = unguided_by_step if over_steps else unguided_by_rollouts
+    seeds = [
+        solvability(ordered(run.groups), len(run.hard), k, width, run.steps if over_steps else run.rollouts)
+        for run in each.runs
+    ]
+    seeds = [seed for seed in seeds if seed]
+    return [
+        Point(end(width)(window), over_seeds_of_problems([seed[window].values for seed in seeds]))
+        for window in shared(seeds)
+    ]
+
+
+def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
+    ks = {1, *(run.config.evaluation.every_samples for each in shown for run in each.runs)}
+    return curves(
+        "evaluations",
+        "Hard problems evaluated while training",
+        "Unbiased pass@k of one policy at a time, without guidance, from rollouts that are not trained on. Bands are "
+        "95 % t intervals over seeds, of a single seed bootstrap intervals over problems.",
+        about(shown),
+        [
+            Panel(
+                f"pass@{k}",
+                STEP,
+                "share of hard problems",
+                [nth_line(i, each.label, list(_evaluated(each, k)), marker=".") for i, each in enumerate(shown)],
+                share=True,
+            )
+            for k in sorted(ks)
+        ],
+        reason="no run was evaluated while it trained (evaluation.every_steps)",
+    )
+
+
+def _evaluated(each: Experiment, k: int) -> Iterator[Point]:
+    """Where all seeds that were evaluated at all were evaluated whole."""
+    seeds = [found for run in each.runs if (found := {step: r for step, r in run.evaluations.items() if r})]
+    for step in shared(seeds):
+        if (estimate := score([seed[step] for seed in seeds], k)) is not None:
+            yield Point(step, estimate)
+
+
+def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
+    width = step_width(shown)
+    panels = []
+    for each in shown:
+        pairs = dict.fromkeys((group.arm, group.bucket) for run in each.runs for group in run.groups)
+        lines = [
+            arm_line(
+                arm,
+                step_curve(each, width, partial(_success, arm=arm, bucket=bucket), high=1.0),
+                "" if (arm, bucket) in USUAL else bucket,
+            )
+            for arm, bucket in sorted(pairs, key=lambda pair: (pair[1] != "hard", pair[0] != "unguided"))
+        ]
+        panels.append(Panel(each.label, STEP, "mean reward", lines, share=True))
+    return curves(
+        "reward",
+        "Reward by arm and bucket while training",
+        f"Mean reward of all judged training rollouts in windows of {width} steps. The arms unguided and guided draw "
+        f"hard problems, easy and easier their own buckets. {SEEDS} As in figures 4b and 6b.",
+        about(shown),
+        panels,
+        reason="no rollout was judged yet",
+    )
+
+
+USUAL = {("unguided", "hard"), ("guided", "hard"), ("easy", "easy"), ("easier", "easier")}
+"""Arms that draw the bucket one expects: their lines are named by the arm alone."""
+
+
+def _success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
+    return success_by_step(run.groups, arm, bucket)
+
+
+def _entropy(shown: Sequence[Experiment]) -> Figure | Absent:
+    width = step_width(shown)
+    lines = [
+        nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, "entropy/mean")))
+        for i, each in enumerate(shown)
+    ]
+    return curves(
+        "entropy",
+        "Token entropy",
+        "Entropy of the policy at the trained tokens, at the sampling temperature, averaged over tokens in windows of "
+        f"{width} steps. {SEEDS} As in figures 3, 4c, 6c and 11.",
+        about(shown),
+        [Panel("", STEP, "nats a token", lines)],
+        reason="the learner reported no step yet",
+    )
+
+
+def _trajectory(shown: Sequence[Experiment]) -> Figure | Absent:
+    """Figure 5b: not a curve over steps, but J(hard) over J(easy)."""
+    width = MORE_STEPS * step_width(shown)
+    lines = []
+    for i, each in enumerate(shown):
+        for arm in ("easy", "easier"):
+            if arm in each.arms:
+                name = each.label if arm == "easy" else f"{each.label}, {arm}"
+                lines.append(nth_line(i, name, list(_jointly(each, arm, width)), marker="o"))
+    return curves(
+        "trajectory",
+        "Interference: J(easy) against J(hard)",
+        f"Mean reward of unguided hard rollouts over mean reward of easy ones in windows of {width} steps, means over "
+        "seeds. A ring marks the start; a path along the bottom is interference. As in figure 5b.",
+        about([each for each in shown if {"easy", "easier"} & set(each.arms)] or shown),
+        [Panel("", "J(easy)", "J(hard), unguided", lines, share=True, share_x=True)],
+        reason="none of the runs trained on easy problems beside unguided hard ones",
+    )
+
+
+def _jointly(each: Experiment, easy: str, width: int) -> Iterator[Point]:
+    hard = {p.x: p.y for p in step_curve(each, width, lambda run: success_by_step(run.groups, "unguided"))}
+    for point in step_curve(each, width, lambda run: success_by_step(run.groups, easy)):
+        if point.x in hard:
+            mean = hard[point.x].mean
+            yield Point(point.y.mean, Estimate(mean, None, None, hard[point.x].values, "none"))

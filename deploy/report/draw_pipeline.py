@@ -1,0 +1,183 @@
+"""Figures of the pipeline's health: age of what is trained, throughput, where every group went, the optimizer."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from broker.balance import Balance
+from deploy.colours import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
+from deploy.report.curves import (
+    Point,
+    Sample,
+    centre,
+    learner_by_step,
+    moment,
+    over_all_seeds,
+    rate_by_time,
+    step_curve,
+    step_width,
+    window_width,
+)
+from deploy.report.experiments import Experiment, about
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
+from deploy.report.making import bars, curves
+from deploy.report.records import News, RunRecords
+
+SHARE_OF_TOKENS = 0.001
+"""Ages that fewer of the trained tokens have end the picture; the CSV file ends there too."""
+ENDINGS = {
+    "trained": BLUE,
+    "filtered": ORANGE,
+    "replaced": SKY,
+    "stale": VERMILLION,
+    "failed": BLACK,
+    "in flight": YELLOW,
+    "unaccounted": PURPLE,
+}
+NO_STEP = "the learner reported no step yet"
+
+
+def pipeline(shown: Sequence[Experiment]) -> list[Figure | Absent]:
+    """The figures in the order of the page."""
+    return [_lag(shown), _throughput(shown), _accounting(shown), _optimizer(shown)]
+
+
+def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
+    width = step_width(shown)
+    ages = [
+        nth_line(i, each.label, over_all_seeds([age_shares(run.learner) for run in each.runs], float, high=1.0))
+        for i, each in enumerate(shown)
+    ]
+    return curves(
+        "lag",
+        "Age of the trained tokens",
+        "Lag is the learner's step minus the weight version that wrote a token. Left: its mean over tokens in windows "
+        f"of {width} steps. Right: share of all trained tokens by age, where at least {SHARE_OF_TOKENS:.1%} have it. "
+        "Bands are 95 % t intervals over seeds.",
+        about(shown),
+        [
+            Panel("mean lag", "optimizer step", "optimizer steps", _of_learner(shown, "lag/mean")),
+            Panel("staleness", "age, optimizer steps", "share of trained tokens", ages),
+        ],
+        reason=NO_STEP,
+    )
+
+
+def age_shares(learner: Sequence[News]) -> dict[int, float]:
+    """Age in steps -> share of all trained tokens, up to the oldest age with `SHARE_OF_TOKENS`."""
+    tokens: Counter[int] = Counter()
+    for news in learner:
+        for word in news.get("lag/histogram", "").split():
+            age, _, count = word.partition(":")
+            tokens[int(age)] += int(count)
+    total = tokens.total()
+    oldest = max((age for age, count in tokens.items() if count >= SHARE_OF_TOKENS * total), default=-1)
+    return {age: tokens[age] / total for age in range(oldest + 1)}
+
+
+def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
+    width_s = max(5, window_width(_seconds(run.learner) for each in shown for run in each.runs))
+
+    def rates(events: Callable[[RunRecords], list[tuple[float, float]]], each: Experiment) -> list[Point]:
+        minutes = centre(width_s / 60)
+        return over_all_seeds([rate_by_time(events(run), width_s) for run in each.runs], minutes)
+
+    return curves(
+        "throughput",
+        "Throughput",
+        f"Tokens a second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
+        "groups that teach nothing are written and never trained. Right: how long generation stood still for new "
+        "weights. Bands are 95 % t intervals over seeds.",
+        about(shown),
+        [
+            Panel("written", "minutes", "tokens/s", [nth_line(i, e.label, rates(_written, e)) for i, e in _in(shown)]),
+            Panel("trained", "minutes", "tokens/s", [nth_line(i, e.label, rates(_trained, e)) for i, e in _in(shown)]),
+            Panel(
+                "stall of a weight update",
+                "optimizer step",
+                "ms",
+                [nth_line(i, e.label, step_curve(e, step_width(shown), _stalls)) for i, e in _in(shown)],
+            ),
+        ],
+        reason=NO_STEP,
+    )
+
+
+def _written(run: RunRecords) -> list[tuple[float, float]]:
+    return [(moment(news), float(news["tokens"])) for news in run.actors if "tokens" in news]
+
+
+def _trained(run: RunRecords) -> list[tuple[float, float]]:
+    return [(moment(news), float(news["step/tokens"])) for news in run.learner]
+
+
+def _stalls(run: RunRecords) -> list[Sample]:
+    """(weight version before it, stall in ms, 1) of every update."""
+    return [(int(n["sync/version"]) - 1, float(n["sync/stall_ms"]), 1.0) for n in run.actors if "sync/stall_ms" in n]
+
+
+def _seconds(learner: Sequence[News]) -> float:
+    return moment(learner[-1]) - moment(learner[0]) if learner else 0.0
+
+
+def _accounting(shown: Sequence[Experiment]) -> Figure | Absent:
+    stacks = []
+    for each in shown:
+        counts = [endings(run.balance) for run in each.runs if run.balance is not None]
+        stacks.append(Bar(each.label, dict(sum(counts, Counter()))))
+    return bars(
+        "accounting",
+        "Where every group went",
+        "Groups issued, by how they ended: filtered groups had equal rewards and teach nothing, replaced ones were "
+        "given up by a full ring, stale ones exceeded learner.max_lag. All seeds together.",
+        about(shown),
+        [BarPanel("", stacks, "groups issued")],
+        ENDINGS,
+        reason="no run has left its balance",
+    )
+
+
+def endings(balance: Balance) -> Counter[str]:
+    """Groups by how they ended; `unaccounted` is what is missing when the books do not close."""
+    return Counter(
+        {
+            "trained": balance.trained,
+            "filtered": sum(balance.filtered.values()),
+            "replaced": balance.replaced,
+            "stale": balance.stale,
+            "failed": sum(balance.failed.values()),
+            "in flight": sum(balance.in_flight.values()),
+            "unaccounted": max(0, balance.issued - balance.trained - balance.dropped - sum(balance.in_flight.values())),
+        }
+    )
+
+
+def _optimizer(shown: Sequence[Experiment]) -> Figure | Absent:
+    return curves(
+        "optimizer",
+        "Optimizer",
+        "Effective sample size of the importance ratios (1: on-policy), share of tokens whose ratio is out of bounds, "
+        "norm of the gradient before clipping, and tokens of a completion: a collapse shows as ratios out of bounds "
+        f"and a changing length. Means over tokens in windows of {step_width(shown)} steps; bands are 95 % t intervals "
+        "over seeds.",
+        about(shown),
+        [
+            Panel("effective sample size", "optimizer step", "share of tokens", _of_learner(shown, "ratio/ess", 1.0)),
+            Panel("ratios out of bounds", "optimizer step", "share", _of_learner(shown, "ratio/clip_share", 1.0)),
+            Panel("gradient", "optimizer step", "norm", _of_learner(shown, "grad/norm")),
+            Panel("completion", "optimizer step", "tokens", _of_learner(shown, "completion/tokens_mean")),
+        ],
+        reason=NO_STEP,
+    )
+
+
+def _of_learner(shown: Sequence[Experiment], key: str, high: float = float("inf")) -> list[Line]:
+    """A line an experiment: the mean over tokens of what the learner reports under `key`."""
+    width = step_width(shown)
+    return [
+        nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, key), high=high))
+        for i, each in enumerate(shown)
+    ]
+
+
+def _in(shown: Sequence[Experiment]) -> list[tuple[int, Experiment]]:
+    return list(enumerate(shown))

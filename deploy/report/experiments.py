@@ -1,0 +1,94 @@
+"""Runs as seeds of experiments: which belong together, and how a figure names them. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from broker.errors import UsageError
+from conf.plain import plain
+from conf.schema import RunConfig
+from deploy.report.records import RunRecords
+
+OWN = ("run.name", "run.root", "run.seed", "run.resume", "model.cache_dir", "weights.folder", "broker.url", "deploy")
+"""Settings in which the seeds of one experiment may differ."""
+NAMED_RUNS = 4
+"""A figure names at most so many experiments; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs of one label with different seeds."""
+
+    label: str
+    runs: tuple[RunRecords, ...]
+    """At least one, ascending by seed."""
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms with a weight in any of its runs, in the order of the settings."""
+        return list(dict.fromkeys(arm for run in self.runs for arm, w in run.config.problems.arms.items() if w))
+
+    @property
+    def about(self) -> str:
+        """hard_guide: seeds 0, 1, 2; 157 to 160 steps."""
+        return f"{self.label}: {_seeds(self.seeds)}; {_steps([self])}"
+
+    @property
+    def differing(self) -> list[str]:
+        """Settings in which its runs differ although they count as one experiment: `key: value, value`."""
+        flat = [_flat(run.config) for run in self.runs]
+        keys = [key for key in flat[0] if not key.startswith(OWN) and len({repr(each[key]) for each in flat}) > 1]
+        return [f"{key}: {', '.join(str(each[key]) for each in flat)}" for key in keys]
+
+
+def experiments(runs: Sequence[RunRecords]) -> list[Experiment]:
+    """Runs of one label together, in the order the labels first appear.
+
+    A label is the name of the run's folder without the run's own seed at its end: hard-s0 and hard-s1 are two seeds of
+    hard. Raises UsageError for two runs of one label and seed.
+    """
+    found: dict[str, dict[int, RunRecords]] = {}
+    for run in runs:
+        seeds = found.setdefault(label(run.path.resolve().name, run.seed), {})
+        if run.seed in seeds:
+            raise UsageError(
+                f"{run.path} and {seeds[run.seed].path} are both seed {run.seed} of one experiment by their names; "
+                "rename one folder, or leave one out"
+            )
+        seeds[run.seed] = run
+    return [Experiment(name, tuple(seeds[seed] for seed in sorted(seeds))) for name, seeds in found.items()]
+
+
+def label(folder: str, seed: int) -> str:
+    """hard-s0, hard_0, hard-seed0 of seed 0 -> hard; a number that is not the seed stays."""
+    return plain(re.sub(rf"[-_.]+(seed|s)?{seed}$", "", folder) or folder)
+
+
+def about(shown: Sequence[Experiment]) -> str:
+    """The runs of a figure in a line: names, seeds, steps."""
+    if len(shown) == 1:
+        return shown[0].about
+    names = ", ".join(each.label for each in shown) if len(shown) <= NAMED_RUNS else f"{len(shown)} experiments"
+    if len({tuple(each.seeds) for each in shown}) == 1:
+        return f"{names}: {_seeds(shown[0].seeds)} each; {_steps(shown)}"
+    counts = "; ".join(f"{each.label} {_seeds(each.seeds)}" for each in shown)
+    return f"{counts}; {_steps(shown)}" if len(shown) <= NAMED_RUNS else f"{names}; {_steps(shown)}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+
+
+def _steps(shown: Sequence[Experiment]) -> str:
+    steps = [run.steps for each in shown for run in each.runs]
+    low, high = min(steps), max(steps)
+    return f"{high} steps" if low == high else f"{low} to {high} steps"
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    return {f"{room}.{key}": value for room, part in asdict(config).items() for key, value in part.items()}

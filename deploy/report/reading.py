@@ -1,0 +1,155 @@
+"""From the folder of a run to its records: files when the run is over, its Redis otherwise.
+
+A run that was cut off has only some of its files. What is absent is left out and said; what is damaged is refused.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from broker.balance import Balance, read_balance
+from broker.errors import PopeError, UsageError
+from broker.ledger import Ledger, LedgerRow
+from broker.metrics import Metrics
+from broker.records import Problem
+from conf.schema import RunConfig
+from deploy.evaluations import read_evaluations
+from deploy.ledger import load_ledger
+from deploy.measure import Measurement
+from deploy.report.records import Ending, Group, News, RunRecords
+from deploy.run_folder import RunFolder
+from deploy.run_redis import find_run, run_redis
+
+T = TypeVar("T")
+D = TypeVar("D")
+ROOMS = ("groups", "learner", "actors")
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run folders that the paths name; the folder of a sweep stands for the runs in it.
+
+    Raises UsageError for a run that is named twice.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(each.parent for each in path.glob("*/settings.yaml"))
+        found += [path] if RunFolder(path).settings.exists() or not inside else inside
+    for path in found:
+        if [each.resolve() for each in found].count(path.resolve()) > 1:
+            raise UsageError(f"{path} is named twice; name every run once")
+    return found
+
+
+def read_run(path: Path, url: str | None = None) -> RunRecords:
+    """All there is to know about one run. `url`: as in `run_redis`, for a run that goes on with a Redis of its own.
+
+    Raises UsageError when the folder holds no run, one of its files is damaged, or `url` does not answer.
+    """
+    folder, config = find_run(path)
+    missing: list[str] = []
+    streams = _streams(folder, config, url, missing)
+    problems = _lines(folder.problems, Problem)
+    measured = _guarded(folder.measurements, lambda: Measurement.load(folder.measurements).results, {})
+    summary = _json(folder.summary, dict[str, Any], {})
+    for file, there, lacks in (
+        (folder.problems, problems, "the statements of the problems and where their guidance ends"),
+        (folder.measurements, measured, "solve rates before and after training"),
+        (folder.summary, summary, "why and when the run ended"),
+    ):
+        if not there:
+            missing.append(f"{file.name}: not there (yet, or the run was cut off); the report lacks {lacks}")
+    return RunRecords(
+        path=path,
+        config=config,
+        over=bool(summary) and streams.over,
+        problems=problems,
+        groups=streams.groups,
+        learner=streams.learner,
+        actors=streams.actors,
+        ledger=streams.ledger,
+        measured=measured,
+        evaluations=_guarded(folder.evaluations, lambda: read_evaluations(folder.evaluations), {}),
+        balance=streams.balance,
+        summary=summary,
+        endings=_json(folder.starvation, list[Ending], []),
+        missing=missing,
+    )
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """What a run's Redis holds while it goes on, and its folder afterwards."""
+
+    over: bool
+    groups: Sequence[Group]
+    learner: Sequence[News]
+    actors: Sequence[News]
+    ledger: Sequence[LedgerRow]
+    balance: Balance | None
+
+
+def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: list[str]) -> _Streams:
+    """A run that is over has a ledger and metrics in its folder; any other is asked for in Redis.
+
+    A run without either gives what it has; but where the user named the Redis of a run, that one must answer.
+    """
+    absent = [path.name for path in (folder.ledger, *(_stream(folder, room) for room in ROOMS)) if not path.exists()]
+    if not absent:
+        return _from_files(folder, over=True)
+    own_url = url if config.broker.url is not None else None
+    try:
+        with run_redis(folder, config, own_url) as (client, keys):
+            metrics = Metrics(client, keys)
+            groups, learner, actors = (metrics.read(room) for room in ROOMS)
+            return _Streams(
+                over=False,
+                groups=msgspec.convert(groups, list[Group], strict=False),
+                learner=learner,
+                actors=actors,
+                ledger=Ledger(client, keys).rows(),
+                balance=read_balance(client, keys),
+            )
+    except PopeError as error:
+        if own_url is not None:
+            raise
+        missing.append(f"{', '.join(absent)}: not written, and the run's Redis cannot be read: {error}")
+        return _from_files(folder, over=False)
+
+
+def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
+    groups, learner, actors = (_stream(folder, room) for room in ROOMS)
+    return _Streams(
+        over=over,
+        groups=_lines(groups, Group),
+        learner=_lines(learner, News),
+        actors=_lines(actors, News),
+        ledger=load_ledger(folder.ledger).rows if folder.ledger.exists() else (),
+        balance=_json(folder.balance, Balance, None),
+    )
+
+
+def _stream(folder: RunFolder, room: str) -> Path:
+    return folder.metrics / f"{room}.jsonl"
+
+
+def _json(path: Path, kind: type[T], absent: D) -> T | D:
+    return _guarded(path, lambda: msgspec.json.decode(path.read_bytes(), type=kind, strict=False), absent)
+
+
+def _lines(path: Path, kind: type[T]) -> list[T]:
+    """One record a line; numbers may stand in quotes, as Redis gives them back."""
+    decoder = msgspec.json.Decoder(kind, strict=False)
+    return _guarded(path, lambda: [decoder.decode(line) for line in path.read_bytes().splitlines()], [])
+
+
+def _guarded(path: Path, read: Callable[[], T], absent: D) -> T | D:
+    """What `read` makes of the file, `absent` where there is none. Raises UsageError when it is damaged."""
+    if not path.exists():
+        return absent
+    try:
+        return read()
+    except ValueError as error:  # msgspec's and Python's own for bytes that are not what they should be
+        raise UsageError(f"{path} is damaged: {error}; move it away to get a report without it") from error

@@ -1,0 +1,141 @@
+"""Table 2: one row an experiment, pass@k of what was measured, with intervals over its seeds. Pure."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from actors.results import Result
+from deploy.eval_tables import NOT_MEASURED, markdown
+from deploy.report.draw_transfer import UNGUIDED, measured_stages
+from deploy.report.estimates import Estimate, score
+from deploy.report.experiments import Experiment
+
+HARD = "hard"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean pass@k of one experiment at one stage under one arm."""
+
+    experiment: str
+    stage: str
+    """before, sft, after, held_out, ..."""
+    problem_set: str
+    """`hard`: those of the run; else the stage that measured others."""
+    arm: str
+    k: int
+    estimate: Estimate
+    seeds: tuple[int, ...]
+    problems: int
+    """Of one seed, at most."""
+    samples: int
+    """Of one problem, at most."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the paper's table: its name, and (problem set, k) -> score."""
+
+    label: str
+    scores: Mapping[tuple[str, int], Score]
+    base: bool = False
+    """Whether it is the model before training."""
+
+
+def scores(shown: Sequence[Experiment]) -> list[Score]:
+    """Everything that was measured, experiment by experiment, in the order it was measured."""
+    found = []
+    for each in shown:
+        hard = measured_stages(each)
+        for stage in dict.fromkeys(when for run in each.runs for when in run.measured):
+            for arm in dict.fromkeys(arm for run in each.runs for arm in run.measured.get(stage, {})):
+                measured = [(run.seed, run.measured[stage][arm]) for run in each.runs if _has(run.measured, stage, arm)]
+                for k in sorted({k for run in each.runs for k in run.config.evaluation.k}):
+                    estimate = score([results for _, results in measured], k)
+                    if estimate is not None:
+                        found.append(
+                            Score(
+                                experiment=each.label,
+                                stage=stage,
+                                problem_set=HARD if stage in hard else stage.replace("_", " "),
+                                arm=arm,
+                                k=k,
+                                estimate=estimate,
+                                seeds=tuple(seed for seed, _ in measured),
+                                problems=max(len(results) for _, results in measured),
+                                samples=max(result.samples for _, results in measured for result in results),
+                            )
+                        )
+    return found
+
+
+def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[TableRow]:
+    """Unguided scores in the layout of table 2: base models first, then a row for each later stage.
+
+    Experiments that begin with one model and one set of problems share the base row of the first of them. What is
+    measured of other problems stands in the row of the last stage.
+    """
+    bases: dict[str, TableRow] = {}
+    rows = []
+    for each in shown:
+        mine = [s for s in found if s.experiment == each.label and s.arm == UNGUIDED]
+        stages = [stage for stage in measured_stages(each) if any(s.stage == stage for s in mine)]
+        others = [s for s in mine if s.problem_set != HARD]
+        for place, stage in enumerate(stages):
+            last = stage == stages[-1]
+            here = {(s.problem_set, s.k): s for s in mine if s.stage == stage}
+            if last:
+                here |= {(s.problem_set, s.k): s for s in others}
+            if place == 0 and (not last or stage == "before"):
+                bases.setdefault(_beginning(each), TableRow(f"base, measured by {each.label}", here, base=True))
+            else:
+                rows.append(TableRow(each.label if last else f"{each.label}, {stage}", here))
+    return [*bases.values(), *rows]
+
+
+def columns(rows: Sequence[TableRow]) -> list[tuple[str, int]]:
+    """(problem set, k): the hard problems first, k ascending."""
+    return sorted({column for row in rows for column in row.scores}, key=lambda c: (c[0] != HARD, c))
+
+
+def to_markdown(rows: Sequence[TableRow]) -> str:
+    """Percent with 95 % intervals."""
+    shown = columns(rows)
+    cells = [[row.label, *(cell(row, column) for column in shown)] for row in rows]
+    return markdown(["run", *(f"{name} pass@{k}" for name, k in shown)], cells)
+
+
+def cell(row: TableRow, column: tuple[str, int]) -> str:
+    return row.scores[column].estimate.text if column in row.scores else NOT_MEASURED
+
+
+def to_records(found: Sequence[Score]) -> list[dict[str, Any]]:
+    """Flat records for CSV and JSON, shares of one."""
+    records = []
+    for each in found:
+        flat = asdict(each) | each.estimate._asdict()
+        del flat["estimate"]
+        records.append(flat | {name: " ".join(map(str, flat[name])) for name in ("seeds", "values")})
+    return records
+
+
+def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lines end as RFC 4180 says; nothing is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _has(measured: Mapping[str, Mapping[str, Sequence[Result]]], stage: str, arm: str) -> bool:
+    return bool(measured.get(stage, {}).get(arm))
+
+
+def _beginning(each: Experiment) -> str:
+    """What the measurement before training depends on."""
+    return repr([(run.config.model.path, run.seed, sorted(run.hard)) for run in each.runs])
+
+

@@ -1,0 +1,112 @@
+"""What was learnt, in numbers and a few sentences: the top of the page. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from broker.ledger import LedgerRow
+from deploy.report.draw_cost import THRESHOLD, Cost
+from deploy.report.draw_transfer import transfer_of
+from deploy.report.estimates import Estimate, over_seeds
+from deploy.report.experiments import Experiment
+from deploy.report.scores import HARD, Score, TableRow
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number with its name; `note` says how sure or how much it is."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One experiment at a glance."""
+
+    label: str
+    about: str
+    state: str
+    """Whether it is over, and why it ended."""
+    facts: tuple[Fact, ...]
+
+
+def sentences(rows: Sequence[TableRow]) -> list[str]:
+    """Which experiment solves most unguided at the smallest k, and whose interval it does not meet.
+
+    Only experiments with several seeds are compared: an interval over the problems of one seed says nothing about the
+    next seed.
+    """
+    ks = sorted({k for row in rows for name, k in row.scores if name == HARD})
+    if not ks:
+        return ["No run has measured its hard problems after training yet."]
+    column = (HARD, ks[0])
+    measured = [(row.label, row.scores[column].estimate) for row in rows if column in row.scores]
+    ranked = sorted(measured, key=lambda pair: -pair[1].mean)
+    best, estimate = ranked[0]
+    found = [f"Most hard problems are solved without guidance by {best}: pass@{ks[0]} {_percent(estimate)}."]
+    compared = [(label, other) for label, other in ranked[1:] if other.seeds > 1 < estimate.seeds]
+    below = [label for label, other in compared if _above(estimate, other)]
+    meets = [label for label, other in compared if not _above(estimate, other)]
+    alone = [label for label, other in ranked if other.seeds == 1]
+    if below:
+        found.append(f"Its 95 % interval lies above that of {', '.join(below)}.")
+    if meets:
+        found.append(f"Its 95 % interval meets that of {', '.join(meets)}: these seeds do not tell them apart.")
+    if alone and len(ranked) > 1:
+        found.append(f"Not compared, for there is one seed only: {', '.join(alone)}.")
+    return found
+
+
+def card(each: Experiment, found: Sequence[Score], cost: Cost) -> Card:
+    """The numbers of one experiment; what was not measured is left out."""
+    states = {_state(run.over, str(run.summary.get("ended", ""))) for run in each.runs}
+    mine = [s for s in found if s.experiment == each.label and s.problem_set == HARD and s.arm == "unguided"]
+    stages = list(dict.fromkeys(s.stage for s in mine))
+    facts = []
+    for k in sorted({s.k for s in mine}):
+        values = {s.stage: s.estimate for s in mine if s.k == k}
+        ends = [values[stage] for stage in (stages[0], stages[-1]) if stage in values]
+        shown = " → ".join(f"{100 * estimate.mean:.1f} %" for estimate in dict.fromkeys(ends))
+        facts.append(Fact(f"unguided pass@{k}", shown, f"{stages[-1]}: {ends[-1].text} ({ends[-1].method})"))
+    facts += _transfer(each)
+    shares = [_solved(run.ledger, run.hard) for run in each.runs if run.ledger and run.hard]
+    if shares:
+        solved = over_seeds(shares, 0.0, 1.0)
+        facts.append(Fact("solved in training", f"{solved.mean:.0%}", "of the hard problems, at least once unguided"))
+    reached = sum(rollouts is not None for rollouts in cost.rollouts)
+    facts.append(
+        Fact(
+            f"rollouts to {THRESHOLD:.0%} unguided",
+            cost.median_text,
+            f"median of seeds; {reached} of {len(cost.seeds)} got there, with {min(cost.spent):,} spent at least",
+        )
+    )
+    return Card(each.label, each.about, "; ".join(sorted(states)), tuple(facts))
+
+
+def _transfer(each: Experiment) -> list[Fact]:
+    found = [t for run in each.runs if (t := transfer_of(run)) is not None]
+    guided = sum(len(t.guided_first) for t in found)
+    if not guided:
+        return []
+    since = sum(len(t.then_unguided) for t in found)
+    return [Fact("carried over", f"{since} of {guided}", "problems first solved with guidance, since solved without")]
+
+
+def _solved(ledger: Sequence[LedgerRow], hard: frozenset[str]) -> float:
+    solved = {row.problem_id for row in ledger if row.arm == "unguided" and row.first_solve_step is not None}
+    return len(solved & hard) / len(hard)
+
+
+def _state(over: bool, ended: str) -> str:
+    return ended or "ended" if over else "still going on, or cut off"
+
+
+def _above(one: Estimate, other: Estimate) -> bool:
+    """Whether the intervals do not meet and `one` is the upper; without intervals nobody knows."""
+    return one.lower is not None and other.upper is not None and one.lower > other.upper
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{estimate.text} % ({estimate.method})"

@@ -1,0 +1,70 @@
+"""Whether the parts of a step pull in one direction: cosines between their gradients.
+
+The gradient of a part is that of the step's own loss with all other parts left out, so the parts' gradients sum to the
+step's. A negative cosine between the easy and the hard bucket is interference (POPE section 3.2).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broker.records import TrainGroup
+from learner.batch_feed import build_step
+from learner.deepspeed_engine import DeepSpeedEngine, LossOfRow
+from learner.interference import parts
+from learner.ranks import Ranks
+
+CHUNK = 2**20
+"""Elements multiplied at once in float64."""
+
+
+def gradient_cosines(
+    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], loss_of: LossOfRow, *, row_tokens: int
+) -> dict[str, float]:
+    """`cosines` of the gradients of this step at the weights of now; empty when the step has one part only.
+
+    Takes about as long as training the step, and a float32 gradient for each part in main memory. Called on all ranks.
+    """
+    members = parts(groups)
+    if len(members) < 2:
+        return {}
+    ranks = engine.ranks
+    gradients = [
+        engine.gradient(
+            build_step(part, row_tokens=row_tokens, rank=ranks.rank, world_size=ranks.world_size).rows, loss_of
+        )
+        for part in members.values()
+    ]
+    return cosines(list(members), inner_products(gradients, ranks))
+
+
+def inner_products(gradients: Sequence[Sequence[Tensor]], ranks: Ranks) -> NDArray[np.float64]:
+    """[P, P] inner products of P gradients, each a tensor a parameter; those of all ranks are summed first."""
+    products = torch.zeros(len(gradients), len(gradients), dtype=torch.float64)
+    for of_parameter in zip(*gradients, strict=True):
+        stacked = ranks.sum(torch.stack([gradient.flatten() for gradient in of_parameter]))
+        for chunk in stacked.split(CHUNK, dim=1):
+            products += chunk.double() @ chunk.double().T
+    return products.numpy()
+
+
+def cosines(names: Sequence[str], products: NDArray[np.float64]) -> dict[str, float]:
+    """`gradient/norm/PART`, and `gradient/cosine/A/B` of each pair of parts and each pair of buckets.
+
+    `names` are parts, ascending, in the order of the [P, P] inner products. The gradient of a bucket is the sum of its
+    arms'. A gradient that is zero or not finite has no cosine.
+    """
+    buckets = sorted({name.partition("/")[0] for name in names})
+    belongs = np.asarray([[name.partition("/")[0] == bucket for name in names] for bucket in buckets], dtype=float)
+    found = {f"gradient/norm/{name}": math.sqrt(products[i, i]) for i, name in enumerate(names)}
+    for level, table in ((buckets, belongs @ products @ belongs.T), (names, products)):
+        for i, j in combinations(range(len(level)), 2):
+            norms = math.sqrt(max(table[i, i], 0.0)) * math.sqrt(max(table[j, j], 0.0))  # arms may cancel to -1e-20
+            if norms > 0:
+                found[f"gradient/cosine/{level[i]}/{level[j]}"] = table[i, j] / norms
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}

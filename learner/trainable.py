@@ -1,0 +1,83 @@
+"""What RL and SFT train: one rank's share of the policy under DeepSpeed, and its checkpoints.
+
+All ranks call the same methods in the same order.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from conf.schema import RunConfig
+from learner.checkpoints import Checkpoints
+from learner.deepspeed_engine import DeepSpeedEngine
+from learner.model import load_policy, save_configuration
+
+log = logging.getLogger(__name__)
+
+
+class Trainable:
+    """Opened at the starting weights; `resume` moves it to the newest intact checkpoint."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        model_path: Path,
+        checkpoints: Path,
+        temperature: float,
+        entropy_gradient: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`temperature`: of the distribution whose log-probabilities are trained. `entropy_gradient`: entropies carry a
+        gradient, for an entropy bonus. `settings`: what a checkpoint depends on besides `learner` and the model's
+        dtype."""
+        learner = config.learner
+        device = torch.device(config.deploy.device, 0) if config.deploy.device == "cuda" else torch.device("cpu")
+        dtype = getattr(torch, config.model.dtype)
+        self._model_path = model_path
+        self._policy = load_policy(
+            model_path,
+            dtype=dtype,
+            temperature=temperature,
+            chunk_tokens=learner.logprob_chunk_tokens,
+            gradient_checkpointing=learner.gradient_checkpointing,
+            entropy_gradient=entropy_gradient,
+        )
+        self.engine = DeepSpeedEngine(self._policy, learner, dtype=dtype, device=device)
+        self.checkpoints = Checkpoints(
+            checkpoints,
+            self.engine.ranks,
+            keep=learner.keep_checkpoints,
+            settings={
+                **{f"learner.{name}": value for name, value in asdict(learner).items()},
+                "model.dtype": config.model.dtype,
+                **(settings or {}),
+            },
+        )
+
+    def resume(self) -> int | None:
+        """Continue from the newest intact checkpoint. Returns its step; None when there is none."""
+        checkpoint = self.checkpoints.newest()
+        if checkpoint is None:
+            return None
+        self.engine.load(checkpoint.folder)
+        self.checkpoints.restore_rng(checkpoint)
+        log.info("resumed at step %d", checkpoint.step)
+        return checkpoint.step
+
+    def save(self, step: int) -> bool:
+        """Make this step durable, with a Hugging Face folder in it. False: it failed, training goes on."""
+        weights = self.engine.gather_weights()
+
+        def write(folder: Path) -> None:
+            self.engine.save(folder)
+            if self.engine.ranks.first:
+                save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+                save_configuration(self._policy, self._model_path, folder)
+
+        return self.checkpoints.save(step, write)

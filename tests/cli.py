@@ -1,0 +1,23 @@
+"""A `pope` command in a process of its own, as a user calls it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.run_redis import URL_VARIABLE
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def pope(*words: str, variable: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`variable`: the URL that the environment names, if any."""
+    environment = {k: v for k, v in os.environ.items() if k != URL_VARIABLE}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *words],
+        cwd=REPOSITORY,
+        env=environment | ({URL_VARIABLE: variable} if variable else {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

@@ -1,0 +1,38 @@
+"""A run with a KL penalty, an entropy bonus and oracle members, through every role."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.runs import start_run
+
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+
+
+def test_penalty_bonus_and_oracle_members_through_every_role(tmp_path: Path) -> None:
+    run = start_run(
+        tmp_path, "run.max_steps=5", "learner.max_lag=0", "arms.guided=0", "learner.policy_loss=ppo_clip",
+        "learner.kl_coef=0.01", "learner.entropy_coef=0.001", "actors.oracle_member=true", name="objectives",
+    )  # fmt: skip
+    output = run.wait(480)
+    assert run.process.returncode == 0, output + run.logs()
+    assert "could not make it train stably" in " ".join(output.split())
+    assert run.left_behind() == []
+    summary = run.summary()
+    assert summary["steps"] == 5
+    assert summary["counters"]["balanced"]
+    assert summary["lag_steps"] == {"mean": 0.0, "max": 0}
+
+    metrics = (run.folder / "metrics/learner.jsonl").read_text().splitlines()
+    steps = [row for row in map(json.loads, metrics) if "kl/mean" in row]
+    kl = [float(row["kl/mean"]) for row in steps]
+    assert len(kl) == 5
+    assert kl[0] < 1e-6, "the policy of the first step is the reference"
+    assert kl[-1] > 100 * max(kl[0], 1e-9), "the policy moved away from it, and it did not follow"
+    assert max(float(row["logprob/rms"]) for row in steps) < 1e-5, "an oracle has no logprobs to differ from"
+    assert {int(row["step/samples"]) for row in steps} == {28}, "four groups of seven rollouts and an oracle"
+
+    groups = [json.loads(line) for line in (run.folder / "metrics/groups.jsonl").read_text().splitlines()]
+    assert {int(group["rollouts"]) for group in groups} == {7}
+    assert all(int(group["successes"]) <= 7 for group in groups)

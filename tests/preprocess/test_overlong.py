@@ -1,0 +1,33 @@
+import msgspec
+import pytest
+
+from preprocess.overlong import shaped_rewards
+from tests.groups import completion, rollout_group
+
+
+def shaped(lengths: list[int], rewards: list[float | None], overlong_tokens: int = 4) -> list[float | None]:
+    members = tuple(completion(r, num_tokens=n) for n, r in zip(lengths, rewards, strict=True))
+    group = msgspec.structs.replace(rollout_group(), completions=members)
+    return shaped_rewards(group, overlong_tokens=overlong_tokens, max_completion_tokens=10)
+
+
+def test_the_reward_falls_linearly_over_the_last_tokens() -> None:
+    assert shaped([1, 6, 7, 8, 9, 10], [1.0] * 6) == pytest.approx([1.0, 1.0, 0.75, 0.5, 0.25, 0.0])
+    assert shaped([6, 8, 10], [0.0] * 3) == pytest.approx([0.0, -0.5, -1.0])
+
+
+def test_a_failed_verification_stays_without_a_reward() -> None:
+    assert shaped([10, 10], [None, 1.0]) == [None, 0.0]
+
+
+def test_zero_tokens_switch_it_off() -> None:
+    assert shaped([10, 3], [1.0, 0.0], overlong_tokens=0) == [1.0, 0.0]
+
+
+def test_nothing_is_punished_by_more_than_one() -> None:
+    assert shaped([40], [1.0]) == [0.0]
+
+
+def test_the_oracle_is_not_punished_for_its_length() -> None:
+    group = rollout_group(rewards=(1.0,), num_tokens=4, oracle=True)
+    assert shaped_rewards(group, overlong_tokens=2, max_completion_tokens=4) == [0.0, 1.0]

@@ -1,0 +1,146 @@
+"""The reference is the model the run started from, whatever the policy became."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import redis
+import torch
+
+from broker.keys import Keys
+from broker.metrics import Control
+from broker.records import RolloutGroup, WeightAnnouncement, float32_array, int32_array
+from conf.schema import ActorSettings, LearnerSettings, RunConfig, RunSettings
+from learner.batch_feed import build_step
+from learner.losses.aggregation import StepSize
+from learner.losses.objective import row_loss
+from learner.model import as_policy
+from preprocess.preprocessor import Preprocessor
+from preprocess.reference import load_reference
+from tests.broker.house import House
+from tests.groups import oracle_completion, rollout_group
+from tests.learner.tiny import random_groups, save_tiny, tiny_lm
+from tests.runs import wait_until
+
+torch.set_num_threads(1)
+TEMPERATURE = 0.8
+CONFIG = RunConfig(
+    actors=ActorSettings(temperature=TEMPERATURE),
+    learner=LearnerSettings(kl_coef=0.1, logprob_chunk_tokens=5),
+)
+
+
+def hugging_face_logprobs(lm: torch.nn.Module, group: RolloutGroup) -> list[np.ndarray]:
+    """One plain forward pass a completion: full logits, full log_softmax."""
+    prompt = int32_array(group.prompt_ids).tolist()
+    found = []
+    for completion in group.completions:
+        ids = int32_array(completion.token_ids).tolist()
+        with torch.no_grad():
+            logits = lm(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+        chosen = torch.log_softmax(logits.float() / TEMPERATURE, -1)[torch.arange(len(ids)), torch.tensor(ids)]
+        found.append(chosen.numpy())
+    return found
+
+
+def assert_equal(raw: tuple[bytes, ...], expected: list[np.ndarray], atol: float = 2e-6) -> None:
+    assert len(raw) == len(expected)
+    for ours, theirs in zip(raw, expected, strict=True):
+        np.testing.assert_allclose(float32_array(ours), theirs, atol=atol, rtol=0)
+
+
+def trained(steps: int) -> torch.nn.Module:
+    """A plain LM with the start's weights after some optimizer steps of the learner's own loss."""
+    policy = as_policy(tiny_lm(), temperature=TEMPERATURE, chunk_tokens=16)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
+    for step in range(steps):
+        batch = build_step(random_groups(3, seed=step), row_tokens=400, rank=0, world_size=1)
+        for row in batch.rows:
+            logprobs, entropies = policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+            size = StepSize(batch.num_tokens, batch.num_sequences, 40)
+            row_loss(row, logprobs, entropies, LearnerSettings(), size).total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    plain = tiny_lm()
+    plain.load_state_dict({name.removeprefix("lm."): value for name, value in policy.state_dict().items()})
+    return plain
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_it_equals_an_independent_forward_pass(tmp_path: Path, tied: bool) -> None:
+    reference = load_reference(CONFIG, save_tiny(tmp_path / "start", tied=tied))
+    for train in random_groups(4, seed=9):
+        group = train.group
+        with_oracle = msgspec.structs.replace(group, completions=(*group.completions, oracle_completion()))
+        assert_equal(reference(with_oracle), hugging_face_logprobs(tiny_lm(tied=tied), with_oracle))
+
+
+def test_it_equals_what_the_learner_computes_for_the_same_weights(tmp_path: Path) -> None:
+    reference = load_reference(CONFIG, save_tiny(tmp_path / "start"))
+    (group,) = random_groups(1, seed=3)
+    (row,) = build_step([group], row_tokens=400, rank=0, world_size=1).rows
+    policy = as_policy(tiny_lm(), temperature=TEMPERATURE, chunk_tokens=7)
+    logprobs, _ = policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+    ours = np.concatenate([float32_array(raw) for raw in reference(group.group)])
+    np.testing.assert_allclose(ours, logprobs.detach().numpy(), atol=2e-6, rtol=0)
+
+
+def half_right(group: RolloutGroup) -> RolloutGroup:
+    """The group with every second completion right, so that it is kept."""
+    judged = [
+        msgspec.structs.replace(completion, reward=float(i % 2), verdict="correct" if i % 2 else "wrong")
+        for i, completion in enumerate(group.completions)
+    ]
+    return msgspec.structs.replace(group, completions=tuple(judged))
+
+
+def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
+    tmp_path: Path, redis_url: str, client: redis.Redis, run_name: str
+) -> None:
+    config = replace(CONFIG, run=RunSettings(name=run_name))
+    house = House(client, Keys(run_name), capacity=64)
+    worker = Preprocessor(config, redis_url, "preprocess-0", load_reference(config, save_tiny(tmp_path / "start")))
+    working = threading.Thread(target=worker.run)
+    working.start()
+    try:
+        for version in (0, 1, 2):
+            policy = trained(3 * version)
+            weights = tmp_path / f"version-{version}"
+            policy.save_pretrained(weights)
+            house.board.announce(WeightAnnouncement(version=version, backend="file", path=str(weights)))
+            group = half_right(random_groups(1, seed=version, first_ordinal=version, version=version)[0].group)
+            assert house.claim(f"a/{version}") == version
+            assert house.feed.publish(version, f"a/{version}", group)
+            wait_until(lambda v=version: house.ring.take(v + 1, 4, max_lag=None) == [v], 10, "the group in the ring")
+            batch = house.ring.batch(version + 1)
+            assert batch is not None
+            raw = batch[0].reference_logprobs
+            assert raw is not None
+            assert_equal(raw, hugging_face_logprobs(tiny_lm(), group))
+            now = np.concatenate(hugging_face_logprobs(policy, group))
+            distance = np.abs(np.concatenate([float32_array(each) for each in raw]) - now).max()
+            assert (distance > 0.01) == (version > 0), "the policy moved away, and the reference did not follow"
+    finally:
+        Control(client, Keys(run_name)).stop("test")
+        working.join(10)
+
+
+def test_a_group_that_is_dropped_or_a_run_without_a_penalty_computes_none(
+    redis_url: str, client: redis.Redis, run_name: str
+) -> None:
+    asked: list[int] = []
+
+    def counting(group: RolloutGroup) -> tuple[bytes, ...]:
+        asked.append(group.ordinal)
+        return tuple(b"\0" * len(completion.token_ids) for completion in group.completions)
+
+    config = replace(CONFIG, run=RunSettings(name=run_name))
+    equal, kept = rollout_group(0, (0.0, 0.0)), rollout_group(1, (1.0, 0.0))
+    with_reference = Preprocessor(config, redis_url, "preprocess-0", counting)
+    assert with_reference.valued(equal)[0].reference_logprobs is None
+    assert with_reference.valued(kept)[0].reference_logprobs is not None
+    assert asked == [1]
+    assert Preprocessor(config, redis_url, "preprocess-1").valued(kept)[0].reference_logprobs is None
