@@ -120,7 +120,7 @@ def permissions(run: str, role: Role) -> list[str]:
         *(f"%R~{_key(space, name)}" for space in fenced for name in rule.reads),
         *(f"+{command}" for command in commands),
         *client,
-        f"({' '.join(f'~{space.prefix}*' for space in fenced)} +eval +evalsha)",
+        f"({' '.join(f'~{space.prefix}*' for space in fenced)} +eval +evalsha +eval_ro +evalsha_ro)",
     ]
 
 

@@ -56,6 +56,15 @@ class Run:
         """Processes of the run that outlived it by more than a moment."""
         return surviving(list(self.seen.values()))
 
+    def running(self) -> list[str]:
+        """Names of the run's processes that run now."""
+        names = []
+        for process in list(self.seen.values()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    names.append(process.name())
+        return names
+
     def wait(self, timeout_s: float) -> str:
         """What it printed, once it has ended by itself. A run that does not end in time is killed and fails."""
         try:

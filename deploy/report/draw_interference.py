@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
-from deploy.colours import BLACK, BLUE, BUCKETS, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
+from deploy.colours import BLACK, BLUE, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
 from deploy.report.curves import Point, Sample, learner_by_step, step_curve, step_width
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line
+from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line, nth_colour
 from deploy.report.making import bars, curves
 from deploy.report.records import Ending, RunRecords
 
@@ -33,7 +34,7 @@ def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
     panels = []
     for each in shown:
         lines = [
-            arm_line(arm, _curve(each, width, key), f"{bucket}: {of}", style=style)
+            arm_line(arm, _curve(each, width, partial(shares, key=key, prefix=prefix)), f"{bucket}: {of}", style=style)
             for prefix, (of, style) in SHARES.items()
             for key in _keys(each, prefix)
             for bucket, _, arm in [key.removeprefix(prefix).partition("/")]
@@ -57,11 +58,13 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
     for each in shown:
         lines = [
             Line(
-                key.removeprefix(COSINE).replace("/", " and "),
-                _curve(each, width, key, low=-1.0),
-                BUCKETS.get(key.rpartition("/")[2], OTHER),
+                pair(key),
+                _curve(each, width, partial(_cosine, key=key), low=-1.0),
+                nth_colour(i),
+                "--" if key.count("/") > COSINE.count("/") + 1 else "-",
+                ".",
             )
-            for key in _keys(each, COSINE)
+            for i, key in enumerate(sorted(_keys(each, COSINE), key=lambda key: (key.count("/"), key)))
         ]
         panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
     return curves(
@@ -134,8 +137,27 @@ def _keys(each: Experiment, prefix: str) -> list[str]:
     return sorted({key for run in each.runs for news in run.learner for key in news if key.startswith(prefix)})
 
 
-def _curve(each: Experiment, width: int, key: str, low: float = 0.0) -> list[Point]:
-    def samples(run: RunRecords) -> list[Sample]:
-        return learner_by_step(run.learner, key)
+def shares(run: RunRecords, key: str, prefix: str) -> list[Sample]:
+    """(weight version a step began with, share, 1): who has no rollout in a step has no part in it."""
+    return [
+        (int(news["step"]) - 1, float(news.get(key, 0.0)), 1.0)
+        for news in run.learner
+        if any(name.startswith(prefix) for name in news)
+    ]
 
+
+def pair(key: str) -> str:
+    """.../easy/hard -> easy and hard; with arms, .../easy/easy/hard/unguided -> easy, easy and hard, unguided."""
+    parts = key.removeprefix(COSINE).split("/")
+    middle = len(parts) // 2
+    return f"{', '.join(parts[:middle])} and {', '.join(parts[middle:])}"
+
+
+def _cosine(run: RunRecords, key: str) -> list[Sample]:
+    return learner_by_step(run.learner, key)
+
+
+def _curve(
+    each: Experiment, width: int, samples: Callable[[RunRecords], list[Sample]], low: float = 0.0
+) -> list[Point]:
     return step_curve(each, width, samples, low=low, high=1.0)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,7 +20,8 @@ from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
-from tests.learner.rank_main import STEP_GROUPS
+from preprocess.reference import load_reference
+from tests.learner.rank_main import STEP_GROUPS, run_config
 from tests.learner.ranks import Processes
 from tests.learner.tiny import random_groups, save_tiny
 
@@ -199,3 +201,23 @@ def test_batches_that_are_gone_are_an_error_with_a_remedy(house: House) -> None:
     assert "the newest intact checkpoint is of step 0" in processes.output()
 
 
+
+
+def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: House) -> None:
+    """At the first step the policy is the reference; then it moves away, from weights that stay where they were."""
+    steps = 4
+    settings = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip", "max_steps": steps}
+    config = run_config("x", **settings)
+    reference = load_reference(config, house.model_path)
+    groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))
+    house.put([msgspec.structs.replace(g, reference_logprobs=reference(g.group)) for g in groups])
+    house.start(learner=settings).succeed()
+    rows = house.metrics()
+    kl = [float(row["kl/mean"]) for row in rows]
+    assert len(kl) == steps
+    assert kl[0] < 1e-9
+    assert all(later > 1e-6 for later in kl[1:])
+    assert all(int(row["step/applied"]) for row in rows)
+    samples = [int(row["step/samples"]) for row in rows]
+    oracles = (steps * STEP_GROUPS + 1) // 2
+    assert sum(samples) == sum(len(group.group.completions) for group in groups) - oracles

@@ -12,7 +12,7 @@ from broker.records import Problem
 from broker.transfer import transfer
 from conf.load import load
 from deploy.report.draw_cost import costs
-from deploy.report.draw_interference import ended
+from deploy.report.draw_interference import ended, pair, shares
 from deploy.report.draw_transfer import class_counts, solved
 from deploy.report.estimates import Estimate, over_problems, over_seeds
 from deploy.report.experiments import Experiment
@@ -143,6 +143,18 @@ def test_the_points_of_a_course_are_its_groups() -> None:
     ledger = [LedgerRow("p", "unguided", 16, 5, 0)]
     (p,) = [r for r in problem_rows(run(ledger=ledger, groups=groups([2, 3]))) if r.id == "p"]
     assert p.courses["unguided"].points == ((0, 0.25), (1, 0.375))
+
+
+def test_who_has_no_rollout_in_a_step_has_no_share_of_it() -> None:
+    learner = [{"step": "1", "share/tokens/a/x": "1.0"}, {"step": "2", "share/tokens/b/y": "1.0"}, {"step": "3"}]
+    assert shares(run(learner=learner), "share/tokens/a/x", "share/tokens/") == [(0, 1.0, 1.0), (1, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("easy/hard", "easy and hard"), ("easy/easy/hard/unguided", "easy, easy and hard, unguided")]
+)
+def test_a_cosine_names_its_two_sides(key: str, words: str) -> None:
+    assert pair(f"gradient/cosine/{key}") == words
 
 
 def test_endings_add_up_by_length() -> None:
