@@ -1,3 +1,5 @@
+import msgspec
+
 from actors.prompts import guidance_span, guided_message, unguided_message
 from actors.sample_text import sample_values, token_pieces
 from broker.records import Completion, RolloutGroup, float32_bytes, int32_bytes
@@ -42,6 +44,18 @@ def test_pieces_are_the_text_and_a_character_belongs_to_the_token_that_ends_it()
 
 def test_an_unfinished_character_at_the_end_is_not_lost() -> None:
     assert "".join(token_pieces(list(BYTES[:8]), from_bytes)) == from_bytes(list(BYTES[:8]))
+
+
+def test_an_oracles_solution_is_no_sample() -> None:
+    """It comes first and is correct, but no weights wrote it; `index` still counts it."""
+    written = group("p", ["no", "yes!"])
+    oracle = Completion(
+        token_ids=int32_bytes([1]), logprobs=b"", weight_spans=(), finish_reason="stop", verdict="correct", reward=1.0,
+        off_policy=True,
+    )  # fmt: skip
+    members = (oracle, *written.completions)
+    values = sample_values(msgspec.structs.replace(written, completions=members), from_characters)
+    assert (values["index"], values["completion"]) == (2, "yes!")
 
 
 def test_a_sample_shows_the_correct_rollout_with_its_guidance_marked() -> None:

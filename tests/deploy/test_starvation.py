@@ -1,10 +1,10 @@
 """`pope starvation`: from a live server, from what a run left behind, and what it prints."""
 
-from dataclasses import replace
 import io
 import json
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
