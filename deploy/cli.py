@@ -305,6 +305,69 @@ def ledger(
         console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
 
 
+RunsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders, or folders of runs; runs/ unless --url names a Redis."),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope dashboard runs/pope\n\n"
+    "  pope dashboard runs --port 0\n\n"
+    "  POPE_DASHBOARD_TOKEN=... pope dashboard runs/pope --host 192.168.1.5\n\n"
+    "  pope dashboard --url rediss://reader:PASSWORD@host:6380/0"
+)
+def dashboard(
+    runs: RunsArgument = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; anywhere but on this machine viewers need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    url: UrlOption = None,
+) -> None:
+    """Show runs in the browser, live or finished: what they learn, where the pipeline waits, what the model writes."""
+    from deploy.dashboard.serve import dashboard as run
+
+    paths = runs or ([] if url else [Path("runs")])
+    run(paths, url, host, port, screen())
+
+
+@app.command(epilog="Examples:\n\n  pope watch runs/pope\n\n  pope watch runs/pope --once | head")
+def watch(
+    run: RunArgument,
+    once: Annotated[bool, typer.Option("--once", help="Show one picture and stop.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show the essentials of a run in the terminal, until it has ended."""
+    from deploy.dashboard.sources import FolderSource
+    from deploy.dashboard.terminal import watch as show
+
+    show(FolderSource(run, url), Screen(), once=once)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope export runs/pope --to tensorboard\n\n"
+    "  pope export runs/pope --to wandb --out exports/pope"
+)
+def export(
+    run: RunArgument,
+    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="What to write.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="RUN/tensorboard, RUN/wandb.")] = None,
+    url: UrlOption = None,
+) -> None:
+    """Write the numbers of every step for TensorBoard or Weights & Biases."""
+    from deploy.dashboard.exporting import export as write
+    from deploy.dashboard.sources import FolderSource
+
+    source = FolderSource(run, url)
+    source.open()
+    source.close()
+    folder = out or run / to
+    print(f"{write(source.model, to, folder)} steps in {folder}")
+
+
 @app.command(
     name="redis-acl",
     epilog="Examples:\n\n"

@@ -191,7 +191,8 @@ class ActorRole:
         """The actor loop under `config`, with the weights of this role's own run."""
         from actors.actor import Actor
         from actors.rollouts import RolloutWriter
-        from broker.metrics import Control, Heartbeats, Metrics, Samples
+        from broker.metrics import Control, Heartbeats, Metrics
+        from broker.samples import Samples
         from broker.weights import WeightBoard
 
         client, keys = self._client(), Keys(config.run.name)

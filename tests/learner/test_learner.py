@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.metrics import Control, Heartbeats, Metrics
+from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup, encode
 from broker.ring import Ring
+from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.redis_server import EmbeddedRedis
@@ -91,7 +92,9 @@ def house(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[House]:
 def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A run of eight steps that nothing disturbed."""
     house = House(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
-    house.put(enough_groups())
+    groups = enough_groups()
+    house.put(groups)
+    Samples(house.client, house.keys).add({"ordinal": groups[0].group.ordinal, "index": 1})
     house.start().succeed()
     yield house
     house.close()
@@ -101,6 +104,15 @@ def test_a_run_ends_at_its_last_step(finished: House) -> None:
     assert finished.control.stopped() == f"run.max_steps={STEPS} reached"
     assert finished.board.version() == finished.ring.committed() == STEPS
     assert "learner-0" in Heartbeats(finished.client, finished.keys).all()
+
+
+def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: House) -> None:
+    (entry,) = read_entries(finished.client, finished.keys.samples_ratios)
+    group = enough_groups()[0].group
+    assert (entry["ordinal"], entry["index"], entry["step"]) == (str(group.ordinal), "1", "1")
+    ratios = [float(word) for word in entry["ratios"].split()]
+    assert len(ratios) == group.completions[1].num_tokens
+    assert all(0 < ratio < 100 for ratio in ratios)
 
 
 def test_engines_get_the_starting_weights_and_a_version_a_step(finished: House) -> None:
