@@ -149,7 +149,15 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
 def surviving(processes: list[psutil.Process], patience_s: float = 10.0) -> list[psutil.Process]:
     """Those of the processes that still run after a moment of patience."""
     _, alive = psutil.wait_procs(processes, timeout=patience_s)
-    return alive
+    return [process for process in alive if not _has_ended(process)]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """A zombie is over; whether the machine's first process has asked for its code is not the run's doing."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def interrupt(run: Run) -> None:
