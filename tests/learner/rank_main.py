@@ -119,10 +119,10 @@ def hostile(options: dict[str, Any]) -> None:
     """Save, load, then load again with a payload in each file in turn; every such load must raise."""
     folder = Path(options["out"]) / "checkpoint"
     for stage in options["stages"]:
-        settings = replace(run_config("x").learner, zero_stage=stage)
-        policy = as_policy(tiny_lm(), temperature=1.0, chunk_tokens=settings.logprob_chunk_tokens)
-        engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
-        run_step(engine, random_groups(3, GROUP_SIZE), settings, step=1)
+        config = run_config("x", zero_stage=stage)
+        policy = as_policy(tiny_lm(), temperature=1.0, chunk_tokens=config.learner.logprob_chunk_tokens)
+        engine = DeepSpeedEngine(policy, config.learner, dtype=torch.float32, device=torch.device("cpu"))
+        run_step(engine, random_groups(3, GROUP_SIZE), config, step=1)
         engine.save(folder / str(stage))
         engine.load(folder / str(stage))
         for file in sorted((folder / str(stage)).rglob("*.pt")):
