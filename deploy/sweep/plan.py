@@ -5,14 +5,15 @@ runs share their names begin with the sweep's, so that no two sweeps meet in a k
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.errors import UsageError
 from conf import names
 from conf.errors import ConfigError
-from conf.load import hardware_name, load, shipped
+from conf.layers import shipped
+from conf.load import hardware_name, load
 from conf.schema import RunConfig
 from conf.sweep_file import SweepFile, read_sweep
 
@@ -158,15 +159,3 @@ def _budget(config: RunConfig) -> tuple[tuple[str, int | None], ...]:
 
 def _shown(budget: tuple[tuple[str, int | None], ...]) -> str:
     return ", ".join(f"{name}={'null' if value is None else value}" for name, value in budget)
-
-
-def differing(ours: Mapping[str, object], theirs: Mapping[str, object]) -> list[str]:
-    """Dotted names of the settings in which two nested mappings differ."""
-    found = []
-    for key, value in ours.items():
-        other = theirs.get(key)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            found += [f"{key}.{name}" for name in differing(value, other)]
-        elif value != other:
-            found.append(key)
-    return found

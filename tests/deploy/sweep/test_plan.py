@@ -7,7 +7,7 @@ import pytest
 from broker.errors import UsageError
 from broker.keys import Keys
 from conf.errors import ConfigError
-from deploy.sweep.plan import differing, plan_sweep
+from deploy.sweep.plan import plan_sweep
 
 
 def test_every_experiment_runs_under_every_seed_in_a_folder_of_the_sweep(tmp_path: Path) -> None:
@@ -87,10 +87,3 @@ def test_runs_with_unequal_budgets_are_not_compared(tmp_path: Path) -> None:
         plan_sweep(["hard", str(small)])
     assert "run.max_groups=1600" in str(caught.value)
     assert len(plan_sweep(["hard", str(small), "run.max_groups=50"]).runs) == 2
-
-
-def test_settings_that_differ_are_named() -> None:
-    ours = {"run": {"seed": 0, "name": "a"}, "learner": {"learning_rate": 1.0}, "x": 1}
-    theirs = {"run": {"seed": 1, "name": "a"}, "learner": {"learning_rate": 2.0}, "x": 1}
-    assert differing(ours, theirs) == ["run.seed", "learner.learning_rate"]
-    assert differing(ours, ours) == []
