@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz bench lock clean distclean
+.PHONY: help setup demo test faults check fuzz bench viewers lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,9 @@ demo: $(STAMP)  ## teach a small model problems it cannot solve, on this machine
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,6 +44,9 @@ fuzz: $(STAMP)  ## random input against everything that reads what others wrote 
 
 bench: $(STAMP)  ## measure the records and the broker (20 seconds)
 	$(BIN)/python -m tests.bench
+
+viewers: $(STAMP)  ## what 20 viewers of the dashboard cost a live run (ARGS=runs/pope)
+	$(BIN)/python -m tests.bench_viewers $(ARGS)
 
 lock: $(STAMP)  ## write the lock files anew from what is installed
 	$(BIN)/python requirements/freeze.py

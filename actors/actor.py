@@ -16,11 +16,15 @@ from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
 from actors.rollouts import PromptTooLong, RolloutWriter
+from actors.sample_text import sample_values
 from broker.connection import with_retries
 from broker.errors import FeedExhausted
+from broker.failpoints import failpoint
 from broker.feed import Feed
-from broker.metrics import Control, Heartbeats, Metrics, Samples
-from broker.records import Assignment, RolloutGroup, WeightAnnouncement, int32_array
+from broker.history import History
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import Assignment, RolloutGroup, WeightAnnouncement
+from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 
@@ -72,6 +76,7 @@ class Actor:
         samples: Samples,
         heartbeats: Heartbeats,
         control: Control,
+        history: History,
     ) -> None:
         self._config = config
         self._name = name
@@ -85,6 +90,7 @@ class Actor:
         self._samples = samples
         self._heartbeats = heartbeats
         self._control = control
+        self._history = history
         self._held: dict[Feed, dict[int, str]] = {w.feed: {} for w in (work, evaluations) if w is not None}
         """Feed -> ordinal -> claim token of the groups in flight."""
         self._seen = engine.version
@@ -127,7 +133,12 @@ class Actor:
             if newest.backend == "file":
                 await self._sync(newest)
             self._seen = newest.version
-        await self._call(self._board.hold, self._name, self._engine.version)
+        await self._hold(self._engine.version)
+
+    async def _hold(self, version: int) -> None:
+        """Say which version the engine holds."""
+        await self._call(self._board.hold, self._name, version)
+        self._history.add("hold", version=version)
 
     async def _produce(self) -> None:
         """Keep the engine full until the run stops; a feed with nothing left may be given more."""
@@ -196,13 +207,19 @@ class Actor:
     async def _one_group(self, work: Work, ordinal: int, token: str) -> RolloutGroup | None:
         """Write a group and publish it; None when it failed or belongs to somebody else by now."""
         try:
+            failpoint("actor.claimed")
             group = await self._writer.write(await self._call(work.assignment, ordinal))
+            failpoint("actor.before_publish")
         except PromptTooLong as error:
             log.warning("group %d failed: %s", ordinal, error)
-            await self._call(work.feed.fail, ordinal, token, "prompt_too_long")
+            if await self._call(work.feed.fail, ordinal, token, "prompt_too_long") and work is self._work:
+                self._history.add("fail", ordinal=ordinal, reason="prompt_too_long")
             return None
         else:
             if await self._call(work.feed.publish, ordinal, token, group):
+                failpoint("actor.after_publish")
+                if work is self._work:
+                    self._history.add("publish", ordinal=ordinal)
                 return group
             log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", ordinal)
             return None
@@ -227,14 +244,9 @@ class Actor:
             await self._engine.init_transfer(announcement.rendezvous.init_info(self._name))
         stall_s = await self._engine.update(announcement, timeout_s=settings.timeout_s)
         self._syncs += 1
+        wrong: list[str] = []
         if settings.canary_every and self._syncs % settings.canary_every == 0:
             wrong = canary(announcement.checksums, await self._engine.checksums())
-            if wrong:
-                raise CanaryMismatch(
-                    f"after the sync to version {announcement.version} {wrong[0]} differs from the learner's, "
-                    f"{len(wrong)} parameters in all"
-                )
-        await self._call(self._board.hold, self._name, announcement.version)
         await self._call(
             self._metrics.report,
             "actors",
@@ -243,8 +255,15 @@ class Actor:
                 "sync/version": announcement.version,
                 "sync/stall_ms": round(stall_s * 1e3, 3),
                 "sync/in_flight_groups": in_flight,
+                "sync/canary_mismatches": len(wrong),
             },
         )
+        if wrong:
+            raise CanaryMismatch(
+                f"after the sync to version {announcement.version} {wrong[0]} differs from the learner's, "
+                f"{len(wrong)} parameters in all"
+            )
+        await self._hold(announcement.version)
 
     async def _stay_alive(self) -> None:
         """Heartbeat, renew the leases, check the engine, report what was written since the last time."""
@@ -272,18 +291,8 @@ class Actor:
         if time.monotonic() < self._next_sample_at:
             return
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
-        best = max(group.rollouts, key=lambda rollout: rollout.verdict == "correct")
-        await self._call(
-            self._samples.add,
-            {
-                "problem": group.problem_id,
-                "arm": group.arm,
-                "verdict": best.verdict,
-                "version": best.weight_spans[-1][1],
-                "prompt": self._decode(int32_array(group.prompt_ids).tolist()),
-                "completion": self._decode(int32_array(best.token_ids).tolist()),
-            },
-        )
+        values = await asyncio.to_thread(sample_values, group, self._decode)
+        await self._call(self._samples.add, values)
 
     def _count(self, group: RolloutGroup) -> None:
         self._written["groups"] += 1

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from broker.failpoints import failpoint
 from broker.records import FinishReason, WeightAnnouncement
 from conf.schema import ActorSettings
 
@@ -142,6 +143,7 @@ class Engine:
         async with asyncio.timeout(timeout_s):
             await self._llm.pause_generation(mode="keep", clear_cache=False)
             await self._llm.start_weight_update()
+            failpoint("actor.mid_update")
             await self._llm.update_weights(WeightTransferUpdateRequest(update_info=_update_info(announcement)))
             await self._llm.finish_weight_update(str(announcement.version))
             self._version = announcement.version

@@ -180,6 +180,10 @@ class RolloutGroup(Record, frozen=True):
         return sum(c.reward is not None for c in self.rollouts)
 
     @property
+    def newest_version(self) -> int:
+        return max(c.weight_spans[-1][1] for c in self.rollouts)
+
+    @property
     def num_successes(self) -> int:
         return sum(c.verdict == "correct" for c in self.rollouts)
 

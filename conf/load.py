@@ -41,6 +41,7 @@ from conf.schema import RunConfig
 
 NOT_PART_OF_A_RUN = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
+    "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
 )  # fmt: skip
 """Settings that may differ between a run and its continuation."""
 

@@ -411,6 +411,12 @@ class DeploySettings:
     silent_groups: int = ranged(1024, 0)
     """An arm on hard problems is silent when fewer than 1 % of so many of its groups carried a gradient; the run goes
     on and says so. 0 never says it."""
+    dashboard: bool = False
+    """Serve the live page of `pope dashboard` for as long as the run lasts."""
+    dashboard_host: str = "127.0.0.1"
+    """Address it listens on; viewers need a token anywhere but on this machine."""
+    dashboard_port: int = ranged(8600, 0, 65535)
+    """0 takes a free one."""
 
 
 @dataclass(frozen=True)

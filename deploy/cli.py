@@ -234,13 +234,16 @@ def report(
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope"
 )
 def audit(run: RunArgument, url: UrlOption = None) -> None:
-    """Check that every group a run issued is somewhere, once."""
-    from deploy.audit import audit as check
+    """Check a run's promises: every group ends once, none is trained twice, weights never go back, memory is bounded.
 
-    books = check(run, url)
-    print(books.explain())
-    if not books.holds:
-        raise PopeError(f"{run}: the balance does not hold")
+    Compares what each role wrote down (history/), what Redis holds and counts, and the checkpoints' manifests.
+    """
+    from deploy.audit.command import audit as check
+
+    found = check(run, url)
+    print(found.explain())
+    if found.violation:
+        raise PopeError(f"{run}: {found.violation}")
 
 
 @app.command(
@@ -302,6 +305,69 @@ def ledger(
         console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
 
 
+RunsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders, or folders of runs; runs/ unless --url names a Redis."),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope dashboard runs/pope\n\n"
+    "  pope dashboard runs --port 0\n\n"
+    "  POPE_DASHBOARD_TOKEN=... pope dashboard runs/pope --host 192.168.1.5\n\n"
+    "  pope dashboard --url rediss://reader:PASSWORD@host:6380/0"
+)
+def dashboard(
+    runs: RunsArgument = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; anywhere but on this machine viewers need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    url: UrlOption = None,
+) -> None:
+    """Show runs in the browser, live or finished: what they learn, where the pipeline waits, what the model writes."""
+    from deploy.dashboard.serve import dashboard as run
+
+    paths = runs or ([] if url else [Path("runs")])
+    run(paths, url, host, port, screen())
+
+
+@app.command(epilog="Examples:\n\n  pope watch runs/pope\n\n  pope watch runs/pope --once | head")
+def watch(
+    run: RunArgument,
+    once: Annotated[bool, typer.Option("--once", help="Show one picture and stop.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show the essentials of a run in the terminal, until it has ended."""
+    from deploy.dashboard.sources import FolderSource
+    from deploy.dashboard.terminal import watch as show
+
+    show(FolderSource(run, url), Screen(), once=once)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope export runs/pope --to tensorboard\n\n"
+    "  pope export runs/pope --to wandb --out exports/pope"
+)
+def export(
+    run: RunArgument,
+    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="What to write.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="RUN/tensorboard, RUN/wandb.")] = None,
+    url: UrlOption = None,
+) -> None:
+    """Write the numbers of every step for TensorBoard or Weights & Biases."""
+    from deploy.dashboard.exporting import export as write
+    from deploy.dashboard.sources import FolderSource
+
+    source = FolderSource(run, url)
+    source.open()
+    source.close()
+    folder = out or run / to
+    print(f"{write(source.model, to, folder)} steps in {folder}")
+
+
 @app.command(
     name="redis-acl",
     epilog="Examples:\n\n"
@@ -319,6 +385,37 @@ def redis_acl(
 
     for command in acl_commands(_experiment(settings, [])):
         print(command)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope replay runs/pope\n\n"
+    "  pope replay runs/pope --from-step 125 --to 150\n\n"
+    "  pope replay runs/pope --from-step 125 learner.policy_loss=ppo_clip --out runs/ppo-clip-from-125"
+)
+def replay(
+    run: RunArgument,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the learner to try instead.")
+    ] = None,
+    from_step: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Step whose weights it begins with; the oldest possible.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, metavar="M", help="Last step trained; the newest recorded.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for the weights under other settings.")
+    ] = None,
+    url: UrlOption = None,
+) -> None:
+    """Train the batches a run recorded again, the learner alone. The run itself is only read.
+
+    With the run's own settings the result must be the run's, bit for bit on a CPU. With others it shows what another
+    objective does with the same data. Batches are recorded from the oldest kept checkpoint on.
+    """
+    from deploy.replay import replay as again
+
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    again(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
 
 
 problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)

@@ -9,10 +9,11 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from broker import failpoints
 from broker.errors import UsageError
 from broker.keys import Keys, stage_name
 from broker.records import Problem
@@ -25,7 +26,9 @@ from deploy.withheld import secrets_withheld
 if TYPE_CHECKING:
     from actors.actor import Work
     from broker.connection import Client
+    from broker.history import History
     from learner.demonstrations import Example
+    from learner.replay_plan import ReplayPlan
 
 LOOPBACK = "127.0.0.1"
 """Where everything of a local Ray listens."""
@@ -150,29 +153,46 @@ class ActorRole:
         await self._engine.start_version(0)
         return os.getpid()
 
-    async def run(self, problems: list[Problem], incarnation: str) -> None:
+    async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
         """Write training groups, and evaluations when there is a schedule, until the run stops."""
         from actors.actor import Work
         from actors.problems.mixture import Mixture
         from broker.feed import Feed
+        from broker.history import History
+        from broker.run_record import born
 
-        config = self._config
+        config, client, keys = self._config, self._client(), Keys(self._config.run.name)
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
-        training = Work(Feed(self._client(), Keys(config.run.name)), mixture.assignment)
+        training = Work(Feed(client, keys), mixture.assignment)
         evaluations = self._tasks(stage_name(config.run.name, EVALUATION)) if config.evaluation.every_steps else None
-        await self._work(config, problems, incarnation, training, evaluations)
+        with closing(History(run_path, self._name, incarnation)) as history:
+            history.add("start", server=born(client, keys))
+            await self._work(config, problems, incarnation, training, evaluations, history)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
-        """Write the groups a sampling stage asks for, until it stops; `config` names its keys."""
-        await self._work(config, problems, incarnation, self._tasks(config.run.name), None)
+        """Write the groups a sampling stage asks for, until it stops; `config` names its keys.
+
+        What sampling found out is in its archive; it keeps no history.
+        """
+        from broker.history import History
+
+        history = History(None, self._name, incarnation)
+        await self._work(config, problems, incarnation, self._tasks(config.run.name), None, history)
 
     async def _work(
-        self, config: RunConfig, problems: Sequence[Problem], incarnation: str, work: "Work", evaluations: "Work | None"
+        self,
+        config: RunConfig,
+        problems: Sequence[Problem],
+        incarnation: str,
+        work: "Work",
+        evaluations: "Work | None",
+        history: "History",
     ) -> None:
         """The actor loop under `config`, with the weights of this role's own run."""
         from actors.actor import Actor
         from actors.rollouts import RolloutWriter
-        from broker.metrics import Control, Heartbeats, Metrics, Samples
+        from broker.metrics import Control, Heartbeats, Metrics
+        from broker.samples import Samples
         from broker.weights import WeightBoard
 
         client, keys = self._client(), Keys(config.run.name)
@@ -199,6 +219,7 @@ class ActorRole:
             samples=Samples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
+            history=history,
         ).run()
 
     def _tasks(self, name: str) -> "Work":
@@ -240,11 +261,16 @@ class PreprocessRole:
             self._reference = load_reference(self._config, self._model_path)
         return os.getpid()
 
-    def run(self) -> None:
+    def run(self, incarnation: str, run_path: Path) -> None:
         from preprocess.preprocessor import Preprocessor
 
         Preprocessor(
-            self._config, redis_url=self._redis_url, consumer=self._name, reference=self._reference
+            self._config,
+            redis_url=self._redis_url,
+            consumer=self._name,
+            reference=self._reference,
+            run_folder=run_path,
+            incarnation=incarnation,
         ).run()
 
 
@@ -267,7 +293,7 @@ class LearnerRole:
             probe.bind((host, 0))
             return host, probe.getsockname()[1]
 
-    def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path) -> None:
+    def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path, incarnation: str) -> None:
         """RL, until the run stops."""
         from learner.learner import Learner
 
@@ -279,7 +305,15 @@ class LearnerRole:
             redis_url=self._redis_url,
             run_folder=run_path,
             model_path=model_path,
+            incarnation=incarnation,
         ).run()
+
+    def replay(self, rank: int, master: tuple[str, int], plan: "ReplayPlan") -> None:
+        """Train recorded batches again, beside the run they are of."""
+        from learner.replay import replay
+
+        self._take_rank(rank, master)
+        replay(self._config, plan, redis_url=self._redis_url)
 
     def fine_tune(
         self, rank: int, master: tuple[str, int], checkpoints: Path, model_path: Path, examples: Sequence["Example"]
@@ -324,7 +358,7 @@ def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
             num_gpus=demand.num_gpus,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": {}},
+            runtime_env={"env_vars": failpoints.environment()},
         )
         .remote(*arguments)
     )

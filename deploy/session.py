@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from actors.problems.problem_set import ProblemSet, write_rejected
+from broker import failpoints
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
-from broker.run_record import open_run
+from broker.run_record import describe_run, open_run
 from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, settings_hash
 from conf.plain import plain
@@ -70,12 +72,14 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
         if moved:
             console.print(f"  the earlier run of that name is kept in {moved}", highlight=False)
         folder.settings.write_text(dump(config))
+        failpoints.choose_folder(folder.path)
         if found.rejected:
             write_rejected(folder.rejected, found.rejected)
             console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)
         url_of = external or stack.enter_context(embedded_urls(folder, config))
         client = connect(url_of("driver"), client_name="driver", timeout_s=config.broker.connect_timeout_s)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
+        describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
         yield Session(config, console, folder, client, url_of)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from broker.failpoints import failpoint
 from learner.manifest import (
     FORMAT,
     LATEST,
@@ -34,6 +35,8 @@ from learner.manifest import (
     candidates,
     digest_of,
     find_newest_valid,
+    folder_of,
+    read_manifest,
     seal,
     sync_folder,
 )
@@ -63,11 +66,11 @@ class Checkpoints:
 
         Raises CheckpointError at the third failure in a row.
         """
-        final = self._folder / f"step-{step:06d}"
+        final = self.folder_of(step)
         scratch = final.with_name(final.name + ".tmp")
         stages: tuple[Callable[[], None], ...] = (
             lambda: self._prepare(scratch),
-            lambda: write(scratch),
+            lambda: _fill(scratch, write),
             lambda: self._seal_own_files(scratch),
             lambda: self._publish(step, scratch, final),
         )
@@ -84,10 +87,19 @@ class Checkpoints:
         if step < 0:
             return None
         if found is None:
-            folder = self._folder / f"step-{step:06d}"
-            found = Checkpoint(folder, json.loads((folder / MANIFEST).read_text()))
+            found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
         self._refuse_unfit(found)
         return found
+
+    def at(self, step: int) -> Checkpoint:
+        """The checkpoint of a step; its files were verified before. Raises CheckpointError when it does not fit."""
+        found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
+        self._refuse_unfit(found)
+        return found
+
+    def folder_of(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or would be."""
+        return folder_of(self._folder, step)
 
     def kept_steps(self) -> list[int]:
         """Steps of the checkpoints on disk, ascending."""
@@ -131,6 +143,7 @@ class Checkpoints:
             "rng": base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode(),
         }
         _rank_file(scratch, self._ranks.rank).write_text(json.dumps(sealed))
+        failpoint("checkpoint.sealed")
 
     def _publish(self, step: int, scratch: Path, final: Path) -> None:
         if not self._ranks.first:
@@ -155,15 +168,18 @@ class Checkpoints:
         seal(scratch / MANIFEST)
         for folder in (*(p for p in scratch.rglob("*") if p.is_dir()), scratch):
             sync_folder(folder)
+        failpoint("checkpoint.manifest")
         if final.exists():
             shutil.rmtree(final)  # a replayed step: the same weights, written again
         os.rename(scratch, final)
         sync_folder(self._folder)
+        failpoint("checkpoint.renamed")
         pointer = self._folder / (LATEST + ".tmp")
         pointer.write_text(final.name + "\n")
         seal(pointer)
         os.replace(pointer, self._folder / LATEST)
         sync_folder(self._folder)
+        failpoint("checkpoint.pointed")
         # A higher step than this one belongs to a lineage that was given up, because its checkpoint was damaged.
         lineage = sorted((s, folder) for s, folder in candidates(self._folder) if s <= step)
         kept = {folder for _, folder in lineage[-self._keep :]}
@@ -195,6 +211,12 @@ class Checkpoints:
         changed = sorted(name for name in ours if ours[name] != theirs.get(name))
         if changed and self._ranks.first:
             log.warning("settings changed since %s: %s", checkpoint.folder.name, ", ".join(changed))
+
+
+def _fill(scratch: Path, write: Callable[[Path], None]) -> None:
+    failpoint("checkpoint.begun")
+    write(scratch)
+    failpoint("checkpoint.written")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,19 +11,25 @@ are trained again, in the same order, to the same weights; only then the ring gi
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.connection import connect, with_retries
+from broker.failpoints import failpoint
+from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
 from broker.ring import Ring
+from broker.run_record import born
+from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError
 from learner.divergence import SkippedSteps
 from learner.interference import RewardTrend
+from learner.manifest import read_manifest
 from learner.publish import Publisher, PublishError, make_publisher
 from learner.pulse import Pulse
 from learner.step import StepReport, run_step
@@ -36,6 +42,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.02
 WAIT_SLICE_S = 2.0
 """Other ranks hear from rank 0 at least this often while it waits for a batch."""
+NOT_FINITE = "gradient not finite"
 _WAIT, _TRAIN, _STOP = 0, 1, 2
 
 
@@ -55,16 +62,19 @@ class Learner:
         run_folder: Path,
         model_path: Path,
         publisher: Publisher | None = None,
+        incarnation: str | None = None,
     ) -> None:
-        """`publisher` None: the one of `weights.backend`."""
+        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history."""
         self._config, self._model_path = config, model_path
         self._client = connect(redis_url, client_name=f"learner-{rank}", timeout_s=config.broker.connect_timeout_s)
-        keys = Keys(config.run.name)
+        self._keys = keys = Keys(config.run.name)
         self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
         self._board = WeightBoard(self._client, keys)
         self._metrics = Metrics(self._client, keys)
+        self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
         self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
+        self._history = History(run_folder if rank == 0 else None, f"learner-{rank}", incarnation)
         self._publisher = publisher
         self._rank, self._world_size = rank, world_size
         self._checkpoint_folder = run_folder / "checkpoints"
@@ -83,7 +93,8 @@ class Learner:
                 self._publish()
                 while (groups := self._next_batch()) is not None:
                     self._pulse.status = f"training step {self._step + 1}"
-                    report = run_step(self._engine, groups, self._config, step=self._step + 1)
+                    watched = self._call(self._samples.shown) if self._ranks.first else set()
+                    report = run_step(self._engine, groups, self._config, step=self._step + 1, watched=watched)
                     self._end_step(report)
                 self._end()
             finally:
@@ -112,6 +123,7 @@ class Learner:
         if resumed is not None:
             self._step = self._saved = resumed
         if self._ranks.first:
+            self._history.add("start", server=self._call(lambda: born(self._client, self._keys)), step=self._step)
             committed = self._call(lambda: self._ring.adopt(self._step))
             if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
                 raise CheckpointError(
@@ -130,6 +142,8 @@ class Learner:
             if decision == _TRAIN:
                 groups = self._call(lambda: self._ring.batch(step))
                 assert groups is not None, "rank 0 took this batch"
+                self._history.add("batch", step=step, ordinals=tuple(g.group.ordinal for g in groups))
+                failpoint("learner.after_take")
                 return groups
 
     def _decide(self, step: int) -> int:
@@ -151,6 +165,8 @@ class Learner:
         self._step = report.step
         changes = self._trend.follow(report.step, report.reward_mean)
         fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
+        failpoint("learner.after_commit")
+        self._history.add("commit", step=report.step, reason=None if report.applied else NOT_FINITE)
         started = time.perf_counter()
         if self._step % self._config.weights.every_steps == 0 or self._step == self._config.run.max_steps:
             self._publish()
@@ -180,6 +196,8 @@ class Learner:
         self._pulse.status = f"publishing version {self._step}"
         weights = self._engine.gather_weights()
         if self._publisher is not None:
+            # Before, not after: no engine may be found to hold a version that no line tells of.
+            self._history.add("announce", version=self._step)
             self._publisher.publish(self._step, weights.items())
         self._published = self._step
 
@@ -191,6 +209,9 @@ class Learner:
         if not self._trainable.save(self._step):
             return
         self._saved = self._step
+        if self._ranks.first:
+            saved = read_manifest(self._checkpoints.folder_of(self._step))
+            self._history.add("checkpoint", step=self._step, sha256=saved["sha256"])
         kept = self._checkpoints.kept_steps()
         if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
@@ -205,11 +226,14 @@ class Learner:
             "checkpoint/failures": self._checkpoints.failures,
         }
         self._call(lambda: self._metrics.report("learner", values))
+        for (ordinal, index), ratios in report.watched.items():
+            self._call(partial(self._samples.add_ratios, ordinal, index, report.step, ratios))
 
     def _close(self) -> None:
         if self._publisher is not None:
             self._publisher.close()
         self._engine.close()
+        self._history.close()
 
     def _call(self, operation: Callable[[], T]) -> T:
         """One idempotent word with Redis, which may be away for as long as a silent role is borne with."""

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "MANIFEST.json"
 LATEST = "LATEST"
+WEIGHTS = "model.safetensors"
+"""The weights in a checkpoint, as in every Hugging Face folder."""
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{6,})")
 _BLOCK = 2**22
@@ -54,16 +56,8 @@ def find_newest_valid(folder: Path) -> Checkpoint | None:
 
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest of an intact checkpoint. Raises CheckpointError naming the file that is not as it was written."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = dict(manifest["files"])
-        if manifest["format"] != FORMAT or _step_of(folder.name) != manifest["step"] or not files:
-            raise ValueError("it does not describe this folder")
-        if digest_of({name: value for name, value in manifest.items() if name != "sha256"}) != manifest["sha256"]:
-            raise ValueError("it was changed since it was written")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {folder.name}: {MANIFEST} is damaged ({error})") from error
-    for name, entry in files.items():
+    manifest = read_manifest(folder)
+    for name, entry in manifest["files"].items():
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f"checkpoint {folder.name}: {name} is missing")
@@ -75,9 +69,28 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest, compared with its own digest; the files it lists are not read. Raises CheckpointError."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = dict(manifest["files"])
+        if manifest["format"] != FORMAT or _step_of(folder.name) != manifest["step"] or not files:
+            raise ValueError("it does not describe this folder")
+        if digest_of({name: value for name, value in manifest.items() if name != "sha256"}) != manifest["sha256"]:
+            raise ValueError("it was changed since it was written")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {folder.name}: {MANIFEST} is damaged ({error})") from error
+    return manifest
+
+
 def digest_of(values: dict[str, Any]) -> str:
     """SHA-256 of named values, whatever their order."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def folder_of(checkpoints: Path, step: int) -> Path:
+    """The folder of a step's checkpoint."""
+    return checkpoints / f"step-{step:06d}"
 
 
 def candidates(folder: Path) -> list[tuple[int, Path]]:

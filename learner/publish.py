@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from broker.errors import PopeError
+from broker.failpoints import failpoint
 from broker.records import WeightAnnouncement
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -52,6 +53,7 @@ class FilePublisher:
             checksums=checksums(weights, tensor_parallel=self._tensor_parallel) if self._with_checksums else {},
         )
         self._write(self._path(version), weights)
+        failpoint("learner.mid_publish")
         self._board.announce(announcement)
         self._prune(version)
         return announcement

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from broker.failpoints import failpoint
 from broker.records import Rendezvous, WeightAnnouncement
 from broker.weights import WeightBoard
 from learner.checksums import checksums
@@ -201,6 +202,7 @@ class WeightsInMemory:
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         device = torch.accelerator.current_accelerator() or torch.device("cpu")
         for name, weight in self.weights.items():
+            failpoint("learner.mid_broadcast")
             yield name, weight.to(device, non_blocking=True)
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
+from broker.failpoints import failpoint
 from conf.schema import RunConfig
 from learner.checkpoints import Checkpoints
 from learner.deepspeed_engine import DeepSpeedEngine
+from learner.manifest import WEIGHTS, Checkpoint
 from learner.model import load_policy, save_configuration
 
 log = logging.getLogger(__name__)
@@ -65,10 +68,17 @@ class Trainable:
         checkpoint = self.checkpoints.newest()
         if checkpoint is None:
             return None
-        self.engine.load(checkpoint.folder)
-        self.checkpoints.restore_rng(checkpoint)
+        self._load(checkpoint)
         log.info("resumed at step %d", checkpoint.step)
         return checkpoint.step
+
+    def move_to(self, step: int) -> None:
+        """Continue from the checkpoint of a step, whose files the caller has verified."""
+        self._load(self.checkpoints.at(step))
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        self.engine.load(checkpoint.folder)
+        self.checkpoints.restore_rng(checkpoint)
 
     def save(self, step: int) -> bool:
         """Make this step durable, with a Hugging Face folder in it. False: it failed, training goes on."""
@@ -76,8 +86,18 @@ class Trainable:
 
         def write(folder: Path) -> None:
             self.engine.save(folder)
+            failpoint("checkpoint.state")
             if self.engine.ranks.first:
-                save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-                save_configuration(self._policy, self._model_path, folder)
+                self._write_model(weights, folder)
 
         return self.checkpoints.save(step, write)
+
+    def save_model(self, folder: Path) -> None:
+        """The present weights as a Hugging Face folder; equal weights make an equal file."""
+        weights = self.engine.gather_weights()
+        if self.engine.ranks.first:
+            self._write_model(weights, folder)
+
+    def _write_model(self, weights: dict[str, Tensor], folder: Path) -> None:
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        save_configuration(self._policy, self._model_path, folder)

@@ -3,14 +3,19 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TypeVar
 
 from broker.connection import connect, with_retries
 from broker.errors import RecordError, RingFull
+from broker.failpoints import failpoint
+from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode, float32_bytes
 from broker.ring import Ring
+from broker.run_record import born
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -25,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_DELIVERIES = 3
 """A group that failed this often, or took its preprocessor down with it, is a dead letter."""
+MAX_REASON = 200
+"""Characters of a reason in the history."""
 READ_GROUPS = 8
 REPORT_S = 1.0
 RING_FULL_PAUSE_S = 0.1
@@ -42,12 +49,22 @@ class Preprocessor:
     """
 
     def __init__(
-        self, config: RunConfig, redis_url: str, consumer: str, reference: Reference | None = None
+        self,
+        config: RunConfig,
+        redis_url: str,
+        consumer: str,
+        reference: Reference | None = None,
+        *,
+        run_folder: Path | None = None,
+        incarnation: str | None = None,
     ) -> None:
-        """`consumer` names this worker on the stream, in heartbeats and in reports; `reference` is for the KL term."""
+        """`consumer` names this worker on the stream, in heartbeats and in reports; `reference` is for the KL term.
+
+        `incarnation` names this life in the history, which is written below `run_folder`.
+        """
         self._config, self._consumer, self._reference = config, consumer, reference
-        client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
-        keys = Keys(config.run.name)
+        self._client = client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
+        self._keys = keys = Keys(config.run.name)
         ring = config.broker.ring
         self._stream = RolloutStream(client, keys)
         self._ring = Ring(client, keys, ring.capacity, ring.when_full)
@@ -55,23 +72,27 @@ class Preprocessor:
         self._metrics = Metrics(client, keys)
         self._heartbeats = Heartbeats(client, keys)
         self._control = Control(client, keys)
+        self._history = History(run_folder, consumer, incarnation)
         self._tally = Tally()
         self._beat_due = self._report_due = 0.0
 
     def run(self) -> None:
         """Work until the run is stopped. Redis may be away for `deploy.dead_after_s`; then this raises."""
-        self._patiently(self._stream.open)
-        while not self._stopped():
-            self._beat("waiting for groups")
-            deliveries = self._patiently(self._read)
-            for position, delivery in enumerate(deliveries):
-                in_hand = deliveries[position:]
-                if self._beat("working"):
-                    self._keep(in_hand)
-                if not self._end(delivery, in_hand):
-                    return
-            self._report_when_due()
-        self._report()
+        with closing(self._history):
+            self._patiently(self._stream.open)
+            self._history.add("start", server=self._patiently(lambda: born(self._client, self._keys)))
+            while not self._stopped():
+                self._beat("waiting for groups")
+                if deliveries := self._patiently(self._read):
+                    failpoint("preprocess.after_read")
+                for position, delivery in enumerate(deliveries):
+                    in_hand = deliveries[position:]
+                    if self._beat("working"):
+                        self._keep(in_hand)
+                    if not self._end(delivery, in_hand):
+                        return
+                self._report_when_due()
+            self._report()
 
     def _read(self) -> list[Delivery]:
         return self._stream.read(
@@ -103,11 +124,17 @@ class Preprocessor:
         step = self._patiently(self._board.version)
         if reason is not None:
             ended = self._patiently(lambda: self._ring.drop(delivery.entry_id, group, reason, step=step))
+            if ended:
+                self._history.add("drop", ordinal=group.ordinal, reason=reason)
         else:
+            failpoint("preprocess.before_put")
             stored = self._put(delivery, train_group, step, in_hand)
             if stored is None:
                 return False
             ended = stored
+            if stored:
+                failpoint("preprocess.after_put")
+                self._history.add("put", ordinal=group.ordinal, versions=(group.oldest_version, group.newest_version))
         if ended:
             self._note(group, reason or "kept", step)
         return True
@@ -146,6 +173,7 @@ class Preprocessor:
         log.error("%s: dead letter %s: %s", self._consumer, delivery.entry_id, reason)
         if self._patiently(lambda: self._stream.dead_letter(delivery.entry_id, reason)):
             self._tally.outcomes["unreadable"] += 1
+            self._history.add("bury", reason=f"{delivery.entry_id} {reason}"[:MAX_REASON])
 
     def _note(self, group: RolloutGroup, outcome: str, step: int) -> None:
         self._tally.add(group, outcome)

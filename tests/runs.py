@@ -110,9 +110,26 @@ def start_run(root: Path, *overrides: str, name: str = "small") -> Run:
 
 def start(command: str, root: Path, *words: str, name: str) -> Run:
     """`pope COMMAND WORDS` for the run folder `root/name`, in a process of its own."""
+    return Run(_pope(command, *words, f"run.root={root}", f"run.name={name}"), root / name)
+
+
+def start_on(folder: Path, command: str, *words: str) -> Run:
+    """`pope COMMAND FOLDER WORDS` for a run that is there, in a process of its own."""
+    return Run(_pope(command, str(folder), *words), folder)
+
+
+def finish(run: Run, timeout_s: float = 240) -> str:
+    """What a command printed that ended well and left nothing behind."""
+    output = run.wait(timeout_s)
+    assert run.process.returncode == 0, output
+    assert run.left_behind() == []
+    return output
+
+
+def _pope(*words: str) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deploy.cli", command, *words, f"run.root={root}", f"run.name={name}"],
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", *words],
         cwd=REPOSITORY,
         env=environment,
         stdout=subprocess.PIPE,
@@ -120,7 +137,6 @@ def start(command: str, root: Path, *words: str, name: str) -> Run:
         text=True,
         start_new_session=True,
     )
-    return Run(process, root / name)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

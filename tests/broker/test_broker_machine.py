@@ -26,6 +26,7 @@ from broker.errors import FeedExhausted, RingFull
 from broker.fates import IN_FLIGHT, read_fates
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode
+from broker.whereabouts import read_whereabouts
 from deploy.redis_server import EmbeddedRedis
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
@@ -300,6 +301,12 @@ class BrokerMachine(RuleBasedStateMachine):
             "ring": len(self.ring),
             "taken": len(taken),
         }
+        where = with_retries(lambda: read_whereabouts(self.client, self.keys), deadline_s=20)
+        assert (where.issued, where.reissue) == (self.issued, tuple(self.reissue))
+        assert set(where.leased) == set(self.leased)
+        assert (where.stream, where.ring) == (tuple(self.stream), tuple(self.ring))
+        assert where.batches == {step: tuple(batch) for step, batch in self.batches.items()}
+        assert Counter(where.ended.values()) == self.ended + Counter(trained=self.trained)
         assert balance.dropped == self.dropped
         assert balance.ring_samples == self.house.ring.occupancy() == GROUP * len(self.ring) <= CAPACITY
         keys, client = self.keys, self.client

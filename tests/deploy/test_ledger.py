@@ -19,7 +19,7 @@ from broker.ledger import LedgerRow, Outcome
 from broker.run_record import open_run
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.audit import audit
+from deploy.audit.command import audit
 from deploy.ledger import RunLedger, ledger_saved, read_ledger, select, table, to_json
 from deploy.measure import Measurement
 from deploy.redis_server import EmbeddedRedis
@@ -218,9 +218,17 @@ def test_the_variable_reaches_the_command(tmp_path: Path, server: EmbeddedRedis)
     one_group(client, config)
     shown = pope("audit", str(folder.path), variable=server.url)
     assert shown.returncode == 0, shown.stderr
-    counted, _, one_by_one = shown.stdout.strip().rpartition("\n")
+    counted, promises = shown.stdout.strip().split("\npromises\n")
     assert counted == read_balance(client, Keys("pope")).explain()
-    assert one_by_one == "one by one: every group is noted where it is counted"
+    assert "one end      holds   1 groups: 0 trained, 0 dropped, 1 in flight" in promises
+    assert "not checked: no history of actor-0, preprocess-0, learner-0 in this folder" in promises
+    client.hincrby(Keys("pope").counters, "replaced", 1)
+    shown = pope("audit", str(folder.path), variable=server.url)
+    assert (shown.returncode, shown.stderr) == (1, f"pope: {folder.path}: the balance does not hold\n")
+    client.hincrby(Keys("pope").counters, "issued", 1)  # now the sums agree, and yet a group is missing
+    shown = pope("audit", str(folder.path), variable=server.url)
+    assert shown.returncode == 1
+    assert shown.stderr == f"pope: {folder.path}: one end: group 1 was issued and is nowhere, 1 in all\n"
 
 
 @pytest.mark.parametrize(

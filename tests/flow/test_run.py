@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.archive import read_rollouts
-from tests.runs import interrupt, start_run, wait_until
+from tests.runs import finish, interrupt, start_on, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 
@@ -51,6 +51,15 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     for group in evaluated:
         assert len({c.weight_spans for c in group.completions}) == 1, group.problem_id
         assert len(group.completions[0].weight_spans) == 1
+
+    audited = finish(start_on(run.folder, "audit"))
+    assert audited.count("holds") == 8, audited
+    assert "BROKEN" not in audited
+    assert "not checked" not in audited
+    # Checkpoints of steps 6 and 8 are kept: the learner alone reaches the weights of step 8 again, bit for bit.
+    replayed = finish(start_on(run.folder, "replay"))
+    assert "equal to the run's in 2 of 2 reported steps" in replayed
+    assert "equal to the run's checkpoint" in replayed
 
 
 def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:

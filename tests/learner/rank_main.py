@@ -1,4 +1,4 @@
-"""One learner process of a test: `python -m tests.learner.rank_main engine|hostile|learner OPTIONS.json`.
+"""One learner process of a test: `python -m tests.learner.rank_main PART OPTIONS.json`, PART one of those below.
 
 The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
@@ -8,18 +8,18 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.records import Bucket, TrainGroup, WeightAnnouncement
+from broker.records import Bucket, TrainGroup
 from broker.weights import WeightBoard
+from conf.load import load
 from conf.schema import (
     ActorSettings,
     BrokerSettings,
@@ -34,6 +34,8 @@ from learner.deepspeed_engine import DeepSpeedEngine
 from learner.learner import Learner
 from learner.model import as_policy
 from learner.publish import FilePublisher
+from learner.replay import replay
+from learner.replay_plan import ReplayPlan
 from learner.sft import FineTuner
 from learner.step import run_step
 from tests.learner.tiny import random_examples, random_groups, tiny_lm
@@ -136,25 +138,14 @@ def hostile(options: dict[str, Any]) -> None:
     engine.close()
 
 
-class DyingPublisher(FilePublisher):
-    """Kills its process in the middle of publishing a version: nothing after it is done."""
-
-    dies_at = -1
-
-    def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        if version == self.dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().publish(version, source)
-
-
 def learner(options: dict[str, Any]) -> None:
-    config = run_config(options["name"], **options.get("learner", {}))
+    settings = options.get("settings")
+    config = load(Path(settings)) if settings else run_config(options["name"], **options.get("learner", {}))
     folder = Path(options["folder"])
     publisher = None
     if os.environ["RANK"] == "0":
         client = connect(options["redis_url"], client_name="publisher")
-        publisher = DyingPublisher(folder / "weights", WeightBoard(client, Keys(options["name"])), keep=100)
-        publisher.dies_at = options.get("dies_at", -1)
+        publisher = FilePublisher(folder / "weights", WeightBoard(client, Keys(options["name"])), keep=100)
     Learner(
         config,
         rank=int(os.environ["RANK"]),
@@ -191,7 +182,21 @@ def fine_tuner(options: dict[str, Any]) -> None:
     tuner.run()
 
 
+def replayed(options: dict[str, Any]) -> None:
+    """Like `LearnerRole.replay`, without Ray."""
+    plan = ReplayPlan(options["first"], options["last"], Path(options["start"]), Path(options["out"]))
+    replay(load(Path(options["settings"])), plan, redis_url=options["redis_url"])
+
+
+PROGRAMS = {
+    "engine": engines,
+    "hostile": hostile,
+    "learner": learner,
+    "fine_tuner": fine_tuner,
+    "replay": replayed,
+}
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main = {"engine": engines, "hostile": hostile, "learner": learner, "fine_tuner": fine_tuner}[sys.argv[1]]
+    main = PROGRAMS[sys.argv[1]]
     main(json.loads(Path(sys.argv[2]).read_text()))

@@ -1,10 +1,11 @@
-"""Starts the processes of `rank_main` and waits for them; none outlives the test."""
+"""Starts the processes of `rank_main` and their like, and waits for them; none outlives the test."""
 
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,17 @@ TIMEOUT_S = 150.0
 class Processes:
     """The ranks of one group."""
 
-    def __init__(self, what: str, options: dict[str, Any], scratch: Path, *, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        what: str,
+        options: dict[str, Any],
+        scratch: Path,
+        *,
+        world_size: int = 1,
+        module: str = "tests.learner.rank_main",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """`python -m MODULE WHAT OPTIONS.json` for each rank, with `variables` in its environment."""
         scratch.mkdir(parents=True, exist_ok=True)
         file = scratch / f"{what}.json"
         file.write_text(json.dumps(options))
@@ -33,11 +44,12 @@ class Processes:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
                 "OMP_NUM_THREADS": "1",
+                **(variables or {}),
             }
             with log.open("w") as output:
                 self.all.append(
                     subprocess.Popen(
-                        [sys.executable, "-m", "tests.learner.rank_main", what, str(file)],
+                        [sys.executable, "-m", module, what, str(file)],
                         cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT,
                     )
                 )

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.metrics import Control, Heartbeats, Metrics
+from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup, encode
 from broker.ring import Ring
+from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.redis_server import EmbeddedRedis
@@ -91,35 +92,27 @@ def house(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[House]:
 def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A run of eight steps that nothing disturbed."""
     house = House(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
-    house.put(enough_groups())
+    groups = enough_groups()
+    house.put(groups)
+    Samples(house.client, house.keys).add({"ordinal": groups[0].group.ordinal, "index": 1})
     house.start().succeed()
     yield house
     house.close()
-
-
-def test_a_killed_learner_resumes_to_the_same_weights(house: House, finished: House) -> None:
-    """Killed in step 5, two steps after its checkpoint: the batches after it are replayed, bit for bit."""
-    house.put(enough_groups())
-    assert house.start(dies_at=5).wait() == [-9]
-    assert house.ring.committed() == 5
-    assert house.board.version() == 4
-    (house.folder / "weights" / "weights-000004.safetensors").unlink()
-    house.start().succeed()
-
-    for version in range(4, STEPS + 1):
-        expected, resumed = finished.weights(version), house.weights(version)
-        assert all(torch.equal(expected[name], resumed[name]) for name in expected), version
-    # One report a step, although steps 4 and 5 were trained twice; step 5's died with the process.
-    assert [int(row["step"]) for row in house.metrics()] == [1, 2, 3, 4, 6, 7, 8]
-    keys = ("loss/mean", "grad/norm", "ratio/ess", "entropy/mean", "lag/histogram")
-    before = {row["step"]: row for row in finished.metrics()}
-    assert all(row[key] == before[row["step"]][key] for row in house.metrics() for key in keys)
 
 
 def test_a_run_ends_at_its_last_step(finished: House) -> None:
     assert finished.control.stopped() == f"run.max_steps={STEPS} reached"
     assert finished.board.version() == finished.ring.committed() == STEPS
     assert "learner-0" in Heartbeats(finished.client, finished.keys).all()
+
+
+def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: House) -> None:
+    (entry,) = read_entries(finished.client, finished.keys.samples_ratios)
+    group = enough_groups()[0].group
+    assert (entry["ordinal"], entry["index"], entry["step"]) == (str(group.ordinal), "1", "1")
+    ratios = [float(word) for word in entry["ratios"].split()]
+    assert len(ratios) == group.completions[1].num_tokens
+    assert all(0 < ratio < 100 for ratio in ratios)
 
 
 def test_engines_get_the_starting_weights_and_a_version_a_step(finished: House) -> None:

@@ -38,6 +38,11 @@ DOORS = {
     "httpx2": {"actors/problems/oracle/endpoint.py"},
     "datasets": {"actors/problems/tables.py"},
     "pyarrow": {"actors/problems/tables.py"},
+    "starlette": {"deploy/dashboard/app.py", "deploy/dashboard/guard.py"},
+    "uvicorn": {"deploy/dashboard/serve.py"},
+    "prometheus_client": {"deploy/dashboard/prometheus.py"},
+    "tensorboardX": {"deploy/dashboard/exporting.py"},
+    "wandb": {"deploy/dashboard/exporting.py"},
 }
 
 HEAVY = (

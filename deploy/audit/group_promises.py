@@ -1,0 +1,91 @@
+"""What is promised of every group. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from broker.fates import FAILED, FILTERED, REPLACED, STALE, TRAINED
+from broker.history import Line
+from deploy.audit.evidence import Evidence
+from deploy.audit.places import IN_FLIGHT, RING, STREAM, TAKEN, places_of
+from deploy.audit.verdict import Verdict, missing
+
+
+def one_end(evidence: Evidence) -> Verdict:
+    """Every issued group ended once, or is in flight; the counters count exactly those."""
+    books, places = evidence.books, places_of(evidence)
+    if books.unnoted:
+        told = f"{books.issued} groups, and an older version began this run: it noted nothing of {books.unnoted}"
+        return Verdict("one end", told, None, "what became of single groups")
+    kinds = Counter(place.kind for found in places.values() for place in found)
+
+    def violations() -> Iterator[str]:
+        for ordinal, found in sorted(places.items()):
+            if ordinal >= books.issued:
+                yield f"group {ordinal} was never issued, and it is {found[0]}"
+            if len(found) > 1:
+                yield f"group {ordinal} is {found[0]} and {found[1]}"
+            if evidence.learner_is_known and found[0].kind == TRAINED and found[0].step is None:
+                yield f"group {ordinal} is {found[0]}, and in no step of the learner's history"
+        if None in books.stream:
+            yield "the rollout stream holds an entry that no actor published"
+        nowhere = [ordinal for ordinal in range(books.issued) if ordinal not in places]
+        if nowhere:
+            yield f"group {nowhere[0]} was issued and is nowhere, {len(nowhere)} in all"
+        counted = {name: count for name, count in books.counters.items() if _is_end(name)}
+        for name in sorted({*counted, *filter(_is_end, kinds)}):
+            if counted.get(name, 0) != kinds[name]:
+                yield f"counter {name} is {counted.get(name, 0)}, and {kinds[name]} groups ended so"
+
+    flying = sum(kinds[kind] for kind in IN_FLIGHT)
+    dropped = kinds.total() - kinds[TRAINED] - flying
+    return Verdict(
+        "one end",
+        f"{books.issued} groups: {kinds[TRAINED]} trained, {dropped} dropped, {flying} in flight",
+        next(violations(), None),
+    )
+
+
+def acknowledged(evidence: Evidence) -> Verdict:
+    """What Redis told a role is what Redis holds: no acknowledged deed is lost, and none was done twice."""
+    books, places = evidence.books, places_of(evidence)
+    lines = list(evidence.here("publish", "fail", "put", "drop", "batch", "commit"))
+
+    def violations() -> Iterator[str]:
+        done: dict[tuple[str, int], Line] = {}
+        for line in lines:
+            event = line.event
+            if event.step is not None:
+                newest = books.taken if event.what == "batch" else books.committed
+                if event.step > newest:
+                    yield f"{event.what} of step {event.step} ({line.place}) is lost: Redis is at step {newest}"
+                continue
+            assert event.ordinal is not None
+            if before := done.get((event.what, event.ordinal)):
+                yield f"{event.what} of group {event.ordinal} was done twice ({before.place} and {line.place})"
+            done[event.what, event.ordinal] = line
+            for place in places.get(event.ordinal, []):
+                if not _may_follow(line, place.kind):
+                    yield f"{event.what} of group {event.ordinal} ({line.place}) is lost: the group is {place}"
+
+    return Verdict("acknowledged", f"{len(lines)} deeds of the roles", next(violations(), None), missing(evidence))
+
+
+def _is_end(kind: str) -> bool:
+    return kind in (TRAINED, REPLACED, STALE) or kind.startswith((FILTERED, FAILED))
+
+
+def _may_follow(line: Line, kind: str) -> bool:
+    """Whether a group may be there once this was done with it."""
+    event = line.event
+    beyond_the_ring = (RING, TAKEN, TRAINED, REPLACED, STALE)
+    match event.what:
+        case "publish":
+            return kind in (*beyond_the_ring, STREAM, f"{FAILED}unreadable") or kind.startswith(FILTERED)
+        case "put":
+            return kind in beyond_the_ring
+        case "drop":
+            return kind == f"{FILTERED}{event.reason}"
+        case "fail":
+            return kind == f"{FAILED}{event.reason}"
+        case _:
+            raise AssertionError(event.what)

@@ -1,0 +1,163 @@
+"""Faults of Redis and of the way to it."""
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+from broker.balance import read_balance
+from broker.errors import BrokerError
+from broker.records import RolloutGroup
+from deploy.audit.evidence import gather
+from deploy.audit.promises import one_end
+from deploy.redis_server import EmbeddedRedis
+from tests.faults.outcome import Outcome
+from tests.faults.proxy import LossyProxy
+from tests.faults.scene import PlayedActor, PlayedLearner, Scene, running, wait_until
+from tests.groups import rollout_group
+
+LOST_REPLIES = 200
+KILLS = 6
+TORN_KILLS = 4
+LONGEST_TEAR = 300
+"""Bytes cut off the append-only file."""
+
+
+def reply_lost(root: Path, seed: int) -> Outcome:
+    """F2: what was asked is done, and asked again because the reply never came; it must be done once."""
+    outcome = Outcome()
+    with Scene(root) as scene:
+        proxy = LossyProxy(scene.url, root / "p.sock", seed=seed, share=0.15, at_most=LOST_REPLIES)
+        actor = PlayedActor(scene, kept_group, proxy.url)
+        learner = PlayedLearner(scene, proxy.url)
+        with scene.preprocessing(proxy.url):
+            proxy.lose()
+            while proxy.lost < LOST_REPLIES:
+                actor.publish_one()
+                learner.train()
+            scene.wait_for_empty_stream()
+        while learner.train():
+            pass
+        proxy.close()
+        outcome.injected = proxy.lost
+        balance = read_balance(scene.client, scene.keys)
+        outcome.require(balance.totals["published"] == actor.published, "a group was published twice or not at all")
+        scene.require_promises(outcome)
+    return outcome
+
+
+def server_killed(root: Path, seed: int) -> Outcome:
+    """F12: kill -9 of the server under load, over and over; nothing it acknowledged may be lost.
+
+    Then with a torn end of its append-only file: acknowledged writes are lost, and still the books must close.
+    """
+    outcome = Outcome()
+    dice = random.Random(seed)
+    with Scene(root) as scene:
+        actor, learner = PlayedActor(scene, kept_group), PlayedLearner(scene)
+        done = threading.Event()
+
+        def load() -> None:
+            while not done.is_set():
+                actor.publish_one()
+                learner.train()
+
+        with scene.preprocessing(), running(load):
+            try:
+                for _ in range(KILLS):
+                    time.sleep(dice.uniform(0.1, 0.5))
+                    before = actor.published
+                    killed_at = time.monotonic()
+                    kill(scene.server)
+                    scene.server.start()
+                    wait_until(lambda before=before: actor.published > before, "a group after the server came back")
+                    outcome.injected += 1
+                    outcome.recovery_s.append(time.monotonic() - killed_at)
+            finally:
+                done.set()
+        scene.require_promises(outcome)
+    torn(root, dice, outcome)
+    return outcome
+
+
+def torn(root: Path, dice: random.Random, outcome: Outcome) -> None:
+    """Kills whose file lacks its last bytes afterwards."""
+    with Scene(root, name="torn", histories=False) as scene:
+        actor = PlayedActor(scene, kept_group)
+        learner = PlayedLearner(scene)
+        for _ in range(TORN_KILLS):
+            with scene.preprocessing():
+                for _ in range(dice.randrange(6, 20)):
+                    actor.publish_one()
+                    try:
+                        learner.train()
+                    except BrokerError:  # the server forgot a step it had handed out; it says which it knows
+                        learner.forget_what_the_server_forgot()
+            kill(scene.server)
+            tear(scene.folder.redis, dice.randint(1, LONGEST_TEAR))
+            scene.server.start()
+            outcome.injected += 1
+            balance = read_balance(scene.client, scene.keys)
+            outcome.require(balance.holds, f"after a torn file: {balance.explain()}")
+            learner.forget_what_the_server_forgot()
+        verdict = one_end(gather(scene.folder, scene.config, scene.client, scene.keys))
+        outcome.require(verdict.holds, f"after torn files: {verdict.violation}")
+
+
+def kill(server: EmbeddedRedis) -> None:
+    """SIGKILL, and wait until it is gone."""
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    while server.alive():
+        time.sleep(0.005)
+
+
+def tear(folder: Path, num_bytes: int) -> None:
+    """Cut bytes off the newest part of the append-only file, as a machine that lost power might."""
+    file = max((folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+    os.truncate(file, max(0, file.stat().st_size - num_bytes))
+
+
+def out_of_memory(root: Path, seed: int) -> Outcome:
+    """F13: nobody trains and the server is full: actors wait, nothing ends, and it drains by itself."""
+    outcome = Outcome()
+    num_groups = 60
+    long = ("actors.max_completion_tokens=2000", "learner.row_tokens=2048", "broker.rollouts_high_water=1000")
+    with Scene(root, *long, "broker.max_memory_gib=0.05") as scene:
+        actor = PlayedActor(scene, lambda ordinal: rollout_group(ordinal, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
+        learner = PlayedLearner(scene)
+        with scene.preprocessing(), running(lambda: actor.publish(num_groups)):
+            wait_until(lambda: actor.published >= 10 + seed % 10, "a few groups")
+            used = scene.client.info("memory")["used_memory"]
+            scene.client.config_set("maxmemory", used + 1_000_000)  # some 15 groups
+            wait_until(lambda: _refusals(scene) > 0, "a refusal for want of memory")
+            time.sleep(0.5)
+            stuck = actor.published
+            outcome.injected = _refusals(scene)
+            outcome.require(stuck < num_groups, "the server took more than it has room for")
+            drained_at = time.monotonic()
+            while actor.published == stuck and time.monotonic() - drained_at < 20:
+                if learner.train():
+                    scene.ring.trim(learner.step)
+            outcome.require(actor.published > stuck, "the actor still waits although the learner trains")
+            outcome.recovery_s.append(time.monotonic() - drained_at)
+            while actor.published < num_groups and time.monotonic() - drained_at < 60:
+                if learner.train():
+                    scene.ring.trim(learner.step)
+            scene.wait_for_empty_stream()
+        while learner.train():
+            scene.ring.trim(learner.step)
+        outcome.require(learner.step == num_groups // 3, f"{learner.step} steps of {num_groups} groups")
+        scene.require_promises(outcome)
+    return outcome
+
+
+def _refusals(scene: Scene) -> int:
+    """Commands the server refused with -OOM so far."""
+    return int(scene.client.info("errorstats").get("errorstat_OOM", {}).get("count", 0))
+
+
+def kept_group(ordinal: int) -> RolloutGroup:
+    return rollout_group(ordinal, (1.0, 0.0, 0.0, 1.0))

@@ -1,0 +1,133 @@
+"""Faults of preprocessors and of what they are given."""
+
+import random
+import signal
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from broker.fates import outline
+from broker.records import SCHEMA, RolloutGroup, TrainGroup, encode, float32_bytes
+from broker.scripts import Script
+from broker.streams import RolloutStream
+from tests.faults.outcome import Outcome
+from tests.faults.scene import PlayedActor, PlayedLearner, Scene, wait_until
+from tests.groups import rollout_group, train_group
+
+REWARDS = (1.0, 0.0, 0.0, 1.0)
+POINTS = ("preprocess.after_read", "preprocess.before_put", "preprocess.after_put")
+
+
+def preprocessor_killed(root: Path, seed: int) -> Outcome:
+    """F3: killed between read and acknowledgement, and after the put: each group enters the ring once, unchanged."""
+    outcome = Outcome()
+    dice = random.Random(seed)
+    wrong: list[int] = []
+
+    def look(batch: list[TrainGroup]) -> None:
+        wrong.extend(group.group.ordinal for group in batch if group != train_group(group.group))
+
+    with Scene(root) as scene:
+        actor, learner = PlayedActor(scene, write), PlayedLearner(scene, look=look)
+        stream = RolloutStream(scene.client, scene.keys)
+        actor.publish(12)
+        for point in dice.sample(POINTS, len(POINTS)):
+            nth = 1 if point == "preprocess.after_read" else dice.randint(1, 3)
+            worker = scene.start_preprocessor(f"{point}:kill@{nth}")
+            code = worker.wait()[0]
+            outcome.require(code == -signal.SIGKILL, f"{point} was not reached: {worker.output()}")
+            outcome.injected += 1
+            actor.publish(6)
+            depth, killed_at = stream.depth(), time.monotonic()
+            successor = scene.start_preprocessor()
+            wait_until(lambda depth=depth: stream.depth() < depth, "a group after the worker came back")
+            outcome.recovery_s.append(time.monotonic() - killed_at)
+            successor.end()
+        scene.preprocess_all()
+        while learner.train():
+            pass
+        outcome.require(not wrong, f"other advantages than those of an undisturbed run in groups {wrong}")
+        outcome.require(3 * learner.step == actor.published, f"{actor.published} groups, {learner.step} steps of 3")
+        scene.require_promises(outcome)
+    return outcome
+
+
+def poison(root: Path, seed: int) -> Outcome:
+    """F17: records nobody can use become dead letters with a reason, and the others flow."""
+    outcome = Outcome()
+    dice = random.Random(seed)
+    kinds = list(POISONS)
+    with Scene(root) as scene:
+        actor = PoisoningActor(scene, write)
+        with scene.preprocessing():
+            for n in range(10 * len(kinds)):
+                if n % 10 == 3:
+                    actor.publish_poison(POISONS[kinds[n // 10]](dice))
+                    outcome.injected += 1
+                else:
+                    actor.publish_one()
+            scene.wait_for_empty_stream()
+        learner = PlayedLearner(scene)
+        while learner.train():
+            pass
+        letters = scene.client.xrange(scene.keys.dead_letters)
+        reasons = [fields[b"reason"].decode() for _, fields in letters]
+        outcome.require(len(reasons) == outcome.injected, f"{outcome.injected} poisoned, dead letters {reasons}")
+        outcome.require(all(reasons), "a dead letter without a reason")
+        outcome.require(learner.step == 9 * len(kinds) // 3, f"{learner.step} steps of {actor.published} good groups")
+        scene.require_promises(outcome)
+    return outcome
+
+
+def write(ordinal: int) -> RolloutGroup:
+    return rollout_group(ordinal, REWARDS)
+
+
+class PoisoningActor(PlayedActor):
+    """Now and then publishes bytes that are no group."""
+
+    def publish_poison(self, frame: bytes) -> None:
+        ordinal, token = self._claim()
+        keys = self._scene.keys
+        leases = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
+        names = [*leases, keys.rollouts, keys.counters, keys.written]
+        written = outline(self._write(ordinal))
+        assert Script("publish")(self._scene.client, names, ordinal, token, frame, 4, 12, 12, written) == 1
+
+
+def _framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
+    """A frame whose checksum is right."""
+    return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
+
+
+def _body(dice: random.Random, **changes: object) -> bytes:
+    """A group's body with fields of its first completion changed."""
+    group = write(dice.randrange(1000))
+    first = msgspec.structs.replace(group.completions[0], **changes)
+    return msgspec.msgpack.encode(msgspec.structs.replace(group, completions=(first, *group.completions[1:])))
+
+
+def _flipped(dice: random.Random) -> bytes:
+    frame = bytearray(encode(write(5)))
+    frame[dice.randrange(16, len(frame))] ^= 1 << dice.randrange(8)
+    return bytes(frame)
+
+
+POISONS: dict[str, Callable[[random.Random], bytes]] = {
+    "empty": lambda dice: b"",
+    "noise": lambda dice: dice.randbytes(dice.randint(1, 500)),
+    "a flipped bit": _flipped,
+    "cut short": lambda dice: encode(write(5))[: -dice.randint(1, 40)],
+    "another schema": lambda dice: _framed(_body(dice), schema=99),
+    "another kind": lambda dice: _framed(_body(dice), kind=3),
+    "no msgpack": lambda dice: _framed(b"\xc1" + dice.randbytes(20)),
+    "an unknown field": lambda dice: _framed(msgspec.msgpack.encode({"ordinal": 1, "surprise": 2})),
+    "one logprob too few": lambda dice: _framed(_body(dice, logprobs=float32_bytes([-0.5] * 2))),
+    "a logprob that is no number": lambda dice: _framed(_body(dice, logprobs=float32_bytes([-0.5, float("nan"), -1]))),
+    "half a token": lambda dice: _framed(_body(dice, token_ids=b"\x01\x00\x00")),
+    "versions that go back": lambda dice: _framed(_body(dice, weight_spans=((0, 3), (1, 2)))),
+}

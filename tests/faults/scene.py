@@ -1,0 +1,230 @@
+"""A run without Ray and vLLM: a real folder, a real server, real preprocessors and learners; actors are played."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from broker.acl import Role
+from broker.connection import Client, connect, with_retries
+from broker.feed import Feed
+from broker.history import History
+from broker.keys import Keys
+from broker.metrics import Control
+from broker.records import RolloutGroup, TrainGroup
+from broker.ring import Ring
+from broker.run_record import born, open_run
+from broker.streams import RolloutStream
+from broker.weights import WeightBoard
+from conf.load import dump, load, settings_hash
+from deploy.audit.command import audit
+from deploy.redis_server import EmbeddedRedis
+from deploy.run_folder import RunFolder
+from preprocess.preprocessor import Preprocessor
+from tests.faults.outcome import Outcome
+from tests.learner.ranks import Processes
+
+GROUP_SIZE, STEP_GROUPS = 4, 3
+PATIENCE_S = 30.0
+SMALL = (
+    f"actors.group_size={GROUP_SIZE}",
+    f"learner.batch_samples={GROUP_SIZE * STEP_GROUPS}",
+    "actors.max_prompt_tokens=32",
+    "actors.max_completion_tokens=32",
+    "learner.row_tokens=64",
+    "learner.logprob_chunk_tokens=16",
+    "learner.checkpoint_every=3",
+    "preprocess.claim_idle_s=0.5",
+    "broker.ring.capacity=1000",
+    "deploy.heartbeat_s=0.2",
+    f"deploy.dead_after_s={PATIENCE_S:g}",
+)
+
+
+class Scene:
+    """One run. Leave it with `with`: no process outlives it."""
+
+    def __init__(self, root: Path, *overrides: str, name: str = "scene", histories: bool = True) -> None:
+        """Without histories: for a server that loses what it acknowledged, and so knows less than its roles."""
+        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *overrides])
+        self.folder = RunFolder.of(self.config)
+        self.folder.path.mkdir(parents=True)
+        self.folder.settings.write_text(dump(self.config))
+        self.server = EmbeddedRedis(self.folder.redis, run=name, max_memory_gib=self.config.broker.max_memory_gib)
+        self.keys = Keys(name)
+        self._history_folder = self.folder.path if histories else None
+        self._started: list[Processes] = []
+
+    def __enter__(self) -> "Scene":
+        self.url = self.server.start()
+        self.client = self.connect()
+        open_run(self.client, self.keys, settings_hash(self.config), resume=False)
+        Feed(self.client, self.keys).open(None)
+        RolloutStream(self.client, self.keys).open()
+        self.ring = Ring(self.client, self.keys, self.config.broker.ring.capacity, self.config.broker.ring.when_full)
+        self.board = WeightBoard(self.client, self.keys)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for processes in self._started:
+            processes.end()
+        self.client.close()
+        self.server.stop()
+
+    def connect(self, url: str | None = None) -> Client:
+        return connect(url or self.url, client_name="scene")
+
+    def history(self, role: str) -> History:
+        """Of a role that the scene plays."""
+        history = History(self._history_folder, role)
+        history.add("start", server=born(self.client, self.keys), step=0 if role.startswith("learner") else None)
+        return history
+
+    def start_preprocessor(self, failpoints: str = "", consumer: str = "preprocess-0") -> Processes:
+        """A worker in a process of its own."""
+        return self._start("preprocess", {"consumer": consumer}, failpoints, module="tests.faults.worker")
+
+    def start_learner(self, model_path: Path, failpoints: str = "") -> Processes:
+        """A rank in a process of its own."""
+        options = {"name": self.config.run.name, "settings": str(self.folder.settings), "model_path": str(model_path)}
+        return self._start("learner", options, failpoints)
+
+    def _start(self, what: str, options: dict[str, Any], failpoints: str, **how: Any) -> Processes:
+        scratch = self.folder.path / "processes" / str(len(self._started))
+        role: Role = "learner" if what == "learner" else "preprocess"
+        options = {**options, "redis_url": self.server.url_of(role), "folder": str(self.folder.path)}
+        variables = {"POPE_FAILPOINTS": failpoints}
+        self._started.append(Processes(what, options, scratch, variables=variables, **how))
+        return self._started[-1]
+
+    @contextmanager
+    def preprocessing(self, url: str | None = None) -> Iterator[None]:
+        """A worker on a thread, stopped at the end; it must not have raised."""
+        url = url or self.server.url_of("preprocess")
+        worker = Preprocessor(self.config, url, "preprocess-0", run_folder=self._history_folder)
+        with running(worker.run):
+            try:
+                yield
+            finally:
+                patiently(lambda: Control(self.client, self.keys).stop("the scene ends"))
+        patiently(lambda: Control(self.client, self.keys).clear())
+
+    def preprocess_all(self) -> None:
+        """Until the rollout stream is empty."""
+        with self.preprocessing():
+            self.wait_for_empty_stream()
+
+    def wait_for_empty_stream(self) -> None:
+        stream = RolloutStream(self.client, self.keys)
+        wait_until(lambda: stream.depth() == 0, "an empty rollout stream")
+
+    def require_promises(self, outcome: Outcome) -> None:
+        """What `pope audit` says of this run, now that nothing moves."""
+        found = audit(self.folder.path)
+        outcome.require(found.violation is None, f"{found.violation}\n{found.explain()}")
+
+
+class PlayedActor:
+    """Claims and publishes groups that `write` makes of their ordinals."""
+
+    def __init__(self, scene: Scene, write: Callable[[int], RolloutGroup], url: str | None = None) -> None:
+        self._scene, self._write = scene, write
+        self._feed = Feed(scene.connect(url), scene.keys)
+        self._history = scene.history("actor-0")
+        self.published = 0
+
+    def publish(self, num_groups: int) -> None:
+        for _ in range(num_groups):
+            self.publish_one()
+
+    def publish_one(self) -> None:
+        """Waits while the stream is above the high water or the server is away or full."""
+        ordinal, token = self._claim()
+        group = self._write(ordinal)
+        if patiently(lambda: self._feed.publish(ordinal, token, group)):
+            self._history.add("publish", ordinal=ordinal)
+            self.published += 1
+
+    def _claim(self) -> tuple[int, str]:
+        token = f"actor-0@{id(self)}/{self.published}.{time.monotonic_ns()}"
+        config = self._scene.config
+        while True:
+            ordinal = patiently(
+                lambda: self._feed.claim(
+                    token,
+                    held_version=0,
+                    batch_groups=config.batch_groups,
+                    max_lag=None,
+                    lease_s=config.actors.lease_s,
+                    high_water=config.broker.rollouts_high_water,
+                )
+            )
+            if ordinal is not None:
+                return ordinal, token
+            time.sleep(0.01)
+
+
+class PlayedLearner:
+    """Takes and commits batches without training them; `look` sees every batch."""
+
+    def __init__(self, scene: Scene, url: str | None = None, look: Callable[[list[TrainGroup]], None] | None = None):
+        self._ring = Ring(scene.connect(url), scene.keys, scene.config.broker.ring.capacity)
+        self._history = scene.history("learner-0")
+        self._samples = scene.config.learner.batch_samples
+        self._look = look
+        self.step = 0
+
+    def train(self) -> bool:
+        """One step; False: the ring holds too few."""
+        step = self.step + 1
+        ordinals = patiently(lambda: self._ring.take(step, self._samples, max_lag=None))
+        if ordinals is None:
+            return False
+        self._history.add("batch", step=step, ordinals=tuple(ordinals))
+        batch = patiently(lambda: self._ring.batch(step))
+        assert batch is not None
+        if self._look:
+            self._look(batch)
+        patiently(lambda: self._ring.commit(step))
+        self._history.add("commit", step=step)
+        self.step = step
+        return True
+
+    def forget_what_the_server_forgot(self) -> None:
+        """Go on at the step it knows."""
+        self.step = patiently(self._ring.committed)
+
+
+@contextmanager
+def running(work: Callable[[], None]) -> Iterator[None]:
+    """`work` on a thread beside the body; afterwards it must have ended without an error."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    thread.join(2 * PATIENCE_S)
+    if raised:
+        raise raised[0]
+    assert not thread.is_alive(), "the work did not end"
+
+
+def patiently(operation: Callable[[], Any]) -> Any:
+    return with_retries(operation, deadline_s=PATIENCE_S)
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 2 * PATIENCE_S) -> float:
+    """Seconds it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < timeout_s, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.01)
+    return time.monotonic() - started

@@ -1,0 +1,17 @@
+"""Every fault of the catalogue, with one seed: it really happens, and no promise breaks."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.catalogue import FAULTS
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.mark.parametrize("number", FAULTS)
+def test_a_fault_breaks_no_promise(number: str, tmp_path: Path) -> None:
+    fault = FAULTS[number]
+    outcome = fault.inject(tmp_path, 0)
+    assert outcome.violations == []
+    assert outcome.injected >= fault.at_least
