@@ -21,6 +21,7 @@ CONF_FOLDER = Path(__file__).parent
 _FOLDERS = {"experiment": "experiments", "hardware": "hardware", "sweep": "sweeps"}
 CHOICES = ("experiment", "hardware")
 """What a command line and `defaults:` choose by name."""
+YAML_ENDINGS = (".yaml", ".yml")
 COMMAND_LINE = "command line"
 """The place of a setting that stands in no file."""
 
@@ -50,7 +51,7 @@ class Layer:
 
 def find(kind: str, name: str, named_in: Path | None = None) -> Path:
     """A shipped file by its name, or any file by its path, seen from the file that names it."""
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(YAML_ENDINGS):
         return named_in.parent / name if named_in is not None else Path(name)
     known = shipped(kind)
     if name not in known:

@@ -12,7 +12,7 @@ from pathlib import Path
 from broker.errors import UsageError
 from conf import names
 from conf.errors import ConfigError
-from conf.layers import shipped
+from conf.layers import YAML_ENDINGS, read_tree, shipped
 from conf.load import hardware_name, load
 from conf.schema import RunConfig
 from conf.sweep_file import SweepFile, read_sweep
@@ -49,7 +49,7 @@ class SweepPlan:
 
 
 def plan_sweep(words: Sequence[str]) -> SweepPlan:
-    """Experiments or one sweep by name, `seeds=[...]` and `key=value` -> the plan.
+    """Experiments or one sweep, by name or by the path of a .yaml, `seeds=[...]` and `key=value` -> the plan.
 
     Raises UsageError or ConfigError when a name is unknown, two runs would share a name, or their budgets differ.
     """
@@ -81,6 +81,9 @@ def _named(given: Sequence[str]) -> tuple[str, SweepFile | None]:
         if len(given) > 1:
             raise UsageError(f"{sweeps[0]} is a sweep of its own: give it alone, or name experiments instead")
         return sweeps[0], read_sweep(known[sweeps[0]])
+    own = Path(given[0])
+    if len(given) == 1 and own.suffix in YAML_ENDINGS and "experiments" in read_tree(own)[0]:
+        return own.stem, read_sweep(own)
     return DEFAULT_NAME, None
 
 

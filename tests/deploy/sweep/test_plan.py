@@ -39,6 +39,14 @@ def test_a_sweep_by_name_brings_its_settings_and_the_command_line_wins(tmp_path:
     assert {run.config.run.max_groups for run in plan_sweep(["figure9", "hardware=node8"]).runs} == {None}
 
 
+def test_a_sweep_of_the_users_own_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("experiments: [hard, pope]\nseeds: [4]\nsettings: {cpu: [max_groups=9]}\n")
+    plan = plan_sweep([str(file), f"run.root={tmp_path}"])
+    assert (plan.folder, [run.name for run in plan.runs]) == (tmp_path / "mine", ["hard-s4", "pope-s4"])
+    assert plan.runs[0].config.run.max_groups == 9
+
+
 def test_an_experiment_may_be_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("learner: {learning_rate: 1.0e-4}\n")
