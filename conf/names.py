@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from difflib import SequenceMatcher, get_close_matches
+from operator import attrgetter
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -22,6 +23,11 @@ SETTINGS: dict[str, Any] = {name: annotation for name, annotation in _ALL.items(
 """`learner.max_lag` -> `int | None`, for every setting."""
 SECTIONS: tuple[str, ...] = tuple(name for name in _ALL if name not in SETTINGS)
 """`learner`, `broker`, `broker.ring`, ..."""
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """`learner.max_lag` -> its value, for every setting that has one."""
+    return {name: attrgetter(name)(config) for name in SETTINGS}
 
 
 def full_name(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.load import check_hardware_names, read_tree
+from conf.layers import check_hardware_names, read_tree
 
 _KEYS = ("experiments", "seeds", "settings")
 

@@ -89,7 +89,8 @@ def sweep(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="EXPERIMENT... [seeds=[0,1,2]] [KEY=VALUE]...", help="Experiments, or one sweep of conf/sweeps."
+            metavar="EXPERIMENT... [seeds=[0,1,2]] [KEY=VALUE]...",
+            help="Experiments, or one sweep (conf/sweeps), by name or file.",
         ),
     ],
     jobs: Annotated[

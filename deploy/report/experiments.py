@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from broker.errors import UsageError
+from conf.names import flat
 from conf.plain import plain
-from conf.schema import RunConfig
 from deploy.report.records import RunRecords
 
 OWN = ("run.name", "run.root", "run.seed", "run.resume", "model.cache_dir", "weights.folder", "broker.url", "deploy")
@@ -41,9 +40,9 @@ class Experiment:
     @property
     def differing(self) -> list[str]:
         """Settings in which its runs differ although they count as one experiment: `key: value, value`."""
-        flat = [_flat(run.config) for run in self.runs]
-        keys = [key for key in flat[0] if not key.startswith(OWN) and len({repr(each[key]) for each in flat}) > 1]
-        return [f"{key}: {', '.join(str(each[key]) for each in flat)}" for key in keys]
+        found = [flat(run.config) for run in self.runs]
+        keys = [key for key in found[0] if not key.startswith(OWN) and len({repr(each[key]) for each in found}) > 1]
+        return [f"{key}: {', '.join(str(each[key]) for each in found)}" for key in keys]
 
 
 def experiments(runs: Sequence[RunRecords]) -> list[Experiment]:
@@ -88,7 +87,3 @@ def _steps(shown: Sequence[Experiment]) -> str:
     steps = [run.steps for each in shown for run in each.runs]
     low, high = min(steps), max(steps)
     return f"{high} steps" if low == high else f"{low} to {high} steps"
-
-
-def _flat(config: RunConfig) -> dict[str, Any]:
-    return {f"{room}.{key}": value for room, part in asdict(config).items() for key, value in part.items()}

@@ -1,15 +1,15 @@
 """What the folder of a run says about it: not begun, to be gone on with, or done."""
 
-from dataclasses import asdict
 from typing import Any, Literal
 
 import msgspec
 
 from broker.errors import UsageError
-from conf.load import load, settings_hash
+from conf.load import NOT_PART_OF_A_RUN, load, settings_hash
+from conf.names import flat
 from deploy.interrupts import REASON
 from deploy.run_folder import RunFolder
-from deploy.sweep.plan import PlannedRun, differing
+from deploy.sweep.plan import PlannedRun
 
 Found = Literal["new", "begun", "finished"]
 
@@ -21,7 +21,8 @@ def find(run: PlannedRun) -> Found:
         return "new"
     kept = load(folder.settings)
     if settings_hash(kept) != settings_hash(run.config):
-        names = [name for name in differing(asdict(run.config), asdict(kept)) if name != "broker.url"]
+        ours, theirs = flat(run.config), flat(kept)
+        names = [name for name in ours if ours[name] != theirs[name] and name not in NOT_PART_OF_A_RUN]
         raise UsageError(
             f"{folder.path} holds a run with other settings ({', '.join(names[:4])}): choose another run.name for the "
             "sweep, or --fresh to keep that run under a number and start anew"

@@ -5,14 +5,15 @@ runs share their names begin with the sweep's, so that no two sweeps meet in a k
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.errors import UsageError
 from conf import names
 from conf.errors import ConfigError
-from conf.load import hardware_name, load, shipped
+from conf.layers import YAML_ENDINGS, read_tree, shipped
+from conf.load import hardware_name, load
 from conf.schema import RunConfig
 from conf.sweep_file import SweepFile, read_sweep
 
@@ -48,7 +49,7 @@ class SweepPlan:
 
 
 def plan_sweep(words: Sequence[str]) -> SweepPlan:
-    """Experiments or one sweep by name, `seeds=[...]` and `key=value` -> the plan.
+    """Experiments or one sweep, by name or by the path of a .yaml, `seeds=[...]` and `key=value` -> the plan.
 
     Raises UsageError or ConfigError when a name is unknown, two runs would share a name, or their budgets differ.
     """
@@ -80,6 +81,9 @@ def _named(given: Sequence[str]) -> tuple[str, SweepFile | None]:
         if len(given) > 1:
             raise UsageError(f"{sweeps[0]} is a sweep of its own: give it alone, or name experiments instead")
         return sweeps[0], read_sweep(known[sweeps[0]])
+    own = Path(given[0])
+    if len(given) == 1 and own.suffix in YAML_ENDINGS and "experiments" in read_tree(own)[0]:
+        return own.stem, read_sweep(own)
     return DEFAULT_NAME, None
 
 
@@ -158,15 +162,3 @@ def _budget(config: RunConfig) -> tuple[tuple[str, int | None], ...]:
 
 def _shown(budget: tuple[tuple[str, int | None], ...]) -> str:
     return ", ".join(f"{name}={'null' if value is None else value}" for name, value in budget)
-
-
-def differing(ours: Mapping[str, object], theirs: Mapping[str, object]) -> list[str]:
-    """Dotted names of the settings in which two nested mappings differ."""
-    found = []
-    for key, value in ours.items():
-        other = theirs.get(key)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            found += [f"{key}.{name}" for name in differing(value, other)]
-        elif value != other:
-            found.append(key)
-    return found

