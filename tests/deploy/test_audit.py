@@ -219,7 +219,8 @@ def test_what_cannot_be_checked_is_said_and_is_no_violation(evidence: Evidence) 
 
 
 def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_rest(evidence: Evidence) -> None:
-    begun_late = edited(evidence, lambda e: msgspec.structs.replace(e, step=40) if e.what == "start" else None, "learner")
+    start = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
+    begun_late = edited(evidence, lambda e: msgspec.structs.replace(e, step=40) if e is start else None)
     for partial in (begun_late, appended(evidence, "learner-0", what="gap", missed=3)):
         assert not partial.learner_is_known
         assert broken(partial) == {}
