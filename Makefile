@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check fuzz bench lock clean distclean
+.PHONY: help setup demo test faults check fuzz bench viewers lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,9 @@ fuzz: $(STAMP)  ## random input against everything that reads what others wrote 
 
 bench: $(STAMP)  ## measure the records and the broker (20 seconds)
 	$(BIN)/python -m tests.bench
+
+viewers: $(STAMP)  ## what 20 viewers of the dashboard cost a live run (ARGS=runs/pope)
+	$(BIN)/python -m tests.bench_viewers $(ARGS)
 
 lock: $(STAMP)  ## write the lock files anew from what is installed
 	$(BIN)/python requirements/freeze.py

@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
 from actors.rollouts import PromptTooLong, RolloutWriter
+from actors.sample_text import sample_values
 from broker.connection import with_retries
 from broker.errors import FeedExhausted
 from broker.failpoints import failpoint
 from broker.feed import Feed
 from broker.history import History
-from broker.metrics import Control, Heartbeats, Metrics, Samples
-from broker.records import Assignment, RolloutGroup, WeightAnnouncement, int32_array
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import Assignment, RolloutGroup, WeightAnnouncement
+from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 
@@ -242,14 +244,9 @@ class Actor:
             await self._engine.init_transfer(announcement.rendezvous.init_info(self._name))
         stall_s = await self._engine.update(announcement, timeout_s=settings.timeout_s)
         self._syncs += 1
+        wrong: list[str] = []
         if settings.canary_every and self._syncs % settings.canary_every == 0:
             wrong = canary(announcement.checksums, await self._engine.checksums())
-            if wrong:
-                raise CanaryMismatch(
-                    f"after the sync to version {announcement.version} {wrong[0]} differs from the learner's, "
-                    f"{len(wrong)} parameters in all"
-                )
-        await self._hold(announcement.version)
         await self._call(
             self._metrics.report,
             "actors",
@@ -258,8 +255,15 @@ class Actor:
                 "sync/version": announcement.version,
                 "sync/stall_ms": round(stall_s * 1e3, 3),
                 "sync/in_flight_groups": in_flight,
+                "sync/canary_mismatches": len(wrong),
             },
         )
+        if wrong:
+            raise CanaryMismatch(
+                f"after the sync to version {announcement.version} {wrong[0]} differs from the learner's, "
+                f"{len(wrong)} parameters in all"
+            )
+        await self._hold(announcement.version)
 
     async def _stay_alive(self) -> None:
         """Heartbeat, renew the leases, check the engine, report what was written since the last time."""
@@ -287,18 +291,8 @@ class Actor:
         if time.monotonic() < self._next_sample_at:
             return
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
-        best = max(group.rollouts, key=lambda rollout: rollout.verdict == "correct")
-        await self._call(
-            self._samples.add,
-            {
-                "problem": group.problem_id,
-                "arm": group.arm,
-                "verdict": best.verdict,
-                "version": best.weight_spans[-1][1],
-                "prompt": self._decode(int32_array(group.prompt_ids).tolist()),
-                "completion": self._decode(int32_array(best.token_ids).tolist()),
-            },
-        )
+        values = await asyncio.to_thread(sample_values, group, self._decode)
+        await self._call(self._samples.add, values)
 
     def _count(self, group: RolloutGroup) -> None:
         self._written["groups"] += 1

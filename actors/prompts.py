@@ -69,6 +69,16 @@ def guided_message(statement: str, guidance: str, instruction: Instruction) -> s
     )
 
 
+def guidance_span(text: str) -> tuple[int, int] | None:
+    """(first, one past last) character of the guidance in a rendered guided prompt; None when it carries none.
+
+    The statement may hold the same words; the guidance stands between the last of them.
+    """
+    stop = text.rfind(f"\n\n{CONTINUE_REQUEST}")
+    start = text.rfind(PARTIAL_RESPONSE, 0, stop) if stop >= 0 else -1
+    return None if start < 0 else (start + len(PARTIAL_RESPONSE), stop)
+
+
 def rendered(tokenizer: Any, message: str) -> str:
     """A user message as the whole prompt, up to where the assistant begins to write."""
     text: str = tokenizer.apply_chat_template(

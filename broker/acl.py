@@ -11,6 +11,7 @@ its own cannot compute another's.
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -45,10 +46,10 @@ RULES: dict[Role, Rule] = {
     "actor": Rule(
         writes=(
             "feed", "leases", "owners", "claims", "attempts", "reissue", "answered", "failures", "counters",
-            "rollouts", "written", "weights_held", "samples", "heartbeats", "metrics.actors",
+            "rollouts", "written", "weights_held", "samples", "samples_shown", "heartbeats", "metrics.actors",
         ),
         reads=("run", "tasks", "learner", "weights", "weights_board", "control"),
-        scripts=(*_ROLLOUT_SCRIPTS, "note", "append", "beat"),
+        scripts=(*_ROLLOUT_SCRIPTS, "note", "append", "show", "beat"),
         commands=("hget", "lindex", "xread", "xrevrange"),
         stages=True,
     ),
@@ -66,11 +67,11 @@ RULES: dict[Role, Rule] = {
     "learner": Rule(
         writes=(
             "ring", "ring_meta", "payload", "batches", "learner", "counters", "ended", "weights", "weights_board",
-            "control", "heartbeats", "metrics.learner", "metrics.sft", "metrics.sft",
+            "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
         ),
-        reads=("run", "weights_held"),
+        reads=("run", "weights_held", "samples_shown"),
         scripts=("adopt", "take", "commit", "trim", "announce", "note", "append", "beat"),
-        commands=("xrange", "hget", "hmget", "hgetall"),
+        commands=("xrange", "lrange", "hget", "hmget", "hgetall"),
         stages=False,
     ),
 }  # fmt: skip
@@ -119,7 +120,7 @@ def permissions(run: str, role: Role) -> list[str]:
         *(f"%R~{_key(space, name)}" for space in fenced for name in rule.reads),
         *(f"+{command}" for command in commands),
         *client,
-        f"({' '.join(f'~{space.prefix}*' for space in fenced)} +eval +evalsha)",
+        f"({' '.join(f'~{space.prefix}*' for space in fenced)} +eval +evalsha +eval_ro +evalsha_ro)",
     ]
 
 
@@ -141,6 +142,16 @@ def role_url(url: str, run: str, role: Role) -> str:
     login = f"{quote(user(run, role))}:{password(secret, run, role)}"
     rest = {name: value for name, value in options.items() if name not in ("username", "password")}
     return urlunsplit(parts._replace(netloc=f"{login}@{host}", query=urlencode(rest)))
+
+
+def run_of(url: str) -> str | None:
+    """The run whose reader a URL logs in; None for any other user, who may see several runs.
+
+    >>> run_of("redis://pope-big-reader:secret@host:6380/0"), run_of("redis://:secret@host:6380/0")
+    ('big', None)
+    """
+    match = re.fullmatch(user("(.+)", "reader"), unquote(urlsplit(url).username or ""))
+    return match[1] if match else None
 
 
 def secret_of(url: str) -> str | None:

@@ -94,6 +94,14 @@ def block_milliseconds(wait_s: float) -> int | None:
     return math.ceil(min(wait_s, BLOCK_SLICE_S) * 1000) if wait_s > 0 else None
 
 
+def once(operation: Callable[[], T]) -> T:
+    """One try, for those who come again anyway. Raises `BrokerUnreachable` when the server is away or refuses us."""
+    try:
+        return operation()
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise BrokerUnreachable(f"Redis did not answer: {error}") from error
+
+
 def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
     """Repeat an idempotent operation while Redis is away or full, for `deadline_s` at most.
 

@@ -4,7 +4,8 @@ All keys of a run share the hash tag `{name}`, so that scripts stay on one node 
 fence runs from each other. Types and meanings:
 
     pope:{name}:run            hash    settings_hash, opened_unix_s, born (random: tells these keys from later ones
-                                       of the same name)
+                                       of the same name); settings (JSON, no password), num_hard (hard problems, once
+                                       training begins)
     pope:{name}:feed           hash    cursor (next ordinal), limit
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
     pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it
@@ -33,9 +34,13 @@ fence runs from each other. Types and meanings:
     pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
     pope:{name}:weights:board  hash    version (newest published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
-    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner, sft), or one
-                                       entry a group that ended preprocessing (groups)
-    pope:{name}:samples        stream  rollouts in readable text
+    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner, sft), one
+                                       entry a group that ended preprocessing (groups), or one a note of the driver
+                                       (deploy)
+    pope:{name}:samples        stream  rollouts in readable text: broker/samples.py lists the fields
+    pope:{name}:samples:shown  list    "ORDINAL INDEX" of the newest samples, newest first
+    pope:{name}:samples:ratios stream  ordinal, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
+                                       step that trained it
     pope:{name}:heartbeats     hash    role -> "unix_ms status"
     pope:{name}:control        hash    stop: the reason the run ends, once it is known
 """
@@ -83,9 +88,11 @@ class Keys:
         self.weights_board = self.prefix + "weights:board"
         self.weights_held = self.prefix + "weights:held"
         self.samples = self.prefix + "samples"
+        self.samples_shown = self.prefix + "samples:shown"
+        self.samples_ratios = self.prefix + "samples:ratios"
         self.heartbeats = self.prefix + "heartbeats"
         self.control = self.prefix + "control"
 
     def metrics(self, room: str) -> str:
-        """The metrics stream of one room: actors, preprocess, learner or groups."""
+        """The metrics stream of one room: actors, preprocess, learner, sft, groups or deploy."""
         return f"{self.prefix}metrics:{room}"

@@ -11,7 +11,6 @@ from broker.scripts import Script
 
 _APPEND, _BEAT, _NOTE = Script("append"), Script("beat"), Script("note")
 KEPT_REPORTS = 200_000
-KEPT_SAMPLES = 500
 _PAGE = 5_000
 
 
@@ -23,32 +22,11 @@ class Metrics:
 
     def report(self, room: str, values: Mapping[str, float | int | str]) -> None:
         """Append one report. A float is written so that reading it back gives the same number."""
-        _append(self._client, self._keys.metrics(room), KEPT_REPORTS, values)
+        append_entry(self._client, self._keys.metrics(room), KEPT_REPORTS, values)
 
     def read(self, room: str, start: str = "-") -> list[dict[str, str]]:
         """Reports from `start` on: `-` from the first, `(ID` after the report whose field `id` is ID."""
-        reports: list[dict[str, str]] = []
-        while True:
-            page = cast(Entries, self._client.xrange(self._keys.metrics(room), min=start, count=_PAGE))
-            reports += [_report(entry_id, fields) for entry_id, fields in page]
-            if len(page) < _PAGE:
-                return reports
-            start = f"({page[-1][0].decode()}"
-
-
-class Samples:
-    """Rollouts in readable text, the newest few hundred, for people to look at."""
-
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        self._client, self._keys = client, keys
-
-    def add(self, values: Mapping[str, float | int | str]) -> None:
-        _append(self._client, self._keys.samples, KEPT_SAMPLES, values)
-
-    def newest(self, count: int) -> list[dict[str, str]]:
-        """The newest `count` samples, newest first."""
-        entries = cast(Entries, self._client.xrevrange(self._keys.samples, count=count))
-        return [_report(entry_id, fields) for entry_id, fields in entries]
+        return read_entries(self._client, self._keys.metrics(room), start)
 
 
 class Heartbeats:
@@ -101,14 +79,27 @@ class Control:
         self._client.hdel(self._keys.control, "stop")
 
 
-def _append(client: redis.Redis, key: str, keep: int, values: Mapping[str, float | int | str]) -> None:
+def append_entry(client: redis.Redis, key: str, keep: int, values: Mapping[str, float | int | str]) -> None:
+    """Append plain text fields to a stream that keeps about `keep` entries, even while the server is full."""
     fields = [part for name, value in values.items() for part in (name, _text(value))]
     _APPEND(client, [key], keep, *fields)
+
+
+def read_entries(client: redis.Redis, key: str, start: str = "-") -> list[dict[str, str]]:
+    """Entries of a stream from `start` on, oldest first; see `Metrics.read`."""
+    entries: list[dict[str, str]] = []
+    while True:
+        page = cast(Entries, client.xrange(key, min=start, count=_PAGE))
+        entries += [plain_entry(entry_id, fields) for entry_id, fields in page]
+        if len(page) < _PAGE:
+            return entries
+        start = f"({page[-1][0].decode()}"
 
 
 def _text(value: float | int | str) -> str:
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _report(entry_id: bytes, fields: Mapping[bytes, bytes]) -> dict[str, str]:
+def plain_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    """An entry as text, its id under `id`."""
     return {"id": entry_id.decode()} | {name.decode(): value.decode() for name, value in fields.items()}

@@ -7,6 +7,7 @@ A group's way out is `take` (step s gets it, for good), then `commit` (step s wa
 stay readable after that until `trim`, because a learner that resumes from checkpoint c replays c + 1, c + 2, ...
 """
 
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import redis
@@ -22,6 +23,20 @@ from broker.scripts import Script
 _PUT, _DROP, _TAKE, _COMMIT = Script("put"), Script("drop"), Script("take"), Script("commit")
 _ADOPT, _TRIM = Script("adopt"), Script("trim")
 _FULL = -1
+
+
+@dataclass(frozen=True)
+class RingGroup:
+    """A group that waits in the ring."""
+
+    ordinal: int
+    arrival: int
+    """How many groups entered the ring up to it."""
+    samples: int
+    """Slots it takes."""
+    oldest_version: int
+    arm: str
+    problem_id: str
 
 
 class Ring:
@@ -136,10 +151,24 @@ class Ring:
         """The newest trained step; 0 before the first."""
         return int(self._client.hget(self._keys.learner, "committed") or 0)
 
+    def groups(self) -> list[RingGroup]:
+        """The groups in the ring, oldest first."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.zrange(self._keys.ring, 0, -1, withscores=True)
+            pipe.hgetall(self._keys.ring_meta)
+            arrivals, meta = pipe.execute()
+        return [_ring_group(ordinal, int(arrival), meta[ordinal]) for ordinal, arrival in arrivals]
+
     def occupancy(self) -> int:
         """Slots in use, in samples."""
         values = cast(list[bytes], self._client.hvals(self._keys.ring_meta))
         return sum(int(value.split(b" ", 1)[0]) for value in values)
+
+
+def _ring_group(ordinal: bytes, arrival: int, value: bytes) -> RingGroup:
+    """`8 41 guided chain-0003`: samples, oldest version, arm, problem; only the last may hold a space."""
+    samples, version, arm, problem_id = value.decode().split(" ", 3)
+    return RingGroup(int(ordinal), arrival, int(samples), int(version), arm, problem_id)
 
 
 def _ordinals(joined: bytes) -> list[int]:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import redis
@@ -39,3 +40,23 @@ def born(client: redis.Redis, keys: Keys) -> str:
     """Which life of these keys this is: a server that lost them, or another one, begins to count ordinals anew."""
     value = cast(bytes | None, client.hget(keys.run, "born"))
     return "" if value is None else value.decode()
+
+
+def describe_run(client: redis.Redis, keys: Keys, facts: Mapping[str, str | int]) -> None:
+    """Note what a reader without the run's folder needs to know."""
+    client.hset(keys.run, mapping={name: str(value) for name, value in facts.items()})
+
+
+def read_run(client: redis.Redis, keys: Keys) -> dict[str, str]:
+    """What is noted about a run; empty when the server does not know it."""
+    pairs = cast(dict[bytes, bytes], client.hgetall(keys.run))
+    return {name.decode(): value.decode() for name, value in pairs.items()}
+
+
+def run_names(client: redis.Redis) -> list[str]:
+    """The runs this server knows, by name; walks over all its keys. Raises UsageError for a user who may not."""
+    keys = cast(Iterator[bytes], client.scan_iter(match=Keys("*").run, count=1000))
+    try:
+        return sorted(key.decode().split("{", 1)[1].split("}", 1)[0] for key in keys)
+    except redis.exceptions.NoPermissionError as error:
+        raise UsageError(f"this user may not list the server's runs ({error}); name the folder of a run") from error

@@ -11,7 +11,7 @@ from broker.keys import PREPROCESS_GROUP, Keys
 from broker.scripts import Script
 from conf.plain import plain
 
-_RECOVER, _DEAD_LETTER = Script("recover"), Script("dead_letter")
+_RECOVER, _DEAD_LETTER, _OLDEST = Script("recover"), Script("dead_letter"), Script("oldest")
 KEPT_DEAD_LETTERS = 256
 KEPT_BYTES = 2**16
 """Of one dead letter's fields: all of them together must not fill the server."""
@@ -77,6 +77,11 @@ class RolloutStream:
     def depth(self) -> int:
         """Groups published and not yet ended: waiting, or in the hands of a preprocessor."""
         return int(self._client.xlen(self._keys.rollouts))
+
+    def oldest_unix_ms(self) -> int | None:
+        """When the oldest of them was published, by the server's clock; None when there is none."""
+        entry_id = _OLDEST(self._client, [self._keys.rollouts])
+        return int(entry_id.split(b"-")[0]) if entry_id else None
 
 
 def _delivery(entry_id: bytes, fields: Any, deliveries: int) -> Delivery:

@@ -6,13 +6,14 @@ A run is composed in this order; what comes later wins, setting by setting:
 
 An experiment names its parent and its hardware under `defaults: {experiment: NAME, hardware: NAME}`;
 `experiment=NAME` and `hardware=NAME` on the command line choose them too, by name or by the path of a file. A setting
-always replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. Settings are plain values;
-`${...}` is refused, so that no file can read the environment.
+always replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. What an experiment sets on one
+hardware only stands under `for_hardware: {NAME: {section: {setting: value}}}`. Settings are plain values; `${...}` is
+refused, so that no file can read the environment.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,11 +30,14 @@ from conf.redact import holds_a_secret, is_redacted, redacted
 from conf.schema import RunConfig
 
 CONF_FOLDER = Path(__file__).parent
-_FOLDERS = {"experiment": CONF_FOLDER / "experiments", "hardware": CONF_FOLDER / "hardware"}
+_FOLDERS = {"experiment": "experiments", "hardware": "hardware", "sweep": "sweeps"}
+_CHOICES = ("experiment", "hardware")
+"""What a command line and `defaults:` choose by name."""
 _COMMAND_LINE = "command line"
 
 _NOT_PART_OF_A_RUN = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
+    "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
 )  # fmt: skip
 """Settings that may differ between a run and its continuation."""
 
@@ -54,6 +58,11 @@ class _Layer:
     path: Path
     defaults: dict[str, str]
     assignments: list[_Assignment]
+    for_hardware: dict[str, list[_Assignment]]
+    """Name of a hardware file -> settings it makes only there."""
+
+    def on(self, hardware: str) -> list[_Assignment]:
+        return [*self.assignments, *self.for_hardware.get(hardware, ())]
 
 
 def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -63,10 +72,9 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
         raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {experiment}; give one of them")
     if experiment is None and "experiment" in chosen:
         experiment = _find("experiment", chosen["experiment"])
-    base = _read_file(CONF_FOLDER / "base.yaml")
-    layers = _read_with_parents(experiment) if experiment is not None else []
+    base, *layers = _layers(experiment)
     hardware = _read_file(_hardware(chosen, [base, *layers]))
-    assignments = [a for layer in (base, hardware, *layers) for a in layer.assignments] + assigned
+    assignments = [a for layer in (base, hardware, *layers) for a in layer.on(hardware.path.stem)] + assigned
     config = _build(assignments)
     try:
         check(config)
@@ -75,6 +83,13 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
         place = next((a.place for a in reversed(assignments) if _is_about(a.name, error.keys)), _COMMAND_LINE)
         raise ConfigError(f"{place}: {error}", error.keys) from None
     return config
+
+
+def hardware_name(overrides: Sequence[str]) -> str:
+    """Name of the hardware file that `load` takes for these overrides."""
+    chosen, _ = _read_overrides(overrides)
+    experiment = _find("experiment", chosen["experiment"]) if "experiment" in chosen else None
+    return _hardware(chosen, _layers(experiment)).stem
 
 
 def dump(config: RunConfig) -> str:
@@ -107,7 +122,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[_Ass
         name, equals, text = word.partition("=")
         if not equals or not name or not text:
             raise ConfigError(f"{_COMMAND_LINE}: {_said(word)} is not key=value; write null for no value")
-        if name in _FOLDERS:
+        if name in _CHOICES:
             chosen[name] = text
         else:
             assigned.append(_read_override(name, text))
@@ -140,13 +155,32 @@ def _find(kind: str, name: str, named_in: Path | None = None) -> Path:
     """A shipped file by its name, or any file by its path, seen from the file that names it."""
     if name.endswith((".yaml", ".yml")):
         return named_in.parent / name if named_in is not None else Path(name)
-    shipped = {path.stem: path for path in sorted(_FOLDERS[kind].glob("*.yaml"))}
-    if name not in shipped:
-        hint = names.did_you_mean(name, shipped)
-        valid = ", ".join(shipped)
+    known = shipped(kind)
+    if name not in known:
+        hint = names.did_you_mean(name, known)
+        valid = ", ".join(known)
         place = _shown(named_in) if named_in is not None else _COMMAND_LINE
         raise ConfigError(f"{place}: {kind}={_said(name)} is neither one of {valid} nor the path of a .yaml{hint}")
-    return shipped[name]
+    return known[name]
+
+
+def shipped(kind: str) -> dict[str, Path]:
+    """Name -> file, of the experiments, the hardware or the sweeps that ship."""
+    return {path.stem: path for path in sorted((CONF_FOLDER / _FOLDERS[kind]).glob("*.yaml"))}
+
+
+def check_hardware_names(said: Iterable[str], place: str) -> None:
+    """Raises `ConfigError` for a name under which no hardware file ships: its settings would never count."""
+    known = shipped("hardware")
+    for name in said:
+        if name not in known:
+            hint = names.did_you_mean(name, known)
+            raise ConfigError(f"{place}: {_said(name)} is no hardware; there are {', '.join(known)}{hint}")
+
+
+def _layers(experiment: Path | None) -> list[_Layer]:
+    """base.yaml and the layers of an experiment."""
+    return [_read_file(CONF_FOLDER / "base.yaml"), *(_read_with_parents(experiment) if experiment else [])]
 
 
 def _read_with_parents(path: Path) -> list[_Layer]:
@@ -174,13 +208,25 @@ def _hardware(chosen: dict[str, str], layers: Sequence[_Layer]) -> Path:
 
 
 def _read_file(path: Path) -> _Layer:
-    """One YAML file, parsed with omegaconf and with PyYAML's node tree for the line numbers."""
+    """One YAML file of settings."""
+    shown = _shown(path)
+    tree, lines = read_tree(path)
+    defaults = _defaults(tree.pop("defaults", None), shown)
+    apart = _for_hardware(tree.pop("for_hardware", None), shown)
+    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)), apart)
+
+
+def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
+    """The mapping a YAML file holds, and the line of each of its keys. Raises `ConfigError`.
+
+    Parsed with omegaconf, and with PyYAML's node tree for the line numbers.
+    """
     shown = _shown(path)
     try:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
-            return _Layer(path, {}, [])
+            return {}, {}
         if not isinstance(root, yaml.MappingNode):
             raise ConfigError(f"{shown}: must hold `section: {{setting: value}}`")
         tree = cast(dict[Any, Any], OmegaConf.to_container(OmegaConf.create(text)))
@@ -197,9 +243,7 @@ def _read_file(path: Path) -> _Layer:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{shown}: not valid YAML: {reason}") from None
-    lines = dict(_lines(root, ()))
-    defaults = _defaults(tree.pop("defaults", None), shown)
-    return _Layer(path, defaults, list(_flatten(tree, (), shown, lines)))
+    return tree, dict(_lines(root, ()))
 
 
 def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -214,9 +258,18 @@ def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 def _defaults(value: object, shown: str) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(k in _FOLDERS and isinstance(v, str) for k, v in value.items()):
+    if not isinstance(value, dict) or not all(k in _CHOICES and isinstance(v, str) for k, v in value.items()):
         raise ConfigError(f"{shown}: defaults={_said(value)} must be {{experiment: NAME, hardware: NAME}}")
     return value
+
+
+def _for_hardware(value: object, shown: str) -> dict[str, list[_Assignment]]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(settings, dict) for settings in value.values()):
+        raise ConfigError(f"{shown}: for_hardware={_said(value)} must be {{NAME: {{section: {{setting: value}}}}}}")
+    check_hardware_names(map(str, value), f"{shown}: for_hardware")
+    return {str(name): list(_flatten(settings, (), shown, {})) for name, settings in value.items()}
 
 
 def _flatten(

@@ -73,15 +73,25 @@ class ProblemSettings:
     """Split of a hub data set, such as test. null: the one its adapter names."""
     levels: list[float] | None = None
     """[lowest, highest] difficulty that is used, in the data set's own scale; rows outside are rejected. null: all."""
+    limit: dict[str, int] = field(default_factory=dict)
+    """Bucket -> at most so many of its problems are trained on, drawn by `run.seed`; a larger limit adds to those of a
+    smaller one. Of files and data sets: the built-in domain has the numbers below."""
     num_hard: int = ranged(128, 1)
     """Hard problems of the built-in domain."""
     num_easy: int = ranged(64, 0)
     """Easy problems of the built-in domain; drawn only when an arm `easy` has a weight."""
+    num_easier: int = ranged(20, 0)
+    """Easier problems of the built-in domain; drawn only when an arm `easier` has a weight."""
     chain_steps: int = ranged(6, 1, 8)
     """Steps of a hard problem of the built-in domain. With 5 the base model solves one in 400 by luck, and training
     without guidance takes off after a few hundred groups; with 6 it solves one in 1,400."""
     easy_kind: Literal["unrelated", "related"] = "unrelated"
-    """Easy problems of the built-in domain: a robot on a ring of tiles, or short chains of the same operations."""
+    """Easy problems of the built-in domain: a robot on a ring of tiles (2 to 4 moves), or short chains of the same
+    operations (2 steps). Easier ones have 1 move or 1 step; the base model solves 12 or 8 % of the easy and 27 or 28 %
+    of the easier ones, where the paper has 30 and 60 % (section 3.2)."""
+    oracle_style: Literal["model", "terse"] = "model"
+    """How the oracle of the built-in domain writes its chains: as the base model does, one line a step; or terse, as a
+    person might, with steps merged and in other words."""
     arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
     """Arm -> weight. `unguided` and `guided` draw the hard problems, `easy` the easy ones, `easier` (unguided) those
     of the bucket easier. 1:1 is exact in every window of two groups."""
@@ -401,6 +411,12 @@ class DeploySettings:
     silent_groups: int = ranged(1024, 0)
     """An arm on hard problems is silent when fewer than 1 % of so many of its groups carried a gradient; the run goes
     on and says so. 0 never says it."""
+    dashboard: bool = False
+    """Serve the live page of `pope dashboard` for as long as the run lasts."""
+    dashboard_host: str = "127.0.0.1"
+    """Address it listens on; viewers need a token anywhere but on this machine."""
+    dashboard_port: int = ranged(8600, 0, 65535)
+    """0 takes a free one."""
 
 
 @dataclass(frozen=True)

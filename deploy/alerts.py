@@ -11,6 +11,7 @@ unguided groups are all wrong and the guided ones carry the updates, is no starv
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from actors.problems.mixture import ARM_BUCKET
 from conf.schema import RunConfig
@@ -21,6 +22,17 @@ SOLVED = 0.5
 """Success from which a window counts as solved rather than starved."""
 SILENT_SHARE = 0.01
 _HARD_ADVANTAGE = "share/advantage/hard/"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing there is to say."""
+
+    about: str
+    """`hard bucket` or `arm ARM`."""
+    raised: bool
+    """False: what was said before no longer holds."""
+    text: str
 
 
 class Alerts:
@@ -34,11 +46,11 @@ class Alerts:
         """Arm -> its groups in the window that is filling."""
         self._raised: set[str] = set()
 
-    def news(self, learner: Sequence[Report], groups: Sequence[Report]) -> list[str]:
+    def news(self, learner: Sequence[Report], groups: Sequence[Report]) -> list[Notice]:
         """What there is to say about the reports that came since the last call; both lists only ever grow."""
         return [*self._starved(learner, groups), *self._silent(groups)]
 
-    def _starved(self, learner: Sequence[Report], groups: Sequence[Report]) -> Iterator[str]:
+    def _starved(self, learner: Sequence[Report], groups: Sequence[Report]) -> Iterator[Notice]:
         width = self._deploy.starved_steps
         while self._deploy.starved_share and len(learner) - self._steps_seen >= width:
             window = learner[self._steps_seen : self._steps_seen + width]
@@ -52,14 +64,15 @@ class Alerts:
             share, drawn, success = sum(shares) / len(shares), len(hard) / len(met), _success(hard)
             starved = share < self._deploy.starved_share * drawn and success < SOLVED
             if self._turned("hard bucket", starved):
-                yield f"steps {first} to {last}: the hard bucket " + (
+                said = f"steps {first} to {last}: the hard bucket " + (
                     f"is starved: it had {share:.1%} of the absolute advantage, though {drawn:.0%} of the groups were "
                     f"hard and {success:.1%} of their rollouts right; {self._against_interference()}"
                     if starved
                     else f"is no longer starved: it had {share:.1%} of the absolute advantage"
                 )
+                yield Notice("hard bucket", starved, said)
 
-    def _silent(self, groups: Sequence[Report]) -> Iterator[str]:
+    def _silent(self, groups: Sequence[Report]) -> Iterator[Notice]:
         width = self._deploy.silent_groups
         fresh = groups[self._groups_seen :] if width else ()
         self._groups_seen = len(groups)
@@ -72,13 +85,14 @@ class Alerts:
                 continue
             kept, success = sum(report["outcome"] == "kept" for report in window), _success(window)
             silent = kept < SILENT_SHARE * width and success < SOLVED
-            if self._turned(arm, silent):
-                yield f"the arm {arm} " + (
+            if self._turned(f"arm {arm}", silent):
+                said = f"the arm {arm} " + (
                     f"is silent: {kept} of {width} groups carried a gradient, and {success:.1%} of their rollouts were "
                     f"right; {self._against_silence(arm)}"
                     if silent
                     else f"is no longer silent: {kept} of {width} groups carried a gradient"
                 )
+                yield Notice(f"arm {arm}", silent, said)
             window.clear()
 
     def _turned(self, name: str, on: bool) -> bool:

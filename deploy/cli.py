@@ -76,6 +76,41 @@ def _experiment(settings: list[str] | None, defaults: list[str], experiment: str
     return load(file, [*defaults, *words])
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope sweep paper\n\n"
+    "  pope sweep hard hard_easy hard_guide seeds=[0,1,2] run.max_groups=1600 run.name=compare\n\n"
+    "  pope sweep paper problems.oracle_style=terse run.name=paper-terse\n\n"
+    "  RAY_ADDRESS=http://head:8265 pope sweep paper --jobs 4 hardware=node8 run.root=/shared/runs "
+    "broker.url=rediss://head:6380/0\n\n"
+    "The same command goes on where a sweep stopped: finished runs are skipped, others resumed."
+)
+def sweep(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="EXPERIMENT... [seeds=[0,1,2]] [KEY=VALUE]...", help="Experiments, or one sweep of conf/sweeps."
+        ),
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Submit the runs as jobs to $RAY_ADDRESS, N at once."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start every run anew; earlier folders are kept under a number.")
+    ] = False,
+    stop_on_failure: Annotated[
+        bool, typer.Option("--stop-on-failure", help="Start no further run once one has failed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and stop.")] = False,
+) -> None:
+    """Run several experiments under several seeds, one after another, with equal budgets."""
+    from deploy.sweep.sweep import sweep as run
+
+    console = Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    run(words, console, jobs=jobs, fresh=fresh, stop_on_failure=stop_on_failure, dry_run=dry_run)
+
+
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier folder is kept under a number.")]
 
 
@@ -268,6 +303,69 @@ def ledger(
         console.print(f"  {len(shown.rows)} of {len(whole.rows)} rows", highlight=False)
     if whole.transfer is not None:
         console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
+
+
+RunsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders, or folders of runs; runs/ unless --url names a Redis."),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope dashboard runs/pope\n\n"
+    "  pope dashboard runs --port 0\n\n"
+    "  POPE_DASHBOARD_TOKEN=... pope dashboard runs/pope --host 192.168.1.5\n\n"
+    "  pope dashboard --url rediss://reader:PASSWORD@host:6380/0"
+)
+def dashboard(
+    runs: RunsArgument = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; anywhere but on this machine viewers need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    url: UrlOption = None,
+) -> None:
+    """Show runs in the browser, live or finished: what they learn, where the pipeline waits, what the model writes."""
+    from deploy.dashboard.serve import dashboard as run
+
+    paths = runs or ([] if url else [Path("runs")])
+    run(paths, url, host, port, screen())
+
+
+@app.command(epilog="Examples:\n\n  pope watch runs/pope\n\n  pope watch runs/pope --once | head")
+def watch(
+    run: RunArgument,
+    once: Annotated[bool, typer.Option("--once", help="Show one picture and stop.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show the essentials of a run in the terminal, until it has ended."""
+    from deploy.dashboard.sources import FolderSource
+    from deploy.dashboard.terminal import watch as show
+
+    show(FolderSource(run, url), Screen(), once=once)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  pope export runs/pope --to tensorboard\n\n"
+    "  pope export runs/pope --to wandb --out exports/pope"
+)
+def export(
+    run: RunArgument,
+    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="What to write.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="RUN/tensorboard, RUN/wandb.")] = None,
+    url: UrlOption = None,
+) -> None:
+    """Write the numbers of every step for TensorBoard or Weights & Biases."""
+    from deploy.dashboard.exporting import export as write
+    from deploy.dashboard.sources import FolderSource
+
+    source = FolderSource(run, url)
+    source.open()
+    source.close()
+    folder = out or run / to
+    print(f"{write(source.model, to, folder)} steps in {folder}")
 
 
 @app.command(

@@ -46,9 +46,9 @@ def oracle(config: RunConfig, out: Path, console: Console, *, fresh: bool = Fals
     key = _api_key(settings.api_key_env)
     attempts_path = out.with_name(f"{out.name}.attempts.jsonl")
     _check_out(out, attempts_path, config.problems.source, fresh=fresh)
-    # Every bucket of the source comes out again, and an arm that needs solutions would ask for what is to be made.
+    # All of the source comes out again, and an arm that needs solutions would ask for what is to be made.
     every_bucket = {arm: 1 for arm in ARM_BUCKET if arm != "guided"}
-    problems = load_problems(replace(config.problems, arms=every_bucket), config.run.seed)
+    problems = load_problems(replace(config.problems, arms=every_bucket, limit={}), config.run.seed)
     wanted = [problem for problem in problems if redo or problem.solution is None]
     header = Header(model=settings.model, source=config.problems.source, problems=fingerprint(problems))
     start = time.monotonic()

@@ -112,7 +112,8 @@ def _read(config: RunConfig) -> ProblemSet:
     """Every row of the source, of all buckets."""
     if config.problems.source != BUILTIN:
         return read_source(config.problems)
-    every = replace(config.problems, arms={"unguided": 1, "easy": 1 if config.problems.num_easy else 0})
+    problems = config.problems
+    every = replace(problems, arms={"unguided": 1, "easy": problems.num_easy, "easier": problems.num_easier})
     return load_problem_set(every, config.run.seed)
 
 

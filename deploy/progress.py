@@ -78,24 +78,24 @@ def essentials(state: RunState) -> dict[str, str]:
     shown = {
         "step": f"{state.step}/{state.config.run.max_steps}",
         "groups": f"{state.balance.issued}" + (f"/{state.balance.limit}" if state.balance.limit else ""),
-        "success": ", ".join(f"{arm} {_percent(state.recent_success(arm))}" for arm in arms),
+        "success": ", ".join(f"{arm} {percent(state.recent_success(arm))}" for arm in arms),
         "solved": ", ".join(f"{arm} {state.solved_share(arm):.0%}" for arm in arms if ARM_BUCKET[arm] == "hard"),
         "tokens/s": f"{state.tokens_per_s:,.0f}",
         "lag": f"{float(newest['lag/mean']):.1f}" if newest else NONE_YET,
         "entropy": f"{float(newest['entropy/mean']):.3f}" if newest else NONE_YET,
         "ring": f"{state.balance.ring_samples}/{state.config.broker.ring.capacity}",
-        "eta": _duration(state.eta_s),
+        "eta": duration(state.eta_s),
     }
     if state.restarts:
         shown["restarts"] = str(state.restarts)
     return shown
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
     return NONE_YET if share is None else f"{share:.0%}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return NONE_YET
     minutes, seconds = divmod(int(seconds), 60)

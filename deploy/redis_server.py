@@ -8,7 +8,6 @@ from opening the same data.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -17,11 +16,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
@@ -34,13 +31,13 @@ from broker.acl import ROLES, Role, role_url, user_rule
 from broker.connection import connect
 from broker.errors import BrokerUnreachable, UsageError
 from broker.records import MAX_RECORD_BYTES
+from deploy.interrupts import die_with_parent
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 108 with the final zero."""
 _LOCK_PATIENCE_S = 5.0
 """A server whose owner was killed needs a moment to write its file and let go of the lock."""
 _STOP_PATIENCE_S = 20.0
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedRedis:
@@ -225,7 +222,7 @@ class EmbeddedRedis:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C must reach the roles first, the server last
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
                 pass_fds=[self._lock.fileno()],
             )
 
@@ -272,21 +269,6 @@ def running_url(folder: Path, run: str) -> str | None:
     except BrokerUnreachable:
         return None
     return url
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes the server: ask the kernel for SIGTERM when its parent dies."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: the child of a fork should not load libraries
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel knew
-            os._exit(1)
-
-    return ask
 
 
 def _is_gone(owner: str) -> bool:

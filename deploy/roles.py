@@ -47,6 +47,9 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # No cluster: Ray knows this machine as 127.0.0.1 and listens there. Asked for that address in any other way it
+        # looks up the one that others reach.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
 
     if address:
@@ -58,7 +61,6 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _node_ip_address=LOOPBACK,
             )
     try:
         available = ray.cluster_resources()
@@ -189,7 +191,8 @@ class ActorRole:
         """The actor loop under `config`, with the weights of this role's own run."""
         from actors.actor import Actor
         from actors.rollouts import RolloutWriter
-        from broker.metrics import Control, Heartbeats, Metrics, Samples
+        from broker.metrics import Control, Heartbeats, Metrics
+        from broker.samples import Samples
         from broker.weights import WeightBoard
 
         client, keys = self._client(), Keys(config.run.name)

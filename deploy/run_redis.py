@@ -97,20 +97,29 @@ def reader_url(folder: RunFolder, config: RunConfig, url: str | None = None) -> 
 
 
 @contextmanager
+def serving(url: str, name: str, timeout_s: float = 5.0) -> Iterator[tuple[Client, Keys]]:
+    """A reading client of the server at `url`, which holds the run `name`. Raises UsageError when it does not."""
+    keys = Keys(name)
+    client = connect(url, client_name="reader", timeout_s=timeout_s)
+    try:
+        if not holds_run(client, keys):
+            raise UsageError(
+                f"broker.url={redacted(url)} holds no run named {name}: its keys were deleted, or this is "
+                "another server"
+            )
+        yield client, keys
+    finally:
+        client.close()
+
+
+@contextmanager
 def run_redis(folder: RunFolder, config: RunConfig, url: str | None = None) -> Iterator[tuple[Client, Keys]]:
     """A reading client of the server that holds the run's keys, and those keys; `url` as in `reader_url`.
 
     Raises UsageError when a password is missing, nobody answers, or the server does not know the run.
     """
-    with reader_url(folder, config, url) as found:
-        keys = Keys(config.run.name)
-        client = connect(found, client_name="reader", timeout_s=config.broker.connect_timeout_s)
-        try:
-            if not holds_run(client, keys):
-                raise UsageError(
-                    f"broker.url={redacted(found)} holds no run named {config.run.name}: its keys were deleted, or "
-                    "this is another server"
-                )
-            yield client, keys
-        finally:
-            client.close()
+    with (
+        reader_url(folder, config, url) as found,
+        serving(found, config.run.name, config.broker.connect_timeout_s) as reading,
+    ):
+        yield reading

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -15,7 +16,7 @@ from broker import failpoints
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
-from broker.run_record import open_run
+from broker.run_record import describe_run, open_run
 from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, settings_hash
 from conf.plain import plain
@@ -78,6 +79,7 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
         url_of = external or stack.enter_context(embedded_urls(folder, config))
         client = connect(url_of("driver"), client_name="driver", timeout_s=config.broker.connect_timeout_s)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
+        describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
         yield Session(config, console, folder, client, url_of)
 
 

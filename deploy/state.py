@@ -57,8 +57,10 @@ class RunState:
         self.started = time.monotonic()
         self.refresh()
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, **more: str | int) -> None:
+        """For the summary, and with `more` for those who look on."""
         self.notes.append(text)
+        self.metrics.report("deploy", {"note": text, **more})
 
     def refresh(self) -> None:
         """Read what is new."""

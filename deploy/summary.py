@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.results import Result
-from broker.metrics import Metrics, Samples
+from broker.metrics import Metrics
+from broker.samples import Samples
 from broker.transfer import explain
 from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig

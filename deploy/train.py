@@ -28,13 +28,16 @@ from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import held_out_problems
 from broker.feed import Feed
 from broker.keys import Keys
-from broker.metrics import Control, Samples
+from broker.metrics import Control
 from broker.records import Problem
+from broker.run_record import describe_run
+from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.plain import plain
 from conf.schema import RunConfig
 from deploy.alerts import Alerts
+from deploy.dashboard.serve import beside
 from deploy.demonstrations import check_data, load_examples
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fine_tuning import FineTuning, sft_demands
@@ -67,6 +70,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
+        stack.enter_context(beside(session.config, session.folder, session.url_of("reader"), console))
         session = replace(session, config=_with_weight_folder(session.config, stack))
         problems = session.folder.load_problems() if session.folder.problems.exists() else found.problems
         model_path, interrupts = stack.enter_context(placed(session, largest(demands(config), sft_demands(config))))
@@ -154,6 +158,7 @@ class _Run:
     def train(self) -> tuple[str, float]:
         """Let every role work until the run ends. Returns why it ended and how long it took, seconds."""
         start = time.monotonic()
+        describe_run(self._client, self._session.keys, {"num_hard": len(self._hard())})
         self._state = RunState(self._config, self._client, self._problems)
         for actor in self._actors:
             actor.work_on(lambda handle, life: handle.run.remote(self._problems, life, self._folder.path))
@@ -168,9 +173,9 @@ class _Run:
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
-                for alert in alerts.news(state.learner, state.groups):
-                    state.note(alert)
-                    self._console.print(f"  note: {alert}", highlight=False, markup=False)
+                for notice in alerts.news(state.learner, state.groups):
+                    state.note(notice.text, alert=notice.about, raised=int(notice.raised))
+                    self._console.print(f"  note: {notice.text}", highlight=False, markup=False)
 
             with self._interrupts.graceful(self._state.control):
                 reason = Supervisor(self._config, self._members(), self._state, look).run()

@@ -42,6 +42,8 @@ class Row:
     """bool [N]: the token is of an oracle's solution, not of the policy."""
     reference_logprobs: Tensor | None
     """float32 [N], nats: under the frozen reference; None when preprocessing computed none."""
+    completions: tuple[tuple[int, int], ...] = ()
+    """(ordinal of the group, index in it) of each completion, by its number in the row; none in a filler row."""
 
     def to(self, device: torch.device) -> "Row":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -134,7 +136,7 @@ def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
 def _row(bundles: Sequence[_Bundle]) -> Row:
     ids, position_ids, layout = [], [], []
     positions, targets, behaviour, advantages = [], [], [], []
-    off_policy, reference = [], []
+    off_policy, reference, completions = [], [], []
     start = 0
     for bundle in bundles:
         rollouts = bundle.group.group
@@ -158,6 +160,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
             if bundle.group.reference_logprobs is not None:
                 reference.append(float32_array(bundle.group.reference_logprobs[i]))
             advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
+            completions.append((rollouts.ordinal, i))
             start += len(tokens)
         layout.append((len(prompt), tuple(rollouts.completions[i].num_tokens for i in bundle.members)))
     lengths = list(map(len, targets))
@@ -173,6 +176,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
         sequences=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
         off_policy=torch.from_numpy(np.repeat(off_policy, lengths)),
         reference_logprobs=_tensor(reference, np.float32) if len(reference) == len(lengths) else None,
+        completions=tuple(completions),
     )
 
 

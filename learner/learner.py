@@ -11,6 +11,7 @@ are trained again, in the same order, to the same weights; only then the ring gi
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
 from broker.ring import Ring
 from broker.run_record import born
+from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError
@@ -69,6 +71,7 @@ class Learner:
         self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
         self._board = WeightBoard(self._client, keys)
         self._metrics = Metrics(self._client, keys)
+        self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
         self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
         self._history = History(run_folder if rank == 0 else None, f"learner-{rank}", incarnation)
@@ -90,7 +93,8 @@ class Learner:
                 self._publish()
                 while (groups := self._next_batch()) is not None:
                     self._pulse.status = f"training step {self._step + 1}"
-                    report = run_step(self._engine, groups, self._config, step=self._step + 1)
+                    watched = self._call(self._samples.shown) if self._ranks.first else set()
+                    report = run_step(self._engine, groups, self._config, step=self._step + 1, watched=watched)
                     self._end_step(report)
                 self._end()
             finally:
@@ -222,6 +226,8 @@ class Learner:
             "checkpoint/failures": self._checkpoints.failures,
         }
         self._call(lambda: self._metrics.report("learner", values))
+        for (ordinal, index), ratios in report.watched.items():
+            self._call(partial(self._samples.add_ratios, ordinal, index, report.step, ratios))
 
     def _close(self) -> None:
         if self._publisher is not None:

@@ -1,8 +1,8 @@
 """One optimizer step: groups in, weights changed, a report out (arrow 9)."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +16,7 @@ from learner.gradient_cosine import gradient_cosines
 from learner.interference import reward_means, shares
 from learner.losses.aggregation import StepSize
 from learner.losses.objective import RowLoss, row_loss
-from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
+from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram, watched_ratios
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class StepReport:
     """`share/...` and, where they were asked for, `gradient/...`: see `learner.interference`, `gradient_cosine`."""
     packing_fill: float
     seconds: float
+    watched: dict[tuple[int, int], list[float]] = field(default_factory=dict)
+    """(ordinal, completion) -> ratio of each of its tokens, of the rollouts somebody watches and this rank trained."""
 
     def metrics(self) -> dict[str, float | int | str]:
         """`what/stat` -> value, for the `learner` stream."""
@@ -75,15 +77,24 @@ class StepReport:
 
 
 def run_step(
-    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], config: RunConfig, *, step: int
+    engine: DeepSpeedEngine,
+    groups: Sequence[TrainGroup],
+    config: RunConfig,
+    *,
+    step: int,
+    watched: Collection[tuple[int, int]] = (),
 ) -> StepReport:
-    """Turn weight version `step` - 1 into `step`. Called on all ranks with the same groups."""
+    """Turn weight version `step` - 1 into `step`. Called on all ranks with the same groups.
+
+    `watched`: (ordinal, completion) of rollouts whose ratios are wanted token by token; each rank may say others.
+    """
     start = time.perf_counter()
     ranks, settings = engine.ranks, config.learner
     batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
     size = StepSize(batch.num_tokens, batch.num_sequences, config.actors.max_completion_tokens)
     learning_rate = scheduled_rate(settings, step)
     sums = TokenSums(settings)
+    ratios: dict[tuple[int, int], list[float]] = {}
 
     def loss_of(row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
         return row_loss(row, logprobs, entropies, settings, size)
@@ -98,6 +109,7 @@ def run_step(
             loss = loss_of(row, logprobs, entropies)
             engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
+        ratios |= watched_ratios(row, logprobs, watched)
     failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate)
     failpoint("learner.after_optimizer")
@@ -116,6 +128,7 @@ def run_step(
         interference=interference,
         packing_fill=batch.packing_fill,
         seconds=time.perf_counter() - start,
+        watched=ratios,
     )
 
 

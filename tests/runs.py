@@ -56,6 +56,15 @@ class Run:
         """Processes of the run that outlived it by more than a moment."""
         return surviving(list(self.seen.values()))
 
+    def running(self) -> list[str]:
+        """Names of the run's processes that run now."""
+        names = []
+        for process in list(self.seen.values()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    names.append(process.name())
+        return names
+
     def wait(self, timeout_s: float) -> str:
         """What it printed, once it has ended by itself. A run that does not end in time is killed and fails."""
         try:
@@ -140,7 +149,15 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
 def surviving(processes: list[psutil.Process], patience_s: float = 10.0) -> list[psutil.Process]:
     """Those of the processes that still run after a moment of patience."""
     _, alive = psutil.wait_procs(processes, timeout=patience_s)
-    return alive
+    return [process for process in alive if not _has_ended(process)]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """A zombie is over; whether the machine's first process has asked for its code is not the run's doing."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def interrupt(run: Run) -> None:

@@ -15,8 +15,9 @@ from broker.balance import Balance
 from broker.connection import Client
 from broker.keys import Keys
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
-from broker.metrics import Metrics, Samples
+from broker.metrics import Metrics
 from broker.records import Completion, Problem, RolloutGroup, encode, float32_bytes, int32_bytes
+from broker.samples import Samples
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.archive import RolloutArchive

@@ -1,10 +1,11 @@
 """Settings -> the problems of a run: the built-in domain, a file, or a data set of the hub.
 
 The built-in problems are a pure function of the settings and the seed. Their ids are readable: chain8-s0-0003 is the
-fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy. Others are named by
-their content.
+fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy, ring1-… and short1-…
+easier. Others are named by their content.
 """
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +16,14 @@ from actors.problems.problem_set import ProblemSet
 from actors.problems.sources import read_source
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
+from actors.problems.tiny.terse import terse_solution
 from broker.errors import UsageError
 from broker.records import Bucket, Problem
 from conf.schema import ProblemSettings, VerifierSettings
 
 BUILTIN = "builtin:tiny"
+_LENGTHS: dict[Bucket, tuple[tuple[int, ...], tuple[int, ...]]] = {"easy": ((2, 3, 4), (2,)), "easier": ((1,), (1,))}
+"""Bucket -> moves of its ring walks, steps of its short chains."""
 
 
 def load_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
@@ -30,7 +34,8 @@ def load_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
 def load_problem_set(
     settings: ProblemSettings, seed: int, verifier: VerifierSettings | None = None, progress: Progress | None = None
 ) -> ProblemSet:
-    """What a run trains on: hard problems, and those of the buckets that an arm with a weight draws from.
+    """What a run trains on: hard problems, and those of the buckets that an arm with a weight draws from, each at most
+    as many as `problems.limit` says.
 
     Every answer of a file or data set is parsed. Raises UsageError when the source breaks a rule, when none of its
     problems is left, or when the guided arm has a problem without a solution.
@@ -42,7 +47,7 @@ def load_problem_set(
             f"pope problems check {settings.source} writes down why"
         )
     wanted = {"hard"} | {ARM_BUCKET[arm] for arm, weight in settings.arms.items() if weight > 0}
-    found = replace(found, problems=[problem for problem in found.problems if problem.bucket in wanted])
+    found = replace(found, problems=_limited([p for p in found.problems if p.bucket in wanted], settings, seed))
     if settings.arms.get("guided", 0) > 0:
         _check_solutions(found.problems, settings.source)
     return found
@@ -53,7 +58,20 @@ def _read(
 ) -> ProblemSet:
     if settings.source != BUILTIN:
         return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
-    return ProblemSet(_hard_chains(settings, seed) + (_easy(settings, seed) if settings.arms.get("easy", 0) else []))
+    drawn = [_easy(settings, seed, bucket) for bucket in _LENGTHS if settings.arms.get(bucket, 0)]
+    return ProblemSet([*_hard_chains(settings, seed), *itertools.chain.from_iterable(drawn)])
+
+
+def _limited(problems: Sequence[Problem], settings: ProblemSettings, seed: int) -> list[Problem]:
+    """The problems in their order, without those of a bucket that are one too many; the seed says which these are."""
+    if settings.source == BUILTIN:
+        return list(problems)
+    kept = set()
+    for bucket in {problem.bucket for problem in problems}:
+        ids = [problem.id for problem in problems if problem.bucket == bucket]
+        random.Random(f"limit/{bucket}/{seed}").shuffle(ids)
+        kept |= set(ids[: settings.limit.get(bucket)])
+    return [problem for problem in problems if problem.id in kept]
 
 
 def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
@@ -65,30 +83,38 @@ def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[
         )
     rng = random.Random(f"held-out/{settings.chain_steps}/{seed}")
     chains = distinct_chains("held_out", (settings.chain_steps,), count, rng)
-    return _records(chains, f"held{settings.chain_steps}-s{seed}", "hard")
+    return _records(chains, f"held{settings.chain_steps}-s{seed}", "hard", settings.oracle_style)
 
 
 def _hard_chains(settings: ProblemSettings, seed: int) -> list[Problem]:
     rng = random.Random(f"hard/{settings.chain_steps}/{seed}")
     chains = distinct_chains("hard", (settings.chain_steps,), settings.num_hard, rng)
-    return _records(chains, f"chain{settings.chain_steps}-s{seed}", "hard")
+    return _records(chains, f"chain{settings.chain_steps}-s{seed}", "hard", settings.oracle_style)
 
 
-def _easy(settings: ProblemSettings, seed: int) -> list[Problem]:
-    rng = random.Random(f"easy/{settings.easy_kind}/{seed}")
+def _easy(settings: ProblemSettings, seed: int, bucket: Bucket) -> list[Problem]:
+    """The easy or the easier problems."""
+    count, mark = (settings.num_easy, "") if bucket == "easy" else (settings.num_easier, "1")
+    moves, steps = _LENGTHS[bucket]
+    rng = random.Random(f"{bucket}/{settings.easy_kind}/{seed}")
     if settings.easy_kind == "related":
-        return _records(distinct_chains("other", (1, 2), settings.num_easy, rng), f"short-s{seed}", "easy")
-    return _records(distinct_walks(settings.num_easy, rng), f"ring-s{seed}", "easy")
+        chains = distinct_chains("other", steps, count, rng)
+        return _records(chains, f"short{mark}-s{seed}", bucket, settings.oracle_style)
+    return _records(distinct_walks(moves, count, rng), f"ring{mark}-s{seed}", bucket, "model")
 
 
-def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Bucket) -> list[Problem]:
+def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Bucket, style: str) -> list[Problem]:
     return [
         Problem(
-            id=f"{stem}-{index:04d}", statement=task.statement, answer=task.answer, solution=task.solution,
+            id=f"{stem}-{index:04d}", statement=task.statement, answer=task.answer, solution=_solution(task, style),
             bucket=bucket, source=BUILTIN,
         )
         for index, task in enumerate(tasks)
     ]
+
+
+def _solution(task: Chain | RingWalk, style: str) -> str:
+    return terse_solution(task) if isinstance(task, Chain) and style == "terse" else task.solution
 
 
 def _check_solutions(problems: list[Problem], source: str) -> None:

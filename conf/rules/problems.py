@@ -78,19 +78,33 @@ def arms_are_drawable(config: RunConfig) -> Iterator[Violation]:
             yield key, f"problems.arms.{arm}={weight} is outside the weights 0 to 1000; 0 leaves the arm out"
     if not any(arms.values()):
         yield key, f"problems.arms={arms} draws nothing; give one of {', '.join(ARMS)} a weight of at least 1"
-    if arms.get("easy") and config.problems.source == BUILTIN and config.problems.num_easy == 0:
-        yield ("problems.num_easy", "problems.arms"), (
-            f"problems.num_easy=0 leaves the arm easy (weight {arms['easy']}) nothing to draw; raise it, "
-            "or set problems.arms.easy=0"
-        )
+    for arm, count in (("easy", config.problems.num_easy), ("easier", config.problems.num_easier)):
+        if arms.get(arm) and config.problems.source == BUILTIN and count == 0:
+            yield (f"problems.num_{arm}", "problems.arms"), (
+                f"problems.num_{arm}=0 leaves the arm {arm} (weight {arms[arm]}) nothing to draw; raise it, "
+                f"or set problems.arms.{arm}=0"
+            )
 
 
-def easier_problems_can_be_had(config: RunConfig) -> Iterator[Violation]:
-    weight = config.problems.arms.get("easier")
-    if weight and config.problems.source == BUILTIN:
-        yield ("problems.arms", "problems.source"), (
-            f"problems.arms.easier={weight} needs a file with problems of the bucket easier, and "
-            f"problems.source={BUILTIN} has none; set problems.arms.easier=0, or problems.source"
+def limits_leave_something(config: RunConfig) -> Iterator[Violation]:
+    for bucket, count in config.problems.limit.items():
+        if bucket not in BUCKETS:
+            yield ("problems.limit",), (
+                f"problems.limit holds {bucket[:80]!r}, the buckets are {', '.join(BUCKETS)}"
+                f"{did_you_mean(bucket, BUCKETS)}"
+            )
+        if count < 1:
+            yield ("problems.limit",), (
+                f"problems.limit.{bucket}={count} leaves no problem; give 1 or more, or an arm the weight 0"
+            )
+
+
+def oracle_style_is_ours_to_choose(config: RunConfig) -> Iterator[Violation]:
+    style, source = config.problems.oracle_style, config.problems.source
+    if style != "model" and source != BUILTIN:
+        yield ("problems.oracle_style", "problems.source"), (
+            f"problems.oracle_style={style} is about the solutions the built-in domain writes, and "
+            f"problems.source={source[:80]} brings its own; set problems.oracle_style=model"
         )
 
 
@@ -119,5 +133,6 @@ RULES: tuple[Rule, ...] = (
     levels_are_an_interval,
     reading_settings_suit_the_source,
     arms_are_drawable,
-    easier_problems_can_be_had,
+    limits_leave_something,
+    oracle_style_is_ours_to_choose,
 )

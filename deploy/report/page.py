@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from conf.plain import plain
+from conf.plain import plain, plain_lines
 from deploy.report.contents import Contents
 from deploy.report.problem_rows import Course
 from deploy.report.scores import cell, columns
@@ -30,7 +30,7 @@ def render(contents: Contents, pictures: Mapping[str, bytes]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = plain
+    environment.filters |= {"plain": plain, "plain_lines": plain_lines}
     script = (TEMPLATE / "page.js").read_text(encoding="utf-8")
     heads = columns(contents.table)
     return environment.get_template("page.html.j2").render(

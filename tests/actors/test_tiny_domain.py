@@ -48,6 +48,21 @@ def test_problems_are_a_pure_function_of_settings_and_seed_with_stable_ids():
 def test_easy_problems_come_only_with_their_arm():
     assert len(load_problems(ProblemSettings(), 0)) == 128
     assert len(load_problems(ProblemSettings(arms=WITH_EASY), 0)) == 192
+    assert len(load_problems(ProblemSettings(arms={"easier": 1}), 0)) == 148
+
+
+@pytest.mark.parametrize("easy_kind", ["unrelated", "related"])
+def test_easier_problems_are_one_step_long_and_never_among_the_easy_ones(easy_kind):
+    settings = ProblemSettings(num_hard=1, arms={**WITH_EASY, "easier": 1}, easy_kind=easy_kind)
+    problems = load_problems(settings, 0)
+    steps = {
+        bucket: {len(problem.solution.split("\n")) - 1 for problem in problems if problem.bucket == bucket}
+        for bucket in ("easy", "easier")
+    }
+    assert steps == {"easy": {2, 3, 4} if easy_kind == "unrelated" else {2}, "easier": {1}}
+    assert {problem.id.partition("-")[0] for problem in problems if problem.bucket == "easier"} == {
+        "ring1" if easy_kind == "unrelated" else "short1"
+    }
 
 
 @pytest.mark.parametrize("easy_kind", ["unrelated", "related"])
@@ -63,8 +78,10 @@ def test_no_two_problems_of_all_sets_are_equal(easy_kind, chain_steps):
 def test_asking_for_more_problems_than_there_are_is_refused():
     with pytest.raises(UsageError, match="has 5 hard chains of 1 steps, 128 were asked for"):
         load_problems(ProblemSettings(chain_steps=1), 0)
-    with pytest.raises(UsageError, match="300 ring walks"):
-        load_problems(ProblemSettings(arms=WITH_EASY, num_easy=301), 0)
+    with pytest.raises(UsageError, match="280 ring walks of 2 or 3 or 4 moves, 281 were"):
+        load_problems(ProblemSettings(arms=WITH_EASY, num_easy=281), 0)
+    with pytest.raises(UsageError, match="20 ring walks of 1 moves, 21 were"):
+        load_problems(ProblemSettings(arms={"easier": 1}, num_easier=21), 0)
     with pytest.raises(UsageError, match="at most 40960 chains"):
         load_problems(ProblemSettings(num_hard=100_000, chain_steps=8), 0)
 

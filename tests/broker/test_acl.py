@@ -13,10 +13,11 @@ from broker.errors import BrokerUnreachable, UsageError
 from broker.feed import Feed
 from broker.keys import PREPROCESS_GROUP, Keys, stage_name
 from broker.ledger import Ledger
-from broker.metrics import Control, Heartbeats, Metrics, Samples
+from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import Task, WeightAnnouncement
 from broker.ring import Ring
-from broker.run_record import holds_run, open_run
+from broker.run_record import describe_run, holds_run, open_run, read_run
+from broker.samples import Samples
 from broker.scripts import Script
 from broker.streams import RolloutStream
 from broker.tasks import Tasks
@@ -63,6 +64,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     """One group through every arrow, every script and every read of each role; the server refuses nothing."""
     driver, actor, worker, learner = (as_role(role) for role in ("driver", "actor", "preprocess", "learner"))
     open_run(driver, KEYS, "hash", resume=False)
+    describe_run(driver, KEYS, {"num_hard": 2})
     Control(driver, KEYS).clear()
     WeightBoard(driver, KEYS).reopen()
     feed = Feed(driver, KEYS)
@@ -89,7 +91,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert Control(actor, KEYS).stopped() is None
     Heartbeats(actor, KEYS).beat("actor-0", "well")
     Metrics(actor, KEYS).report("actors", {"groups": 1})
-    Samples(actor, KEYS).add({"problem": "p"})
+    Samples(actor, KEYS).add({"problem": "p", "ordinal": 0, "index": 1})
 
     stream, ring = RolloutStream(worker, KEYS), Ring(worker, KEYS, 4)
     stream.open()
@@ -115,6 +117,9 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     ring.trim(1)
     Heartbeats(learner, KEYS).beat("learner-0", "well")
     Metrics(learner, KEYS).report("learner", {"step": 1})
+    Metrics(learner, KEYS).report("sft", {"step": 1})
+    assert Samples(learner, KEYS).shown() == {(0, 1)}
+    Samples(learner, KEYS).add_ratios(0, 1, 1, [1.0])
     Control(learner, KEYS).stop("run.max_steps reached")
 
     reader = as_role("reader")
@@ -123,9 +128,15 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert [row.problem_id for row in Ledger(reader, KEYS).rows()] == ["p0", "p1"]
     assert Metrics(reader, KEYS).read("learner")
     assert Samples(reader, KEYS).newest(1)
+    assert read_entries(reader, KEYS.samples_ratios)
+    assert read_run(reader, KEYS)["num_hard"] == "2"
+    assert len(Ring(reader, KEYS, 4).groups()) == 0
+    assert RolloutStream(reader, KEYS).oldest_unix_ms() is None
+    assert WeightBoard(reader, KEYS).held() == {"actor-0": 0}
     assert set(Heartbeats(reader, KEYS).silence()) == {"actor-0", "preprocess-0", "learner-0"}
     assert Control(reader, KEYS).stopped() == "run.max_steps reached"
 
+    Metrics(driver, KEYS).report("deploy", {"note": "a role was replaced"})
     Feed(driver, KEYS).reclaim(max_attempts=3)
     Heartbeats(driver, KEYS).forget("actor-0")
     WeightBoard(driver, KEYS).forget("actor-0")
@@ -214,7 +225,7 @@ def test_every_key_of_a_run_is_somebodys_and_every_name_in_a_rule_is_a_key() -> 
 
 
 def test_every_script_is_somebodys() -> None:
-    others = {"append_tasks", "balance", "whereabouts"}  # of the driver, and of readers
+    others = {"append_tasks", "balance", "oldest", "whereabouts"}  # of the driver, and of readers
     assert {name for rule in RULES.values() for name in rule.scripts} | others == set(SOURCES)
 
 

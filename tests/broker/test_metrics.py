@@ -5,7 +5,7 @@ import redis
 
 from broker import metrics
 from broker.keys import Keys
-from broker.metrics import Control, Heartbeats, Metrics, Samples
+from broker.metrics import Control, Heartbeats, Metrics
 
 
 def test_numbers_come_back_as_they_were(client: redis.Redis, keys: Keys) -> None:
@@ -28,13 +28,6 @@ def test_a_reader_goes_on_where_it_stopped(
     assert [r["n"] for r in reports] == [str(n) for n in range(7)]
     assert [r["n"] for r in room.read("actors", start=f"({reports[4]['id']}")] == ["5", "6"]
     assert room.read("preprocess") == []
-
-
-def test_samples_are_read_newest_first(client: redis.Redis, keys: Keys) -> None:
-    samples = Samples(client, keys)
-    for n in range(4):
-        samples.add({"n": n, "text": "a\nb"})
-    assert [s["n"] for s in samples.newest(2)] == ["3", "2"]
 
 
 def test_signs_of_life_carry_the_servers_time(client: redis.Redis, keys: Keys) -> None:

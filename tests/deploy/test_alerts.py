@@ -22,6 +22,10 @@ def alerts_of(**arms: int) -> Alerts:
     )
 
 
+def news(alerts: Alerts, learner: Sequence[Report], met: Sequence[Report]) -> list[str]:
+    return [notice.text for notice in alerts.news(learner, met)]
+
+
 def steps(first: int, last: int, **advantage: float) -> list[Report]:
     """Reports of the learner; `hard_guided=0.5` is `share/advantage/hard/guided`."""
     shares = {f"share/advantage/{part.replace('_', '/')}": repr(share) for part, share in advantage.items()}
@@ -37,8 +41,8 @@ def groups(count: int, arm: str, *, step: int = 0, successes: int = 0, outcome: 
 def test_easy_problems_that_take_over_are_named_with_a_remedy() -> None:
     alerts = alerts_of(unguided=1, easy=1)
     met = groups(10, "unguided") + groups(10, "easy", successes=4, outcome="kept")
-    assert alerts.news(steps(1, 3, easy_easy=0.97, hard_unguided=0.03), met) == []
-    (said,) = alerts.news(steps(1, 4, easy_easy=0.97, hard_unguided=0.03), met)
+    assert news(alerts, steps(1, 3, easy_easy=0.97, hard_unguided=0.03), met) == []
+    (said,) = news(alerts, steps(1, 4, easy_easy=0.97, hard_unguided=0.03), met)
     assert said == (
         "steps 1 to 4: the hard bucket is starved: it had 3.0% of the absolute advantage, though 50% of the groups "
         "were hard and 0.0% of their rollouts right; give the hard problems guidance (problems.arms.guided=1)"
@@ -54,7 +58,7 @@ def test_a_starved_bucket_is_said_once_until_it_recovers() -> None:
         first = STEPS * window + 1
         learner += steps(first, first + STEPS - 1, easy_easy=1 - share, hard_guided=share)
         met += groups(5, "guided", step=first) + groups(5, "easy", step=first)
-        said += alerts.news(learner, met)
+        said += news(alerts, learner, met)
     assert [text.split(":")[0] for text in said] == ["steps 5 to 8", "steps 13 to 16", "steps 17 to 20"]
     assert [("no longer" in text, "lower problems.arms.easy" in text) for text in said] == [
         (False, True),
@@ -81,14 +85,14 @@ def test_a_starved_bucket_is_said_once_until_it_recovers() -> None:
     ],
 )  # fmt: skip
 def test_no_wolf_is_cried(arms: dict[str, int], advantage: dict[str, float], met: list[Report]) -> None:
-    assert alerts_of(**arms).news(steps(1, STEPS, **advantage), met) == []
+    assert news(alerts_of(**arms), steps(1, STEPS, **advantage), met) == []
 
 
 def test_a_bucket_that_is_drawn_rarely_may_have_little() -> None:
     """A tenth of the groups: 3 % of the advantage is no starvation, 1 % is."""
     met = groups(1, "unguided") + groups(9, "easy", successes=3)
-    assert alerts_of(unguided=1, easy=9).news(steps(1, STEPS, hard_unguided=0.03, easy_easy=0.97), met) == []
-    assert len(alerts_of(unguided=1, easy=9).news(steps(1, STEPS, hard_unguided=0.01, easy_easy=0.99), met)) == 1
+    assert news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.03, easy_easy=0.97), met) == []
+    assert len(news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.01, easy_easy=0.99), met)) == 1
 
 
 def news_in_turn(alerts: Alerts, windows: Sequence[list[Report]]) -> list[list[str]]:
@@ -96,7 +100,7 @@ def news_in_turn(alerts: Alerts, windows: Sequence[list[Report]]) -> list[list[s
     said = []
     for window in windows:
         seen += window
-        said.append(alerts.news([], seen))
+        said.append(news(alerts, [], seen))
     return said
 
 
@@ -135,4 +139,14 @@ def test_the_remedy_suits_the_arm(arm: str, remedy: str) -> None:
 def test_alerts_can_be_switched_off() -> None:
     config = RunConfig()
     quiet = replace(config, deploy=replace(config.deploy, starved_share=0.0, starved_steps=1, silent_groups=0))
-    assert Alerts(quiet).news(steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
+    assert news(Alerts(quiet), steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
+
+
+def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
+    alerts, met = alerts_of(unguided=1), groups(SILENT, "unguided")
+    (first,) = alerts.news([], met)
+    (second,) = alerts.news([], met + groups(SILENT, "unguided", outcome="kept", successes=1))
+    assert [(notice.about, notice.raised) for notice in (first, second)] == [
+        ("arm unguided", True),
+        ("arm unguided", False),
+    ]

@@ -4,6 +4,7 @@ import io
 import json
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,9 @@ def url_of_the_server(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
 
 @pytest.fixture
 def config(redis_url: str, run_name: str) -> RunConfig:
-    return load(None, [f"run.name={run_name}", f"broker.url={redis_url}", "actors.group_size=2",
-                       "broker.connect_timeout_s=0.3", "learner.batch_samples=2"])  # fmt: skip
+    config = load(None, [f"run.name={run_name}", "broker.connect_timeout_s=0.3", "actors.group_size=2",
+                         "learner.batch_samples=2"])  # fmt: skip
+    return replace(config, broker=replace(config.broker, url=redis_url))
 
 
 @pytest.fixture

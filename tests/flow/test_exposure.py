@@ -96,7 +96,7 @@ def test_a_run_listens_on_loopback_only_and_shows_its_secrets_nowhere(
     assert run.process.returncode == 0, output + run.logs()
 
     assert len(seen) > 3, "Ray alone has more"
-    assert reachable(seen) == set()
+    assert reachable(seen) == set(), sorted(seen)
 
     sessions = [path for path in Path("/tmp/ray").glob("session_2*") if path not in before]
     assert sessions, "Ray's logs were not found"

@@ -46,7 +46,7 @@ def records(count: int, seed: int) -> Counter[str]:
         assert decode(encode(record), kind) == record
         group = record.group if isinstance(record, TrainGroup) else record
         if isinstance(group, RolloutGroup):
-            assert group.num_completion_tokens == sum(len(c.token_versions()) for c in group.completions)
+            assert group.num_completion_tokens == sum(len(c.token_versions()) for c in group.rollouts)
         return "still a record"
 
     return _campaign("records", one, count, seed)

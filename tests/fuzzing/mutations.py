@@ -10,7 +10,17 @@ from typing import Any
 
 import msgspec
 
-from broker.records import Problem, Record, RolloutGroup, Task, TrainGroup, WeightAnnouncement, encode
+from broker.records import (
+    SCHEMA,
+    Problem,
+    Record,
+    RolloutGroup,
+    Task,
+    TrainGroup,
+    WeightAnnouncement,
+    encode,
+    float32_bytes,
+)
 from conf.load import CONF_FOLDER
 from tests.actors.hostile import BOXED, RESPONSES
 from tests.groups import rollout_group, train_group
@@ -19,8 +29,10 @@ HEADER = struct.Struct("<4sHBxII")
 KINDS: tuple[type[Record], ...] = (RolloutGroup, TrainGroup, WeightAnnouncement, Problem, Task)
 """In the order of their number on the wire, from 1."""
 RECORDS: dict[type[Record], Record] = {
-    RolloutGroup: rollout_group(17, (1.0, 0.0, None), num_tokens=5),
-    TrainGroup: train_group(rollout_group(3, (1.0, 0.0))),
+    RolloutGroup: rollout_group(17, (1.0, 0.0, None), num_tokens=5, oracle=True),
+    TrainGroup: msgspec.structs.replace(
+        train_group(rollout_group(3, (1.0, 0.0))), reference_logprobs=(float32_bytes([-0.5] * 3),) * 2
+    ),
     WeightAnnouncement: WeightAnnouncement(version=7, backend="nccl", tensors=(("w", "float32", (2, 3)),)),
     Problem: Problem(id="p", statement="1+1?", answer="2", bucket="hard", source="s", solution="2", guidance=""),
     Task: Task(problem_id="p", arm="guided", samples=4, guidance="So", seed=1),
@@ -147,7 +159,7 @@ def _places(tree: Any) -> list[Callable[[Any], None]]:
 
 
 def _framed(body: bytes, kind: type[Record]) -> bytes:
-    return HEADER.pack(b"POPE", 1, KINDS.index(kind) + 1, zlib.crc32(body), len(body)) + body
+    return HEADER.pack(b"POPE", SCHEMA, KINDS.index(kind) + 1, zlib.crc32(body), len(body)) + body
 
 
 def _latex(random_: random.Random) -> str:

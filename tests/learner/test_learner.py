@@ -5,20 +5,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.metrics import Control, Heartbeats, Metrics
+from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup, encode
 from broker.ring import Ring
+from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
-from tests.learner.rank_main import STEP_GROUPS
+from preprocess.reference import load_reference
+from tests.learner.rank_main import STEP_GROUPS, run_config
 from tests.learner.ranks import Processes
 from tests.learner.tiny import random_groups, save_tiny
 
@@ -89,7 +92,9 @@ def house(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[House]:
 def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A run of eight steps that nothing disturbed."""
     house = House(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
-    house.put(enough_groups())
+    groups = enough_groups()
+    house.put(groups)
+    Samples(house.client, house.keys).add({"ordinal": groups[0].group.ordinal, "index": 1})
     house.start().succeed()
     yield house
     house.close()
@@ -99,6 +104,15 @@ def test_a_run_ends_at_its_last_step(finished: House) -> None:
     assert finished.control.stopped() == f"run.max_steps={STEPS} reached"
     assert finished.board.version() == finished.ring.committed() == STEPS
     assert "learner-0" in Heartbeats(finished.client, finished.keys).all()
+
+
+def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: House) -> None:
+    (entry,) = read_entries(finished.client, finished.keys.samples_ratios)
+    group = enough_groups()[0].group
+    assert (entry["ordinal"], entry["index"], entry["step"]) == (str(group.ordinal), "1", "1")
+    ratios = [float(word) for word in entry["ratios"].split()]
+    assert len(ratios) == group.completions[1].num_tokens
+    assert all(0 < ratio < 100 for ratio in ratios)
 
 
 def test_engines_get_the_starting_weights_and_a_version_a_step(finished: House) -> None:
@@ -168,3 +182,23 @@ def test_batches_that_are_gone_are_an_error_with_a_remedy(house: House) -> None:
     assert "the newest intact checkpoint is of step 0" in processes.output()
 
 
+
+
+def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: House) -> None:
+    """At the first step the policy is the reference; then it moves away, from weights that stay where they were."""
+    steps = 4
+    settings = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip", "max_steps": steps}
+    config = run_config("x", **settings)
+    reference = load_reference(config, house.model_path)
+    groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))
+    house.put([msgspec.structs.replace(g, reference_logprobs=reference(g.group)) for g in groups])
+    house.start(learner=settings).succeed()
+    rows = house.metrics()
+    kl = [float(row["kl/mean"]) for row in rows]
+    assert len(kl) == steps
+    assert kl[0] < 1e-9
+    assert all(later > 1e-6 for later in kl[1:])
+    assert all(int(row["step/applied"]) for row in rows)
+    samples = [int(row["step/samples"]) for row in rows]
+    oracles = (steps * STEP_GROUPS + 1) // 2
+    assert sum(samples) == sum(len(group.group.completions) for group in groups) - oracles

@@ -121,7 +121,7 @@ def test_it_trains_like_a_plain_hugging_face_loop(finished: House) -> None:
     losses, rates, weights = hugging_face_loop(finished.model_path)
     assert finished.column("loss/mean") == pytest.approx(losses, abs=1e-6)
     assert finished.column("learning_rate/value") == pytest.approx(rates)
-    assert_same_weights(finished.weights(), weights, atol=1e-6)
+    assert_same_weights(finished.weights(), weights, atol=1e-5)  # Adam divides rounding errors by small moments
     assert losses[-1] < losses[0]
 
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from broker.keys import Keys
-from broker.records import MAX_RECORD_BYTES, encode, float32_bytes, int32_bytes
+from broker.records import MAX_RECORD_BYTES, SCHEMA, encode, float32_bytes, int32_bytes
 from broker.streams import KEPT_BYTES
 from conf.schema import RunConfig
 from tests.broker.house import House
@@ -17,7 +17,7 @@ from tests.groups import rollout_group, train_group
 from tests.preprocess.test_preprocessor import config, house, until, working  # noqa: F401 - fixtures
 
 
-def framed(body: bytes, *, schema: int = 1, kind: int = 1) -> bytes:
+def framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
     """A right checksum around any body."""
     return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
 

@@ -30,7 +30,7 @@ DOORS = {
     "torch": {"learner/*", "actors/weight_receiver.py", "deploy/base_model.py", "deploy/roles.py",
               "preprocess/reference.py"},
     "deepspeed": {"learner/deepspeed_engine.py"},
-    "ray": {"deploy/roles.py", "deploy/fleet.py"},
+    "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/sweep/jobs.py"},
     "typer": {"deploy/cli.py"},
     "matplotlib": {"deploy/figure.py", "deploy/mining_figure.py", "deploy/sft_figure.py", "deploy/report/canvas.py"},
     "jinja2": {"deploy/report/page.py"},
@@ -38,6 +38,11 @@ DOORS = {
     "httpx2": {"actors/problems/oracle/endpoint.py"},
     "datasets": {"actors/problems/tables.py"},
     "pyarrow": {"actors/problems/tables.py"},
+    "starlette": {"deploy/dashboard/app.py", "deploy/dashboard/guard.py"},
+    "uvicorn": {"deploy/dashboard/serve.py"},
+    "prometheus_client": {"deploy/dashboard/prometheus.py"},
+    "tensorboardX": {"deploy/dashboard/exporting.py"},
+    "wandb": {"deploy/dashboard/exporting.py"},
 }
 
 HEAVY = (

@@ -26,12 +26,6 @@ def test_every_experiment_loads_on_every_hardware(experiment: str, hardware: str
     assert config.deploy.device == ("cpu" if hardware == "cpu" else "cuda")
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_sizes_come_from_the_hardware_file_alone(experiment: str) -> None:
-    config, pope = on(experiment, "node8"), on("pope", "node8")
-    assert (config.actors, config.learner, config.broker) == (pope.actors, pope.learner, pope.broker)
-
-
 def test_hard_guide_is_pope_by_the_papers_name() -> None:
     pope, hard_guide = on("pope", "cpu"), on("hard_guide", "cpu")
     assert (pope.problems, pope.guidance) == (hard_guide.problems, hard_guide.guidance)
@@ -54,21 +48,6 @@ def test_an_experiment_draws_its_arms(experiment: str, arms: dict[str, int]) -> 
     assert on(experiment, "cpu").guidance.instruction == (
         "modified" if experiment == "modified_instruction" else "default"
     )
-
-
-def test_node8_holds_the_numbers_of_table_4() -> None:
-    config = on("pope", "node8")
-    assert config.model.path == "Qwen/Qwen3-4B-Instruct-2507"
-    assert config.actors.max_prompt_tokens == 2048
-    assert config.actors.max_completion_tokens == 16384
-    assert config.actors.temperature == 0.8
-    assert (config.learner.ratio_min, config.learner.ratio_max) == (0.0, 5.0)
-    assert config.learner.batch_samples == 32
-    assert config.learner.learning_rate == 1e-6
-    assert config.run.max_steps == 1000
-    assert config.actors.num_actors * config.actors.tensor_parallel + config.learner.num_ranks == 8
-    assert config.actors.group_size == 8
-    assert config.broker.ring.capacity == 128
 
 
 def test_node8_holds_the_numbers_of_table_3() -> None:

@@ -60,14 +60,17 @@ def draw_walk(rng: random.Random) -> RingWalk:
     return RingWalk(rng.randrange(10), tuple(rng.choices(list(MOVES), k=rng.randint(1, MAX_MOVES))))
 
 
-def distinct_walks(count: int, rng: random.Random) -> list[RingWalk]:
-    """`count` different walks in random order."""
+def distinct_walks(moves: tuple[int, ...], count: int, rng: random.Random) -> list[RingWalk]:
+    """`count` different walks with numbers of moves among `moves`, in random order."""
     pool = [
-        RingWalk(start, moves)
-        for n in range(1, MAX_MOVES + 1)
-        for moves in itertools.product(MOVES, repeat=n)
+        RingWalk(start, made)
+        for n in moves
+        for made in itertools.product(MOVES, repeat=n)
         for start in range(10)
     ]
     if count > len(pool):
-        raise UsageError(f"problems.num_easy={count} is more than the {len(pool)} ring walks there are: lower it")
+        raise UsageError(
+            f"the built-in domain has {len(pool)} ring walks of {' or '.join(map(str, moves))} moves, {count} were "
+            "asked for: ask for fewer problems"
+        )
     return rng.sample(pool, count)

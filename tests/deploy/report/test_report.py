@@ -173,7 +173,7 @@ def test_the_table_is_the_same_in_markdown_csv_and_page(written: Path, page: Pag
     markdown = (written / "table.md").read_text()
     assert text in markdown
     assert text in page.text
-    assert markdown.splitlines()[2].startswith("| base, measured by a$b<i>")
+    assert markdown.splitlines()[2].startswith("| base, measured by a\\$b\\<i\\>")
 
 
 def test_problems_csv_has_every_problem_and_arm(written: Path) -> None:

@@ -185,4 +185,4 @@ def test_the_guidance_is_found_where_the_prompt_puts_it(
 
 def test_a_long_text_is_cut_and_says_how_much_is_missing() -> None:
     assert excerpt("\x1b" + "y" * MOST_CHARS).more_chars == 1
-    assert excerpt("a\nb\t").text == "a\nb\\x09"
+    assert excerpt("a\nb\x07").text == "a\nb\\x07"

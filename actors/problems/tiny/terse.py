@@ -1,0 +1,35 @@
+"""The second oracle style of the built-in domain: terse, as people write who know what they do.
+
+Two steps share a sentence, no variable is named before the last line, and no line is one the base model would write
+(its corpus knows `Chain.solution` only):
+
+    Starting from 6, K gives 4 and then G gives 0. Applying H turns that into 4, and F turns it into 3. One more G
+    leaves 3. Read off in order, these digits make $\\boxed{a^4b^0c^4d^3f^3}$.
+
+It is one line. A guidance prefix ends with a sentence, so it holds an even number of steps.
+"""
+
+from actors.problems.tiny.chains import Chain
+
+
+def terse_solution(chain: Chain) -> str:
+    """The same digits and the same final answer as `chain.solution`, in other words."""
+    steps = list(zip(chain.operations, chain.digits, strict=True))
+    pairs = [steps[first : first + 2] for first in range(0, len(steps), 2)]
+    sentences = [_opening(chain.start, pairs[0]), *map(_sentence, pairs[1:])]
+    return " ".join([*sentences, f"Read off in order, these digits make $\\boxed{{{chain.answer}}}$."])
+
+
+def _opening(start: int, steps: list[tuple[str, int]]) -> str:
+    """The first one or two steps."""
+    gives = " and then ".join(f"{operation} gives {digit}" for operation, digit in steps)
+    return f"Starting from {start}, {gives}."
+
+
+def _sentence(steps: list[tuple[str, int]]) -> str:
+    """Two steps, or the last one of an odd number."""
+    if len(steps) == 1:
+        operation, digit = steps[0]
+        return f"One more {operation} leaves {digit}."
+    (first, digit), (second, last) = steps
+    return f"Applying {first} turns that into {digit}, and {second} turns it into {last}."

@@ -1,0 +1,93 @@
+"""The web application: the page, its data, and `/metrics`. Everything it knows comes from the hub."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from deploy.dashboard.guard import Guard
+from deploy.dashboard.hub import Hub
+from deploy.dashboard.problems import GroupRow
+from deploy.dashboard.prometheus import CONTENT_TYPE, exposition
+from deploy.dashboard.rollouts import Rollout
+from deploy.dashboard.sources import Source
+
+ASSETS = Path(__file__).parent / "assets"
+FRESH = {"Cache-Control": "no-cache"}
+"""Browsers ask whether a file changed: an updated program must not meet an old page."""
+
+
+class ProblemPage(msgspec.Struct, frozen=True):
+    id: str
+    history: list[GroupRow]
+    rollouts: list[Rollout]
+
+
+def dashboard_app(hub: Hub, token: str | None = None) -> Starlette:
+    """`token`: what viewers must know; None answers this machine only."""
+
+    async def page(request: Request) -> Response:
+        return FileResponse(ASSETS / "index.html", headers=FRESH)
+
+    async def runs(request: Request) -> Response:
+        return _json(list(hub.sources))
+
+    async def cards(request: Request) -> Response:
+        return Response(hub.cards(), media_type="application/json", headers=FRESH)
+
+    async def events(request: Request) -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            hub.watch(source_of(request).name), media_type="text/event-stream; charset=utf-8", headers=headers
+        )
+
+    async def problem(request: Request) -> Response:
+        model, problem_id = source_of(request).model, request.query_params.get("id", "")
+        return _json(ProblemPage(problem_id, model.problems.history(problem_id), model.rollouts.of(problem_id)))
+
+    async def metrics(request: Request) -> Response:
+        return Response(exposition(hub.sources.values()), media_type=CONTENT_TYPE)
+
+    def source_of(request: Request) -> Source:
+        source = hub.sources.get(request.path_params["run"])
+        if source is None:
+            raise HTTPException(404, "no such run")
+        return source
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with hub:
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/api/runs", runs),
+            Route("/api/cards", cards),
+            Route("/api/runs/{run}/events", events),
+            Route("/api/runs/{run}/problem", problem),
+            Route("/metrics", metrics),
+            Mount("/assets", _Assets(directory=ASSETS)),
+        ],
+        middleware=[Middleware(Guard, token=token)],
+        lifespan=lifespan,
+    )
+
+
+class _Assets(StaticFiles):
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers.update(FRESH)
+        return response
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,62 @@
+// Elements without markup: whatever text comes in stays text.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** h("div", {class: "card", onclick}, "text", child): an HTML element. */
+export function h(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** The same for SVG. */
+export function s(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+/** Replace what an element holds. */
+export function put(element, ...children) {
+  element.replaceChildren(...nodes(children));
+  return element;
+}
+
+/** Change a text only when it differs: what stands still costs no layout, and no screen reader says it again. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A table: column heads, then rows of texts or elements. `numeric` columns are set right. */
+export function table(heads, rows, numeric = []) {
+  const side = (i) => (numeric.includes(i) ? "number" : "");
+  return h(
+    "table",
+    {},
+    h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: side(i) }, head)))),
+    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell, i) => h("td", { class: side(i) }, cell))))),
+  );
+}
+
+/** Radio buttons in a row. `choices`: [[value, label], ...]. */
+export function choice(name, legend, choices, chosen, onchange) {
+  const buttons = choices.map(([value, label]) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => onchange(value) }),
+      h("span", {}, label),
+    ),
+  );
+  return h("fieldset", { class: "choice" }, h("legend", {}, legend), ...buttons);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "checked" || name === "hidden" || name === "open") element[name] = value;
+    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...nodes(children));
+  return element;
+}
+
+function nodes(children) {
+  return children.filter((child) => child !== null && child !== undefined);
+}

@@ -1,0 +1,107 @@
+// The address says what is shown: #/RUN/PAGE/PROBLEM. One stream of events feeds the page that is open.
+
+import { h, put, say } from "./dom.js";
+import { onTheme, startTheme } from "./colours.js";
+import { RunStore } from "./store.js";
+import { Overview } from "./overview.js";
+import { Problems } from "./problems.js";
+import { Accounting } from "./accounting.js";
+import { Runs } from "./runs.js";
+
+const PAGES = { overview: "Overview", problems: "Problems", accounting: "Accounting", runs: "Runs" };
+const byId = (id) => document.getElementById(id);
+const [frame, choice, nav, state, away] = ["page", "run", "pages", "state", "away"].map(byId);
+
+const store = new RunStore();
+let names = [];
+let run = null;
+let events = null;
+let page = null;
+let pageName = null;
+
+async function start() {
+  startTheme(byId("theme"));
+  onTheme(() => page?.recolour());
+  names = (await json("/api/runs")) ?? [];
+  put(choice, ...names.map((name) => h("option", { value: name }, name)));
+  choice.addEventListener("change", () => go(pageName, null, choice.value));
+  put(nav, ...Object.entries(PAGES).map(([name, title]) => h("a", { "data-page": name }, title)));
+  window.addEventListener("hashchange", follow);
+  follow();
+}
+
+/** Show what the address says. */
+function follow() {
+  const [, wanted, name, problem] = location.hash.split("/").map(decodeURIComponent);
+  const nextRun = names.includes(wanted) ? wanted : names[0];
+  const nextPage = name in PAGES ? name : "overview";
+  const changed = nextRun !== run;
+  if (changed) connect(nextRun);
+  if (changed || nextPage !== pageName) open(nextPage);
+  if (nextPage === "problems" && problem && problem !== page.opened) page.show(problem);
+}
+
+function go(name, problem = null, to = run) {
+  const words = [to, name, problem].filter((word) => word !== null);
+  location.hash = `#/${words.map(encodeURIComponent).join("/")}`;
+}
+
+function open(name) {
+  page?.remove();
+  pageName = name;
+  const make = {
+    overview: () => new Overview(store, go),
+    problems: () => new Problems(store, go, (id) => json(`/api/runs/${encodeURIComponent(run)}/problem?id=${encodeURIComponent(id)}`)),
+    accounting: () => new Accounting(store),
+    runs: () => new Runs(() => json("/api/cards"), go),
+  };
+  page = make[name]();
+  put(frame, h("h1", { class: "hidden-title" }, `${PAGES[name]} of ${run}`), page.element);
+  document.title = `${PAGES[name]} · ${run} · pope`;
+  for (const link of nav.children) {
+    link.href = `#/${encodeURIComponent(run)}/${link.dataset.page}`;
+    if (link.dataset.page === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (store.live) page.update({ whole: true, steps: true, cells: true });
+}
+
+/** Follow another run; the browser reconnects by itself, and is then sent everything anew. */
+function connect(name) {
+  run = name;
+  choice.value = name;
+  store.clear();
+  events?.close();
+  events = new EventSource(`/api/runs/${encodeURIComponent(name)}/events`);
+  events.onmessage = (event) => {
+    const what = store.apply(JSON.parse(event.data));
+    tell(store.live.state === "away" ? "The run's Redis does not answer. What you see was read last." : "");
+    showState(store.live);
+    page.update(what);
+  };
+  events.onerror = () => tell("The dashboard does not answer. What you see was read last; it goes on by itself.");
+}
+
+function showState(live) {
+  const ended = live.ended && live.state === "ended" ? `: ${live.ended}` : "";
+  say(state, `${live.state}${ended}`);
+  state.className = `state ${live.state}`;
+}
+
+function tell(text) {
+  say(away, text);
+  away.hidden = !text;
+}
+
+/** What the server answers; null when it does not. */
+async function json(address) {
+  try {
+    const answer = await fetch(address);
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    tell("The dashboard does not answer.");
+    return null;
+  }
+}
+
+start();

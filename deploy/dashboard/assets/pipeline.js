@@ -1,0 +1,101 @@
+// The pipeline drawn as it is: places, what waits in them, and how fast each arrow carries groups.
+
+import { h, s, say } from "./dom.js";
+import { ago, counted, rate, whole } from "./format.js";
+
+const PLACES = {
+  feed: { x: 70, y: 62, label: "feed" },
+  actors: { x: 245, y: 62, label: "actors" },
+  stream: { x: 420, y: 62, label: "stream" },
+  preprocess: { x: 595, y: 62, label: "preprocess" },
+  ring: { x: 770, y: 62, label: "ring" },
+  learner: { x: 770, y: 208, label: "learner" },
+};
+const [WIDTH, HEIGHT] = [116, 54];
+const ARROWS = {
+  claim: { path: "M128 62 H181", x: 157, y: 50 },
+  publish: { path: "M303 62 H356", x: 332, y: 50 },
+  read: { path: "M478 62 H531", x: 507, y: 50 },
+  put: { path: "M653 62 H706", x: 682, y: 50 },
+  train: { path: "M770 89 V175", x: 782, y: 138, anchor: "start" },
+  weights: { path: "M712 208 H245 V95", x: 430, y: 200 },
+  filter: { path: "M595 89 V130", x: 607, y: 118, anchor: "start", minor: true },
+  replace: { path: "M828 62 H872", x: 849, y: 50, minor: true },
+};
+const UNITS = { weights: "versions" };
+
+export class Pipeline {
+  constructor() {
+    this.arrows = {};
+    this.places = {};
+    const marker = s(
+      "marker",
+      { id: "tip", viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
+      s("path", { d: "M0 0 L8 4 L0 8 z", class: "tip" }),
+    );
+    this.drawing = s("svg", { viewBox: "0 18 942 226", role: "img", class: "pipeline" }, s("defs", {}, marker));
+    for (const [name, arrow] of Object.entries(ARROWS)) this.#addArrow(name, arrow);
+    for (const [name, place] of Object.entries(PLACES)) this.#addPlace(name, place);
+    this.drawing.append(
+      s("text", { x: 595, y: 146, class: "sink" }, "filtered"),
+      s("text", { x: 907, y: 66, class: "sink" }, "replaced"),
+      s("text", { x: 430, y: 226, class: "sink" }, "new weights, while generation goes on"),
+    );
+    this.element = h("section", { class: "card", "aria-label": "Pipeline" }, h("h2", {}, "Pipeline"), this.drawing);
+  }
+
+  set(live) {
+    const arrows = Object.fromEntries(live.arrows.map((arrow) => [arrow.name, arrow]));
+    const queues = Object.fromEntries(live.queues.map((queue) => [queue.name, queue]));
+    arrows.read = { ...arrows.put, per_s: sum(arrows.put.per_s, arrows.filter.per_s) };
+    for (const [name, parts] of Object.entries(this.arrows)) {
+      const { per_s, idle_s, total } = arrows[name];
+      const moving = per_s > 0;
+      say(parts.rate, per_s === null ? whole(total) : `${rate(per_s)}/s`);
+      say(parts.idle, moving || idle_s === null || per_s === null ? "" : `${ago(idle_s)} ago`);
+      parts.line.classList.toggle("moving", moving);
+      if (moving) parts.line.style.animationDuration = `${Math.min(4, Math.max(0.4, 3 / per_s)).toFixed(1)}s`;
+    }
+    const count = (name) => queues[name].depth;
+    const actors = live.roles.filter((role) => role.name.startsWith("actor")).length;
+    this.#tell("feed", [limitOf(live.books), count("reissue") ? `${whole(count("reissue"))} to issue again` : ""]);
+    this.#tell("actors", [counted(count("leased"), "group"), actors ? counted(actors, "engine") : ""]);
+    this.#tell("stream", [counted(count("stream"), "group"), queues.stream.age && `oldest ${queues.stream.age}`]);
+    this.#tell("preprocess", [`${whole(total(arrows.put) + total(arrows.filter))} done`, ""]);
+    this.#tell("ring", [`${whole(count("ring"))} of ${live.ring_capacity}`, queues.ring.age && `oldest ${queues.ring.age}`]);
+    this.#tell("learner", [`step ${whole(live.step)}`, count("taken") ? counted(count("taken"), "group") : "waits"]);
+    this.drawing.setAttribute("aria-label", inWords(live, queues));
+  }
+
+  #addArrow(name, { path, x, y, anchor = "middle", minor = false }) {
+    const line = s("path", { d: path, class: minor ? "arrow minor" : "arrow", "marker-end": "url(#tip)" });
+    const number = s("text", { x, y, class: "rate", "text-anchor": anchor });
+    const idle = s("text", { x, y: y + (anchor === "start" ? 15 : 28), class: "idle", "text-anchor": anchor });
+    this.arrows[name] = { line, rate: number, idle };
+    this.drawing.append(line, number, idle, s("title", {}, UNITS[name] ?? "groups"));
+  }
+
+  #addPlace(name, { x, y, label }) {
+    const [first, second] = [s("text", { x, y: y + 6, class: "depth" }), s("text", { x, y: y + 20, class: "age" })];
+    this.places[name] = [first, second];
+    this.drawing.append(
+      s("rect", { x: x - WIDTH / 2, y: y - HEIGHT / 2, width: WIDTH, height: HEIGHT, rx: 9, class: `place at-${name}` }),
+      s("text", { x, y: y - 10, class: "place-name" }, label),
+      first,
+      second,
+    );
+  }
+
+  #tell(name, texts) {
+    texts.forEach((text, i) => say(this.places[name][i], text || ""));
+  }
+}
+
+const sum = (a, b) => (a === null || b === null ? null : a + b);
+const total = (arrow) => arrow.total;
+const limitOf = (books) => (books.limit === null ? whole(books.issued) : `${whole(books.issued)} of ${whole(books.limit)}`);
+
+function inWords(live, queues) {
+  const waiting = live.queues.filter((queue) => queue.depth).map((queue) => `${queue.name} ${queue.depth}`);
+  return `Groups by place: ${waiting.join(", ") || "none in flight"}. Ring ${queues.ring.depth} of ${live.ring_capacity} slots.`;
+}

@@ -1,0 +1,86 @@
+"""One look at a run's Redis: what stands there now, and what its streams brought since the last look."""
+
+from dataclasses import dataclass
+
+from broker.balance import Balance, read_balance
+from broker.connection import Client
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, read_entries
+from broker.ring import Ring, RingGroup
+from broker.run_record import read_run
+from broker.streams import RolloutStream
+from broker.weights import WeightBoard
+
+ROOMS = ("learner", "groups", "actors", "preprocess", "deploy")
+
+Entry = dict[str, str]
+"""One entry of a stream, its id under `id`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What one look brought. Streams hold only what is new, oldest first."""
+
+    now_s: float
+    """Unix seconds of the server."""
+    run: dict[str, str]
+    """What `broker/run_record.py` notes about the run."""
+    balance: Balance
+    ring: list[RingGroup]
+    version: int
+    """Newest published weight version."""
+    held: dict[str, int]
+    """Actor -> weight version its engine holds."""
+    beats: dict[str, tuple[float, str]]
+    """Role -> (unix seconds of its last sign of life, status)."""
+    stopped: str | None
+    """Why the run ends; None while it goes on."""
+    oldest_s: float | None
+    """Seconds the oldest group has been on the rollout stream; None when there is none."""
+    rooms: dict[str, list[Entry]]
+    """Room -> its reports."""
+    replaced: list[Entry]
+    samples: list[Entry]
+    ratios: list[Entry]
+
+
+class Reader:
+    """Reads one run; remembers how far. All of it by commands that change nothing."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+        self._read_until: dict[str, str] = {}
+        self._ring = Ring(client, keys, capacity=1)  # only read here; the capacity bounds what `put` stores
+        self._stream = RolloutStream(client, keys)
+        self._board = WeightBoard(client, keys)
+        self._heartbeats = Heartbeats(client, keys)
+        self._control = Control(client, keys)
+
+    def look(self) -> News:
+        """Raises redis' errors while the server is away; the next look brings what this one would have."""
+        seconds, microseconds = self._client.time()
+        now_s = seconds + microseconds / 1e6
+        oldest_ms = self._stream.oldest_unix_ms()
+        # The streams come last: what they say of a group is never behind the counters a page shows beside it.
+        return News(
+            now_s=now_s,
+            run=read_run(self._client, self._keys),
+            balance=read_balance(self._client, self._keys),
+            ring=self._ring.groups(),
+            version=self._board.version(),
+            held=self._board.held(),
+            beats=self._heartbeats.all(),
+            stopped=self._control.stopped(),
+            oldest_s=None if oldest_ms is None else max(0.0, now_s - oldest_ms / 1e3),
+            rooms={room: self._fresh(self._keys.metrics(room)) for room in ROOMS},
+            replaced=self._fresh(self._keys.replaced),
+            samples=self._fresh(self._keys.samples),
+            ratios=self._fresh(self._keys.samples_ratios),
+        )
+
+    def _fresh(self, key: str) -> list[Entry]:
+        """The entries of a stream since the last look."""
+        entries = read_entries(self._client, key, self._read_until.get(key, "-"))
+        if entries:
+            self._read_until[key] = f"({entries[-1]['id']}"
+        return entries

@@ -1,0 +1,150 @@
+"""`pope dashboard`, and the dashboard a run brings with it (`deploy.dashboard=true`).
+
+A run starts it as a process of its own, so that no viewer takes time from the driver; it ends with the run.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from rich.console import Console
+
+from broker.errors import PopeError, UsageError
+from conf.schema import RunConfig
+from deploy.dashboard.app import dashboard_app
+from deploy.dashboard.guard import is_loopback
+from deploy.dashboard.hub import Hub
+from deploy.dashboard.sources import find_sources
+from deploy.run_folder import RunFolder
+from deploy.screen import screen
+from deploy.withheld import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
+
+GRACE_S = 2
+"""Seconds that answers under way are waited for at the end."""
+STOP_S = 5.0
+
+
+def dashboard(paths: list[Path], url: str | None, host: str, port: int, console: Console) -> None:
+    """Serve until Ctrl-C. Raises UsageError when there is nothing to show or nowhere to listen."""
+    with listening(host, port) as listener:
+        token = token_for(host)
+        sources = find_sources(paths, url, console)
+        say_where(listener, token, console)
+        serve(Hub(sources), listener, token)
+
+
+def serve(hub: Hub, listener: socket.socket, token: str | None) -> None:
+    """Answer on an open socket until a signal. Raises PopeError when the following of a run broke."""
+    DashboardServer(hub, token).run(sockets=[listener])
+    if hub.failure is not None:
+        raise PopeError(f"the dashboard cannot follow a run: {type(hub.failure).__name__}: {hub.failure}")
+
+
+class DashboardServer(uvicorn.Server):
+    """Ends at a signal, `should_exit`, or a bug in the following of a run: a page that stands still must not look like
+    a run that does."""
+
+    def __init__(self, hub: Hub, token: str | None) -> None:
+        settings = uvicorn.Config(
+            dashboard_app(hub, token),
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(settings)
+        self._hub = hub
+        hub.on_failure = self._stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.dismiss()  # streams never end by themselves
+        await super().shutdown(sockets)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"the dashboard cannot listen on {host}, port {port}: {error.strerror or error}; choose another with "
+            "--port or deploy.dashboard_port, 0 for any free one"
+        ) from error
+    with listener:
+        yield listener
+
+
+def token_for(host: str) -> str | None:
+    """What viewers must know; None where only this machine can ask, unless the user set one."""
+    said = os.environ.get(TOKEN_VARIABLE)
+    return said or (None if is_loopback(host) else secrets.token_urlsafe(24))
+
+
+def say_where(listener: socket.socket, token: str | None, console: Console) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    query = f"?token={token}" if token else ""
+    console.print(f"  dashboard: http://{shown}:{port}/{query}", soft_wrap=True)
+    console.file.flush()  # whoever started us through a pipe waits for the address
+
+
+@contextmanager
+def beside(config: RunConfig, folder: RunFolder, reader_url: str, console: Console) -> Iterator[None]:
+    """The dashboard of one run in a process of its own, if the settings ask for one; it gets the reader's login"""
+    if not config.deploy.dashboard:
+        yield
+        return
+    host = config.deploy.dashboard_host
+    with listening(host, config.deploy.dashboard_port) as listener, (folder.logs / "dashboard.log").open("ab") as out:
+        token = token_for(host)
+        with secrets_withheld(config):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
+                env=os.environ | {URL_VARIABLE: reader_url} | ({TOKEN_VARIABLE: token} if token else {}),
+                stdin=subprocess.PIPE,  # closed when this process ends, however it does: see `_end_with_parent`
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
+        say_where(listener, token, console)
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def main(run: str, descriptor: str) -> None:
+    """The process that `beside` starts: serve one run on a socket that is open already, until standard input ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with socket.socket(fileno=int(descriptor)) as listener:
+        sources = find_sources([Path(run)], None, screen())
+        serve(Hub(sources), listener, os.environ.get(TOKEN_VARIABLE))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""`pope sweep`: several experiments under several seeds, one run after another, in a folder of their own."""

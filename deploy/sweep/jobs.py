@@ -1,0 +1,74 @@
+"""Runs as jobs of a Ray cluster: `ray job submit --working-dir . -- python -m deploy.train WORDS`, a door to Ray.
+
+The cluster is the one RAY_ADDRESS names. `run.root` must be a folder that this machine and the cluster share.
+"""
+
+import os
+import secrets
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from broker.errors import UsageError
+
+END_PATIENCE_S = 30.0
+POLL_S = 0.2
+_MARK = "pope_run"
+"""Key of a job's metadata that holds the folder of its run."""
+
+
+class Job:
+    """One submitted run."""
+
+    def __init__(self, client: JobSubmissionClient, id: str) -> None:
+        self._client, self._id = client, id
+
+    def poll(self) -> int | None:
+        status = self._client.get_job_status(self._id)
+        return (0 if status == JobStatus.SUCCEEDED else 1) if status.is_terminal() else None
+
+    def last_line(self) -> str:
+        lines = [line.strip() for line in self._client.get_job_logs(self._id).splitlines()]
+        return next((line for line in reversed(lines) if line), self._client.get_job_status(self._id).value.lower())
+
+    def interrupt(self) -> None:
+        if self.poll() is None:
+            self._client.stop_job(self._id)
+
+    def end(self) -> None:
+        self.interrupt()
+        deadline = time.monotonic() + END_PATIENCE_S
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+
+class Cluster:
+    """Where jobs are submitted."""
+
+    def __init__(self) -> None:
+        """Raises UsageError when no cluster answers, or this folder is not one that can be shipped to it."""
+        address = os.environ.get("RAY_ADDRESS")
+        if not address:
+            raise UsageError("--jobs needs RAY_ADDRESS, such as RAY_ADDRESS=http://127.0.0.1:8265; set it")
+        if not Path("deploy/train.py").exists():
+            raise UsageError("--jobs ships the working folder to the cluster: start it in the repository's root")
+        try:
+            self._client = JobSubmissionClient(address)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UsageError(f"RAY_ADDRESS={address}: no Ray takes jobs there: {str(error).splitlines()[0]}") from error
+
+    def run(self, words: Sequence[str], folder: Path) -> Job:
+        """Submit a run; one of this folder that still goes on, from an earlier call, is followed instead."""
+        for job in self._client.list_jobs():
+            if job.submission_id and (job.metadata or {}).get(_MARK) == str(folder) and not job.status.is_terminal():
+                return Job(self._client, job.submission_id)
+        id = self._client.submit_job(
+            entrypoint=shlex.join(["python", "-m", "deploy.train", *words]),
+            submission_id=f"{folder.parent.name}-{folder.name}-{secrets.token_hex(3)}",
+            runtime_env={"working_dir": "."},
+            metadata={_MARK: str(folder)},
+        )
+        return Job(self._client, id)

@@ -1,0 +1,172 @@
+"""Names, seeds and settings -> the runs of a sweep. Pure but for the YAML files it reads.
+
+A sweep is the folder `run.root/run.name`. Its runs lie in it and are called EXPERIMENT-sSEED; on a Redis that other
+runs share their names begin with the sweep's, so that no two sweeps meet in a key.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.errors import UsageError
+from conf import names
+from conf.errors import ConfigError
+from conf.load import hardware_name, load, shipped
+from conf.schema import RunConfig
+from conf.sweep_file import SweepFile, read_sweep
+
+DEFAULT_NAME = "sweep"
+DEFAULT_SEEDS = (0,)
+_OURS = {
+    "run.seed": "give seeds=[0,1,2]",
+    "run.resume": "leave it out: a sweep resumes its runs by itself",
+}
+"""Settings that a sweep gives its runs -> what to do instead of setting them."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep."""
+
+    name: str
+    experiment: str
+    seed: int
+    words: tuple[str, ...]
+    """What `pope train` is started with."""
+    config: RunConfig
+    """What these words come to."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """All runs of a sweep, in the order in which they run: every experiment under one seed before the next seed."""
+
+    name: str
+    folder: Path
+    runs: tuple[PlannedRun, ...]
+
+
+def plan_sweep(words: Sequence[str]) -> SweepPlan:
+    """Experiments or one sweep by name, `seeds=[...]` and `key=value` -> the plan.
+
+    Raises UsageError or ConfigError when a name is unknown, two runs would share a name, or their budgets differ.
+    """
+    given = [word for word in words if "=" not in word]
+    seeds, settings = _seeds([word for word in words if "=" in word])
+    title, file = _named(given)
+    if file is not None:
+        settings = [*file.settings.get(hardware_name(_hardware_words(settings)), ()), *settings]
+        given, seeds = list(file.experiments), seeds or file.seeds
+    own, settings = _split(settings, ("run.name", "run.root"))
+    whole = load(None, [f"run.name={title}", *own])
+    folder = Path(whole.run.root).expanduser().resolve() / whole.run.name
+    runs = tuple(
+        _planned(experiment, seed, settings, whole.run.name, folder)
+        for seed in seeds or DEFAULT_SEEDS
+        for experiment in given
+    )
+    _check_names(runs)
+    _check_budgets(runs)
+    return SweepPlan(whole.run.name, folder, runs)
+
+
+def _named(given: Sequence[str]) -> tuple[str, SweepFile | None]:
+    """The sweep's own name unless `run.name` says another, and its file when a sweep was named."""
+    known = shipped("sweep")
+    if not given:
+        raise UsageError(f"name experiments, such as hard hard_guide, or one of the sweeps {', '.join(known)}")
+    if sweeps := [name for name in given if name in known]:
+        if len(given) > 1:
+            raise UsageError(f"{sweeps[0]} is a sweep of its own: give it alone, or name experiments instead")
+        return sweeps[0], read_sweep(known[sweeps[0]])
+    return DEFAULT_NAME, None
+
+
+def _seeds(words: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
+    """The seeds, empty when none are given, and the other words."""
+    said = [word for word in words if word.startswith("seeds=")]
+    others = [word for word in words if not word.startswith("seeds=")]
+    if not said:
+        return (), others
+    numbers = said[-1].removeprefix("seeds=").strip("[]").replace(",", " ").split()
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        raise UsageError(f"{said[-1][:80]} must be a list of whole numbers from 0, such as seeds=[0,1,2]")
+    return tuple(int(number) for number in numbers), others
+
+
+def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that set one of these settings, and the others. Refuses what a sweep sets itself."""
+    ours: list[str] = []
+    others: list[str] = []
+    for word in words:
+        key = word.partition("=")[0]
+        if key == "experiment":
+            raise UsageError(f"{word[:80]}: name the experiments without experiment=, such as pope sweep hard pope")
+        name = key if key == "hardware" else _full_name(key)
+        if name in _OURS:
+            raise UsageError(f"{name} is set by the sweep; {_OURS[name]}")
+        (ours if name in apart else others).append(word)
+    return ours, others
+
+
+def _full_name(key: str) -> str:
+    try:
+        return names.full_name(key)
+    except ConfigError as error:
+        raise ConfigError(f"command line: {key[:80]}: {error}") from None
+
+
+def _hardware_words(words: Sequence[str]) -> list[str]:
+    return [word for word in words if word.startswith("hardware=")]
+
+
+def _planned(experiment: str, seed: int, settings: Sequence[str], sweep: str, folder: Path) -> PlannedRun:
+    words = [f"experiment={experiment}", *settings, f"run.root={folder}", f"run.seed={seed}"]
+    config = load(None, words)
+    plain = f"{Path(experiment).stem}-s{seed}"
+    name = plain if config.broker.url is None else f"{sweep}-{plain}"
+    words.append(f"run.name={name}")
+    return PlannedRun(name, experiment, seed, tuple(words), load(None, words))
+
+
+def _check_names(runs: Sequence[PlannedRun]) -> None:
+    twice = [name for name, count in Counter(run.name for run in runs).items() if count > 1]
+    if twice:
+        same = [f"{run.experiment} under seed {run.seed}" for run in runs if run.name == twice[0]]
+        raise UsageError(f"{' and '.join(same)} would both be the run {twice[0]}: name each experiment and seed once")
+
+
+def _check_budgets(runs: Sequence[PlannedRun]) -> None:
+    """Runs are compared at equal rollouts."""
+    budgets = {_budget(run.config): run for run in runs}
+    if len(budgets) > 1:
+        said = "; ".join(f"{run.experiment}: {_shown(budget)}" for budget, run in budgets.items())
+        raise UsageError(
+            f"a sweep compares runs at equal rollouts, and these differ: {said}. Give the settings that differ once "
+            "for all, such as run.max_groups=1600"
+        )
+
+
+def _budget(config: RunConfig) -> tuple[tuple[str, int | None], ...]:
+    return (
+        ("run.max_groups", config.run.max_groups),
+        ("run.max_steps", config.run.max_steps),
+        ("actors.group_size", config.actors.group_size),
+    )
+
+
+def _shown(budget: tuple[tuple[str, int | None], ...]) -> str:
+    return ", ".join(f"{name}={'null' if value is None else value}" for name, value in budget)
+
+
+def differing(ours: Mapping[str, object], theirs: Mapping[str, object]) -> list[str]:
+    """Dotted names of the settings in which two nested mappings differ."""
+    found = []
+    for key, value in ours.items():
+        other = theirs.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            found += [f"{key}.{name}" for name in differing(value, other)]
+        elif value != other:
+            found.append(key)
+    return found

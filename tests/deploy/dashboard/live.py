@@ -1,0 +1,111 @@
+"""A replayed run over the test's Redis, and the dashboard over it."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+
+from broker.connection import Client, connect
+from broker.keys import Keys
+from conf.load import dump, load
+from conf.schema import RunConfig
+from deploy.dashboard.hub import Hub
+from deploy.dashboard.model import RunModel
+from deploy.dashboard.reading import Reader
+from deploy.dashboard.serve import DashboardServer, listening
+from deploy.dashboard.sources import Source, UrlSource
+from deploy.redis_server import EmbeddedRedis
+from deploy.run_folder import RunFolder
+from tests.replay import Recording, Replay, made_up
+
+HOSTILE = "<img src=x onerror=document.title='owned'> \x1b[2J\x1b]0;owned\x07 [bold red]no markup[/] \u202eback"
+NOON_S = 20.0
+"""Seconds into the made-up run (two a step)."""
+
+
+def settings(name: str) -> RunConfig:
+    return load(None, [f"run.name={name}", "run.max_groups=null", "broker.connect_timeout_s=0.5"])
+
+
+def replayed(client: Client, name: str, recording: Recording | None = None, until: float | None = None) -> Replay:
+    """A made-up run told to Redis at once."""
+    replay = Replay(client, settings(name))
+    replay.open()
+    replay.run(recording or made_up(), until=until)
+    return replay
+
+
+def told_model(client: Client, keys: Keys, name: str) -> RunModel:
+    """The model of a made-up run that was read out of Redis."""
+    replayed(client, name)
+    model = RunModel(settings(name))
+    model.absorb(Reader(client, keys).look())
+    return model
+
+
+def finished_folder(root: Path, name: str = "told") -> Path:
+    """The folder of a run that has ended: settings, and the data of its embedded server."""
+    config = settings(name)
+    folder = RunFolder(root / name)
+    folder.path.mkdir(parents=True)
+    folder.settings.write_text(dump(config))
+    with EmbeddedRedis(folder.redis, run=name, fsync="everysec", max_memory_gib=0.2) as server:
+        client = connect(server.url_of("driver"), client_name="test")
+        replayed(client, name).control.stop("run.max_steps=12 reached")
+        client.close()
+    return folder.path
+
+
+def opened(url: str, *names: str) -> list[Source]:
+    sources: list[Source] = [UrlSource(name, url) for name in names]
+    for source in sources:
+        source.open()
+    return sources
+
+
+@asynccontextmanager
+async def asking(app: Starlette, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application itself, without a socket; the hub runs meanwhile."""
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost:8600", headers=headers
+        ) as client,
+    ):
+        yield client
+
+
+def message(event: bytes) -> dict[str, Any]:
+    """The content of one server-sent event."""
+    assert event.startswith(b"data: ")
+    assert event.endswith(b"\n\n")
+    return json.loads(event[6:])
+
+
+async def until(condition: Any, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        await asyncio.sleep(0.02)
+
+
+@contextmanager
+def served(hub: Hub, token: str | None = None) -> Iterator[str]:
+    """The dashboard on a real socket, in a thread; its address."""
+    with listening("127.0.0.1", 0) as listener:
+        server = DashboardServer(hub, token)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()

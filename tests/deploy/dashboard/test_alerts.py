@@ -1,0 +1,69 @@
+"""Each rule fires on what it is about, and says what to do; a healthy run has none."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broker.balance import Balance
+from conf.schema import RunConfig
+from deploy.dashboard.alerts import Moment, alerts
+from deploy.dashboard.views import Role
+from tests.deploy.dashboard.test_reducers import group
+
+BALANCE = Balance(
+    issued=100, trained=60, filtered={"zero_advantage": 30}, replaced=0, stale=0, failed={},
+    in_flight={"leased": 10, "reissue": 0, "stream": 0, "ring": 0, "taken": 0}, trained_samples=480, ring_samples=0,
+    committed=12, taken=12, limit=None, totals={},
+)  # fmt: skip
+STEP = {"step": "12", "step/seconds": "1.0", "ratio/ess": "0.95", "step/applied": "1"}
+ROLE = Role(name="actor-0", status="33 groups in flight", silence_s=0.5, late=False)
+LATE = Role(name="actor-0", status="33 groups in flight", silence_s=31.0, late=True)
+HEALTHY = Moment(
+    config=RunConfig(), going=True, balance=BALANCE, groups=[group(1, 3)] * 64, learner=[STEP] * 5, roles=[ROLE],
+    standing={}, canary={"actor-0": 0}, since_step_s=2.0, redis_away=None,
+)  # fmt: skip
+STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
+TIMEOUTS = [group(1, 3)] * 32 + [group(1, 3, judged=6)] * 32
+
+
+def test_a_healthy_run_has_none() -> None:
+    assert alerts(HEALTHY) == []
+    assert alerts(replace(HEALTHY, groups=[], learner=[], since_step_s=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "title", "level", "remedy"),
+    [
+        ({"redis_away": "refused"}, "Redis does not answer", "critical", "valkey.log"),
+        ({"balance": replace(BALANCE, issued=101)}, "The books do not close", "critical", "pope audit"),
+        ({"canary": {"actor-0": 3}}, "Canary: actor-0 holds other weights", "critical", "weights.backend"),
+        ({"roles": [LATE]}, "actor-0 is silent", "critical", "deploy.dead_after_s=60 s"),
+        ({"since_step_s": 90.0}, "No optimizer step", "critical", "learner-0.log"),
+        ({"standing": STARVED}, "Little is learned from the hard bucket", "warning", "pope starvation"),
+        ({"groups": [group(1, 3, cut_off=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
+        ({"groups": TIMEOUTS}, "The verifier fails more and more", "warning", "verifier.deadline_s"),
+        ({"balance": replace(BALANCE, failed={"unreadable": 2}, issued=102)}, "Unreadable groups", "warning", "dead_l"),
+        (
+            {"balance": replace(BALANCE, replaced=12, issued=112)},
+            "The learner is too slow for the actors",
+            "warning",
+            "learner.num_ranks",
+        ),
+        ({"learner": [STEP | {"ratio/ess": "0.1"}] * 5}, "Few tokens carry the gradient", "warning", "learning_rate"),
+        ({"learner": [STEP | {"step/applied": "0"}]}, "Steps were skipped", "warning", "gradient_clip"),
+    ],
+)
+def test_a_rule_fires(change: dict[str, Any], title: str, level: str, remedy: str) -> None:
+    (alert,) = alerts(replace(HEALTHY, **change))
+    assert (alert.title, alert.level) == (title, level)
+    assert remedy in alert.remedy
+
+
+def test_a_run_that_has_ended_makes_no_progress_and_that_is_right() -> None:
+    assert alerts(replace(HEALTHY, going=False, since_step_s=9e9)) == []
+
+
+def test_critical_ones_come_first() -> None:
+    both = replace(HEALTHY, standing=STARVED, canary={"actor-0": 1})
+    assert [alert.level for alert in alerts(both)] == ["critical", "warning"]

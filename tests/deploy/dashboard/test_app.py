@@ -1,0 +1,233 @@
+"""The application: what it answers, to whom, and what twenty viewers cost."""
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import pytest
+import redis
+
+from broker.errors import BrokerUnreachable
+from broker.keys import Keys
+from conf.load import load, settings_hash
+from deploy.dashboard import hub as hub_module
+from deploy.dashboard.app import dashboard_app
+from deploy.dashboard.guard import COOKIE, is_loopback
+from deploy.dashboard.hub import Hub
+from deploy.dashboard.serve import TOKEN_VARIABLE, token_for
+from tests.deploy.dashboard.live import HOSTILE, NOON_S, asking, message, opened, replayed, settings, until
+from tests.replay import Replay, made_up
+
+
+@pytest.fixture
+def replay(client: redis.Redis, run_name: str) -> Replay:
+    return replayed(client, run_name, until=NOON_S)
+
+
+@pytest.fixture
+def hub(redis_url: str, run_name: str, replay: Replay) -> Hub:
+    return Hub(opened(redis_url, run_name))
+
+
+def test_the_page_and_its_data(hub: Hub, run_name: str) -> None:
+    async def ask() -> None:
+        async with asking(dashboard_app(hub)) as client:
+            page = await client.get("/")
+            assert page.status_code == 200
+            assert "script-src 'self'" in page.headers["content-security-policy"]
+            assert (await client.get("/api/runs")).json() == [run_name]
+            cards = (await client.get("/api/cards")).json()
+            assert cards[run_name]["live"]["step"] == 10
+            found = (await client.get(f"/api/runs/{run_name}/problem", params={"id": "p000"})).json()
+            assert found["history"]
+            assert found["rollouts"][0]["problem"] == "p000"
+            assert (await client.get("/api/runs/nobody/problem?id=p000")).status_code == 404
+            assert (await client.get("/assets/main.js")).headers["content-type"].startswith("text/javascript")
+            assert (await client.get("/assets/../app.py")).status_code == 404
+            assert (await client.get("/assets/%2e%2e/app.py")).status_code == 404
+
+    asyncio.run(ask())
+
+
+def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
+    hub: Hub, run_name: str, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "TICK_S", 0.05)
+
+    report = {"step": 11, "step/seconds": 1.5, "ratio/ess": 0.9, "entropy/mean": 0.125}
+
+    async def look() -> None:
+        async with hub:
+            viewer = hub.watch(run_name)
+            first = message(await anext(viewer))
+            assert first["whole"]
+            assert first["live"]["step"] == 10
+            again = message(await anext(viewer))
+            assert (again["whole"], again["heat"]["cells"]) == (False, [])
+            await asyncio.to_thread(replay.metrics.report, "learner", report)
+            written = time.monotonic()
+            while not (change := message(await anext(viewer)))["steps"]["rows"]:
+                pass
+            assert time.monotonic() - written < 1.0
+            assert not change["whole"]
+            row = dict(zip(change["steps"]["columns"], change["steps"]["rows"][0], strict=True))
+            assert (row["step"], row["entropy"]) == (11, 0.125)
+            await viewer.aclose()
+
+    asyncio.run(look())
+
+
+def test_twenty_viewers_share_one_reader(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is asked as often as for one viewer, and every change is encoded once."""
+    monkeypatch.setattr(hub_module, "TICK_S", 0.05)
+    source = hub.sources[run_name]
+    looks: list[float] = []
+    look = source.look
+
+    def counted() -> Any:
+        looks.append(time.monotonic())
+        return look()
+
+    monkeypatch.setattr(source, "look", counted)
+
+    async def watch() -> list[set[int]]:
+        async with hub:
+            viewers = [hub.watch(run_name) for _ in range(20)]
+            received = []
+            for _ in range(5):
+                received.append({id(event) for event in await asyncio.gather(*(anext(viewer) for viewer in viewers))})
+            for viewer in viewers:
+                await viewer.aclose()
+            return received
+
+    received = asyncio.run(watch())
+    assert [len(objects) for objects in received] == [1] * 5
+    assert len(looks) <= 7
+
+
+def test_a_viewer_that_does_not_keep_up_is_let_go(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "TICK_S", 0.01)
+    monkeypatch.setattr(hub_module, "BEHIND", 3)
+
+    async def sleep_through() -> int:
+        async with hub:
+            viewer = hub.watch(run_name)
+            await anext(viewer)
+            (queue,) = hub._viewers[run_name]
+            await until(lambda: queue.qsize() == 1 and queue._queue[0] is None)  # type: ignore[attr-defined]
+            return len([event async for event in viewer])
+
+    assert asyncio.run(sleep_through()) == 0
+
+
+def test_the_page_says_that_redis_is_away_and_goes_on(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "TICK_S", 0.05)
+    monkeypatch.setattr(hub_module, "REST_S", 0.05)
+    source = hub.sources[run_name]
+    good = source.connected
+
+    def refused() -> Any:
+        raise BrokerUnreachable("refused")
+
+    async def interrupted() -> list[str]:
+        states = []
+        async with hub:
+            viewer = hub.watch(run_name)
+            states.append(message(await anext(viewer))["live"]["state"])
+            monkeypatch.setattr(source, "connected", refused)
+            source.close()
+            while (change := message(await anext(viewer)))["live"]["state"] != "away":
+                pass
+            states.append(change["live"]["state"])
+            assert change["live"]["step"] == 10
+            monkeypatch.setattr(source, "connected", good)
+            while not (change := message(await anext(viewer)))["whole"]:
+                pass
+            states.append(change["live"]["state"])
+            await viewer.aclose()
+        return states
+
+    assert asyncio.run(interrupted()) == ["live", "away", "live"]
+
+
+def test_hostile_output_travels_as_it_is_and_never_as_markup(
+    client: redis.Redis, redis_url: str, run_name: str
+) -> None:
+    replay = Replay(client, settings(run_name), write=lambda ordinal: HOSTILE)
+    replay.open()
+    replay.run(made_up(steps=2))
+    replay.samples.add(
+        {"problem": "p000", "arm": "guided", "verdict": "wrong", "version": 1, "prompt": "p", "completion": "x" * 10**6}
+    )
+    hub = Hub(opened(redis_url, run_name))
+
+    async def ask() -> None:
+        async with asking(dashboard_app(hub)) as http:
+            answer = await http.get(f"/api/runs/{run_name}/problem", params={"id": "p000"})
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            newest, *others = answer.json()["rollouts"]
+            assert len(newest["rest"]) == 32_768
+            assert "".join(token[0] for token in others[0]["tokens"]) == HOSTILE
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8600", 200), ("127.0.0.1:8600", 200), ("[::1]:8600", 200), ("evil.example:8600", 421), ("", 421)],
+)
+def test_without_a_token_only_this_machine_is_answered_under_its_own_names(hub: Hub, host: str, status: int) -> None:
+    async def ask() -> int:
+        async with asking(dashboard_app(hub), host=host) as client:
+            return (await client.get("/api/runs")).status_code
+
+    assert asyncio.run(ask()) == status
+
+
+def test_with_a_token_only_those_who_know_it(hub: Hub) -> None:
+    async def ask() -> None:
+        async with asking(dashboard_app(hub, "s3cret"), host="trainer.example") as client:
+            for path in ("/", "/api/runs", "/metrics", "/assets/main.js", "/?token=wrong", "/?token="):
+                assert (await client.get(path)).status_code == 401, path
+            assert (await client.get("/metrics", headers={"Authorization": "Bearer s3cret"})).status_code == 200
+            answer = await client.get("/?token=s3cret")
+            assert (answer.status_code, answer.headers["location"]) == (303, "/")
+            assert "httponly" in answer.headers["set-cookie"].lower()
+            assert client.cookies[COOKIE] == "s3cret"
+            assert (await client.get("/api/runs")).status_code == 200
+
+    asyncio.run(ask())
+
+
+def test_elsewhere_a_token_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    assert token_for("127.0.0.1") is None
+    assert token_for("localhost") is None
+    first, second = token_for("192.168.1.5"), token_for("192.168.1.5")
+    assert first != second
+    assert len(first or "") == len(second or "") > 30
+    monkeypatch.setenv(TOKEN_VARIABLE, "mine")
+    assert token_for("127.0.0.1") == token_for("::") == "mine"
+    assert is_loopback("127.8.9.1")
+    assert not is_loopback("trainer.example")
+
+
+def test_metrics_are_the_numbers_of_every_run(hub: Hub, run_name: str, client: redis.Redis, keys: Keys) -> None:
+    async def ask() -> str:
+        async with asking(dashboard_app(hub)) as http:
+            return (await http.get("/metrics")).text
+
+    lines = asyncio.run(ask()).splitlines()
+    values = {m[1]: float(m[2]) for line in lines if (m := re.fullmatch(r"([^# ].*\}) (\S+)", line))}
+    counters = {name.decode(): int(value) for name, value in client.hgetall(keys.counters).items()}
+    assert values[f'pope_groups_issued_total{{run="{run_name}"}}'] == counters["issued"]
+    assert values[f'pope_groups_total{{end="trained",reason="",run="{run_name}"}}'] == counters["trained"]
+    assert values[f'pope_tokens_total{{kind="completion",run="{run_name}"}}'] == counters["completion_tokens"]
+    assert values[f'pope_redis_up{{run="{run_name}"}}'] == 1
+    assert values[f'pope_newest{{run="{run_name}",what="ess"}}'] == 0.97
+
+
+def test_a_run_is_not_another_one_because_of_its_dashboard() -> None:
+    assert settings_hash(load(None, ["dashboard=true", "dashboard_port=0"])) == settings_hash(load(None, []))

@@ -1,0 +1,182 @@
+"""Streams -> what is shown, on numbers a reader can check by hand."""
+
+import random
+from collections import defaultdict
+
+import pytest
+
+from broker.ledger import LedgerRow, Outcome
+from broker.transfer import transfer
+from deploy.dashboard.drops import DropRow, Drops, length_class
+from deploy.dashboard.problems import Problems
+from deploy.dashboard.rates import Rates
+from deploy.dashboard.rollouts import Rollouts, split_tokens
+from deploy.dashboard.steps import Steps, lag_histogram
+
+
+def group(step: int, successes: int, *, arm: str = "unguided", problem: str = "p0", **more: object) -> dict[str, str]:
+    row: dict[str, object] = {
+        "id": "1-0", "ordinal": 0, "problem_id": problem, "arm": arm, "bucket": "hard", "outcome": "kept",
+        "step": step, "successes": successes, "judged": 8, "rollouts": 8, "cut_off": 0, "completion_tokens": 320,
+    }  # fmt: skip
+    return {name: str(value) for name, value in (row | more).items()}
+
+
+def test_a_step_adds_up_what_happened_under_its_weights() -> None:
+    steps = Steps()
+    steps.add_groups([group(3, 2), group(3, 4), group(3, 8, arm="guided", outcome="zero_advantage")])
+    steps.add_groups([group(4, 1, judged=4, cut_off=2)])
+    assert steps.rows[3]["success/unguided"] == 6 / 16
+    assert steps.rows[3]["success/guided"] == 1.0
+    assert steps.rows[3]["kept"] == 2 / 3
+    assert steps.rows[4]["success/unguided"] == 1 / 4
+    assert steps.rows[4]["unjudged"] == 4 / 8
+    assert steps.rows[4]["cut"] == 2 / 8
+
+
+def test_solved_counts_a_hard_problem_once() -> None:
+    steps = Steps()
+    steps.add_groups([group(0, 0), group(1, 1), group(2, 8), group(2, 1, problem="p1")])
+    steps.add_groups([group(3, 5, problem="e", bucket="easy")])
+    assert [steps.rows[s].get("solved/unguided") for s in range(4)] == [0, 1, 2, None]
+
+
+def test_what_the_learner_says_becomes_columns() -> None:
+    steps = Steps()
+    report = {"step": "7", "loss/mean": "0.5", "ratio/ess": "0.9", "reward/guided/mean": "0.25"}
+    parts = {"share/advantage/hard/guided": "0.75", "share/tokens/hard/guided": "1", "reward/change/hard/guided": "0.1"}
+    steps.add_learner([report | parts])
+    assert steps.rows == {7: {"loss": 0.5, "ess": 0.9, "reward/guided": 0.25, "advantage/guided": 0.75}}
+    assert steps.changed() == [7]
+    assert steps.changed() == []
+
+
+def test_tokens_a_second_is_what_all_engines_wrote_between_their_reports() -> None:
+    steps = Steps()
+    for actor, moment_ms, tokens in [("a", 0, 999), ("b", 0, 999), ("a", 2000, 400), ("b", 4000, 400)]:
+        steps.add_actors([{"id": f"{moment_ms}-0", "actor": actor, "version": "5", "tokens": str(tokens)}])
+    assert steps.rows[5]["written_per_s"] == 400 / 2 + 400 / 4
+    steps.add_actors([{"id": "9-0", "actor": "a", "sync/version": "6", "sync/stall_ms": "50"}])
+    steps.add_actors([{"id": "9-0", "actor": "b", "sync/version": "6", "sync/stall_ms": "70"}])
+    assert steps.rows[6]["stall_ms"] == 70
+
+
+def test_queues_are_means_over_the_step() -> None:
+    steps = Steps()
+    for ring in (8, 16):
+        steps.add_preprocess([{"step": "2", "preprocess/ring/occupancy": str(ring), "preprocess/stream/depth": "1"}])
+    assert steps.rows[2] == {"ring": 12.0, "stream": 1.0}
+
+
+def test_the_histogram_of_ages() -> None:
+    assert lag_histogram({"lag/histogram": "0:1178 2:4"}) == [(0, 1178), (2, 4)]
+    assert lag_histogram({}) == []
+
+
+def test_the_heat_map_holds_one_cell_a_group() -> None:
+    problems = Problems()
+    problems.add([group(0, 2, problem="b"), group(1, 3, problem="a", arm="guided"), group(2, 4, problem="b")])
+    assert problems.ids == ["b", "a"]
+    assert problems.arms == ["unguided", "guided"]
+    assert problems.cells == [(0, 0, 0, 2, 8), (1, 1, 1, 3, 8), (0, 0, 2, 4, 8)]
+    assert [row.step for row in problems.history("b")] == [0, 2]
+    assert problems.history("nobody") == []
+
+
+def test_transfer_is_that_of_a_ledger_written_beside_it() -> None:
+    """Against a plain loop over the same groups."""
+    rng = random.Random(3)
+    reports = [
+        group(step, rng.choice([0, 0, 0, 1, 5]), arm=rng.choice(["guided", "unguided"]), problem=f"p{rng.randrange(9)}")
+        for step in range(150)
+    ]
+    problems = Problems()
+    problems.add(reports)
+    by_row: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for report in reports:
+        by_row[report["problem_id"], report["arm"]].append(report)
+    ledger = [
+        LedgerRow(
+            problem, arm, 8 * len(mine), sum(int(r["successes"]) for r in mine),
+            min((int(r["step"]) for r in mine if r["successes"] != "0"), default=None),
+            tuple(Outcome(int(r["step"]), int(r["successes"]), 8) for r in mine[-16:]),
+        )
+        for (problem, arm), mine in by_row.items()
+    ]  # fmt: skip
+    expected = transfer(ledger)
+    assert expected is not None
+    assert expected.guided_first
+    assert problems.transfer() == expected
+
+
+def test_drops_by_reason_bucket_and_length() -> None:
+    drops = Drops()
+    kept = [group(0, 1, ordinal=n, completion_tokens=8 * 40) for n in range(3)]
+    drops.add([*kept, group(0, 0, ordinal=9, outcome="zero_advantage", completion_tokens=8 * 300)], [])
+    drops.add([], [{"ordinal": "1", "meta": "8 0 unguided p0"}])
+    assert drops.rows() == [
+        DropRow("kept", "hard", 64, 2),
+        DropRow("replaced", "hard", 64, 1),
+        DropRow("zero_advantage", "hard", 512, 1),
+    ]
+    drops.add([], [{"ordinal": "77", "meta": "8 0 unguided p0"}])
+    assert DropRow("replaced", "unknown", 0, 1) in drops.rows()
+
+
+@pytest.mark.parametrize(("tokens", "longest"), [(0, 32), (32, 32), (33, 64), (64, 64), (65, 128), (16384, 16384)])
+def test_classes_of_length_double(tokens: float, longest: int) -> None:
+    assert length_class(tokens) == longest
+
+
+def test_rates_are_means_over_the_window_and_rest_is_told() -> None:
+    rates = Rates()
+    for second in range(31):
+        rates.add(second, {"claim": 3 * second, "train": min(second, 20)})
+    assert rates.per_s("claim") == 3
+    assert rates.per_s("train") == 0
+    assert rates.idle_s("claim") == 0
+    assert rates.idle_s("train") == 10
+    fresh = Rates()
+    fresh.add(0, {"claim": 5})
+    assert fresh.per_s("claim") is None
+    assert fresh.idle_s("claim") is None
+
+
+SAMPLE = {
+    "id": "2000-0", "problem": "p0", "arm": "guided", "verdict": "correct", "reward": "1.0", "version": "42",
+    "ordinal": "7", "index": "2", "spans": "0:41 2:42", "prompt": "solve this now", "guidance": "6:10",
+    "completion": "a=4 and more", "completion_tokens": "9", "token_chars": "2 0 1", "logprobs": "-0.5 -1 -2",
+}  # fmt: skip
+
+
+def test_a_rollout_token_by_token() -> None:
+    rollouts = Rollouts()
+    rollouts.add([SAMPLE], [{"id": "1-0", "ordinal": "7", "index": "2", "step": "44", "ratios": "1 0.5 2"}])
+    (rollout,) = rollouts.of("p0")
+    assert (rollout.before, rollout.guidance, rollout.after) == ("solve ", "this", " now")
+    assert [(t.text, t.version, t.logprob, t.ratio) for t in rollout.tokens] == [
+        ("a=", 41, -0.5, 1.0),
+        ("", 41, -1.0, 0.5),
+        ("4", 42, -2.0, 2.0),
+    ]
+    assert rollout.rest == " and more"
+    assert (rollout.trained_step, rollout.reward, rollout.at_s) == (44, 1.0, 2.0)
+
+
+def test_a_rollout_of_an_older_version_is_plain_text() -> None:
+    known = ("id", "problem", "arm", "verdict", "version", "prompt", "completion")
+    old = {name: value for name, value in SAMPLE.items() if name in known}
+    rollouts = Rollouts()
+    rollouts.add([old], [])
+    (rollout,) = rollouts.of("p0")
+    assert (rollout.before, rollout.guidance) == ("solve this now", "")
+    assert (rollout.tokens, rollout.rest) == ([], "a=4 and more")
+    assert (rollout.reward, rollout.ordinal, rollout.trained_step) == (None, None, None)
+    assert [headline.text for headline in rollouts.headlines(3)] == ["a=4 and more"]
+
+
+def test_spans_that_end_beyond_the_tokens_that_were_kept() -> None:
+    entry = {"token_chars": "1 1 1", "spans": "0:4 1:5 900:6"}
+    tokens, rest = split_tokens("abcdef", entry, None)
+    assert [t.version for t in tokens] == [4, 5, 5]
+    assert rest == "def"

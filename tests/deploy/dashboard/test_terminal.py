@@ -1,0 +1,91 @@
+"""`pope watch`: fits 80 x 24, shows the numbers of the page, obeys nothing a model wrote."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy.dashboard.sources import UrlSource
+from deploy.dashboard.terminal import picture, spark, watch
+from deploy.screen import Screen
+from tests.deploy.dashboard.live import HOSTILE, finished_folder, replayed, settings
+from tests.replay import Replay, made_up
+from tests.runs import REPOSITORY
+
+
+def drawn(source: UrlSource, width: int = 80, *, terminal: bool = False) -> str:
+    out = io.StringIO()
+    Screen(file=out, width=width, force_terminal=terminal).print(picture(source, width))
+    return out.getvalue()
+
+
+@pytest.fixture
+def source(client: redis.Redis, redis_url: str, run_name: str) -> UrlSource:
+    replayed(client, run_name)
+    source = UrlSource(run_name, redis_url)
+    source.open()
+    return source
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_it_fits(source: UrlSource, width: int) -> None:
+    lines = drawn(source, width).splitlines()
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= width
+
+
+def test_it_shows_the_numbers_of_the_page(source: UrlSource) -> None:
+    text, live = drawn(source), source.model.live()
+    for said in (
+        f"step {live.step}/{live.max_steps}", f"{live.books.issued} = {live.books.trained} trained",
+        f"{live.headline['solved/guided']:.0f} of 24 hard", "ESS 0.970", "actor-0",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "DOES NOT ADD UP" not in text
+
+
+def test_hostile_output_is_shown_and_not_obeyed(client: redis.Redis, redis_url: str, run_name: str) -> None:
+    replay = Replay(client, settings(run_name), write=lambda ordinal: HOSTILE)
+    replay.open()
+    replay.run(made_up(steps=1))
+    replay.samples.add(
+        {"problem": "\x1b[31mp\x07", "arm": "guided", "verdict": "wrong", "version": 1, "prompt": "p",
+         "completion": HOSTILE + "x" * 10**6}
+    )  # fmt: skip
+    source = UrlSource(run_name, redis_url)
+    source.open()
+    text = drawn(source, 120)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\\x1b[31mp\\x07" in text
+    assert len(text.splitlines()) <= 23
+    coloured = drawn(source, 120, terminal=True)
+    assert "\x1b[2J" not in coloured
+    assert "\x1b]0;" not in coloured
+    source.close()
+
+
+def test_a_curve_of_blocks() -> None:
+    assert spark([0.0, 0.5, 1.0, None, 0.25], top=1.0) == "▁▄█ ▂"
+    assert spark([]) == ""
+    assert spark([3.0, 6.0]) == "▄█"
+
+
+def test_once_prints_one_picture_and_ends(client: redis.Redis, redis_url: str, run_name: str) -> None:
+    replayed(client, run_name)
+    out = io.StringIO()
+    watch(UrlSource(run_name, redis_url), Screen(file=out, width=80), once=True)
+    assert run_name in out.getvalue()
+
+
+def test_watch_works_on_a_finished_run_from_the_command_line(tmp_path: Path) -> None:
+    path = finished_folder(tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", "watch", str(path), "--once"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "told  ended  step 12/160" in result.stdout

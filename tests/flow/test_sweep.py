@@ -1,0 +1,37 @@
+"""Two experiments as a user compares them, on the real parts; the same command again does nothing twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.runs import SMALL, interrupt, start, wait_until
+
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+
+TINY = (*SMALL, "run.max_groups=24", "evaluation.samples=4", "evaluation.k=[1,4]")
+
+
+def test_a_sweep_of_two_runs_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+    words = ("hard", "hard_guide", *TINY)
+    sweep = start("sweep", tmp_path, *words, name="two")
+    first, second = (sweep.folder / f"{name}-s0" for name in ("hard", "hard_guide"))
+    wait_until(lambda: second.exists() or sweep.process.poll() is not None, 420, "the second run")
+    interrupt(sweep)
+    output = sweep.wait(180)
+    assert sweep.process.returncode == 130, output
+    assert sweep.left_behind() == []
+    assert "hard-s0 finished" in output
+    states = {run["name"]: run["state"] for run in json.loads((sweep.folder / "sweep.json").read_text())["runs"]}
+    assert states == {"hard-s0": "finished", "hard_guide-s0": "interrupted"}
+    before = (first / "summary.json").stat().st_mtime_ns
+
+    again = start("sweep", tmp_path, *words, name="two")
+    output = again.wait(480)
+    assert again.process.returncode == 0, output
+    assert (first / "summary.json").stat().st_mtime_ns == before, "a finished run is left alone"
+    found = json.loads((again.folder / "sweep.json").read_text())["runs"]
+    assert [run["state"] for run in found] == ["finished", "finished"]
+    assert [run["groups"] for run in found] == [24, 24], "equal rollouts"
+    assert set(found[1]["hard"]["after"]["unguided"]) == {"pass@1", "pass@4"}
+    assert again.left_behind() == []

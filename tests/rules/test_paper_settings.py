@@ -1,0 +1,135 @@
+"""The full-scale experiments row by row against table 4 of the paper, its problem sets and its sections."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actors.problems.mixture import ARM_BUCKET
+from conf.load import load, shipped
+from conf.schema import RunConfig
+from conf.sweep_file import read_sweep
+from deploy.placement import demands
+from deploy.sweep.plan import plan_sweep
+
+PAPER = (
+    "hard", "hard_guide", "hard_easy", "hard_guide_easy", "hard_easy_1k", "hard_guide_easy_1k", "hard_easier",
+    "entropy_bonus", "clip_high", "pass_at_k", "modified_instruction", "sft_full_oracle", "sft_prefix", "luffy",
+    "verl_style", "didactic",
+)  # fmt: skip
+"""What a user can run by the paper's name."""
+EXPERIMENTS = tuple(shipped("experiment"))
+DIDACTIC = tuple(name for name in EXPERIMENTS if name.startswith("didactic"))
+
+TABLE_4: dict[str, tuple[Any, Callable[[RunConfig], Any]]] = {
+    "max prompt length": (2048, lambda config: config.actors.max_prompt_tokens),
+    "max response length": (16384, lambda config: config.actors.max_completion_tokens),
+    "sampling temperature": (0.8, lambda config: config.actors.temperature),
+    "clip ratio (low / high)": ((0.0, 5.0), lambda config: (config.learner.ratio_min, config.learner.ratio_max)),
+    "train batch size": (32, lambda config: config.learner.batch_samples),
+    "learning rate": (1e-6, lambda config: config.learner.learning_rate),
+    "total training steps": (1000, lambda config: config.run.max_steps),
+    "num. GPUs": (8, lambda config: sum(demand.num_gpus for demand in demands(config))),
+    "rollouts per prompt": (8, lambda config: config.actors.group_size),
+    "ring buffer size": (128, lambda config: config.broker.ring.capacity),
+}
+"""Row -> its value, and where our settings hold it."""
+
+DEPARTURES: dict[tuple[str, str], Any] = {
+    ("clip ratio (low / high)", "verl_style"): (0.8, 1.28),  # section 6
+    ("clip ratio (low / high)", "clip_high"): (0.8, 1.28),  # section 3.1 names DAPO
+    ("clip ratio (low / high)", "clip_high_1"): (0.8, 2.0),
+    ("clip ratio (low / high)", "clip_high_4"): (0.8, 5.0),
+    ("train batch size", "didactic"): 8,  # figure 5: one prompt a step ...
+    **{("train batch size", name): 16 for name in DIDACTIC if name != "didactic"},  # ... of each problem
+}
+"""(row, experiment) -> what the paper has there instead."""
+
+SETS = {
+    **{key: {"hard": 256} for key in EXPERIMENTS},
+    **{key: {"hard": 256, "easy": 256} for key in ("hard_easy", "hard_guide_easy")},
+    **{key: {"hard": 256, "easy": 1000} for key in ("hard_easy_1k", "hard_guide_easy_1k")},
+    "hard_easier": {"hard": 256, "easier": 256},
+    **{key: {"hard": 1} for key in ("didactic", "didactic_guide")},
+    **{key: {"hard": 1, "easier": 1} for key in ("didactic_unrelated", "didactic_related")},
+}
+"""Experiment -> bucket -> problems (sections 3.2 and 6)."""
+
+
+def full_scale(experiment: str) -> RunConfig:
+    return load(None, [f"experiment={experiment}", "hardware=node8"])
+
+
+def test_every_experiment_of_the_paper_has_a_name() -> None:
+    assert set(PAPER) <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_full_scale_experiment_holds_table_4(experiment: str) -> None:
+    config = full_scale(experiment)
+    found = {row: value_of(config) for row, (_, value_of) in TABLE_4.items()}
+    assert found == {row: DEPARTURES.get((row, experiment), value) for row, (value, _) in TABLE_4.items()}
+    assert config.model.path == "Qwen/Qwen3-4B-Instruct-2507"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_full_scale_experiment_draws_sets_of_the_papers_size(experiment: str) -> None:
+    problems = full_scale(experiment).problems
+    drawn = {"hard"} | {ARM_BUCKET[arm] for arm, weight in problems.arms.items() if weight}
+    assert {bucket: problems.limit[bucket] for bucket in drawn} == SETS[experiment]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_problem_is_drawn_alike(experiment: str) -> None:
+    """Weights follow the sizes of the sets: of 256 and 1,000 problems 1:4 are drawn."""
+    arms, sizes = full_scale(experiment).problems.arms, SETS[experiment]
+    for arm, weight in arms.items():
+        assert weight == round(sizes[ARM_BUCKET[arm]] / sizes["hard"])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "settings"),
+    [
+        ("entropy_bonus", {"learner.entropy_coef": 0.01, "learner.kl_coef": 0.001}),
+        ("clip_high", {"learner.policy_loss": "ppo_clip"}),
+        ("pass_at_k", {"preprocess.advantage": "pass_at_k", "preprocess.pass_k": 8}),
+        ("pass_at_4", {"preprocess.advantage": "pass_at_k", "preprocess.pass_k": 4}),
+        ("pass_at_2", {"preprocess.advantage": "pass_at_k", "preprocess.pass_k": 2}),
+        ("modified_instruction", {"guidance.instruction": "modified"}),
+        ("luffy", {"actors.oracle_member": True, "learner.luffy_gamma": 0.1}),
+        ("verl_style", {"learner.policy_loss": "ppo_clip", "learner.max_lag": 1}),
+        ("didactic_related", {"problems.easy_kind": "related", "learner.max_lag": 0}),
+    ],
+)
+@pytest.mark.parametrize("hardware", ["cpu", "node8"])
+def test_an_experiment_is_what_its_section_says(experiment: str, settings: dict[str, Any], hardware: str) -> None:
+    config = load(None, [f"experiment={experiment}", f"hardware={hardware}"])
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        assert getattr(getattr(config, section), key) == value, name
+
+
+@pytest.mark.parametrize("experiment", ["entropy_bonus", "clip_high", "pass_at_k", "luffy", "sft_prefix"])
+def test_what_is_compared_with_hard_differs_in_its_objective_alone(experiment: str) -> None:
+    ours, hard = full_scale(experiment), full_scale("hard")
+    assert (ours.problems, ours.guidance, ours.evaluation) == (hard.problems, hard.guidance, hard.evaluation)
+
+
+@pytest.mark.parametrize("hardware", ["cpu", "node8"])
+@pytest.mark.parametrize("name", shipped("sweep"))
+def test_every_sweep_that_ships_can_be_planned(name: str, hardware: str) -> None:
+    plan = plan_sweep([name, f"hardware={hardware}"])
+    file = read_sweep(shipped("sweep")[name])
+    assert len(plan.runs) == len(file.experiments) * len(file.seeds)
+    assert plan.folder.name == name
+    assert name not in EXPERIMENTS, "a name is an experiment or a sweep"
+    assert all((run.config.run.max_steps == 1000) == (hardware == "node8") for run in plan.runs)
+
+
+def test_the_sweeps_compare_what_the_paper_compares() -> None:
+    compared = {*read_sweep(shipped("sweep")["paper"]).experiments, "didactic"}
+    assert compared == {
+        "hard", "hard_easy", "hard_guide", "hard_guide_easy", "entropy_bonus", "clip_high", "pass_at_k",
+        "modified_instruction", "sft_full_oracle", "sft_prefix", "didactic",
+    }  # fmt: skip
+    assert set(read_sweep(shipped("sweep")["figure5"]).experiments) == set(DIDACTIC)
