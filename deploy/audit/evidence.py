@@ -70,8 +70,9 @@ class Evidence:
 
     @property
     def learner_is_known(self) -> bool:
-        """Whether the learner's history is there from its first line on."""
-        return any(h.role.startswith("learner") and not any(x.event.missed for x in h.lines) for h in self.histories)
+        """Whether the learner's history is there from its first step on, without a gap."""
+        learners = [h.lines for h in self.histories if h.role.startswith("learner") and h.lines]
+        return any(not lines[0].event.step and not any(line.event.missed for line in lines) for lines in learners)
 
 
 def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> Evidence:

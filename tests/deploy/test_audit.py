@@ -218,6 +218,14 @@ def test_what_cannot_be_checked_is_said_and_is_no_violation(evidence: Evidence) 
     assert unchecked["trained once"] == "no whole history of the learner"
 
 
+def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_rest(evidence: Evidence) -> None:
+    start = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
+    begun_late = edited(evidence, lambda e: msgspec.structs.replace(e, step=40) if e is start else None)
+    for partial in (begun_late, appended(evidence, "learner-0", what="gap", missed=3)):
+        assert not partial.learner_is_known
+        assert broken(partial) == {}
+
+
 def test_what_an_older_version_did_not_note_is_not_held_against_a_run(evidence: Evidence) -> None:
     older = books(evidence, unnoted=5, ended={})
     (verdict,) = [v for v in judge(older) if v.promise == "one end"]
