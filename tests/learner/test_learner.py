@@ -202,3 +202,16 @@ def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: 
     samples = [int(row["step/samples"]) for row in rows]
     oracles = (steps * STEP_GROUPS + 1) // 2
     assert sum(samples) == sum(len(group.group.completions) for group in groups) - oracles
+
+
+def test_a_step_without_a_success_changes_no_weight(house: House) -> None:
+    """`preprocess.drop_zero_advantage=false` (didactic, entropy_bonus) lets such steps come; they do nothing."""
+    groups = random_groups(2 * STEP_GROUPS, seed=11)
+    hopeless = [msgspec.structs.replace(g, advantages=bytes(len(g.advantages))) for g in groups[:STEP_GROUPS]]
+    house.put([*hopeless, *groups[STEP_GROUPS:]])
+    house.start(learner={"max_steps": 2}).succeed()
+    assert [float(row["grad/norm"]) > 0 for row in house.metrics()] == [False, True]
+    start, unmoved, moved = (house.weights(version) for version in range(3))
+    for name, weight in start.items():
+        assert torch.equal(unmoved[name], weight), name
+    assert any(not torch.equal(moved[name], weight) for name, weight in start.items())
