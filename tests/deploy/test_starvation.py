@@ -17,7 +17,7 @@ from broker.run_record import open_run
 from broker.starvation import StarvationRow
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.audit import audit
+from deploy.audit.command import audit
 from deploy.run_folder import RunFolder
 from deploy.run_redis import URL_VARIABLE
 from deploy.starvation import Rows, read_starvation, select, starvation_saved, table, to_json
