@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Hub:
         for source in self.sources.values():
             source.close()
 
-    async def watch(self, name: str) -> AsyncIterator[bytes]:
+    async def watch(self, name: str) -> AsyncGenerator[bytes]:
         """Server-sent events of one run, until the viewer leaves or falls behind."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
         queue.put_nowait(self._picture(name))

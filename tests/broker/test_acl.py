@@ -51,7 +51,7 @@ def as_role(server: EmbeddedRedis) -> Iterator[Callable[[Role], Client]]:
 
 def denied(owner: Client) -> list[tuple[str, str]]:
     """(user, what) of everything the server refused and no test has looked at yet."""
-    entries = [(entry["username"], entry["object"]) for entry in owner.acl_log()]
+    entries = [(str(entry["username"]), str(entry["object"])) for entry in owner.acl_log()]
     owner.acl_log_reset()
     return entries
 

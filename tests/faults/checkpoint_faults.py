@@ -84,11 +84,17 @@ def save(folder: Path, rank: int, port: int, steps: list[int], points: str) -> N
     store = Checkpoints(folder, Ranks(rank, RANKS, torch.device("cpu")), keep=2, settings={})
     store.newest()
     for step in steps:
-        store.save(step, lambda into, step=step: write(into, rank, step))
+        store.save(step, lambda into, step=step: write_rank(into, rank, step))
     dist.destroy_process_group()
 
 
-def write(folder: Path, rank: int, step: int) -> None:
+def write(folder: Path, ranks: int, step: int) -> None:
+    """The files of all ranks."""
+    for rank in range(ranks):
+        write_rank(folder, rank, step)
+
+
+def write_rank(folder: Path, rank: int, step: int) -> None:
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / f"optimizer-{rank}.pt").write_bytes(random.Random(step + rank).randbytes(20_000))
     if rank == 0:
@@ -101,7 +107,7 @@ def damaged(root: Path, seed: int) -> Outcome:
     dice = random.Random(seed)
     store = Checkpoints(root / "sound", Ranks(0, 1, torch.device("cpu")), keep=2, settings={})
     for step in (5, 10):
-        assert store.save(step, lambda folder, step=step: [write(folder, rank, step) for rank in (1, 0)] and None)
+        assert store.save(step, lambda folder, step=step: write(folder, 2, step))
     heard = _Warnings()
     log = logging.getLogger("learner.manifest")
     log.addHandler(heard)

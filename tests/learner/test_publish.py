@@ -99,7 +99,7 @@ class Actors:
     """Take over every announced version, each a moment later."""
 
     def __init__(self, board: WeightBoard, *names: str) -> None:
-        self.board, self.names, self.seen = board, list(names), []
+        self.board, self.names = board, list(names)
         self.seen: list[WeightAnnouncement] = []
         self._end = threading.Event()
         for name in names:
