@@ -39,6 +39,9 @@ class Evaluations(AbstractContextManager["Evaluations"]):
 
     def __exit__(self, *exception: object) -> None:
         if self._every:
+            if exception[0] is None:  # what came in since the last call
+                self._collector.step(0.0)
+                self._save()
             self._collector.__exit__(*exception)
 
     def follow(self, step: int) -> None:
