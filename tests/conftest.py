@@ -27,6 +27,12 @@ settings.register_profile(
 settings.load_profile("pope")
 
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, whole runs last."""
+    items.sort(key=lambda item: item.get_closest_marker("flow") is not None)
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     """The real embedded server. `everysec`: the tests of durability start their own with `always`."""

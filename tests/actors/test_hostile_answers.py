@@ -3,11 +3,15 @@
 import asyncio
 import time
 
+import pytest
+
 from actors.answer_rules import Comparison, decide
 from actors.answers import claimed_answers
 from actors.verify import VerifierPool
 from conf.schema import VerifierSettings
 from tests.actors.hostile import BOXED, GOLDS, RESPONSES
+
+pytestmark = pytest.mark.alone
 
 DEADLINE_S = 0.5
 OVERHEAD_S = 0.2

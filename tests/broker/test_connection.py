@@ -81,7 +81,7 @@ def test_patience_has_an_end_with_a_name(error: Exception, raised: type[Exceptio
     started = time.monotonic()
     with pytest.raises(raised, match=r"0\.1 s"):
         with_retries(operation, deadline_s=0.1)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 5.0
 
 
 def test_other_errors_are_not_repeated() -> None:

@@ -71,4 +71,4 @@ def test_a_dead_letter_keeps_its_bytes_and_is_counted_once(house: House) -> None
 def test_an_empty_stream_answers_within_the_wait(house: House) -> None:
     started = time.monotonic()
     assert house.stream.read("c0", count=1, block_s=0.05, claim_idle_s=9) == []
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 5.0

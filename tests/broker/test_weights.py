@@ -68,7 +68,7 @@ def test_a_waiting_engine_hears_of_a_new_version(board: WeightBoard, redis_url: 
 def test_waiting_ends_at_its_deadline(board: WeightBoard) -> None:
     started = time.monotonic()
     assert board.wait_newer(0, timeout_s=0.1) is None
-    assert 0.09 < time.monotonic() - started < 1.0
+    assert 0.09 < time.monotonic() - started < 5.0
 
 
 def test_old_announcements_are_forgotten(board: WeightBoard, client: redis.Redis, keys: Keys) -> None:

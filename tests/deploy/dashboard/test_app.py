@@ -50,6 +50,7 @@ def test_the_page_and_its_data(hub: Hub, run_name: str) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.alone
 def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
     hub: Hub, run_name: str, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
