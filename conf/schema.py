@@ -39,7 +39,7 @@ class RunSettings:
     """Folder that holds the run folders."""
     seed: int = ranged(0, 0, 2**32 - 1)
     """Fixes problem order, prefixes and sampling of the base model's corpus."""
-    max_steps: int = ranged(160, 1)
+    max_steps: int = ranged(200, 1)
     """Optimizer steps after which training ends."""
     max_groups: int | None = ranged(3000, 1)
     """Rollout groups issued at most, all arms together; training ends when they are used up. null: no bound."""
@@ -283,7 +283,7 @@ class LearnerSettings:
     batch_samples: int = ranged(64, 2)
     """Rollouts in one optimizer step, over all ranks; whole groups."""
     learning_rate: float = ranged(5e-4, 0.0)
-    warmup_steps: int = ranged(5, 0)
+    warmup_steps: int = ranged(20, 0)
     """Linear warm-up of the learning rate, optimizer steps."""
     adam_beta1: float = ranged(0.9, 0.0, 0.9999)
     adam_beta2: float = ranged(0.99, 0.0, 0.99999)
