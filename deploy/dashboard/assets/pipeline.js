@@ -20,7 +20,7 @@ const ARROWS = {
   train: { path: "M770 89 V175", x: 782, y: 138, anchor: "start" },
   weights: { path: "M712 208 H245 V95", x: 430, y: 200 },
   filter: { path: "M595 89 V130", x: 607, y: 118, anchor: "start", minor: true },
-  replace: { path: "M828 62 H872", x: 849, y: 50, minor: true },
+  replace: { path: "M828 62 H872", x: 857, y: 50, minor: true },
 };
 const UNITS = { weights: "versions" };
 
