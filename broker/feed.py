@@ -111,7 +111,10 @@ class Feed:
         return self._end_leases(owner, -1 if max_attempts is None else max_attempts)
 
     def reclaim(self, *, max_attempts: int) -> int:
-        """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many."""
+        """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many.
+
+        Time counts against a lease only while somebody calls this, 5 s a call at most.
+        """
         return self._end_leases("", max_attempts)
 
     def failures(self) -> dict[int, str]:
@@ -122,7 +125,7 @@ class Feed:
     def _end_leases(self, owner: str, max_attempts: int) -> int:
         keys = self._keys
         names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue, keys.counters, keys.failures]
-        return int(_RECLAIM(self._client, names, owner, max_attempts))
+        return int(_RECLAIM(self._client, [*names, keys.feed], owner, max_attempts))
 
 
 def _milliseconds(seconds: float) -> int:

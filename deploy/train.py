@@ -49,6 +49,7 @@ from deploy.measure import Measurement
 from deploy.placement import Demand, Room, actor_demands, demands, largest
 from deploy.problems import load, oracle_warning
 from deploy.progress import TrainingView, stage
+from deploy.redis_health import RestartWatch
 from deploy.roles import LearnerRole, PreprocessRole, wait_for
 from deploy.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
 from deploy.stages import Stages
@@ -168,11 +169,15 @@ class _Run:
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
         alerts = Alerts(self._config)
+        restarts = RestartWatch(self._client, self._session.url_of("driver"))
         with evaluations, TrainingView(self._console) as view:
 
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
+                for text in restarts.news():
+                    state.note(text)
+                    self._console.print(f"  note: {text}", highlight=False, markup=False)
                 for notice in alerts.news(state.learner, state.groups):
                     state.note(notice.text, alert=notice.about, raised=int(notice.raised))
                     self._console.print(f"  note: {notice.text}", highlight=False, markup=False)
