@@ -61,7 +61,8 @@ class Scene:
         self.url = self.server.start()
         self.client = self.connect()
         open_run(self.client, self.keys, settings_hash(self.config), resume=False)
-        Feed(self.client, self.keys).open(None)
+        self.feed = Feed(self.client, self.keys)
+        self.feed.open(None)
         RolloutStream(self.client, self.keys).open()
         self.ring = Ring(self.client, self.keys, self.config.broker.ring.capacity, self.config.broker.ring.when_full)
         self.board = WeightBoard(self.client, self.keys)
@@ -133,6 +134,8 @@ class PlayedActor:
         self._scene, self._write = scene, write
         self._feed = Feed(scene.connect(url), scene.keys)
         self._history = scene.history("actor-0")
+        self._tokens: dict[int, str] = {}
+        self.owner = f"actor-0@{id(self)}"
         self.published = 0
 
     def publish(self, num_groups: int) -> None:
@@ -141,14 +144,26 @@ class PlayedActor:
 
     def publish_one(self) -> None:
         """Waits while the stream is above the high water or the server is away or full."""
-        ordinal, token = self._claim()
-        group = self._write(ordinal)
-        if patiently(lambda: self._feed.publish(ordinal, token, group)):
-            self._history.add("publish", ordinal=ordinal)
-            self.published += 1
+        self.publish_claimed(*self.claim())
 
-    def _claim(self) -> tuple[int, str]:
-        token = f"actor-0@{id(self)}/{self.published}.{time.monotonic_ns()}"
+    def publish_claimed(self, ordinal: int, token: str) -> bool:
+        """Whether the lease still stood."""
+        group = self._write(ordinal)
+        stood = bool(patiently(lambda: self._feed.publish(ordinal, token, group)))
+        if stood:
+            self._history.add("publish", ordinal=ordinal)
+            self._tokens[ordinal] = token
+            self.published += 1
+        return stood
+
+    def publish_again(self, ordinal: int) -> bool:
+        """A group that this actor has published before; whether it was taken."""
+        group = self._write(ordinal)
+        return bool(patiently(lambda: self._feed.publish(ordinal, self._tokens[ordinal], group)))
+
+    def claim(self, lease_s: float | None = None) -> tuple[int, str]:
+        """(ordinal, claim token); the lease of the settings where none is given."""
+        token = f"{self.owner}/{self.published}.{time.monotonic_ns()}"
         config = self._scene.config
         while True:
             ordinal = patiently(
@@ -157,7 +172,7 @@ class PlayedActor:
                     held_version=0,
                     batch_groups=config.batch_groups,
                     max_lag=None,
-                    lease_s=config.actors.lease_s,
+                    lease_s=config.actors.lease_s if lease_s is None else lease_s,
                     high_water=config.broker.rollouts_high_water,
                 )
             )
