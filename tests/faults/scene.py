@@ -46,13 +46,20 @@ SMALL = (
 class Scene:
     """One run. Leave it with `with`: no process outlives it."""
 
-    def __init__(self, root: Path, *overrides: str, name: str = "scene", histories: bool = True) -> None:
-        """Without histories: for a server that loses what it acknowledged, and so knows less than its roles."""
-        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *overrides])
+    def __init__(
+        self, root: Path, *overrides: str, name: str = "scene", histories: bool = True, listen: str | None = None
+    ) -> None:
+        """Without histories: for a server that loses what it acknowledged, and so knows less than its roles.
+
+        `listen`: the address of a server that is reached by TCP; None: by a unix socket.
+        """
+        elsewhere = () if listen is None else (f"broker.url=redis://{listen}:6380/0",)
+        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *elsewhere, *overrides])
         self.folder = RunFolder.of(self.config)
         self.folder.path.mkdir(parents=True)
         self.folder.settings.write_text(dump(self.config))
-        self.server = EmbeddedRedis(self.folder.redis, run=name, max_memory_gib=self.config.broker.max_memory_gib)
+        memory_gib = self.config.broker.max_memory_gib
+        self.server = EmbeddedRedis(self.folder.redis, run=name, max_memory_gib=memory_gib, listen=listen)
         self.keys = Keys(name)
         self._history_folder = self.folder.path if histories else None
         self._started: list[Processes] = []
@@ -123,7 +130,7 @@ class Scene:
 
     def require_promises(self, outcome: Outcome) -> None:
         """What `pope audit` says of this run, now that nothing moves."""
-        found = audit(self.folder.path)
+        found = audit(self.folder.path, self.config.broker.url and self.url)
         outcome.require(found.violation is None, f"{found.violation}\n{found.explain()}")
 
 
