@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.broker_faults import kept_group
-from tests.faults.namespaces import Network, network, unavailable
+from tests.faults.namespaces import Network, network
 from tests.faults.outcome import Outcome
 from tests.faults.scene import PlayedActor, PlayedLearner, Scene, wait_until
 
@@ -99,5 +99,3 @@ class Far:
             except BaseException as error:  # whoever asked raises it
                 answer.put(error)
 
-
-__all__ = ["partitioned", "unavailable"]

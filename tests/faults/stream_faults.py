@@ -75,7 +75,7 @@ def clock_jumps(root: Path, seed: int) -> Outcome:
         for ordinal, token in leases:
             outcome.require(patient.publish_claimed(ordinal, token), f"the lease of group {ordinal} did not stand")
         gone.claim(lease_s=0.5)
-        took_s = wait_until(lambda: scene.feed.reclaim(max_attempts=MAX_ATTEMPTS) == 1, "a lease of a dead actor to end")
+        took_s = wait_until(lambda: scene.feed.reclaim(max_attempts=MAX_ATTEMPTS) == 1, "a dead actor's lease to end")
         outcome.require(took_s < 5, f"a lease of 0.5 s ended after {took_s:.1f} s")
         patient.publish_one()
         scene.preprocess_all()
