@@ -158,8 +158,8 @@ def _save(folder: Path, samples: Sequence[tuple[float, str, float]], slopes: Seq
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for role in sorted({role for _, role, _ in samples}):
         points = [(moment / 60, mib) for moment, name, mib in samples if name == role]
-        label = next((f"{role} {s.mib_per_hour:+.1f} ± {2 * s.error:.1f} MiB/h" for s in slopes if s.role == role), role)
-        axes.plot(*zip(*points, strict=True), label=label, linewidth=1)
+        told = [f"{s.mib_per_hour:+.1f} ± {2 * s.error:.1f} MiB/h" for s in slopes if s.role == role]
+        axes.plot(*zip(*points, strict=True), label=" ".join([role, *told]), linewidth=1)
     axes.set(xlabel="minutes since the first step", ylabel="resident memory, MiB", yscale="log")
     axes.legend(fontsize="small", ncols=2)
     figure.savefig(folder / "memory.png", dpi=110)

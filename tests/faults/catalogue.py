@@ -26,7 +26,7 @@ FAULTS = {
         Fault("F9", "a rank is killed in mid-checkpoint", RANKS * len(OF_EVERY_RANK) + len(OF_RANK_0), cut_off),
         Fault("F10", "the disk is full when a checkpoint is saved", 5, disk_full),
         Fault("F11", "a checkpoint is damaged", DAMAGES, damaged),
-        Fault("F12", "Redis is killed under load, its file torn", SERVER_KILLS + TORN_KILLS, server_killed),
+        Fault("F12", "Redis is killed under load, its file torn", SERVER_KILLS + TORN_KILLS + 1, server_killed),
         Fault("F13", "Redis is out of memory", 1, out_of_memory),
         Fault("F14", "the network between a role and Redis is cut", len(OUTAGES_S), partitioned, no_namespaces),
         Fault("F16", "groups come a second time", COPIES + LATE, duplicated),

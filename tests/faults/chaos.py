@@ -102,7 +102,8 @@ def _in_order() -> list[str]:
 
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description:<44.44}"), BarColumn(16), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    return Progress(*columns, *times, console=console, redirect_stdout=False, redirect_stderr=False)
 
 
 def _inject(row: Row, seed: int, keep: Path | None) -> list[str]:
