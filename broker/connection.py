@@ -143,7 +143,7 @@ class PatientClient(redis.Redis):
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_PatientPipeline":
         pipe = _PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        pipe.client = self
+        pipe.owner = self
         return pipe
 
     def patiently(self, operation: Callable[[], T]) -> T:
@@ -157,7 +157,7 @@ class PatientClient(redis.Redis):
 class _PatientPipeline(Pipeline):
     """A failed execution forgets its commands, so they are kept."""
 
-    client: PatientClient
+    owner: PatientClient
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = list(self.command_stack)
@@ -166,4 +166,4 @@ class _PatientPipeline(Pipeline):
             self.command_stack = list(commands)
             return super(_PatientPipeline, self).execute(raise_on_error)
 
-        return self.client.patiently(again)
+        return self.owner.patiently(again)

@@ -78,9 +78,11 @@ def test_broken_promises_errors_and_faults_that_did_not_happen_are_violations(
 
 
 def test_an_injection_that_hangs_is_ended(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(root: Path, seed: int) -> Outcome:
+        time.sleep(60)
+        return Outcome(1)
 
-    hanging = replace(FAULTS["F9"], inject=lambda root, seed: time.sleep(60))
-    monkeypatch.setattr(chaos, "FAULTS", {"F9": hanging})
+    monkeypatch.setattr(chaos, "FAULTS", {"F9": replace(FAULTS["F9"], inject=hang)})
     monkeypatch.setattr(chaos, "LONGEST_S", 1)
     assert chaos.main(["--report", str(report)]) == 1
     assert table(report)[0][3] == "1"
