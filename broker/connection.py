@@ -69,7 +69,7 @@ def connect(
             time.sleep(0.05)
     _refuse_unusable(client, url)
     if isinstance(client, PatientClient):
-        client.patience_s = patience_s or 0.0
+        client.patience_s = patience_s
     return client
 
 
@@ -136,7 +136,8 @@ def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
 class PatientClient(redis.Redis):
     """Waits `patience_s` for a server that went away, then raises `BrokerLost`, and from then on at once."""
 
-    patience_s = 0.0
+    patience_s: float | None = None
+    """None until it is connected: whoever connects has a deadline of his own."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return self.patiently(lambda: super(PatientClient, self).execute_command(*args, **options))
@@ -147,6 +148,8 @@ class PatientClient(redis.Redis):
         return pipe
 
     def patiently(self, operation: Callable[[], T]) -> T:
+        if self.patience_s is None:
+            return operation()
         try:
             return with_retries(operation, deadline_s=self.patience_s)
         except BrokerLost:

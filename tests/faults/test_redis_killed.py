@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 def test_a_run_survives_the_sigkill_of_its_redis(tmp_path: Path) -> None:
-    run = start_run(tmp_path, "run.max_steps=6", "problems.num_hard=8", "evaluation.samples=2", name="killed")
+    run = start_run(tmp_path, "run.max_steps=6", "problems.num_hard=8", name="killed")
     try:
         killed = []
         for step in (1, 3):
