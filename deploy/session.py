@@ -17,6 +17,7 @@ from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import describe_run, open_run
+from broker.server_health import doubts
 from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, refuse_changes, settings_hash
 from conf.plain import plain
@@ -27,7 +28,6 @@ from deploy.interrupts import Interrupts
 from deploy.models import resolve_model
 from deploy.placement import Demand
 from deploy.progress import stage
-from deploy.redis_health import doubts
 from deploy.roles import ActorRole, give_time, only_this_machine, ray_session, spawn
 from deploy.run_folder import RunFolder, open_run_folder
 from deploy.run_redis import UrlOf, embedded_urls, external_urls

@@ -32,6 +32,7 @@ from broker.metrics import Control
 from broker.records import Problem
 from broker.run_record import describe_run
 from broker.samples import Samples
+from broker.server_health import RestartWatch
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.plain import plain
@@ -49,7 +50,6 @@ from deploy.measure import Measurement
 from deploy.placement import Demand, Room, actor_demands, demands, largest
 from deploy.problems import load, oracle_warning
 from deploy.progress import TrainingView, stage
-from deploy.redis_health import RestartWatch
 from deploy.roles import LearnerRole, PreprocessRole, wait_for
 from deploy.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
 from deploy.stages import Stages

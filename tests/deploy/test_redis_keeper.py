@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.connection import connect
-from deploy.redis_health import RestartWatch, doubts, needs_rewrite
+from broker.server_health import RestartWatch, doubts, needs_rewrite
 from deploy.redis_keeper import kept_running
 from deploy.redis_server import EmbeddedRedis
 
