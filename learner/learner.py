@@ -67,7 +67,12 @@ class Learner:
     ) -> None:
         """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history."""
         self._config, self._model_path = config, model_path
-        self._client = connect(redis_url, client_name=f"learner-{rank}", timeout_s=config.broker.connect_timeout_s)
+        self._client = connect(
+            redis_url,
+            client_name=f"learner-{rank}",
+            timeout_s=config.broker.connect_timeout_s,
+            patience_s=config.deploy.dead_after_s,  # for publishers, who know nothing of outages
+        )
         self._keys = keys = Keys(config.run.name)
         self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
         self._board = WeightBoard(self._client, keys)
