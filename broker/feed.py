@@ -32,8 +32,12 @@ class Feed:
         self._client, self._keys = client, keys
 
     def open(self, limit: int | None) -> None:
-        """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it."""
+        """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it.
+
+        Leases of an earlier life have aged while nobody looked: their holders are gone.
+        """
         self._client.hset(self._keys.feed, "limit", -1 if limit is None else limit)
+        self._client.hdel(self._keys.feed, "looked_ms")
 
     def claim(
         self,
