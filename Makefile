@@ -9,6 +9,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ARGS ?=
+SEEDS ?= 10
+MINUTES ?= 30
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check fuzz bench viewers lock clean distclean
+.PHONY: help setup demo test faults chaos soak check fuzz bench viewers lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +38,12 @@ test: $(STAMP)  ## run all tests
 
 faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
 	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+chaos: $(STAMP)  ## inject every fault under many seeds and write the table of docs/reliability.md (SEEDS=10: an hour)
+	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS) $(ARGS)
+
+soak: $(STAMP)  ## watch the memory of a real run for MINUTES=30
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .

@@ -55,9 +55,9 @@ RULES: dict[Role, Rule] = {
     ),
     "preprocess": Rule(
         writes=(
-            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", "ended", "failures", "dead_letters",
-            "ledger_attempts", "ledger_successes", "ledger_first_solve", "ledger_outcomes", "heartbeats",
-            "metrics.preprocess", "metrics.groups",
+            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", "ended", "forgotten", "failures",
+            "dead_letters", "ledger_attempts", "ledger_successes", "ledger_first_solve", "ledger_outcomes",
+            "heartbeats", "metrics.preprocess", "metrics.groups",
         ),
         reads=("run", "weights_board", "control"),
         scripts=("recover", "put", "drop", "dead_letter", "append", "beat"),
@@ -66,8 +66,8 @@ RULES: dict[Role, Rule] = {
     ),
     "learner": Rule(
         writes=(
-            "ring", "ring_meta", "payload", "batches", "learner", "counters", "ended", "weights", "weights_board",
-            "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
+            "ring", "ring_meta", "payload", "batches", "learner", "counters", "ended", "forgotten", "weights",
+            "weights_board", "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
         ),
         reads=("run", "weights_held", "samples_shown"),
         scripts=("adopt", "take", "commit", "trim", "announce", "note", "append", "beat"),

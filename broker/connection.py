@@ -8,13 +8,14 @@ import math
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
-from broker.errors import BrokerFull, BrokerUnreachable, UsageError
+from broker.errors import BrokerFull, BrokerLost, BrokerUnreachable, UsageError
 from conf.redact import redacted
 
 T = TypeVar("T")
@@ -31,13 +32,16 @@ REPLY_TIMEOUT_S = 10.0
 BLOCK_SLICE_S = 1.0
 
 
-def connect(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.Redis:
+def connect(
+    url: str, *, client_name: str, timeout_s: float = 5.0, patience_s: float | None = None
+) -> redis.Redis:
     """A client of the server at `url`, which answered within `timeout_s` and is one this product can use.
 
-    Raises `BrokerUnreachable` when nobody answers, `UsageError` when the server is too old or evicts keys.
+    With `patience_s` every command waits so long for a server that went away: for a role whose commands may all be
+    repeated. Raises `BrokerUnreachable` when nobody answers, `UsageError` when the server is too old or evicts keys.
     """
     try:
-        client = redis.Redis.from_url(
+        client = (redis.Redis if patience_s is None else PatientClient).from_url(
             url,
             client_name=client_name.replace(" ", "-"),
             decode_responses=False,
@@ -64,6 +68,8 @@ def connect(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.Redi
                 ) from error
             time.sleep(0.05)
     _refuse_unusable(client, url)
+    if isinstance(client, PatientClient):
+        client.patience_s = patience_s
     return client
 
 
@@ -105,7 +111,7 @@ def once(operation: Callable[[], T]) -> T:
 def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
     """Repeat an idempotent operation while Redis is away or full, for `deadline_s` at most.
 
-    Raises `BrokerUnreachable` or `BrokerFull` when the deadline passes; anything else rises at once.
+    Raises `BrokerLost` or `BrokerFull` when the deadline passes; anything else rises at once.
     """
     deadline = time.monotonic() + deadline_s
     pause_s = 0.02
@@ -116,7 +122,7 @@ def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
             raise
         except (redis.ConnectionError, redis.TimeoutError) as error:
             if time.monotonic() + pause_s > deadline:
-                raise BrokerUnreachable(f"Redis did not answer for {deadline_s:g} s: {error}") from error
+                raise BrokerLost(f"Redis did not answer for {deadline_s:g} s: {error}") from error
         except redis.OutOfMemoryError as error:
             if time.monotonic() + pause_s > deadline:
                 raise BrokerFull(
@@ -125,3 +131,42 @@ def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
                 ) from error
         time.sleep(pause_s * random.uniform(0.5, 1.0))  # actors must not come back in step
         pause_s = min(2 * pause_s, 1.0)
+
+
+class PatientClient(redis.Redis):
+    """Waits `patience_s` for a server that went away, then raises `BrokerLost`, and from then on at once."""
+
+    patience_s: float | None = None
+    """None until it is connected: whoever connects has a deadline of his own."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return self.patiently(lambda: super(PatientClient, self).execute_command(*args, **options))
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_PatientPipeline":
+        pipe = _PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipe.owner = self
+        return pipe
+
+    def patiently(self, operation: Callable[[], T]) -> T:
+        if self.patience_s is None:
+            return operation()
+        try:
+            return with_retries(operation, deadline_s=self.patience_s)
+        except BrokerLost:
+            self.patience_s = 0.0
+            raise
+
+
+class _PatientPipeline(Pipeline):
+    """A failed execution forgets its commands, so they are kept."""
+
+    owner: PatientClient
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands = list(self.command_stack)
+
+        def again() -> list[Any]:
+            self.command_stack = list(commands)
+            return super(_PatientPipeline, self).execute(raise_on_error)
+
+        return self.owner.patiently(again)

@@ -6,8 +6,10 @@ PopeError
 └── BrokerError           the pipeline's own state
     ├── RecordError       bytes that are not a valid record (bad frame, checksum, field, size)
     ├── RingFull          a put under `when_full: wait` found no room; wait and try again
+    ├── ServerBehind      the server forgot a step that the learner trained; `Ring.adopt` tells it
     ├── FeedExhausted     every group the feed may issue has been issued and none can come back
-    └── BrokerFull        the server is out of memory and nothing drains it
+    ├── BrokerFull        the server is out of memory and nothing drains it
+    └── BrokerLost        the server went away and did not come back in time
 """
 
 
@@ -41,3 +43,11 @@ class FeedExhausted(BrokerError):
 
 class BrokerFull(BrokerError):
     """The server stayed out of memory until the deadline of a write."""
+
+
+class BrokerLost(BrokerError):
+    """The server stayed away until the deadline of an operation."""
+
+
+class ServerBehind(BrokerError):
+    """The server lost what it had acknowledged, and with it a step that was taken or trained."""

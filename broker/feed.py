@@ -32,8 +32,12 @@ class Feed:
         self._client, self._keys = client, keys
 
     def open(self, limit: int | None) -> None:
-        """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it."""
+        """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it.
+
+        Leases of an earlier life have aged while nobody looked: their holders are gone.
+        """
         self._client.hset(self._keys.feed, "limit", -1 if limit is None else limit)
+        self._client.hdel(self._keys.feed, "looked_ms")
 
     def claim(
         self,
@@ -111,7 +115,10 @@ class Feed:
         return self._end_leases(owner, -1 if max_attempts is None else max_attempts)
 
     def reclaim(self, *, max_attempts: int) -> int:
-        """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many."""
+        """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many.
+
+        Time counts against a lease only while somebody calls this, 5 s a call at most.
+        """
         return self._end_leases("", max_attempts)
 
     def failures(self) -> dict[int, str]:
@@ -122,7 +129,7 @@ class Feed:
     def _end_leases(self, owner: str, max_attempts: int) -> int:
         keys = self._keys
         names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue, keys.counters, keys.failures]
-        return int(_RECLAIM(self._client, names, owner, max_attempts))
+        return int(_RECLAIM(self._client, [*names, keys.feed], owner, max_attempts))
 
 
 def _milliseconds(seconds: float) -> int:

@@ -6,7 +6,8 @@ fence runs from each other. Types and meanings:
     pope:{name}:run            hash    settings_hash, opened_unix_s, born (random: tells these keys from later ones
                                        of the same name); settings (JSON, no password), num_hard (hard problems, once
                                        training begins)
-    pope:{name}:feed           hash    cursor (next ordinal), limit
+    pope:{name}:feed           hash    cursor (next ordinal), limit, looked_ms (server milliseconds of the last look for
+                                       expired leases)
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
     pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
@@ -24,8 +25,10 @@ fence runs from each other. Types and meanings:
     pope:{name}:batches        stream  id `STEP-0`, fields ordinals, groups, samples: the learner's write-ahead log
     pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out), skipped
                                        (steps the learner trained that this server never handed out)
+    pope:{name}:forgotten      set     ordinals the learner trained and this server lost: counted once they come again
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
-                                       failed.REASON; and rollouts, prompt_tokens, completion_tokens, trained_samples
+                                       failed.REASON; rollouts, prompt_tokens, completion_tokens, trained_samples; and
+                                       duplicates (stream entries of a group that was there before)
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
     pope:{name}:dead_letters   stream  the beginning of frames nobody could read, with the reason and their size
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
@@ -77,6 +80,7 @@ class Keys:
         self.payload = self.prefix + "payload"
         self.batches = self.prefix + "batches"
         self.learner = self.prefix + "learner"
+        self.forgotten = self.prefix + "forgotten"
         self.counters = self.prefix + "counters"
         self.replaced = self.prefix + "replaced"
         self.dead_letters = self.prefix + "dead_letters"

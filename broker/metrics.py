@@ -1,5 +1,6 @@
 """Small news of a run: numbers of each room, signs of life, the wish to stop. All of it survives a full server."""
 
+import time
 from collections.abc import Mapping
 from typing import cast
 
@@ -11,6 +12,8 @@ from broker.scripts import Script
 
 _APPEND, _BEAT, _NOTE = Script("append"), Script("beat"), Script("note")
 KEPT_REPORTS = 200_000
+LONGEST_LOOK_S = 5.0
+"""What nobody looked at does not count against a role; whoever looks does so far more often."""
 _PAGE = 5_000
 
 
@@ -34,6 +37,9 @@ class Heartbeats:
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
+        self._seen: dict[str, tuple[float, float]] = {}
+        """Role -> its newest sign of life (server) and how silent it was at the last look, seconds."""
+        self._looked_at = 0.0
 
     def beat(self, role: str, status: str) -> None:
         """`status` says what the role does or waits for."""
@@ -49,10 +55,24 @@ class Heartbeats:
         return beats
 
     def silence(self) -> dict[str, float]:
-        """Role -> seconds since its last sign of life; both ends by the server's clock."""
+        """Role -> seconds since its last sign of life.
+
+        By the server's clock at the first look, by this process's from then on: a clock that is set anew kills nobody.
+        Nor does a server that was away, so the time between two looks counts `LONGEST_LOOK_S` at most.
+        """
         seconds, microseconds = self._client.time()
-        now = seconds + microseconds / 1e6
-        return {role: now - moment for role, (moment, _) in self.all().items()}
+        now, beats = time.monotonic(), self.all()
+        passed_s = min(now - self._looked_at, LONGEST_LOOK_S)
+        seen = {}
+        for role, (moment, _) in beats.items():
+            before, silent_s = self._seen.get(role, (None, 0.0))
+            if before is None:
+                silent_s = max(0.0, seconds + microseconds / 1e6 - moment)
+            else:
+                silent_s = silent_s + passed_s if moment == before else 0.0
+            seen[role] = (moment, silent_s)
+        self._seen, self._looked_at = seen, now
+        return {role: silent_s for role, (_, silent_s) in seen.items()}
 
     def forget(self, role: str) -> None:
         """Remove a role that is gone for good."""

@@ -7,6 +7,7 @@ A group's way out is `take` (step s gets it, for good), then `commit` (step s wa
 stay readable after that until `trim`, because a learner that resumes from checkpoint c replays c + 1, c + 2, ...
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -52,14 +53,15 @@ class Ring:
     def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
         """Move a group from the stream into the ring; `step` dates what the ledger notes of it.
 
-        False: the entry had ended before. A full ring gives up whole oldest groups, counted as `replaced`; under
-        `wait` it raises `RingFull` instead, and the group stays on the stream.
+        False: the entry had ended before, its group is there already (counted as `duplicates`), or a learner that
+        knows more than this server trained it. A full ring gives up whole oldest groups, counted as `replaced`;
+        under `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
         keys, rollouts = self._keys, group.group
         names = [keys.rollouts, keys.ring, keys.ring_meta, keys.payload]
         answer = _PUT(
             self._client,
-            [*names, keys.counters, keys.replaced, keys.ended, *self._ledger],
+            [*names, keys.counters, keys.replaced, keys.ended, keys.forgotten, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             rollouts.ordinal,
@@ -86,7 +88,7 @@ class Ring:
         keys = self._keys
         answer = _DROP(
             self._client,
-            [keys.rollouts, keys.counters, keys.ended, *self._ledger],
+            [keys.rollouts, keys.counters, keys.ended, keys.payload, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             group.ordinal,
@@ -105,6 +107,7 @@ class Ring:
 
         Step s updates version s - 1, so a group's lag is s - 1 minus its oldest version. Groups above `max_lag`
         are dropped first and counted as `stale`. A step already taken gets the batch it got before.
+        Raises `ServerBehind` when the server lost the step before.
         """
         keys = self._keys
         names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters, keys.ended]
@@ -131,17 +134,22 @@ class Ring:
         return [int(entry_id.split(b"-")[0]) for entry_id, _ in entries]
 
     def commit(self, step: int) -> bool:
-        """Count the batch of `step` as trained. False: it was committed before."""
+        """Count the batch of `step` as trained. False: it was committed before.
+
+        Raises `ServerBehind` when the server lost it.
+        """
         keys = self._keys
         return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
 
-    def adopt(self, step: int) -> int:
-        """Bring a server that is behind the learner's durable step up to it; the newest committed step.
+    def adopt(self, step: int, trained: Iterable[int] = ()) -> int:
+        """Bring a server that is behind the learner's step up to it; the newest committed step.
 
-        For a resume on a new server, or on one that lost its last second (`broker.fsync: everysec`).
+        For a resume on a new server, or on one that lost its last second (`broker.fsync: everysec`). `trained` are
+        groups of the steps it may have lost: it hands none of them out again.
         """
         keys = self._keys
-        return int(_ADOPT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
+        names = [keys.learner, keys.batches, keys.counters, keys.ended, keys.ring, keys.ring_meta, keys.payload]
+        return int(_ADOPT(self._client, [*names, keys.forgotten], step, *trained))
 
     def trim(self, step: int) -> None:
         """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""

@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -87,6 +87,37 @@ def settings_hash(config: RunConfig) -> str:
         del values[section][key]
     del values["oracle"]  # it makes problems, not runs
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_changes(started: RunConfig, config: RunConfig) -> None:
+    """Raises `ConfigError` naming the settings in which a run's continuation differs from the run, if it does."""
+    before, now = _of_a_run(started), _of_a_run(config)
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if changed:
+        what = ", ".join(f"{name}={_shown(now, name)} (it has {_shown(before, name)})" for name in changed[:5])
+        raise ConfigError(
+            f"run.resume=true needs the settings that run {config.run.name} was started with, but {what}"
+            f"{' and more' if len(changed) > 5 else ''}: take them back, or start a new run under another run.name",
+            tuple(changed),
+        )
+
+
+def _shown(values: dict[str, Any], name: str) -> str:
+    return said(values[name], name) if name in values else "nothing"
+
+
+def _of_a_run(config: RunConfig) -> dict[str, Any]:
+    """`section.key` -> value of all settings that make a run what it is."""
+    values = asdict(config)
+    del values["oracle"]  # it makes problems, not runs
+    return {name: value for name, value in _flat(values, "").items() if name not in NOT_PART_OF_A_RUN}
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def _is_about(name: str, keys: tuple[str, ...]) -> bool:

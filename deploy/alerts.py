@@ -4,9 +4,11 @@ starved   over `deploy.starved_steps` steps the hard bucket's share of the absol
           `deploy.starved_share` times its share of the groups: other problems take over the updates (ray interference,
           POPE section 3.2)
 silent    of `deploy.silent_groups` groups of an arm on hard problems fewer than 1 % carried a gradient
+unsaved   a checkpoint could not be saved
 
-Neither is said of problems whose rollouts are mostly right: those have nothing left to teach. POPE's own start, when
-unguided groups are all wrong and the guided ones carry the updates, is no starvation: both are the hard bucket.
+Neither of the first two is said of problems whose rollouts are mostly right: those have nothing left to teach. POPE's
+own start, when unguided groups are all wrong and the guided ones carry the updates, is no starvation: both are the hard
+bucket.
 """
 
 from collections import defaultdict
@@ -29,7 +31,7 @@ class Notice:
     """One thing there is to say."""
 
     about: str
-    """`hard bucket` or `arm ARM`."""
+    """`hard bucket`, `arm ARM` or `checkpoints`."""
     raised: bool
     """False: what was said before no longer holds."""
     text: str
@@ -45,10 +47,12 @@ class Alerts:
         self._windows: dict[str, list[Report]] = defaultdict(list)
         """Arm -> its groups in the window that is filling."""
         self._raised: set[str] = set()
+        self._failed_saves = 0
+        self._saved_step: str | None = None
 
     def news(self, learner: Sequence[Report], groups: Sequence[Report]) -> list[Notice]:
         """What there is to say about the reports that came since the last call; both lists only ever grow."""
-        return [*self._starved(learner, groups), *self._silent(groups)]
+        return [*self._starved(learner, groups), *self._silent(groups), *self._unsaved(learner)]
 
     def _starved(self, learner: Sequence[Report], groups: Sequence[Report]) -> Iterator[Notice]:
         width = self._deploy.starved_steps
@@ -94,6 +98,23 @@ class Alerts:
                 )
                 yield Notice(f"arm {arm}", silent, said)
             window.clear()
+
+    def _unsaved(self, learner: Sequence[Report]) -> Iterator[Notice]:
+        newest = learner[-1] if learner else {}
+        failures, step = int(newest.get("checkpoint/failures", 0)), newest.get("checkpoint/step")
+        if failures > self._failed_saves:
+            self._failed_saves = failures
+            self._turned("checkpoints", True)
+            yield Notice(
+                "checkpoints",
+                True,
+                f"{failures} checkpoint(s) could not be saved, the newest that was is of step {step}; "
+                "logs/learner-0.log says why, and training ends when it fails again and again",
+            )
+        elif "checkpoints" in self._raised and step != self._saved_step:
+            self._turned("checkpoints", False)
+            yield Notice("checkpoints", False, f"checkpoints are saved again: step {step}")
+        self._saved_step = step
 
     def _turned(self, name: str, on: bool) -> bool:
         """Whether this is news; remembers it."""

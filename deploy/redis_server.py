@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +90,12 @@ class EmbeddedRedis:
         """Process id of the server while it runs."""
         return self._process.pid if self.alive() and self._process else None
 
+    @property
+    def how_it_ended(self) -> str:
+        """Exit code and the end of its log, in one line."""
+        assert self._process is not None
+        return f"code {self._process.returncode}, {self._last_words()}"
+
     def alive(self) -> bool:
         """Whether the server process runs."""
         return self._process is not None and self._process.poll() is None
@@ -98,12 +103,13 @@ class EmbeddedRedis:
     def start(self) -> str:
         """Start the server and return its URL once it has read its data and answers. Idempotent while it runs.
 
-        Raises `UsageError` when another run uses the folder or the server does not come up.
+        The kernel ends the server with the thread that called this, not with the process: that thread must last.
+        Raises `UsageError` when another run uses the folder or the server does not come up; one that ran before keeps
+        its lock and its URL then, for another try.
         """
         if self.alive():
             return self.url
-        # The kernel kills the server when the thread that started it ends, not the process.
-        assert threading.current_thread() is threading.main_thread(), "start the embedded Redis from the main thread"
+        ran_before = self._process is not None
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
         self._acquire_lock()
@@ -112,21 +118,17 @@ class EmbeddedRedis:
             self._launch()
             self._wait_until_it_answers()
         except BaseException:
-            self.stop()
+            if ran_before:
+                self._end_process()
+            else:
+                self.stop()
             raise
         return self.url
 
     def stop(self) -> None:
         """Stop the server, keep its data, let go of the folder. Idempotent."""
-        if self._process is not None:
-            if self.alive():
-                self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(_STOP_PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        self._end_process()
+        self._process = None
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
@@ -134,6 +136,17 @@ class EmbeddedRedis:
             fcntl.flock(self._lock, fcntl.LOCK_UN)  # for copies of the descriptor in forked children, too
             self._lock.close()
             self._lock = None
+
+    def _end_process(self) -> None:
+        if self._process is None:
+            return
+        if self.alive():
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _acquire_lock(self) -> None:
         """Lock the folder, or say who holds it. The server inherits the lock: it lasts as long as either lives."""

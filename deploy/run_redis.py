@@ -14,6 +14,7 @@ from broker.run_record import holds_run
 from conf.load import load
 from conf.redact import is_redacted, redacted
 from conf.schema import RunConfig
+from deploy.redis_keeper import kept_running
 from deploy.redis_server import EmbeddedRedis, running_url
 from deploy.run_folder import RunFolder
 from deploy.withheld import URL_VARIABLE
@@ -71,7 +72,7 @@ def embedded_urls(folder: RunFolder, config: RunConfig) -> Iterator[UrlOf]:
     broker = config.broker
     with EmbeddedRedis(
         folder.redis, run=config.run.name, fsync=broker.fsync, max_memory_gib=broker.max_memory_gib
-    ) as server:
+    ) as server, kept_running(server):
         yield server.url_of
 
 

@@ -1,7 +1,7 @@
 """What every command that samples stands on: a locked folder, Redis, a model, Ray."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import describe_run, open_run
+from broker.server_health import doubts
 from conf.environment import refuse_unsafe_environment
-from conf.load import dump, load, settings_hash
+from conf.load import dump, load, refuse_changes, settings_hash
 from conf.plain import plain
 from conf.redact import redacted
 from conf.schema import RunConfig
@@ -62,7 +63,9 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
     refuse_unsafe_environment()
     external = None if config.broker.url is None else external_urls(config)
     if external is not None:
-        connect(external("driver"), client_name="driver", timeout_s=config.broker.connect_timeout_s).close()
+        with closing(_driver(external, config)) as client:
+            for doubt in doubts(client, external("driver")):
+                console.print(Text.assemble(("warning", "yellow"), f": {doubt}"))
     # From here on the settings travel: to every role, and to whoever prints them.
     config = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
     with ExitStack() as stack:
@@ -71,16 +74,28 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
         console.print(Text.assemble((config.run.name, "bold"), f" in {plain(folder.path)}"))
         if moved:
             console.print(f"  the earlier run of that name is kept in {moved}", highlight=False)
+        if config.run.resume:
+            refuse_changes(load(folder.settings), config)
         folder.settings.write_text(dump(config))
         failpoints.choose_folder(folder.path)
         if found.rejected:
             write_rejected(folder.rejected, found.rejected)
             console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)
         url_of = external or stack.enter_context(embedded_urls(folder, config))
-        client = connect(url_of("driver"), client_name="driver", timeout_s=config.broker.connect_timeout_s)
+        client = _driver(url_of, config)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
         describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
         yield Session(config, console, folder, client, url_of)
+
+
+def _driver(url_of: UrlOf, config: RunConfig) -> Client:
+    """Everything this process asks may be asked again, so all of it waits for a server that restarts."""
+    return connect(
+        url_of("driver"),
+        client_name="driver",
+        timeout_s=config.broker.connect_timeout_s,
+        patience_s=config.deploy.dead_after_s,
+    )
 
 
 def continued(config: RunConfig) -> RunConfig:

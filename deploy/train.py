@@ -32,6 +32,7 @@ from broker.metrics import Control
 from broker.records import Problem
 from broker.run_record import describe_run
 from broker.samples import Samples
+from broker.server_health import RestartWatch
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.plain import plain
@@ -168,11 +169,15 @@ class _Run:
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
         alerts = Alerts(self._config)
+        restarts = RestartWatch(self._client, self._session.url_of("driver"))
         with evaluations, TrainingView(self._console) as view:
 
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
+                for text in restarts.news():
+                    state.note(text)
+                    self._console.print(f"  note: {text}", highlight=False, markup=False)
                 for notice in alerts.news(state.learner, state.groups):
                     state.note(notice.text, alert=notice.about, raised=int(notice.raised))
                     self._console.print(f"  note: {notice.text}", highlight=False, markup=False)

@@ -132,7 +132,7 @@ class Checkpoints:
             needed = HEADROOM * sum(f.stat().st_size for f in newest[1].rglob("*") if f.is_file())
             free = shutil.disk_usage(self._folder).free
             if free < needed:
-                raise OSError(f"{free / 2**20:.0f} MiB free, a checkpoint needs {needed / 2**20:.0f} MiB")
+                raise OSError(f"{free / 2**20:.1f} MiB free, a checkpoint needs {needed / 2**20:.1f} MiB")
         scratch.mkdir()
 
     def _seal_own_files(self, scratch: Path) -> None:

@@ -64,6 +64,8 @@ class DeepSpeedEngine:
             config=_deepspeed_config(settings, dtype, self.ranks.world_size),
             dist_init_required=False,
         )
+        # It would put a converter program into every checkpoint; a checkpoint is data.
+        self._engine._copy_recovery_script = lambda folder: None
 
     def forward(self, row: Row) -> tuple[Tensor, Tensor]:
         """(logprobs [N], entropies [N]) of a row on this rank's device."""
@@ -146,9 +148,26 @@ class DeepSpeedEngine:
         return weights
 
     def save(self, folder: Path) -> None:
-        """This rank's part of optimizer and weights under `folder`; the folder is published by `checkpoints.py`."""
-        self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
-        self._drop_script(folder)
+        """This rank's part of optimizer and weights under `folder`; the folder is published by `checkpoints.py`.
+
+        A rank that cannot write raises, but only once DeepSpeed's collectives are behind it: the others wait in them.
+        """
+        writer = self._engine.checkpoint_engine
+        failed: list[OSError | RuntimeError] = []
+
+        def save(*args: Any, **options: Any) -> None:
+            try:
+                type(writer).save(writer, *args, **options)
+            except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+                failed.append(error)
+
+        writer.save = save
+        try:
+            self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
+        finally:
+            del writer.save
+        if failed:
+            raise failed[0]
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote; whoever calls has verified the folder's manifest.
@@ -164,11 +183,6 @@ class DeepSpeedEngine:
         self._engine.destroy()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-
-    def _drop_script(self, folder: Path) -> None:
-        """DeepSpeed leaves a converter program in every checkpoint; a checkpoint is data."""
-        if self.ranks.first:
-            (folder / "zero_to_fp32.py").unlink(missing_ok=True)
 
 
 def _import_deepspeed(device: torch.device) -> Any:

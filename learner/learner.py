@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.connection import connect, with_retries
+from broker.errors import ServerBehind
 from broker.failpoints import failpoint
 from broker.history import History
 from broker.keys import Keys
@@ -66,7 +67,12 @@ class Learner:
     ) -> None:
         """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history."""
         self._config, self._model_path = config, model_path
-        self._client = connect(redis_url, client_name=f"learner-{rank}", timeout_s=config.broker.connect_timeout_s)
+        self._client = connect(
+            redis_url,
+            client_name=f"learner-{rank}",
+            timeout_s=config.broker.connect_timeout_s,
+            patience_s=config.deploy.dead_after_s,  # for publishers, who know nothing of outages
+        )
         self._keys = keys = Keys(config.run.name)
         self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
         self._board = WeightBoard(self._client, keys)
@@ -81,6 +87,8 @@ class Learner:
         self._step = 0
         self._published = -1
         self._saved = -1
+        self._trained: dict[int, tuple[int, ...]] = {}
+        """Step -> its groups, of the steps that no kept checkpoint covers."""
         self._skipped = SkippedSteps(f"lower learner.learning_rate={config.learner.learning_rate:g}")
         self._trend = RewardTrend()
 
@@ -142,7 +150,8 @@ class Learner:
             if decision == _TRAIN:
                 groups = self._call(lambda: self._ring.batch(step))
                 assert groups is not None, "rank 0 took this batch"
-                self._history.add("batch", step=step, ordinals=tuple(g.group.ordinal for g in groups))
+                self._trained[step] = tuple(group.group.ordinal for group in groups)
+                self._history.add("batch", step=step, ordinals=self._trained[step])
                 failpoint("learner.after_take")
                 return groups
 
@@ -155,7 +164,8 @@ class Learner:
         while time.monotonic() < deadline:
             if self._call(self._control.stopped):
                 return _STOP
-            if self._call(lambda: self._ring.take(step, settings.batch_samples, max_lag=settings.max_lag)) is not None:
+            take = partial(self._ring.take, step, settings.batch_samples, max_lag=settings.max_lag)
+            if self._known(take, step - 1) is not None:
                 return _TRAIN
             time.sleep(POLL_S)
         return _WAIT
@@ -164,7 +174,7 @@ class Learner:
         """Commit, publish, report, save: what one trained step owes the others."""
         self._step = report.step
         changes = self._trend.follow(report.step, report.reward_mean)
-        fresh = self._ranks.first and self._call(lambda: self._ring.commit(report.step))
+        fresh = self._ranks.first and self._known(partial(self._ring.commit, report.step), report.step)
         failpoint("learner.after_commit")
         self._history.add("commit", step=report.step, reason=None if report.applied else NOT_FINITE)
         started = time.perf_counter()
@@ -216,6 +226,7 @@ class Learner:
         if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
+            self._trained = {step: ordinals for step, ordinals in self._trained.items() if step > min(kept)}
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {
@@ -234,6 +245,16 @@ class Learner:
             self._publisher.close()
         self._engine.close()
         self._history.close()
+
+    def _known(self, operation: Callable[[], T], step: int) -> T:
+        """Do it; a server that was restarted and lost its last second is first told what was trained up to `step`."""
+        try:
+            return self._call(operation)
+        except ServerBehind as error:
+            log.warning("%s; it is told what was trained up to step %d", error, step)
+            ordinals = [ordinal for batch in self._trained.values() for ordinal in batch]
+            self._call(lambda: self._ring.adopt(step, ordinals))
+            return self._call(operation)
 
     def _call(self, operation: Callable[[], T]) -> T:
         """One idempotent word with Redis, which may be away for as long as a silent role is borne with."""

@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
--- The learner's durable step is the truth. A server behind it (new, or one that lost its last second) is moved
--- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped.
--- ARGV  step
+-- What the learner trained is the truth. A server behind it (new, or one that lost its last second) is moved
+-- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped. Of the
+-- groups in those, as far as the learner names them, what lies in the ring is trained now; what is still on its way
+-- there is trained when it comes.
+-- ARGV  step, ordinals that the learner trained
 -- Returns the newest committed step, never less than before.
-local learner, batches, counters, ended = unpack(KEYS)
+local learner, batches, counters, ended, ring, meta, payload, forgotten = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE adopt: the step is not a number') end
 
@@ -15,6 +17,20 @@ for _, entry in ipairs(redis.call('XRANGE', batches, (committed + 1) .. '-0', st
   redis.call('HINCRBY', counters, 'trained', entry[2][4])
   redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
   for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HSET', ended, ordinal, 'trained') end
+end
+for i = 2, #ARGV do
+  local ordinal = ARGV[i]
+  local waiting = redis.call('HGET', meta, ordinal)
+  if waiting then
+    redis.call('ZREM', ring, ordinal)
+    redis.call('HDEL', meta, ordinal)
+    redis.call('HDEL', payload, ordinal)
+    redis.call('HINCRBY', counters, 'trained', 1)
+    redis.call('HINCRBY', counters, 'trained_samples', waiting:match('^%d+'))
+    redis.call('HSET', ended, ordinal, 'trained')
+  elseif redis.call('HEXISTS', ended, ordinal) == 0 then
+    redis.call('SADD', forgotten, ordinal)
+  end
 end
 if step > taken then
   redis.call('HINCRBY', learner, 'skipped', step - taken)

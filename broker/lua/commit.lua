@@ -10,7 +10,8 @@ local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 if step <= committed then return 0 end
 local entry = redis.call('XRANGE', batches, step .. '-0', step .. '-0')[1]
 if step ~= committed + 1 or not entry then
-  return redis.error_reply('POPE commit: step ' .. step .. ' was not taken next, the newest committed is ' .. committed)
+  return redis.error_reply(
+    'POPE behind: commit: step ' .. step .. ' was not taken next, the newest committed is ' .. committed)
 end
 
 redis.call('HINCRBY', counters, 'trained', entry[2][4])

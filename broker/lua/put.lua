@@ -3,9 +3,9 @@
 -- refused while the group still waits on the stream, so that nothing is lost.
 -- ARGV  consumer group, entry id, ordinal, frame, samples, oldest_version, arm, problem_id,
 --       judged rollouts, successes, step, outcomes kept in the ledger, capacity, when_full
--- Returns 1 (stored), 0 (the entry had ended before) or -1 (full).
-local rollouts, ring, meta, payload, counters, replaced, ended = unpack(KEYS)
-local attempts, successes, first_solve, outcomes = unpack(KEYS, 8)
+-- Returns 1 (stored), 0 (the entry or its group had ended before) or -1 (full).
+local rollouts, ring, meta, payload, counters, replaced, ended, forgotten = unpack(KEYS)
+local attempts, successes, first_solve, outcomes = unpack(KEYS, 9)
 local group, entry_id, ordinal, frame = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local samples, version, arm, problem = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local num_judged, num_successes, step = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -18,6 +18,21 @@ if samples > capacity then
 end
 
 if #redis.call('XPENDING', rollouts, group, entry_id, entry_id, 1) == 0 then return 0 end
+
+local known = redis.call('HEXISTS', payload, ordinal) == 1 or redis.call('HEXISTS', ended, ordinal) == 1
+local trained = redis.call('SREM', forgotten, ordinal) == 1
+if known or trained then
+  redis.call('XACK', rollouts, group, entry_id)
+  redis.call('XDEL', rollouts, entry_id)
+  if known then
+    redis.call('HINCRBY', counters, 'duplicates', 1)
+  else
+    redis.call('HINCRBY', counters, 'trained', 1)
+    redis.call('HINCRBY', counters, 'trained_samples', samples)
+    redis.call('HSET', ended, ordinal, 'trained')
+  end
+  return 0
+end
 
 local occupied = 0
 for _, value in ipairs(redis.call('HVALS', meta)) do occupied = occupied + tonumber(value:match('^%d+')) end

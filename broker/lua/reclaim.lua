@@ -1,16 +1,26 @@
 #!lua flags=allow-oom
 -- Takes leases away: those past their deadline, or all of one owner. Their groups are issued again, or counted
 -- as failed once they were leased max_attempts times.
+-- A lease ages by the server's clock, but between two looks for expired ones by 5 s at most: neither a clock that was
+-- set anew nor an outage, in which nobody could renew, takes leases away.
 -- ARGV  owner ('': the expired leases), max_attempts (-1: no bound, and this lease does not count)
 -- Returns how many leases ended.
-local leases, owners, claims, attempts, reissue, counters, failures = unpack(KEYS)
+local leases, owners, claims, attempts, reissue, counters, failures, feed = unpack(KEYS)
 local owner, max_attempts = ARGV[1], tonumber(ARGV[2])
 if not max_attempts then return redis.error_reply('POPE reclaim: max_attempts is not a number') end
 
 local ending
 if owner == '' then
   local time = redis.call('TIME')
-  ending = redis.call('ZRANGE', leases, '-inf', time[1] * 1000 + math.floor(time[2] / 1000), 'BYSCORE')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local passed = now - tonumber(redis.call('HGET', feed, 'looked_ms') or now)
+  if passed < 0 or passed > 5000 then
+    for _, ordinal in ipairs(redis.call('ZRANGE', leases, 0, -1)) do
+      redis.call('ZINCRBY', leases, passed < 0 and passed or passed - 5000, ordinal)
+    end
+  end
+  redis.call('HSET', feed, 'looked_ms', string.format('%d', now))
+  ending = redis.call('ZRANGE', leases, '-inf', now, 'BYSCORE')
 else
   ending = {}
   local prefix = owner .. '/'

@@ -14,7 +14,7 @@ if step <= taken then
   return entry[2][2]
 end
 if step ~= taken + 1 then
-  return redis.error_reply('POPE take: step ' .. step .. ' asked for, the newest step taken is ' .. taken)
+  return redis.error_reply('POPE behind: take: step ' .. step .. ' asked for, the newest step taken is ' .. taken)
 end
 
 local batch, total = {}, 0

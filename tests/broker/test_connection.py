@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from broker.connection import connect, with_retries
-from broker.errors import BrokerFull, BrokerUnreachable, UsageError
+from broker.errors import BrokerFull, BrokerLost, BrokerUnreachable, UsageError
 from deploy.redis_server import EmbeddedRedis
 
 
@@ -69,8 +69,8 @@ def test_an_operation_is_repeated_until_the_server_is_back() -> None:
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
-        (redis.ConnectionError("away"), BrokerUnreachable),
-        (redis.TimeoutError("slow"), BrokerUnreachable),
+        (redis.ConnectionError("away"), BrokerLost),
+        (redis.TimeoutError("slow"), BrokerLost),
         (redis.OutOfMemoryError("full"), BrokerFull),
     ],
 )
@@ -94,3 +94,23 @@ def test_other_errors_are_not_repeated() -> None:
     with pytest.raises(redis.AuthenticationError):
         with_retries(operation, deadline_s=10)
     assert events == ["call"]
+
+
+def test_a_patient_client_is_made_or_refused_like_any_other(tmp_path: Path) -> None:
+    with pytest.raises(BrokerUnreachable, match=r"no answer within 0\.2 s"):
+        connect(f"unix://{tmp_path}/absent.sock", client_name="test", timeout_s=0.2, patience_s=60)
+
+
+def test_a_patient_client_waits_once_and_then_gives_up_at_once(tmp_path: Path) -> None:
+    server = EmbeddedRedis(tmp_path, max_memory_gib=0.1)
+    client = connect(server.start(), client_name="test", patience_s=0.3)
+    server.stop()
+    started = time.monotonic()
+    with pytest.raises(BrokerLost, match=r"0\.3 s"):
+        client.get("key")
+    waited_s = time.monotonic() - started
+    with client.pipeline() as pipe:
+        pipe.get("key")
+        with pytest.raises(BrokerLost):
+            pipe.execute()
+    assert time.monotonic() - started < waited_s + 0.2

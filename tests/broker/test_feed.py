@@ -184,3 +184,31 @@ def test_a_returned_ordinal_needs_no_new_admission(house: House) -> None:
     house.feed.release("dead")
     assert house.claim("a/1", max_lag=0) == 1
     assert house.claim("a/2", max_lag=0) is None
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, 3_600_000])
+def test_a_clock_that_jumps_an_hour_takes_no_lease_away(house: House, jump_ms: int) -> None:
+    """To the server its own jump looks as if everything it noted had been noted an hour earlier or later."""
+    house.claim("a/0", lease_s=60)
+    house.feed.reclaim(max_attempts=3)
+    house.client.zadd(house.keys.leases, {"0": deadline_of(house) - jump_ms})
+    looked = int(house.client.hget(house.keys.feed, "looked_ms") or 0)
+    house.client.hset(house.keys.feed, "looked_ms", looked - jump_ms)
+    assert house.feed.reclaim(max_attempts=3) == 0
+    assert 50_000 < deadline_of(house) - time.time() * 1000 < 70_000, "and it still ends after a minute"
+
+
+def test_time_in_which_nobody_looked_ages_a_lease_by_five_seconds(house: House) -> None:
+    house.claim("a/0", lease_s=60)
+    house.feed.reclaim(max_attempts=3)
+    deadline = deadline_of(house)
+    house.client.hincrby(house.keys.feed, "looked_ms", -20_000)
+    house.feed.reclaim(max_attempts=3)
+    assert 14_900 < deadline_of(house) - deadline < 18_000
+
+
+def deadline_of(house: House) -> float:
+    """Of the lease of group 0, server milliseconds."""
+    deadline = house.client.zscore(house.keys.leases, "0")
+    assert isinstance(deadline, float)
+    return deadline

@@ -50,3 +50,23 @@ def test_the_first_reason_to_stop_stands_until_it_is_cleared(client: redis.Redis
     assert control.stopped() == "all steps done"
     control.clear()
     assert control.stopped() is None
+
+
+def test_silence_is_counted_while_somebody_looks_whatever_the_servers_clock_says(
+    client: redis.Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeats = Heartbeats(client, keys)
+    heartbeats.beat("actor-0", "x")
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    first = heartbeats.silence()["actor-0"]
+    now += 2
+    assert heartbeats.silence()["actor-0"] == pytest.approx(first + 2)
+    now += 60  # the server was away, or we were
+    assert heartbeats.silence()["actor-0"] == pytest.approx(first + 7)
+    jumped = f"{int((time.time() - 3600) * 1000)} x"  # an hour back
+    client.hset(keys.heartbeats, "actor-0", jumped)
+    now += 1
+    assert heartbeats.silence()["actor-0"] == 0
+    now += 1
+    assert heartbeats.silence()["actor-0"] == pytest.approx(1)

@@ -1,7 +1,7 @@
 import pytest
 import redis
 
-from broker.errors import BrokerError, RingFull
+from broker.errors import BrokerError, RingFull, ServerBehind
 from broker.keys import Keys
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
@@ -236,3 +236,61 @@ def test_a_problem_never_solved_has_no_first_solve(house: House) -> None:
     entry_id, group = house.read_one()
     house.ring.drop(entry_id, group, "zero_advantage", step=9)
     assert house.ledger.rows()[0].first_solve_step is None
+
+
+def test_a_second_copy_of_a_group_is_counted_and_not_kept(house: House) -> None:
+    """Whoever copies stream entries: in the ring, in a batch, trained, and of a group that was dropped."""
+    kept, dropped = house.publish_one("a/0"), house.publish_one("a/1", rewards=(0.0, 0.0))
+    copies = [fields for _, fields in house.client.xrange(house.keys.rollouts)]
+    first, second = house.read_one(), house.read_one()
+    assert house.ring.put(first[0], train_group(first[1]), step=0)
+    assert house.ring.drop(second[0], second[1], "zero_advantage", step=0)
+
+    def again() -> None:
+        for fields in copies:
+            house.client.xadd(house.keys.rollouts, fields)
+            entry_id, group = house.read_one()
+            assert not house.ring.put(entry_id, train_group(group), step=0)
+            house.client.xadd(house.keys.rollouts, fields)
+            entry_id, group = house.read_one()
+            assert not house.ring.drop(entry_id, group, "zero_advantage", step=0)
+
+    again()
+    assert house.ring.take(1, 2, max_lag=None) == [kept]
+    again()
+    house.ring.commit(1)
+    house.ring.trim(1)
+    again()
+    balance = house.balance()
+    assert (balance.trained, balance.filtered, sum(balance.in_flight.values())) == (1, {"zero_advantage": 1}, 0)
+    assert int(house.client.hget(house.keys.counters, "duplicates")) == 3 * 4
+    assert dropped == 1
+
+
+def test_groups_of_a_step_the_server_lost_are_trained_once(house: House) -> None:
+    """It is restarted without its last second: one group is in the ring, one on the stream, one was never issued."""
+    house.put_one("a/0")
+    house.publish_one("a/1")
+    with pytest.raises(ServerBehind):
+        house.ring.take(2, 4, max_lag=None)
+    assert house.ring.adopt(1, [0, 1, 2]) == 1
+    balance = house.balance()
+    assert (balance.trained, balance.trained_samples, balance.in_flight["stream"]) == (1, 2, 1)
+    assert house.ring.groups() == []
+    entry_id, group = house.read_one()
+    assert not house.ring.put(entry_id, train_group(group), step=1)
+    house.publish_one("a/2")
+    entry_id, group = house.read_one()
+    assert not house.ring.put(entry_id, train_group(group), step=1)
+    balance = house.balance()
+    assert (balance.trained, balance.trained_samples, sum(balance.in_flight.values())) == (3, 6, 0)
+    assert house.client.scard(house.keys.forgotten) == 0
+    assert house.put_one("a/3") == 3
+    assert house.ring.take(2, 2, max_lag=None) == [3]
+
+
+def test_a_commit_the_server_cannot_place_says_that_it_is_behind(house: House) -> None:
+    house.put_one("a/0")
+    house.ring.take(1, 2, max_lag=None)
+    with pytest.raises(ServerBehind):
+        house.ring.commit(2)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from conf.errors import ConfigError
-from conf.load import CONF_FOLDER, dump, load, settings_hash
+from conf.load import CONF_FOLDER, dump, load, refuse_changes, settings_hash
 from conf.names import SETTINGS
 from conf.redact import redacted
 from conf.schema import RunConfig
@@ -279,3 +279,12 @@ def test_the_hash_does_not_depend_on_the_order_of_arms() -> None:
     config = RunConfig()
     hashes = {settings_hash(replace(config, problems=replace(config.problems, arms=arms))) for arms in (one, two)}
     assert len(hashes) == 1
+
+
+def test_a_continuation_under_other_settings_is_refused_with_every_key_and_both_values() -> None:
+    started = load(None, ["arms={unguided: 1, guided: 1}"])
+    refuse_changes(started, load(None, ["arms={unguided: 1, guided: 1}", "max_steps=7", "run.resume=true"]))
+    with pytest.raises(ConfigError) as raised:
+        refuse_changes(started, load(None, ["arms={unguided: 1}", "learner.num_ranks=2", "capacity=256"]))
+    for part in ("learner.num_ranks=2 (it has 1)", "ring.capacity=256 (it has 128)", "guided=nothing (it has 1)"):
+        assert part in str(raised.value)

@@ -150,3 +150,18 @@ def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
         ("arm unguided", True),
         ("arm unguided", False),
     ]
+
+
+def test_a_checkpoint_that_cannot_be_saved_is_told_once_a_failure_and_taken_back() -> None:
+    def report(step: int, failures: int, saved: int) -> Report:
+        return {"step": str(step), "checkpoint/failures": str(failures), "checkpoint/step": str(saved)}
+
+    alerts, reports = alerts_of(unguided=1), [report(5, 0, -1)]
+    assert news(alerts, reports, []) == []
+    reports.append(report(11, 1, 5))
+    (said,) = news(alerts, reports, [])
+    assert said.startswith("1 checkpoint(s) could not be saved, the newest that was is of step 5")
+    assert news(alerts, reports, []) == []
+    reports.append(report(16, 1, 15))
+    assert news(alerts, reports, []) == ["checkpoints are saved again: step 15"]
+    assert news(alerts, reports, []) == []

@@ -13,6 +13,7 @@ from broker.records import RolloutGroup
 from deploy.audit.evidence import gather
 from deploy.audit.promises import one_end
 from deploy.redis_server import EmbeddedRedis
+from tests.faults.forgetting import forgotten
 from tests.faults.outcome import Outcome
 from tests.faults.proxy import LossyProxy
 from tests.faults.scene import PlayedActor, PlayedLearner, Scene, running, wait_until
@@ -51,7 +52,8 @@ def reply_lost(root: Path, seed: int) -> Outcome:
 def server_killed(root: Path, seed: int) -> Outcome:
     """F12: kill -9 of the server under load, over and over; nothing it acknowledged may be lost.
 
-    Then with a torn end of its append-only file: acknowledged writes are lost, and still the books must close.
+    Then with a torn end of its append-only file: acknowledged writes are lost, and still the books must close. At last
+    a real learner finds that the server forgot the step it is in.
     """
     outcome = Outcome()
     dice = random.Random(seed)
@@ -79,6 +81,7 @@ def server_killed(root: Path, seed: int) -> Outcome:
                 done.set()
         scene.require_promises(outcome)
     torn(root, dice, outcome)
+    forgotten(root, dice, outcome)
     return outcome
 
 

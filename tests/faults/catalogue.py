@@ -6,10 +6,16 @@ Tests inject each with one seed; a longer campaign loops over seeds and adds the
 from tests.faults.broker_faults import KILLS as SERVER_KILLS
 from tests.faults.broker_faults import LOST_REPLIES, TORN_KILLS, out_of_memory, reply_lost, server_killed
 from tests.faults.checkpoint_faults import DAMAGES, OF_EVERY_RANK, OF_RANK_0, RANKS, cut_off, damaged
+from tests.faults.command_faults import CHANGES, SIGNALS, changed_settings, second_job, signalled
+from tests.faults.disk_faults import disk_full
 from tests.faults.learner_faults import KILLS as LEARNER_KILLS
 from tests.faults.learner_faults import learner_killed, not_finite
+from tests.faults.namespaces import unavailable as no_namespaces
 from tests.faults.outcome import Fault
+from tests.faults.partition_faults import OUTAGES_S, partitioned
 from tests.faults.preprocess_faults import POINTS, POISONS, poison, preprocessor_killed
+from tests.faults.stream_faults import COPIES, JUMPS, LATE, clock_jumps, duplicated
+from tests.faults.verifier_faults import verifier_hurt
 
 FAULTS = {
     fault.number: fault
@@ -18,10 +24,18 @@ FAULTS = {
         Fault("F3", "a preprocessor is killed with groups in its hands", len(POINTS), preprocessor_killed),
         Fault("F5", "the learner is killed in mid-step", len(LEARNER_KILLS), learner_killed),
         Fault("F9", "a rank is killed in mid-checkpoint", RANKS * len(OF_EVERY_RANK) + len(OF_RANK_0), cut_off),
+        Fault("F10", "the disk is full when a checkpoint is saved", 5, disk_full),
         Fault("F11", "a checkpoint is damaged", DAMAGES, damaged),
-        Fault("F12", "Redis is killed under load, its file torn", SERVER_KILLS + TORN_KILLS, server_killed),
+        Fault("F12", "Redis is killed under load, its file torn", SERVER_KILLS + TORN_KILLS + 1, server_killed),
         Fault("F13", "Redis is out of memory", 1, out_of_memory),
+        Fault("F14", "the network between a role and Redis is cut", len(OUTAGES_S), partitioned, no_namespaces),
+        Fault("F16", "groups come a second time", COPIES + LATE, duplicated),
         Fault("F17", "a record is poison", len(POISONS), poison),
+        Fault("F18", "an answer hangs or kills its verifier", 8, verifier_hurt),
         Fault("F19", "a loss is not finite", 1, not_finite),
+        Fault("F20", "the server's clock jumps", JUMPS, clock_jumps),
+        Fault("F21", "a signal ends the run", len(SIGNALS), signalled),
+        Fault("F22", "a second job on the same folder", 5, second_job),
+        Fault("F23", "a run is resumed under other settings", len(CHANGES), changed_settings),
     )
 }

@@ -32,3 +32,5 @@ class Fault:
     """Faults one injection must really cause."""
     inject: Callable[[Path, int], Outcome]
     """(empty folder, seed) -> outcome. The same seed injects the same faults, up to the timing of processes."""
+    unavailable: Callable[[], str | None] = lambda: None
+    """Why it cannot be injected on this machine; None when it can."""

@@ -91,7 +91,7 @@ class PoisoningActor(PlayedActor):
     """Now and then publishes bytes that are no group."""
 
     def publish_poison(self, frame: bytes) -> None:
-        ordinal, token = self._claim()
+        ordinal, token = self.claim()
         keys = self._scene.keys
         leases = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
         names = [*leases, keys.rollouts, keys.counters, keys.written]

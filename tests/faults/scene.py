@@ -46,13 +46,20 @@ SMALL = (
 class Scene:
     """One run. Leave it with `with`: no process outlives it."""
 
-    def __init__(self, root: Path, *overrides: str, name: str = "scene", histories: bool = True) -> None:
-        """Without histories: for a server that loses what it acknowledged, and so knows less than its roles."""
-        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *overrides])
+    def __init__(
+        self, root: Path, *overrides: str, name: str = "scene", histories: bool = True, listen: str | None = None
+    ) -> None:
+        """Without histories: for a server that loses what it acknowledged, and so knows less than its roles.
+
+        `listen`: the address of a server that is reached by TCP; None: by a unix socket.
+        """
+        elsewhere = () if listen is None else (f"broker.url=redis://{listen}:6380/0",)
+        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *elsewhere, *overrides])
         self.folder = RunFolder.of(self.config)
         self.folder.path.mkdir(parents=True)
         self.folder.settings.write_text(dump(self.config))
-        self.server = EmbeddedRedis(self.folder.redis, run=name, max_memory_gib=self.config.broker.max_memory_gib)
+        memory_gib = self.config.broker.max_memory_gib
+        self.server = EmbeddedRedis(self.folder.redis, run=name, max_memory_gib=memory_gib, listen=listen)
         self.keys = Keys(name)
         self._history_folder = self.folder.path if histories else None
         self._started: list[Processes] = []
@@ -61,7 +68,8 @@ class Scene:
         self.url = self.server.start()
         self.client = self.connect()
         open_run(self.client, self.keys, settings_hash(self.config), resume=False)
-        Feed(self.client, self.keys).open(None)
+        self.feed = Feed(self.client, self.keys)
+        self.feed.open(None)
         RolloutStream(self.client, self.keys).open()
         self.ring = Ring(self.client, self.keys, self.config.broker.ring.capacity, self.config.broker.ring.when_full)
         self.board = WeightBoard(self.client, self.keys)
@@ -122,7 +130,7 @@ class Scene:
 
     def require_promises(self, outcome: Outcome) -> None:
         """What `pope audit` says of this run, now that nothing moves."""
-        found = audit(self.folder.path)
+        found = audit(self.folder.path, self.config.broker.url and self.url)
         outcome.require(found.violation is None, f"{found.violation}\n{found.explain()}")
 
 
@@ -133,6 +141,8 @@ class PlayedActor:
         self._scene, self._write = scene, write
         self._feed = Feed(scene.connect(url), scene.keys)
         self._history = scene.history("actor-0")
+        self._tokens: dict[int, str] = {}
+        self.owner = f"actor-0@{id(self)}"
         self.published = 0
 
     def publish(self, num_groups: int) -> None:
@@ -141,14 +151,26 @@ class PlayedActor:
 
     def publish_one(self) -> None:
         """Waits while the stream is above the high water or the server is away or full."""
-        ordinal, token = self._claim()
-        group = self._write(ordinal)
-        if patiently(lambda: self._feed.publish(ordinal, token, group)):
-            self._history.add("publish", ordinal=ordinal)
-            self.published += 1
+        self.publish_claimed(*self.claim())
 
-    def _claim(self) -> tuple[int, str]:
-        token = f"actor-0@{id(self)}/{self.published}.{time.monotonic_ns()}"
+    def publish_claimed(self, ordinal: int, token: str) -> bool:
+        """Whether the lease still stood."""
+        group = self._write(ordinal)
+        stood = bool(patiently(lambda: self._feed.publish(ordinal, token, group)))
+        if stood:
+            self._history.add("publish", ordinal=ordinal)
+            self._tokens[ordinal] = token
+            self.published += 1
+        return stood
+
+    def publish_again(self, ordinal: int) -> bool:
+        """A group that this actor has published before; whether it was taken."""
+        group = self._write(ordinal)
+        return bool(patiently(lambda: self._feed.publish(ordinal, self._tokens[ordinal], group)))
+
+    def claim(self, lease_s: float | None = None) -> tuple[int, str]:
+        """(ordinal, claim token); the lease of the settings where none is given."""
+        token = f"{self.owner}/{self.published}.{time.monotonic_ns()}"
         config = self._scene.config
         while True:
             ordinal = patiently(
@@ -157,7 +179,7 @@ class PlayedActor:
                     held_version=0,
                     batch_groups=config.batch_groups,
                     max_lag=None,
-                    lease_s=config.actors.lease_s,
+                    lease_s=config.actors.lease_s if lease_s is None else lease_s,
                     high_water=config.broker.rollouts_high_water,
                 )
             )
