@@ -7,12 +7,16 @@ PopeError
     ├── RecordError       bytes that are not a valid record (bad frame, checksum, field, size)
     ├── RingFull          a put under `when_full: wait` found no room; wait and try again
     ├── FeedExhausted     every group the feed may issue has been issued and none can come back
-    └── BrokerFull        the server is out of memory and nothing drains it
+    ├── BrokerFull        the server is out of memory and nothing drains it
+    └── Fenced            another life of the learner has taken over; this one may write nothing more
 """
 
 
 class PopeError(Exception):
     """Root of every error this product raises on purpose."""
+
+    final = False
+    """Whether doing the same again, from where it can be gone on with, would end the same way."""
 
 
 class UsageError(PopeError, ValueError):
@@ -41,3 +45,7 @@ class FeedExhausted(BrokerError):
 
 class BrokerFull(BrokerError):
     """The server stayed out of memory until the deadline of a write."""
+
+
+class Fenced(BrokerError):
+    """Another life of this learner has taken over; this one may write nothing more."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import redis
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, Fenced
 
 _FOLDER = Path(__file__).parent / "lua"
 
@@ -25,7 +25,8 @@ class Script:
         self._only_reads = "no-writes" in self.source.partition("\n")[0]
 
     def __call__(self, client: redis.Redis, keys: Sequence[str], *args: str | bytes | int | float) -> Any:
-        """Run it once. A refusal of the script itself (its replies start with POPE) is a `BrokerError`."""
+        """Run it once. A refusal of the script itself (its replies start with POPE) is a `BrokerError`, of a learner
+        that was replaced (POPE fenced) `Fenced`."""
         numbered = [*keys, *args]
         try:
             suffix = "_RO" if self._only_reads else ""  # for users who may read and nothing else
@@ -34,6 +35,8 @@ class Script:
             except redis.exceptions.NoScriptError:
                 return client.execute_command(f"EVAL{suffix}", self.source, len(keys), *cast(list[Any], numbered))
         except redis.ResponseError as error:
+            if str(error).startswith("POPE fenced: "):
+                raise Fenced(str(error).removeprefix("POPE fenced: ")) from error
             if str(error).startswith("POPE "):
                 raise BrokerError(str(error).removeprefix("POPE ")) from error
             raise

@@ -64,12 +64,14 @@ class Learner:
         publisher: Publisher | None = None,
         incarnation: str | None = None,
     ) -> None:
-        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history."""
+        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history and to the ring:
+        once the driver admits another one, `run` raises Fenced."""
         self._config, self._model_path = config, model_path
         self._client = connect(redis_url, client_name=f"learner-{rank}", timeout_s=config.broker.connect_timeout_s)
         self._keys = keys = Keys(config.run.name)
-        self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
-        self._board = WeightBoard(self._client, keys)
+        ring, life = config.broker.ring, incarnation or ""
+        self._ring = Ring(self._client, keys, ring.capacity, ring.when_full, life=life)
+        self._board = WeightBoard(self._client, keys, life=life)
         self._metrics = Metrics(self._client, keys)
         self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
@@ -79,6 +81,8 @@ class Learner:
         self._rank, self._world_size = rank, world_size
         self._checkpoint_folder = run_folder / "checkpoints"
         self._step = 0
+        self._counted = 0
+        """Steps that were counted as trained before this life began."""
         self._published = -1
         self._saved = -1
         self._skipped = SkippedSteps(f"lower learner.learning_rate={config.learner.learning_rate:g}")
@@ -124,7 +128,7 @@ class Learner:
             self._step = self._saved = resumed
         if self._ranks.first:
             self._history.add("start", server=self._call(lambda: born(self._client, self._keys)), step=self._step)
-            committed = self._call(lambda: self._ring.adopt(self._step))
+            committed = self._counted = self._call(lambda: self._ring.adopt(self._step))
             if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
                 raise CheckpointError(
                     f"the newest intact checkpoint is of step {self._step}, but the batches after it are no longer "
@@ -153,7 +157,8 @@ class Learner:
         if step > self._config.run.max_steps:
             self._call(lambda: self._control.stop(f"run.max_steps={self._config.run.max_steps} reached"))
         while time.monotonic() < deadline:
-            if self._call(self._control.stopped):
+            # Counted steps are trained again even in a run that ends: the weights it leaves behind are to be theirs.
+            if step > self._counted and self._call(self._control.stopped):
                 return _STOP
             if self._call(lambda: self._ring.take(step, settings.batch_samples, max_lag=settings.max_lag)) is not None:
                 return _TRAIN
@@ -206,7 +211,7 @@ class Learner:
         if self._saved == self._step:
             return
         self._pulse.status = f"saving step {self._step}"
-        if not self._trainable.save(self._step):
+        if not self._trainable.save(self._step, self._require_admitted):
             return
         self._saved = self._step
         if self._ranks.first:
@@ -216,6 +221,10 @@ class Learner:
         if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
+
+    def _require_admitted(self) -> None:
+        """No checkpoint of a learner that was replaced may be put beside those of its successor."""
+        self._call(self._ring.still_admitted)
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {

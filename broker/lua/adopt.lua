@@ -1,11 +1,15 @@
 #!lua flags=allow-oom
 -- The learner's durable step is the truth. A server behind it (new, or one that lost its last second) is moved
 -- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped.
--- ARGV  step
+-- ARGV  step, life of the learner
 -- Returns the newest committed step, never less than before.
 local learner, batches, counters, ended = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE adopt: the step is not a number') end
+local admitted = redis.call('HGET', learner, 'admitted')
+if admitted and admitted ~= ARGV[2] then
+  return redis.error_reply('POPE fenced: adopt by ' .. ARGV[2] .. ', but the learner is ' .. admitted .. ' by now')
+end
 
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 local taken = tonumber(redis.call('HGET', learner, 'taken') or 0)
