@@ -64,7 +64,8 @@ def weights_folder(scene: Scene) -> Path:
 
 
 def actor_killed(root: Path, seed: int) -> Outcome:
-    """F1: an actor is killed in every phase and at random moments: each group ends once, every token is what it says."""
+    """F1: an actor is killed in every phase and at random moments: each group ends once, and every token was written by
+    the weights it names."""
     outcome = Outcome()
     dice = random.Random(seed)
     kills = ",".join(f"{point}:kill@{dice.randint(1, 3)}" for point in POINTS)
@@ -105,7 +106,7 @@ def actor_hangs(root: Path, seed: int) -> Outcome:
             step = learner.step
             learner.train_until(lambda: hung.restarts == 1, "the replacement of the actor that hangs")
             outcome.require(learner.step > step, "nothing was trained while one actor of two hung")
-            learner.train_until(lambda: hung.restarts == 2 and hung.health == "healthy", "the actor back after its death")
+            learner.train_until(lambda: hung.restarts == 2 and hung.health == "healthy", "the actor after its death")
         outcome.injected = len(household.failed_at())
         outcome.recovery_s = household.recoveries_s("actor-0", "hold")
         outcome.require(other.restarts == 0, f"the other actor was restarted {other.restarts} times")

@@ -17,7 +17,7 @@ from deploy.watch import Supervisor
 from tests.faults.local_roles import LocalHost, LocalRole
 from tests.faults.scene import PATIENCE_S, Scene, patiently
 
-RUN_S = 120.0
+RUN_S = 200.0
 
 
 class Household:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -32,7 +31,7 @@ from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.load import load
 
-TOKENS, TOKEN_S = 6, 0.01
+TOKENS, TOKEN_S = 6, 0.05
 REWARDS = (1.0, 0.0, 0.0, 1.0)
 VOCABULARY = 96
 

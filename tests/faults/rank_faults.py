@@ -15,7 +15,7 @@ from tests.faults.played_engine import mixed_up
 from tests.faults.scene import PATIENCE_S, STEP_GROUPS, Scene, wait_until
 from tests.learner.tiny import save_tiny
 
-STEPS = 5
+STEPS = 4
 RANKS = 2
 OF_A_RANK = ("learner.after_take", "learner.before_optimizer", "learner.after_optimizer")
 PUBLISHING = ("learner.mid_file", "learner.mid_publish")
@@ -42,7 +42,7 @@ def _ranks(root: Path, base: Path, seed: int, name: str, fails: str, outcome: Ou
         with household.running():
             pass
         restarts = [rank.restarts for rank in household.ranks]
-        outcome.require(restarts == [bool(fails)] * RANKS, f"restarts of the ranks with {fails or 'no fault'}: {restarts}")
+        outcome.require(restarts == [bool(fails)] * RANKS, f"{name}: restarts of the ranks {restarts}")
         outcome.injected += len(household.failed_at())
         outcome.recovery_s += household.recoveries_s("learner-0", "batch")
         scene.require_promises(outcome)
@@ -87,7 +87,7 @@ def learner_stopped(root: Path, seed: int) -> Outcome:
     dice = random.Random(seed)
     base = save_tiny(root / "model")
     stop = f"{dice.choice(STOPS)}:stop@{dice.randint(2, 4)}"
-    small = ("run.max_steps=1000", "learner.checkpoint_every=2", "broker.ring.capacity=48", "deploy.dead_after_s=3")
+    small = ("run.max_steps=1000", "learner.checkpoint_every=2", "broker.ring.capacity=48", "deploy.dead_after_s=5")
     with Scene(root, *small, "actors.max_num_seqs=8") as scene:
         household = Household(scene, base, actors=1, ranks=1, fails={"learner-0": stop})
         household.host.cut_off.add("learner-0")

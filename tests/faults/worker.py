@@ -33,8 +33,10 @@ def learner() -> Callable[[dict[str, Any]], None]:
     """A rank of the real learner."""
     import torch
 
+    from learner.deepspeed_engine import import_deepspeed
     from tests.learner import rank_main
 
+    import_deepspeed(torch.device("cpu"))  # holds the interpreter for seconds, in which nobody gives a sign of life
     torch.set_num_threads(1)
 
     def run(options: dict[str, Any]) -> None:
