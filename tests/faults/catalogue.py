@@ -21,7 +21,7 @@ FAULTS = {
         Fault("F2", "a reply is lost on its way", LOST_REPLIES, reply_lost),
         Fault("F3", "a preprocessor is killed with groups in its hands", len(POINTS), preprocessor_killed),
         Fault("F5", "the learner is killed in mid-step", len(LEARNER_KILLS), learner_killed),
-        Fault("F6", "one rank of the learner is killed", 1, rank_killed),
+        Fault("F6", "one rank of the learner is killed", 2, rank_killed),
         Fault("F7", "the learner is killed while it publishes weights", len(PUBLISHING), killed_in_publish),
         Fault("F8", "an actor hangs in a weight update, then dies in one", 2, actor_hangs),
         Fault("F9", "a rank is killed in mid-checkpoint", RANKS * len(OF_EVERY_RANK) + len(OF_RANK_0), cut_off),

@@ -23,11 +23,12 @@ STOPS = ("learner.after_take", "learner.after_optimizer", "learner.after_commit"
 
 
 def rank_killed(root: Path, seed: int) -> Outcome:
-    """F6: rank 1 is killed: both are restarted together, to the weights of ranks that nobody disturbed."""
+    """F6: rank 1 is killed in a step, and again in the last save, when the run has ended for everybody else: both ranks
+    are restarted together, to the weights of ranks that nobody disturbed."""
     outcome = Outcome()
     dice = random.Random(seed)
     base = save_tiny(root / "model")
-    fails = f"{dice.choice(OF_A_RANK)}:kill@{dice.randint(2, STEPS - 1)}"
+    fails = f"{dice.choice(OF_A_RANK)}:kill@{dice.randint(2, STEPS - 1)},checkpoint.begun:kill@2"
     golden = _ranks(root, base, seed, "golden", "", outcome)
     found = _ranks(root, base, seed, "killed", fails, outcome)
     outcome.require(found == golden, f"after {fails} the final weights are not those of undisturbed ranks")
@@ -42,9 +43,10 @@ def _ranks(root: Path, base: Path, seed: int, name: str, fails: str, outcome: Ou
         with household.running():
             pass
         restarts = [rank.restarts for rank in household.ranks]
-        outcome.require(restarts == [bool(fails)] * RANKS, f"{name}: restarts of the ranks {restarts}")
+        outcome.require(restarts == [2 if fails else 0] * RANKS, f"{name}: restarts of the ranks {restarts}")
         outcome.injected += len(household.failed_at())
         outcome.recovery_s += household.recoveries_s("learner-0", "batch")
+        outcome.require(scene.ring.committed() == STEPS, f"{name}: ended at step {scene.ring.committed()}")
         scene.require_promises(outcome)
         return final_weights(scene)
 
