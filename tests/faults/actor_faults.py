@@ -134,8 +134,8 @@ def _train_for(learner: PublishingLearner, seconds: float) -> None:
 
 def _kill(role: LocalRole) -> float:
     """SIGKILL. Returns when, unix seconds."""
-    role.process.send_signal(signal.SIGKILL)
-    role.process.wait()
+    role.signal(signal.SIGKILL)
+    role.process.join()
     return time.time()
 
 

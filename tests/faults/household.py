@@ -14,7 +14,7 @@ from broker.metrics import Control
 from deploy.fleet import Domain, Member, alone
 from deploy.state import RunState
 from deploy.watch import Supervisor
-from tests.faults.local_roles import LocalHost, LocalRole
+from tests.faults.local_roles import LocalHost, LocalRole, Room
 from tests.faults.scene import PATIENCE_S, Scene, patiently
 
 RUN_S = 200.0
@@ -38,15 +38,10 @@ class Household:
         self.health: dict[str, list[str]] = {}
         """Role -> what it was held for, each change."""
 
-    def _member(self, what: str, name: str) -> Member:
-        scratch = self.scene.folder.path / "processes"
-        variables = {
-            failpoints.VARIABLE: self._fails.get(name, ""),
-            failpoints.FOLDER_VARIABLE: str(self.scene.folder.path / failpoints.FOLDER),
-        }
-        spawn = partial(LocalRole, what, name, scratch, variables)
-        log = str(scratch / f"{name}.log")
-        return Member(name, spawn=spawn, log_path=log, serves_weights=what == "actor", host=self.host)
+    def _member(self, room: Room, name: str) -> Member:
+        spawn = partial(LocalRole, room, name, self.scene.folder.path, self._fails.get(name, ""))
+        log = str(self.scene.folder.path / "processes" / f"{name}.log")
+        return Member(name, spawn=spawn, log_path=log, serves_weights=room == "actor", host=self.host)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -121,7 +116,7 @@ class Household:
             environment=environment,
         )
 
-    def _common(self, room: Any) -> dict[str, str]:
+    def _common(self, room: Room) -> dict[str, str]:
         return {"redis_url": self.scene.server.url_of(room), "folder": str(self.scene.folder.path)}
 
     def stop(self) -> None:

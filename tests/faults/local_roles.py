@@ -1,23 +1,31 @@
 """Roles as plain processes, for the real supervisor: what Ray actors are in a run.
 
-A process is told what it is by its command line, says that it is up by an empty file, and goes to work when its first
-line of input tells it how.
+They are forked from a process that has imported everything, so that a new life is up in a moment. A role says that it
+is up, and goes to work when it is told how.
 """
 
 import contextlib
-import json
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
-from tests.learner.ranks import REPOSITORY
+import torch
+
+from broker import failpoints
+from learner.deepspeed_engine import import_deepspeed
+from tests.faults.played_engine import run_actor
+from tests.learner import rank_main
+
+Room = Literal["actor", "learner"]
+
+import_deepspeed(torch.device("cpu"))  # here, in the process they are forked from
 
 
 class Call:
@@ -30,29 +38,30 @@ class Call:
 class LocalRole:
     """A role in a process of its own, with the methods that the driver calls on a Ray actor."""
 
-    def __init__(self, what: str, name: str, scratch: Path, failpoints: dict[str, str]) -> None:
-        scratch.mkdir(parents=True, exist_ok=True)
-        self.name, self.log, self._ready = name, scratch / f"{name}.log", scratch / f"{name}-{time.time_ns()}.up"
-        with self.log.open("a") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.worker", what, str(self._ready)],
-                cwd=REPOSITORY,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **failpoints},
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        self.start = SimpleNamespace(remote=lambda: Call(self, self._ready.exists))
+    def __init__(self, room: Room, name: str, folder: Path, fails: str) -> None:
+        """`folder`: the run's. `fails`: its failpoints."""
+        self.name, self.log = name, folder / "processes" / f"{name}.log"
+        self.log.parent.mkdir(exist_ok=True)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_live, args=(room, self.log, theirs, fails, folder / failpoints.FOLDER), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.start = SimpleNamespace(remote=lambda: Call(self, self._pipe.poll))
         self.address = SimpleNamespace(remote=lambda: Call(self, lambda: True, _free_address()))
 
     def run(self, **options: Any) -> Call:
         """Go to work; the call is finished when the process has ended."""
-        assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died meanwhile, which the host tells
-            self.process.stdin.write(json.dumps(options) + "\n")
-            self.process.stdin.flush()
+            self._pipe.send(options)
         return Call(self, lambda: False)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
 
 class LocalHost:
@@ -64,7 +73,7 @@ class LocalHost:
         """Roles that were to be killed and live on."""
 
     def done(self, call: Call) -> bool:
-        return call.finished() or call.role.process.poll() is not None
+        return call.role.process.exitcode is not None or call.finished()
 
     def result(self, call: Call, timeout_s: float | None = None) -> Any:
         deadline = time.monotonic() + (timeout_s or 0.0)
@@ -72,7 +81,7 @@ class LocalHost:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no answer in {timeout_s} s")
             time.sleep(0.01)
-        if code := call.role.process.poll():
+        if code := call.role.process.exitcode:
             last = call.role.log.read_text().strip().rpartition("\n")[2]
             raise ChildProcessError(f"exit code {code}: {last}")
         return call.answer
@@ -82,11 +91,21 @@ class LocalHost:
             self.lost.append(handle)
             return
         handle.process.kill()
-        handle.process.wait()
+        handle.process.join()
 
-    def wake(self, role: LocalRole) -> None:
-        """A stopped role that nobody reached goes on."""
-        role.process.send_signal(signal.SIGCONT)
+
+def _live(room: Room, log: Path, pipe: "Connection[Any, Any]", fails: str, markers: Path) -> None:
+    """The role's process."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    torch.set_num_threads(1)
+    failpoints.arm(fails, str(markers))
+    pipe.send("up")
+    with contextlib.suppress(EOFError):  # nobody gives it work any more
+        options = pipe.recv()
+        os.environ.update(options.pop("environment", {}))
+        {"actor": run_actor, "learner": rank_main.learner}[room](options)
 
 
 def _free_address() -> tuple[str, int]:

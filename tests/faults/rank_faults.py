@@ -1,6 +1,7 @@
 """Faults of the learner's ranks under the real supervisor."""
 
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def learner_stopped(root: Path, seed: int) -> Outcome:
             step = scene.ring.committed()
             wait_until(lambda: scene.ring.committed() > step + 2, "steps of the learner's replacement")
             (zombie,) = household.host.lost
-            household.host.wake(zombie)
+            zombie.signal(signal.SIGCONT)
             outcome.require("Fenced" in _last_words(zombie), f"stopped at {stop}, it ended: {_last_words(zombie)}")
             step = scene.ring.committed()
             wait_until(lambda: scene.ring.committed() > step + 2, "steps of the replacement after the other one woke")
@@ -119,8 +120,8 @@ def learner_stopped(root: Path, seed: int) -> Outcome:
 def _last_words(role: LocalRole) -> str:
     """How a role that is about to end ends."""
     deadline = time.monotonic() + PATIENCE_S
-    while role.process.poll() is None:
+    while role.process.exitcode is None:
         if time.monotonic() > deadline:
             return "not at all"
         time.sleep(0.05)
-    return f"{role.process.returncode}: {role.log.read_text()[-300:]}"
+    return f"{role.process.exitcode}: {role.log.read_text()[-300:]}"

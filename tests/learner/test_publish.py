@@ -54,7 +54,7 @@ def test_the_two_newest_files_are_kept(tmp_path: Path, board: WeightBoard) -> No
 
 
 def test_a_version_the_engines_have_is_not_written_again(tmp_path: Path, board: WeightBoard) -> None:
-    """A learner that trains a step again may find other roundings; an engine that starts now must read what was told."""
+    """A learner that trains a step again may round otherwise; an engine that starts now must read what was told."""
     FilePublisher(tmp_path, board).publish(5, weights(5).items())
     told = board.newest()
     again = FilePublisher(tmp_path, board).publish(5, weights(6).items())
