@@ -71,7 +71,7 @@ RULES: dict[Role, Rule] = {
         ),
         reads=("run", "weights_held", "samples_shown"),
         scripts=("adopt", "take", "commit", "trim", "announce", "note", "append", "beat"),
-        commands=("xrange", "lrange", "hget", "hmget", "hgetall"),
+        commands=("xrange", "xrevrange", "lrange", "hget", "hmget", "hgetall"),
         stages=False,
     ),
 }  # fmt: skip

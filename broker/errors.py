@@ -9,12 +9,16 @@ PopeError
     ├── ServerBehind      the server forgot a step that the learner trained; `Ring.adopt` tells it
     ├── FeedExhausted     every group the feed may issue has been issued and none can come back
     ├── BrokerFull        the server is out of memory and nothing drains it
-    └── BrokerLost        the server went away and did not come back in time
+    ├── BrokerLost        the server went away and did not come back in time
+    └── Fenced            another life of the learner has taken over; this one may write nothing more
 """
 
 
 class PopeError(Exception):
     """Root of every error this product raises on purpose."""
+
+    final = False
+    """Whether doing the same again, from where it can be gone on with, would end the same way."""
 
 
 class UsageError(PopeError, ValueError):
@@ -51,3 +55,7 @@ class BrokerLost(BrokerError):
 
 class ServerBehind(BrokerError):
     """The server lost what it had acknowledged, and with it a step that was taken or trained."""
+
+
+class Fenced(BrokerError):
+    """Another life of this learner has taken over; this one may write nothing more."""

@@ -42,6 +42,7 @@ POINTS = {
     "learner.before_optimizer": "the gradients of the step are complete, the weights are the old ones",
     "learner.after_optimizer": "the weights are the new ones, the step is not committed",
     "learner.after_commit": "the step is committed, its weights are not announced",
+    "learner.mid_file": "the new weights lie under a temporary name, engines still find the old ones",
     "learner.mid_publish": "the new weights lie where engines find them, they are not announced",
     "learner.mid_broadcast": "another tensor is about to be sent to the engines (nccl)",
     "checkpoint.begun": "the temporary folder is there, empty",

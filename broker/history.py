@@ -1,6 +1,7 @@
 """What each role did, line by line, in the run's folder: the evidence `pope audit` holds the promises to.
 
-    RUN/history/ROLE.jsonl     one Event a line, oldest first; only appended to, by one process at a time
+    RUN/history/ROLE.jsonl     one Event a line, oldest first; only appended to, by one process at a time (and by one
+                               that was given up for dead, until it finds out)
 
 A role writes a line once the deed is done and acknowledged, so a line is a fact (`announce` alone comes first). A role
 that is killed between a deed and its line leaves the line out: a missing line is no evidence against anybody, a

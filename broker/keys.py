@@ -24,7 +24,8 @@ fence runs from each other. Types and meanings:
     pope:{name}:payload        hash    ordinal -> TrainGroup frame, kept until no checkpoint needs it
     pope:{name}:batches        stream  id `STEP-0`, fields ordinals, groups, samples: the learner's write-ahead log
     pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out), skipped
-                                       (steps the learner trained that this server never handed out)
+                                       (steps the learner trained that this server never handed out), admitted (the
+                                       life of the learner that may write; see `Ring.admit`)
     pope:{name}:forgotten      set     ordinals the learner trained and this server lost: counted once they come again
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; rollouts, prompt_tokens, completion_tokens, trained_samples; and
@@ -45,6 +46,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:samples:ratios stream  ordinal, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
                                        step that trained it
     pope:{name}:heartbeats     hash    role -> "unix_ms status"
+    pope:{name}:health         hash    role -> what the driver holds of it: healthy, suspect, dead, restarting, stale
     pope:{name}:control        hash    stop: the reason the run ends, once it is known
 """
 
@@ -95,6 +97,7 @@ class Keys:
         self.samples_shown = self.prefix + "samples:shown"
         self.samples_ratios = self.prefix + "samples:ratios"
         self.heartbeats = self.prefix + "heartbeats"
+        self.health = self.prefix + "health"
         self.control = self.prefix + "control"
 
     def metrics(self, room: str) -> str:

@@ -79,6 +79,21 @@ class Heartbeats:
         self._client.hdel(self._keys.heartbeats, role)
 
 
+class HealthBoard:
+    """What the driver holds of each role (`deploy/health.py`), for those who look on."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    def note(self, role: str, health: str) -> None:
+        _NOTE(self._client, [self._keys.health], role, health, "replace")
+
+    def all(self) -> dict[str, str]:
+        """Role -> its health."""
+        pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.health))
+        return {role.decode(): health.decode() for role, health in pairs.items()}
+
+
 class Control:
     """The one word everybody obeys: stop. The first reason stands."""
 

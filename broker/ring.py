@@ -14,7 +14,7 @@ from typing import Literal, cast
 import redis
 
 from broker.connection import Entries
-from broker.errors import BrokerError, RingFull
+from broker.errors import BrokerError, Fenced, RingFull
 from broker.feed import REASON
 from broker.keys import PREPROCESS_GROUP, Keys
 from broker.ledger import KEPT_OUTCOMES
@@ -44,9 +44,16 @@ class Ring:
     """The ring of one run. Every method is one script (or one read) and safe to repeat."""
 
     def __init__(
-        self, client: redis.Redis, keys: Keys, capacity: int, when_full: Literal["replace", "wait"] = "replace"
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        capacity: int,
+        when_full: Literal["replace", "wait"] = "replace",
+        *,
+        life: str = "",
     ) -> None:
-        self._client, self._keys = client, keys
+        """`life` names the life of the learner that takes and commits here; see `admit`."""
+        self._client, self._keys, self._life = client, keys, life
         self._capacity, self._when_full = capacity, when_full
         self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
 
@@ -102,6 +109,20 @@ class Ring:
         )
         return bool(answer)
 
+    def admit(self, life: str) -> None:
+        """From now on only this life of the learner may take, commit, trim and announce; any other one raises `Fenced`.
+
+        The driver calls it before each life. A life that was given up for dead may only have been stopped or cut off:
+        when it wakes, it must find the door locked.
+        """
+        self._client.hset(self._keys.learner, "admitted", life)
+
+    def still_admitted(self) -> None:
+        """Raises `Fenced` when another life of the learner has taken over; for what it writes elsewhere than here."""
+        admitted = cast(bytes | None, self._client.hget(self._keys.learner, "admitted"))
+        if admitted is not None and admitted != self._life.encode():
+            raise Fenced(f"{self._life} was replaced, the learner is {admitted.decode()} by now")
+
     def take(self, step: int, samples: int, *, max_lag: int | None) -> list[int] | None:
         """The ordinals of step `step`: oldest whole groups of exactly `samples` samples; None: too few yet.
 
@@ -111,7 +132,7 @@ class Ring:
         """
         keys = self._keys
         names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters, keys.ended]
-        answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag)
+        answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag, self._life)
         return None if answer is None else _ordinals(answer)
 
     def batch(self, step: int) -> list[TrainGroup] | None:
@@ -139,7 +160,7 @@ class Ring:
         Raises `ServerBehind` when the server lost it.
         """
         keys = self._keys
-        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step))
+        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step, self._life))
 
     def adopt(self, step: int, trained: Iterable[int] = ()) -> int:
         """Bring a server that is behind the learner's step up to it; the newest committed step.
@@ -149,11 +170,11 @@ class Ring:
         """
         keys = self._keys
         names = [keys.learner, keys.batches, keys.counters, keys.ended, keys.ring, keys.ring_meta, keys.payload]
-        return int(_ADOPT(self._client, [*names, keys.forgotten], step, *trained))
+        return int(_ADOPT(self._client, [*names, keys.forgotten], step, self._life, *trained))
 
     def trim(self, step: int) -> None:
         """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""
-        _TRIM(self._client, [self._keys.batches, self._keys.payload, self._keys.learner], step)
+        _TRIM(self._client, [self._keys.batches, self._keys.payload, self._keys.learner], step, self._life)
 
     def committed(self) -> int:
         """The newest trained step; 0 before the first."""

@@ -8,7 +8,10 @@ from typing import Any, cast
 
 import redis
 
-from broker.errors import BrokerError, ServerBehind
+from broker.errors import BrokerError, Fenced, ServerBehind
+
+_REFUSALS = {"behind": ServerBehind, "fenced": Fenced}
+"""What a script says first -> the error; any other refusal is a `BrokerError`."""
 
 _FOLDER = Path(__file__).parent / "lua"
 
@@ -25,8 +28,8 @@ class Script:
         self._only_reads = "no-writes" in self.source.partition("\n")[0]
 
     def __call__(self, client: redis.Redis, keys: Sequence[str], *args: str | bytes | int | float) -> Any:
-        """Run it once. A refusal of the script itself (its replies start with POPE) is a `BrokerError`; one that begins
-        `behind:` a `ServerBehind`."""
+        """Run it once. A refusal of the script itself (its replies start with POPE) is a `BrokerError`, one that begins
+        `behind:` a `ServerBehind`, one that begins `fenced:` a `Fenced`."""
         numbered = [*keys, *args]
         try:
             suffix = "_RO" if self._only_reads else ""  # for users who may read and nothing else
@@ -35,8 +38,10 @@ class Script:
             except redis.exceptions.NoScriptError:
                 return client.execute_command(f"EVAL{suffix}", self.source, len(keys), *cast(list[Any], numbered))
         except redis.ResponseError as error:
-            if str(error).startswith("POPE behind: "):
-                raise ServerBehind(str(error).removeprefix("POPE behind: ")) from error
-            if str(error).startswith("POPE "):
-                raise BrokerError(str(error).removeprefix("POPE ")) from error
+            said = str(error)
+            for word, kind in _REFUSALS.items():
+                if said.startswith(f"POPE {word}: "):
+                    raise kind(said.removeprefix(f"POPE {word}: ")) from error
+            if said.startswith("POPE "):
+                raise BrokerError(said.removeprefix("POPE ")) from error
             raise

@@ -31,14 +31,15 @@ def lag(learner_version: int, token_versions: V) -> V:
 class WeightBoard:
     """The newest weight version, and which version each engine holds. Versions never go back."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        self._client, self._keys = client, keys
+    def __init__(self, client: redis.Redis, keys: Keys, *, life: str = "") -> None:
+        """`life` names the life of the learner that announces here; see `Ring.admit`."""
+        self._client, self._keys, self._life = client, keys, life
 
     def announce(self, announcement: WeightAnnouncement) -> bool:
         """Publish a version. False: the board already holds it or a newer one."""
-        names = [self._keys.weights, self._keys.weights_board]
-        answer = _ANNOUNCE(self._client, names, announcement.version, encode(announcement), KEPT_ANNOUNCEMENTS)
-        return bool(answer)
+        names = [self._keys.weights, self._keys.weights_board, self._keys.learner]
+        frame = encode(announcement)
+        return bool(_ANNOUNCE(self._client, names, announcement.version, frame, KEPT_ANNOUNCEMENTS, self._life))
 
     def newest(self) -> WeightAnnouncement | None:
         """The newest announcement; None before the first."""

@@ -402,7 +402,7 @@ class DeploySettings:
     no_progress_s: float = ranged(600.0, 1.0)
     """Seconds without an optimizer step or an ended group after which the run stops with an error."""
     max_restarts: int = ranged(5, 0)
-    """Restarts of one actor or preprocessor before the run stops."""
+    """Restarts of one role before the run stops; the ranks of the learner are one, they are restarted together."""
     starved_share: float = ranged(0.2, 0.0, 1.0)
     """The hard bucket is starved when its share of the absolute advantage is below this times its share of the groups;
     the run goes on and says so. 0 never says it."""

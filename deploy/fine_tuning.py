@@ -26,7 +26,7 @@ from deploy.fleet import Member, RoleFailed
 from deploy.interrupts import Interrupts
 from deploy.placement import Demand, learner_demands
 from deploy.progress import stage
-from deploy.roles import LearnerRole, wait_for
+from deploy.roles import LearnerRole, address
 from deploy.session import Session, role_member, start_all
 from deploy.sft_figure import draw
 from deploy.watch import NoProgress, overdue
@@ -81,7 +81,7 @@ class FineTuning:
         sft = self._config.sft
         curriculum = Curriculum(len(examples), sft.batch_samples, sft.epochs, self._config.run.seed)
         needed = learner_demands(self._config)
-        ranks = [role_member(self._session, LearnerRole, demand, restartable=False) for demand in needed]
+        ranks = [role_member(self._session, LearnerRole, demand) for demand in needed]
         self._control.clear()
         try:
             title = f"fine-tune, {len(ranks)} learner rank(s)"
@@ -102,7 +102,7 @@ class FineTuning:
     def _start(self, ranks: Sequence[Member], examples: Sequence[Example]) -> None:
         timeout_s = self._config.deploy.start_timeout_s
         start_all(ranks, timeout_s)
-        (master,) = wait_for([ranks[0].handle.address.remote()], timeout_s=timeout_s)
+        master = ranks[0].ask(address, timeout_s)
         for number, rank in enumerate(ranks):
             rank.work_on(partial(self._work, number, master, examples))
 

@@ -22,7 +22,7 @@ from deploy.interrupts import Interrupts
 from deploy.models import resolve_model
 from deploy.placement import learner_demands
 from deploy.progress import stage
-from deploy.roles import LearnerRole, only_this_machine, ray_session, spawn, wait_for
+from deploy.roles import LearnerRole, address, only_this_machine, ray_session, spawn
 from deploy.run_folder import FolderLock, RunFolder
 from deploy.run_redis import find_run, reader_url, run_redis
 from deploy.session import start_all
@@ -161,10 +161,10 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
         for demand in demands:
             log = plan.out / "logs" / f"{demand.role}.log"
             spawned = partial(spawn, LearnerRole, demand, config, demand.role, redis_url, log)
-            ranks.append(Member(demand.role, spawn=spawned, restartable=False, log_path=str(log)))
+            ranks.append(Member(demand.role, spawn=spawned, log_path=str(log)))
             stack.callback(ranks[-1].kill)
         start_all(ranks, config.deploy.start_timeout_s)
-        master = wait_for([ranks[0].handle.address.remote()], timeout_s=config.deploy.start_timeout_s)[0]
+        master = ranks[0].ask(address, config.deploy.start_timeout_s)
         for rank, member in enumerate(ranks):
             member.work_on(partial(_begin, rank, master, plan))
         with stage(console, f"steps {plan.first + 1} to {plan.last}", total=plan.last - plan.first) as advance:

@@ -79,13 +79,6 @@ def only_this_machine() -> bool:
     return sum(node["Alive"] for node in ray.nodes()) == 1
 
 
-def wait_for(calls: Sequence[Any], *, timeout_s: float) -> list[Any]:
-    """The results of calls to roles. Raises what a role raised, or ray's GetTimeoutError."""
-    import ray
-
-    return ray.get(list(calls), timeout=timeout_s)
-
-
 def give_time(calls: Sequence[Any], timeout_s: float) -> None:
     """Let calls to roles end, well or badly, but no longer than that."""
     import ray
@@ -344,6 +337,11 @@ class LearnerRole:
         import torch
 
         torch.set_num_threads(self._config.learner.threads)
+
+
+def address(learner: Any) -> Any:
+    """Ask the first rank where the others find it."""
+    return learner.address.remote()
 
 
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:

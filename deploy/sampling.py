@@ -16,9 +16,10 @@ from broker.connection import Client
 from broker.keys import Keys, stage_name
 from broker.metrics import Control
 from broker.records import Problem
+from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from deploy.collector import Collector
-from deploy.fleet import Member
+from deploy.fleet import Member, alone
 from deploy.interrupts import Interrupts
 from deploy.state import RunState
 from deploy.watch import Supervisor
@@ -45,6 +46,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
     ) -> None:
         """`name` is added to the run's; `source` goes into the results."""
         self._config = stage_config(config, name, plan.largest_task)
+        self._board = WeightBoard(client, Keys(config.run.name))
         self._plan = plan
         self._problems = list(problems)
         self._client = client
@@ -85,7 +87,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         for actor in self._actors:
             actor.work_on(lambda handle, incarnation: handle.sample.remote(self._config, self._problems, incarnation))
         state = RunState(self._config, self._client, self._problems)
-        supervisor = Supervisor(self._config, self._actors, state, lambda state: None)
+        supervisor = Supervisor(self._config, alone(self._actors), state, self._board, lambda state: None)
         look_at = 0.0
         try:
             with interrupts.graceful(self._control):

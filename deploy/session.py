@@ -122,16 +122,16 @@ def placed(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, 
         yield model_path, stack.enter_context(Interrupts())
 
 
-def role_member(session: Session, role: type, demand: Demand, *more: Any, restartable: bool) -> Member:
+def role_member(session: Session, role: type, demand: Demand, *more: Any) -> Member:
     """A role under the session's settings, not started yet; `more` are arguments that only this role takes."""
     log, url = session.log(demand.role), session.url_of(demand.room)
     spawned = partial(spawn, role, demand, session.config, demand.role, url, log, *more)
-    return Member(demand.role, spawn=spawned, restartable=restartable, log_path=str(log))
+    return Member(demand.role, spawn=spawned, log_path=str(log), serves_weights=demand.room == "actor")
 
 
 def actor_members(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[Member]:
     """One member an engine, not started yet."""
-    return [role_member(session, ActorRole, demand, model_path, restartable=True) for demand in demands]
+    return [role_member(session, ActorRole, demand, model_path) for demand in demands]
 
 
 def start_all(members: Sequence[Member], timeout_s: float) -> None:

@@ -11,7 +11,7 @@ from broker.connection import Client
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
-from broker.metrics import Control, Heartbeats, Metrics
+from broker.metrics import Control, HealthBoard, Heartbeats, Metrics
 from broker.records import Problem
 from broker.transfer import Transfer, transfer
 from conf.schema import RunConfig
@@ -35,6 +35,7 @@ class RunState:
         self.metrics = Metrics(client, keys)
         self._client, self._keys = client, keys
         self._ledger = Ledger(client, keys)
+        self.health = HealthBoard(client, keys)
         self._heartbeats = Heartbeats(client, keys)
         self._read_until = {"actors": "-", "learner": "-", "groups": "-"}
         self._rates: list[tuple[float, int]] = []
@@ -51,6 +52,8 @@ class RunState:
         """Arm -> (step, share of hard problems solved at least once by then)."""
         self.rows: list[LedgerRow] = []
         self.silence: dict[str, float] = {}
+        self.learner_does = ""
+        """What the first rank said last."""
         self.restarts = 0
         self.notes: list[str] = []
         """What happened to the roles, for the summary."""
@@ -67,6 +70,7 @@ class RunState:
         self.balance = read_balance(self._client, self._keys)
         self.rows = self._ledger.rows(outcomes=False)
         self.silence = self._heartbeats.silence()
+        self.learner_does = self._heartbeats.all().get("learner-0", (0.0, ""))[1]
         for report in self._news("learner"):
             self.learner.append(report)
         for report in self._news("groups"):

@@ -30,6 +30,7 @@ from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control
 from broker.records import Problem
+from broker.ring import Ring
 from broker.run_record import describe_run
 from broker.samples import Samples
 from broker.server_health import RestartWatch
@@ -42,7 +43,7 @@ from deploy.dashboard.serve import beside
 from deploy.demonstrations import check_data, load_examples
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fine_tuning import FineTuning, sft_demands
-from deploy.fleet import Member
+from deploy.fleet import Domain, Member, alone
 from deploy.guidance import choose_guidance
 from deploy.interrupts import Interrupts
 from deploy.ledger import ledger_saved
@@ -50,7 +51,7 @@ from deploy.measure import Measurement
 from deploy.placement import Demand, Room, actor_demands, demands, largest
 from deploy.problems import load, oracle_warning
 from deploy.progress import TrainingView, stage
-from deploy.roles import LearnerRole, PreprocessRole, wait_for
+from deploy.roles import LearnerRole, PreprocessRole, address
 from deploy.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
 from deploy.stages import Stages
 from deploy.starvation import starvation_saved
@@ -103,7 +104,8 @@ class _Run:
         self._actors: list[Member] = []
         self._preprocessors: list[Member] = []
         self._learners: list[Member] = []
-        self._master_address: tuple[str, int] | None = None
+        self._master: tuple[str, int] | None = None
+        """Where the ranks of the present life meet."""
 
     def warm_start(self) -> None:
         """SFT before RL, if the settings want it: from here on the run's model is the fine-tuned one.
@@ -129,12 +131,9 @@ class _Run:
             by_room[demand.room].append(demand)
         self._actors = actor_members(self._session, self._model_path, by_room["actor"])
         self._preprocessors = [
-            role_member(self._session, PreprocessRole, demand, self._model_path, restartable=True)
-            for demand in by_room["preprocess"]
+            role_member(self._session, PreprocessRole, demand, self._model_path) for demand in by_room["preprocess"]
         ]
-        self._learners = [
-            role_member(self._session, LearnerRole, demand, restartable=False) for demand in by_room["learner"]
-        ]
+        self._learners = [role_member(self._session, LearnerRole, demand) for demand in by_room["learner"]]
         with stage(self._console, f"{len(self._actors)} vLLM engine(s), {len(self._learners)} learner rank(s)"):
             start_all(self._members(), self._config.deploy.start_timeout_s)
 
@@ -165,6 +164,7 @@ class _Run:
             actor.work_on(lambda handle, life: handle.run.remote(self._problems, life, self._folder.path))
         for preprocessor in self._preprocessors:
             preprocessor.work_on(lambda handle, life: handle.run.remote(life, self._folder.path))
+        self._admit_learner()
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
@@ -183,7 +183,8 @@ class _Run:
                     self._console.print(f"  note: {notice.text}", highlight=False, markup=False)
 
             with self._interrupts.graceful(self._state.control):
-                reason = Supervisor(self._config, self._members(), self._state, look).run()
+                board = WeightBoard(self._client, self._session.keys)
+                reason = Supervisor(self._config, self._domains(), self._state, board, look).run()
         self._state.refresh()
         took = (f"({time.monotonic() - start:.1f} s)", "dim")
         self._console.print(Text.assemble("  train ", took, f": {plain(reason)}"))
@@ -225,6 +226,11 @@ class _Run:
     def _members(self) -> list[Member]:
         return [*self._actors, *self._preprocessors, *self._learners]
 
+    def _domains(self) -> list[Domain]:
+        """All ranks of the learner fail together: none can go on without the others."""
+        learner = Domain(self._learners, before=self._admit_learner, to_the_end=True)
+        return [*alone([*self._actors, *self._preprocessors]), learner]
+
     def _hard(self) -> list[Problem]:
         return [problem for problem in self._problems if problem.bucket == "hard"]
 
@@ -254,14 +260,14 @@ class _Run:
             self._console.print(f"    not measured: {reasons}", highlight=False)
 
     def _learn(self, rank: int, handle: Any, incarnation: str) -> Any:
-        return handle.run.remote(rank, self._master(), self._folder.path, self._model_path, incarnation)
+        return handle.run.remote(rank, self._master, self._folder.path, self._model_path, incarnation)
 
-    def _master(self) -> tuple[str, int]:
-        """Where the ranks meet; asked once, of rank 0."""
-        if self._master_address is None:
-            asking = self._learners[0].handle.address.remote()
-            self._master_address = wait_for([asking], timeout_s=self._config.deploy.start_timeout_s)[0]
-        return self._master_address
+    def _admit_learner(self) -> None:
+        """A new life of the learner: the one before may write nothing more, the ranks meet where a port is free now."""
+        first = self._learners[0]
+        self._master = first.ask(address, self._config.deploy.dead_after_s)
+        ring = Ring(self._client, self._session.keys, self._config.broker.ring.capacity)
+        ring.admit(first.incarnation)
 
 
 def _open_keys(session: Session) -> None:

@@ -61,8 +61,9 @@ class Checkpoints:
         self.failures = 0
         """Saves that failed so far."""
 
-    def save(self, step: int, write: Callable[[Path], None]) -> bool:
+    def save(self, step: int, write: Callable[[Path], None], confirm: Callable[[], None] = lambda: None) -> bool:
         """Save step `step`; each rank's `write(folder)` puts its files there. False: it failed, training goes on.
+        Rank 0 calls `confirm` before the checkpoint takes its place; what it raises rises.
 
         Raises CheckpointError at the third failure in a row.
         """
@@ -72,7 +73,7 @@ class Checkpoints:
             lambda: self._prepare(scratch),
             lambda: _fill(scratch, write),
             lambda: self._seal_own_files(scratch),
-            lambda: self._publish(step, scratch, final),
+            lambda: self._publish(step, scratch, final, confirm),
         )
         for stage in stages:
             if reason := self._attempt(stage):
@@ -145,7 +146,7 @@ class Checkpoints:
         _rank_file(scratch, self._ranks.rank).write_text(json.dumps(sealed))
         failpoint("checkpoint.sealed")
 
-    def _publish(self, step: int, scratch: Path, final: Path) -> None:
+    def _publish(self, step: int, scratch: Path, final: Path, confirm: Callable[[], None]) -> None:
         if not self._ranks.first:
             return
         sealed = []
@@ -169,6 +170,7 @@ class Checkpoints:
         for folder in (*(p for p in scratch.rglob("*") if p.is_dir()), scratch):
             sync_folder(folder)
         failpoint("checkpoint.manifest")
+        confirm()
         if final.exists():
             shutil.rmtree(final)  # a replayed step: the same weights, written again
         os.rename(scratch, final)

@@ -37,7 +37,7 @@ class DeepSpeedEngine:
         self, policy: Policy, settings: LearnerSettings, *, dtype: torch.dtype, device: torch.device
     ) -> None:
         """RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set in the environment."""
-        deepspeed = _import_deepspeed(device)
+        deepspeed = import_deepspeed(device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
         timeout = timedelta(seconds=COLLECTIVE_TIMEOUT_S)
@@ -185,7 +185,8 @@ class DeepSpeedEngine:
             torch.distributed.destroy_process_group()
 
 
-def _import_deepspeed(device: torch.device) -> Any:
+def import_deepspeed(device: torch.device) -> Any:
+    """The library, told what it may unpickle and what it must not compile."""
     os.environ["DS_ACCELERATOR"] = device.type  # read at the first import
     # DeepSpeed asks torch.load to unpickle anything; this outweighs what it asks for.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"

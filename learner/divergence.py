@@ -13,6 +13,8 @@ MAX_SKIPPED = 5
 class TrainingDiverged(PopeError):
     """Gradients stay not finite."""
 
+    final = True
+
 
 class SkippedSteps:
     """Counts the steps in a row that changed nothing."""

@@ -65,7 +65,8 @@ class Learner:
         publisher: Publisher | None = None,
         incarnation: str | None = None,
     ) -> None:
-        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history."""
+        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history and to the ring:
+        once the driver admits another one, `run` raises Fenced."""
         self._config, self._model_path = config, model_path
         self._client = connect(
             redis_url,
@@ -74,8 +75,9 @@ class Learner:
             patience_s=config.deploy.dead_after_s,  # for publishers, who know nothing of outages
         )
         self._keys = keys = Keys(config.run.name)
-        self._ring = Ring(self._client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
-        self._board = WeightBoard(self._client, keys)
+        ring, life = config.broker.ring, incarnation or ""
+        self._ring = Ring(self._client, keys, ring.capacity, ring.when_full, life=life)
+        self._board = WeightBoard(self._client, keys, life=life)
         self._metrics = Metrics(self._client, keys)
         self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
@@ -85,6 +87,8 @@ class Learner:
         self._rank, self._world_size = rank, world_size
         self._checkpoint_folder = run_folder / "checkpoints"
         self._step = 0
+        self._counted = 0
+        """Steps that were counted as trained before this life began."""
         self._published = -1
         self._saved = -1
         self._trained: dict[int, tuple[int, ...]] = {}
@@ -132,7 +136,7 @@ class Learner:
             self._step = self._saved = resumed
         if self._ranks.first:
             self._history.add("start", server=self._call(lambda: born(self._client, self._keys)), step=self._step)
-            committed = self._call(lambda: self._ring.adopt(self._step))
+            committed = self._counted = self._call(lambda: self._ring.adopt(self._step))
             if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
                 raise CheckpointError(
                     f"the newest intact checkpoint is of step {self._step}, but the batches after it are no longer "
@@ -162,7 +166,8 @@ class Learner:
         if step > self._config.run.max_steps:
             self._call(lambda: self._control.stop(f"run.max_steps={self._config.run.max_steps} reached"))
         while time.monotonic() < deadline:
-            if self._call(self._control.stopped):
+            # Counted steps are trained again even in a run that ends: the weights it leaves behind are to be theirs.
+            if step > self._counted and self._call(self._control.stopped):
                 return _STOP
             take = partial(self._ring.take, step, settings.batch_samples, max_lag=settings.max_lag)
             if self._known(take, step - 1) is not None:
@@ -216,7 +221,7 @@ class Learner:
         if self._saved == self._step:
             return
         self._pulse.status = f"saving step {self._step}"
-        if not self._trainable.save(self._step):
+        if not self._trainable.save(self._step, self._require_admitted):
             return
         self._saved = self._step
         if self._ranks.first:
@@ -227,6 +232,10 @@ class Learner:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
             self._trained = {step: ordinals for step, ordinals in self._trained.items() if step > min(kept)}
+
+    def _require_admitted(self) -> None:
+        """No checkpoint of a learner that was replaced may be put beside those of its successor."""
+        self._call(self._ring.still_admitted)
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {

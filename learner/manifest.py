@@ -29,6 +29,8 @@ _BLOCK = 2**22
 class CheckpointError(PopeError):
     """No checkpoint could be saved for several intervals, or one cannot be continued from."""
 
+    final = True
+
 
 @dataclass(frozen=True)
 class Checkpoint:

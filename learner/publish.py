@@ -25,7 +25,12 @@ class Publisher(Protocol):
     """What the learner needs of a backend; used on rank 0 only."""
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        """Offer a version to the engines. Versions never go back: one the board has already is not announced."""
+        """Offer a version to the engines. Versions never go back: one the board has already is not offered again.
+
+        That happens after a roll-back: the learner trains the batches since its checkpoint anew, and the engines keep
+        what they hold until the first version beyond it. On a CPU the weights are the same to the last bit. On a GPU
+        they may differ in rounding: tokens keep the log-probabilities they were sampled with, so ratios stay right.
+        """
         ...
 
     def close(self) -> None:
@@ -45,6 +50,9 @@ class FilePublisher:
         self._tensor_parallel, self._with_checksums = tensor_parallel, with_checksums
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
+        newest = self._board.newest()
+        if newest is not None and newest.version >= version:
+            return newest  # its file stays as it was announced: an engine that starts now reads that one
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in source}
         announcement = WeightAnnouncement(
             version=version,
@@ -74,6 +82,7 @@ class FilePublisher:
             )
         temporary = path.with_suffix(".tmp")
         save_file(weights, temporary, metadata={"format": "pt"})
+        failpoint("learner.mid_file")
         os.replace(temporary, path)
 
     def _prune(self, version: int) -> None:

@@ -4,7 +4,7 @@ All ranks call the same methods in the same order.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,11 @@ class Trainable:
         self.engine.load(checkpoint.folder)
         self.checkpoints.restore_rng(checkpoint)
 
-    def save(self, step: int) -> bool:
-        """Make this step durable, with a Hugging Face folder in it. False: it failed, training goes on."""
+    def save(self, step: int, confirm: Callable[[], None] = lambda: None) -> bool:
+        """Make this step durable, with a Hugging Face folder in it. False: it failed, training goes on.
+
+        Rank 0 calls `confirm` at the last moment; what it raises ends the save, with nothing changed.
+        """
         weights = self.engine.gather_weights()
 
         def write(folder: Path) -> None:
@@ -90,7 +93,7 @@ class Trainable:
             if self.engine.ranks.first:
                 self._write_model(weights, folder)
 
-        return self.checkpoints.save(step, write)
+        return self.checkpoints.save(step, write, confirm)
 
     def save_model(self, folder: Path) -> None:
         """The present weights as a Hugging Face folder; equal weights make an equal file."""

@@ -3,11 +3,15 @@
 -- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped. Of the
 -- groups in those, as far as the learner names them, what lies in the ring is trained now; what is still on its way
 -- there is trained when it comes.
--- ARGV  step, ordinals that the learner trained
+-- ARGV  step, life of the learner, ordinals that it trained
 -- Returns the newest committed step, never less than before.
 local learner, batches, counters, ended, ring, meta, payload, forgotten = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE adopt: the step is not a number') end
+local admitted = redis.call('HGET', learner, 'admitted')
+if admitted and admitted ~= ARGV[2] then
+  return redis.error_reply('POPE fenced: adopt by ' .. ARGV[2] .. ', but the learner is ' .. admitted .. ' by now')
+end
 
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 local taken = tonumber(redis.call('HGET', learner, 'taken') or 0)
@@ -18,7 +22,7 @@ for _, entry in ipairs(redis.call('XRANGE', batches, (committed + 1) .. '-0', st
   redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
   for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HSET', ended, ordinal, 'trained') end
 end
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local ordinal = ARGV[i]
   local waiting = redis.call('HGET', meta, ordinal)
   if waiting then

@@ -1,10 +1,14 @@
 #!lua flags=allow-oom
 -- Counts the batch of step s as trained, once.
--- ARGV  step
+-- ARGV  step, life of the learner
 -- Returns 1, or 0 when the step was committed before.
 local learner, batches, counters, ended = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE commit: the step is not a number') end
+local admitted = redis.call('HGET', learner, 'admitted')
+if admitted and admitted ~= ARGV[2] then
+  return redis.error_reply('POPE fenced: commit by ' .. ARGV[2] .. ', but the learner is ' .. admitted .. ' by now')
+end
 
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 if step <= committed then return 0 end

@@ -1,11 +1,15 @@
 #!lua flags=allow-oom
 -- Hands step s its batch: drops groups that are too old, then moves the oldest whole groups that sum to exactly
 -- the samples asked for from the ring to the batch log. A second take of a step gets the same batch.
--- ARGV  step, samples, max_lag (-1: no bound)
+-- ARGV  step, samples, max_lag (-1: no bound), life of the learner
 -- Returns the ordinals joined by spaces, or nothing when the ring holds too few.
 local ring, meta, payload, batches, learner, counters, ended = unpack(KEYS)
 local step, samples, max_lag = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not (step and samples and max_lag) then return redis.error_reply('POPE take: an argument is not a number') end
+local admitted = redis.call('HGET', learner, 'admitted')
+if admitted and admitted ~= ARGV[4] then
+  return redis.error_reply('POPE fenced: take by ' .. ARGV[4] .. ', but the learner is ' .. admitted .. ' by now')
+end
 
 local taken = tonumber(redis.call('HGET', learner, 'taken') or 0)
 if step <= taken then

@@ -22,14 +22,17 @@ class _Lineage:
 def lineage_violations(lines: Sequence[Line]) -> Iterator[str]:
     """What the lines of the learner, in order, contradict: each lineage trains steps 1, 2, ... and no group twice."""
     lineage = _Lineage()
-    server = ""
+    server, life = "", ""
     handed: Line | None = None
     batches: dict[tuple[str, int], Line] = {}
     for line in lines:
         event = line.event
         step = event.step or 0
+        if event.what != "start" and life not in ("", event.incarnation):
+            continue  # a life that was only stopped, and told after its successor had begun what it did before
         match event.what:
             case "start":
+                life = event.incarnation
                 server, handed = event.server or "", None
                 lineage.roll_back(step)
             case "batch":

@@ -12,13 +12,12 @@ from deploy.dashboard.rates import Rates
 from deploy.dashboard.reading import Entry, News
 from deploy.dashboard.rollouts import Rollouts
 from deploy.dashboard.steps import Steps, entry_s, lag_histogram
+from deploy.health import LATE_BEATS
 
 NEWEST_REPORTS = 512
 """Reports of a room that rules and means look back on."""
 RECENT_GROUPS = 32
 """Success by arm is a mean over so many newest groups of the arm."""
-LATE_BEATS = 5
-"""Heartbeats a role may miss before it counts as late."""
 SHOWN_EVENTS, SHOWN_ROLLOUTS = 20, 6
 
 
@@ -229,6 +228,7 @@ class RunModel:
                 status=status,
                 silence_s=max(0.0, news.now_s - moment),
                 late=going and news.now_s - moment > patience_s,
+                health=news.health.get(name, ""),
                 version=news.held.get(name),
             )
             for name, (moment, status) in sorted(news.beats.items())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from broker.balance import Balance, read_balance
 from broker.connection import Client
 from broker.keys import Keys
-from broker.metrics import Control, Heartbeats, read_entries
+from broker.metrics import Control, HealthBoard, Heartbeats, read_entries
 from broker.ring import Ring, RingGroup
 from broker.run_record import read_run
 from broker.streams import RolloutStream
@@ -33,6 +33,8 @@ class News:
     """Actor -> weight version its engine holds."""
     beats: dict[str, tuple[float, str]]
     """Role -> (unix seconds of its last sign of life, status)."""
+    health: dict[str, str]
+    """Role -> what the driver holds of it."""
     stopped: str | None
     """Why the run ends; None while it goes on."""
     oldest_s: float | None
@@ -54,6 +56,7 @@ class Reader:
         self._stream = RolloutStream(client, keys)
         self._board = WeightBoard(client, keys)
         self._heartbeats = Heartbeats(client, keys)
+        self._health = HealthBoard(client, keys)
         self._control = Control(client, keys)
 
     def look(self) -> News:
@@ -70,6 +73,7 @@ class Reader:
             version=self._board.version(),
             held=self._board.held(),
             beats=self._heartbeats.all(),
+            health=self._health.all(),
             stopped=self._control.stopped(),
             oldest_s=None if oldest_ms is None else max(0.0, now_s - oldest_ms / 1e3),
             rooms={room: self._fresh(self._keys.metrics(room)) for room in ROOMS},

@@ -185,7 +185,8 @@ def _roles(live: Live) -> list[Text]:
     words = Text("roles ", "dim")
     for role in live.roles:
         words.append(f"{plain(role.name)} ", "bold red" if role.late else "green")
-        words.append(f"{role.silence_s:.0f} s  ", "dim")
+        unwell = "" if role.health in ("", "healthy") else f"{plain(role.health)} "
+        words.append(unwell, "yellow").append(f"{role.silence_s:.0f} s  ", "dim")
     return [words]
 
 

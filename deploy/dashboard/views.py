@@ -56,6 +56,8 @@ class Role(View, frozen=True):
     silence_s: float
     late: bool
     """Silent for longer than a few heartbeats while the run goes on."""
+    health: str = ""
+    """What the driver holds of it (`deploy/health.py`); empty before it said so."""
     version: int | None = None
     """Weight version its engine holds."""
 

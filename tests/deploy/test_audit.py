@@ -244,3 +244,11 @@ def _of_another_server(line: Line) -> Line:
     if line.event.what != "start":
         return line
     return Line(line.place, msgspec.structs.replace(line.event, server="gone"))
+
+
+def test_what_a_replaced_life_of_the_learner_tells_late_is_no_step_of_its_successor(evidence: Evidence) -> None:
+    """It was stopped between a commit and its line, and woke when its successor had begun."""
+    first = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
+    late = appended(evidence, "learner-0", what="start", step=current_step(evidence), incarnation="a later life")
+    late = appended(late, "learner-0", what="commit", step=1, incarnation=first.incarnation)
+    assert broken(late) == {}

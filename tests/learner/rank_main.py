@@ -145,7 +145,8 @@ def learner(options: dict[str, Any]) -> None:
     publisher = None
     if os.environ["RANK"] == "0":
         client = connect(options["redis_url"], client_name="publisher")
-        publisher = FilePublisher(folder / "weights", WeightBoard(client, Keys(options["name"])), keep=100)
+        board = WeightBoard(client, Keys(options["name"]), life=options.get("incarnation") or "")
+        publisher = FilePublisher(folder / "weights", board, keep=100)
     Learner(
         config,
         rank=int(os.environ["RANK"]),
@@ -154,6 +155,7 @@ def learner(options: dict[str, Any]) -> None:
         run_folder=folder,
         model_path=Path(options["model_path"]),
         publisher=publisher,
+        incarnation=options.get("incarnation"),
     ).run()
 
 

@@ -53,6 +53,16 @@ def test_the_two_newest_files_are_kept(tmp_path: Path, board: WeightBoard) -> No
     ]
 
 
+def test_a_version_the_engines_have_is_not_written_again(tmp_path: Path, board: WeightBoard) -> None:
+    """A learner that trains a step again may round otherwise; an engine that starts now must read what was told."""
+    FilePublisher(tmp_path, board).publish(5, weights(5).items())
+    told = board.newest()
+    again = FilePublisher(tmp_path, board).publish(5, weights(6).items())
+    assert again == told == board.newest()
+    assert again.path is not None
+    assert torch.equal(load_file(again.path)["a.weight"], weights(5)["a.weight"])
+
+
 def test_versions_never_go_back_on_the_board(tmp_path: Path, board: WeightBoard) -> None:
     publisher = FilePublisher(tmp_path, board)
     publisher.publish(5, weights(5).items())

@@ -111,12 +111,14 @@ export class Overview {
   #showRoles(live) {
     if (this.roles.dataset.names !== live.roles.map((role) => role.name).join()) {
       this.roles.dataset.names = live.roles.map((role) => role.name).join();
-      const rows = live.roles.map((role) => [role.name, h("span", {}), h("span", {}), h("span", {})]);
+      const rows = live.roles.map((role) => [role.name, ...Array.from({ length: 4 }, () => h("span", {}))]);
       this.roleCells = rows;
-      put(this.roles, h("h2", {}, "Roles"), rows.length ? table(["role", "does", "weights", "last beat"], rows, [2, 3]) : quiet("none yet"));
+      put(this.roles, h("h2", {}, "Roles"), rows.length ? table(["role", "health", "does", "weights", "last beat"], rows, [3, 4]) : quiet("none yet"));
     }
     live.roles.forEach((role, i) => {
-      const [, does, weights, beat] = this.roleCells[i];
+      const [, health, does, weights, beat] = this.roleCells[i];
+      say(health, role.health);
+      health.className = role.health === "dead" || role.health === "suspect" ? "bad" : "";
       say(does, visible(role.status));
       say(weights, role.version === null ? "" : whole(role.version));
       say(beat, `${ago(role.silence_s)} ago`);

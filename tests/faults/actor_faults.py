@@ -1,0 +1,150 @@
+"""Faults of the actors: real actor loops with played engines, under the real supervisor."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from broker.history import read_history
+from broker.records import TrainGroup
+from broker.weights import WeightBoard
+from learner.publish import FilePublisher
+from tests.faults.household import Household
+from tests.faults.local_roles import LocalRole
+from tests.faults.outcome import Outcome
+from tests.faults.played_engine import mixed_up
+from tests.faults.scene import PlayedLearner, Scene, wait_until
+
+POINTS = ("actor.claimed", "actor.before_publish", "actor.after_publish", "actor.mid_update")
+RANDOM_KILLS = 3
+QUICK = ("actors.max_num_seqs=8", "deploy.max_restarts=50", "actors.max_attempts=50", "actors.lease_s=5")
+PAUSE_S = 0.1
+"""A played step takes so long."""
+
+
+class PublishingLearner(PlayedLearner):
+    """Each step of it makes new weights: two tensors full of the version's number."""
+
+    def __init__(self, scene: Scene, base: Path, look: Callable[[list[TrainGroup]], None]) -> None:
+        super().__init__(scene, look=look)
+        self._publisher = FilePublisher(weights_folder(scene), WeightBoard(scene.client, scene.keys), keep=1000)
+        base.mkdir(parents=True)
+        save_file(_weights(0), base / "model.safetensors")
+        self._publish(0)
+
+    def train(self) -> bool:
+        trained = super().train()
+        if trained:
+            self._publish(self.step)
+        return trained
+
+    def train_until(self, condition: Callable[[], bool], what: str) -> None:
+        def train() -> bool:
+            if not self.train():
+                time.sleep(PAUSE_S)
+            return condition()
+
+        wait_until(train, what)
+
+    def _publish(self, version: int) -> None:
+        self._history.add("announce", version=version)
+        self._publisher.publish(version, _weights(version).items())
+
+
+def _weights(version: int) -> dict[str, torch.Tensor]:
+    return {"first": torch.full((4,), float(version)), "last": torch.full((4,), float(version))}
+
+
+def weights_folder(scene: Scene) -> Path:
+    return scene.folder.path / "weights"
+
+
+def actor_killed(root: Path, seed: int) -> Outcome:
+    """F1: an actor is killed in every phase and at random moments: each group ends once, and every token was written by
+    the weights it names."""
+    outcome = Outcome()
+    dice = random.Random(seed)
+    kills = ",".join(f"{point}:kill@{dice.randint(1, 3)}" for point in POINTS)
+    with Scene(root, *QUICK) as scene:
+        learner = PublishingLearner(scene, root / "base", _looking(outcome, root, scene))
+        household = Household(scene, root / "base", actors=1, fails={"actor-0": kills})
+        (actor,) = household.actors
+        with scene.preprocessing(), household.running():
+            learner.train_until(lambda: len(household.failed_at()) == len(POINTS), "a kill at every failpoint")
+            random_kills = []
+            for _ in range(RANDOM_KILLS):
+                learner.train_until(lambda: actor.health == "healthy", "a healthy actor")
+                _train_for(learner, dice.uniform(0.0, 0.5))
+                random_kills.append(_kill(actor.handle))
+                learner.train_until(lambda: actor.health != "healthy", "the death of the actor, noticed")
+            step = learner.step
+            learner.train_until(lambda: learner.step > step + 2 and actor.health == "healthy", "steps after all kills")
+        outcome.injected = len(household.failed_at()) + RANDOM_KILLS
+        outcome.recovery_s = household.recoveries_s("actor-0", "hold", random_kills)
+        outcome.require(actor.restarts == outcome.injected, f"{actor.restarts} restarts, {outcome.injected} kills")
+        _require_synced_first(scene, outcome)
+        scene.require_promises(outcome)
+    return outcome
+
+
+def actor_hangs(root: Path, seed: int) -> Outcome:
+    """F8: of two actors one stops in the middle of a weight update, later dies in one: the other goes on, and the one
+    that comes back is trusted only when it holds new weights."""
+    outcome = Outcome()
+    dice = random.Random(seed)
+    fails = f"actor.mid_update:stop@{dice.randint(1, 3)},actor.mid_update:kill@4"
+    with Scene(root, *QUICK, "actors.num_actors=2", "deploy.dead_after_s=2") as scene:
+        learner = PublishingLearner(scene, root / "base", _looking(outcome, root, scene))
+        household = Household(scene, root / "base", actors=2, fails={"actor-0": fails})
+        hung, other = household.actors
+        with scene.preprocessing(), household.running():
+            learner.train_until(lambda: bool(household.failed_at()), "a stop in an update")
+            step = learner.step
+            learner.train_until(lambda: hung.restarts == 1, "the replacement of the actor that hangs")
+            outcome.require(learner.step > step, "nothing was trained while one actor of two hung")
+            learner.train_until(lambda: hung.restarts == 2 and hung.health == "healthy", "the actor after its death")
+        outcome.injected = len(household.failed_at())
+        outcome.recovery_s = household.recoveries_s("actor-0", "hold")
+        outcome.require(other.restarts == 0, f"the other actor was restarted {other.restarts} times")
+        course = " ".join(household.health["actor-0"])
+        outcome.require("healthy suspect" in course and "stale healthy" in course, f"actor-0 was held {course}")
+        _require_synced_first(scene, outcome)
+        scene.require_promises(outcome)
+    return outcome
+
+
+def _looking(outcome: Outcome, root: Path, scene: Scene) -> Callable[[list[TrainGroup]], None]:
+    """Of every batch: its tokens were written by the versions they name."""
+
+    def look(batch: list[TrainGroup]) -> None:
+        groups = [group.group for group in batch]
+        outcome.violations += mixed_up(groups, root / "base" / "model.safetensors", weights_folder(scene))
+
+    return look
+
+
+def _train_for(learner: PublishingLearner, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    learner.train_until(lambda: time.monotonic() > end, "a moment")
+
+
+def _kill(role: LocalRole) -> float:
+    """SIGKILL. Returns when, unix seconds."""
+    role.signal(signal.SIGKILL)
+    role.process.join()
+    return time.time()
+
+
+def _require_synced_first(scene: Scene, outcome: Outcome) -> None:
+    """In every life an actor publishes nothing before it holds weights."""
+    for history in read_history(scene.folder.path):
+        lives: dict[str, list[str]] = {}
+        for line in history.lines if history.role.startswith("actor") else ():
+            lives.setdefault(line.event.incarnation, []).append(line.event.what)
+        for life, deeds in lives.items():
+            held = deeds.index("hold") if "hold" in deeds else len(deeds)
+            outcome.require("publish" not in deeds[:held], f"{life} published before it held any weights")

@@ -1,0 +1,146 @@
+"""A scene whose roles are processes, and the real supervisor over them."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from broker import failpoints
+from broker.history import Event, read_history
+from broker.metrics import Control
+from deploy.fleet import Domain, Member, alone
+from deploy.state import RunState
+from deploy.watch import Supervisor
+from tests.faults.local_roles import LocalHost, LocalRole, Room
+from tests.faults.scene import PATIENCE_S, Scene, patiently
+
+RUN_S = 200.0
+
+
+class Household:
+    """Actors with played engines, and the real learner's ranks, on a scene. `fails` names failpoints by role."""
+
+    def __init__(
+        self, scene: Scene, base: Path, *, actors: int = 0, ranks: int = 0, fails: dict[str, str] | None = None
+    ) -> None:
+        """`base`: the folder of the model that training starts from."""
+        self.scene, self.host = scene, LocalHost()
+        self._base, self._fails = base, fails or {}
+        self.actors = [self._member("actor", f"actor-{n}") for n in range(actors)]
+        self.ranks = [self._member("learner", f"learner-{n}") for n in range(ranks)]
+        self._markers = scene.folder.path / failpoints.FOLDER
+        self._master = ("", 0)
+        self.reason: str | None = None
+        """Why the run ended."""
+        self.health: dict[str, list[str]] = {}
+        """Role -> what it was held for, each change."""
+
+    def _member(self, room: Room, name: str) -> Member:
+        spawn = partial(LocalRole, room, name, self.scene.folder.path, self._fails.get(name, ""))
+        log = str(self.scene.folder.path / "processes" / f"{name}.log")
+        return Member(name, spawn=spawn, log_path=log, serves_weights=room == "actor", host=self.host)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The roles at work beside the body; afterwards the run ends by itself or is stopped. No process stays."""
+        raised: list[BaseException] = []
+
+        def supervise() -> None:
+            try:
+                self.reason = self._supervisor().run()
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=supervise, daemon=True)
+        thread.start()
+        try:
+            yield
+            if not self.ranks:
+                self.stop()  # actors alone know of no last step
+            thread.join(RUN_S)
+        finally:
+            self.stop()
+            thread.join(PATIENCE_S)
+            self.host.cut_off.clear()
+            for role in self.host.lost:
+                self.host.kill(role)
+            for member in (*self.actors, *self.ranks):
+                member.kill()
+        if raised:
+            raise raised[0]
+        assert not thread.is_alive(), "the supervisor did not end"
+
+    def _supervisor(self) -> Supervisor:
+        scene = self.scene
+        domains = alone(self.actors)
+        for actor in self.actors:
+            actor.work_on(self._act)
+        if self.ranks:
+            domains.append(Domain(self.ranks, before=self._admit, to_the_end=True))
+            for number, rank in enumerate(self.ranks):
+                rank.work_on(partial(self._learn, number))
+        state = RunState(scene.config, scene.client, [])
+        return Supervisor(scene.config, domains, state, scene.board, self._look)
+
+    def _look(self, state: RunState) -> None:
+        for role, health in state.health.all().items():
+            course = self.health.setdefault(role, [])
+            if course[-1:] != [health]:
+                course.append(health)
+
+    def _act(self, handle: LocalRole, incarnation: str) -> Any:
+        base = str(self._base / "model.safetensors")
+        return handle.run(**self._common("actor"), name=handle.name, incarnation=incarnation, base=base)
+
+    def _admit(self) -> None:
+        self._master = self.ranks[0].ask(lambda handle: handle.address.remote(), PATIENCE_S)
+        self.scene.ring.admit(self.ranks[0].incarnation)
+
+    def _learn(self, rank: int, handle: LocalRole, incarnation: str) -> Any:
+        environment = {
+            "RANK": str(rank),
+            "LOCAL_RANK": "0",
+            "WORLD_SIZE": str(len(self.ranks)),
+            "MASTER_ADDR": self._master[0],
+            "MASTER_PORT": str(self._master[1]),
+        }
+        return handle.run(
+            **self._common("learner"),
+            name=self.scene.config.run.name,
+            settings=str(self.scene.folder.settings),
+            model_path=str(self._base),
+            incarnation=incarnation,
+            environment=environment,
+        )
+
+    def _common(self, room: Room) -> dict[str, str]:
+        return {"redis_url": self.scene.server.url_of(room), "folder": str(self.scene.folder.path)}
+
+    def stop(self) -> None:
+        """Ask every role to wind down."""
+        patiently(lambda: Control(self.scene.client, self.scene.keys).stop("the scene ends"))
+
+    def failed_at(self) -> list[float]:
+        """When each failpoint was reached, unix seconds, ascending."""
+        return sorted(marker.stat().st_mtime for marker in self._markers.glob("*")) if self._markers.exists() else []
+
+    def recoveries_s(self, role: str, sign: str, more: Sequence[float] = ()) -> list[float]:
+        """From each failpoint, and `more` moments, to the first `sign` of the role's next life, seconds."""
+        lives: dict[str, list[Event]] = {}
+        for history in read_history(self.scene.folder.path):
+            for line in history.lines if history.role == role else ():
+                lives.setdefault(line.event.incarnation, []).append(line.event)
+        firsts = [next((event.at for event in life if event.what == sign), None) for life in lives.values()]
+        return [
+            min((first - failed for first in firsts if first is not None and first > failed), default=float("inf"))
+            for failed in (*self.failed_at(), *more)
+        ]
+
+    def wait_for_failures(self, number: int) -> None:
+        deadline = time.monotonic() + RUN_S
+        while len(self.failed_at()) < number:
+            assert time.monotonic() < deadline, f"{len(self.failed_at())} of {number} failpoints were reached"
+            time.sleep(0.02)

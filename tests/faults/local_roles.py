@@ -1,0 +1,114 @@
+"""Roles as plain processes, for the real supervisor: what Ray actors are in a run.
+
+They are forked from a process that has imported everything, so that a new life is up in a moment. A role says that it
+is up, and goes to work when it is told how.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import torch
+
+from broker import failpoints
+from learner.deepspeed_engine import import_deepspeed
+from tests.faults.played_engine import run_actor
+from tests.learner import rank_main
+
+Room = Literal["actor", "learner"]
+
+import_deepspeed(torch.device("cpu"))  # here, in the process they are forked from
+
+
+class Call:
+    """One call of a role: `finished` says whether it has an answer."""
+
+    def __init__(self, role: "LocalRole", finished: Callable[[], bool], answer: Any = None) -> None:
+        self.role, self.finished, self.answer = role, finished, answer
+
+
+class LocalRole:
+    """A role in a process of its own, with the methods that the driver calls on a Ray actor."""
+
+    def __init__(self, room: Room, name: str, folder: Path, fails: str) -> None:
+        """`folder`: the run's. `fails`: its failpoints."""
+        self.name, self.log = name, folder / "processes" / f"{name}.log"
+        self.log.parent.mkdir(exist_ok=True)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_live, args=(room, self.log, theirs, fails, folder / failpoints.FOLDER), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.start = SimpleNamespace(remote=lambda: Call(self, self._pipe.poll))
+        self.address = SimpleNamespace(remote=lambda: Call(self, lambda: True, _free_address()))
+
+    def run(self, **options: Any) -> Call:
+        """Go to work; the call is finished when the process has ended."""
+        with contextlib.suppress(BrokenPipeError):  # it died meanwhile, which the host tells
+            self._pipe.send(options)
+        return Call(self, lambda: False)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+
+class LocalHost:
+    """The host of `LocalRole`s. Those that are `cut_off` cannot be killed: their machine does not answer."""
+
+    def __init__(self) -> None:
+        self.cut_off: set[str] = set()
+        self.lost: list[LocalRole] = []
+        """Roles that were to be killed and live on."""
+
+    def done(self, call: Call) -> bool:
+        return call.role.process.exitcode is not None or call.finished()
+
+    def result(self, call: Call, timeout_s: float | None = None) -> Any:
+        deadline = time.monotonic() + (timeout_s or 0.0)
+        while not self.done(call):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no answer in {timeout_s} s")
+            time.sleep(0.01)
+        if code := call.role.process.exitcode:
+            last = call.role.log.read_text().strip().rpartition("\n")[2]
+            raise ChildProcessError(f"exit code {code}: {last}")
+        return call.answer
+
+    def kill(self, handle: LocalRole) -> None:
+        if handle.name in self.cut_off:
+            self.lost.append(handle)
+            return
+        handle.process.kill()
+        handle.process.join()
+
+
+def _live(room: Room, log: Path, pipe: "Connection[Any, Any]", fails: str, markers: Path) -> None:
+    """The role's process."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    torch.set_num_threads(1)
+    failpoints.arm(fails, str(markers))
+    pipe.send("up")
+    with contextlib.suppress(EOFError):  # nobody gives it work any more
+        options = pipe.recv()
+        os.environ.update(options.pop("environment", {}))
+        {"actor": run_actor, "learner": rank_main.learner}[room](options)
+
+
+def _free_address() -> tuple[str, int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return "127.0.0.1", probe.getsockname()[1]

@@ -1,0 +1,171 @@
+"""An engine that writes no language: every token tells which weights wrote it. The actor around it is the real one."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from actors.actor import Actor, Work
+from actors.engine import Generation
+from broker.connection import connect
+from broker.failpoints import failpoint
+from broker.feed import Feed
+from broker.history import History
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.records import (
+    Assignment,
+    Completion,
+    RolloutGroup,
+    WeightAnnouncement,
+    float32_bytes,
+    int32_array,
+    int32_bytes,
+)
+from broker.run_record import born
+from broker.samples import Samples
+from broker.weights import WeightBoard
+from conf.load import load
+
+TOKENS, TOKEN_S = 6, 0.05
+REWARDS = (1.0, 0.0, 0.0, 1.0)
+VOCABULARY = 96
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+def read_weights(file: Path) -> dict[str, NDArray[Any]]:
+    """Every tensor of a safetensors file."""
+    with safe_open(file, framework="np") as tensors:
+        return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+
+
+def token_of(weights: Weights) -> int:
+    """The one token these weights write. Weights that are mixed of two versions write another."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(weights[name].tobytes())
+    return 2 + int.from_bytes(digest.digest()[:4]) % (VOCABULARY - 2)
+
+
+def mixed_up(groups: Iterable[RolloutGroup], base: Path, folder: Path) -> list[str]:
+    """Tokens that were not written by the weights of the version they name, a sentence each; none are there to be.
+
+    Version 0 lies at `base`, the others in `folder`, as `FilePublisher` writes them.
+    """
+    tokens: dict[int, int] = {}
+    wrong = []
+    for group in groups:
+        for completion in group.completions:
+            written = zip(int32_array(completion.token_ids), completion.token_versions().tolist(), strict=True)
+            for token, version in set(written):
+                if version not in tokens:
+                    file = folder / f"weights-{version:06d}.safetensors" if version else base
+                    tokens[version] = token_of(read_weights(file))
+                if token != tokens[version]:
+                    wrong.append(f"group {group.ordinal} has a token of other weights than version {version}")
+    return wrong
+
+
+class PlayedEngine:
+    """Takes over weights tensor by tensor, as a real one does; while it takes them it writes nothing."""
+
+    def __init__(self, base: Path) -> None:
+        self.version = 0
+        self._weights = read_weights(base)
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    async def generate(
+        self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None
+    ) -> list[Generation]:
+        tokens: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for index in range(TOKENS):
+            await asyncio.sleep(TOKEN_S)
+            await self._settled.wait()
+            if not spans or spans[-1][1] != self.version:
+                spans.append((index, self.version))
+            tokens.append(token_of(self._weights))
+        return [Generation(tokens, [-2.0] * TOKENS, tuple(spans), "stop")] * num_completions
+
+    async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
+        assert announcement.path is not None
+        self._settled.clear()
+        for number, (name, tensor) in enumerate(sorted(read_weights(Path(announcement.path)).items())):
+            self._weights[name] = tensor
+            await asyncio.sleep(0)
+            if number == 1:
+                failpoint("actor.mid_update")
+        self.version = announcement.version
+        self._settled.set()
+        return 0.0
+
+    async def checksums(self) -> dict[str, str]:
+        return {name: hashlib.sha256(tensor.tobytes()).hexdigest() for name, tensor in self._weights.items()}
+
+    async def check(self) -> None:
+        """It does not die alone."""
+
+
+class PlayedWriter:
+    """Groups with a signal: two of four completions are right."""
+
+    def __init__(self, actor: str, engine: PlayedEngine) -> None:
+        self._actor, self._engine = actor, engine
+
+    async def write(self, assignment: Assignment) -> RolloutGroup:
+        generations = await self._engine.generate([5, 9, 2], len(REWARDS))
+        return RolloutGroup(
+            ordinal=assignment.ordinal,
+            problem_id=assignment.problem_id,
+            arm=assignment.arm,
+            bucket="hard",
+            actor=self._actor,
+            prompt_ids=int32_bytes([5, 9, 2]),
+            completions=tuple(
+                Completion(
+                    token_ids=int32_bytes(written.token_ids),
+                    logprobs=float32_bytes(written.logprobs),
+                    weight_spans=written.weight_spans,
+                    finish_reason="stop",
+                    verdict="correct" if reward else "wrong",
+                    reward=reward,
+                )
+                for written, reward in zip(generations, REWARDS, strict=True)
+            ),
+        )
+
+
+def run_actor(options: dict[str, Any]) -> None:
+    """Until the run stops."""
+    folder, name = Path(options["folder"]), options["name"]
+    config = load(folder / "settings.yaml")
+    client, keys = connect(options["redis_url"], client_name=name), Keys(config.run.name)
+    history = History(folder, name, options["incarnation"])
+    history.add("start", server=born(client, keys))
+
+    async def run() -> None:
+        engine: Any = PlayedEngine(Path(options["base"]))
+        writer: Any = PlayedWriter(name, engine)
+        await Actor(
+            config,
+            name=name,
+            incarnation=options["incarnation"],
+            engine=engine,
+            writer=writer,
+            decode=lambda token_ids: " ".join(map(str, token_ids)),
+            work=Work(Feed(client, keys), lambda n: Assignment(ordinal=n, problem_id=f"p{n}", arm="unguided")),
+            board=WeightBoard(client, keys),
+            metrics=Metrics(client, keys),
+            samples=Samples(client, keys),
+            heartbeats=Heartbeats(client, keys),
+            control=Control(client, keys),
+            history=history,
+        ).run()
+
+    asyncio.run(run())
