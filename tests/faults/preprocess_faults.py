@@ -34,18 +34,19 @@ def preprocessor_killed(root: Path, seed: int) -> Outcome:
     with Scene(root) as scene:
         actor, learner = PlayedActor(scene, write), PlayedLearner(scene, look=look)
         stream = RolloutStream(scene.client, scene.keys)
-        actor.publish(12)
         for point in dice.sample(POINTS, len(POINTS)):
+            actor.publish(6)
             nth = 1 if point == "preprocess.after_read" else dice.randint(1, 3)
             worker = scene.start_preprocessor(f"{point}:kill@{nth}")
             code = worker.wait()[0]
             outcome.require(code == -signal.SIGKILL, f"{point} was not reached: {worker.output()}")
             outcome.injected += 1
-            actor.publish(6)
+            actor.publish(3)
             depth, killed_at = stream.depth(), time.monotonic()
             successor = scene.start_preprocessor()
             wait_until(lambda depth=depth: stream.depth() < depth, "a group after the worker came back")
             outcome.recovery_s.append(time.monotonic() - killed_at)
+            scene.wait_for_empty_stream()  # else it dies with groups in its hands too, and the third death is their end
             successor.end()
         scene.preprocess_all()
         while learner.train():

@@ -85,9 +85,11 @@ class Scene:
         return connect(url or self.url, client_name="scene")
 
     def history(self, role: str) -> History:
-        """Of a role that the scene plays."""
+        """Of a role that the scene plays, which may live on another network: it leaves no connection in our pool."""
         history = History(self._history_folder, role)
-        history.add("start", server=born(self.client, self.keys), step=0 if role.startswith("learner") else None)
+        with self.connect() as client:
+            server = born(client, self.keys)
+        history.add("start", server=server, step=0 if role.startswith("learner") else None)
         return history
 
     def start_preprocessor(self, failpoints: str = "", consumer: str = "preprocess-0") -> Processes:

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 def test_a_run_survives_the_death_of_its_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POPE_FAILPOINTS", "learner.after_optimizer:kill@4")
-    run = start_run(tmp_path, "run.max_steps=6", "learner.checkpoint_every=2", "guidance.num_prefixes=1", name="killed")
+    run = start_run(tmp_path, "run.max_steps=6", "learner.checkpoint_every=2", name="killed")
     output = run.wait(480)
     assert run.process.returncode == 0, output + run.logs()
     assert run.left_behind() == []

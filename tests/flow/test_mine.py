@@ -18,8 +18,8 @@ MINE = (
     "problems.num_easy=8",
     "problems.num_easier=0",
     "problems.chain_steps=8",
-    "mining.samples=48",
-    "guidance.samples=16",
+    "mining.samples=32",
+    "guidance.samples=8",
     "actors.max_num_seqs=128",
     "deploy.heartbeat_s=0.5",
 )

@@ -187,7 +187,8 @@ def test_batches_that_are_gone_are_an_error_with_a_remedy(house: House) -> None:
 def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: House) -> None:
     """At the first step the policy is the reference; then it moves away, from weights that stay where they were."""
     steps = 4
-    settings = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip", "max_steps": steps}
+    terms = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip"}
+    settings = {**terms, "warmup_steps": 5, "max_steps": steps}
     config = run_config("x", **settings)
     reference = load_reference(config, house.model_path)
     groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))

@@ -13,6 +13,7 @@ import redis
 
 from broker.balance import read_balance
 from broker.keys import Keys
+from conf.schema import RunSettings
 from deploy.dashboard.app import ASSETS
 from deploy.dashboard.hub import Hub
 from tests.browser import CHROMIUM, Page, browser
@@ -95,7 +96,7 @@ def test_numbers_on_the_page_are_those_in_redis(
 ) -> None:
     shown(page, address, run_name)
     balance = read_balance(client, keys)
-    assert fact(page, "step") == f"{balance.committed} / 160"
+    assert fact(page, "step") == f"{balance.committed} / {RunSettings().max_steps}"
     assert page.text(".ring-count") == f"{balance.ring_samples} / 128"
     assert balance.ring_samples > 0
     assert page.run("document.querySelectorAll('svg.ring path[fill^=rgba]').length") == balance.ring_samples

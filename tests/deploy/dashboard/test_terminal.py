@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from conf.schema import RunSettings
 from deploy.dashboard.sources import UrlSource
 from deploy.dashboard.terminal import picture, spark, watch
 from deploy.screen import Screen
@@ -88,4 +89,4 @@ def test_watch_works_on_a_finished_run_from_the_command_line(tmp_path: Path) -> 
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "told  ended  step 12/160" in result.stdout
+    assert f"told  ended  step 12/{RunSettings().max_steps}" in result.stdout
