@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults chaos soak check fuzz bench viewers lock clean distclean
+.PHONY: help setup demo test browser faults chaos soak check fuzz bench viewers lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,9 +32,17 @@ demo: $(STAMP)  ## teach a small model problems it cannot solve, on this machine
 	$(BIN)/pope train experiment=pope hardware=cpu $(ARGS)
 
 # Exit code 5: ARGS chose tests of the other half only.
-test: $(STAMP)  ## run all tests
+test: $(STAMP) browser  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not alone" $(ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
+
+# The tests of the dashboard drive its page. Where no browser is there and none can be installed, they are skipped.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || exit 0; \
+	echo "installing chromium for the tests of the dashboard"; \
+	timeout 240 sh -c 'apt-get -q update && apt-get -qy install --no-install-recommends chromium' >/dev/null 2>&1 || \
+	  echo "chromium could not be installed: the tests of the page are skipped"
 
 faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
 	$(BIN)/python -m pytest tests/faults $(ARGS)

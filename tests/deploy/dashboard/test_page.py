@@ -16,14 +16,14 @@ from broker.keys import Keys
 from conf.schema import RunSettings
 from deploy.dashboard.app import ASSETS
 from deploy.dashboard.hub import Hub
-from tests.browser import CHROMIUM, Page, browser
+from tests.browser import Page, browser
+from tests.deploy.dashboard.driven import fact, needs_chromium, shown
 from tests.deploy.dashboard.live import HOSTILE, opened, replayed, served, settings
 from tests.replay import Replay, made_up
 from tests.runs import REPOSITORY
 
 OURS = sorted(path for path in ASSETS.glob("*") if path.is_file())
 NODE = shutil.which("node")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
 
 def test_what_is_vendored_is_what_it_says() -> None:
@@ -75,19 +75,6 @@ def replay(client: redis.Redis, run_name: str) -> Replay:
 def address(redis_url: str, replay: Replay, run_name: str) -> Iterator[str]:
     with served(Hub(opened(redis_url, run_name))) as url:
         yield url
-
-
-def shown(page: Page, address: str, name: str, part: str = "overview") -> None:
-    page.open("about:blank")
-    page.errors.clear()
-    page.open(f"{address}/#/{name}/{part}")
-    page.wait("document.querySelector('#state')?.textContent")
-
-
-def fact(page: Page, name: str) -> str:
-    """The number under a name at the top of the overview."""
-    script = "[...document.querySelectorAll('.fact')].find(f => f.children[0].textContent === NAME)"
-    return page.run(script.replace("NAME", repr(name)) + "?.children[1].textContent ?? ''")
 
 
 @needs_chromium

@@ -1,0 +1,61 @@
+"""The page that a run brings with it, while it trains: real numbers, in a headless Chromium."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from broker.balance import Balance, read_balance
+from broker.connection import connect
+from broker.keys import Keys
+from deploy.redis_server import running_url
+from tests.browser import browser
+from tests.deploy.dashboard.driven import fact, needs_chromium, shown
+from tests.runs import interrupt, start_run, wait_until
+
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(900), needs_chromium]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
+    port = free_port()
+    run = start_run(tmp_path, "run.max_steps=500", "deploy.dashboard=true", f"deploy.dashboard_port={port}")
+    wait_until(lambda: run.process.poll() is not None or run.steps() >= 3, 300, "three steps")
+    url = running_url(run.folder / "redis", run.folder.name)
+    assert url is not None, run.wait(60) + run.logs()
+    client = connect(url, client_name="test")
+
+    def bracketed(shows: Callable[[], int], counts: Callable[[Balance], int]) -> bool:
+        """Whether the page's number lies between those of Redis a moment before and after; it is a tick behind."""
+        keys = Keys(run.folder.name)
+        before = counts(read_balance(client, keys))
+        number = shows()
+        return number <= counts(read_balance(client, keys)) and before - number <= max(2, before // 10)
+
+    with browser() as page:
+        page.size(1480, 1180)
+        shown(page, f"http://127.0.0.1:{port}", run.folder.name)
+        page.wait("document.querySelector('.fact b')?.textContent.includes('/')")
+        assert bracketed(lambda: int(fact(page, "step").split(" / ")[0]), lambda balance: balance.committed)
+        ring = page.text(".ring-count")
+        page.wait(f"document.querySelector('.ring-count').textContent !== {ring!r}")
+        page.wait("document.querySelector('.rollout-line')")
+        page.click(".rollout-line")
+        page.wait("document.querySelector('.rollout .completion span')")
+        assert page.text(".detail h2").startswith("chain2-")
+        page.click("nav a[data-page=accounting]")
+        page.wait("document.querySelector('.equation')?.textContent.includes('the books close')")
+        assert bracketed(
+            lambda: int(page.text(".equation").replace(",", "").split(" issued")[0]), lambda balance: balance.issued
+        )
+        assert page.errors == []
+    client.close()
+    interrupt(run)
+    output = run.wait(180)
+    assert run.process.returncode == 130, output
+    assert run.left_behind() == []
