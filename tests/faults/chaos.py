@@ -70,6 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
     rows = [Row(FAULTS[number], FAULTS[number].unavailable()) for number in numbers]
     # A copy of stdout: the roles' own output is turned away from it meanwhile.
     console, began = Console(file=os.fdopen(os.dup(1), "w")), time.monotonic()
+    whole = 0
     with suppress(KeyboardInterrupt), _progress(console) as progress:
         bar = progress.add_task("", total=options.seeds * sum(row.unavailable is None for row in rows))
         for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -79,9 +80,11 @@ def main(words: Sequence[str] | None = None) -> int:
                     for sentence in _inject(row, seed, options.keep):
                         progress.console.print(f"[red]broken[/red] {escape(sentence)}", highlight=False)
                     progress.advance(bar)
+            whole += 1
     took_s = time.monotonic() - began
     _show(console, rows)
-    _write(options.report, rows, f"{options.seeds} seeds from {options.first_seed} on, {took_s / 60:.0f} minutes")
+    cut = "" if whole == options.seeds else " and a part of the next"
+    _write(options.report, rows, f"{whole} seeds from {options.first_seed} on{cut}, {took_s / 60:.0f} minutes")
     console.print(f"written into {options.report}", highlight=False)
     return int(any(row.violations for row in rows))
 
