@@ -45,7 +45,7 @@ browser:
 	  echo "chromium could not be installed: the tests of the page are skipped"
 
 faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
-	$(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests/faults $(ARGS)
 
 chaos: $(STAMP)  ## inject every fault under many seeds and write the table of docs/reliability.md (SEEDS=10: an hour)
 	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS) $(ARGS)
