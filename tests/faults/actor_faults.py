@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from broker.history import read_history
 from broker.records import TrainGroup
 from broker.weights import WeightBoard
+from deploy.fleet import Member
 from learner.publish import FilePublisher
 from tests.faults.household import Household
 from tests.faults.local_roles import LocalRole
@@ -76,13 +77,14 @@ def actor_killed(root: Path, seed: int) -> Outcome:
         with scene.preprocessing(), household.running():
             learner.train_until(lambda: len(household.failed_at()) == len(POINTS), "a kill at every failpoint")
             random_kills = []
-            for _ in range(RANDOM_KILLS):
-                learner.train_until(lambda: actor.health == "healthy", "a healthy actor")
+            for number in range(RANDOM_KILLS):
+                # Its health alone may still be that of a life whose death nobody has noticed.
+                learner.train_until(lambda number=number: _back(actor, len(POINTS) + number), "a healthy actor")
                 _train_for(learner, dice.uniform(0.0, 0.5))
                 random_kills.append(_kill(actor.handle))
-                learner.train_until(lambda: actor.health != "healthy", "the death of the actor, noticed")
+            learner.train_until(lambda: _back(actor, len(POINTS) + RANDOM_KILLS), "the actor after all kills")
             step = learner.step
-            learner.train_until(lambda: learner.step > step + 2 and actor.health == "healthy", "steps after all kills")
+            learner.train_until(lambda: learner.step > step + 2, "steps after all kills")
         outcome.injected = len(household.failed_at()) + RANDOM_KILLS
         outcome.recovery_s = household.recoveries_s("actor-0", "hold", random_kills)
         outcome.require(actor.restarts == outcome.injected, f"{actor.restarts} restarts, {outcome.injected} kills")
@@ -125,6 +127,11 @@ def _looking(outcome: Outcome, root: Path, scene: Scene) -> Callable[[list[Train
         outcome.violations += mixed_up(groups, root / "base" / "model.safetensors", weights_folder(scene))
 
     return look
+
+
+def _back(actor: Member, restarts: int) -> bool:
+    """Whether it was replaced so often, and is trusted again."""
+    return actor.restarts == restarts and actor.health == "healthy"
 
 
 def _train_for(learner: PublishingLearner, seconds: float) -> None:
