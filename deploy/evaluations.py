@@ -38,10 +38,13 @@ class Evaluations(AbstractContextManager["Evaluations"]):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._every:
+        if not self._every:
+            return
+        try:
             if exception[0] is None:  # what came in since the last call
                 self._collector.step(0.0)
                 self._save()
+        finally:
             self._collector.__exit__(*exception)
 
     def follow(self, step: int) -> None:

@@ -4,6 +4,7 @@ An embedded server that has ended is started over its data once, read, and stopp
 for whoever wants to resume the run; should a server appear there later, it is followed.
 """
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from deploy.redis_server import running_url
 from deploy.run_redis import find_run, run_redis, serving
 
 
-class Source:
+class Source(ABC):
     """One run to look at. `look` reads and may block; `take` changes the model and does not."""
 
     def __init__(self, name: str) -> None:
@@ -73,9 +74,9 @@ class Source:
         """Whether a run that was over has a server again."""
         return False
 
+    @abstractmethod
     def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
         """The run's Redis. Raises UsageError when it cannot be reached."""
-        raise NotImplementedError
 
     def settings(self) -> RunConfig:
         """Of a run that does not note them in Redis."""
