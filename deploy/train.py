@@ -176,11 +176,9 @@ class _Run:
                 view(state)
                 evaluations.follow(state.step)
                 for text in restarts.news():
-                    state.note(text)
-                    self._console.print(f"  note: {text}", highlight=False, markup=False)
+                    self._tell(text)
                 for notice in alerts.news(state.learner, state.groups):
-                    state.note(notice.text, alert=notice.about, raised=int(notice.raised))
-                    self._console.print(f"  note: {notice.text}", highlight=False, markup=False)
+                    self._tell(notice.text, alert=notice.about, raised=int(notice.raised))
 
             with self._interrupts.graceful(self._state.control):
                 board = WeightBoard(self._client, self._session.keys)
@@ -219,6 +217,11 @@ class _Run:
         close_engines(self._actors)
         for member in (*self._preprocessors, *self._learners):
             member.kill()
+
+    def _tell(self, text: str, **more: str | int) -> None:
+        """On the screen, in the summary, and with `more` to those who look on."""
+        self._state.note(text, **more)
+        self._console.print(f"  note: {text}", highlight=False, markup=False)
 
     def _stages(self) -> Stages:
         return Stages(self._session, self._actors, self._interrupts, self._model_path)
