@@ -11,7 +11,8 @@ from broker.keys import Keys
 from broker.scripts import Script
 
 _APPEND, _BEAT, _NOTE = Script("append"), Script("beat"), Script("note")
-KEPT_REPORTS = 200_000
+KEPT_REPORTS = 20_000
+"""Where a writer has no settings; a run has `broker.kept_reports`."""
 LONGEST_LOOK_S = 5.0
 """What nobody looked at does not count against a role; whoever looks does so far more often."""
 _PAGE = 5_000
@@ -20,12 +21,13 @@ _PAGE = 5_000
 class Metrics:
     """Reports of a room, newest last. Keys are `room/what/stat`; the entry id holds the server's time."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        self._client, self._keys = client, keys
+    def __init__(self, client: redis.Redis, keys: Keys, *, keep: int = KEPT_REPORTS) -> None:
+        """`keep`: about how many reports of a room stay, the newest."""
+        self._client, self._keys, self._keep = client, keys, keep
 
     def report(self, room: str, values: Mapping[str, float | int | str]) -> None:
         """Append one report. A float is written so that reading it back gives the same number."""
-        append_entry(self._client, self._keys.metrics(room), KEPT_REPORTS, values)
+        append_entry(self._client, self._keys.metrics(room), self._keep, values)
 
     def read(self, room: str, start: str = "-") -> list[dict[str, str]]:
         """Reports from `start` on: `-` from the first, `(ID` after the report whose field `id` is ID."""
@@ -53,6 +55,11 @@ class Heartbeats:
             moment_ms, status = value.decode().split(" ", 1)
             beats[role.decode()] = (int(moment_ms) / 1000, status)
         return beats
+
+    def status(self, role: str) -> str:
+        """What a role said last; empty when it never spoke."""
+        value = cast(bytes | None, self._client.hget(self._keys.heartbeats, role))
+        return "" if value is None else value.decode().split(" ", 1)[1]
 
     def silence(self) -> dict[str, float]:
         """Role -> seconds since its last sign of life.

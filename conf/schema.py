@@ -246,6 +246,9 @@ class BrokerSettings:
     """Seconds to wait for the server at start."""
     rollouts_high_water: int = ranged(64, 1)
     """Groups in the rollout stream above which actors claim nothing new."""
+    kept_reports: int = ranged(20_000, 100)
+    """Newest reports of each room that Redis holds: how far back the curves of a dashboard reach that is opened late.
+    The run folder keeps all."""
     ring: RingSettings = field(default_factory=RingSettings)
 
 

@@ -37,53 +37,83 @@ class Notice:
     text: str
 
 
+@dataclass
+class _Met:
+    """The groups preprocessed under one weight version."""
+
+    groups: int = 0
+    hard: int = 0
+    judged: int = 0
+    """Rollouts of the hard ones, as `successes`."""
+    successes: int = 0
+
+
 class Alerts:
     """Looks at windows of steps and of groups that follow one another; speaks when a window differs from the last."""
 
     def __init__(self, config: RunConfig) -> None:
         self._deploy, self._guidance = config.deploy, config.guidance
         self._arms = [arm for arm, weight in config.problems.arms.items() if weight]
-        self._steps_seen = self._groups_seen = 0
-        self._windows: dict[str, list[Report]] = defaultdict(list)
+        self._steps: list[Report] = []
+        """The learner's, of the window that is filling."""
+        self._met: defaultdict[int, _Met] = defaultdict(_Met)
+        """By step, none that a window has closed over."""
+        self._groups: dict[str, list[Report]] = defaultdict(list)
         """Arm -> its groups in the window that is filling."""
         self._raised: set[str] = set()
         self._failed_saves = 0
         self._saved_step: str | None = None
 
     def news(self, learner: Sequence[Report], groups: Sequence[Report]) -> list[Notice]:
-        """What there is to say about the reports that came since the last call; both lists only ever grow."""
+        """What there is to say about the reports that came since the last call."""
         return [*self._starved(learner, groups), *self._silent(groups), *self._unsaved(learner)]
 
     def _starved(self, learner: Sequence[Report], groups: Sequence[Report]) -> Iterator[Notice]:
-        width = self._deploy.starved_steps
-        while self._deploy.starved_share and len(learner) - self._steps_seen >= width:
-            window = learner[self._steps_seen : self._steps_seen + width]
-            self._steps_seen += width
-            first, last = int(window[0]["step"]), int(window[-1]["step"])
-            met = [group for group in groups if first <= int(group["step"]) + 1 <= last]
-            hard = [group for group in met if group["bucket"] == "hard"]
-            shares = [_hard_share(report) for report in window if any(k.startswith("share/advantage/") for k in report)]
-            if not hard or not shares:
-                continue
-            share, drawn, success = sum(shares) / len(shares), len(hard) / len(met), _success(hard)
-            starved = share < self._deploy.starved_share * drawn and success < SOLVED
-            if self._turned("hard bucket", starved):
-                said = f"steps {first} to {last}: the hard bucket " + (
-                    f"is starved: it had {share:.1%} of the absolute advantage, though {drawn:.0%} of the groups were "
-                    f"hard and {success:.1%} of their rollouts right; {self._against_interference()}"
-                    if starved
-                    else f"is no longer starved: it had {share:.1%} of the absolute advantage"
-                )
-                yield Notice("hard bucket", starved, said)
+        if not self._deploy.starved_share:
+            return
+        for group in groups:
+            self._meet(group)
+        for report in learner:
+            self._steps.append(report)
+            if len(self._steps) == self._deploy.starved_steps:
+                yield from self._close_window()
+
+    def _meet(self, group: Report) -> None:
+        met = self._met[int(group["step"])]
+        met.groups += 1
+        if group["bucket"] == "hard":
+            met.hard += 1
+            met.judged += int(group["judged"])
+            met.successes += int(group["successes"])
+
+    def _close_window(self) -> Iterator[Notice]:
+        window, self._steps = self._steps, []
+        first, last = int(window[0]["step"]), int(window[-1]["step"])
+        met = [self._met[step] for step in range(first - 1, last) if step in self._met]
+        for step in [step for step in self._met if step < last]:
+            del self._met[step]
+        hard, judged = sum(each.hard for each in met), sum(each.judged for each in met)
+        shares = [_hard_share(report) for report in window if any(k.startswith("share/advantage/") for k in report)]
+        if not hard or not shares:
+            return
+        share, drawn = sum(shares) / len(shares), hard / sum(each.groups for each in met)
+        success = sum(each.successes for each in met) / judged if judged else 0.0
+        starved = share < self._deploy.starved_share * drawn and success < SOLVED
+        if self._turned("hard bucket", starved):
+            said = f"steps {first} to {last}: the hard bucket " + (
+                f"is starved: it had {share:.1%} of the absolute advantage, though {drawn:.0%} of the groups were "
+                f"hard and {success:.1%} of their rollouts right; {self._against_interference()}"
+                if starved
+                else f"is no longer starved: it had {share:.1%} of the absolute advantage"
+            )
+            yield Notice("hard bucket", starved, said)
 
     def _silent(self, groups: Sequence[Report]) -> Iterator[Notice]:
         width = self._deploy.silent_groups
-        fresh = groups[self._groups_seen :] if width else ()
-        self._groups_seen = len(groups)
-        for group in fresh:
+        for group in groups if width else ():
             if group["bucket"] != "hard":
                 continue
-            arm, window = group["arm"], self._windows[group["arm"]]
+            arm, window = group["arm"], self._groups[group["arm"]]
             window.append(group)
             if len(window) < width:
                 continue
@@ -100,7 +130,9 @@ class Alerts:
             window.clear()
 
     def _unsaved(self, learner: Sequence[Report]) -> Iterator[Notice]:
-        newest = learner[-1] if learner else {}
+        if not learner:
+            return
+        newest = learner[-1]
         failures, step = int(newest.get("checkpoint/failures", 0)), newest.get("checkpoint/step")
         if failures > self._failed_saves:
             self._failed_saves = failures

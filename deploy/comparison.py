@@ -15,6 +15,7 @@ from broker.connection import Client
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Metrics
+from deploy.metric_files import read_reports
 from deploy.run_folder import RunFolder
 from learner.manifest import MANIFEST, WEIGHTS, folder_of, read_manifest
 from learner.replay_plan import STEPS, ReplayPlan
@@ -59,7 +60,8 @@ def compare(
     folder: RunFolder, plan: ReplayPlan, changed: dict[str, Any], client: Client, keys: Keys
 ) -> Comparison:
     wanted = range(plan.first + 1, plan.last + 1)
-    reports = {int(row["step"]): row for row in Metrics(client, keys).read("learner") if "step" in row}
+    steps = read_reports(folder.metrics, "learner", Metrics(client, keys))
+    reports = {int(row["step"]): row for row in steps if "step" in row}
     checkpoint = folder_of(folder.checkpoints, plan.last)
     return Comparison(
         plan=plan,

@@ -73,7 +73,7 @@ def panel(state: RunState) -> RenderableType:
 
 def essentials(state: RunState) -> dict[str, str]:
     """Name -> text, in the order a reader wants them."""
-    newest = state.learner[-1] if state.learner else {}
+    newest = state.newest
     arms = [arm for arm, weight in state.config.problems.arms.items() if weight]
     shown = {
         "step": f"{state.step}/{state.config.run.max_steps}",

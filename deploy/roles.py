@@ -208,7 +208,7 @@ class ActorRole:
             work=work,
             evaluations=evaluations,
             board=WeightBoard(client, Keys(self._config.run.name)),
-            metrics=Metrics(client, keys),
+            metrics=Metrics(client, keys, keep=config.broker.kept_reports),
             samples=Samples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),

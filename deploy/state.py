@@ -3,7 +3,8 @@
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from actors.problems.mixture import ARM_BUCKET
 from broker.balance import Balance, read_balance
@@ -15,6 +16,7 @@ from broker.metrics import Control, HealthBoard, Heartbeats, Metrics
 from broker.records import Problem
 from broker.transfer import Transfer, transfer
 from conf.schema import RunConfig
+from deploy.metric_files import ROOMS, MetricFile, Report, path_of, read_reports
 
 RECENT_GROUPS = 32
 """Success by arm is the mean over this many newest groups of the arm."""
@@ -23,29 +25,30 @@ RATE_WINDOW_S = 15.0
 
 
 class RunState:
-    """A picture of the run, renewed by `refresh`."""
+    """A picture of the run, renewed by `refresh`. Of the reports it keeps sums and the newest; the folder has all."""
 
     balance: Balance
 
-    def __init__(self, config: RunConfig, client: Client, problems: Sequence[Problem]) -> None:
+    def __init__(
+        self, config: RunConfig, client: Client, problems: Sequence[Problem], metrics_folder: Path | None = None
+    ) -> None:
+        """`metrics_folder`: where all reports go; a stage of a run has none, its actors report nothing of the run."""
         keys = Keys(config.run.name)
         self.config = config
         self.feed = Feed(client, keys)
         self.control = Control(client, keys)
-        self.metrics = Metrics(client, keys)
+        self.metrics = Metrics(client, keys, keep=config.broker.kept_reports)
         self._client, self._keys = client, keys
         self._ledger = Ledger(client, keys)
         self.health = HealthBoard(client, keys)
         self._heartbeats = Heartbeats(client, keys)
-        self._read_until = {"actors": "-", "learner": "-", "groups": "-"}
         self._rates: list[tuple[float, int]] = []
         self.hard = {problem.id for problem in problems if problem.bucket == "hard"}
-        self.learner: list[dict[str, str]] = []
-        """Every report of the learner so far, one a step."""
-        self.groups: list[dict[str, str]] = []
-        """Every group that ended preprocessing so far."""
+        self.newest: Report = {}
+        """Of the learner's reports, one a step."""
+        self.news: dict[str, list[Report]] = {room: [] for room in ROOMS}
+        """What the rooms reported since the last look."""
         self._recent: dict[str, deque[float]] = {}
-        self.stalls_ms: list[float] = []
         self.written: Counter[str] = Counter()
         """What the actors wrote so far: groups, tokens, verdict/..., multi_version_rollouts."""
         self.solved: dict[str, list[tuple[int, float]]] = {}
@@ -58,6 +61,11 @@ class RunState:
         self.notes: list[str] = []
         """What happened to the roles, for the summary."""
         self.started = time.monotonic()
+        self._files: list[MetricFile] = []
+        if metrics_folder is not None:
+            for room in ROOMS:  # a resumed run has a past
+                self._absorb(room, read_reports(metrics_folder, room))
+                self._files.append(MetricFile(path_of(metrics_folder, room), self.metrics))
         self.refresh()
 
     def note(self, text: str, **more: str | int) -> None:
@@ -70,21 +78,10 @@ class RunState:
         self.balance = read_balance(self._client, self._keys)
         self.rows = self._ledger.rows(outcomes=False)
         self.silence = self._heartbeats.silence()
-        self.learner_does = self._heartbeats.all().get("learner-0", (0.0, ""))[1]
-        for report in self._news("learner"):
-            self.learner.append(report)
-        for report in self._news("groups"):
-            self.groups.append(report)
-            if int(report["judged"]):
-                recent = self._recent.setdefault(report["arm"], deque(maxlen=RECENT_GROUPS))
-                recent.append(int(report["successes"]) / int(report["judged"]))
-        for report in self._news("actors"):
-            if "sync/stall_ms" in report:
-                self.stalls_ms.append(float(report["sync/stall_ms"]))
-            else:
-                self.written.update(
-                    {name: int(value) for name, value in report.items() if name not in ("id", "actor", "version")}
-                )
+        self.learner_does = self._heartbeats.status("learner-0")
+        for file in self._files:
+            self.news[file.room] = fresh = file.follow()
+            self._absorb(file.room, fresh)
         self._follow_solved()
         self._rates.append((time.monotonic(), self.balance.totals["completion_tokens"]))
         while len(self._rates) > 2 and self._rates[-1][0] - self._rates[0][0] > RATE_WINDOW_S:
@@ -127,11 +124,17 @@ class RunState:
         """What guidance carried over to the unguided problems so far; None while no guided group has ended."""
         return transfer(self._ledger.rows())
 
-    def _news(self, room: str) -> list[dict[str, str]]:
-        reports = self.metrics.read(room, self._read_until[room])
-        if reports:
-            self._read_until[room] = f"({reports[-1]['id']}"
-        return reports
+    def _absorb(self, room: str, reports: Iterable[Report]) -> None:
+        for report in reports:
+            if room == "learner":
+                self.newest = report
+            elif room == "groups" and int(report["judged"]):
+                recent = self._recent.setdefault(report["arm"], deque(maxlen=RECENT_GROUPS))
+                recent.append(int(report["successes"]) / int(report["judged"]))
+            elif room == "actors" and "sync/stall_ms" not in report:
+                self.written.update(
+                    {name: int(value) for name, value in report.items() if name not in ("id", "actor", "version")}
+                )
 
     def _follow_solved(self) -> None:
         """First-solve steps of the ledger -> how many hard problems were solved by each step."""

@@ -1,7 +1,7 @@
 """What is left of a run for people and programs: summary.json, the closing table, the figure, readable rollouts."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -13,17 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.results import Result
-from broker.metrics import Metrics
 from broker.samples import Samples
 from broker.transfer import explain
 from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig
 from deploy.figure import draw
 from deploy.measure import Measurement, mean_pass_at_k
+from deploy.metric_files import read_reports
 from deploy.run_folder import RunFolder
 from deploy.state import RunState
 
-ROOMS = ("actors", "groups", "preprocess", "learner")
 MAX_SAMPLE_CHARS = 2000
 """A rollout longer than this is cut in samples.md."""
 MAX_HEADING_CHARS = 200
@@ -34,6 +33,7 @@ def summarise(
     state: RunState,
     measured: Measurement,
     evaluations: Mapping[int, Sequence[Result]],
+    folder: RunFolder,
     *,
     reason: str,
     wall_s: float,
@@ -41,9 +41,12 @@ def summarise(
 ) -> dict[str, Any]:
     """The content of summary.json. Times are seconds, stalls milliseconds, lag optimizer steps."""
     balance, tokens = state.balance, state.balance.totals["completion_tokens"]
-    trained = sum(int(row["step/tokens"]) for row in state.learner)
-    lag_sum = sum(float(row["lag/mean"]) * int(row["step/tokens"]) for row in state.learner)
-    stall_s = sum(state.stalls_ms) / 1e3
+    steps = list(read_reports(folder.metrics, "learner"))
+    trained = sum(int(row["step/tokens"]) for row in steps)
+    lag_sum = sum(float(row["lag/mean"]) * int(row["step/tokens"]) for row in steps)
+    syncs = (row for row in read_reports(folder.metrics, "actors") if "sync/stall_ms" in row)
+    stalls_ms = [float(row["sync/stall_ms"]) for row in syncs]
+    stall_s = sum(stalls_ms) / 1e3
     transfer = state.transfer()
     return {
         "run": config.run.name,
@@ -56,7 +59,7 @@ def summarise(
         "trained_tokens_per_s": round(trained / train_s, 1) if train_s else 0.0,
         "lag_steps": {
             "mean": round(lag_sum / trained, 3) if trained else 0.0,
-            "max": max((int(row["lag/max"]) for row in state.learner), default=0),
+            "max": max((int(row["lag/max"]) for row in steps), default=0),
         },
         "counters": {
             "issued": balance.issued,
@@ -75,9 +78,9 @@ def summarise(
             if name.startswith("verdict/")
         },
         "sync": {
-            "count": len(state.stalls_ms),
+            "count": len(stalls_ms),
             "stall_share": round(stall_s / (train_s * config.actors.num_actors), 5) if train_s else 0.0,
-            "stall_ms_p50": round(median(state.stalls_ms), 1) if state.stalls_ms else 0.0,
+            "stall_ms_p50": round(median(stalls_ms), 1) if stalls_ms else 0.0,
         },
         "multi_version_rollouts": state.written["multi_version_rollouts"],
         "restarts": state.restarts,
@@ -138,9 +141,9 @@ def draw_figure(
     draw(
         folder.figure,
         title=title,
-        learner=state.learner,
+        learner=list(read_reports(folder.metrics, "learner")),
         solved=state.solved,
-        success=_success_by_step(state.groups),
+        success=_success_by_step(read_reports(folder.metrics, "groups")),
         evaluated=[
             (step, share) for step, results in evaluations.items() for share in mean_pass_at_k(results, [1]).values()
         ],
@@ -148,15 +151,12 @@ def draw_figure(
     )
 
 
-def save_streams(metrics: Metrics, samples: Samples, folder: RunFolder) -> None:
-    """Copy what Redis holds into files, so that a run can be read when its server is gone."""
-    for room in ROOMS:
-        lines = [msgspec.json.encode(report) for report in metrics.read(room)]
-        (folder.metrics / f"{room}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-    folder.samples.write_text(_readable(list(reversed(samples.newest(100)))))
+def save_samples(samples: Samples, path: Path) -> None:
+    """The newest rollouts, for a reader."""
+    path.write_text(_readable(list(reversed(samples.newest(100)))))
 
 
-def _success_by_step(groups: Sequence[Mapping[str, str]]) -> dict[str, list[tuple[int, float]]]:
+def _success_by_step(groups: Iterable[Mapping[str, str]]) -> dict[str, list[tuple[int, float]]]:
     """Arm -> (weight version when preprocessed, mean reward of all rollouts judged at that version)."""
     sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for group in groups:

@@ -27,7 +27,6 @@ from rich.text import Text
 from actors.evaluate import EvaluationPlan, without_solutions
 from actors.problems.catalog import held_out_problems
 from broker.feed import Feed
-from broker.keys import Keys
 from broker.metrics import Control
 from broker.records import Problem
 from broker.ring import Ring
@@ -56,7 +55,7 @@ from deploy.session import Session, actor_members, close_engines, open_session, 
 from deploy.stages import Stages
 from deploy.starvation import starvation_saved
 from deploy.state import RunState
-from deploy.summary import draw_figure, print_summary, save_balance, save_streams, summarise
+from deploy.summary import draw_figure, print_summary, save_balance, save_samples, summarise
 from deploy.watch import Supervisor
 
 
@@ -159,7 +158,7 @@ class _Run:
         """Let every role work until the run ends. Returns why it ended and how long it took, seconds."""
         start = time.monotonic()
         describe_run(self._client, self._session.keys, {"num_hard": len(self._hard())})
-        self._state = RunState(self._config, self._client, self._problems)
+        self._state = RunState(self._config, self._client, self._problems, self._folder.metrics)
         for actor in self._actors:
             actor.work_on(lambda handle, life: handle.run.remote(self._problems, life, self._folder.path))
         for preprocessor in self._preprocessors:
@@ -177,7 +176,7 @@ class _Run:
                 evaluations.follow(state.step)
                 for text in restarts.news():
                     self._tell(text)
-                for notice in alerts.news(state.learner, state.groups):
+                for notice in alerts.news(state.news["learner"], state.news["groups"]):
                     self._tell(notice.text, alert=notice.about, raised=int(notice.raised))
 
             with self._interrupts.graceful(self._state.control):
@@ -201,11 +200,13 @@ class _Run:
     def finish(self, reason: str, *, wall_s: float, train_s: float) -> dict[str, Any]:
         """Write everything that outlives the run."""
         config, state, measured = self._config, self._state, self._measured
+        state.refresh()
         evaluations = read_evaluations(self._folder.evaluations)
-        summary = summarise(config, state, measured, evaluations, reason=reason, wall_s=wall_s, train_s=train_s)
+        times = {"wall_s": wall_s, "train_s": train_s}
+        summary = summarise(config, state, measured, evaluations, self._folder, reason=reason, **times)
         if config.sft.wanted:
             summary["sft"] = msgspec.json.decode((self._folder.sft / "summary.json").read_bytes())
-        save_streams(self._state.metrics, Samples(self._client, Keys(self._config.run.name)), self._folder)
+        save_samples(Samples(self._client, self._session.keys), self._folder.samples)
         save_balance(state, self._folder.balance)
         draw_figure(config, state, measured, evaluations, self._folder)
         self._folder.save_json(self._folder.summary, summary)

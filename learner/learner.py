@@ -78,7 +78,7 @@ class Learner:
         ring, life = config.broker.ring, incarnation or ""
         self._ring = Ring(self._client, keys, ring.capacity, ring.when_full, life=life)
         self._board = WeightBoard(self._client, keys, life=life)
-        self._metrics = Metrics(self._client, keys)
+        self._metrics = Metrics(self._client, keys, keep=config.broker.kept_reports)
         self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
         self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)

@@ -50,7 +50,7 @@ class FineTuner:
         self._checkpoints, self._model_path = checkpoints, model_path
         client = connect(redis_url, client_name=f"sft-{rank}", timeout_s=config.broker.connect_timeout_s)
         keys = Keys(config.run.name)
-        self._metrics = Metrics(client, keys)
+        self._metrics = Metrics(client, keys, keep=config.broker.kept_reports)
         self._control = Control(client, keys)
         self._pulse = Pulse(Heartbeats(client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
         self._curriculum = Curriculum(len(examples), config.sft.batch_samples, config.sft.epochs, config.run.seed)

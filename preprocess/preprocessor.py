@@ -69,7 +69,7 @@ class Preprocessor:
         self._stream = RolloutStream(client, keys)
         self._ring = Ring(client, keys, ring.capacity, ring.when_full)
         self._board = WeightBoard(client, keys)
-        self._metrics = Metrics(client, keys)
+        self._metrics = Metrics(client, keys, keep=config.broker.kept_reports)
         self._heartbeats = Heartbeats(client, keys)
         self._control = Control(client, keys)
         self._history = History(run_folder, consumer, incarnation)

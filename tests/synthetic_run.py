@@ -23,8 +23,9 @@ from conf.schema import RunConfig
 from deploy.archive import RolloutArchive
 from deploy.ledger import RunLedger, to_json
 from deploy.measure import Measurement
+from deploy.metric_files import ROOMS, MetricFile, path_of
 from deploy.run_folder import RunFolder
-from deploy.summary import save_streams
+from deploy.summary import save_samples
 from preprocess.tally import group_values
 
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
@@ -112,7 +113,9 @@ class _Simulation:
 
     def end(self) -> None:
         rows = tuple(_row(*key, outcomes) for key, outcomes in sorted(self._outcomes.items()))
-        save_streams(self._metrics, Samples(self._client, self._keys), self.folder)
+        for room in ROOMS:
+            MetricFile(path_of(self.folder.metrics, room), self._metrics).follow()
+        save_samples(Samples(self._client, self._keys), self.folder.samples)
         balance = Balance(
             issued=GROUPS,
             trained=self._kept,

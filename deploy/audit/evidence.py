@@ -9,6 +9,7 @@ from broker.keys import Keys
 from broker.metrics import Metrics
 from broker.whereabouts import Whereabouts, read_whereabouts
 from conf.schema import RunConfig
+from deploy.metric_files import read_reports
 from deploy.placement import demands
 from deploy.run_folder import RunFolder
 from learner.manifest import candidates, read_manifest
@@ -83,7 +84,7 @@ def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> 
     histories = tuple(read_history(folder.path))
     books = read_whereabouts(client, keys)  # after the histories: what they claim has happened by now
     in_flight = config.actors.num_actors * config.actors.max_in_flight_groups
-    reports = [row for row in Metrics(client, keys).read("preprocess") if OCCUPANCY in row]
+    reports = [row for row in read_reports(folder.metrics, "preprocess", Metrics(client, keys)) if OCCUPANCY in row]
     manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(folder.checkpoints))]
     written = {history.role for history in histories}
     # Rank 0 speaks for all ranks.

@@ -3,7 +3,8 @@
 A run that was cut off has only some of its files. What is absent is left out and said; what is damaged is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from conf.schema import RunConfig
 from deploy.evaluations import read_evaluations
 from deploy.ledger import load_ledger
 from deploy.measure import Measurement
+from deploy.metric_files import path_of, read_reports
 from deploy.report.records import Ending, Group, News, RunRecords
 from deploy.run_folder import RunFolder
 from deploy.run_redis import find_run, run_redis
@@ -96,14 +98,15 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
 
     A run without either gives what it has; but where the user named the Redis of a run, that one must answer.
     """
-    absent = [path.name for path in (folder.ledger, *(_stream(folder, room) for room in ROOMS)) if not path.exists()]
+    files = folder.ledger, *(path_of(folder.metrics, room) for room in ROOMS)
+    absent = [path.name for path in files if not path.exists()]
     if not absent:
         return _from_files(folder, over=True)
     own_url = url if config.broker.url is not None else None
     try:
         with run_redis(folder, config, own_url) as (client, keys):
             metrics = Metrics(client, keys)
-            groups, learner, actors = (metrics.read(room) for room in ROOMS)
+            groups, learner, actors = (_reports(folder, room, metrics) for room in ROOMS)
             return _Streams(
                 over=False,
                 groups=msgspec.convert(groups, list[Group], strict=False),
@@ -120,7 +123,7 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
 
 
 def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
-    groups, learner, actors = (_stream(folder, room) for room in ROOMS)
+    groups, learner, actors = (path_of(folder.metrics, room) for room in ROOMS)
     return _Streams(
         over=over,
         groups=_lines(groups, Group),
@@ -131,8 +134,9 @@ def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
     )
 
 
-def _stream(folder: RunFolder, room: str) -> Path:
-    return folder.metrics / f"{room}.jsonl"
+def _reports(folder: RunFolder, room: str, metrics: Metrics) -> list[News]:
+    with _damage_named(path_of(folder.metrics, room)):
+        return list(read_reports(folder.metrics, room, metrics))
 
 
 def _json(path: Path, kind: type[T], absent: D) -> T | D:
@@ -140,16 +144,22 @@ def _json(path: Path, kind: type[T], absent: D) -> T | D:
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:
-    """One record a line; numbers may stand in quotes, as Redis gives them back."""
+    """One record a line; numbers may stand in quotes, as Redis gives them back. A torn last line is passed over."""
     decoder = msgspec.json.Decoder(kind, strict=False)
-    return _guarded(path, lambda: [decoder.decode(line) for line in path.read_bytes().splitlines()], [])
+    return _guarded(path, lambda: [decoder.decode(line) for line in path.read_bytes().split(b"\n")[:-1]], [])
 
 
 def _guarded(path: Path, read: Callable[[], T], absent: D) -> T | D:
     """What `read` makes of the file, `absent` where there is none. Raises UsageError when it is damaged."""
     if not path.exists():
         return absent
-    try:
+    with _damage_named(path):
         return read()
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:  # msgspec's and Python's own for bytes that are not what they should be
         raise UsageError(f"{path} is damaged: {error}; move it away to get a report without it") from error

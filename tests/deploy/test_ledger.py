@@ -150,7 +150,7 @@ def test_a_run_closes_with_its_transfer(tmp_path: Path, client: Client, redis_ur
     folder, config = run_folder(tmp_path / "run", redis_url, run_name)
     one_group(client, config)
     state = RunState(config, client, [])
-    summary = summarise(config, state, Measurement({}), {}, reason="done", wall_s=2.0, train_s=1.0)
+    summary = summarise(config, state, Measurement({}), {}, folder, reason="done", wall_s=2.0, train_s=1.0)
     assert summary["transfer"] == {
         "guided_first": 1,
         "then_unguided": 0,

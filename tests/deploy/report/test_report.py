@@ -19,6 +19,7 @@ from broker.keys import Keys
 from broker.metrics import Metrics
 from broker.run_record import open_run
 from conf.load import dump
+from deploy.metric_files import MetricFile, path_of
 from deploy.redis_server import EmbeddedRedis
 from deploy.report.canvas import save
 from deploy.report.contents import contents
@@ -221,11 +222,16 @@ def test_a_run_that_goes_on_is_read_from_its_redis(tmp_path: Path) -> None:
         keys = Keys("synthetic")
         open_run(client, keys, "hash", resume=False)
         group = {"problem_id": "p", "arm": "unguided", "bucket": "hard", "step": 3, "rollouts": 8, "judged": 8}
-        Metrics(client, keys).report("groups", group | {"reward_sum": 2.0, "successes": 2})
+        metrics = Metrics(client, keys, keep=100)
+        (folder / "metrics").mkdir()
+        kept = MetricFile(path_of(folder / "metrics", "groups"), metrics)
+        for successes in range(300):  # more than Redis keeps
+            metrics.report("groups", group | {"reward_sum": float(successes), "successes": successes})
+            kept.follow() if successes % 50 == 0 else None
         read = read_run(folder, server.url)
         client.close()
     assert not read.over
-    assert [(g.problem_id, g.successes, g.reward_sum) for g in read.groups] == [("p", 2, 2.0)]
+    assert [(g.problem_id, g.successes, g.reward_sum) for g in read.groups] == [("p", n, float(n)) for n in range(300)]
     assert read.balance is not None
 
 
@@ -244,7 +250,7 @@ def test_the_folder_of_a_sweep_stands_for_its_runs(runs: Path) -> None:
 
 def test_a_damaged_file_is_named(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "plain-s0", tmp_path / "run")
-    (tmp_path / "run/metrics/learner.jsonl").write_text("{")
+    (tmp_path / "run/metrics/learner.jsonl").write_text("{\n")
     with pytest.raises(UsageError, match=r"learner\.jsonl is damaged: .*move it away"):
         read_run(tmp_path / "run")
 
