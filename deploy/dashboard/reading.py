@@ -1,15 +1,20 @@
-"""One look at a run's Redis: what stands there now, and what its streams brought since the last look."""
+"""One look at a run's Redis: what stands there now, and what its streams brought since the last look.
+
+Where the run's folder is known, the first look also brings the reports that Redis gave up since.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from broker.balance import Balance, read_balance
 from broker.connection import Client
 from broker.keys import Keys
-from broker.metrics import Control, HealthBoard, Heartbeats, read_entries
+from broker.metrics import Control, HealthBoard, Heartbeats, Metrics, read_entries
 from broker.ring import Ring, RingGroup
 from broker.run_record import read_run
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
+from deploy.metric_files import read_reports
 
 ROOMS = ("learner", "groups", "actors", "preprocess", "deploy")
 
@@ -49,8 +54,9 @@ class News:
 class Reader:
     """Reads one run; remembers how far. All of it by commands that change nothing."""
 
-    def __init__(self, client: Client, keys: Keys) -> None:
-        self._client, self._keys = client, keys
+    def __init__(self, client: Client, keys: Keys, metrics_folder: Path | None = None) -> None:
+        """`metrics_folder`: `RunFolder.metrics`, where it is within reach."""
+        self._client, self._keys, self._folder = client, keys, metrics_folder
         self._read_until: dict[str, str] = {}
         self._ring = Ring(client, keys, capacity=1)  # only read here; the capacity bounds what `put` stores
         self._stream = RolloutStream(client, keys)
@@ -76,15 +82,23 @@ class Reader:
             health=self._health.all(),
             stopped=self._control.stopped(),
             oldest_s=None if oldest_ms is None else max(0.0, now_s - oldest_ms / 1e3),
-            rooms={room: self._fresh(self._keys.metrics(room)) for room in ROOMS},
+            rooms={room: self._reports(room) for room in ROOMS},
             replaced=self._fresh(self._keys.replaced),
             samples=self._fresh(self._keys.samples),
             ratios=self._fresh(self._keys.samples_ratios),
         )
 
+    def _reports(self, room: str) -> list[Entry]:
+        key = self._keys.metrics(room)
+        if self._folder is None or key in self._read_until:
+            return self._fresh(key)
+        return self._seen(key, list(read_reports(self._folder, room, Metrics(self._client, self._keys))))
+
     def _fresh(self, key: str) -> list[Entry]:
         """The entries of a stream since the last look."""
-        entries = read_entries(self._client, key, self._read_until.get(key, "-"))
+        return self._seen(key, read_entries(self._client, key, self._read_until.get(key, "-")))
+
+    def _seen(self, key: str, entries: list[Entry]) -> list[Entry]:
         if entries:
             self._read_until[key] = f"({entries[-1]['id']}"
         return entries

@@ -82,8 +82,13 @@ class Source(ABC):
         """Of a run that does not note them in Redis."""
         return RunConfig()
 
+    def metrics_folder(self) -> Path | None:
+        """Where the reports are that Redis gave up; None when that is out of reach."""
+        return None
+
     def _attach_now(self) -> None:
-        self._reader = Reader(*self._attached.enter_context(self.connected()))
+        client, keys = self._attached.enter_context(self.connected())
+        self._reader = Reader(client, keys, self.metrics_folder())
         self._first = True
 
     def _config(self, news: News) -> RunConfig:
@@ -104,7 +109,7 @@ class FolderSource(Source):
             super().open()
             return
         with run_redis(folder, config, self._url) as (client, keys):
-            self.take(Reader(client, keys).look())
+            self.take(Reader(client, keys, folder.metrics).look())
         self.model.over = True
 
     def revived(self) -> bool:
@@ -119,6 +124,9 @@ class FolderSource(Source):
 
     def settings(self) -> RunConfig:
         return find_run(self._path)[1]
+
+    def metrics_folder(self) -> Path | None:
+        return find_run(self._path)[0].metrics
 
 
 class UrlSource(Source):

@@ -1,5 +1,6 @@
 """News out of a real Redis, and what a viewer holds after all changes."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from broker.balance import read_balance
 from broker.keys import Keys
 from broker.ledger import Ledger
 from broker.transfer import transfer
+from deploy import metric_files
 from deploy.dashboard.model import RunModel
 from deploy.dashboard.reading import Reader
 from deploy.dashboard.views import Change
@@ -56,6 +58,22 @@ def test_changes_add_up_to_the_whole_picture(client: redis.Redis, keys: Keys, ru
     assert seen == Viewer(model.whole())
     assert "new2" in seen.ids
     assert model.change().steps.rows == []
+
+
+def test_a_late_reader_with_the_folder_sees_what_redis_gave_up(
+    client: redis.Redis, keys: Keys, run_name: str, tmp_path: Path
+) -> None:
+    replay = replayed(client, run_name, until=NOON_S / 2)
+    for room in metric_files.ROOMS:
+        metric_files.MetricFile(metric_files.path_of(tmp_path, room), replay.metrics).follow()
+    whole = Reader(client, keys).look()
+    for room in metric_files.ROOMS:
+        client.xtrim(keys.metrics(room), maxlen=2, approximate=False)
+    late = Reader(client, keys, tmp_path)
+    assert late.look().rooms == whole.rooms
+    assert not any(late.look().rooms.values())
+    replay.metrics.report("learner", {**STEP, "step": 6})
+    assert [report["step"] for report in late.look().rooms["learner"]] == ["6"]
 
 
 class Viewer:
