@@ -8,6 +8,9 @@ from rich.text import Text
 
 from conf.plain import plain_lines
 
+PIPE_COLUMNS = 160
+"""Width of a table that is not shown in a terminal."""
+
 
 class Screen(Console):
     """A console without markup and highlighting that shows every string by `conf.plain`. A `Text` brings its styles,
@@ -23,3 +26,8 @@ class Screen(Console):
 def screen() -> Screen:
     """Standard output; where that is no terminal, lines are as long as what they say."""
     return Screen(soft_wrap=not sys.stdout.isatty())
+
+
+def table_screen() -> Screen:
+    """For a table: as wide as the terminal, or wide enough for a file."""
+    return Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)

@@ -31,7 +31,7 @@ DOORS = {
               "preprocess/reference.py"},
     "deepspeed": {"learner/deepspeed_engine.py"},
     "ray": {"deploy/roles.py", "deploy/fleet.py", "deploy/sweep/jobs.py"},
-    "typer": {"deploy/cli.py"},
+    "typer": {"deploy/cli.py", "deploy/commands/*"},
     "matplotlib": {"deploy/figure.py", "deploy/mining_figure.py", "deploy/sft_figure.py", "deploy/report/canvas.py"},
     "jinja2": {"deploy/report/page.py"},
     "openai": {"actors/problems/oracle/endpoint.py"},
