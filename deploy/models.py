@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from actors.problems.catalog import BUILTIN
 from broker.errors import UsageError
 from conf.schema import ModelSettings
 
@@ -12,7 +13,7 @@ def resolve_model(settings: ModelSettings) -> Path:
 
     Raises UsageError when the path is neither, with what was tried.
     """
-    if settings.path.startswith("builtin:"):  # conf/rules knows which there are
+    if settings.path == BUILTIN:
         from deploy.base_model import ensure_base_model
 
         return ensure_base_model(settings)
