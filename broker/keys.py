@@ -13,10 +13,11 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", of every published group in flight (broker/fates.py)
+    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", of published groups in flight (broker/fates.py)
     pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
-    pope:{name}:ended          string  a byte an ordinal, set where its end is counted: 0 not ended or failed, else a
-    pope:{name}:ended:codes    hash    trained, filtered.REASON, replaced or stale -> that code
+    pope:{name}:ended          string  a byte an ordinal, set where its end is counted: its code; 0 or past the end: not
+                                       ended, or failed
+    pope:{name}:ended:codes    hash    trained, filtered.REASON, replaced or stale -> code, from 1 on
     pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON
     pope:{name}:tasks          list    Task frames by ordinal, where ordinals are no function of the seed (sampling)
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes

@@ -62,8 +62,8 @@ class Ring:
         """Move a group from the stream into the ring; `step` dates what the ledger notes of it.
 
         False: the entry had ended before, its group is there already (counted as `duplicates`) or was never issued
-        (`unissued`), or a learner that knows more than this server trained it. A full ring gives up whole oldest groups, counted as `replaced`;
-        under `wait` it raises `RingFull` instead, and the group stays on the stream.
+        (`unissued`), or a learner that knows more than this server trained it. A full ring gives up whole oldest
+        groups, counted as `replaced`; under `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
         keys, rollouts = self._keys, group.group
         names = [keys.rollouts, keys.counters, keys.payload, keys.forgotten, keys.ring, keys.ring_meta, keys.replaced]

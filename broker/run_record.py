@@ -46,8 +46,8 @@ def require_layout(client: redis.Redis, keys: Keys) -> None:
     layout = int(cast(bytes | None, client.hget(keys.run, "layout")) or 1)
     if layout != LAYOUT:
         raise UsageError(
-            f"another version of pope-rl began the run under {keys.prefix}* (its keys have layout {layout}, this version "
-            f"reads {LAYOUT}): go on with that version, or start a new run"
+            f"another version of pope-rl began the run under {keys.prefix}* (its keys have layout {layout}, this "
+            f"version reads {LAYOUT}): go on with that version, or start a new run"
         )
 
 

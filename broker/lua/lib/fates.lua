@@ -5,9 +5,17 @@ local function fold(written, fates, ordinal, name)
   if not outline then return end
   redis.call('HDEL', written, ordinal)
   local drawn_as, rollouts = outline:match('^(%S+ %S+) (.+)$')
-  local counts = {}
-  for rollout in (rollouts or ''):gmatch('%S+') do counts[rollout] = (counts[rollout] or 0) + 1 end
-  for rollout, count in pairs(counts) do
-    redis.call('HINCRBY', fates, drawn_as .. ' ' .. name .. ' ' .. rollout, count)
+  if not rollouts then return end
+
+  local fields, counts, told = {}, {}, drawn_as .. ' ' .. name .. ' '
+  for rollout in rollouts:gmatch('%S+') do
+    local field = told .. rollout
+    if not counts[field] then fields[#fields + 1] = field end
+    counts[field] = (counts[field] or 0) + 1
   end
+  local changed = {}
+  for i, before in ipairs(redis.call('HMGET', fates, unpack(fields))) do
+    changed[2 * i - 1], changed[2 * i] = fields[i], counts[fields[i]] + (before or 0)
+  end
+  redis.call('HSET', fates, unpack(changed))
 end
