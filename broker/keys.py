@@ -13,7 +13,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", of published groups in flight (broker/fates.py)
+    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", published and in flight (broker/fates.py)
     pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
     pope:{name}:ended          string  a byte an ordinal, set where its end is counted: its code; 0 or past the end: not
                                        ended, or failed
