@@ -1,11 +1,13 @@
-"""What became of every group, by ordinal, and what its rollouts looked like.
+"""What became of every group, by ordinal, and of every rollout, by what it looked like.
 
-`publish` notes a group's rollouts in `written`, and the script that counts its end notes the end in `ended` or
-`failures`. So what is said here of single groups and what the counters of the balance say is the same at any moment.
+`publish` notes a group's rollouts in `written`. The script that counts the group's end notes the end in `ended` or
+`failures`, and moves the rollouts into the counts of `fates`. So what is said here of groups and rollouts and what the
+counters of the balance say is the same at any moment, and of a group that ended a byte is kept.
 """
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,62 +19,66 @@ from broker.records import RolloutGroup
 TRAINED, REPLACED, STALE, IN_FLIGHT = "trained", "replaced", "stale", "in_flight"
 FILTERED, FAILED = "filtered.", "failed."
 """What precedes the reason."""
+UNREADABLE = "unreadable"
+"""The reason of failed groups that were written."""
 _TRUNCATED, _UNVERIFIED = "t", "v"
 _ROLLOUT = re.compile(rf"(\d+)({_TRUNCATED}?)({_UNVERIFIED}?)")
 
 
 @dataclass(frozen=True)
-class RolloutOutline:
-    """One rollout, as far as its fate may depend on it."""
+class RolloutFate:
+    """One rollout that was written, as far as its fate may depend on it, and that fate."""
 
-    num_tokens: int
-    truncated: bool
-    """Cut by the token budget (finish_reason `length`)."""
-    verifier_failed: bool
-    """It has no reward: it carries no loss, even in a group that is trained."""
-
-
-@dataclass(frozen=True)
-class GroupFate:
-    """One group that was issued."""
-
-    ordinal: int
+    bucket: str
+    arm: str
     end: str
-    """As its counter is called: `trained`, `filtered.REASON`, `replaced`, `stale`, `failed.REASON`; or `in_flight`."""
-    drawn_as: tuple[str, str] | None = None
-    """(bucket, arm); None, as there are no rollouts, when nothing was written."""
-    rollouts: tuple[RolloutOutline, ...] = ()
+    """Of its group, as its counter is called: `trained`, `filtered.REASON`, `replaced`, `stale`, `failed.unreadable`;
+    or `in_flight`."""
+    num_tokens: int
+    """Two significant digits of its length."""
+    truncated: bool = False
+    """Cut by the token budget (finish_reason `length`)."""
+    verifier_failed: bool = False
+    """It has no reward: it carries no loss, even in a group that is trained."""
 
 
 @dataclass(frozen=True)
 class Fates:
     """All groups of a run at one moment."""
 
-    groups: tuple[GroupFate, ...]
-    """By ordinal, from 0 on; every group that was issued."""
-    counted: dict[str, int]
+    ends: tuple[str, ...]
+    """Of every group that was issued, by ordinal from 0 on: as in `RolloutFate`, and `failed.REASON`."""
+    rollouts: Mapping[RolloutFate, int]
+    """How many there are of everything that was written."""
+    unwritten: tuple[int, ...]
+    """Ordinals of the groups of which nothing was written, so far or ever."""
+    counted: Mapping[str, int]
     """End -> groups, by the counters of the balance."""
-    unknown: int = 0
-    """Published groups of which an older version noted nothing."""
+    num_published: int
+    """Rollouts, by their counter."""
 
     def problem(self) -> str | None:
-        """Why no table can be made of the notes, in a sentence; None: they say of every group what the counters say."""
-        if self.unknown:
-            return f"an older version began this run and noted nothing of {self.unknown} groups"
-        noted = Counter(group.end for group in self.groups if group.end != IN_FLIGHT)
+        """Why no table can be made of the notes, in a sentence; None: they say what the counters say."""
+        noted = Counter(end for end in self.ends if end != IN_FLIGHT)
         for end in sorted(noted.keys() | self.counted.keys()):
             if noted[end] != self.counted.get(end, 0):
                 return (
                     f"{self.counted.get(end, 0)} groups are counted as {end}, but {noted[end]} are noted as such "
                     "one by one"
                 )
+        if (num_noted := sum(self.rollouts.values())) != self.num_published:
+            return f"{self.num_published} rollouts were published, but it is noted of {num_noted} what became of them"
         return None
 
 
 def outline(group: RolloutGroup) -> str:
-    """Bucket, arm and the rollouts: `hard guided 812 16384t 33v`, lengths in tokens, t truncated, v no verdict."""
+    """Bucket, arm and the rollouts: `hard guided 810 16000t 33v`; t truncated, v no verdict.
+
+    Lengths are in tokens, rounded to two significant digits: a run of any length has so many different ones that all of
+    them can be counted.
+    """
     words = [
-        f"{completion.num_tokens}"
+        f"{round(completion.num_tokens, 2 - len(str(completion.num_tokens)))}"
         f"{_TRUNCATED if completion.finish_reason == 'length' else ''}"
         f"{_UNVERIFIED if completion.reward is None else ''}"
         for completion in group.rollouts
@@ -83,31 +89,41 @@ def outline(group: RolloutGroup) -> str:
 def read_fates(client: redis.Redis, keys: Keys) -> Fates:
     """All fates, read in one transaction."""
     with client.pipeline(transaction=True) as pipe:
-        for key in (keys.written, keys.ended, keys.failures, keys.counters):
+        pipe.get(keys.ended)
+        for key in (keys.ended_codes, keys.failures, keys.written, keys.fates, keys.counters):
             pipe.hgetall(key)
-        written, ended, failures, counters = (_text(cast(dict[bytes, bytes], part)) for part in pipe.execute())
-    ends = {ordinal: FAILED + reason for ordinal, reason in failures.items()} | ended
+        ended, *hashes = pipe.execute()
+    codes, failures, written, fates, counters = (_text(cast(dict[bytes, bytes], part)) for part in hashes)
+    known = ends_by_ordinal(ended, codes, failures)
+    ends = tuple(known.get(ordinal, IN_FLIGHT) for ordinal in range(int(counters.get("issued", 0))))
+    rollouts = Counter({_rollout(*field.split(" ")): int(count) for field, count in fates.items()})
+    for outlined in written.values():
+        bucket, arm, *words = outlined.split(" ")
+        rollouts.update(_rollout(bucket, arm, IN_FLIGHT, word) for word in words)
     return Fates(
-        groups=tuple(
-            _fate(ordinal, ends.get(str(ordinal), IN_FLIGHT), written.get(str(ordinal)))
-            for ordinal in range(int(counters.get("issued", 0)))
-        ),
+        ends=ends,
+        rollouts=rollouts,
+        unwritten=tuple(n for n, end in enumerate(ends) if _is_unwritten(end) and str(n) not in written),
         counted={name: int(count) for name, count in counters.items() if _is_end(name)},
-        unknown=int(counters.get("published", 0)) - len(written),
+        num_published=int(counters.get("rollouts", 0)),
     )
 
 
-def _fate(ordinal: int, end: str, outlined: str | None) -> GroupFate:
-    if outlined is None:
-        return GroupFate(ordinal, end)
-    bucket, arm, *words = outlined.split(" ")
-    return GroupFate(ordinal, end, (bucket, arm), tuple(_rollout(word) for word in words))
+def ends_by_ordinal(ended: bytes | None, codes: Mapping[str, str], failures: Mapping[str, str]) -> dict[int, str]:
+    """Ordinal -> end of every group that has ended: what `ended`, `ended:codes` and `failures` say together."""
+    names = {int(code): name for name, code in codes.items()}
+    failed = {int(ordinal): FAILED + reason for ordinal, reason in failures.items()}
+    return failed | {ordinal: names[code] for ordinal, code in enumerate(ended or b"") if code}
 
 
-def _rollout(word: str) -> RolloutOutline:
+def _is_unwritten(end: str) -> bool:
+    return end == IN_FLIGHT or (end.startswith(FAILED) and end != FAILED + UNREADABLE)
+
+
+def _rollout(bucket: str, arm: str, end: str, word: str) -> RolloutFate:
     match = _ROLLOUT.fullmatch(word)
     assert match, f"{word!r} is no rollout of `outline`"
-    return RolloutOutline(int(match[1]), truncated=bool(match[2]), verifier_failed=bool(match[3]))
+    return RolloutFate(bucket, arm, end, int(match[1]), truncated=bool(match[2]), verifier_failed=bool(match[3]))
 
 
 def _is_end(counter: str) -> bool:

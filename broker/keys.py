@@ -3,9 +3,9 @@
 All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
 fence runs from each other. Types and meanings:
 
-    pope:{name}:run            hash    settings_hash, opened_unix_s, born (random: tells these keys from later ones
-                                       of the same name); settings (JSON, no password), num_hard (hard problems, once
-                                       training begins)
+    pope:{name}:run            hash    layout (what these keys look like: `run_record.LAYOUT`), settings_hash,
+                                       opened_unix_s, born (random: tells these keys from later ones of the same name);
+                                       settings (JSON, no password), num_hard (hard problems, once training begins)
     pope:{name}:feed           hash    cursor (next ordinal), limit, looked_ms (server milliseconds of the last look for
                                        expired leases)
     pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
@@ -13,8 +13,11 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", of every published group (broker/fates.py)
-    pope:{name}:ended          hash    ordinal -> trained, filtered.REASON, replaced or stale, set where it is counted
+    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", published and in flight (broker/fates.py)
+    pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
+    pope:{name}:ended          string  a byte an ordinal, set where its end is counted: its code; 0 or past the end: not
+                                       ended, or failed
+    pope:{name}:ended:codes    hash    trained, filtered.REASON, replaced or stale -> code, from 1 on
     pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON
     pope:{name}:tasks          list    Task frames by ordinal, where ordinals are no function of the seed (sampling)
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
@@ -29,7 +32,8 @@ fence runs from each other. Types and meanings:
     pope:{name}:forgotten      set     ordinals the learner trained and this server lost: counted once they come again
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; rollouts, prompt_tokens, completion_tokens, trained_samples; and
-                                       duplicates (stream entries of a group that was there before)
+                                       duplicates (stream entries of a group that was there before), unissued (of one
+                                       that nobody was issued)
     pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
     pope:{name}:dead_letters   stream  the beginning of frames nobody could read, with the reason and their size
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
@@ -72,7 +76,9 @@ class Keys:
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
         self.written = self.prefix + "written"
+        self.fates = self.prefix + "fates"
         self.ended = self.prefix + "ended"
+        self.ended_codes = self.prefix + "ended:codes"
         self.failures = self.prefix + "failures"
         self.tasks = self.prefix + "tasks"
         self.answered = self.prefix + "answered"

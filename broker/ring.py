@@ -55,20 +55,21 @@ class Ring:
         """`life` names the life of the learner that takes and commits here; see `admit`."""
         self._client, self._keys, self._life = client, keys, life
         self._capacity, self._when_full = capacity, when_full
+        self._ends = [keys.ended, keys.ended_codes, keys.written, keys.fates]
         self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
 
     def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
         """Move a group from the stream into the ring; `step` dates what the ledger notes of it.
 
-        False: the entry had ended before, its group is there already (counted as `duplicates`), or a learner that
-        knows more than this server trained it. A full ring gives up whole oldest groups, counted as `replaced`;
-        under `wait` it raises `RingFull` instead, and the group stays on the stream.
+        False: the entry had ended before, its group is there already (counted as `duplicates`) or was never issued
+        (`unissued`), or a learner that knows more than this server trained it. A full ring gives up whole oldest
+        groups, counted as `replaced`; under `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
         keys, rollouts = self._keys, group.group
-        names = [keys.rollouts, keys.ring, keys.ring_meta, keys.payload]
+        names = [keys.rollouts, keys.counters, keys.payload, keys.forgotten, keys.ring, keys.ring_meta, keys.replaced]
         answer = _PUT(
             self._client,
-            [*names, keys.counters, keys.replaced, keys.ended, keys.forgotten, *self._ledger],
+            [*self._ends, *names, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             rollouts.ordinal,
@@ -89,17 +90,18 @@ class Ring:
         return bool(answer)
 
     def drop(self, entry_id: str, group: RolloutGroup, reason: str, *, step: int) -> bool:
-        """End a group that is not worth training, counted as `filtered.REASON`. False: it had ended before."""
+        """End a group that is not worth training, counted as `filtered.REASON`. False: as for `put`."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
         answer = _DROP(
             self._client,
-            [keys.rollouts, keys.counters, keys.ended, keys.payload, *self._ledger],
+            [*self._ends, keys.rollouts, keys.counters, keys.payload, keys.forgotten, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             group.ordinal,
             reason,
+            len(group.completions),
             group.arm,
             group.problem_id,
             group.num_judged,
@@ -131,7 +133,7 @@ class Ring:
         Raises `ServerBehind` when the server lost the step before.
         """
         keys = self._keys
-        names = [keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters, keys.ended]
+        names = [*self._ends, keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
         answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag, self._life)
         return None if answer is None else _ordinals(answer)
 
@@ -160,7 +162,8 @@ class Ring:
         Raises `ServerBehind` when the server lost it.
         """
         keys = self._keys
-        return bool(_COMMIT(self._client, [keys.learner, keys.batches, keys.counters, keys.ended], step, self._life))
+        names = [*self._ends, keys.learner, keys.batches, keys.counters]
+        return bool(_COMMIT(self._client, names, step, self._life))
 
     def adopt(self, step: int, trained: Iterable[int] = ()) -> int:
         """Bring a server that is behind the learner's step up to it; the newest committed step.
@@ -169,8 +172,8 @@ class Ring:
         groups of the steps it may have lost: it hands none of them out again.
         """
         keys = self._keys
-        names = [keys.learner, keys.batches, keys.counters, keys.ended, keys.ring, keys.ring_meta, keys.payload]
-        return int(_ADOPT(self._client, [*names, keys.forgotten], step, self._life, *trained))
+        names = [keys.learner, keys.batches, keys.counters, keys.ring, keys.ring_meta, keys.payload, keys.forgotten]
+        return int(_ADOPT(self._client, [*self._ends, *names], step, self._life, *trained))
 
     def trim(self, step: int) -> None:
         """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""

@@ -10,11 +10,14 @@ import redis
 from broker.errors import UsageError
 from broker.keys import Keys
 
+LAYOUT = 2
+"""Raised by every change of what the keys of a run hold. Keys that note none are of layout 1."""
+
 
 def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: bool) -> None:
     """Claim the keys of a run, or go on with them.
 
-    Raises UsageError when they belong to another run, or to the same one under other settings.
+    Raises UsageError when they belong to another run, or to the same one under other settings or by another version.
     """
     known = client.hget(keys.run, "settings_hash")
     if known is not None and not resume:
@@ -22,18 +25,30 @@ def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: boo
             f"Redis already holds a run under {keys.prefix}*: choose another run.name, set run.resume=true, "
             "or delete those keys"
         )
+    if known is not None:
+        require_layout(client, keys)
     if known is not None and known != settings_hash.encode():
         raise UsageError(
             "run.resume=true needs the settings the run was started with; only run.max_steps, run.max_groups and "
             "broker.url may change: compare with settings.yaml in the run folder"
         )
-    client.hset(keys.run, mapping={"settings_hash": settings_hash, "opened_unix_s": int(time.time())})
+    client.hset(keys.run, mapping={"settings_hash": settings_hash, "layout": LAYOUT, "opened_unix_s": int(time.time())})
     client.hsetnx(keys.run, "born", secrets.token_hex(8))
 
 
 def holds_run(client: redis.Redis, keys: Keys) -> bool:
     """Whether the server knows a run of this name."""
     return bool(client.exists(keys.run))
+
+
+def require_layout(client: redis.Redis, keys: Keys) -> None:
+    """Raises UsageError when another version of this program began the run: what its keys hold looks different."""
+    layout = int(cast(bytes | None, client.hget(keys.run, "layout")) or 1)
+    if layout != LAYOUT:
+        raise UsageError(
+            f"another version of pope-rl began the run under {keys.prefix}* (its keys have layout {layout}, this "
+            f"version reads {LAYOUT}): go on with that version, or start a new run"
+        )
 
 
 def born(client: redis.Redis, keys: Keys) -> str:

@@ -1,4 +1,11 @@
-"""The server's half of the broker: Lua scripts, one file an operation, each atomic and safe to repeat."""
+"""The server's half of the broker: Lua scripts, one file an operation, each atomic and safe to repeat.
+
+What several of them do alike stands in a file of `broker/lua/lib`. A script names the pieces it needs in its second
+line, each before those that build on it, and the server is sent all of it as one script:
+
+    #!lua flags=allow-oom
+    -- uses: fates, ends
+"""
 
 import hashlib
 import re
@@ -14,6 +21,7 @@ _REFUSALS = {"behind": ServerBehind, "fenced": Fenced}
 """What a script says first -> the error; any other refusal is a `BrokerError`."""
 
 _FOLDER = Path(__file__).parent / "lua"
+_USES = re.compile(r"-- uses: (.+)")
 
 
 class Script:
@@ -21,7 +29,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.source = (_FOLDER / f"{name}.lua").read_text(encoding="ascii")
+        self.source = assembled((_FOLDER / f"{name}.lua").read_text(encoding="ascii"))
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         self.commands = sorted({name.lower() for name in re.findall(r"redis\.call\('(\w+)'", self.source)})
         """What it calls, for `broker.acl`."""
@@ -45,3 +53,17 @@ class Script:
             if said.startswith("POPE "):
                 raise BrokerError(said.removeprefix("POPE ")) from error
             raise
+
+
+def assembled(source: str) -> str:
+    """A script with the pieces it uses between its first line and the rest. Raises ValueError for an unknown one."""
+    shebang, _, rest = source.partition("\n")
+    uses = _USES.match(rest)
+    return "\n".join([shebang, *map(_piece, uses[1].split(", ") if uses else ()), rest])
+
+
+def _piece(name: str) -> str:
+    path = _FOLDER / "lib" / f"{name}.lua"
+    if not path.exists():
+        raise ValueError(f"a script uses {name!r}, and there is no {path.relative_to(_FOLDER)}")
+    return path.read_text(encoding="ascii")

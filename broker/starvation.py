@@ -8,8 +8,9 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-from broker.fates import REPLACED, STALE, TRAINED, Fates, RolloutOutline
+from broker.fates import REPLACED, STALE, TRAINED, Fates, RolloutFate
 
 DECILES = 10
 
@@ -27,7 +28,7 @@ class StarvationRow:
     length_decile: int | None
     """1 (shortest) to 10, of the lengths of all rollouts of the run whatever their arm; None: never written."""
     tokens: tuple[int, int] | None
-    """(shortest, longest) rollout of the decile in the whole run."""
+    """(shortest, longest) rollout of the decile in the whole run, to two significant digits."""
     rollouts: int
     ended: Mapping[str, int]
     """End as in `broker.fates` -> rollouts; sums to `rollouts`."""
@@ -50,26 +51,41 @@ def starvation(
     A group of which nothing was written counts as `group_size` rollouts; `drawn_as` gives its bucket and arm by its
     ordinal. So the rows sum to `group_size` times the groups of the balance, end by end.
     """
-    lengths = LengthDeciles([rollout.num_tokens for group in fates.groups for rollout in group.rollouts])
-    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutOutline | None]]] = defaultdict(list)
-    for group in fates.groups:
-        if group.drawn_as is None:
-            members[*drawn_as(group.ordinal), None] += [(group.end, None)] * group_size
-        else:
-            for rollout in group.rollouts:
-                members[*group.drawn_as, lengths.decile(rollout.num_tokens)].append((group.end, rollout))
+    lengths: Counter[int] = Counter()
+    for rollout, count in fates.rollouts.items():
+        lengths[rollout.num_tokens] += count
+    deciles = LengthDeciles(lengths)
+    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutFate | None, int]]] = defaultdict(list)
+    for ordinal in fates.unwritten:
+        members[*drawn_as(ordinal), None].append((fates.ends[ordinal], None, group_size))
+    for rollout, count in fates.rollouts.items():
+        members[rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)].append((rollout.end, rollout, count))
     return tuple(
-        StarvationRow(
-            bucket=bucket,
-            arm=arm,
-            length_decile=decile,
-            tokens=lengths.bounds.get(decile),
-            rollouts=len(rollouts),
-            ended=Counter(end for end, _ in rollouts),
-            truncated=sum(rollout.truncated for _, rollout in rollouts if rollout),
-            verifier_failure=sum(rollout.verifier_failed for _, rollout in rollouts if rollout),
-        )
+        _row(bucket, arm, decile, deciles.bounds.get(decile), rollouts)
         for (bucket, arm, decile), rollouts in sorted(members.items(), key=lambda item: _order(*item[0]))
+    )
+
+
+def _row(
+    bucket: str,
+    arm: str,
+    decile: int | None,
+    tokens: tuple[int, int] | None,
+    rollouts: Sequence[tuple[str, RolloutFate | None, int]],
+) -> StarvationRow:
+    """`rollouts`: (end, what was written, how many)."""
+    ended: Counter[str] = Counter()
+    for end, _, count in rollouts:
+        ended[end] += count
+    return StarvationRow(
+        bucket=bucket,
+        arm=arm,
+        length_decile=decile,
+        tokens=tokens,
+        rollouts=ended.total(),
+        ended=ended,
+        truncated=sum(count for _, rollout, count in rollouts if rollout and rollout.truncated),
+        verifier_failure=sum(count for _, rollout, count in rollouts if rollout and rollout.verifier_failed),
     )
 
 
@@ -111,13 +127,15 @@ def explain(rows: Sequence[StarvationRow]) -> str:
 class LengthDeciles:
     """Ten classes of equally many lengths, as far as equal lengths allow: those are never parted."""
 
-    def __init__(self, lengths: Sequence[int]) -> None:
+    def __init__(self, lengths: Mapping[int, int]) -> None:
+        """`lengths`: length -> how many rollouts have it."""
         ordered = sorted(lengths)
-        n = len(ordered)
-        self._longest = [ordered[-(-d * n // DECILES) - 1] for d in range(1, DECILES + 1)] if n else []
+        upto = list(accumulate(lengths[length] for length in ordered))
+        ends = [-(-d * upto[-1] // DECILES) for d in range(1, DECILES + 1)] if ordered else []
+        self._longest = [ordered[bisect_left(upto, end)] for end in ends]
         self.bounds: dict[int | None, tuple[int, int]] = {}
         """Decile -> (shortest, longest) length in it."""
-        for length in sorted(set(ordered)):
+        for length in ordered:
             shortest, _ = self.bounds.get(self.decile(length), (length, length))
             self.bounds[self.decile(length)] = (shortest, length)
 

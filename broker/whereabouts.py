@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import redis
 
-from broker.fates import FAILED
+from broker.fates import ends_by_ordinal
 from broker.keys import Keys
 from broker.run_record import born
 from broker.scripts import Script
@@ -35,18 +35,14 @@ class Whereabouts:
     ended: dict[int, str]
     """Ordinal -> `trained`, `filtered.REASON`, `replaced`, `stale` or `failed.REASON`."""
     counters: dict[str, int]
-    unnoted: int = 0
-    """Published groups of which an older version noted nothing."""
 
 
 def read_whereabouts(client: redis.Redis, keys: Keys) -> Whereabouts:
     """The places of all groups at one moment, by one read-only script."""
     names = [keys.leases, keys.reissue, keys.rollouts, keys.ring, keys.batches, keys.learner]
-    issued, leased, reissue, stream, ring, batches, committed, taken, ended, failures, written, flat = _WHEREABOUTS(
-        client, [*names, keys.ended, keys.failures, keys.written, keys.counters]
+    issued, leased, reissue, stream, ring, batches, committed, taken, ended, codes, failures, counters = _WHEREABOUTS(
+        client, [*names, keys.ended, keys.ended_codes, keys.failures, keys.counters]
     )
-    counters = {name: int(count) for name, count in _pairs(flat).items()}
-    failed = {ordinal: FAILED + reason for ordinal, reason in _pairs(failures).items()}
     return Whereabouts(
         server=born(client, keys),
         issued=issued,
@@ -57,9 +53,8 @@ def read_whereabouts(client: redis.Redis, keys: Keys) -> Whereabouts:
         batches={int(entry_id.split(b"-")[0]): tuple(map(int, joined.split())) for entry_id, joined in batches},
         committed=committed,
         taken=taken,
-        ended={int(ordinal): end for ordinal, end in (failed | _pairs(ended)).items()},
-        counters=counters,
-        unnoted=counters.get("published", 0) - written,
+        ended=ends_by_ordinal(ended, _pairs(codes), _pairs(failures)),
+        counters={name: int(count) for name, count in _pairs(counters).items()},
     )
 
 

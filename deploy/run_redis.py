@@ -10,7 +10,7 @@ from broker.acl import ROLES, Role, role_url, secret_of, user_rule
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
-from broker.run_record import holds_run
+from broker.run_record import holds_run, require_layout
 from conf.load import load
 from conf.redact import is_redacted, redacted
 from conf.schema import RunConfig
@@ -99,7 +99,10 @@ def reader_url(folder: RunFolder, config: RunConfig, url: str | None = None) -> 
 
 @contextmanager
 def serving(url: str, name: str, timeout_s: float = 5.0) -> Iterator[tuple[Client, Keys]]:
-    """A reading client of the server at `url`, which holds the run `name`. Raises UsageError when it does not."""
+    """A reading client of the server at `url`, which holds the run `name`.
+
+    Raises UsageError when it does not, or holds it as another version left it.
+    """
     keys = Keys(name)
     client = connect(url, client_name="reader", timeout_s=timeout_s)
     try:
@@ -108,6 +111,7 @@ def serving(url: str, name: str, timeout_s: float = 5.0) -> Iterator[tuple[Clien
                 f"broker.url={redacted(url)} holds no run named {name}: its keys were deleted, or this is "
                 "another server"
             )
+        require_layout(client, keys)
         yield client, keys
     finally:
         client.close()

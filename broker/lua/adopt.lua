@@ -1,17 +1,16 @@
 #!lua flags=allow-oom
+-- uses: fence, fates, ends
 -- What the learner trained is the truth. A server behind it (new, or one that lost its last second) is moved
 -- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped. Of the
 -- groups in those, as far as the learner names them, what lies in the ring is trained now; what is still on its way
 -- there is trained when it comes.
 -- ARGV  step, life of the learner, ordinals that it trained
 -- Returns the newest committed step, never less than before.
-local learner, batches, counters, ended, ring, meta, payload, forgotten = unpack(KEYS)
+local learner, batches, counters, ring, meta, payload, forgotten = unpack(KEYS, 5)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE adopt: the step is not a number') end
-local admitted = redis.call('HGET', learner, 'admitted')
-if admitted and admitted ~= ARGV[2] then
-  return redis.error_reply('POPE fenced: adopt by ' .. ARGV[2] .. ', but the learner is ' .. admitted .. ' by now')
-end
+local refusal = fenced(learner, ARGV[2], 'adopt')
+if refusal then return refusal end
 
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 local taken = tonumber(redis.call('HGET', learner, 'taken') or 0)
@@ -20,7 +19,7 @@ if step <= committed then return committed end
 for _, entry in ipairs(redis.call('XRANGE', batches, (committed + 1) .. '-0', step .. '-0')) do
   redis.call('HINCRBY', counters, 'trained', entry[2][4])
   redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
-  for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HSET', ended, ordinal, 'trained') end
+  for ordinal in entry[2][2]:gmatch('%d+') do note_end(ordinal, 'trained') end
 end
 for i = 3, #ARGV do
   local ordinal = ARGV[i]
@@ -31,8 +30,8 @@ for i = 3, #ARGV do
     redis.call('HDEL', payload, ordinal)
     redis.call('HINCRBY', counters, 'trained', 1)
     redis.call('HINCRBY', counters, 'trained_samples', waiting:match('^%d+'))
-    redis.call('HSET', ended, ordinal, 'trained')
-  elseif redis.call('HEXISTS', ended, ordinal) == 0 then
+    note_end(ordinal, 'trained')
+  elseif not has_ended(ordinal) then
     redis.call('SADD', forgotten, ordinal)
   end
 end

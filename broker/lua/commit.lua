@@ -1,14 +1,13 @@
 #!lua flags=allow-oom
+-- uses: fence, fates, ends
 -- Counts the batch of step s as trained, once.
 -- ARGV  step, life of the learner
 -- Returns 1, or 0 when the step was committed before.
-local learner, batches, counters, ended = unpack(KEYS)
+local learner, batches, counters = unpack(KEYS, 5)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE commit: the step is not a number') end
-local admitted = redis.call('HGET', learner, 'admitted')
-if admitted and admitted ~= ARGV[2] then
-  return redis.error_reply('POPE fenced: commit by ' .. ARGV[2] .. ', but the learner is ' .. admitted .. ' by now')
-end
+local refusal = fenced(learner, ARGV[2], 'commit')
+if refusal then return refusal end
 
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 if step <= committed then return 0 end
@@ -20,6 +19,6 @@ end
 
 redis.call('HINCRBY', counters, 'trained', entry[2][4])
 redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
-for ordinal in entry[2][2]:gmatch('%d+') do redis.call('HSET', ended, ordinal, 'trained') end
+for ordinal in entry[2][2]:gmatch('%d+') do note_end(ordinal, 'trained') end
 redis.call('HSET', learner, 'committed', step)
 return 1

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
+-- uses: fates, ends, arrivals, ledger
 -- Moves a group from the rollout stream into the ring. A full ring gives up whole oldest groups, or the put is
 -- refused while the group still waits on the stream, so that nothing is lost.
 -- ARGV  consumer group, entry id, ordinal, frame, samples, oldest_version, arm, problem_id,
 --       judged rollouts, successes, step, outcomes kept in the ledger, capacity, when_full
 -- Returns 1 (stored), 0 (the entry or its group had ended before) or -1 (full).
-local rollouts, ring, meta, payload, counters, replaced, ended, forgotten = unpack(KEYS)
-local attempts, successes, first_solve, outcomes = unpack(KEYS, 9)
+local rollouts, counters, payload, forgotten, ring, meta, replaced = unpack(KEYS, 5)
 local group, entry_id, ordinal, frame = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local samples, version, arm, problem = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local num_judged, num_successes, step = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local kept, capacity, when_full = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
-if not (samples and version and num_judged and num_successes and step and kept and capacity) then
+if not (tonumber(ordinal) and samples and version and num_judged and num_successes and step and kept and capacity) then
   return redis.error_reply('POPE put: an argument is not a number')
 end
 if samples > capacity then
@@ -19,18 +19,9 @@ end
 
 if #redis.call('XPENDING', rollouts, group, entry_id, entry_id, 1) == 0 then return 0 end
 
-local known = redis.call('HEXISTS', payload, ordinal) == 1 or redis.call('HEXISTS', ended, ordinal) == 1
-local trained = redis.call('SREM', forgotten, ordinal) == 1
-if known or trained then
+if is_over(ordinal, samples, counters, payload, forgotten) then
   redis.call('XACK', rollouts, group, entry_id)
   redis.call('XDEL', rollouts, entry_id)
-  if known then
-    redis.call('HINCRBY', counters, 'duplicates', 1)
-  else
-    redis.call('HINCRBY', counters, 'trained', 1)
-    redis.call('HINCRBY', counters, 'trained_samples', samples)
-    redis.call('HSET', ended, ordinal, 'trained')
-  end
   return 0
 end
 
@@ -47,7 +38,7 @@ while occupied + samples > capacity do
   redis.call('HDEL', meta, victim)
   redis.call('HDEL', payload, victim)
   redis.call('HINCRBY', counters, 'replaced', 1)
-  redis.call('HSET', ended, victim, 'replaced')
+  note_end(victim, 'replaced')
   redis.call('XADD', replaced, 'MAXLEN', '~', 10000, '*', 'ordinal', victim, 'meta', value, 'newcomer', ordinal)
   occupied = occupied - tonumber(value:match('^%d+'))
 end
@@ -57,16 +48,5 @@ redis.call('ZADD', ring, arrival, ordinal)
 redis.call('HSET', meta, ordinal, samples .. ' ' .. version .. ' ' .. arm .. ' ' .. problem)
 redis.call('HSET', payload, ordinal, frame)
 
-local row = problem .. '|' .. arm
-redis.call('HINCRBY', attempts, row, num_judged)
-redis.call('HINCRBY', successes, row, num_successes)
-if num_successes > 0 then redis.call('HSETNX', first_solve, row, step) end
-if num_judged > 0 then
-  local newest = step .. ':' .. num_successes .. '/' .. num_judged
-  local before = redis.call('HGET', outcomes, row)
-  local joined = before and before .. ' ' .. newest or newest
-  local _, spaces = joined:gsub(' ', '')
-  for _ = kept, spaces do joined = joined:match(' (.*)$') end
-  redis.call('HSET', outcomes, row, joined)
-end
+note_taught(problem, arm, num_judged, num_successes, step, kept)
 return 1

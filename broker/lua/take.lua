@@ -1,15 +1,14 @@
 #!lua flags=allow-oom
+-- uses: fence, fates, ends
 -- Hands step s its batch: drops groups that are too old, then moves the oldest whole groups that sum to exactly
 -- the samples asked for from the ring to the batch log. A second take of a step gets the same batch.
 -- ARGV  step, samples, max_lag (-1: no bound), life of the learner
 -- Returns the ordinals joined by spaces, or nothing when the ring holds too few.
-local ring, meta, payload, batches, learner, counters, ended = unpack(KEYS)
+local ring, meta, payload, batches, learner, counters = unpack(KEYS, 5)
 local step, samples, max_lag = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not (step and samples and max_lag) then return redis.error_reply('POPE take: an argument is not a number') end
-local admitted = redis.call('HGET', learner, 'admitted')
-if admitted and admitted ~= ARGV[4] then
-  return redis.error_reply('POPE fenced: take by ' .. ARGV[4] .. ', but the learner is ' .. admitted .. ' by now')
-end
+local refusal = fenced(learner, ARGV[4], 'take')
+if refusal then return refusal end
 
 local taken = tonumber(redis.call('HGET', learner, 'taken') or 0)
 if step <= taken then
@@ -30,7 +29,7 @@ for _, ordinal in ipairs(redis.call('ZRANGE', ring, 0, -1)) do
     redis.call('HDEL', meta, ordinal)
     redis.call('HDEL', payload, ordinal)
     redis.call('HINCRBY', counters, 'stale', 1)
-    redis.call('HSET', ended, ordinal, 'stale')
+    note_end(ordinal, 'stale')
   elseif total + size <= samples then
     batch[#batch + 1] = ordinal
     total = total + size

@@ -1,14 +1,13 @@
 #!lua flags=allow-oom
+-- uses: fence
 -- Forgets the batches up to step s and their payloads: a durable checkpoint covers them.
 -- ARGV  step, life of the learner
 -- Returns how many batches were forgotten.
 local batches, payload, learner = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE trim: the step is not a number') end
-local admitted = redis.call('HGET', learner, 'admitted')
-if admitted and admitted ~= ARGV[2] then
-  return redis.error_reply('POPE fenced: trim by ' .. ARGV[2] .. ', but the learner is ' .. admitted .. ' by now')
-end
+local refusal = fenced(learner, ARGV[2], 'trim')
+if refusal then return refusal end
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)
 if step > committed then
   return redis.error_reply('POPE trim: step ' .. step .. ' is not committed, the newest committed is ' .. committed)

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
 -- One look at where every issued group is, group by group.
 -- Returns issued; the ordinals that are leased, to be reissued, on the stream ('' without one), in the ring; the kept
--- batches as {id, ordinals joined by spaces}; committed, taken; how every group ended, why those that failed did; of how
--- many groups it is noted what was written; the counters.
-local leases, reissue, rollouts, ring, batches, learner, ended, failures, written, counters = unpack(KEYS)
+-- batches as {id, ordinals joined by spaces}; committed, taken; the code of every end by ordinal, the codes by name, why
+-- those that failed did; the counters.
+local leases, reissue, rollouts, ring, batches, learner, ended, ended_codes, failures, counters = unpack(KEYS)
 
 local stream = {}
 for i, entry in ipairs(redis.call('XRANGE', rollouts, '-', '+')) do
@@ -20,6 +20,6 @@ return {
   tonumber(redis.call('HGET', counters, 'issued') or 0), redis.call('ZRANGE', leases, 0, -1),
   redis.call('LRANGE', reissue, 0, -1), stream, redis.call('ZRANGE', ring, 0, -1), kept,
   tonumber(redis.call('HGET', learner, 'committed') or 0), tonumber(redis.call('HGET', learner, 'taken') or 0),
-  redis.call('HGETALL', ended), redis.call('HGETALL', failures), redis.call('HLEN', written),
+  redis.call('GET', ended), redis.call('HGETALL', ended_codes), redis.call('HGETALL', failures),
   redis.call('HGETALL', counters),
 }

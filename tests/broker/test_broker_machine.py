@@ -290,9 +290,17 @@ class BrokerMachine(RuleBasedStateMachine):
         assert ended == self.ended
         fates = with_retries(lambda: read_fates(self.client, self.keys), deadline_s=20)
         assert fates.problem() is None
-        assert len(fates.groups) == self.issued
+        assert len(fates.ends) == self.issued
         flying = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
-        assert {group.ordinal for group in fates.groups if group.end == IN_FLIGHT} == flying
+        assert {ordinal for ordinal, end in enumerate(fates.ends) if end == IN_FLIGHT} == flying
+        never = [n for n, end in enumerate(fates.ends) if end in ("failed.engine", "failed.attempts")]
+        assert fates.unwritten == tuple(sorted([*self.leased, *self.reissue, *never]))
+        rollouts = Counter[str]()
+        for rollout, count in fates.rollouts.items():
+            rollouts[rollout.end] += count
+        groups = Counter(end for n, end in enumerate(fates.ends) if n not in fates.unwritten)
+        assert rollouts == Counter({end: GROUP * count for end, count in groups.items()})
+        assert {int(n) for n in self.client.hkeys(self.keys.written)} == flying - {*self.leased, *self.reissue}
         taken = self.batches.get(self.committed + 1, [])
         assert balance.in_flight == {
             "leased": len(self.leased),

@@ -3,6 +3,7 @@ import redis
 
 from broker.errors import BrokerError, RingFull, ServerBehind
 from broker.keys import Keys
+from broker.records import encode
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
 
@@ -287,6 +288,33 @@ def test_groups_of_a_step_the_server_lost_are_trained_once(house: House) -> None
     assert house.client.scard(house.keys.forgotten) == 0
     assert house.put_one("a/3") == 3
     assert house.ring.take(2, 2, max_lag=None) == [3]
+
+
+def test_a_group_of_a_lost_step_is_trained_once_even_if_its_new_rollouts_teach_nothing(house: House) -> None:
+    """It is issued again, written by newer weights, and filtered."""
+    assert house.ring.adopt(1, [0]) == 1
+    house.publish_one("a/0", rewards=(0.0, 0.0))
+    assert not house.ring.drop(*house.read_one(), "zero_advantage", step=1)
+    balance = house.balance()
+    assert (balance.trained, balance.trained_samples, balance.filtered) == (1, 2, {})
+    assert house.client.scard(house.keys.forgotten) == 0
+
+
+@pytest.mark.parametrize("ordinal", [1, 2**40, 2**53])
+def test_a_group_that_nobody_was_issued_is_counted_and_goes_nowhere(house: House, ordinal: int) -> None:
+    """However large its ordinal: the string of ends grows with the ordinals that were issued."""
+    house.publish_one("a/0")
+    (waiting,) = house.read()
+    group = rollout_group(ordinal)
+    for _ in range(2):
+        house.client.xadd(house.keys.rollouts, {"ordinal": ordinal, "group": encode(group)})
+    put, dropped = house.read(count=2)
+    assert not house.ring.put(put.entry_id, train_group(group), step=0)
+    assert not house.ring.drop(dropped.entry_id, group, "zero_advantage", step=0)
+    assert int(house.client.hget(house.keys.counters, "unissued")) == 2
+    assert house.client.exists(house.keys.ended) == 0
+    assert house.ring.drop(waiting.entry_id, rollout_group(0), "zero_advantage", step=0)
+    assert house.balance().filtered == {"zero_advantage": 1}
 
 
 def test_a_commit_the_server_cannot_place_says_that_it_is_behind(house: House) -> None:

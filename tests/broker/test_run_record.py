@@ -1,7 +1,9 @@
+import pytest
 import redis
 
+from broker.errors import UsageError
 from broker.keys import Keys
-from broker.run_record import describe_run, open_run, read_run, run_names
+from broker.run_record import LAYOUT, describe_run, open_run, read_run, require_layout, run_names
 from tests.broker.house import House
 
 
@@ -28,3 +30,18 @@ def test_a_look_into_the_ring_and_the_stream(client: redis.Redis, keys: Keys) ->
     oldest_ms = house.stream.oldest_unix_ms()
     assert oldest_ms is not None
     assert abs(oldest_ms / 1e3 - seconds) < 60
+
+
+def test_a_run_of_another_version_is_neither_resumed_nor_read(client: redis.Redis, keys: Keys) -> None:
+    open_run(client, keys, "hash", resume=False)
+    open_run(client, keys, "hash", resume=True)
+    require_layout(client, keys)
+    for noted, told in ((None, 1), (LAYOUT + 1, LAYOUT + 1)):
+        client.hdel(keys.run, "layout")
+        if noted is not None:
+            client.hset(keys.run, "layout", noted)
+        said = rf"another version of pope-rl began the run .*layout {told}, this version reads {LAYOUT}\): go on with"
+        with pytest.raises(UsageError, match=said):
+            open_run(client, keys, "hash", resume=True)
+        with pytest.raises(UsageError, match=said):
+            require_layout(client, keys)

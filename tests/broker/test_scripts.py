@@ -5,9 +5,10 @@ import redis
 
 import broker
 from broker.errors import BrokerError
-from broker.scripts import Script
+from broker.scripts import Script, assembled
 
-SOURCES = sorted((Path(broker.__file__).parent / "lua").glob("*.lua"))
+FOLDER = Path(broker.__file__).parent / "lua"
+SOURCES, PIECES = sorted(FOLDER.glob("*.lua")), sorted((FOLDER / "lib").glob("*.lua"))
 ENTRANCES = {"append_tasks", "claim", "publish"}
 
 
@@ -18,6 +19,30 @@ def test_every_script_says_what_it_is_and_only_entrances_refuse_a_full_server(pa
     assert second.startswith("-- ")
     drains = "allow-oom" in first or "no-writes" in first
     assert drains is (path.stem not in ENTRANCES)
+
+
+def test_a_script_is_sent_with_the_pieces_it_uses_behind_its_first_line() -> None:
+    source = Script("trim").source
+    assert source.startswith("#!lua flags=allow-oom\n-- The error for a life")
+    assert source.count("local function fenced(") == 1
+    assert source.index("local function fenced(") < source.index("fenced(learner, ARGV[2], 'trim')")
+    assert assembled("#!lua\n-- Uses nothing.\nreturn 1\n") == "#!lua\n-- Uses nothing.\nreturn 1\n"
+
+
+def test_the_commands_of_a_script_are_its_pieces_too() -> None:
+    assert {"setrange", "hincrby", "hdel"} <= set(Script("commit").commands)
+
+
+def test_an_unknown_piece_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"uses 'fnece', and there is no lib/fnece\.lua"):
+        assembled("#!lua\n-- uses: ends, fnece\n-- A script.\n")
+
+
+@pytest.mark.parametrize("path", PIECES, ids=lambda p: p.stem)
+def test_a_piece_says_what_it_is_and_serves_several_scripts(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("-- ")
+    assert sum(text in Script(source.stem).source for source in SOURCES) > 1
 
 
 def test_a_server_that_lost_its_scripts_is_sent_the_source(client: redis.Redis, run_name: str) -> None:

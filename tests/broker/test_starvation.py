@@ -2,11 +2,13 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 import redis
 
-from broker.fates import Fates, GroupFate, RolloutOutline, read_fates
+from broker.fates import Fates, RolloutFate, read_fates
 from broker.keys import Keys
 from broker.starvation import LengthDeciles, StarvationRow, explain, starvation, total
 from tests.broker.house import House
@@ -16,25 +18,34 @@ HARD, EASY = ("hard", "unguided"), ("easy", "easy")
 ENDS = ("trained", "filtered.zero_advantage", "replaced", "stale", "failed.unreadable", "in_flight")
 
 
-def fate(ordinal: int, end: str, lengths: list[int], drawn_as: tuple[str, str] = HARD) -> GroupFate:
-    return GroupFate(ordinal, end, drawn_as, tuple(RolloutOutline(n, n == 100, False) for n in lengths))
+@dataclass(frozen=True)
+class Group:
+    """One that was issued; its rollouts by their lengths, none when it was not written."""
+
+    end: str
+    lengths: Sequence[int] = ()
+    drawn_as: tuple[str, str] = HARD
 
 
-def rows_of(*groups: GroupFate) -> tuple[StarvationRow, ...]:
-    return starvation(Fates(groups, {}), group_size=2, drawn_as=lambda ordinal: HARD)
+def rows_of(*groups: Group) -> tuple[StarvationRow, ...]:
+    """Of groups of two rollouts in the order of their ordinals; a rollout of 100 tokens is truncated."""
+    rollouts = Counter(RolloutFate(*g.drawn_as, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
+    unwritten = tuple(ordinal for ordinal, group in enumerate(groups) if not group.lengths)
+    fates = Fates(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
+    return starvation(fates, group_size=2, drawn_as=lambda ordinal: groups[ordinal].drawn_as)
 
 
 def test_deciles_of_ten_lengths_hold_one_each() -> None:
-    lengths = LengthDeciles([30, 10, 20, 50, 40, 60, 70, 100, 80, 90])
+    lengths = LengthDeciles(Counter([30, 10, 20, 50, 40, 60, 70, 100, 80, 90]))
     assert [lengths.decile(n) for n in range(10, 101, 10)] == list(range(1, 11))
     assert lengths.bounds[3] == (30, 30)
 
 
 def test_equal_lengths_are_never_parted() -> None:
-    lengths = LengthDeciles([5] * 3 + [9] * 7)
+    lengths = LengthDeciles({5: 3, 9: 7})
     assert (lengths.decile(5), lengths.decile(9)) == (1, 4)
     assert lengths.bounds == {1: (5, 5), 4: (9, 9)}
-    assert LengthDeciles([7]).bounds == {1: (7, 7)}
+    assert LengthDeciles({7: 1}).bounds == {1: (7, 7)}
 
 
 def test_deciles_are_the_smallest_class_that_holds_the_share() -> None:
@@ -42,7 +53,7 @@ def test_deciles_are_the_smallest_class_that_holds_the_share() -> None:
     rng = random.Random(0)
     for size in (1, 2, 9, 11, 57):
         drawn = [rng.randint(1, 30) for _ in range(size)]
-        lengths = LengthDeciles(drawn)
+        lengths = LengthDeciles(Counter(drawn))
         for n in set(drawn):
             slow = next(
                 d for d in range(1, 11)
@@ -53,11 +64,11 @@ def test_deciles_are_the_smallest_class_that_holds_the_share() -> None:
 
 def test_a_table_by_hand() -> None:
     rows = rows_of(
-        fate(0, "trained", [10, 20]),
-        fate(1, "stale", [30, 100]),
-        fate(2, "trained", [40, 50], EASY),
-        GroupFate(3, "failed.engine"),
-        GroupFate(4, "in_flight"),
+        Group("trained", [10, 20]),
+        Group("stale", [30, 100]),
+        Group("trained", [40, 50], EASY),
+        Group("failed.engine"),
+        Group("in_flight"),
     )
     assert [(row.bucket, row.arm, row.length_decile, row.tokens, dict(row.ended), row.truncated) for row in rows] == [
         ("easy", "easy", 6, (40, 40), {"trained": 1}, 0),
@@ -73,31 +84,31 @@ def test_a_table_by_hand() -> None:
 def test_the_table_is_the_count_of_a_slow_loop() -> None:
     rng = random.Random(1)
     groups = [
-        fate(n, rng.choice(ENDS), [rng.choice((3, 8, 8, 50, 100)) for _ in range(4)], rng.choice((HARD, EASY)))
-        for n in range(200)
+        Group(rng.choice(ENDS), [rng.choice((3, 8, 8, 50, 100)) for _ in range(4)], rng.choice((HARD, EASY)))
+        for _ in range(200)
     ]
     rows = rows_of(*groups)
     assert sum(row.rollouts for row in rows) == 800
-    assert sum(row.truncated for row in rows) == sum(r.num_tokens == 100 for g in groups for r in g.rollouts)
+    assert sum(row.truncated for row in rows) == sum(n == 100 for group in groups for n in group.lengths)
     for row in rows:
         assert row.tokens is not None
         low, high = row.tokens
         expected = Counter(
             group.end
             for group in groups
-            for rollout in group.rollouts
-            if group.drawn_as == (row.bucket, row.arm) and low <= rollout.num_tokens <= high
+            for length in group.lengths
+            if group.drawn_as == (row.bucket, row.arm) and low <= length <= high
         )
         assert row.ended == expected
         assert row.rollouts == expected.total()
 
 
 def test_a_line_compares_the_short_with_the_long() -> None:
-    rows = rows_of(fate(0, "trained", [1, 2, 3, 4]), fate(1, "stale", [5, 9]), fate(2, "trained", [6, 7, 8, 10]))
+    rows = rows_of(Group("trained", [1, 2, 3, 4]), Group("stale", [5, 9]), Group("trained", [6, 7, 8, 10]))
     assert explain(rows) == (
         "worth training, but replaced or stale: 20.0% of all, 20.0% of the shorter half, 0.0% of the longest decile"
     )
-    assert explain(rows_of(fate(0, "filtered.zero_advantage", [1, 2]))).endswith("nothing yet")
+    assert explain(rows_of(Group("filtered.zero_advantage", [1, 2]))).endswith("nothing yet")
     assert explain(()).endswith("nothing yet")
 
 
@@ -129,6 +140,6 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
 
 @pytest.mark.parametrize("end", ENDS)
 def test_what_is_lost_to_age_is_measured_against_what_was_worth_training(end: str) -> None:
-    (row,) = rows_of(fate(0, end, [4, 4]))
+    (row,) = rows_of(Group(end, [4, 4]))
     expected = {"trained": 0.0, "replaced": 1.0, "stale": 1.0}.get(end)
     assert row.lost_to_age == expected

@@ -226,12 +226,6 @@ def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_
         assert broken(partial) == {}
 
 
-def test_what_an_older_version_did_not_note_is_not_held_against_a_run(evidence: Evidence) -> None:
-    older = books(evidence, unnoted=5, ended={})
-    (verdict,) = [v for v in judge(older) if v.promise == "one end"]
-    assert (verdict.violation, verdict.unchecked) == (None, "what became of single groups")
-
-
 def test_groups_of_a_server_that_is_gone_are_other_groups(evidence: Evidence) -> None:
     """A run that goes on with an empty Redis counts ordinals from 0 again."""
     fresh = SoundRun(3).evolve(0).evidence()

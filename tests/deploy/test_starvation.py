@@ -115,25 +115,29 @@ def test_the_table_outlives_its_run_however_that_ended(
     }
 
 
-def test_a_run_of_an_older_version_has_no_table_and_keeps_its_audit(
-    folder: RunFolder, house: House, config: RunConfig
-) -> None:
-    for key in (house.keys.written, house.keys.ended):
-        house.client.delete(key)
-    with pytest.raises(PopeError, match="an older version began this run and noted nothing of 2 groups"):
+def test_a_run_of_an_older_version_is_not_read(folder: RunFolder, house: House, redis_url: str) -> None:
+    house.client.hdel(house.keys.run, "layout")
+    for command in ("starvation", "audit"):
+        refused = pope(command, str(folder.path), variable=redis_url)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+        assert "another version of pope-rl began the run" in refused.stderr
+
+
+def test_a_table_that_cannot_be_made_leaves_a_note(folder: RunFolder, house: House, config: RunConfig) -> None:
+    house.client.delete(house.keys.fates)
+    with pytest.raises(PopeError, match="4 rollouts were published, but it is noted of 0 what became of them"):
         read_starvation(folder.path)
-    assert audit(folder.path).violation is None
     shown = io.StringIO()
     with starvation_saved(config, house.client, folder, Console(file=shown, width=200)):
         pass
-    assert "starvation.json was not written: an older version" in shown.getvalue()
+    assert "starvation.json was not written: 4 rollouts were published" in shown.getvalue()
     assert not folder.starvation.exists()
 
 
 def test_an_end_that_is_counted_and_not_noted_fails_the_audit(
     folder: RunFolder, house: House, redis_url: str
 ) -> None:
-    house.client.hdel(house.keys.ended, "0")
+    house.client.setrange(house.keys.ended, 0, "\0")
     assert audit(folder.path).violation is not None
     refused = pope("audit", str(folder.path), variable=redis_url)
     assert (refused.returncode, "group 0 was issued and is nowhere" in refused.stdout) == (1, True), refused.stdout

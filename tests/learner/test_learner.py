@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from broker.connection import connect
+from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
-from broker.records import TrainGroup, encode
+from broker.records import TrainGroup
 from broker.ring import Ring
 from broker.samples import Samples
 from broker.streams import RolloutStream
@@ -43,11 +44,15 @@ class House:
         self._started: list[Processes] = []
 
     def put(self, groups: list[TrainGroup]) -> None:
-        """Through the rollout stream, as preprocessing does."""
-        stream = RolloutStream(self.client, self.keys)
+        """Through feed and rollout stream, as actors and preprocessing do."""
+        feed, stream = Feed(self.client, self.keys), RolloutStream(self.client, self.keys)
         stream.open()
         for group in groups:
-            self.client.xadd(self.keys.rollouts, {"group": encode(group.group)})
+            ordinal = group.group.ordinal
+            token = f"test/{ordinal}"
+            claimed = feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60.0, high_water=9)
+            assert claimed == ordinal
+            assert feed.publish(ordinal, token, group.group)
             (delivery,) = stream.read("test", count=1, block_s=1.0, claim_idle_s=60.0)
             assert self.ring.put(delivery.entry_id, group, step=0)
 
