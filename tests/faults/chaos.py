@@ -81,10 +81,14 @@ def main(words: Sequence[str] | None = None) -> int:
                         progress.console.print(f"[red]broken[/red] {escape(sentence)}", highlight=False)
                     progress.advance(bar)
             whole += 1
+            injected, broken = sum(row.injected for row in rows), sum(len(row.violations) for row in rows)
+            so_far = f"{injected} faults, {broken} violations, {(time.monotonic() - began) / 60:.0f} minutes"
+            progress.console.print(f"seeds {options.first_seed} to {seed}: {so_far}", highlight=False)
     took_s = time.monotonic() - began
     _show(console, rows)
     cut = "" if whole == options.seeds else " and a part of the next"
-    _write(options.report, rows, f"{whole} seeds from {options.first_seed} on{cut}, {took_s / 60:.0f} minutes")
+    seeds = f"{whole} seed{'s' * (whole != 1)} from {options.first_seed} on{cut}"
+    _write(options.report, rows, f"{seeds}, {took_s / 60:.0f} minutes")
     console.print(f"written into {options.report}", highlight=False)
     return int(any(row.violations for row in rows))
 
