@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from broker.errors import PopeError
+from conf.schema import RunConfig
 from deploy.health import Event, Health, after
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class Member:
 
 
 class Domain:
-    """Roles that fail together: the ranks of the learner. Every other role is alone in its own."""
+    """Roles that fail together; most are alone in their own (`failure_domains`)."""
 
     def __init__(
         self, members: Sequence[Member], *, before: Callable[[], None] = lambda: None, to_the_end: bool = False
@@ -213,3 +214,28 @@ class Domain:
 def alone(members: Sequence[Member]) -> list[Domain]:
     """Each in a domain of its own."""
     return [Domain([member]) for member in members]
+
+
+def failure_domains(
+    config: RunConfig,
+    *,
+    actors: Sequence[Member],
+    preprocessors: Sequence[Member],
+    learners: Sequence[Member],
+    admit: Callable[[], None],
+    reopen: Callable[[], None],
+) -> list[Domain]:
+    """What fails together. `admit` lets a new life of the learner in, `reopen` forgets the weights announced so far.
+
+    No rank of the learner can go on without the others. Nor can an engine that nobody stands in for, where weights are
+    broadcast: a new one waits for the next broadcast, and the learner for rollouts before it makes one. So both begin
+    again, at the newest checkpoint.
+    """
+    if config.weights.backend == "nccl" and len(actors) == 1:
+
+        def begin() -> None:
+            reopen()
+            admit()
+
+        return [*alone(preprocessors), Domain([*learners, *actors], before=begin, to_the_end=True)]
+    return [*alone([*actors, *preprocessors]), Domain(learners, before=admit, to_the_end=True)]

@@ -42,7 +42,7 @@ from deploy.dashboard.serve import beside
 from deploy.demonstrations import check_data, load_examples
 from deploy.evaluations import Evaluations, read_evaluations
 from deploy.fine_tuning import FineTuning, sft_demands
-from deploy.fleet import Domain, Member, alone
+from deploy.fleet import Domain, Member, failure_domains
 from deploy.guidance import choose_guidance
 from deploy.interrupts import Interrupts
 from deploy.ledger import ledger_saved
@@ -231,9 +231,14 @@ class _Run:
         return [*self._actors, *self._preprocessors, *self._learners]
 
     def _domains(self) -> list[Domain]:
-        """All ranks of the learner fail together: none can go on without the others."""
-        learner = Domain(self._learners, before=self._admit_learner, to_the_end=True)
-        return [*alone([*self._actors, *self._preprocessors]), learner]
+        return failure_domains(
+            self._config,
+            actors=self._actors,
+            preprocessors=self._preprocessors,
+            learners=self._learners,
+            admit=self._admit_learner,
+            reopen=WeightBoard(self._client, self._session.keys).reopen,
+        )
 
     def _hard(self) -> list[Problem]:
         return [problem for problem in self._problems if problem.bucket == "hard"]

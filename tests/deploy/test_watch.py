@@ -1,8 +1,9 @@
 """Supervision of roles that are played, on a real Redis."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import redis
@@ -13,7 +14,7 @@ from broker.metrics import HealthBoard, Heartbeats
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import load
-from deploy.fleet import Domain, Member, RoleFailed, alone
+from deploy.fleet import Member, RoleFailed, failure_domains
 from deploy.state import RunState
 from deploy.watch import NoProgress, Supervisor
 
@@ -61,8 +62,16 @@ class Host:
 class House:
     """Two ranks of a learner and an actor."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, tmp_path: Path, *overrides: str) -> None:
-        self.config = load(None, [f"run.name={keys.prefix[6:-2]}", f"run.root={tmp_path}", *overrides])
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        tmp_path: Path,
+        *overrides: str,
+        backend: Literal["file", "nccl"] = "file",
+    ) -> None:
+        config = load(None, [f"run.name={keys.prefix[6:-2]}", f"run.root={tmp_path}", *overrides])
+        self.config = replace(config, weights=replace(config.weights, backend=backend))
         Feed(client, keys).open(None)
         RolloutStream(client, keys).open()
         self.client, self.keys = client, keys
@@ -70,11 +79,16 @@ class House:
         self.lives: dict[str, list[Role]] = {}
         self.admitted = 0
         self.ranks, (self.actor,) = [self._member("learner-0"), self._member("learner-1")], [self._member("actor-0")]
-        learner = Domain(self.ranks, before=self._admit, to_the_end=True)
-        self.state = RunState(self.config, client, [])
-        self.supervisor = Supervisor(
-            self.config, [*alone([self.actor]), learner], self.state, self.board, lambda state: None
+        domains = failure_domains(
+            self.config,
+            actors=[self.actor],
+            preprocessors=[],
+            learners=self.ranks,
+            admit=self._admit,
+            reopen=self.board.reopen,
         )
+        self.state = RunState(self.config, client, [])
+        self.supervisor = Supervisor(self.config, domains, self.state, self.board, lambda state: None)
         for member in (*self.ranks, self.actor):
             member.work_on(lambda handle, incarnation: handle.run(incarnation))
 
@@ -129,6 +143,33 @@ def test_a_rank_that_dies_takes_the_others_into_a_new_life(house: House) -> None
     assert [house.role(f"learner-{rank}").begun != before[rank] for rank in (0, 1)] == [True, True]
     assert house.state.restarts == 1
     assert house.state.notes == ["learner-1 died: killed (see log); restart 1"]
+
+
+def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
+    client: redis.Redis, keys: Keys, tmp_path: Path
+) -> None:
+    """It would wait for the next broadcast, and the learner for its rollouts."""
+    house = House(client, keys, tmp_path, backend="nccl")
+    house.all_up()
+    house.client.hset(house.keys.weights_board, "version", 7)
+    house.board.hold("actor-0", 7)
+    house.role("actor-0").working.end(RuntimeError("killed"))
+    house.supervisor.tick()
+    assert [len(house.lives[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 2]
+    house.all_up()
+    assert (house.board.version(), house.admitted) == (0, 2), "the checkpoint's version may be announced"
+    house.board.hold("actor-0", 0)
+    house.supervisor.tick()
+    assert house.health() == dict.fromkeys(("learner-0", "learner-1", "actor-0"), "healthy")
+
+
+def test_several_engines_of_a_broadcast_fail_alone(house: House) -> None:
+    config = replace(house.config, weights=replace(house.config.weights, backend="nccl"))
+    another = house._member("actor-1")
+    domains = failure_domains(
+        config, actors=[house.actor, another], preprocessors=[], learners=house.ranks, admit=list, reopen=list
+    )
+    assert [domain.members for domain in domains] == [(house.actor,), (another,), tuple(house.ranks)]
 
 
 def test_restarts_are_bounded(house: House) -> None:
