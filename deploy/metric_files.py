@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.errors import PopeError
+from broker.errors import UsageError
 from broker.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class MetricFile:
     """The file of one room, for its writer."""
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
-        """Raises PopeError when the last whole line that is there is no report."""
+        """Raises UsageError when the last whole line that is there is no report."""
         self._path, self.room, self._metrics = path, path.stem, metrics
         self._end, self._last_id = _tail(path)
         self._refused = False
@@ -67,14 +67,14 @@ class MetricFile:
 def read_reports(folder: Path, room: str, metrics: Metrics | None = None) -> Iterator[Report]:
     """All reports of a room, oldest first: those in the file, then those that only Redis has so far.
 
-    Raises ValueError for a line that is no report.
+    Raises UsageError for a line that is no report.
     """
     path, last_id = path_of(folder, room), ""
     if path.exists():
         with path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):
-                    report = _DECODER.decode(line)
+                    report = _decoded(path, line, f"line {number}")
                     last_id = report["id"]
                     yield report
     if metrics is not None:
@@ -94,7 +94,17 @@ def _tail(path: Path) -> tuple[int, str]:
         file.seek(begin)
         read = file.read()
     end = read.rfind(b"\n") + 1
+    if not begin + end:
+        return 0, ""
+    last = read[:end].removesuffix(b"\n").rpartition(b"\n")[2]
+    return begin + end, _decoded(path, last, "the last line")["id"]
+
+
+def _decoded(path: Path, line: bytes, place: str) -> Report:
     try:
-        return (begin + end, _DECODER.decode(read[:end].splitlines()[-1])["id"]) if begin or end else (0, "")
-    except (ValueError, KeyError, IndexError) as error:
-        raise PopeError(f"{path} is damaged: its last line is no report ({error}); move it away to go on") from error
+        report = _DECODER.decode(line)
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {place} is no report ({error}); move it away to go on") from error
+    if "id" not in report:
+        raise UsageError(f"{path} is damaged: {place} has no id; move it away to go on")
+    return report

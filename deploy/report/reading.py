@@ -3,8 +3,7 @@
 A run that was cut off has only some of its files. What is absent is left out and said; what is damaged is refused.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,7 +105,7 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
     try:
         with run_redis(folder, config, own_url) as (client, keys):
             metrics = Metrics(client, keys)
-            groups, learner, actors = (_reports(folder, room, metrics) for room in ROOMS)
+            groups, learner, actors = (list(read_reports(folder.metrics, room, metrics)) for room in ROOMS)
             return _Streams(
                 over=False,
                 groups=msgspec.convert(groups, list[Group], strict=False),
@@ -134,11 +133,6 @@ def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
     )
 
 
-def _reports(folder: RunFolder, room: str, metrics: Metrics) -> list[News]:
-    with _damage_named(path_of(folder.metrics, room)):
-        return list(read_reports(folder.metrics, room, metrics))
-
-
 def _json(path: Path, kind: type[T], absent: D) -> T | D:
     return _guarded(path, lambda: msgspec.json.decode(path.read_bytes(), type=kind, strict=False), absent)
 
@@ -153,13 +147,7 @@ def _guarded(path: Path, read: Callable[[], T], absent: D) -> T | D:
     """What `read` makes of the file, `absent` where there is none. Raises UsageError when it is damaged."""
     if not path.exists():
         return absent
-    with _damage_named(path):
-        return read()
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
     try:
-        yield
+        return read()
     except ValueError as error:  # msgspec's and Python's own for bytes that are not what they should be
         raise UsageError(f"{path} is damaged: {error}; move it away to get a report without it") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from broker.errors import PopeError
+from broker.errors import UsageError
 from broker.keys import Keys
 from broker.metrics import Metrics
 from deploy.metric_files import MetricFile, read_reports
@@ -61,11 +61,13 @@ def test_a_file_without_a_whole_line_begins_anew(tmp_path: Path, metrics: Metric
     assert numbers(tmp_path) == [0]
 
 
-@pytest.mark.parametrize("content", [b"no report\n", b'{"n":"1"}\n', b"\n"])
+@pytest.mark.parametrize("content", [b"no report\n", b'{"n":"1"}\n', b"\n", b'{"id":"1-0","n":2}\n'])
 def test_a_damaged_file_is_named(tmp_path: Path, metrics: Metrics, content: bytes) -> None:
-    (tmp_path / "learner.jsonl").write_bytes(content)
-    with pytest.raises(PopeError, match=r"learner\.jsonl is damaged.*move it away"):
+    (tmp_path / "learner.jsonl").write_bytes(b'{"id":"1-0","n":"0"}\n' + content)
+    with pytest.raises(UsageError, match=r"learner\.jsonl is damaged: the last line .*move it away"):
         MetricFile(tmp_path / "learner.jsonl", metrics)
+    with pytest.raises(UsageError, match=r"learner\.jsonl is damaged: line 2 .*move it away"):
+        numbers(tmp_path)
 
 
 def test_what_a_full_disk_refused_comes_later_and_once(
