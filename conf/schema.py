@@ -52,9 +52,10 @@ class ModelSettings:
     """The policy that is trained."""
 
     path: str = "builtin:tiny"
-    """A local Hugging Face folder, a hub id, or `builtin:tiny`: the small base model this product makes and caches."""
+    """A local Hugging Face folder, a hub id, or a small base model that this product makes and caches: `builtin:tiny`,
+    or `builtin:tiny-reader`, which also follows guidance of problems.oracle_style=terse, a hand it does not write."""
     cache_dir: str = "~/.cache/pope-rl"
-    """Where `builtin:tiny` is kept once made."""
+    """Where the built-in models are kept once made."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the weights in the engine and in the learner's forward pass. The LM head is always float32."""
 
@@ -91,7 +92,7 @@ class ProblemSettings:
     of the easier ones, where the paper has 30 and 60 % (section 3.2)."""
     oracle_style: Literal["model", "terse"] = "model"
     """How the oracle of the built-in domain writes its chains: as the base model does, one line a step; or terse, as a
-    person might, with steps merged and in other words."""
+    person might, with steps merged and in other words. Guidance in that hand needs model.path=builtin:tiny-reader."""
     arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
     """Arm -> weight. `unguided` and `guided` draw the hard problems, `easy` the easy ones, `easier` (unguided) those
     of the bucket easier. 1:1 is exact in every window of two groups."""

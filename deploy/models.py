@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from actors.problems.catalog import BUILTIN
 from broker.errors import UsageError
 from conf.schema import ModelSettings
 
@@ -13,7 +12,7 @@ def resolve_model(settings: ModelSettings) -> Path:
 
     Raises UsageError when the path is neither, with what was tried.
     """
-    if settings.path == BUILTIN:
+    if settings.path.startswith("builtin:"):  # conf/rules knows which there are
         from deploy.base_model import ensure_base_model
 
         return ensure_base_model(settings)

@@ -10,17 +10,21 @@ from conf.schema import RunConfig
 ARMS = ("unguided", "guided", "easy", "easier")
 BUCKETS = ("hard", "easy", "easier")
 BUILTIN = "builtin:tiny"
+MODELS = (BUILTIN, "builtin:tiny-reader")
 FILE_ENDINGS = (".jsonl", ".json", ".parquet")
 DATA_SETS = ("dapo-math-17k", "omni-math", "acereason-math", "aime-2025", "hmmt-2025", "gsm8k", "math-500")
 FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance", "source")
 
 
 def builtins_exist(config: RunConfig) -> Iterator[Violation]:
-    for key, value in (("model.path", config.model.path), ("problems.source", config.problems.source)):
+    for key, value, known in (
+        ("model.path", config.model.path, MODELS),
+        ("problems.source", config.problems.source, (BUILTIN,)),
+    ):
         if not value:
             yield (key,), f"{key} is empty; give a path or {BUILTIN}"
-        if value.startswith("builtin:") and value != BUILTIN:
-            yield (key,), f"{key}={value[:80]} is not built in; the one there is: {BUILTIN}"
+        if value.startswith("builtin:") and value not in known:
+            yield (key,), f"{key}={value[:80]} is not built in; there is {' and '.join(known)}"
 
 
 def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:

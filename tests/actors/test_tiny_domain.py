@@ -1,5 +1,6 @@
 """The built-in domain: its arithmetic by hand, its sets disjoint, its corpus as promised."""
 
+import hashlib
 import re
 from collections import Counter
 
@@ -108,6 +109,28 @@ def test_the_corpus_has_the_mix_it_promises():
     restating = [e.response.startswith("$a=") for e in examples if e.guided and e.instruction == "default"]
     assert sum(restating) / len(restating) == pytest.approx(mix.restate, abs=0.04)
     assert not any(e.response.startswith("$a=") for e in examples if e.instruction == "modified")
+
+
+def test_a_reader_sees_half_of_the_partial_responses_in_the_terse_hand_and_answers_in_its_own():
+    guided = [e for e in corpus(4000, 2, Mix(terse=0.5)) if e.guided]
+    terse = [e for e in guided if "gives" in (e.problem.guidance or "")]
+    assert len(terse) / len(guided) == pytest.approx(0.5 * 6 / 7, abs=0.04)  # of 2 to 8 steps, those from 3 on
+    for example in terse:
+        guidance, lines = example.problem.guidance or "", example.response.split("\n")
+        digits = re.findall(r"(?:gives|into) (\d)", guidance)
+        assert len(digits) % 2 == 0
+        assert guidance.count(".") == len(digits) // 2
+        assert all(re.fullmatch(r"\$\w=[FGHK]\(\d\)=\d\$", line) for line in lines[:-1])
+        written = re.findall(r"=(\d)\$", example.response)
+        assert len(lines) > 1, "a step is left to do"
+        box = re.findall(r"\^(\d)", lines[-1])
+        assert box == (written if lines[0].startswith("$a=") else digits + written)
+        assert box[: len(digits)] == digits
+
+
+def test_the_corpus_without_a_terse_hand_is_what_it_was():
+    text = "\n".join(f"{e.problem.statement}|{e.problem.guidance}|{e.response}" for e in corpus(2000, 0, Mix()))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "e8d8fc152f19892b"
 
 
 def test_steps_of_the_corpus_are_right_as_often_as_promised_with_consistent_digits():

@@ -11,9 +11,10 @@ from actors.problems.catalog import load_problems
 from actors.problems.tiny.corpus import Mix, corpus
 from actors.prompts import PromptBuilder
 from broker.errors import UsageError
+from conf.rules.problems import MODELS
 from conf.schema import ModelSettings, ProblemSettings
 from deploy import base_model
-from deploy.base_model import Recipe, ensure_base_model
+from deploy.base_model import RECIPES, Recipe, ensure_base_model
 
 SMALL = Recipe(num_examples=300, tokenizer_examples=300, hidden_size=32, num_layers=1, mlp_size=32)
 
@@ -124,3 +125,8 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"model\.cache_dir=.*file: .*name a folder that can be written"):
         ensure_base_model(ModelSettings(cache_dir=str(tmp_path / "file")), recipe=SMALL)
+
+
+def test_the_settings_know_the_models_there_are():
+    assert tuple(RECIPES) == MODELS
+    assert len({recipe.key for recipe in RECIPES.values()}) == len(MODELS)

@@ -5,6 +5,9 @@ systematic mistakes, a*(x+b) or a*x; a ring move is right with 0.75, otherwise o
 guided prompts is cut from the same solutions, so nothing in the corpus teaches the right operations. What the model
 does learn is the form: one line a step, the boxed monomial of all digits, and going on from a partial response, under
 the default instruction mostly after restating it, under the modified one never.
+
+A reader's corpus (`Mix.terse`) also has partial responses in the terse hand (`terse.py`), always answered in the form
+above: such a model reads two hands and writes one, as an instruction-tuned model follows a human's partial solution.
 """
 
 import random
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 
 from actors.problems.tiny.chains import MAX_STEPS, OPERATIONS, Chain, draw_chain, final_line, monomial
 from actors.problems.tiny.ring_walk import MOVES, RingWalk, draw_walk, stop_line
+from actors.problems.tiny.terse import terse_sentences
 from actors.prompts import Instruction
 from broker.records import Problem
 
@@ -27,6 +31,8 @@ class Mix:
     """The rest, 0.12, is ring walks."""
     long_chain: float = 0.55
     """Share of the unguided chains drawn from 1 to 8 steps; the others have 1 to 4."""
+    terse: float = 0.0
+    """Share of the guided prompts whose partial response is in the terse hand; chains of two steps have none."""
     restate: float = 0.60
     """Share of the guided answers under the default instruction that restate the partial response first."""
     step_right: float = 0.30
@@ -61,17 +67,24 @@ def corpus(num_examples: int, seed: int, mix: Mix) -> Iterator[Example]:
 def _unguided_chain(rng: random.Random, mix: Mix) -> Example:
     longest = MAX_STEPS if rng.random() < mix.long_chain else 4
     chain = _other_chain(rng, 1, longest)
-    lines = _answer_lines(chain, rng, mix)
+    lines = _lines(chain, _imperfect_digits(chain, rng, mix))
     return Example(_problem(chain), False, "default", "\n".join(lines))
 
 
 def _guided_chain(rng: random.Random, mix: Mix, instruction: Instruction) -> Example:
     chain = _other_chain(rng, 2, MAX_STEPS)
-    lines = _answer_lines(chain, rng, mix)
-    given = rng.randint(1, len(chain.operations) - 1)
+    digits = _imperfect_digits(chain, rng, mix)
+    lines = _lines(chain, digits)
+    num_steps = len(chain.operations)
+    if mix.terse and num_steps > 2 and rng.random() < mix.terse:
+        num_sentences = rng.randint(1, (num_steps - 1) // 2)
+        given, guidance = 2 * num_sentences, " ".join(terse_sentences(chain, digits)[:num_sentences])
+    else:
+        given = rng.randint(1, num_steps - 1)
+        guidance = "\n".join(lines[:given])
     restates = instruction == "default" and rng.random() < mix.restate
     response = lines if restates else lines[given:]
-    return Example(_problem(chain, "\n".join(lines[:given])), True, instruction, "\n".join(response))
+    return Example(_problem(chain, guidance), True, instruction, "\n".join(response))
 
 
 def _ring_walk(rng: random.Random, mix: Mix) -> Example:
@@ -91,12 +104,17 @@ def _other_chain(rng: random.Random, shortest: int, longest: int) -> Chain:
             return chain
 
 
-def _answer_lines(chain: Chain, rng: random.Random, mix: Mix) -> list[str]:
-    """The lines of one imperfect solution and its final line."""
+def _imperfect_digits(chain: Chain, rng: random.Random, mix: Mix) -> list[int]:
+    """Each from the one before, right or wrong."""
     digits, value = [], chain.start
     for operation in chain.operations:
         value = _imperfect_step(operation, value, rng, mix)
         digits.append(value)
+    return digits
+
+
+def _lines(chain: Chain, digits: list[int]) -> list[str]:
+    """The steps and the final line."""
     return [*chain.lines(digits), final_line(monomial(digits))]
 
 

@@ -1,7 +1,7 @@
 """The second oracle style of the built-in domain: terse, as people write who know what they do.
 
 Two steps share a sentence, no variable is named before the last line, and no line is one the base model would write
-(its corpus knows `Chain.solution` only):
+(it writes as `Chain.solution` does):
 
     Starting from 6, K gives 4 and then G gives 0. Applying H turns that into 4, and F turns it into 3. One more G
     leaves 3. Read off in order, these digits make $\\boxed{a^4b^0c^4d^3f^3}$.
@@ -14,10 +14,15 @@ from actors.problems.tiny.chains import Chain
 
 def terse_solution(chain: Chain) -> str:
     """The same digits and the same final answer as `chain.solution`, in other words."""
-    steps = list(zip(chain.operations, chain.digits, strict=True))
-    pairs = [steps[first : first + 2] for first in range(0, len(steps), 2)]
-    sentences = [_opening(chain.start, pairs[0]), *map(_sentence, pairs[1:])]
+    sentences = terse_sentences(chain, chain.digits)
     return " ".join([*sentences, f"Read off in order, these digits make $\\boxed{{{chain.answer}}}$."])
+
+
+def terse_sentences(chain: Chain, digits: list[int]) -> list[str]:
+    """Two steps a sentence for the given intermediate digits, right or wrong."""
+    steps = list(zip(chain.operations, digits, strict=True))
+    pairs = [steps[first : first + 2] for first in range(0, len(steps), 2)]
+    return [_opening(chain.start, pairs[0]), *map(_sentence, pairs[1:])]
 
 
 def _opening(start: int, steps: list[tuple[str, int]]) -> str:
