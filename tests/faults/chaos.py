@@ -3,7 +3,7 @@
     python -m tests.faults.chaos --seeds 10
     python -m tests.faults.chaos --seeds 3 --only F12 F14 --report /tmp/table.md
 
-Prints a table of what was injected, what broke and how long recovery took, and writes it into the report, where it
+Prints a table of what was injected, what broke and how long recovery took, and writes it into the reports, where it
 stands between two marks. Ends with 1 when a promise broke; the folders of those injections are kept.
 """
 
@@ -30,7 +30,8 @@ from rich.table import Table
 from tests.faults.catalogue import FAULTS
 from tests.faults.outcome import Fault, Outcome
 
-REPORT = Path(__file__).parents[2] / "docs" / "reliability.md"
+ROOT = Path(__file__).parents[2]
+REPORTS = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
 BEGIN, END = "<!-- chaos: this table is written by `make chaos` -->", "<!-- /chaos -->"
 LONGEST_S = 600
 """Of one injection; one that takes longer hangs, and that is a violation."""
@@ -88,8 +89,9 @@ def main(words: Sequence[str] | None = None) -> int:
     _show(console, rows)
     cut = "" if whole == options.seeds else " and a part of the next"
     seeds = f"{whole} seed{'s' * (whole != 1)} from {options.first_seed} on{cut}"
-    _write(options.report, rows, f"{seeds}, {took_s / 60:.0f} minutes")
-    console.print(f"written into {options.report}", highlight=False)
+    for report in options.report:
+        _write(report, rows, f"{seeds}, {took_s / 60:.0f} minutes")
+        console.print(f"written into {report}", highlight=False)
     return int(any(row.violations for row in rows))
 
 
@@ -98,7 +100,8 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds for each fault (default 1)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N")
     parser.add_argument("--only", nargs="+", choices=_in_order(), metavar="F12", help="these faults alone")
-    parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help="whose table is written anew")
+    told = "whose table is written anew (the README and docs/reliability.md)"
+    parser.add_argument("--report", type=Path, nargs="+", default=REPORTS, metavar="FILE", help=told)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep all run folders here: histories to re-check")
     return parser.parse_args(words)
 
