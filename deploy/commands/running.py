@@ -44,7 +44,7 @@ def train(
     epilog="Examples:\n\n"
     "  pope sweep paper\n\n"
     "  pope sweep hard hard_easy hard_guide seeds=[0,1,2] run.max_groups=1600 run.name=compare\n\n"
-    "  pope sweep paper problems.oracle_style=terse run.name=paper-terse\n\n"
+    "  pope sweep terse seeds=[0,1]\n\n"
     "  RAY_ADDRESS=http://head:8265 pope sweep paper --jobs 4 hardware=node8 run.root=/shared/runs "
     "broker.url=rediss://head:6380/0\n\n"
     "The same command goes on where a sweep stopped: finished runs are skipped, others resumed.",
