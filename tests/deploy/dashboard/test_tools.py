@@ -89,7 +89,7 @@ def test_the_page_of_keys_and_the_code_agree_on_types() -> None:
         names, kind = re.findall(r"`([^`]+)`", row.split("|")[1]), row.split("|")[2].strip()
         for name in names:
             in_code = "metrics:ROOM" if name.startswith("metrics:") else re.sub(r"^ledger:\w+s?$", "ledger:", name)
-            said = re.search(rf"pope:\{{name\}}:{re.escape(in_code)}.*?\b(hash|zset|set|list|stream)\b", source)
+            said = re.search(rf"pope:\{{name\}}:{re.escape(in_code)}.*?\b(string|hash|zset|set|list|stream)\b", source)
             assert said, name
             assert said[1] == kind, name
 
