@@ -14,9 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from actors.problems.problem_set import write_lines
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
@@ -24,6 +21,7 @@ from conf.schema import RunConfig
 from deploy.demonstrations import left_out_counts
 from deploy.fleet import Member, RoleFailed
 from deploy.interrupts import Interrupts
+from deploy.metric_files import MetricFile, path_of, read_reports
 from deploy.placement import Demand, learner_demands
 from deploy.progress import stage
 from deploy.roles import LearnerRole, address
@@ -111,7 +109,9 @@ class FineTuning:
 
     def _follow(self, ranks: Sequence[Member], advance: Callable[[int], None]) -> None:
         """Until every rank has finished; the first signal lets them save and end."""
-        step, moved_at, read_until = 0, time.monotonic(), "-"
+        file, moved_at = MetricFile(path_of(self._folder.metrics, ROOM), self._metrics), time.monotonic()
+        step = max((int(report["step"]) for report in read_reports(self._folder.metrics, ROOM)), default=0)
+        advance(step)
         with self._interrupts.graceful(self._control):
             while any(rank.state == "running" for rank in ranks):
                 time.sleep(LOOK_EVERY_S)
@@ -119,11 +119,12 @@ class FineTuning:
                 for rank in ranks:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
                         raise RoleFailed(f"{died}; run it again (pope train: with run.resume=true) to go on")
-                if reports := self._metrics.read(ROOM, read_until):
-                    newest, read_until = int(reports[-1]["step"]), f"({reports[-1]['id']}"
+                if reports := file.follow():
+                    newest = int(reports[-1]["step"])
                     advance(newest - step)
                     step, moved_at = newest, time.monotonic()
                 self._require_progress(step, time.monotonic() - moved_at)
+        file.follow()
 
     def _require_progress(self, step: int, quiet_s: float) -> None:
         limit_s = self._config.deploy.no_progress_s
@@ -131,9 +132,11 @@ class FineTuning:
             raise NoProgress(f"no step after {step} of the fine-tuning for deploy.no_progress_s={limit_s:g} s")
 
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
-        """metrics/sft.jsonl, sft/summary.json, sft/loss.png."""
-        reports, sft = self._metrics.read(ROOM), self._config.sft
-        write_lines(self._folder.metrics / f"{ROOM}.jsonl", [msgspec.json.encode(report) for report in reports])
+        """sft/summary.json, sft/loss.png."""
+        told = read_reports(self._folder.metrics, ROOM, self._metrics)
+        # A server that lost its last second hears of a step again.
+        reports = list({report["step"]: report for report in told}.values())
+        sft = self._config.sft
         summary: dict[str, Any] = {
             "data": sft.data,
             "model": str(self._model_path),

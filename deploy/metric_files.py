@@ -38,8 +38,8 @@ class MetricFile:
         self._path, self.room, self._metrics = path, path.stem, metrics
         self._end, self._last_id = _tail(path)
         self._refused = False
-        if path.exists():
-            os.truncate(path, self._end)
+        with path.open("ab") as file:  # a room that reports nothing leaves an empty file
+            file.truncate(self._end)
 
     def follow(self) -> list[Report]:
         """What the room reported since the last call; in the file by now."""
@@ -52,8 +52,7 @@ class MetricFile:
             with self._path.open("ab") as file:
                 file.write(lines)
         except OSError as error:
-            if self._path.exists():
-                os.truncate(self._path, self._end)  # the disk had room for a part of it
+            os.truncate(self._path, self._end)  # the disk had room for a part of it
             if not self._refused:
                 log.warning("%s cannot be written for now: %s", self._path, error)
             self._refused = True

@@ -200,7 +200,7 @@ class _Run:
     def finish(self, reason: str, *, wall_s: float, train_s: float) -> dict[str, Any]:
         """Write everything that outlives the run."""
         config, state, measured = self._config, self._state, self._measured
-        state.refresh()
+        state.refresh()  # what was reported since the last look belongs into the files
         evaluations = read_evaluations(self._folder.evaluations)
         times = {"wall_s": wall_s, "train_s": train_s}
         summary = summarise(config, state, measured, evaluations, self._folder, reason=reason, **times)

@@ -38,6 +38,11 @@ def test_the_file_has_all_that_redis_gave_up(tmp_path: Path, metrics: Metrics) -
     assert numbers(tmp_path) == list(range(1000))
 
 
+def test_a_room_that_reports_nothing_leaves_an_empty_file(tmp_path: Path, metrics: Metrics) -> None:
+    assert follow(MetricFile(tmp_path / "learner.jsonl", metrics)) == []
+    assert (tmp_path / "learner.jsonl").read_bytes() == b""
+
+
 def test_the_next_life_goes_on_behind_a_torn_line(tmp_path: Path, metrics: Metrics) -> None:
     path = tmp_path / "learner.jsonl"
     metrics.report("learner", {"n": 0})

@@ -242,6 +242,13 @@ def test_records_come_back_as_they_were_written(runs: Path) -> None:
     assert not read.missing
 
 
+def test_a_run_that_took_no_step_is_over_all_the_same(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "plain-s0", tmp_path / "run")
+    (tmp_path / "run/metrics/learner.jsonl").write_bytes(b"")
+    read = read_run(tmp_path / "run")
+    assert (read.over, read.steps, len(read.groups)) == (True, 0, GROUPS)
+
+
 def test_the_folder_of_a_sweep_stands_for_its_runs(runs: Path) -> None:
     assert [path.name for path in find_runs([runs])] == ["a$b<i>-s0", "a$b<i>-s1", "plain-s0", "plain-s1"]
     with pytest.raises(UsageError, match="is named twice"):
