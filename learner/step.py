@@ -30,6 +30,7 @@ class StepReport:
     applied: bool
     """False: the gradient was not finite, and the weights are those of the step before."""
     learning_rate: float
+    """0 in a step that teaches nothing."""
     lags: dict[int, int]
     """Age in optimizer steps -> trained tokens."""
     num_samples: int
@@ -92,7 +93,7 @@ def run_step(
     ranks, settings = engine.ranks, config.learner
     batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
     size = StepSize(batch.num_tokens, batch.num_sequences, config.actors.max_completion_tokens)
-    learning_rate = scheduled_rate(settings, step)
+    learning_rate = scheduled_rate(settings, step) if teaches(groups, settings) else 0.0
     sums = TokenSums(settings)
     ratios: dict[tuple[int, int], list[float]] = {}
 
@@ -130,6 +131,17 @@ def run_step(
         seconds=time.perf_counter() - start,
         watched=ratios,
     )
+
+
+def teaches(groups: Sequence[TrainGroup], settings: LearnerSettings) -> bool:
+    """Whether the step's loss has a gradient: an advantage other than 0, or a term that needs none.
+
+    Without one Adam would still move the weights, by the momentum of the steps before. On a policy that just solved
+    every rollout of a step nothing would hold it back, and once it solves none nothing would bring it back.
+    """
+    if settings.kl_coef > 0 or settings.entropy_coef > 0:
+        return True
+    return any(np.frombuffer(group.advantages, dtype=np.float32).any() for group in groups)
 
 
 def scheduled_rate(settings: LearnerSettings, step: int) -> float:

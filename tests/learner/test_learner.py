@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
+from msgspec.structs import replace
 from safetensors.torch import load_file
 
 from broker.connection import connect
@@ -21,6 +22,7 @@ from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
+from learner.step import teaches
 from preprocess.reference import load_reference
 from tests.learner.rank_main import STEP_GROUPS, run_config
 from tests.learner.ranks import Processes
@@ -197,7 +199,7 @@ def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: 
     config = run_config("x", **settings)
     reference = load_reference(config, house.model_path)
     groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))
-    house.put([msgspec.structs.replace(g, reference_logprobs=reference(g.group)) for g in groups])
+    house.put([replace(g, reference_logprobs=reference(g.group)) for g in groups])
     house.start(learner=settings).succeed()
     rows = house.metrics()
     kl = [float(row["kl/mean"]) for row in rows]
@@ -211,13 +213,22 @@ def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: 
 
 
 def test_a_step_without_a_success_changes_no_weight(house: House) -> None:
-    """`preprocess.drop_zero_advantage=false` (didactic, entropy_bonus) lets such steps come; they do nothing."""
-    groups = random_groups(2 * STEP_GROUPS, seed=11)
-    hopeless = [msgspec.structs.replace(g, advantages=bytes(len(g.advantages))) for g in groups[:STEP_GROUPS]]
-    house.put([*hopeless, *groups[STEP_GROUPS:]])
-    house.start(learner={"max_steps": 2}).succeed()
-    assert [float(row["grad/norm"]) > 0 for row in house.metrics()] == [False, True]
-    start, unmoved, moved = (house.weights(version) for version in range(3))
-    for name, weight in start.items():
-        assert torch.equal(unmoved[name], weight), name
-    assert any(not torch.equal(moved[name], weight) for name, weight in start.items())
+    """`preprocess.drop_zero_advantage=false` (didactic) lets such steps come; not even momentum moves a weight."""
+    groups = random_groups(3 * STEP_GROUPS, seed=11)
+    of_step = [groups[first : first + STEP_GROUPS] for first in range(0, len(groups), STEP_GROUPS)]
+    hopeless, again = ([replace(g, advantages=bytes(len(g.advantages))) for g in of_step[n]] for n in (0, 2))
+    house.put([*hopeless, *of_step[1], *again])
+    house.start(learner={"max_steps": 3}).succeed()
+    assert [float(row["grad/norm"]) > 0 for row in house.metrics()] == [False, True, False]
+    assert [float(row["learning_rate/value"]) > 0 for row in house.metrics()] == [False, True, False]
+    weights = [house.weights(version) for version in range(4)]
+    moved = [any(not torch.equal(after[name], before[name]) for name in before) for before, after in pairwise(weights)]
+    assert moved == [False, True, False]
+
+
+def test_a_penalty_or_a_bonus_teaches_without_a_success() -> None:
+    hopeless = [replace(group, advantages=bytes(len(group.advantages))) for group in random_groups(2, seed=11)]
+    assert not teaches(hopeless, run_config("x").learner)
+    for term in ("kl_coef", "entropy_coef"):
+        assert teaches(hopeless, run_config("x", **{term: 0.01}).learner)
+    assert teaches(random_groups(2, seed=11), run_config("x").learner)
