@@ -44,7 +44,7 @@ def train(
     epilog="Examples:\n\n"
     "  pope sweep paper\n\n"
     "  pope sweep hard hard_easy hard_guide seeds=[0,1,2] run.max_groups=1600 run.name=compare\n\n"
-    "  pope sweep terse seeds=[0,1]\n\n"
+    "  pope sweep terse seeds=[0,1] --at-once 2\n\n"
     "  RAY_ADDRESS=http://head:8265 pope sweep paper --jobs 4 hardware=node8 run.root=/shared/runs "
     "broker.url=rediss://head:6380/0\n\n"
     "The same command goes on where a sweep stopped: finished runs are skipped, others resumed.",
@@ -61,6 +61,9 @@ def sweep(
         int | None,
         typer.Option("--jobs", metavar="N", min=1, help="Submit the runs as jobs to $RAY_ADDRESS, N at once."),
     ] = None,
+    at_once: Annotated[
+        int, typer.Option("--at-once", metavar="N", min=1, help="Runs side by side on this machine.")
+    ] = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start every run anew; earlier folders are kept under a number.")
     ] = False,
@@ -69,11 +72,11 @@ def sweep(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and stop.")] = False,
 ) -> None:
-    """Run several experiments under several seeds, one after another, with equal budgets."""
+    """Run several experiments under several seeds with equal budgets, one after another or a few at once."""
     from deploy.sweep.sweep import sweep as run
 
     console = table_screen()
-    run(words, console, jobs=jobs, fresh=fresh, stop_on_failure=stop_on_failure, dry_run=dry_run)
+    run(words, console, jobs=jobs, at_once=at_once, fresh=fresh, stop_on_failure=stop_on_failure, dry_run=dry_run)
 
 
 @commands.command(

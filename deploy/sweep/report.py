@@ -57,7 +57,8 @@ class SweepView:
 
 
 def left(rows: Sequence[Progress]) -> str:
-    """How many runs have ended, and how long the others may take at the mean of those that this call finished."""
+    """How many runs have ended, and how long the others may take at the mean of those that this call finished,
+    as many side by side as now."""
     ended = [row for row in rows if row.state not in ("waiting", "running")]
     walls = [row.wall_s for row in ended if row.state == "finished" and row.wall_s]
     said = f"{len(ended)}/{len(rows)} runs"
@@ -65,7 +66,8 @@ def left(rows: Sequence[Progress]) -> str:
         return said
     mean = sum(walls) / len(walls)
     rest = sum(max(0.0, mean - row.wall_s) for row in rows if row.state in ("waiting", "running"))
-    return f"{said}, about {_minutes(rest)} left"
+    side_by_side = max(1, sum(row.state == "running" for row in rows))
+    return f"{said}, about {_minutes(rest / side_by_side)} left"
 
 
 def _picture(rows: Sequence[Progress]) -> RenderableType:

@@ -10,7 +10,7 @@ The same command again goes on: finished runs are skipped, others resumed.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from broker.errors import PopeError
+from broker.errors import PopeError, UsageError
 from conf.redact import redacted
 from deploy.interrupts import Interrupted, Interrupts
 from deploy.run_folder import FolderLock, RunFolder
@@ -26,17 +26,20 @@ def sweep(
     console: Screen,
     *,
     jobs: int | None = None,
+    at_once: int = 1,
     fresh: bool = False,
     stop_on_failure: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Run what `words` name, `jobs` at once on a Ray cluster or one after another here.
+    """Run what `words` name, `jobs` at once on a Ray cluster or `at_once` on this machine.
 
     Raises UsageError for the user's input, PopeError when a run failed, Interrupted when a signal ended the sweep.
     """
+    if jobs is not None and at_once > 1:
+        raise UsageError("--jobs counts runs on a Ray cluster, --at-once runs on this machine: give one of them")
     plan = plan_sweep(words)
     start = _locally(plan) if jobs is None else _on_cluster()
-    runner = Runner(plan.runs, start, at_once=jobs or 1, fresh=fresh, stop_on_failure=stop_on_failure)
+    runner = Runner(plan.runs, start, at_once=jobs or at_once, fresh=fresh, stop_on_failure=stop_on_failure)
     if dry_run:
         _print_plan(plan, runner.rows, console)
         return

@@ -10,13 +10,14 @@ import pytest
 from broker.errors import UsageError
 from conf.load import dump
 from deploy.run_folder import RunFolder
+from deploy.screen import table_screen
 from deploy.sweep import runner as runner_file
 from deploy.sweep.children import Child
 from deploy.sweep.found import find
 from deploy.sweep.plan import PlannedRun, SweepPlan, plan_sweep
 from deploy.sweep.report import as_json, closing_table, left
 from deploy.sweep.runner import Progress, Runner
-from deploy.sweep.sweep import _Saver
+from deploy.sweep.sweep import _Saver, sweep
 
 LOOKS = 2
 """A fake child is looked at so often before it ends."""
@@ -261,3 +262,11 @@ def test_the_time_that_is_left_is_guessed_from_the_runs_that_ended(tmp_path: Pat
     rows[0].state, rows[0].wall_s = "finished", 100.0
     rows[1].state, rows[1].wall_s = "running", 40.0
     assert left(rows) == "1/4 runs, about 4:20 left"  # 60 + 100 + 100
+    rows[2].state, rows[2].wall_s = "running", 20.0
+    assert left(rows) == "1/4 runs, about 2:00 left"  # (60 + 80 + 100) / 2 side by side
+
+
+def test_runs_here_and_jobs_of_a_cluster_are_not_mixed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--at-once runs on this machine: give one of them"):
+        sweep(["hard", f"run.root={tmp_path}"], table_screen(), jobs=2, at_once=2)
+    assert not list(tmp_path.iterdir())
