@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Engine:
         self._settled.set()
         self._sampling_params = SamplingParams
         self._final_only = RequestOutputKind.FINAL_ONLY
-        memory = {"gpu_memory_utilization": settings.gpu_memory_utilization} if device == "cuda" else {}
+        more = _gpu(settings) if device == "cuda" else _cpu(settings)
         self._llm = AsyncLLM.from_engine_args(
             AsyncEngineArgs(
                 model=str(model_path),
@@ -87,7 +87,7 @@ class Engine:
                 worker_extension_cls="actors.weight_receiver.WeightReceiverExtension",
                 disable_log_stats=True,
                 generation_config="vllm",
-                **memory,
+                **more,
             )
         )
 
@@ -175,6 +175,24 @@ def canary(expected: Mapping[str, str], held: Mapping[str, str]) -> list[str]:
     if not common:
         return ["(no parameter in common)"]
     return sorted(name for name in common if expected[name] != held[name])
+
+
+def _gpu(settings: ActorSettings) -> dict[str, Any]:
+    """Engine arguments on a GPU."""
+    return {"gpu_memory_utilization": settings.gpu_memory_utilization}
+
+
+def _cpu(settings: ActorSettings) -> dict[str, Any]:
+    """Engine arguments on a CPU.
+
+    Left to itself vLLM gives a CPU worker a process of its own, and core and worker poll for each other without sleeping:
+    of two cores the engine then takes both, and wastes one. A worker within the core's process waits for nobody.
+    """
+    if settings.tensor_parallel > 1:
+        return {}
+    from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+    return {"distributed_executor_backend": UniProcExecutor}  # by its name vLLM takes the other one after all
 
 
 def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:
