@@ -185,8 +185,8 @@ def _gpu(settings: ActorSettings) -> dict[str, Any]:
 def _cpu(settings: ActorSettings) -> dict[str, Any]:
     """Engine arguments on a CPU.
 
-    Left to itself vLLM gives a CPU worker a process of its own, and core and worker poll for each other without sleeping:
-    of two cores the engine then takes both, and wastes one. A worker within the core's process waits for nobody.
+    Left to itself vLLM gives a CPU worker a process of its own, and core and worker poll for each other without
+    sleeping: of two cores the engine then takes both, and wastes one. A worker in the core's process waits for nobody.
     """
     if settings.tensor_parallel > 1:
         return {}

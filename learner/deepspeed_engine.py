@@ -72,10 +72,14 @@ class DeepSpeedEngine:
         return self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
 
     @contextmanager
-    def accumulate(self, *, last: bool) -> Iterator[None]:
-        """Around forward and backward of one row; the gradients are reduced at the last row of a step."""
+    def accumulate(self, *, last: bool, gradient: bool = True) -> Iterator[None]:
+        """Around forward and backward of one row; the gradients are reduced at the last row of a step.
+
+        Without `gradient` there is no backward and no `step`: the row is only looked at.
+        """
         self._engine.set_gradient_accumulation_boundary(last)
-        yield
+        with torch.set_grad_enabled(gradient):
+            yield
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss`. The sum over the ranks counts, so DeepSpeed's mean is undone."""

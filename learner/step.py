@@ -93,7 +93,8 @@ def run_step(
     ranks, settings = engine.ranks, config.learner
     batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
     size = StepSize(batch.num_tokens, batch.num_sequences, config.actors.max_completion_tokens)
-    learning_rate = scheduled_rate(settings, step) if teaches(groups, settings) else 0.0
+    learns = teaches(groups, settings)
+    learning_rate = scheduled_rate(settings, step) if learns else 0.0
     sums = TokenSums(settings)
     ratios: dict[tuple[int, int], list[float]] = {}
 
@@ -105,14 +106,15 @@ def run_step(
         interference |= gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
-        with engine.accumulate(last=number == len(batch.rows)):
+        with engine.accumulate(last=number == len(batch.rows), gradient=learns):
             logprobs, entropies = engine.forward(row)
             loss = loss_of(row, logprobs, entropies)
-            engine.backward(loss.total)
+            if learns:
+                engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
         ratios |= watched_ratios(row, logprobs, watched)
     failpoint("learner.before_optimizer")
-    applied, grad_norm = engine.step(learning_rate)
+    applied, grad_norm = engine.step(learning_rate) if learns else (True, 0.0)
     failpoint("learner.after_optimizer")
     rollouts = [rollout for group in groups for rollout in group.group.rollouts]
     return StepReport(
@@ -134,10 +136,11 @@ def run_step(
 
 
 def teaches(groups: Sequence[TrainGroup], settings: LearnerSettings) -> bool:
-    """Whether the step's loss has a gradient: an advantage other than 0, or a term that needs none.
+    """Whether the step's loss may have a gradient: an advantage other than 0, or a term that needs none.
 
-    Without one Adam would still move the weights, by the momentum of the steps before. On a policy that just solved
-    every rollout of a step nothing would hold it back, and once it solves none nothing would bring it back.
+    A step without one leaves the optimizer alone, as if the filter had dropped its groups. Adam would move the weights
+    by the momentum of the steps before, off a policy that just solved every rollout, and its averages would forget:
+    at a rate of zero, where one step in twenty has a success, each success would count half.
     """
     if settings.kl_coef > 0 or settings.entropy_coef > 0:
         return True

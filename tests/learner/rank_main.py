@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import structs
 
 from broker.connection import connect
 from broker.keys import Keys
@@ -65,8 +66,13 @@ def engine_groups(step: int, oracles: Sequence[int] = ()) -> list[TrainGroup]:
     )
 
 
+def hopeless(groups: Sequence[TrainGroup]) -> list[TrainGroup]:
+    """The same rollouts, none better than another."""
+    return [structs.replace(group, advantages=bytes(len(group.advantages))) for group in groups]
+
+
 def engines(options: dict[str, Any]) -> None:
-    """For each case: four steps, of which the third has a gradient that is not finite."""
+    """For each case: four steps, of which the third has a gradient that is not finite; `hopeless` ones between them."""
     results = {}
     for case in options["cases"]:
         config = run_config(
@@ -89,6 +95,10 @@ def engines(options: dict[str, Any]) -> None:
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
             report = run_step(engine, engine_groups(step, case.get("oracles", ())), config, step=step)
+            if case.get("hopeless"):
+                nothing = run_step(engine, hopeless(engine_groups(step)), config, step=step)
+                assert (nothing.grad_norm, nothing.learning_rate, nothing.applied) == (0.0, 0.0, True)
+                assert nothing.tokens.num_tokens == report.tokens.num_tokens
             if hook:
                 hook.remove()
                 after = engine.gather_weights()

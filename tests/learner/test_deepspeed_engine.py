@@ -31,6 +31,7 @@ CASES = [
         {"name": f"cosines{stage}", "stage": stage, "row_tokens": 64, "tied": True, "cosine_every": 1}
         for stage in COSINE_STAGES
     ),
+    *({"name": f"hopeless{stage}", "stage": stage, "row_tokens": 64, "tied": True, "hopeless": True} for stage in STAGES),
 ]  # fmt: skip
 
 Results = dict[str, list[dict[str, Any]]]
@@ -108,6 +109,18 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
         (False, True),
         (True, False),
     ]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_step_without_an_advantage_leaves_no_trace(folders: dict[int, Path], stage: int, world_size: int) -> None:
+    """One after each step changes no bit of the others: neither weights nor moments nor the count of steps knows it."""
+    plain, between = f"zero{stage}", f"hopeless{stage}"
+    weights = [torch.load(folders[world_size] / f"{name}.pt", weights_only=True) for name in (plain, between)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    seen = reports(folders[world_size])
+    for without, with_ in zip(seen[plain], seen[between], strict=True):
+        assert all(with_[key] == value for key, value in without.items() if not key.startswith("step/"))
 
 
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
