@@ -31,7 +31,10 @@ CASES = [
         {"name": f"cosines{stage}", "stage": stage, "row_tokens": 64, "tied": True, "cosine_every": 1}
         for stage in COSINE_STAGES
     ),
-    *({"name": f"hopeless{stage}", "stage": stage, "row_tokens": 64, "tied": True, "hopeless": True} for stage in STAGES),
+    *(
+        {"name": f"hopeless{stage}", "stage": stage, "row_tokens": 64, "tied": True, "hopeless": True}
+        for stage in STAGES
+    ),
 ]  # fmt: skip
 
 Results = dict[str, list[dict[str, Any]]]
