@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 POLL_S = 0.05
 """How long to wait before asking a feed again that admitted nothing."""
+CLAIMS_AT_ONCE = 8
+"""Claims under way side by side, while the feed admits them: short groups on busy cores end faster than claims made one
+after another replace them, and the engine runs half empty."""
 SAMPLE_EVERY_S = 2.0
 """One readable rollout in this time goes to the samples stream."""
 EVALUATION_POLL_S = 0.5
@@ -144,16 +147,17 @@ class Actor:
         """Keep the engine full until the run stops; a feed with nothing left may be given more."""
         groups: set[asyncio.Task[None]] = set()
         tokens = self._tokens()
-        token = next(tokens)
+        at_once = 1
         try:
             while not await self._call(self._control.stopped):
-                ordinal = None
-                if len(groups) < self._config.actors.max_in_flight_groups:
-                    ordinal = await self._claim(self._work, token)
-                if ordinal is not None:
-                    groups.add(asyncio.create_task(self._train_group(ordinal, token)))
-                    token = next(tokens)
-                else:
+                missing = self._config.actors.max_in_flight_groups - len(groups)
+                wanted = list(itertools.islice(tokens, min(missing, at_once)))
+                ordinals = await asyncio.gather(*(self._claim(self._work, token) for token in wanted))
+                for ordinal, token in zip(ordinals, wanted, strict=True):
+                    if ordinal is not None:
+                        groups.add(asyncio.create_task(self._train_group(ordinal, token)))
+                at_once = 1 if None in ordinals else CLAIMS_AT_ONCE
+                if not wanted or None in ordinals:
                     await _first_of(groups, POLL_S)
                 for finished in [task for task in groups if task.done()]:
                     groups.remove(finished)

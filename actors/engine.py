@@ -23,6 +23,10 @@ from conf.schema import ActorSettings
 EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing: the CPU engine empties a linear weight once it is packed, so it has no digest to compare."""
 
+CPU_BLOCK_TOKENS = 32
+"""The least a CPU's kernels take. Whole blocks of a prompt are shared by its completions, and vLLM's 128 are more than
+most prompts of a small model have."""
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -188,11 +192,10 @@ def _cpu(settings: ActorSettings) -> dict[str, Any]:
     Left to itself vLLM gives a CPU worker a process of its own, and core and worker poll for each other without
     sleeping: of two cores the engine then takes both, and wastes one. A worker in the core's process waits for nobody.
     """
-    if settings.tensor_parallel > 1:
-        return {}
     from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
-    return {"distributed_executor_backend": UniProcExecutor}  # by its name vLLM takes the other one after all
+    executor = {"distributed_executor_backend": UniProcExecutor} if settings.tensor_parallel == 1 else {}
+    return {"block_size": CPU_BLOCK_TOKENS, **executor}  # by its name vLLM would take the other executor after all
 
 
 def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:

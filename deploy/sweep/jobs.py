@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -16,8 +17,8 @@ from broker.errors import UsageError
 
 END_PATIENCE_S = 30.0
 POLL_S = 0.2
-_MARK = "pope_run"
-"""Key of a job's metadata that holds the folder of its run."""
+_FOLDER, _SETTINGS = "pope_run", "pope_settings"
+"""Keys of a job's metadata: the folder of its run, and the hash of its settings."""
 
 
 class Job:
@@ -60,15 +61,31 @@ class Cluster:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UsageError(f"RAY_ADDRESS={address}: no Ray takes jobs there: {str(error).splitlines()[0]}") from error
 
-    def run(self, words: Sequence[str], folder: Path) -> Job:
+    def refuse_running(self, folder: Path, settings: str, *, fresh: bool) -> None:
+        """Raises UsageError when a job of this folder goes on that `run` could not follow: it has other settings, or
+        the run is to be started anew."""
+        job = self._running(folder)
+        if job is None or (not fresh and job.metadata[_SETTINGS] == settings):
+            return
+        why = "--fresh would start the run anew beside it" if fresh else "it has other settings"
+        raise UsageError(
+            f"job {job.submission_id} still works on {folder}, and {why}: end it with `ray job stop "
+            f"{job.submission_id}`, or choose another run.name for the sweep"
+        )
+
+    def run(self, words: Sequence[str], folder: Path, settings: str) -> Job:
         """Submit a run; one of this folder that still goes on, from an earlier call, is followed instead."""
-        for job in self._client.list_jobs():
-            if job.submission_id and (job.metadata or {}).get(_MARK) == str(folder) and not job.status.is_terminal():
-                return Job(self._client, job.submission_id)
+        if (job := self._running(folder)) is not None:
+            return Job(self._client, job.submission_id)
         id = self._client.submit_job(
             entrypoint=shlex.join(["python", "-m", "deploy.train", *words]),
             submission_id=f"{folder.parent.name}-{folder.name}-{secrets.token_hex(3)}",
             runtime_env={"working_dir": "."},
-            metadata={_MARK: str(folder)},
+            metadata={_FOLDER: str(folder), _SETTINGS: settings},
         )
         return Job(self._client, id)
+
+    def _running(self, folder: Path) -> Any:
+        """The job of this folder that has not ended, if there is one."""
+        jobs = (job for job in self._client.list_jobs() if job.submission_id and not job.status.is_terminal())
+        return next((job for job in jobs if (job.metadata or {}).get(_FOLDER) == str(folder)), None)

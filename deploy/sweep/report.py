@@ -26,8 +26,9 @@ _STYLES = {"finished": "green", "failed": "red", "running": "bold", "interrupted
 class SweepView:
     """Shows where the runs are; a live table in a terminal, elsewhere a line when a run changes and now and then."""
 
-    def __init__(self, console: Screen) -> None:
+    def __init__(self, console: Screen, at_once: int = 1) -> None:
         self._console = console
+        self._at_once = at_once
         self._live: Live | None = None
         self._states: dict[str, str] = {}
         self._line_at = 0.0
@@ -44,7 +45,7 @@ class SweepView:
 
     def __call__(self, rows: Sequence[Progress]) -> None:
         if self._live:
-            self._live.update(_picture(rows))
+            self._live.update(_picture(rows, self._at_once))
             return
         due = time.monotonic() - self._line_at > LINE_EVERY_S
         for row in rows:
@@ -52,13 +53,12 @@ class SweepView:
             if changed or (due and row.state == "running"):
                 self._states[row.run.name] = row.state
                 self._line_at = time.monotonic()
-                said = f"  {row.run.name} {row.state} {_minutes(row.wall_s)} · {left(rows)}"
+                said = f"  {row.run.name} {row.state} {_minutes(row.wall_s)} · {left(rows, self._at_once)}"
                 self._console.print(f"{said} · {row.note[:NOTE_CHARS]}" if row.note else said)
 
 
-def left(rows: Sequence[Progress]) -> str:
-    """How many runs have ended, and how long the others may take at the mean of those that this call finished,
-    as many side by side as now."""
+def left(rows: Sequence[Progress], at_once: int = 1) -> str:
+    """How many runs have ended, and how long the others may take at the mean of those that this call finished."""
     ended = [row for row in rows if row.state not in ("waiting", "running")]
     walls = [row.wall_s for row in ended if row.state == "finished" and row.wall_s]
     said = f"{len(ended)}/{len(rows)} runs"
@@ -66,16 +66,15 @@ def left(rows: Sequence[Progress]) -> str:
         return said
     mean = sum(walls) / len(walls)
     rest = sum(max(0.0, mean - row.wall_s) for row in rows if row.state in ("waiting", "running"))
-    side_by_side = max(1, sum(row.state == "running" for row in rows))
-    return f"{said}, about {_minutes(rest / side_by_side)} left"
+    return f"{said}, about {_minutes(rest / at_once)} left"
 
 
-def _picture(rows: Sequence[Progress]) -> RenderableType:
+def _picture(rows: Sequence[Progress], at_once: int) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for row in rows:
         style = _STYLES[row.state]
         table.add_row(row.run.name, Text(row.state, style=style), _minutes(row.wall_s), plain(row.note)[:NOTE_CHARS])
-    return Group(Text(left(rows), style="bold"), table)
+    return Group(Text(left(rows, at_once), style="bold"), table)
 
 
 def closing_table(name: str, rows: Sequence[Progress]) -> Table:

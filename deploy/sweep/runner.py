@@ -61,7 +61,7 @@ class Runner:
             if row.found == "finished":
                 row.state, row.summary = "finished", summary_of(row.run)
         self._start = start
-        self._at_once = at_once
+        self.at_once = at_once
         self._stop_on_failure = stop_on_failure
         self._children: dict[str, Child] = {}
         self._stopped_at: float | None = None
@@ -93,7 +93,7 @@ class Runner:
         waiting = [row for row in self.rows if row.state == "waiting"]
         if self._stopped_at is not None or (self._stop_on_failure and self.failed):
             return False
-        for row in waiting[: self._at_once - len(self._children)]:
+        for row in waiting[: self.at_once - len(self._children)]:
             row.state, row.started = "running", time.monotonic()
             self._children[row.run.name] = self._start(row.run, row.found == "begun")
         return bool(waiting)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from broker.errors import PopeError, UsageError
+from conf.load import settings_hash
 from conf.redact import redacted
 from deploy.interrupts import Interrupted, Interrupts
 from deploy.run_folder import FolderLock, RunFolder
@@ -38,7 +39,7 @@ def sweep(
     if jobs is not None and at_once > 1:
         raise UsageError("--jobs counts runs on a Ray cluster, --at-once runs on this machine: give one of them")
     plan = plan_sweep(words)
-    start = _locally(plan) if jobs is None else _on_cluster()
+    start = _locally(plan) if jobs is None else _on_cluster(plan, fresh)
     runner = Runner(plan.runs, start, at_once=jobs or at_once, fresh=fresh, stop_on_failure=stop_on_failure)
     if dry_run:
         _print_plan(plan, runner.rows, console)
@@ -59,7 +60,7 @@ def _work(plan: SweepPlan, runner: Runner, console: Screen) -> None:
     """Run, show and save; the table comes however it ends."""
     interrupts, save = Interrupts(), _Saver(plan)
     try:
-        with interrupts, SweepView(console) as view, interrupts.graceful(runner):
+        with interrupts, SweepView(console, runner.at_once) as view, interrupts.graceful(runner):
 
             def look(rows: Sequence[Progress]) -> None:
                 save(rows)
@@ -96,13 +97,15 @@ def _locally(plan: SweepPlan) -> Start:
     return start
 
 
-def _on_cluster() -> Start:
+def _on_cluster(plan: SweepPlan, fresh: bool) -> Start:
     from deploy.sweep.jobs import Cluster
 
     cluster = Cluster()
+    for run in plan.runs:
+        cluster.refuse_running(RunFolder.of(run.config).path, settings_hash(run.config), fresh=fresh)
 
     def start(run: PlannedRun, resume: bool) -> Child:
-        return cluster.run(_words(run, resume), RunFolder.of(run.config).path)
+        return cluster.run(_words(run, resume), RunFolder.of(run.config).path, settings_hash(run.config))
 
     return start
 

@@ -62,7 +62,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> JobServer:
 
 
 def test_a_job_is_the_run_of_the_readme(server: JobServer) -> None:
-    job = Cluster().run(["experiment=hard", "problems.arms={unguided: 1}"], Path("/shared/try/hard-s0"))
+    job = Cluster().run(["experiment=hard", "problems.arms={unguided: 1}"], Path("/shared/try/hard-s0"), "a1")
     (submitted,) = server.submitted
     assert server.address == "http://127.0.0.1:8265"
     assert submitted["entrypoint"] == "python -m deploy.train experiment=hard 'problems.arms={unguided: 1}'"
@@ -77,7 +77,7 @@ def test_a_job_is_the_run_of_the_readme(server: JobServer) -> None:
 
 def test_a_job_that_was_stopped_or_failed_is_no_success(server: JobServer) -> None:
     cluster = Cluster()
-    first, second = (cluster.run([], Path(f"/shared/try/{name}")) for name in ("a", "b"))
+    first, second = (cluster.run([], Path(f"/shared/try/{name}"), "a1") for name in ("a", "b"))
     first.end()
     assert first.poll() == 1
     server.jobs[1].status = JobStatus.FAILED
@@ -88,13 +88,28 @@ def test_a_job_that_was_stopped_or_failed_is_no_success(server: JobServer) -> No
 
 def test_a_job_of_an_earlier_call_is_followed_and_not_started_twice(server: JobServer) -> None:
     folder = Path("/shared/try/hard-s0")
-    Cluster().run([], folder)
-    again = Cluster().run([], folder)
+    Cluster().run([], folder, "a1")
+    again = Cluster().run([], folder, "a1")
     assert len(server.submitted) == 1
     server.jobs[0].status = JobStatus.FAILED
     assert again.poll() == 1
-    Cluster().run([], folder)
+    Cluster().run([], folder, "a1")
     assert len(server.submitted) == 2, "one that has ended is submitted anew"
+
+
+def test_a_job_that_goes_on_is_not_taken_for_another(server: JobServer) -> None:
+    """Neither for a run with other settings nor for one that is to begin anew."""
+    folder = Path("/shared/try/hard-s0")
+    Cluster().refuse_running(folder, "a1", fresh=True)
+    Cluster().run([], folder, "a1")
+    id = server.jobs[0].submission_id
+    Cluster().refuse_running(folder, "a1", fresh=False)
+    with pytest.raises(UsageError, match=f"has other settings: end it with `ray job stop {id}`"):
+        Cluster().refuse_running(folder, "b2", fresh=False)
+    with pytest.raises(UsageError, match="--fresh would start the run anew"):
+        Cluster().refuse_running(folder, "a1", fresh=True)
+    server.jobs[0].status = JobStatus.STOPPED
+    Cluster().refuse_running(folder, "b2", fresh=True)
 
 
 def test_without_a_cluster_jobs_are_refused(server: JobServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from conf.load import dump
 from deploy.run_folder import RunFolder
 from deploy.screen import table_screen
 from deploy.sweep import runner as runner_file
+from deploy.sweep import sweep as sweep_file
 from deploy.sweep.children import Child
 from deploy.sweep.found import find
 from deploy.sweep.plan import PlannedRun, SweepPlan, plan_sweep
@@ -263,7 +264,14 @@ def test_the_time_that_is_left_is_guessed_from_the_runs_that_ended(tmp_path: Pat
     rows[1].state, rows[1].wall_s = "running", 40.0
     assert left(rows) == "1/4 runs, about 4:20 left"  # 60 + 100 + 100
     rows[2].state, rows[2].wall_s = "running", 20.0
-    assert left(rows) == "1/4 runs, about 2:00 left"  # (60 + 80 + 100) / 2 side by side
+    assert left(rows, at_once=2) == "1/4 runs, about 2:00 left"  # (60 + 80 + 100) / 2
+
+
+def test_a_sweep_runs_as_many_side_by_side_as_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starter = Starter()
+    monkeypatch.setattr(sweep_file, "_locally", lambda plan: starter)
+    sweep(["hard", "pope", f"run.root={tmp_path}", "run.max_groups=64"], table_screen(), at_once=2)
+    assert starter.events == ["start hard-s0", "start pope-s0", "end hard-s0", "end pope-s0"]
 
 
 def test_runs_here_and_jobs_of_a_cluster_are_not_mixed(tmp_path: Path) -> None:
