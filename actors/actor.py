@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
+from actors.held_weights import held
 from actors.rollouts import PromptTooLong, RolloutWriter
 from actors.sample_text import sample_values
 from broker.connection import with_retries
@@ -133,8 +134,8 @@ class Actor:
         """
         newest = await self._call(self._board.newest)
         if newest and newest.version > self._engine.version:
-            if newest.backend == "file":
-                await self._sync(newest)
+            if newest.backend == "file" and not await self._sync(newest):
+                return await self.catch_up()
             self._seen = newest.version
         await self._hold(self._engine.version)
 
@@ -235,18 +236,27 @@ class Actor:
             announcement = await self._call(self._board.wait_newer, self._seen, timeout_s=FOLLOW_S)
             if announcement:
                 async with self._syncing:
-                    # An evaluation may have held the weights meanwhile, and the learner keeps only the newest files.
+                    # An evaluation may have held the weights meanwhile: newer ones may be there.
                     newest = await self._call(self._board.newest) or announcement
-                    self._seen = newest.version
-                    await self._sync(newest)
+                    if await self._sync(newest):
+                        self._seen = newest.version
 
-    async def _sync(self, announcement: WeightAnnouncement) -> None:
-        """Arrow 10: pause, transfer, stamp, resume; then the canary; then say which version is held."""
+    async def _sync(self, announcement: WeightAnnouncement) -> bool:
+        """Arrow 10: pause, transfer, stamp, resume; then the canary; then say which version is held.
+
+        False when newer weights have been announced and the file of these is gone.
+        """
         settings = self._config.weights
         in_flight = len(self._held[self._work.feed])
         if announcement.rendezvous:
             await self._engine.init_transfer(announcement.rendezvous.init_info(self._name))
-        stall_s = await self._engine.update(announcement, timeout_s=settings.timeout_s)
+        with held(announcement, self._name) as reachable:
+            if reachable is None:
+                newest = await self._call(self._board.newest)
+                if newest is None or newest.version <= announcement.version:
+                    raise FileNotFoundError(f"{announcement.path} was announced and is gone: who empties its folder?")
+                return False
+            stall_s = await self._engine.update(reachable, timeout_s=settings.timeout_s)
         self._syncs += 1
         wrong: list[str] = []
         if settings.canary_every and self._syncs % settings.canary_every == 0:
@@ -268,6 +278,7 @@ class Actor:
                 f"{len(wrong)} parameters in all"
             )
         await self._hold(announcement.version)
+        return True
 
     async def _stay_alive(self) -> None:
         """Heartbeat, renew the leases, check the engine, report what was written since the last time."""
@@ -275,9 +286,9 @@ class Actor:
             await self._engine.check()
             in_flight = sum(map(len, self._held.values()))
             await self._call(self._heartbeats.beat, self._name, f"{in_flight} groups in flight")
-            for feed, held in self._held.items():
-                if held:
-                    await self._call(feed.renew, list(held), self._owner, lease_s=self._config.actors.lease_s)
+            for feed, leases in self._held.items():
+                if leases:
+                    await self._call(feed.renew, list(leases), self._owner, lease_s=self._config.actors.lease_s)
             written, self._written = self._written, Counter()
             if written:
                 report = {"actor": self._name, "version": self._engine.version, **written}
