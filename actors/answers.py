@@ -10,6 +10,7 @@ whatever form, is one answer; two different ones are a hedge and wrong; an empty
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 MAX_ANSWER_CHARS = 1000
 """A longer box is never an answer; parsing it is only a way to burn time."""
@@ -54,6 +55,11 @@ def claimed_answers(text: str) -> tuple[str, ...]:
         return ()
     announced = [next(filter(None, match.groups())).strip() for match in _ANNOUNCED.finditer(text, stop)]
     return tuple(dict.fromkeys([*(content for _, _, content in boxes), *announced]))
+
+
+def num_unboxed(responses: Iterable[str]) -> int:
+    r"""How many hold no \boxed at all, and so claim nothing. What the others claim is not looked at."""
+    return sum("\\boxed" not in response for response in responses)
 
 
 def _boxes(text: str) -> list[tuple[int, int, str]]:

@@ -108,6 +108,7 @@ class RolloutWriter:
     def _oracle(self, assignment: Assignment, problem: Problem) -> tuple[Completion, ...]:
         """LUFFY: the oracle's solution in place of one rollout, for unguided training groups only.
 
+        Nobody judges it: it counts as correct, whatever it ends with (`deploy.problems.oracle_warning`).
         A task with a number of samples of its own measures the policy (evaluation, mining) and never gets it.
         """
         training = assignment.samples is None and assignment.arm == "unguided"

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+from actors.answers import num_unboxed
 from actors.problems.demonstrations import Demonstration, LeftOut, full_oracle, read_demonstrations, token_ids
 from actors.problems.problem_set import write_lines
 from actors.problems.rejection import Harvest, RejectionSampling, Sampled
@@ -128,5 +129,5 @@ def _say(console: Console, found: Sequence[Demonstration], left_out: Sequence[Le
     console.print(
         f"    {len(found)} demonstrations, left out: {reasons or 'none'}", highlight=False, markup=False, soft_wrap=True
     )
-    if unboxed := sum("\\boxed" not in demonstration.response for demonstration in found):
+    if unboxed := num_unboxed(demonstration.response for demonstration in found):
         console.print(f"    note: {unboxed} responses hold no \\boxed answer, which RL asks for", highlight=False)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from actors.answers import num_unboxed
 from actors.problems import golds
 from actors.problems.catalog import BUILTIN, load_problem_set
 from actors.problems.problem_set import ProblemSet, write_rejected
@@ -43,16 +44,19 @@ def load_every_bucket(config: RunConfig) -> ProblemSet:
 def oracle_warning(problems: Sequence[Problem]) -> str:
     """What to know before oracle solutions are trained as members of groups (LUFFY). Raises UsageError without any."""
     hard = [problem for problem in problems if problem.bucket == "hard"]
-    without = sum(not problem.solution for problem in hard)
-    if without == len(hard):
+    solutions = [problem.solution for problem in hard if problem.solution]
+    if not solutions:
         raise UsageError(
             "actors.oracle_member=true, but no hard problem has a solution; pope oracle writes some, "
             "or set actors.oracle_member=false"
         )
+    without, unboxed = len(hard) - len(solutions), num_unboxed(solutions)
     missing = f"; {without} of {len(hard)} hard problems have no solution, their groups stay as they are"
+    unjudged = f"; {unboxed} of {len(solutions)} solutions hold no \\boxed answer and get reward 1 all the same"
     return (
         "actors.oracle_member=true (LUFFY): the POPE paper could not make it train stably on hard problems with human "
         f"solutions (section 6); watch entropy and grad norm{missing if without else ''}"
+        f"{unjudged if unboxed else ''}"
     )
 
 

@@ -17,7 +17,7 @@ def shaped_rewards(group: RolloutGroup, *, overlong_tokens: int, max_completion_
     free = max_completion_tokens - overlong_tokens
     return [
         completion.reward
-        if completion.reward is None or completion.off_policy or completion.num_tokens <= free
+        if not overlong_tokens or completion.reward is None or completion.off_policy or completion.num_tokens <= free
         else completion.reward + max(-1.0, (free - completion.num_tokens) / overlong_tokens)
         for completion in group.completions
     ]

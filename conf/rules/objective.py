@@ -7,6 +7,8 @@ from conf.schema import RunConfig
 
 GSPO_BOUNDS = (0.9, 1.1)
 """The ratio of a sequence is a geometric mean over its tokens and keeps within a few thousandths of 1."""
+CISPO_BELOW = 5.0
+"""PipelineRL's upper bound. From here on, and with no lower one, CISPO is `truncated_is` in formula and bounds."""
 
 
 def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
@@ -22,6 +24,12 @@ def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
             f"learner.policy_loss=gspo with ratios in [{learner.ratio_min:g}, {learner.ratio_max:g}] would never clip: "
             f"the ratio of a whole sequence stays close to 1, and the bounds must lie within [{low:g}, {high:g}]; set "
             "learner.ratio_min=0.9997 and learner.ratio_max=1.0004, as its paper does"
+        )
+    if learner.policy_loss == "cispo" and learner.ratio_min == 0 and learner.ratio_max >= CISPO_BELOW:
+        yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (
+            f"learner.policy_loss=cispo with ratios in [0, {learner.ratio_max:g}] is truncated_is number for number: "
+            f"CISPO's bounds lie around 1, and without a lower one the upper must be below {CISPO_BELOW:g}; set "
+            "learner.ratio_max=1.28, or learner.policy_loss=truncated_is"
         )
 
 

@@ -93,6 +93,10 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
     ("ratio_bounds_suit_the_loss",
      ["policy_loss=gspo", "loss_aggregation=sequence_mean", "ratio_min=0.9997", "ratio_max=1.28"],
      "must lie within [0.9, 1.1]", ["ratio_max=1.0004"]),
+    ("ratio_bounds_suit_the_loss", ["policy_loss=cispo"],
+     "learner.policy_loss=cispo with ratios in [0, 5] is truncated_is number for number", ["ratio_max=1.28"]),
+    ("ratio_bounds_suit_the_loss", ["policy_loss=cispo", "ratio_max=8"],
+     "set learner.ratio_max=1.28, or learner.policy_loss=truncated_is", ["policy_loss=truncated_is"]),
     ("gspo_is_an_average_over_sequences", ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004"],
      "learner.loss_aggregation=token_mean would weigh sequences by their length", ["loss_aggregation=sequence_mean"]),
     ("gspo_is_an_average_over_sequences",
@@ -232,6 +236,7 @@ def test_every_number_has_a_range_and_is_held_to_it(name: str, kind: Any, bounds
     [
         ["policy_loss=ppo_clip", "ratio_min=0.8", "ratio_max=1.28"],  # DAPO
         ["policy_loss=cispo", "ratio_max=1.28", "preprocess.advantage=std"],
+        ["policy_loss=cispo", "ratio_min=0.8"],
         ["policy_loss=gspo", "ratio_min=0.9997", "ratio_max=1.0004", "loss_aggregation=sequence_mean", "kl_coef=0.001"],
         ["policy_loss=ppo_clip", "loss_aggregation=constant", "preprocess.advantage=leave_one_out"],
         ["kl_coef=0.001", "entropy_coef=0.01", "preprocess.advantage=maxrl"],
@@ -241,6 +246,12 @@ def test_every_number_has_a_range_and_is_held_to_it(name: str, kind: Any, bounds
 )
 def test_objectives_that_make_sense_are_not_refused(overrides: list[str]) -> None:
     load(None, overrides)
+
+
+@pytest.mark.parametrize("setting", ["pass_k=8", "luffy_gamma=0.3", "sft.completions=2", "sft.max_samples=32"])
+def test_a_sweep_may_give_all_its_experiments_a_number_that_one_of_them_uses(setting: str) -> None:
+    for experiment in ("hard", "pass_at_k", "luffy", "sft_prefix"):
+        load(None, [f"experiment={experiment}", setting])
 
 
 def test_the_defaults_keep_every_rule() -> None:

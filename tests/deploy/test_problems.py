@@ -116,10 +116,21 @@ def test_a_rejected_row_asked_for_by_id_says_why(tmp_path, monkeypatch, capsys):
 
 
 def test_oracle_members_without_any_solution_are_refused_and_otherwise_warned_of():
+    boxed = msgspec.structs.replace(GUIDED, id="sum-2", solution="Add one.\nThat is \\boxed{2}.")
     bare = msgspec.structs.replace(GUIDED, id="sum-3", solution=None)
     easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
     with pytest.raises(UsageError, match="no hard problem has a solution; pope oracle writes some, or set"):
         oracle_warning([bare, easy])
-    assert oracle_warning([GUIDED]).endswith("watch entropy and grad norm")
-    assert "could not make it train stably" in oracle_warning([GUIDED])
-    assert "1 of 2 hard problems have no solution" in oracle_warning([GUIDED, bare, easy])
+    assert oracle_warning([boxed]).endswith("watch entropy and grad norm")
+    assert "could not make it train stably" in oracle_warning([boxed])
+    assert "1 of 2 hard problems have no solution" in oracle_warning([boxed, bare, easy])
+
+
+def test_oracle_members_without_a_boxed_answer_are_counted():
+    boxed = msgspec.structs.replace(GUIDED, id="sum-2", solution="Add one.\nThat is \\boxed{2}.")
+    bare = msgspec.structs.replace(GUIDED, id="sum-3", solution=None)
+    easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
+    assert "\\boxed" not in oracle_warning([boxed, bare, easy])
+    assert oracle_warning([boxed, GUIDED, bare, easy]).endswith(
+        "; 1 of 2 solutions hold no \\boxed answer and get reward 1 all the same"
+    )

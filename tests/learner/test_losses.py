@@ -129,13 +129,11 @@ def test_the_gradient_is_that_of_the_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["truncated_is", "cispo"])
-def test_the_gradient_is_that_of_the_surrogate_with_its_weight_held_fixed(name: str) -> None:
+def test_the_gradient_holds_the_truncated_ratio_fixed(name: str) -> None:
     new, old, advantages, sequences = random_tokens()
     low, high = (0.0 if name == "truncated_is" else 0.5), 1.7
     weight = (new - old).exp().clamp(low, high)
-    assert torch.autograd.gradcheck(lambda x: -weight * advantages * x, (new.detach().clone().requires_grad_(),))
     ours = gradient(lambda x: policy_loss(name, x, old, advantages, low, high, sequences), new)
-    torch.testing.assert_close(ours, gradient(lambda x: -weight * advantages * x, new))
     torch.testing.assert_close(ours, -weight * advantages)
 
 

@@ -12,6 +12,7 @@ from conf.schema import PreprocessSettings
 from preprocess.advantages import ADVANTAGES, STD_EPS, group_advantages, pass_at_k_weights, rho
 
 SHAPED = st.lists(st.none() | st.floats(-1, 1), min_size=1, max_size=16)
+KNOWN = st.lists(st.floats(-1, 1), min_size=2, max_size=16)
 BINARY = st.lists(st.sampled_from([None, 0.0, 1.0]), min_size=1, max_size=12)
 
 
@@ -72,12 +73,22 @@ def test_a_rollout_without_a_reward_takes_no_part(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mean", "std", "leave_one_out", "maxrl"])
+@given(rewards=KNOWN)
+def test_a_formula_equals_the_slow_loop(name: str, rewards: list[float]) -> None:
+    rewards = [float(reward > 0) for reward in rewards] if name == "maxrl" else rewards
+    got = ADVANTAGES[name](np.asarray(rewards), PreprocessSettings(advantage=name))  # type: ignore[arg-type]
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(got, slow(name, [*rewards]), atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "leave_one_out", "maxrl"])
 @given(rewards=SHAPED)
-def test_advantages_equal_the_slow_loop(name: str, rewards: list[float | None]) -> None:
+def test_the_float32_of_a_record_equals_the_slow_loop_with_rewards_missing(
+    name: str, rewards: list[float | None]
+) -> None:
     binary = [None if reward is None else float(reward > 0) for reward in rewards]
     rewards = binary if name == "maxrl" else rewards
-    expected = slow(name, rewards)
-    np.testing.assert_allclose(advantages(rewards, name), expected, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(advantages(rewards, name), slow(name, rewards), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mean", "std", "leave_one_out", "maxrl"])
