@@ -1,6 +1,7 @@
 """The paint box: matplotlib as the report uses it. Figures come without a title; the page has it as text."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -13,10 +14,16 @@ WIDTH = 9.6
 """Inches; the page shows it at the width of its text."""
 PANEL_HEIGHT = 2.9
 ROW_HEIGHT = 0.34
+AROUND_ROWS = 0.9
+"""Title and axis of a panel of bars or dots."""
 LEGEND_ROW = 0.22
 LETTER = 0.075
 """Mean width of a letter of a legend, inches."""
 MOST_COLUMNS = 3
+"""Of few panels; more than `MANY_PANELS` bar panels stand in one column more."""
+MANY_PANELS = 12
+TALLEST = 1.2
+"""Height by width at most, legend apart: with title and caption it then fits a printed A4 page."""
 MOST_BANDS = 5
 """Above so many curves in one panel their bands would hide them."""
 DPI = 150
@@ -67,6 +74,12 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
         for line in panel.lines:
             if line.points:
                 legend.setdefault(line.label, _line(axis, line))
+        if panel.threshold is not None:
+            axis.axhline(panel.threshold, color=OTHER, lw=1, ls=(0, (5, 4)))
+        if panel.tight:
+            values = [value for line in panel.lines for point in line.points for value in (0.0, *point.y.values)]
+            margin = 0.06 * (max(values) - min(values)) or 0.01
+            axis.set_ylim(min(values) - margin, max(values) + margin)
         if crowded(panel):
             _end_bars(axis, panel)
         else:
@@ -79,8 +92,6 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
             axis.set_xlim(-0.03, 1.03)
         else:
             axis.set_xlim(left=min(0.0, axis.get_xlim()[0]))
-        if panel.threshold is not None:
-            axis.axhline(panel.threshold, color=OTHER, lw=1, ls=(0, (5, 4)))
     _legend(painted, legend)
     return painted
 
@@ -91,13 +102,16 @@ def crowded(panel: Panel) -> bool:
 
 
 def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> Any:
-    """Horizontal stacked bars of shares; parts above a twentieth are labelled."""
-    columns = min(2 if len(panels) < 5 else MOST_COLUMNS, len(panels))
-    most = max(len(panel.bars) for panel in panels)
-    painted, axes = _sheet(ceil(len(panels) / columns), columns, 0.9 + ROW_HEIGHT * max(2, most))
+    """Horizontal stacked bars of shares; parts wide enough are labelled."""
+    columns = min(2 if len(panels) < 5 else MOST_COLUMNS + (len(panels) > MANY_PANELS), len(panels))
+    rows, most = ceil(len(panels) / columns), max(2, *(len(panel.bars) for panel in panels))
+    painted, axes = _sheet(rows, columns, AROUND_ROWS + ROW_HEIGHT * most)
+    pitch = 72 * (painted.get_figheight() / rows - AROUND_ROWS) / most  # points
+    names = LETTER * max(len(bar.label) for panel in panels for bar in panel.bars)
+    narrow = 0.3 / (painted.get_figwidth() / columns - names)
     legend: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
-        axis.set_title(panel.title)
+        axis.set_title(panel.title, loc="right")  # a long one reaches over the names of the bars
         axis.grid(axis="y", visible=False)
         left = [0.0] * len(panel.bars)
         for part, colour in colours.items():
@@ -105,11 +119,11 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> Any:
             if any(shares):
                 drawn = axis.barh(range(len(shares)), shares, 0.72, left=left, color=colour)
                 ink = BLACK if colour in LIGHT else "white"
-                labels = [f"{share:.0%}" if share >= 0.06 else "" for share in shares]
-                axis.bar_label(drawn, labels=labels, label_type="center", color=ink, fontsize=8)
+                labels = [f"{share:.0%}" if share >= narrow else "" for share in shares]
+                axis.bar_label(drawn, labels=labels, label_type="center", color=ink, fontsize=min(8.0, 0.65 * pitch))
                 legend.setdefault(part, drawn)
                 left = [a + b for a, b in zip(left, shares, strict=True)]
-        axis.set_yticks(range(len(panel.bars)), [bar.label for bar in panel.bars])
+        axis.set_yticks(range(len(panel.bars)), [bar.label for bar in panel.bars], fontsize=min(9.0, 0.85 * pitch))
         axis.set_ylim(len(panel.bars) - 0.4, -0.6)
         axis.set_xlim(0, 1)
         axis.set_xlabel(f"share of {panel.unit}")
@@ -120,7 +134,7 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> Any:
 def paint_dots(panels: Sequence[DotPanel]) -> Any:
     """A row a name: a dot with its interval, small rings for its seeds, a cross for what it began with."""
     rows = max(len(panel.dots) for panel in panels)
-    painted, axes = _sheet(1, len(panels), 0.9 + ROW_HEIGHT * max(2, rows))
+    painted, axes = _sheet(1, len(panels), AROUND_ROWS + ROW_HEIGHT * max(2, rows))
     for axis, panel in zip(axes, panels, strict=True):
         axis.set_title(panel.title)
         axis.grid(axis="y", visible=False)
@@ -146,7 +160,7 @@ def _sheet(rows: int, columns: int, height: float) -> tuple[Any, list[Any]]:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     width = WIDTH if columns > 1 else 0.75 * WIDTH
-    sheet = Sheet(figsize=(width, height * rows), layout="constrained")
+    sheet = Sheet(figsize=(width, min(height * rows, TALLEST * width)), layout="constrained")
     axes = list(sheet.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
@@ -177,12 +191,14 @@ def _bands(axis: Any, panel: Panel) -> None:
 
 
 def _end_bars(axis: Any, panel: Panel) -> None:
-    """The last interval of every line, beside each other to the right of the curves."""
+    """The last interval of every line, right of where it ends; of lines that end together beside each other."""
     right = max(line.points[-1].x for line in panel.lines if line.points)
-    for place, line in enumerate(panel.lines, start=1):
+    place: Counter[float] = Counter()
+    for line in panel.lines:
         if line.points and line.points[-1].y.lower is not None:
-            mean, lower, upper = line.points[-1].y[:3]
-            x = right * (1 + 0.014 * place)
+            end, (mean, lower, upper) = line.points[-1].x, line.points[-1].y[:3]
+            place[end] += 1
+            x = end + 0.014 * right * place[end]
             axis.plot([x, x], [lower, upper], color=line.colour, ls=line.style, lw=1.2)
             axis.plot([x], [mean], ".", color=line.colour, ms=5)
 
@@ -192,7 +208,7 @@ def _legend(painted: Any, handles: dict[str, Any]) -> None:
     for axis in painted.axes:
         if not axis.has_data():
             axis.set_axis_off()
-    if len(handles) > 1:
+    if handles:
         names = [f" {label}" if label.startswith("_") else label for label in handles]  # matplotlib hides those
         fit = max(1, int(painted.get_figwidth() / (LETTER * (max(map(len, names)) + 7))))
         rows = ceil(len(names) / fit)

@@ -8,8 +8,9 @@ from deploy.report.draw_interference import interference
 from deploy.report.draw_learning import learning
 from deploy.report.draw_outcome import outcome
 from deploy.report.draw_pipeline import pipeline
+from deploy.report.draw_starvation import starvation
 from deploy.report.draw_transfer import transfers
-from deploy.report.experiments import Experiment
+from deploy.report.experiments import Experiment, seed_names
 from deploy.report.figure import Absent, Figure
 from deploy.report.problem_rows import ProblemRow, problem_rows, telling
 from deploy.report.records import RunRecords
@@ -86,7 +87,7 @@ def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
             Section("verdict", "Verdict", [outcome(shown, found)]),
             Section("learning", "Learning", [*learning(shown), cost(shown)]),
             Section("transfer", "Transfer from guidance", transfers(shown)),
-            Section("interference", "Interference and starvation", interference(shown)),
+            Section("interference", "Interference and starvation", [*interference(shown), *starvation(shown)]),
             Section("pipeline", "Pipeline health", pipeline(shown)),
         ],
         problems=[_problems(each, run, shown, num_rollouts) for each in shown for run in each.runs],
@@ -101,6 +102,11 @@ def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
                 yield f"{run.path.name} was still going on when it was read, or was cut off."
             yield from (f"{run.path.name}: {missing}" for missing in run.missing)
             yield from (f"{run.path.name} noted: {note}" for note in run.summary.get("notes", ()))
+        for stage in dict.fromkeys(when for run in each.runs for when in run.measured):
+            measured = [run.seed for run in each.runs if stage in run.measured]
+            if len(measured) < len(each.runs):
+                of = seed_names(each.seeds)
+                yield f"{each.label}: {stage} was measured for {seed_names(measured)} only, of {of}."
         if each.differing:
             yield f"The runs of {each.label} count as seeds of one experiment, but differ: {'; '.join(each.differing)}."
 

@@ -1,8 +1,10 @@
 """From what happened in a run to curves: means in windows, then over the seeds of an experiment. Pure."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from deploy.report.estimates import Estimate, over_seeds
 from deploy.report.experiments import Experiment
@@ -10,7 +12,10 @@ from deploy.report.records import Group, News, RunRecords
 
 MOST_WINDOWS = 40
 """A curve has at most so many points."""
-
+TREND_WINDOWS = 8
+"""A slope is taken over so many: over fewer steps the chance of single groups hides it."""
+PAUSE_S = 60.0
+"""A run that reports nothing for longer stood still."""
 
 Sample = tuple[float, float, float]
 """(x, sum, weight): a mean of the values that were summed, at x."""
@@ -83,9 +88,43 @@ def step_curve(
     """Means in windows of `width` steps, then over the seeds."""
     seeds = []
     for run in each.runs:
-        last = run.steps - 1  # what is preprocessed after the last step was ended by its weights
-        seeds.append(window_means(((min(x, last), total, weight) for x, total, weight in samples(run)), width))
+        seeds.append(window_means(_within(run, samples(run)), width))
     return over_all_seeds(seeds, centre(width), low, high)
+
+
+def slope_curve(each: Experiment, width: int, samples: Callable[[RunRecords], Iterable[Sample]]) -> list[Point]:
+    """`slopes` in windows of `width` steps, each at the middle of what it is taken over, then over the seeds."""
+    seeds = [slopes(_within(run, samples(run)), width, run.steps // width) for run in each.runs]
+    return over_all_seeds(seeds, lambda i: (i + 1 - TREND_WINDOWS / 2) * width, low=float("-inf"))
+
+
+def slopes(samples: Iterable[Sample], width: float, windows: int) -> dict[int, float]:
+    """Window i of the first `windows` -> change of the value per unit of x over the `TREND_WINDOWS` that end with it.
+
+    The slope of least squares of sum / weight over x, every sample by its weight. A stretch without two different x
+    has none.
+    """
+    found: dict[int, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        found[int(sample[0] // width)].append(sample)
+    stretches = {
+        i: [sample for j in range(i + 1 - TREND_WINDOWS, i + 1) for sample in found[j]]
+        for i in range(TREND_WINDOWS - 1, windows)
+    }
+    return {i: _slope(inside) for i, inside in stretches.items() if len({x for x, _, weight in inside if weight}) > 1}
+
+
+def _slope(samples: Sequence[Sample]) -> float:
+    """sum w (x - mean) y / sum w (x - mean)^2 with w y = the sum of a sample."""
+    mean = sum(x * weight for x, _, weight in samples) / sum(weight for _, _, weight in samples)
+    across = sum(weight * (x - mean) ** 2 for x, _, weight in samples)
+    return sum((x - mean) * amount for x, amount, _ in samples) / across
+
+
+def _within(run: RunRecords, samples: Iterable[Sample]) -> list[Sample]:
+    """What is preprocessed after the last step was ended by its weights."""
+    last = max(0, run.steps - 1)
+    return [(min(x, last), total, weight) for x, total, weight in samples]
 
 
 def success_by_step(groups: Iterable[Group], arm: str, bucket: str | None = None) -> list[Sample]:
@@ -95,6 +134,10 @@ def success_by_step(groups: Iterable[Group], arm: str, bucket: str | None = None
         for group in groups
         if group.arm == arm and bucket in (None, group.bucket)
     ]
+
+
+def part_success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
+    return success_by_step(run.groups, arm, bucket)
 
 
 def learner_by_step(learner: Iterable[News], key: str) -> list[Sample]:
@@ -126,7 +169,7 @@ def first_reached(windows: Mapping[int, float], threshold: float) -> int | None:
 
 
 def rate_by_time(events: Sequence[tuple[float, float]], width_s: float) -> dict[int, float]:
-    """(unix s, amount) -> window -> amount a second, of whole windows from the first event on."""
+    """(second, amount) -> window -> amount a second, of whole windows from the first event on."""
     if not events:
         return {}
     start = min(moment for moment, _ in events)
@@ -136,6 +179,14 @@ def rate_by_time(events: Sequence[tuple[float, float]], width_s: float) -> dict[
         if (window := int((moment - start) // width_s)) in totals:
             totals[window] += amount
     return {window: amount / width_s for window, amount in totals.items()}
+
+
+def active_s(run: RunRecords) -> Callable[[float], float]:
+    """Unix s of one of its reports -> seconds the run had been at work; pauses, as before it was resumed, are none."""
+    reported = sorted([*map(moment, run.learner), *map(moment, run.actors), *run.signs_of_life])
+    gaps = [later - earlier for earlier, later in pairwise(reported)]
+    active = list(accumulate((gap if gap <= PAUSE_S else 0.0 for gap in gaps), initial=0.0))
+    return lambda at: active[bisect_left(reported, at)]
 
 
 def moment(news: News) -> float:

@@ -1,32 +1,30 @@
-"""Figures of who gets the gradient: advantage and tokens by bucket and arm, cosines, and how rollouts ended."""
+"""Figures of who gets the gradient: advantage, tokens and change of reward by bucket and arm, and cosines."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from deploy.colours import BLACK, BLUE, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
-from deploy.report.curves import Point, Sample, learner_by_step, step_curve, step_width
+from deploy.report.curves import (
+    TREND_WINDOWS,
+    Point,
+    Sample,
+    learner_by_step,
+    part_success,
+    slope_curve,
+    step_curve,
+    step_width,
+)
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, arm_line, nth_colour
-from deploy.report.making import bars, curves
-from deploy.report.records import Ending, RunRecords
+from deploy.report.figure import Absent, Figure, Line, Panel, arm_line, nth_colour, part_line
+from deploy.report.making import curves
+from deploy.report.records import RunRecords
 
 SHARES = {"share/advantage/": ("advantage", "-"), "share/tokens/": ("tokens", "--")}
 COSINE = "gradient/cosine/"
-KNOWN = {
-    "trained": BLUE,
-    "filtered.zero_advantage": ORANGE,
-    "replaced": SKY,
-    "stale": VERMILLION,
-    "in_flight": YELLOW,
-}
-"""Ways for a rollout to end that have a colour of their own."""
-FURTHER = (PURPLE, BLACK, OTHER, "#BBBBBB", "#8C564B")
 
 
 def interference(shown: Sequence[Experiment]) -> list[Figure | Absent]:
     """The figures in the order of the page."""
-    return [_shares(shown), _cosines(shown), _by_arm(shown), _by_length(shown)]
+    return [_shares(shown), _reward_change(shown), _cosines(shown)]
 
 
 def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
@@ -69,8 +67,9 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
         panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
     return curves(
         "cosines",
-        "Gradient cosine between buckets",
-        "Cosine between the gradients of two buckets at the same weights; below zero a step for one undoes the other. "
+        "Gradient cosine between buckets and between arms",
+        "Cosine between the gradients of two buckets, or of two arms, at the same weights; below zero a step for one "
+        "undoes the other. "
         f"Windows of {width} steps; bands are 95 % t intervals over seeds.",
         about(shown),
         panels,
@@ -78,59 +77,33 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
     )
 
 
-def _by_arm(shown: Sequence[Experiment]) -> Figure | Absent:
-    stacks = [
-        Bar(f"{each.label}: {bar.label}", bar.parts)
+def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
+    width = step_width(shown)
+    panels = [
+        Panel(
+            each.label,
+            "optimizer step",
+            "reward a step",
+            [
+                part_line(arm, bucket, slope_curve(each, width, partial(part_success, arm=arm, bucket=bucket)))
+                for arm, bucket in each.parts
+            ],
+            threshold=0.0,
+            tight=True,
+        )
         for each in shown
-        for bar in ended(_endings([each]), lambda row: f"{row.bucket}, {row.arm}")
     ]
-    return _starvation("starvation", "How rollouts ended, by bucket and arm", [BarPanel("", stacks, "rollouts")], shown)
-
-
-def _by_length(shown: Sequence[Experiment]) -> Figure | Absent:
-    panels = [BarPanel(each.label, ended(_endings([each]), _decile), "rollouts") for each in shown]
-    title = "How rollouts ended, by decile of their length"
-    return _starvation("starvation_length", title, panels, shown)
-
-
-def _starvation(name: str, title: str, panels: Sequence[BarPanel], shown: Sequence[Experiment]) -> Figure | Absent:
-    rows = _endings(shown)
-    return bars(
-        name,
-        title,
-        "All rollouts by how their group ended; decile 1 holds the shortest tenth. All seeds together. Counted beside: "
-        f"{sum(row.truncated for row in rows):,} truncated and {sum(row.verifier_failure for row in rows):,} verifier "
-        f"failures of {sum(row.rollouts for row in rows):,} rollouts.",
-        about([each for each in shown if _endings([each])] or shown),
+    return curves(
+        "reward_change",
+        "Whose reward moves",
+        "Change of the mean reward of an arm and bucket in one optimizer step: the slope of least squares over "
+        f"{TREND_WINDOWS * width} steps, drawn at their middle, of all judged rollouts, those of filtered groups "
+        "included. A hard bucket on the broken line at zero while an easy one lies above it gains nothing from the "
+        "updates. Bands are 95 % t intervals over seeds and may reach beyond the picture; thin lines are the seeds.",
+        about(shown),
         panels,
-        _colours(way for row in rows for way in row.ended),
-        reason="the runs keep no starvation accounting (starvation.json)",
+        reason=f"no run took {TREND_WINDOWS * width} steps with judged rollouts yet",
     )
-
-
-def _endings(shown: Sequence[Experiment]) -> list[Ending]:
-    return [row for each in shown for run in each.runs for row in run.endings]
-
-
-def _decile(row: Ending) -> str:
-    """Ascending as text."""
-    return "never written" if row.length_decile is None else f"{row.length_decile:2d}"
-
-
-def ended(rows: Iterable[Ending], by: Callable[[Ending], str]) -> list[Bar]:
-    """One bar for each value of `by`, ascending: way of ending -> rollouts."""
-    sums: dict[str, Counter[str]] = {}
-    for row in rows:
-        sums.setdefault(by(row), Counter()).update(row.ended)
-    return [Bar(name, dict(sums[name])) for name in sorted(sums)]
-
-
-def _colours(ways: Iterable[str]) -> dict[str, str]:
-    """Way of ending -> colour: the known ones first, others in turn."""
-    found = set(ways)
-    others = sorted(found - KNOWN.keys())
-    known = {way: colour for way, colour in KNOWN.items() if way in found}
-    return known | {way: FURTHER[i % len(FURTHER)] for i, way in enumerate(others)}
 
 
 def _keys(each: Experiment, prefix: str) -> list[str]:

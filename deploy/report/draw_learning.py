@@ -5,20 +5,19 @@ from functools import partial
 
 from deploy.report.curves import (
     Point,
-    Sample,
     end,
     learner_by_step,
+    part_success,
     shared,
     step_curve,
     step_width,
     success_by_step,
     window_width,
 )
-from deploy.report.estimates import Estimate, over_seeds_of_problems, score
+from deploy.report.estimates import METHODS, Estimate, over_seeds_of_problems, score
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Figure, Panel, arm_line, nth_line
+from deploy.report.figure import Absent, Figure, Panel, nth_line, part_line
 from deploy.report.making import curves
-from deploy.report.records import RunRecords
 from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
 
 KS = (8, 32)
@@ -49,8 +48,8 @@ def _solvability(shown: Sequence[Experiment]) -> Figure | Absent:
         "Solvability: hard problems with a success among k unguided rollouts",
         "Of every hard problem the newest unguided training rollouts that hold k judged ones, pass@k estimated without "
         "bias, averaged over problems; it trails the policy by the time those took. A curve begins when half of the "
-        f"problems have k rollouts. {SEEDS} Of a single seed the band is a bootstrap over problems. As in figures 3, "
-        "4, 6 and 10 of the paper.",
+        f"problems have k rollouts and ends with the first of its seeds. Bands are 95 % intervals, {METHODS}; thin "
+        "lines the seeds. As in figures 3, 4, 6 and 10 of the paper.",
         about(shown),
         panels,
         reason="no run has unguided rollouts of half of its hard problems yet",
@@ -76,7 +75,7 @@ def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
         "evaluations",
         "Hard problems evaluated while training",
         "Unbiased pass@k of one policy at a time, without guidance, from rollouts that are not trained on. Bands are "
-        "95 % t intervals over seeds, of a single seed bootstrap intervals over problems.",
+        f"95 % intervals, {METHODS}.",
         about(shown),
         [
             Panel(
@@ -104,14 +103,9 @@ def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
     width = step_width(shown)
     panels = []
     for each in shown:
-        pairs = dict.fromkeys((group.arm, group.bucket) for run in each.runs for group in run.groups)
         lines = [
-            arm_line(
-                arm,
-                step_curve(each, width, partial(_success, arm=arm, bucket=bucket), high=1.0),
-                "" if (arm, bucket) in USUAL else bucket,
-            )
-            for arm, bucket in sorted(pairs, key=lambda pair: (pair[1] != "hard", pair[0] != "unguided"))
+            part_line(arm, bucket, step_curve(each, width, partial(part_success, arm=arm, bucket=bucket), high=1.0))
+            for arm, bucket in each.parts
         ]
         panels.append(Panel(each.label, STEP, "mean reward", lines, share=True))
     return curves(
@@ -123,14 +117,6 @@ def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
         panels,
         reason="no rollout was judged yet",
     )
-
-
-USUAL = {("unguided", "hard"), ("guided", "hard"), ("easy", "easy"), ("easier", "easier")}
-"""Arms that draw the bucket one expects: their lines are named by the arm alone."""
-
-
-def _success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
-    return success_by_step(run.groups, arm, bucket)
 
 
 def _entropy(shown: Sequence[Experiment]) -> Figure | Absent:

@@ -3,29 +3,34 @@
 from collections.abc import Sequence
 
 from deploy.report.draw_transfer import UNGUIDED
+from deploy.report.estimates import METHODS
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure import Absent, Dot, DotPanel, Figure, nth_colour
 from deploy.report.making import dots
-from deploy.report.scores import HARD, Score
+from deploy.report.scores import BEFORE, HARD, Score
 
 
 def outcome(shown: Sequence[Experiment], scores: Sequence[Score]) -> Figure | Absent:
     mine = [s for s in scores if s.problem_set == HARD and s.arm == UNGUIDED]
-    panels = []
+    panels, drawn = [], set()
     for k in sorted({s.k for s in mine}):
         found = []
         for i, each in enumerate(shown):
-            stages = [s for s in mine if s.k == k and s.experiment == each.label]
+            stages = {s.stage: s for s in mine if s.k == k and s.experiment == each.label}
+            before = stages.pop(BEFORE, None)
             if stages:
-                before = stages[0].estimate.mean if len(stages) > 1 else None
-                found.append(Dot(each.label, stages[-1].estimate, before, nth_colour(i)))
-        panels.append(DotPanel(f"pass@{k}", found))
+                last = list(stages.values())[-1]
+                name = f"{each.label} ({last.lacking})" if last.lacking else each.label
+                found.append(Dot(name, last.estimate, before.estimate.mean if before else None, nth_colour(i)))
+                drawn.add(each.label)
+        if found:
+            panels.append(DotPanel(f"pass@{k}", found))
     return dots(
         "outcome",
         "Unguided hard problems, measured last",
-        "Dot and bar: mean and 95 % interval, t over seeds, for a single seed bootstrap over problems. Rings: seeds. "
-        "Cross: before training.",
-        about(shown),
+        f"Dot and bar: mean and 95 % interval, {METHODS}. Rings: seeds. Cross: before training; an experiment that has "
+        "measured no more than that is left out.",
+        about([each for each in shown if each.label in drawn] or shown),
         panels,
-        reason="no run has measured its hard problems yet",
+        reason="no run has measured its hard problems after training yet",
     )

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from broker.balance import Balance
 from deploy.colours import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 from deploy.report.curves import (
+    PAUSE_S,
     Point,
     Sample,
+    active_s,
     centre,
     learner_by_step,
     moment,
@@ -33,6 +35,7 @@ ENDINGS = {
     "in flight": YELLOW,
     "unaccounted": PURPLE,
 }
+MINUTES = "minutes at work"
 NO_STEP = "the learner reported no step yet"
 
 
@@ -75,7 +78,7 @@ def age_shares(learner: Sequence[News]) -> dict[int, float]:
 
 
 def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
-    width_s = max(5, window_width(_seconds(run.learner) for each in shown for run in each.runs))
+    width_s = max(5, window_width(_seconds(run) for each in shown for run in each.runs))
 
     def rates(events: Callable[[RunRecords], list[tuple[float, float]]], each: Experiment) -> list[Point]:
         minutes = centre(width_s / 60)
@@ -85,12 +88,13 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
         "throughput",
         "Throughput",
         f"Tokens a second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
-        "groups that teach nothing are written and never trained. Right: how long generation stood still for new "
+        "groups that teach nothing are written and never trained. Times in which the run reported nothing for over "
+        f"{PAUSE_S:.0f} s, as before it was resumed, are cut out. Right: how long generation stood still for new "
         "weights. Bands are 95 % t intervals over seeds.",
         about(shown),
         [
-            Panel("written", "minutes", "tokens/s", [nth_line(i, e.label, rates(_written, e)) for i, e in _in(shown)]),
-            Panel("trained", "minutes", "tokens/s", [nth_line(i, e.label, rates(_trained, e)) for i, e in _in(shown)]),
+            Panel("written", MINUTES, "tokens/s", [nth_line(i, e.label, rates(written, e)) for i, e in _in(shown)]),
+            Panel("trained", MINUTES, "tokens/s", [nth_line(i, e.label, rates(trained, e)) for i, e in _in(shown)]),
             Panel(
                 "stall of a weight update",
                 "optimizer step",
@@ -102,12 +106,14 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
     )
 
 
-def _written(run: RunRecords) -> list[tuple[float, float]]:
-    return [(moment(news), float(news["tokens"])) for news in run.actors if "tokens" in news]
+def written(run: RunRecords) -> list[tuple[float, float]]:
+    at = active_s(run)
+    return [(at(moment(news)), float(news["tokens"])) for news in run.actors if "tokens" in news]
 
 
-def _trained(run: RunRecords) -> list[tuple[float, float]]:
-    return [(moment(news), float(news["step/tokens"])) for news in run.learner]
+def trained(run: RunRecords) -> list[tuple[float, float]]:
+    at = active_s(run)
+    return [(at(moment(news)), float(news["step/tokens"])) for news in run.learner]
 
 
 def _stalls(run: RunRecords) -> list[Sample]:
@@ -115,8 +121,10 @@ def _stalls(run: RunRecords) -> list[Sample]:
     return [(int(n["sync/version"]) - 1, float(n["sync/stall_ms"]), 1.0) for n in run.actors if "sync/stall_ms" in n]
 
 
-def _seconds(learner: Sequence[News]) -> float:
-    return moment(learner[-1]) - moment(learner[0]) if learner else 0.0
+def _seconds(run: RunRecords) -> float:
+    """From its first step to its last, at work."""
+    at = active_s(run)
+    return at(moment(run.learner[-1])) - at(moment(run.learner[0])) if run.learner else 0.0
 
 
 def _accounting(shown: Sequence[Experiment]) -> Figure | Absent:

@@ -7,15 +7,16 @@ from actors.results import Result
 from broker.transfer import RECENT_GROUPS, Transfer, transfer
 from deploy.colours import BLUE, GREEN, PURPLE, SKY, VERMILLION
 from deploy.report.curves import Point, end, over_all_seeds, step_width
-from deploy.report.estimates import score
+from deploy.report.estimates import METHODS, score
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure import Absent, Bar, BarPanel, Figure, Panel, arm_line
 from deploy.report.making import bars, curves
 from deploy.report.records import RunRecords
 
 GUIDED, UNGUIDED = "guided", "unguided"
-STROKES = (":", "--", "-.")
-"""Of the stages before the last, which is drawn through."""
+STROKES = {"before": ":", "sft": "--", "after": "-"}
+"""Stage -> its stroke in every panel."""
+OTHER_STROKE = "-."
 CLASSES = {
     "carried over": BLUE,
     "carried over, not lately": SKY,
@@ -111,10 +112,9 @@ def solved(run: RunRecords, arm: str, width: int) -> dict[int, float]:
 def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
     panels = []
     for each in shown:
-        stages = measured_stages(each)
         lines = [
-            arm_line(arm, points, when, style="-" if when == stages[-1] else STROKES[place % len(STROKES)], marker=".")
-            for place, when in enumerate(stages)
+            arm_line(arm, points, when, style=STROKES.get(when, OTHER_STROKE), marker=".")
+            for when in measured_stages(each)
             for arm in (UNGUIDED, GUIDED)
             for points in [_by_k([run.measured[when].get(arm, ()) for run in each.runs if when in run.measured])]
         ]
@@ -123,8 +123,7 @@ def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
         "guidance",
         "Guided against unguided, measured",
         "Unbiased pass@k of the hard problems for every k up to the rollouts of one, with guidance in the prompt and "
-        "without. Bands are 95 % t intervals over seeds, of a single seed bootstrap intervals over problems. As in "
-        "figure 9.",
+        f"without, of the seeds that measured them. Bands are 95 % intervals, {METHODS}. As in figure 9.",
         about(shown),
         panels,
         reason="no run has measured its hard problems yet",

@@ -1,6 +1,7 @@
 """A mean and how far it may be off: over seeds by Student's t, over problems by the bootstrap. Pure."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import cos, pi, sin, sqrt, tan
 from statistics import fmean, stdev
@@ -12,6 +13,8 @@ from actors.results import Result
 CONFIDENCE = 0.95
 Method = Literal["t over seeds", "bootstrap over problems", "none"]
 NO_INTERVAL: Method = "none"
+METHODS = "t over seeds; of a single seed, and where all seeds agree, bootstrap over problems"
+"""Of the intervals of `over_seeds_of_problems`, for captions."""
 
 
 class Estimate(NamedTuple):
@@ -58,21 +61,33 @@ def over_problems(values: Sequence[float]) -> Estimate:
 
 def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
     """Mean pass@k of one experiment as `over_seeds_of_problems`; None where no problem has k judged samples."""
-    by_seed = [[pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k] for results in seeds]
+    by_seed = [
+        {r.problem_id: pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k} for results in seeds
+    ]
     by_seed = [values for values in by_seed if values]
     return over_seeds_of_problems(by_seed) if by_seed else None
 
 
-def over_seeds_of_problems(by_seed: Sequence[Sequence[float]]) -> Estimate:
-    """The mean of one value in [0, 1] a problem and seed: of several seeds by t, of one by the bootstrap.
+def over_seeds_of_problems(by_seed: Sequence[Mapping[str, float]]) -> Estimate:
+    """The mean of problem -> value in [0, 1], one mapping a seed: of several seeds by t, of one by the bootstrap.
 
     Seeds that all agree, as when nothing is ever solved, have no spread for t to see: then the bootstrap over the
-    problems of all of them says what the rollouts leave open.
+    problems of all of them says what the rollouts leave open. A problem of several seeds is drawn with all its values,
+    for they are no news of another problem; those of the built-in domain have the seed in their id and differ.
     """
-    means = [fmean(values) for values in by_seed]
+    means = [fmean(values.values()) for values in by_seed]
     if min(means) == max(means):
-        return over_problems([value for values in by_seed for value in values])._replace(values=tuple(means))
+        return over_problems(_by_problem(by_seed))._replace(mean=means[0], values=tuple(means))
     return over_seeds(means, 0.0, 1.0)
+
+
+def _by_problem(by_seed: Sequence[Mapping[str, float]]) -> list[float]:
+    """Mean over the seeds that have it, of every problem by its id: the order must not choose the resamples."""
+    together: dict[str, list[float]] = defaultdict(list)
+    for values in by_seed:
+        for id, value in values.items():
+            together[id].append(value)
+    return [fmean(together[id]) for id in sorted(together)]
 
 
 @lru_cache

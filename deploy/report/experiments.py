@@ -33,9 +33,15 @@ class Experiment:
         return list(dict.fromkeys(arm for run in self.runs for arm, w in run.config.problems.arms.items() if w))
 
     @property
+    def parts(self) -> list[tuple[str, str]]:
+        """(arm, bucket) of its groups, the hard bucket and the unguided arm first."""
+        found = dict.fromkeys((group.arm, group.bucket) for run in self.runs for group in run.groups)
+        return sorted(found, key=lambda part: (part[1] != "hard", part[0] != "unguided"))
+
+    @property
     def about(self) -> str:
         """hard_guide: seeds 0, 1, 2; 157 to 160 steps."""
-        return f"{self.label}: {_seeds(self.seeds)}; {_steps([self])}"
+        return f"{self.label}: {seed_names(self.seeds)}; {_steps([self])}"
 
     @property
     def differing(self) -> list[str]:
@@ -74,12 +80,13 @@ def about(shown: Sequence[Experiment]) -> str:
         return shown[0].about
     names = ", ".join(each.label for each in shown) if len(shown) <= NAMED_RUNS else f"{len(shown)} experiments"
     if len({tuple(each.seeds) for each in shown}) == 1:
-        return f"{names}: {_seeds(shown[0].seeds)} each; {_steps(shown)}"
-    counts = "; ".join(f"{each.label} {_seeds(each.seeds)}" for each in shown)
+        return f"{names}: {seed_names(shown[0].seeds)} each; {_steps(shown)}"
+    counts = "; ".join(f"{each.label} {seed_names(each.seeds)}" for each in shown)
     return f"{counts}; {_steps(shown)}" if len(shown) <= NAMED_RUNS else f"{names}; {_steps(shown)}"
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def seed_names(seeds: Sequence[int]) -> str:
+    """seeds 0, 1, 2."""
     return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
 
 

@@ -1,7 +1,7 @@
 """What a figure is: its words, its numbers, and how to paint them. The numbers are the CSV, so both say the same."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.colours import ARMS, OTHER, SERIES
@@ -9,6 +9,7 @@ from deploy.report.curves import Point
 from deploy.report.estimates import Estimate
 
 Cell = str | int | float | None
+USUAL = {("unguided", "hard"), ("guided", "hard"), ("easy", "easy"), ("easier", "easier")}
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -65,6 +66,8 @@ class Panel:
     share_x: bool = False
     threshold: float | None = None
     """Where a line is drawn across."""
+    tight: bool = False
+    """Whether the axis is that of zero and the seeds: a band may then reach beyond it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ class Bar:
     """One stacked bar: what it is of, and the size of each part."""
 
     label: str
-    parts: dict[str, float]
+    parts: Mapping[str, float]
+    beside: Mapping[str, float] = field(default_factory=dict)
+    """Counted beside the parts, for the CSV alone."""
 
     @property
     def total(self) -> float:
@@ -111,6 +116,11 @@ class DotPanel:
 def arm_line(arm: str, points: Sequence[Point], which: str = "", **more: str) -> Line:
     """The line of an arm, in its colour; `which` is added to its name."""
     return Line(f"{arm}, {which}" if which else arm, points, ARMS.get(arm, OTHER), **more)
+
+
+def part_line(arm: str, bucket: str, points: Sequence[Point]) -> Line:
+    """The line of an arm and a bucket, named by the arm alone where it draws the bucket one expects."""
+    return arm_line(arm, points, "" if (arm, bucket) in USUAL else bucket)
 
 
 def nth_line(number: int, label: str, points: Sequence[Point], **more: str) -> Line:

@@ -8,12 +8,12 @@ from deploy.report.figure import Absent, BarPanel, DotPanel, Figure, Panel
 TOLD = 12
 """The text that stands for a picture tells at most so many of its lines."""
 
-NO_BANDS = "With this many curves bands are left out and a bar at the end shows the last interval; the CSV has all."
+NO_BANDS = (
+    "With this many curves bands are left out: a bar right of where each ends shows its last interval, the CSV has all."
+)
 
 
-def curves(
-    name: str, title: str, caption: str, about: str, panels: Sequence[Panel], *, reason: str
-) -> Figure | Absent:
+def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Panel], *, reason: str) -> Figure | Absent:
     """A figure of curves, a panel beside the other; panels without a point are left out.
 
     `reason`: why there is nothing to draw, when no panel has a point.
@@ -59,8 +59,16 @@ def bars(
     panels = [panel for panel in panels if any(bar.total for bar in panel.bars)]
     if not panels:
         return Absent(name, title, reason)
+    beside = dict.fromkeys(name for panel in panels for bar in panel.bars for name in bar.beside)
     rows = tuple(
-        (panel.title, bar.label, part, bar.parts.get(part, 0.0), bar.parts.get(part, 0.0) / bar.total)
+        (
+            panel.title,
+            bar.label,
+            part,
+            bar.parts.get(part, 0.0),
+            bar.parts.get(part, 0.0) / bar.total,
+            *(bar.beside.get(name) for name in beside),
+        )
         for panel in panels
         for bar in panel.bars
         for part in colours
@@ -79,7 +87,7 @@ def bars(
         caption=caption,
         about=about,
         alt=_alt("Stacked bar chart", title, told),
-        columns=("panel", "bar", "part", "amount", "share"),
+        columns=("panel", "bar", "part", "amount", "share", *(f"{name}_in_bar" for name in beside)),
         rows=rows,
         paint=lambda: paint_bars(panels, colours),
     )

@@ -20,6 +20,7 @@ from deploy.evaluations import read_evaluations
 from deploy.ledger import load_ledger
 from deploy.measure import Measurement
 from deploy.metric_files import path_of, read_reports
+from deploy.report.curves import moment
 from deploy.report.records import Ending, Group, News, RunRecords
 from deploy.run_folder import RunFolder
 from deploy.run_redis import find_run, run_redis
@@ -27,21 +28,44 @@ from deploy.run_redis import find_run, run_redis
 T = TypeVar("T")
 D = TypeVar("D")
 ROOMS = ("groups", "learner", "actors")
+LIFE = "preprocess"
+"""The room whose reports only tell when the run was at work."""
+SWEEP = "sweep.json"
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The run folders that the paths name; the folder of a sweep stands for the runs in it.
+    """The run folders that the paths name; the folder of a sweep stands for the runs in it, in the sweep's order.
 
-    Raises UsageError for a run that is named twice.
+    Raises UsageError for a run that is named twice, and for a damaged sweep.json.
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(each.parent for each in path.glob("*/settings.yaml"))
+        inside = _in_order(path, sorted(each.parent for each in path.glob("*/settings.yaml")))
         found += [path] if RunFolder(path).settings.exists() or not inside else inside
     for path in found:
         if [each.resolve() for each in found].count(path.resolve()) > 1:
             raise UsageError(f"{path} is named twice; name every run once")
     return found
+
+
+class _SweepRun(msgspec.Struct):
+    name: str
+    experiment: str
+
+
+class _Sweep(msgspec.Struct):
+    """What is read of sweep.json."""
+
+    experiments: list[str]
+    runs: list[_SweepRun]
+
+
+def _in_order(folder: Path, runs: Sequence[Path]) -> list[Path]:
+    """Experiments as the sweep has them, so that none changes its colour as it fills; other runs come last."""
+    sweep = _json(folder / SWEEP, _Sweep, _Sweep([], []))
+    experiment = {run.name: run.experiment for run in sweep.runs}
+    place = {name: number for number, name in enumerate(sweep.experiments)}
+    return sorted(runs, key=lambda path: place.get(experiment.get(path.name, ""), len(place)))
 
 
 def read_run(path: Path, url: str | None = None) -> RunRecords:
@@ -70,6 +94,7 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
         groups=streams.groups,
         learner=streams.learner,
         actors=streams.actors,
+        signs_of_life=streams.signs_of_life,
         ledger=streams.ledger,
         measured=measured,
         evaluations=_guarded(folder.evaluations, lambda: read_evaluations(folder.evaluations), {}),
@@ -80,6 +105,12 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
     )
 
 
+class _Sign(msgspec.Struct):
+    """What is read of a report that only tells when the run was at work."""
+
+    id: str
+
+
 @dataclass(frozen=True)
 class _Streams:
     """What a run's Redis holds while it goes on, and its folder afterwards."""
@@ -88,6 +119,7 @@ class _Streams:
     groups: Sequence[Group]
     learner: Sequence[News]
     actors: Sequence[News]
+    signs_of_life: Sequence[float]
     ledger: Sequence[LedgerRow]
     balance: Balance | None
 
@@ -111,6 +143,7 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
                 groups=msgspec.convert(groups, list[Group], strict=False),
                 learner=learner,
                 actors=actors,
+                signs_of_life=[moment(news) for news in read_reports(folder.metrics, LIFE, metrics)],
                 ledger=Ledger(client, keys).rows(),
                 balance=read_balance(client, keys),
             )
@@ -128,6 +161,7 @@ def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
         groups=_lines(groups, Group),
         learner=_lines(learner, News),
         actors=_lines(actors, News),
+        signs_of_life=[moment({"id": sign.id}) for sign in _lines(path_of(folder.metrics, LIFE), _Sign)],
         ledger=load_ledger(folder.ledger).rows if folder.ledger.exists() else (),
         balance=_json(folder.balance, Balance, None),
     )

@@ -37,13 +37,15 @@ class Ending(msgspec.Struct, frozen=True):
     bucket: str
     arm: str
     length_decile: int | None
-    """Ascending with the length; None: not known."""
+    """Ascending with the length; None: never written."""
     ended: dict[str, int]
     """Way of ending -> rollouts; a rollout ends as its group does."""
     rollouts: int
     truncated: int = 0
     """Counted beside the ends, as are verifier failures."""
     verifier_failure: int = 0
+    tokens: tuple[int, int] | None = None
+    """(shortest, longest) rollout of the decile in its run, to two significant digits."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class RunRecords:
     learner: Sequence[News] = ()
     """One a step."""
     actors: Sequence[News] = ()
+    signs_of_life: Sequence[float] = ()
+    """Unix s of the reports of the preprocessors, which come every second while the run is at work."""
     ledger: Sequence[LedgerRow] = ()
     measured: Mapping[str, Mapping[str, Sequence[Result]]] = field(default_factory=dict)
     """When (before, sft, after, held_out, ...) -> arm -> one result a problem."""

@@ -13,6 +13,8 @@ from deploy.report.estimates import Estimate, score
 from deploy.report.experiments import Experiment
 
 HARD = "hard"
+BEFORE = "before"
+"""The stage before training."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,22 @@ class Score:
     k: int
     estimate: Estimate
     seeds: tuple[int, ...]
+    of_seeds: int
+    """Seeds of the experiment, measured or not."""
     problems: int
     """Of one seed, at most."""
     samples: int
     """Of one problem, at most."""
+
+    @property
+    def lacking(self) -> str:
+        """1 of 3 seeds, when it is not of all seeds."""
+        return f"{self.estimate.seeds} of {self.of_seeds} seeds" if self.estimate.seeds < self.of_seeds else ""
+
+    @property
+    def text(self) -> str:
+        """Percent: 36.2 [26.2, 46.2] (1 of 3 seeds)."""
+        return f"{self.estimate.text} ({self.lacking})" if self.lacking else self.estimate.text
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,7 @@ def scores(shown: Sequence[Experiment]) -> list[Score]:
                                 k=k,
                                 estimate=estimate,
                                 seeds=tuple(seed for seed, _ in measured),
+                                of_seeds=len(each.runs),
                                 problems=max(len(results) for _, results in measured),
                                 samples=max(result.samples for _, results in measured for result in results),
                             )
@@ -88,7 +103,7 @@ def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[Tabl
             here = {(s.problem_set, s.k): s for s in mine if s.stage == stage}
             if last:
                 here |= {(s.problem_set, s.k): s for s in others}
-            if place == 0 and (not last or stage == "before"):
+            if place == 0 and (not last or stage == BEFORE):
                 bases.setdefault(_beginning(each), TableRow(f"base, measured by {each.label}", here, base=True))
             else:
                 rows.append(TableRow(each.label if last else f"{each.label}, {stage}", here))
@@ -101,14 +116,14 @@ def columns(rows: Sequence[TableRow]) -> list[tuple[str, int]]:
 
 
 def to_markdown(rows: Sequence[TableRow]) -> str:
-    """Percent with 95 % intervals."""
+    """Percent with 95 % intervals, and how many seeds where some are lacking."""
     shown = columns(rows)
     cells = [[row.label, *(cell(row, column) for column in shown)] for row in rows]
     return markdown(["run", *(f"{name} pass@{k}" for name, k in shown)], cells)
 
 
 def cell(row: TableRow, column: tuple[str, int]) -> str:
-    return row.scores[column].estimate.text if column in row.scores else NOT_MEASURED
+    return row.scores[column].text if column in row.scores else NOT_MEASURED
 
 
 def to_records(found: Sequence[Score]) -> list[dict[str, Any]]:
@@ -137,5 +152,3 @@ def _has(measured: Mapping[str, Mapping[str, Sequence[Result]]], stage: str, arm
 def _beginning(each: Experiment) -> str:
     """What the measurement before training depends on."""
     return repr([(run.config.model.path, run.seed, sorted(run.hard)) for run in each.runs])
-
-

@@ -6,7 +6,7 @@ of up to the last few epochs, so the value trails the policy; an evaluation asks
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.pass_at_k import pass_at_k
@@ -21,12 +21,12 @@ class Moment:
     """Solvability by the end of one window."""
 
     x: float
-    values: tuple[float, ...]
-    """pass@k of every hard problem with k judged rollouts."""
+    values: Mapping[str, float]
+    """Hard problem with k judged rollouts -> pass@k."""
 
     @property
     def mean(self) -> float:
-        return sum(self.values) / len(self.values)
+        return sum(self.values.values()) / len(self.values)
 
 
 def unguided_by_step(groups: Iterable[Group]) -> list[tuple[float, Group]]:
@@ -70,5 +70,5 @@ def solvability(
             if judged[id] >= k:
                 values[id] = pass_at_k(judged[id], sum(each.successes for each in newest), k)
         if num_problems and len(values) >= SEEN * num_problems:
-            moments[window] = Moment(x, tuple(values[id] for id in sorted(values)))
+            moments[window] = Moment(x, dict(values))
     return moments

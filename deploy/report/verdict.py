@@ -41,10 +41,11 @@ def sentences(rows: Sequence[TableRow]) -> list[str]:
     if not ks:
         return ["No run has measured its hard problems after training yet."]
     column = (HARD, ks[0])
-    measured = [(row.label, row.scores[column].estimate) for row in rows if column in row.scores]
-    ranked = sorted(measured, key=lambda pair: -pair[1].mean)
-    best, estimate = ranked[0]
-    found = [f"Most hard problems are solved without guidance by {best}: pass@{ks[0]} {_percent(estimate)}."]
+    measured = [(row.label, row.scores[column]) for row in rows if column in row.scores]
+    in_order = sorted(measured, key=lambda pair: -pair[1].estimate.mean)
+    best, score = in_order[0]
+    found = [f"Most hard problems are solved without guidance by {best}: pass@{ks[0]} {_percent(score)}."]
+    ranked, estimate = [(label, other.estimate) for label, other in in_order], score.estimate
     compared = [(label, other) for label, other in ranked[1:] if other.seeds > 1 < estimate.seeds]
     below = [label for label, other in compared if _above(estimate, other)]
     meets = [label for label, other in compared if not _above(estimate, other)]
@@ -65,10 +66,10 @@ def card(each: Experiment, found: Sequence[Score], cost: Cost) -> Card:
     stages = list(dict.fromkeys(s.stage for s in mine))
     facts = []
     for k in sorted({s.k for s in mine}):
-        values = {s.stage: s.estimate for s in mine if s.k == k}
+        values = {s.stage: s for s in mine if s.k == k}
         ends = [values[stage] for stage in (stages[0], stages[-1]) if stage in values]
-        shown = " → ".join(f"{100 * estimate.mean:.1f} %" for estimate in dict.fromkeys(ends))
-        facts.append(Fact(f"unguided pass@{k}", shown, f"{stages[-1]}: {ends[-1].text} ({ends[-1].method})"))
+        shown = " → ".join(f"{100 * estimate.mean:.1f} %" for estimate in dict.fromkeys(s.estimate for s in ends))
+        facts.append(Fact(f"unguided pass@{k}", shown, f"{stages[-1]}: {ends[-1].estimate.text} ({_how(ends[-1])})"))
     facts += _transfer(each)
     shares = [_solved(run.ledger, run.hard) for run in each.runs if run.ledger and run.hard]
     if shares:
@@ -108,5 +109,10 @@ def _above(one: Estimate, other: Estimate) -> bool:
     return one.lower is not None and other.upper is not None and one.lower > other.upper
 
 
-def _percent(estimate: Estimate) -> str:
-    return f"{estimate.text} % ({estimate.method})"
+def _percent(score: Score) -> str:
+    return f"{score.estimate.text} % ({_how(score)})"
+
+
+def _how(score: Score) -> str:
+    """t over seeds, 2 of 3 seeds."""
+    return f"{score.estimate.method}, {score.lacking}" if score.lacking else score.estimate.method

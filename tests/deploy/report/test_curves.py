@@ -1,23 +1,36 @@
 import random
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from conf.load import load
 from deploy.report.curves import (
     MOST_WINDOWS,
+    PAUSE_S,
+    TREND_WINDOWS,
+    active_s,
     centre,
     end,
     first_reached,
     learner_by_step,
     over_all_seeds,
+    part_success,
     rate_by_time,
+    slope_curve,
+    slopes,
+    step_curve,
     success_by_rollouts,
     success_by_step,
     window_means,
     window_width,
 )
-from deploy.report.draw_pipeline import age_shares
-from deploy.report.records import Group
+from deploy.report.draw_pipeline import age_shares, trained
+from deploy.report.experiments import Experiment
+from deploy.report.records import Group, News, RunRecords
 
 GROUP = Group("p", "unguided", "hard", step=0, rollouts=8, judged=8, reward_sum=0.0, successes=0)
 
@@ -87,6 +100,65 @@ def test_a_rate_is_of_whole_windows_and_counts_the_silent_ones() -> None:
     """Windows of 10 s from second 100 on; the last begun is left out."""
     assert rate_by_time([(100, 50.0), (109, 50.0), (125, 30.0), (131, 9.0)], 10) == {0: 10.0, 1: 0.0, 2: 3.0}
     assert rate_by_time([], 10) == {}
+
+
+def reports(*seconds: float, **values: str) -> list[News]:
+    return [{"id": f"{1e3 * second:.0f}-0", **values} for second in seconds]
+
+
+def run(**records: Any) -> RunRecords:
+    return RunRecords(path=Path("runs/a"), config=load(None, []), **records)
+
+
+def test_a_pause_is_no_time_at_work() -> None:
+    """Two stretches of five minutes, ten hours apart, with 90 tokens every 30 s: 3 tokens/s throughout."""
+    start, ten_hours = 1_790_000_000, 36_000
+    steps = [start + 30 * i + ten_hours * (i > 10) for i in range(21)]
+    signs = [*range(start, start + 301), *range(start + ten_hours + 300, start + ten_hours + 601)]
+    resumed = run(learner=reports(*steps, **{"step/tokens": "90"}), signs_of_life=signs)
+    assert rate_by_time(trained(resumed), 60) == dict.fromkeys(range(10), 3.0)
+
+
+def test_a_run_whose_learner_is_slow_is_at_work_while_its_preprocessor_reports() -> None:
+    slow = run(learner=reports(0, 500), signs_of_life=[float(second) for second in range(500)])
+    assert active_s(slow)(500.0) == 500.0
+    assert active_s(run(learner=reports(0, 500)))(500.0) == 0.0
+    assert active_s(run(learner=reports(0, PAUSE_S)))(PAUSE_S) == PAUSE_S
+
+
+def test_a_run_without_a_step_is_drawn_in_the_first_window() -> None:
+    each = Experiment("a", (run(groups=[GROUP, changed(GROUP, step=3)]),))
+    (point,) = step_curve(each, 1, lambda run: success_by_step(run.groups, "unguided"))
+    assert point.x == 0.5
+
+
+def test_a_slope_is_that_of_least_squares_over_its_windows() -> None:
+    random.seed(2)
+    samples = [(x, weight * random.random(), weight) for x in range(40) for weight in (float(random.randrange(1, 9)),)]
+    found = slopes(samples, 2, 20)
+    assert list(found) == list(range(TREND_WINDOWS - 1, 20))
+    for window, slope in found.items():
+        x, total, weight = np.array(
+            [s for s in samples if 2 * (window + 1 - TREND_WINDOWS) <= s[0] < 2 * (window + 1)]
+        ).T
+        assert slope == pytest.approx(np.polyfit(x, total / weight, 1, w=np.sqrt(weight))[0])
+
+
+def test_there_is_no_slope_over_one_step_nor_over_what_nobody_judged() -> None:
+    assert slopes([(7, 1.0, 8.0)] * 3, 1, 8) == {}
+    assert slopes([(6, 0.0, 0.0), (7, 1.0, 8.0)], 1, 8) == {}
+
+
+def test_the_change_of_reward_counts_groups_that_teach_nothing() -> None:
+    """Of 16 steps an easy arm gains one of its 8 rewards every second; the hard one is never solved: its slope is 0."""
+    hard = [changed(GROUP, step=step) for step in range(16)]
+    easy = [changed(GROUP, step=step, arm="easy", bucket="easy", reward_sum=step / 2) for step in range(16)]
+    each = Experiment("a", (run(groups=[*hard, *easy], learner=[{"step": "16"}]),))
+    assert each.parts == [("unguided", "hard"), ("easy", "easy")]
+    for (arm, bucket), slope in zip(each.parts, (0.0, 1 / 16), strict=True):
+        points = slope_curve(each, 1, partial(part_success, arm=arm, bucket=bucket))
+        assert [point.x for point in points] == [4.0 + i for i in range(9)]
+        assert [point.y.mean for point in points] == pytest.approx([slope] * 9)
 
 
 def test_ages_are_shares_of_all_tokens() -> None:

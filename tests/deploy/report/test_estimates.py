@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from actors.results import Result
+from broker.intervals import wilson
 from deploy.report.estimates import over_seeds, score, student_t
 
 
@@ -46,10 +47,10 @@ def test_one_seed_has_no_interval_over_seeds() -> None:
         over_seeds([])
 
 
-def results(*solved: int, timeouts: int = 0) -> list[Result]:
+def results(*solved: int, timeouts: int = 0, of: str = "p") -> list[Result]:
     return [
         Result(
-            problem_id=f"p{i}",
+            problem_id=f"{of}{i}",
             source="hard",
             samples=4,
             verdicts={"correct": c, "wrong": 4 - c - timeouts, "timeout": timeouts},
@@ -74,11 +75,23 @@ def test_several_seeds_have_a_t_interval_and_one_has_a_bootstrap() -> None:
 
 
 def test_seeds_that_never_solve_anything_have_an_interval_all_the_same() -> None:
-    estimate = score([results(0, 0), results(0, 0)], 1)
+    estimate = score([results(0, 0, of="s0-"), results(0, 0, of="s1-")], 1)
     assert estimate is not None
     assert (estimate.mean, estimate.lower, estimate.seeds) == (0.0, 0.0, 2)
     assert estimate.method == "bootstrap over problems"
     assert estimate.upper == pytest.approx(0.4899, abs=1e-4)  # Wilson, 0 of 4: z^2 / (4 + z^2)
+
+
+def test_one_problem_under_several_seeds_is_one_problem() -> None:
+    """Three seeds of two problems leave open what one does; two seeds that share one of their problems have three."""
+    for seeds, problems in (([results(0, 0)] * 3, 2), ([results(0, 0), results(0, 0, of="q")[:1] + results(0)], 3)):
+        estimate = score(seeds, 1)
+        assert estimate is not None
+        assert estimate.upper == pytest.approx(wilson(0, problems, 0.95).upper)
+    together = score([results(4, 0), results(0, 4)], 1)
+    assert together is not None
+    assert (together.mean, together.values, together.method) == (0.5, (0.5, 0.5), "bootstrap over problems")
+    assert together[:3] == score([results(2, 2)], 1)[:3]  # type: ignore[index]
 
 
 def test_a_k_above_the_judged_samples_has_no_score() -> None:

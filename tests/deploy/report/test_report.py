@@ -1,5 +1,6 @@
 """`pope report` over whole folders: what it writes is whole, the same everywhere, and harmless."""
 
+import base64
 import csv
 import io
 import json
@@ -34,7 +35,8 @@ from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthe
 REPOSITORY = Path(__file__).parents[3]
 FIGURES = {
     "outcome", "solvability", "evaluations", "reward", "entropy", "trajectory", "cost", "transfer", "first_solves",
-    "guidance", "shares", "cosines", "starvation", "starvation_length", "lag", "throughput", "accounting", "optimizer",
+    "guidance", "shares", "reward_change", "cosines", "starvation", "starvation_length", "lag", "throughput",
+    "accounting", "optimizer",
 }  # fmt: skip
 SECTIONS = {"verdict", "learning", "transfer", "interference", "pipeline", "problems", "runs"}
 
@@ -105,7 +107,13 @@ def test_every_section_and_every_figure_is_there(page: Page, written: Path) -> N
     assert all((written / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in FIGURES)
 
 
-def test_nothing_comes_from_elsewhere(page: Page) -> None:
+def loads(html: str) -> list[str]:
+    """What style sheets load, in the page and in its pictures; a reference into the same picture loads nothing."""
+    pictures = [base64.b64decode(each).decode() for each in re.findall(r"data:image/svg\+xml;base64,([^\"]*)", html)]
+    return [found for text in [html, *pictures] for found in re.findall(r"url\((?!#)[^)]*|@import[^;]*", text)]
+
+
+def test_nothing_comes_from_elsewhere(page: Page, written: Path) -> None:
     for tag, attributes in page.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             target = attributes.get(name) or ""
@@ -114,7 +122,10 @@ def test_nothing_comes_from_elsewhere(page: Page) -> None:
     policy = next(m["content"] for m in page.of("meta") if m.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'; img-src data:;")
-    assert "url(" not in "".join(re.findall("<style>.*?</style>", "".join(page.scripts)))
+    html = (written / "report.html").read_text()
+    assert loads(html) == []
+    planted = html.replace("</style>", "body { background: url(http://x.example/y) }</style>")
+    assert loads(planted) == ["url(http://x.example/y"]
 
 
 def test_every_picture_is_told_in_words(page: Page) -> None:
@@ -253,6 +264,20 @@ def test_the_folder_of_a_sweep_stands_for_its_runs(runs: Path) -> None:
     assert [path.name for path in find_runs([runs])] == ["a$b<i>-s0", "a$b<i>-s1", "plain-s0", "plain-s1"]
     with pytest.raises(UsageError, match="is named twice"):
         find_runs([runs, runs / "plain-s0"])
+
+
+def test_the_runs_of_a_sweep_come_in_its_order(runs: Path, tmp_path: Path) -> None:
+    """So an experiment keeps its colour while the sweep fills; what the sweep does not know comes last."""
+    shutil.copytree(runs, tmp_path / "runs")
+    shutil.copytree(runs / "plain-s0", tmp_path / "runs/another")
+    rows = [{"name": f"{name}-s{seed}", "experiment": name} for seed in (0, 1) for name in ("plain", "a$b<i>")]
+    sweep = {"sweep": "x", "experiments": ["plain", "not yet", "a$b<i>"], "seeds": [0, 1], "runs": rows}
+    (tmp_path / "runs/sweep.json").write_text(json.dumps(sweep))
+    found = [path.name for path in find_runs([tmp_path / "runs"])]
+    assert found == ["plain-s0", "plain-s1", "a$b<i>-s0", "a$b<i>-s1", "another"]
+    (tmp_path / "runs/sweep.json").write_text("{")
+    with pytest.raises(UsageError, match=r"sweep\.json is damaged: .*move it away"):
+        find_runs([tmp_path / "runs"])
 
 
 def test_a_damaged_file_is_named(runs: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ def test_solvability_by_hand() -> None:
     groups = [group("a", 1, 0), group("b", 2, 3), group("a", 6, 1), group("b", 7, 0)]
     moments = solvability(unguided_by_step(groups), 2, k=8, width=4, last=8)
     assert {window: (moment.x, moment.values) for window, moment in moments.items()} == {
-        0: (4, (0.0, 1.0)),
-        1: (8, (1.0, 0.0)),
+        0: (4, {"a": 0.0, "b": 1.0}),
+        1: (8, {"a": 1.0, "b": 0.0}),
     }
     assert moments[0].mean == 0.5
 
@@ -27,7 +27,7 @@ def test_rollouts_whose_verifier_failed_are_made_up_by_an_older_group() -> None:
     """4 judged, then 6: pass@8 of 10 judged with one success is 1 - C(9,8)/C(10,8) = 0.8."""
     moments = solvability(unguided_by_step([group("a", 1, 0, 4), group("a", 2, 1, 6)]), 1, k=8, width=1, last=2)
     assert list(moments) == [1]
-    assert moments[1].values == pytest.approx((0.8,))
+    assert moments[1].values == pytest.approx({"a": 0.8})
 
 
 def test_there_is_no_value_before_half_of_the_problems_have_k_rollouts() -> None:
@@ -53,14 +53,14 @@ def test_it_is_that_of_a_slow_loop(k: int) -> None:
     ordered = unguided_by_step(groups)
     found = solvability(ordered, 6, k, width=5, last=60)
     for window in range(12):
-        values = []
+        values = {}
         for problem in [f"p{i}" for i in range(6)]:
             judged = successes = 0
             for _, each in reversed([pair for pair in ordered if pair[0] <= 5 * (window + 1)]):
                 if each.problem_id == problem and judged < k:
                     judged, successes = judged + each.judged, successes + each.successes
             if judged >= k:
-                values.append(pass_at_k(judged, successes, k))
+                values[problem] = pass_at_k(judged, successes, k)
         assert (window in found) == (len(values) >= 3)
         if window in found:
-            assert found[window].values == pytest.approx(tuple(values))
+            assert found[window].values == pytest.approx(values)

@@ -11,12 +11,15 @@ from broker.ledger import LedgerRow, Outcome
 from broker.records import Problem
 from broker.transfer import transfer
 from conf.load import load
+from deploy.report.contents import contents
 from deploy.report.draw_cost import costs
-from deploy.report.draw_interference import ended, pair, shares
-from deploy.report.draw_transfer import class_counts, solved
+from deploy.report.draw_interference import pair, shares
+from deploy.report.draw_outcome import outcome
+from deploy.report.draw_starvation import by_length, starvation
+from deploy.report.draw_transfer import class_counts, solved, transfers
 from deploy.report.estimates import Estimate, over_problems, over_seeds
 from deploy.report.experiments import Experiment
-from deploy.report.figure import Bar
+from deploy.report.figure import Absent, Bar, Figure
 from deploy.report.problem_rows import problem_rows, telling
 from deploy.report.records import Ending, Group, RunRecords
 from deploy.report.rollouts import MOST_CHARS, excerpt, split_at_guidance
@@ -84,8 +87,41 @@ def test_the_table_has_a_base_row_every_later_stage_and_other_problems_in_the_la
     assert cell(rows[0], ("held out", 1)) == "–"  # noqa: RUF001
 
 
+def lacking() -> list[Experiment]:
+    """x: three seeds, one of which measured the end; y: no more than the beginning."""
+    before = {"before": {"unguided": results(0, 0, 0, 0)}}
+    done = run("x-s0", measured=before | {"after": {"unguided": results(4, 4, 0, 0)}})
+    others = [run(f"x-s{seed}", seed, measured=before) for seed in (1, 2)]
+    return [Experiment("x", (done, *others)), Experiment("y", (run("y-s0", measured=before),))]
+
+
+def test_a_score_says_when_seeds_are_lacking() -> None:
+    shown = lacking()
+    rows = {row.label: row for row in table_rows(shown, scores(shown))}
+    assert cell(rows["x"], (HARD, 1)).endswith("] (1 of 3 seeds)")
+    assert cell(rows["base, measured by x"], (HARD, 1)).endswith("]")
+    assert "x: after was measured for seed 0 only, of seeds 0, 1, 2." in contents(shown, 0).notes
+
+
+def test_a_measurement_before_training_is_no_outcome() -> None:
+    shown = lacking()
+    figure = outcome(shown, scores(shown))
+    assert isinstance(figure, Figure)
+    assert [row[:4] for row in figure.rows if row[0] == "pass@1"] == [("pass@1", "x (1 of 3 seeds)", 0.0, 0.5)]
+    assert figure.about == "x: seeds 0, 1, 2; 0 steps"
+    assert isinstance(outcome(shown[1:], scores(shown[1:])), Absent)
+
+
+def test_a_stage_has_one_stroke_in_every_panel() -> None:
+    """One legend stands for all panels: what is measured last here must not look like what is measured last there."""
+    figure = transfers(lacking())[-1]
+    assert isinstance(figure, Figure)
+    drawn = [line for axis in figure.paint().axes for line in axis.lines if len(line.get_xdata()) == 4]
+    assert sorted(line.get_linestyle() for line in drawn if line.get_marker() == ".") == ["-", ":", ":"]
+
+
 def row(label: str, estimate: Estimate) -> TableRow:
-    score = Score(label, "after", HARD, "unguided", 1, estimate, (0, 1), 4, 4)
+    score = Score(label, "after", HARD, "unguided", 1, estimate, (0, 1), 2, 4, 4)
     return TableRow(label, {(HARD, 1): score})
 
 
@@ -98,6 +134,7 @@ def test_only_experiments_with_several_seeds_are_compared() -> None:
         "Its 95 % interval meets that of close: these seeds do not tell them apart.",
         "Not compared, for there is one seed only: one.",
     ]
+    assert sentences([row("one", over_problems([0.0, 0.1]))])[0].endswith("% (bootstrap over problems, 1 of 2 seeds).")
     assert sentences([]) == ["No run has measured its hard problems after training yet."]
 
 
@@ -157,14 +194,50 @@ def test_a_cosine_names_its_two_sides(key: str, words: str) -> None:
     assert pair(f"gradient/cosine/{key}") == words
 
 
-def test_endings_add_up_by_length() -> None:
-    rows = [
-        Ending("hard", arm, decile, {"trained": 1, "stale": decile}, 1 + decile)
-        for arm in ("a", "b")
-        for decile in (1, 2)
+def endings(arm: str, bucket: str) -> list[Ending]:
+    return [
+        Ending(bucket, arm, 10, {"trained": 1, "stale": 1}, 2, truncated=1, tokens=(1000, 1200)),
+        Ending(bucket, arm, 1, {"trained": 1, "stale": 8}, 9, verifier_failure=3, tokens=(3, 55)),
+        Ending(bucket, arm, None, {"in_flight": 4}, 4),
     ]
-    by_length = ended(rows, lambda row: str(row.length_decile))
-    assert by_length == [Bar("1", {"trained": 2, "stale": 2}), Bar("2", {"trained": 2, "stale": 4})]
+
+
+def test_a_bar_of_lengths_says_its_tokens_and_its_rollouts() -> None:
+    assert by_length(endings("a", "hard"), "hard") == [
+        Bar("3-55, n 9", {"trained": 1, "stale": 8}, {"truncated": 0, "verifier_failure": 3}),
+        Bar("1,000-1,200, n 2", {"trained": 1, "stale": 1}, {"truncated": 1, "verifier_failure": 0}),
+        Bar("never written, n 4", {"in_flight": 4}, {"truncated": 0, "verifier_failure": 0}),
+    ]
+    assert [bar.label for bar in by_length([Ending("hard", "a", 2, {"trained": 1}, 1)], "hard")] == ["decile 2, n 1"]
+
+
+def test_deciles_of_seeds_meet_where_their_lengths_do() -> None:
+    """Ten deciles of one seed and ten of another that writes a token more: ten bars, each of two neighbours."""
+    rows = [
+        Ending("hard", "a", decile, {"trained": 5}, 5, tokens=(10 * decile + seed, 10 * decile + 8 + seed))
+        for seed in (0, 1)
+        for decile in range(1, 11)
+    ]
+    assert [bar.label for bar in by_length(rows, "hard")] == [f"{10 * d}-{10 * d + 9}, n 10" for d in range(1, 11)]
+    tied = [Ending("hard", "a", 1, {"trained": 99}, 99, tokens=(48, 48)), *endings("a", "hard")]
+    labels = [bar.label for bar in by_length(tied, "hard")]
+    assert labels == ["3-55, n 9", "48, n 99", "1,000-1,200, n 2", "never written, n 4"]
+
+
+def test_lengths_are_told_bucket_by_bucket() -> None:
+    shown = [
+        Experiment("x", (run(endings=[*endings("unguided", "hard"), *endings("easy", "easy")]),)),
+        Experiment("y", (run(endings=endings("unguided", "hard")),)),
+    ]
+    figure = starvation(shown)[-1]
+    assert isinstance(figure, Figure)
+    assert list(dict.fromkeys(row[0] for row in figure.rows)) == ["x: hard", "x: easy", "y"]
+    assert figure.columns[-2:] == ("truncated_in_bar", "verifier_failure_in_bar")
+    assert {row[1:] for row in figure.rows if row[2] == "stale"} == {
+        ("3-55, n 9", "stale", 8, 8 / 9, 0, 3),
+        ("1,000-1,200, n 2", "stale", 1, 0.5, 1, 0),
+        ("never written, n 4", "stale", 0.0, 0.0, 0, 0),
+    }
 
 
 @pytest.mark.parametrize(
