@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker import failpoints
-from broker.errors import UsageError
+from broker.errors import PopeError, UsageError
 from broker.keys import Keys, stage_name
 from broker.records import Problem
 from conf.environment import refuse_unsafe_environment
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 """Where everything of a local Ray listens."""
+RAY_STARTS = 3
+"""Tries to start a local Ray."""
 EVALUATION = "evaluation"
 """Stage whose tasks actors write beside their training groups."""
 
@@ -56,12 +58,7 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         with secrets_withheld(config):
-            ray.init(
-                address="local",  # without it Ray would join whatever cluster was last started on this machine
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            _start_local_ray()
     try:
         available = ray.cluster_resources()
         lack = shortage(config, demands, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
@@ -70,6 +67,27 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_local_ray() -> None:
+    """Raises PopeError when Ray does not come up: it waits half a minute for itself, which a busy machine may need."""
+    import ray
+
+    for _ in range(RAY_STARTS):
+        try:
+            ray.init(
+                address="local",  # without it Ray would join whatever cluster was last started on this machine
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # Ray's own word for it has no type
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+        else:
+            return
+    raise PopeError(f"Ray did not start, {RAY_STARTS} times: the machine is busy with other work; end some of it")
 
 
 def only_this_machine() -> bool:
