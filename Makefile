@@ -60,8 +60,9 @@ check: $(STAMP)  ## lint and types
 fuzz: $(STAMP)  ## random input against everything that reads what others wrote (5 minutes)
 	$(BIN)/python -m tests.fuzzing.campaign $(ARGS)
 
-bench: $(STAMP)  ## measure the records and the broker (20 seconds)
+bench: $(STAMP)  ## measure the records, the broker and the CPU engine (2 minutes)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_engine
 
 viewers: $(STAMP)  ## what 20 viewers of the dashboard cost a live run (ARGS=runs/pope)
 	$(BIN)/python -m tests.bench_viewers $(ARGS)
