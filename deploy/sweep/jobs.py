@@ -65,7 +65,7 @@ class Cluster:
         """Raises UsageError when a job of this folder goes on that `run` could not follow: it has other settings, or
         the run is to be started anew."""
         job = self._running(folder)
-        if job is None or (not fresh and job.metadata[_SETTINGS] == settings):
+        if job is None or (not fresh and job.metadata.get(_SETTINGS) == settings):
             return
         why = "--fresh would start the run anew beside it" if fresh else "it has other settings"
         raise UsageError(
