@@ -2,18 +2,20 @@
 
     experiments: [hard, hard_guide]           # names, or paths of .yaml files
     seeds: [0, 1, 2]
+    more_seeds: {hard_guide: [3, 4]}          # further seeds of some of them
     settings:                                 # hardware -> what it adds to all of them, as on the command line
       cpu: [run.max_groups=1600]
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from conf.errors import ConfigError
 from conf.layers import check_hardware_names, read_tree
 
-_KEYS = ("experiments", "seeds", "settings")
+_KEYS = ("experiments", "seeds", "more_seeds", "settings")
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,21 @@ class SweepFile:
 
     experiments: tuple[str, ...]
     seeds: tuple[int, ...]
+    more_seeds: dict[str, tuple[int, ...]]
+    """Experiment -> seeds beside `seeds`."""
     settings: dict[str, tuple[str, ...]]
     """Name of a hardware file -> `key=value` words."""
+
+    @property
+    def runs(self) -> list[tuple[int, str]]:
+        """(seed, experiment), every experiment under one seed before the next seed."""
+        seeds = dict.fromkeys([*self.seeds, *chain.from_iterable(self.more_seeds.values())])
+        return [
+            (seed, experiment)
+            for seed in seeds
+            for experiment in self.experiments
+            if seed in self.seeds or seed in self.more_seeds.get(experiment, ())
+        ]
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -35,9 +50,14 @@ def read_sweep(path: Path) -> SweepFile:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: settings must be {{HARDWARE: [key=value, ...]}}")
     check_hardware_names(map(str, settings), f"{path}: settings")
+    experiments = _list(tree, "experiments", str, "names of experiments", path)
+    more = tree.get("more_seeds") or {}
+    if not isinstance(more, dict) or not set(more) <= set(experiments):
+        raise ConfigError(f"{path}: more_seeds must be {{EXPERIMENT: [SEED, ...]}} with names of its experiments")
     return SweepFile(
-        experiments=_list(tree, "experiments", str, "names of experiments", path),
+        experiments=experiments,
         seeds=_list(tree, "seeds", int, "whole numbers", path),
+        more_seeds={name: _list(more, name, int, "whole numbers", path) for name in more},
         settings={str(name): _list(settings, name, str, "key=value words", path) for name in settings},
     )
 

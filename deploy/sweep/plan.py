@@ -7,6 +7,7 @@ runs share their names begin with the sweep's, so that no two sweeps meet in a k
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from broker.errors import UsageError
@@ -58,15 +59,12 @@ def plan_sweep(words: Sequence[str]) -> SweepPlan:
     title, file = _named(given)
     if file is not None:
         settings = [*file.settings.get(hardware_name(_hardware_words(settings)), ()), *settings]
-        given, seeds = list(file.experiments), seeds or file.seeds
+        given = list(file.experiments)
     own, settings = _split(settings, ("run.name", "run.root"))
     whole = load(None, [f"run.name={title}", *own])
     folder = Path(whole.run.root).expanduser().resolve() / whole.run.name
-    runs = tuple(
-        _planned(experiment, seed, settings, whole.run.name, folder)
-        for seed in seeds or DEFAULT_SEEDS
-        for experiment in given
-    )
+    pairs = file.runs if file is not None and not seeds else product(seeds or DEFAULT_SEEDS, given)
+    runs = tuple(_planned(experiment, seed, settings, whole.run.name, folder) for seed, experiment in pairs)
     _check_names(runs)
     _check_budgets(runs)
     return SweepPlan(whole.run.name, folder, runs)

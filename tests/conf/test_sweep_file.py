@@ -17,7 +17,14 @@ def write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
 
 def test_a_sweep_file_names_experiments_seeds_and_settings_by_hardware(tmp_path: Path) -> None:
     path = write(tmp_path, "experiments: [hard, pope]\nseeds: [0, 7]\nsettings:\n  cpu: [run.max_groups=8]\n")
-    assert read_sweep(path) == SweepFile(("hard", "pope"), (0, 7), {"cpu": ("run.max_groups=8",)})
+    file = read_sweep(path)
+    assert file == SweepFile(("hard", "pope"), (0, 7), more_seeds={}, settings={"cpu": ("run.max_groups=8",)})
+    assert file.runs == [(0, "hard"), (0, "pope"), (7, "hard"), (7, "pope")]
+
+
+def test_some_experiments_have_more_seeds(tmp_path: Path) -> None:
+    file = read_sweep(write(tmp_path, "experiments: [hard, pope]\nseeds: [0]\nmore_seeds: {pope: [3, 1], hard: [3]}\n"))
+    assert file.runs == [(0, "hard"), (0, "pope"), (3, "hard"), (3, "pope"), (1, "pope")]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +35,9 @@ def test_a_sweep_file_names_experiments_seeds_and_settings_by_hardware(tmp_path:
         ("experiments: [hard]\nseeds: []\n", "seeds must be a list of whole numbers"),
         ("experiments: [hard]\nseeds: [0.5]\n", "seeds must be a list of whole numbers, not [0.5]"),
         ("experiments: [hard]\nseeds: [true]\n", "seeds must be a list of whole numbers"),
+        ("experiments: [hard]\nseeds: [0]\nmore_seeds: {hrd: [1]}\n", "more_seeds must be {EXPERIMENT: [SEED, ...]}"),
+        ("experiments: [hard]\nseeds: [0]\nmore_seeds: [1]\n", "more_seeds must be {EXPERIMENT: [SEED, ...]}"),
+        ("experiments: [hard]\nseeds: [0]\nmore_seeds: {hard: 1}\n", "hard must be a list of whole numbers, not 1"),
         ("experiments: [hard]\nseeds: [0]\nsetings: {}\n", "'setings' is unknown; a sweep holds experiments, seeds"),
         ("experiments: [hard]\nseeds: [0]\nsettings: [a=b]\n", "settings must be {HARDWARE: [key=value, ...]}"),
         ("experiments: [hard]\nseeds: [0]\nsettings: {cpus: [a=b]}\n", "cpus is no hardware; there are cpu, node8"),

@@ -45,6 +45,9 @@ def test_a_sweep_of_the_users_own_is_a_file(tmp_path: Path) -> None:
     plan = plan_sweep([str(file), f"run.root={tmp_path}"])
     assert (plan.folder, [run.name for run in plan.runs]) == (tmp_path / "mine", ["hard-s4", "pope-s4"])
     assert plan.runs[0].config.run.max_groups == 9
+    file.write_text(file.read_text() + "more_seeds: {pope: [5]}\n")
+    assert [run.name for run in plan_sweep([str(file)]).runs] == ["hard-s4", "pope-s4", "pope-s5"]
+    assert [run.name for run in plan_sweep([str(file), "seeds=[6]"]).runs] == ["hard-s6", "pope-s6"]
 
 
 def test_an_experiment_may_be_a_file(tmp_path: Path) -> None:
