@@ -64,7 +64,7 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
     """Panels side by side with one legend for all below them. Labels that repeat stand at the edge only."""
     columns = min(MOST_COLUMNS if len(panels) != 4 else 2, len(panels))
     painted, axes = _sheet(ceil(len(panels) / columns), columns, PANEL_HEIGHT)
-    legend: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for place, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
         axis.set_title(panel.title)
         if place + columns >= len(panels) or panels[place + columns].x_label != panel.x_label:
@@ -73,7 +73,7 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
             axis.set_ylabel(panel.y_label)
         for line in panel.lines:
             if line.points:
-                legend.setdefault(line.label, _line(axis, line))
+                handles.setdefault(line.label, _line(axis, line))
         if panel.threshold is not None:
             axis.axhline(panel.threshold, color=OTHER, lw=1, ls=(0, (5, 4)))
         if panel.tight:
@@ -92,7 +92,8 @@ def paint_curves(panels: Sequence[Panel]) -> Any:
             axis.set_xlim(-0.03, 1.03)
         else:
             axis.set_xlim(left=min(0.0, axis.get_xlim()[0]))
-    _legend(painted, legend)
+    order = dict.fromkeys(line.label for panel in panels for line in panel.lines)
+    _legend(painted, {label: handles[label] for label in order if label in handles})
     return painted
 
 

@@ -1,8 +1,10 @@
 """Runs as seeds of experiments: which belong together, and how a figure names them. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from broker.errors import UsageError
 from conf.names import flat
@@ -13,6 +15,8 @@ OWN = ("run.name", "run.root", "run.seed", "run.resume", "model.cache_dir", "wei
 """Settings in which the seeds of one experiment may differ."""
 NAMED_RUNS = 4
 """A figure names at most so many experiments; of more it says how many."""
+NAMED_SEEDS = 3
+"""So many different sets of seeds it tells apart."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,14 @@ def about(shown: Sequence[Experiment]) -> str:
     names = ", ".join(each.label for each in shown) if len(shown) <= NAMED_RUNS else f"{len(shown)} experiments"
     if len({tuple(each.seeds) for each in shown}) == 1:
         return f"{names}: {seed_names(shown[0].seeds)} each; {_steps(shown)}"
-    counts = "; ".join(f"{each.label} {seed_names(each.seeds)}" for each in shown)
-    return f"{counts}; {_steps(shown)}" if len(shown) <= NAMED_RUNS else f"{names}; {_steps(shown)}"
+    if len(shown) <= NAMED_RUNS:
+        whose = "; ".join(f"{each.label} {seed_names(each.seeds)}" for each in shown)
+    else:
+        alike = Counter(tuple(each.seeds) for each in shown)
+        counts = "; ".join(f"{count} with {seed_names(seeds)}" for seeds, count in alike.items())
+        every = f"{seed_names(sorted({*chain(*alike)}))}, not all of each"
+        whose = f"{names}: {counts if len(alike) <= NAMED_SEEDS else every}"
+    return f"{whose}; {_steps(shown)}"
 
 
 def seed_names(seeds: Sequence[int]) -> str:

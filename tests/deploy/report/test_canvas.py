@@ -24,6 +24,12 @@ def test_a_single_line_is_named() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["hard and easy"]
 
 
+def test_the_legend_has_the_order_of_the_lines_though_the_first_panel_lacks_one() -> None:
+    bare = Line("a", [], "#000000")
+    (legend,) = paint_curves([panel(bare, line("b", 3)), panel(line("a", 3), line("b", 3))]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
+
+
 def test_an_interval_stands_at_the_end_of_its_own_line() -> None:
     lasts = [10, 4, 10, 10, 10, 10]
     assert len(lasts) > MOST_BANDS

@@ -55,3 +55,7 @@ def test_a_figure_says_its_runs_seeds_and_steps() -> None:
     assert about([a, b]) == "a seeds 0, 1; b seed 3; 10 to 12 steps"
     assert about([a, replace(a, label="c")]) == "a, c: seeds 0, 1 each; 10 to 12 steps"
     assert about([replace(a, label=str(i)) for i in range(5)]) == "5 experiments: seeds 0, 1 each; 10 to 12 steps"
+    many = [replace(a, label=str(i)) for i in range(4)]
+    assert about([*many, b]) == "5 experiments: 4 with seeds 0, 1; 1 with seed 3; 10 to 12 steps"
+    others = [Experiment(str(i), (run(f"{i}-s{i}", i),)) for i in range(3)]
+    assert about([*many, *others]) == "7 experiments: seeds 0, 1, 2, not all of each; 10 to 12 steps"
