@@ -106,7 +106,7 @@ def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[Tabl
             if place == 0 and (not last or stage == BEFORE):
                 bases.setdefault(_beginning(each), TableRow(f"base, measured by {each.label}", here, base=True))
             else:
-                rows.append(TableRow(each.label if last else f"{each.label}, {stage}", here))
+                rows.append(TableRow(each.label if last else f"{each.label} ({stage})", here))
     return [*bases.values(), *rows]
 
 

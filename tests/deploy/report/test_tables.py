@@ -80,7 +80,7 @@ def test_the_table_has_a_base_row_every_later_stage_and_other_problems_in_the_la
         ("held_out", "unguided", 1, 1.0),
     ]
     rows = table_rows(shown, found)
-    assert [row.label for row in rows] == ["base, measured by x", "x, sft", "x", "y, sft", "y"]
+    assert [row.label for row in rows] == ["base, measured by x", "x (sft)", "x", "y (sft)", "y"]
     assert columns(rows) == [("hard", 1), ("hard", 4), ("held out", 1), ("held out", 4)]
     assert cell(rows[2], ("hard", 1)).startswith("50.0 [")
     assert to_markdown(rows).count("\n") == 2 + len(rows)
