@@ -71,6 +71,7 @@ OBJECTIVES = {
     "pass_at_4": {"preprocess.advantage"},  # 4 is the default
     "luffy": {"actors.oracle_member"},
     **{name: {"sft.data"} for name in ("sft_full_oracle", "sft_prefix")},
+    **{name: {"sft.data", "sft.epochs"} for name in ("sft_full_oracle_30", "sft_prefix_30")},
 }  # fmt: skip
 """Experiment -> all settings in which it departs from `hard` at full scale, but for its name."""
 
