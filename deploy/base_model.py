@@ -50,7 +50,7 @@ class Recipe:
     mix: Mix = field(default_factory=Mix)
     tokens_per_step: int = 1024
     """Many small steps: with 2,048 tokens and 15,000 or 20,000 examples the least learned of the forty steps came out
-    right with 0.10 instead of the corpus' 0.30, another one with every machine and seed. RL seldom mends such a step."""
+    right with 0.10 instead of the corpus' 0.30, another one with every machine and seed. RL seldom mends it."""
     learning_rate: float = 3e-3
     seed: int = 0
 
@@ -62,7 +62,10 @@ class Recipe:
         return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
-RECIPES = {"builtin:tiny": Recipe(), "builtin:tiny-reader": Recipe(num_examples=40_000, tokens_per_step=2048, mix=Mix(terse=0.3))}
+RECIPES = {
+    "builtin:tiny": Recipe(),
+    "builtin:tiny-reader": Recipe(num_examples=40_000, tokens_per_step=2048, mix=Mix(terse=0.3)),
+}
 """`model.path` -> how that model is made. The reader also follows partial solutions in the terse hand: to copy digits
 from sentences into lines takes longer to learn (15,000 examples, half of them terse: it copies from neither hand)."""
 
