@@ -88,11 +88,16 @@ def about(shown: Sequence[Experiment]) -> str:
     if len(shown) <= NAMED_RUNS:
         whose = "; ".join(f"{each.label} {seed_names(each.seeds)}" for each in shown)
     else:
-        alike = Counter(tuple(each.seeds) for each in shown)
-        counts = "; ".join(f"{count} with {seed_names(seeds)}" for seeds, count in alike.items())
-        every = f"{seed_names(sorted({*chain(*alike)}))}, not all of each"
-        whose = f"{names}: {counts if len(alike) <= NAMED_SEEDS else every}"
+        whose = f"{names}: {_who_has_which(shown)}"
     return f"{whose}; {_steps(shown)}"
+
+
+def _who_has_which(shown: Sequence[Experiment]) -> str:
+    """4 with seeds 0, 1; 1 with seed 3. Of many different sets of seeds all seeds there are."""
+    alike = Counter(tuple(each.seeds) for each in shown)
+    if len(alike) > NAMED_SEEDS:
+        return f"{seed_names(sorted({*chain(*alike)}))}, not all of each"
+    return "; ".join(f"{count} with {seed_names(seeds)}" for seeds, count in alike.items())
 
 
 def seed_names(seeds: Sequence[int]) -> str:
