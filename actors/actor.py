@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
-from actors.held_weights import held
-from actors.rollouts import PromptTooLong, RolloutWriter
-from actors.sample_text import sample_values
+from actors.readable_rollout import sample_values
+from actors.rollout_writer import PromptTooLong, RolloutWriter
+from actors.weight_file import held
 from broker.connection import with_retries
 from broker.errors import FeedExhausted
 from broker.failpoints import failpoint
@@ -25,7 +25,7 @@ from broker.feed import Feed
 from broker.history import History
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement
-from broker.samples import Samples
+from broker.rollout_samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 

@@ -13,7 +13,7 @@ from typing import cast
 import redis
 
 from broker.errors import FeedExhausted
-from broker.fates import outline
+from broker.group_ends import outline
 from broker.keys import Keys
 from broker.records import RolloutGroup, encode
 from broker.scripts import Script

@@ -13,7 +13,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
     pope:{name}:attempts       hash    ordinal -> leases given so far
     pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", published and in flight (broker/fates.py)
+    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", published and in flight (group_ends.py)
     pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
     pope:{name}:ended          string  a byte an ordinal, set where its end is counted: its code; 0 or past the end: not
                                        ended, or failed
@@ -45,7 +45,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner, sft), one
                                        entry a group that ended preprocessing (groups), or one a note of the driver
                                        (deploy)
-    pope:{name}:samples        stream  rollouts in readable text: broker/samples.py lists the fields
+    pope:{name}:samples        stream  rollouts in readable text: broker/rollout_samples.py lists the fields
     pope:{name}:samples:shown  list    "ORDINAL INDEX" of the newest samples, newest first
     pope:{name}:samples:ratios stream  ordinal, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
                                        step that trained it
@@ -56,6 +56,10 @@ fence runs from each other. Types and meanings:
 
 PREPROCESS_GROUP = "preprocess"
 """Consumer group of the rollout stream."""
+
+
+EVALUATION_STAGE = "evaluation"
+"""The stage whose tasks actors sample beside their training groups."""
 
 
 def stage_name(run: str, stage: str) -> str:

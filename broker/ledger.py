@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import redis
 
-from broker.intervals import Interval, jeffreys
 from broker.keys import Keys
 
 KEPT_OUTCOMES = 16
@@ -35,13 +34,6 @@ class LedgerRow:
     """Newest published weight version when its first success was preprocessed; None: never solved."""
     last: tuple[Outcome, ...] = ()
     """Newest groups that had a judged rollout, oldest first, at most `KEPT_OUTCOMES`."""
-
-    def posterior(self, confidence: float = 0.95) -> Interval:
-        """Equal-tailed interval for the solve rate under the prior Beta(1/2, 1/2).
-
-        All attempts count alike, so the rate is the mean over the policies that made them; `last` shows its course.
-        """
-        return jeffreys(self.successes, self.attempts, confidence)
 
     def solved_within(self, groups: int) -> bool:
         """Whether one of the newest `groups` groups holds a success; only the kept outcomes can be asked."""

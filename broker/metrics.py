@@ -87,7 +87,7 @@ class Heartbeats:
 
 
 class HealthBoard:
-    """What the driver holds of each role (`deploy/health.py`), for those who look on."""
+    """What the driver holds of each role (`deploy/cluster/health.py`), for those who look on."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys

@@ -10,8 +10,10 @@ import typer
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
 from conf.plain import PlainFormatter, plain
-from deploy.commands import looking, preparing, running
-from deploy.interrupts import Interrupted
+from deploy.cluster.interrupts import Interrupted
+from deploy.commands import prepare as preparing
+from deploy.commands import run as running
+from deploy.commands import view as looking
 
 app = typer.Typer(
     help="Teach a language model problems it cannot solve yet (POPE).",

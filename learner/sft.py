@@ -22,10 +22,10 @@ from broker.metrics import Control, Heartbeats, Metrics
 from conf.schema import RunConfig
 from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
-from learner.demonstrations import ROOM, Curriculum, Example, as_groups
 from learner.divergence import SkippedSteps
-from learner.pulse import Pulse
+from learner.heartbeat_thread import Pulse
 from learner.schedule import warmup_then_linear
+from learner.sft_batches import ROOM, Curriculum, Example, as_groups
 from learner.trainable import Trainable
 
 T = TypeVar("T")

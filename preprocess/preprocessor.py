@@ -22,7 +22,7 @@ from conf.schema import RunConfig
 from preprocess.advantages import group_advantages
 from preprocess.filters import drop_reason
 from preprocess.overlong import shaped_rewards
-from preprocess.tally import Tally, group_values
+from preprocess.report_sums import Tally, group_values
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Literal
 from broker.connection import connect
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode, encode
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
 

@@ -20,7 +20,7 @@ import psutil
 
 from broker.balance import Balance, read_balance
 from broker.errors import UsageError
-from deploy.run_redis import find_run, run_redis
+from deploy.store.run_redis import find_run, run_redis
 
 SETTLE_S = 2.0
 """Left out at the start of each window."""

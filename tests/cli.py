@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.run_redis import URL_VARIABLE
+from deploy.store.run_redis import URL_VARIABLE
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from broker.connection import connect
 from broker.keys import Keys
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 
 settings.register_profile(
     "pope", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

@@ -18,21 +18,21 @@ from pathlib import Path
 import msgspec
 
 from actors.prompts import guided_message, unguided_message
-from actors.sample_text import sample_values
+from actors.readable_rollout import sample_values
 from broker.connection import Client, connect
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Completion, RolloutGroup, Verdict, WeightAnnouncement, float32_bytes, int32_bytes
 from broker.ring import Ring
+from broker.rollout_samples import Samples
 from broker.run_record import describe_run, open_run
-from broker.samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.redis_server import EmbeddedRedis
-from deploy.run_folder import RunFolder
+from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.store.run_folder import RunFolder
 from tests.groups import train_group
 
 Row = dict[str, str]

@@ -17,7 +17,7 @@ import psutil
 
 from broker.connection import connect
 from broker.keys import Keys
-from deploy.redis_server import running_url
+from deploy.cluster.redis_server import running_url
 
 REPOSITORY = Path(__file__).parent.parent
 

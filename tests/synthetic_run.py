@@ -8,25 +8,25 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from actors.evaluation.results import result_of
 from actors.problems.mixture import ARM_BUCKET
 from actors.prompts import guided_message, unguided_message
-from actors.results import result_of
 from broker.balance import Balance
 from broker.connection import Client
 from broker.keys import Keys
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
 from broker.metrics import Metrics
 from broker.records import Completion, Problem, RolloutGroup, encode, float32_bytes, int32_bytes
-from broker.samples import Samples
+from broker.rollout_samples import Samples
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.archive import RolloutArchive
-from deploy.ledger import RunLedger, to_json
-from deploy.measure import Measurement
-from deploy.metric_files import ROOMS, MetricFile, path_of
-from deploy.run_folder import RunFolder
-from deploy.summary import save_samples
-from preprocess.tally import group_values
+from deploy.store.measurements import Measurement
+from deploy.store.metric_files import ROOMS, MetricFile, path_of
+from deploy.store.rollout_archive import RolloutArchive
+from deploy.store.run_folder import RunFolder
+from deploy.view.ledger_table import RunLedger, to_json
+from deploy.view.summary import save_samples
+from preprocess.report_sums import group_values
 
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
 HOSTILE = "</pre></script><script>alert(1)</script><img src=http://x.example/y>\x1b[31m\u202e & 'q' \"d\""

@@ -10,10 +10,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.problems.golds import Progress, check_answers
+from actors.problems.gold_answers import Progress, check_answers
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.problem_set import ProblemSet
-from actors.problems.sources import read_source
+from actors.problems.problem_sources import read_source
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
 from actors.problems.tiny.terse import terse_solution

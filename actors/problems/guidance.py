@@ -9,7 +9,7 @@ paper.
 import random
 from collections.abc import Sequence
 
-from actors.problems.cuts import boundaries
+from actors.problems.cut_points import boundaries
 from actors.problems.leaks import shows_answer
 
 FALLBACK_SHARE = 0.25

@@ -11,8 +11,8 @@ Of a list of answers, any member claimed like that shows the answer; standing al
 
 import re
 
-from actors import exact
-from actors.answer_spelling import cleaned, parts, sides_of
+from actors.verification import exact_numbers as exact
+from actors.verification.answer_spelling import cleaned, parts, sides_of
 
 _ANNOUNCED = re.compile(
     r"\\(?:boxed|fbox)\b|####|\bfinal\s+answer|\banswers?\s*(?:[:=]|is\b|are\b|of\b|must\b|should\b|would\b|will\b|comes\b|to\b)",

@@ -6,9 +6,9 @@ says nothing about the problem: it is counted apart, and a problem with too litt
 
 from collections.abc import Mapping, Sequence
 
-from actors.results import Result, merge
-from actors.sampling import CHUNK_SAMPLES, task_seed
-from broker.intervals import wilson
+from actors.evaluation.intervals import wilson
+from actors.evaluation.results import Result, merge
+from actors.evaluation.sampling_plan import CHUNK_SAMPLES, task_seed
 from broker.records import Problem, Record, Task
 from conf.schema import MiningSettings
 

@@ -13,9 +13,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from actors.evaluation.results import Result
+from actors.evaluation.sampling_plan import CHUNK_SAMPLES, task_seed
 from actors.problems.guidance import candidates, random_short_prefix
-from actors.results import Result
-from actors.sampling import CHUNK_SAMPLES, task_seed
 from broker.records import Problem, Record, Task
 from conf.schema import GuidanceSettings
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from actors.problems.demonstrations import Demonstration, LeftOut
-from actors.problems.joining import Incoherent, join
+from actors.evaluation.results import Result
+from actors.evaluation.sampling_plan import CHUNK_SAMPLES, task_seed
+from actors.problems.joined_solutions import Incoherent, join
+from actors.problems.sft_demonstrations import Demonstration, LeftOut
 from actors.prompts import unguided_message
-from actors.results import Result
-from actors.sampling import CHUNK_SAMPLES, task_seed
 from broker.records import Problem, Task
 
 CUT = "correct but cut by the token budget"

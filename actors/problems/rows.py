@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from actors.problems.golds import clean, fault
+from actors.problems.gold_answers import clean, fault
 from actors.problems.problem_set import ProblemSet, Reason, Rejected
 from broker.errors import UsageError
 from broker.records import Bucket, Problem

@@ -1,7 +1,7 @@
 #!lua
 -- Puts a finished group on the rollout stream and ends its lease, if the lease still stands.
 -- Answers are remembered for ten minutes: a publisher whose reply was lost asks again and hears the same.
--- ARGV  ordinal, token, frame, rollouts, prompt_tokens, completion_tokens, outline (see broker/fates.py)
+-- ARGV  ordinal, token, frame, rollouts, prompt_tokens, completion_tokens, outline (see broker/group_ends.py)
 -- Returns 1 (published, now or before) or 0 (the lease belongs to somebody else).
 local leases, owners, claims, attempts, answered, rollouts, counters, written = unpack(KEYS)
 local ordinal, token, frame = ARGV[1], ARGV[2], ARGV[3]

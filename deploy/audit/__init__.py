@@ -1,1 +1,4 @@
-"""`pope audit`: whether a run kept its promises, by what its roles, its Redis and its checkpoints say of each other."""
+"""`pope audit`: whether a run kept its promises, by its histories, its Redis and its checkpoints.
+
+May import `store` and the rooms below it.
+"""

@@ -6,7 +6,7 @@ from pathlib import Path
 from broker.balance import Balance, read_balance
 from deploy.audit.evidence import gather
 from deploy.audit.promises import Verdict, judge
-from deploy.run_redis import find_run, run_redis
+from deploy.store.run_redis import find_run, run_redis
 
 
 @dataclass(frozen=True)

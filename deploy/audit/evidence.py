@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from broker.connection import Client
+from broker.group_locations import Whereabouts, read_whereabouts
 from broker.history import Line, RoleHistory, read_history
 from broker.keys import Keys
 from broker.metrics import Metrics
-from broker.whereabouts import Whereabouts, read_whereabouts
 from conf.schema import RunConfig
-from deploy.metric_files import read_reports
-from deploy.placement import demands
-from deploy.run_folder import RunFolder
+from deploy.cluster.placement import demands
+from deploy.store.metric_files import read_reports
+from deploy.store.run_folder import RunFolder
 from learner.manifest import candidates, read_manifest
 
 OCCUPANCY, DEPTH = "preprocess/ring/occupancy", "preprocess/stream/depth"

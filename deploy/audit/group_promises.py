@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.fates import FAILED, FILTERED, REPLACED, STALE, TRAINED
+from broker.group_ends import FAILED, FILTERED, REPLACED, STALE, TRAINED
 from broker.history import Line
 from deploy.audit.evidence import Evidence
-from deploy.audit.places import IN_FLIGHT, RING, STREAM, TAKEN, places_of
-from deploy.audit.verdict import Verdict, missing
+from deploy.audit.finding import Verdict, missing
+from deploy.audit.group_places import IN_FLIGHT, RING, STREAM, TAKEN, places_of
 
 
 def one_end(evidence: Evidence) -> Verdict:

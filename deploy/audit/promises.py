@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from deploy.audit.evidence import Evidence
+from deploy.audit.finding import Verdict, missing
 from deploy.audit.group_promises import acknowledged, one_end
 from deploy.audit.step_promises import checkpoints, lag, trained_once, versions
-from deploy.audit.verdict import Verdict, missing
 
 
 def judge(evidence: Evidence) -> list[Verdict]:

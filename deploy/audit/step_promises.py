@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from broker.history import Line
 from deploy.audit.evidence import Evidence
+from deploy.audit.finding import NO_LEARNER, Verdict
 from deploy.audit.lineage import lineage_violations
-from deploy.audit.verdict import NO_LEARNER, Verdict
 
 
 def trained_once(evidence: Evidence) -> Verdict:

@@ -1,1 +1,4 @@
-"""The commands of `pope`, by what they are for. Each loads what it needs when it is called, so that --help is quick."""
+"""The commands of `pope`, grouped as in `pope --help`. Each imports what it needs when it is called.
+
+May import every room of `deploy`.
+"""

@@ -30,7 +30,7 @@ class Moment:
     """The newest reports of the learner."""
     roles: Sequence[Role]
     standing: Mapping[str, str]
-    """What the driver said last of the hard bucket or of an arm (`deploy/alerts.py`), where it still holds."""
+    """What the driver said last of the hard bucket or of an arm (`deploy/run/alerts.py`), where it still holds."""
     canary: Mapping[str, int]
     """Actor -> parameters that differed from the learner's after its newest sync."""
     since_step_s: float | None

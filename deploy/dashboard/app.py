@@ -13,12 +13,12 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import Guard
-from deploy.dashboard.hub import Hub
-from deploy.dashboard.problems import GroupRow
+from deploy.dashboard.problem_history import GroupRow
 from deploy.dashboard.prometheus import CONTENT_TYPE, exposition
-from deploy.dashboard.rollouts import Rollout
-from deploy.dashboard.sources import Source
+from deploy.dashboard.recent_rollouts import Rollout
+from deploy.dashboard.run_sources import Source
 
 ASSETS = Path(__file__).parent / "assets"
 FRESH = {"Cache-Control": "no-cache"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from broker.errors import UsageError
-from deploy.dashboard.model import RunModel
+from deploy.dashboard.run_model import RunModel
 
 Target = Literal["tensorboard", "wandb"]
 Put = Callable[[int, dict[str, float]], None]

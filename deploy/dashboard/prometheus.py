@@ -6,7 +6,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from deploy.dashboard.sources import Source
+from deploy.dashboard.run_sources import Source
 from deploy.dashboard.views import Live
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

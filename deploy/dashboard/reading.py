@@ -14,7 +14,7 @@ from broker.ring import Ring, RingGroup
 from broker.run_record import read_run
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
-from deploy.metric_files import read_reports
+from deploy.store.metric_files import read_reports
 
 ROOMS = ("learner", "groups", "actors", "preprocess", "deploy")
 

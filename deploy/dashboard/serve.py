@@ -20,13 +20,13 @@ from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
+from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
 from deploy.dashboard.app import dashboard_app
+from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import is_loopback
-from deploy.dashboard.hub import Hub
-from deploy.dashboard.sources import find_sources
-from deploy.run_folder import RunFolder
-from deploy.screen import screen
-from deploy.withheld import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
+from deploy.dashboard.run_sources import find_sources
+from deploy.store.run_folder import RunFolder
+from deploy.view.screen import screen
 
 GRACE_S = 2
 """Seconds that answers under way are waited for at the end."""

@@ -11,13 +11,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from broker.transfer import explain
 from conf.plain import plain
-from deploy.colours import ARMS
-from deploy.dashboard.hub import TICK_S
-from deploy.dashboard.sources import Source
+from deploy.dashboard.broadcast import TICK_S
+from deploy.dashboard.run_sources import Source
 from deploy.dashboard.views import Live
-from deploy.progress import duration, percent
+from deploy.run.progress import duration, percent
+from deploy.statistics.transfer import explain
+from deploy.view.palette import ARMS
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 STATE_STYLES = {"live": "green", "ended": "dim", "away": "red", "waiting": "yellow"}

@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from deploy.dashboard.drops import DropRow
-from deploy.dashboard.problems import Cell
-from deploy.dashboard.rollouts import Headline
+from deploy.dashboard.dropped_groups import DropRow
+from deploy.dashboard.problem_history import Cell
+from deploy.dashboard.recent_rollouts import Headline
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Role(View, frozen=True):
     late: bool
     """Silent for longer than a few heartbeats while the run goes on."""
     health: str = ""
-    """What the driver holds of it (`deploy/health.py`); empty before it said so."""
+    """What the driver holds of it (`deploy/cluster/health.py`); empty before it said so."""
     version: int | None = None
     """Weight version its engine holds."""
 

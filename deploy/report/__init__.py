@@ -1,1 +1,4 @@
-"""One self-contained page from runs: records -> estimates -> figures -> page. `report.py` is the command."""
+"""One self-contained page from runs: records -> estimates -> figures -> page. `build.py` is the command.
+
+May import `run` and the rooms below it.
+"""

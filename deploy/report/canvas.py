@@ -7,8 +7,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from deploy.colours import BLACK, OTHER, YELLOW
-from deploy.report.figure import BarPanel, DotPanel, Figure, Line, Panel
+from deploy.report.figure_spec import BarPanel, DotPanel, Figure, Line, Panel
+from deploy.view.palette import BLACK, OTHER, YELLOW
 
 WIDTH = 9.6
 """Inches; the page shows it at the width of its text."""

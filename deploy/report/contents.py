@@ -11,12 +11,12 @@ from deploy.report.draw_pipeline import pipeline
 from deploy.report.draw_starvation import starvation
 from deploy.report.draw_transfer import transfers
 from deploy.report.experiments import Experiment, seed_names
-from deploy.report.figure import Absent, Figure
+from deploy.report.figure_spec import Absent, Figure
+from deploy.report.findings import Card, card, sentences
 from deploy.report.problem_rows import ProblemRow, problem_rows, telling
-from deploy.report.records import RunRecords
-from deploy.report.rollouts import Reading, readings
+from deploy.report.run_records import RunRecords
 from deploy.report.scores import Score, TableRow, scores, table_rows
-from deploy.report.verdict import Card, card, sentences
+from deploy.report.shown_rollouts import Reading, readings
 
 MOST_ROWS = 640
 """Problems the page lists at most, all runs together: about 1 MB."""

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 from deploy.report.estimates import Estimate, over_seeds
 from deploy.report.experiments import Experiment
-from deploy.report.records import Group, News, RunRecords
+from deploy.report.run_records import Group, News, RunRecords
 
 MOST_WINDOWS = 40
 """A curve has at most so many points."""

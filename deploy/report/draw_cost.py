@@ -13,8 +13,8 @@ from deploy.report.curves import (
     window_width,
 )
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Figure, Panel, nth_line
-from deploy.report.making import curves
+from deploy.report.figure_builder import curves
+from deploy.report.figure_spec import Absent, Figure, Panel, nth_line
 
 THRESHOLD = 0.9
 

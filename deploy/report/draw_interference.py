@@ -14,9 +14,9 @@ from deploy.report.curves import (
     step_width,
 )
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Figure, Line, Panel, arm_line, nth_colour, part_line
-from deploy.report.making import curves
-from deploy.report.records import RunRecords
+from deploy.report.figure_builder import curves
+from deploy.report.figure_spec import Absent, Figure, Line, Panel, arm_line, nth_colour, part_line
+from deploy.report.run_records import RunRecords
 
 SHARES = {"share/advantage/": ("advantage", "-"), "share/tokens/": ("tokens", "--")}
 COSINE = "gradient/cosine/"

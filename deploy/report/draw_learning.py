@@ -16,8 +16,8 @@ from deploy.report.curves import (
 )
 from deploy.report.estimates import METHODS, Estimate, over_seeds_of_problems, score
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Figure, Panel, nth_line, part_line
-from deploy.report.making import curves
+from deploy.report.figure_builder import curves
+from deploy.report.figure_spec import Absent, Figure, Panel, nth_line, part_line
 from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
 
 KS = (8, 32)

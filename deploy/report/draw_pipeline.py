@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from broker.balance import Balance
-from deploy.colours import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 from deploy.report.curves import (
     PAUSE_S,
     Point,
@@ -20,9 +19,10 @@ from deploy.report.curves import (
     window_width,
 )
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
-from deploy.report.making import bars, curves
-from deploy.report.records import News, RunRecords
+from deploy.report.figure_builder import bars, curves
+from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
+from deploy.report.run_records import News, RunRecords
+from deploy.view.palette import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
 SHARE_OF_TOKENS = 0.001
 """Ages that fewer of the trained tokens have end the picture; the CSV file ends there too."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from broker.starvation import DECILES
-from deploy.colours import BLACK, BLUE, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure
-from deploy.report.making import bars
-from deploy.report.records import Ending
+from deploy.report.figure_builder import bars
+from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure
+from deploy.report.run_records import Ending
+from deploy.statistics.starvation import DECILES
+from deploy.view.palette import BLACK, BLUE, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
 
 KNOWN = {
     "trained": BLUE,

@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from actors.results import Result
-from broker.transfer import RECENT_GROUPS, Transfer, transfer
-from deploy.colours import BLUE, GREEN, PURPLE, SKY, VERMILLION
+from actors.evaluation.results import Result
 from deploy.report.curves import Point, end, over_all_seeds, step_width
 from deploy.report.estimates import METHODS, score
 from deploy.report.experiments import Experiment, about
-from deploy.report.figure import Absent, Bar, BarPanel, Figure, Panel, arm_line
-from deploy.report.making import bars, curves
-from deploy.report.records import RunRecords
+from deploy.report.figure_builder import bars, curves
+from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Panel, arm_line
+from deploy.report.run_records import RunRecords
+from deploy.statistics.transfer import RECENT_GROUPS, Transfer, transfer
+from deploy.view.palette import BLUE, GREEN, PURPLE, SKY, VERMILLION
 
 GUIDED, UNGUIDED = "guided", "unguided"
 STROKES = {"before": ":", "sft": "--", "after": "-"}

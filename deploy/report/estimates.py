@@ -7,8 +7,8 @@ from math import cos, pi, sin, sqrt, tan
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from actors.pass_at_k import bootstrap_mean, pass_at_k
-from actors.results import Result
+from actors.evaluation.pass_at_k import bootstrap_mean, pass_at_k
+from actors.evaluation.results import Result
 
 CONFIDENCE = 0.95
 Method = Literal["t over seeds", "bootstrap over problems", "none"]
@@ -54,7 +54,7 @@ def over_seeds(values: Sequence[float], low: float = float("-inf"), high: float 
 
 
 def over_problems(values: Sequence[float]) -> Estimate:
-    """The mean of one value in [0, 1] a problem with its bootstrap interval (`actors/pass_at_k.py`)."""
+    """The mean of one value in [0, 1] a problem with its bootstrap interval (`actors/evaluation/pass_at_k.py`)."""
     interval, mean = bootstrap_mean(values, confidence=CONFIDENCE), fmean(values)
     return Estimate(mean, interval.lower, interval.upper, (mean,), "bootstrap over problems")
 

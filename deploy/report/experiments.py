@@ -9,7 +9,7 @@ from itertools import chain
 from broker.errors import UsageError
 from conf.names import flat
 from conf.plain import plain
-from deploy.report.records import RunRecords
+from deploy.report.run_records import RunRecords
 
 OWN = ("run.name", "run.root", "run.seed", "run.resume", "model.cache_dir", "weights.folder", "broker.url", "deploy")
 """Settings in which the seeds of one experiment may differ."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from deploy.report.draw_transfer import UNGUIDED, transfer_of
-from deploy.report.records import RunRecords
+from deploy.report.run_records import RunRecords
 
 NEVER = "unsolved"
 
@@ -49,7 +49,7 @@ WORDS = {
     "unguided_first": "unguided first",
     "same_step": "both at one step",
 }
-"""Class of `broker/transfer.py` -> words, the most telling first; a problem has the first that fits."""
+"""Class of `deploy/statistics/transfer.py` -> words, the most telling first; a problem has the first that fits."""
 
 
 def problem_rows(run: RunRecords) -> list[ProblemRow]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from actors.results import Result
-from deploy.eval_tables import NOT_MEASURED, markdown
+from actors.evaluation.results import Result
 from deploy.report.draw_transfer import UNGUIDED, measured_stages
 from deploy.report.estimates import Estimate, score
 from deploy.report.experiments import Experiment
+from deploy.view.evaluation_tables import NOT_MEASURED, markdown
 
 HARD = "hard"
 BEFORE = "before"

@@ -1,7 +1,7 @@
 """Solvability: the share of hard problems with at least one success of k rollouts (paper section 2, fig. 3, 4, 6, 10).
 
 Training itself is the measurement: of every problem the newest unguided rollouts count, as many whole groups as hold k
-judged ones, and pass@k of those is the unbiased estimate of `actors/pass_at_k.py`. They were written by the policies
+judged ones, and pass@k of those is the unbiased estimate of `pass_at_k.py`. They were written by the policies
 of up to the last few epochs, so the value trails the policy; an evaluation asks one policy.
 """
 
@@ -9,8 +9,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.pass_at_k import pass_at_k
-from deploy.report.records import Group
+from actors.evaluation.pass_at_k import pass_at_k
+from deploy.report.run_records import Group
 
 SEEN = 0.5
 """There is a value once this share of the hard problems has k rollouts."""

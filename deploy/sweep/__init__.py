@@ -1,1 +1,4 @@
-"""`pope sweep`: several experiments under several seeds, one run after another, in a folder of their own."""
+"""`pope sweep`: several experiments under several seeds, each run a process or a Ray job of its own.
+
+May import `view` and the rooms below it.
+"""

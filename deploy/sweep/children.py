@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from deploy.interrupts import die_with_parent
+from deploy.cluster.interrupts import die_with_parent
 
 TAIL_BYTES = 8192
 KILL_PATIENCE_S = 20.0

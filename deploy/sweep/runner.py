@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deploy.sweep.children import Child
-from deploy.sweep.found import Found, find, summary_of
+from deploy.sweep.existing_runs import Found, find, summary_of
 from deploy.sweep.plan import PlannedRun
 
 TICK_S = 0.5

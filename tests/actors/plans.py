@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable
 
-from actors.results import Result
-from actors.sampling import SamplingPlan
+from actors.evaluation.results import Result
+from actors.evaluation.sampling_plan import SamplingPlan
 from broker.records import Task
 
 Rate = Callable[[Task], float]

@@ -16,13 +16,13 @@ from broker.ledger import Ledger
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import Task, WeightAnnouncement
 from broker.ring import Ring
+from broker.rollout_samples import Samples
 from broker.run_record import describe_run, holds_run, open_run, read_run
-from broker.samples import Samples
 from broker.scripts import Script
 from broker.streams import RolloutStream
 from broker.tasks import Tasks
 from broker.weights import WeightBoard
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from tests.groups import rollout_group, train_group
 
 RUN = "fenced"
@@ -225,7 +225,7 @@ def test_every_key_of_a_run_is_somebodys_and_every_name_in_a_rule_is_a_key() -> 
 
 
 def test_every_script_is_somebodys() -> None:
-    others = {"append_tasks", "balance", "oldest", "whereabouts"}  # of the driver, and of readers
+    others = {"append_tasks", "balance", "oldest", "group_locations"}  # of the driver, and of readers
     assert {name for rule in RULES.values() for name in rule.scripts} | others == set(SOURCES)
 
 

@@ -23,11 +23,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from broker.balance import read_balance
 from broker.connection import connect, with_retries
 from broker.errors import FeedExhausted, RingFull
-from broker.fates import IN_FLIGHT, read_fates
+from broker.group_ends import IN_FLIGHT, read_fates
+from broker.group_locations import read_whereabouts
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode
-from broker.whereabouts import read_whereabouts
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
 

@@ -7,7 +7,7 @@ import redis
 
 from broker.connection import connect, with_retries
 from broker.errors import BrokerFull, BrokerLost, BrokerUnreachable, UsageError
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 
 
 def test_a_server_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from broker.errors import BrokerFull
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from tests.broker.house import House
 from tests.groups import rollout_group, train_group
 

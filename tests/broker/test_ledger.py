@@ -105,9 +105,3 @@ def test_a_ledger_of_an_older_version_is_read_and_goes_on(house: House, keys: Ke
 def test_solved_within_looks_at_the_newest_groups() -> None:
     row = LedgerRow("p", "unguided", 6, 1, 3, last=(Outcome(3, 1, 2), Outcome(4, 0, 2), Outcome(5, 0, 2)))
     assert [row.solved_within(groups) for groups in (1, 2, 3, 9)] == [False, False, True, True]
-
-
-def test_a_row_has_the_posterior_of_its_rate() -> None:
-    """One of one: Beta(3/2, 1/2); with x = sin^2 t the angle has the distribution (2 t - sin 2t) / pi."""
-    lower, upper = LedgerRow("p", "guided", 1, 1, 0).posterior()
-    assert (lower, upper) == pytest.approx((0.14675, 0.99961), abs=5e-6)

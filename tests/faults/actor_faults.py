@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from broker.history import read_history
 from broker.records import TrainGroup
 from broker.weights import WeightBoard
-from deploy.fleet import Member
-from learner.publish import FilePublisher
+from deploy.cluster.fleet import Member
+from learner.file_publisher import FilePublisher
 from tests.faults.household import Household
 from tests.faults.local_roles import LocalRole
 from tests.faults.outcome import Outcome

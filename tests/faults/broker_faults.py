@@ -12,7 +12,7 @@ from broker.errors import BrokerError
 from broker.records import RolloutGroup
 from deploy.audit.evidence import gather
 from deploy.audit.promises import one_end
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from tests.faults.forgetting import forgotten
 from tests.faults.outcome import Outcome
 from tests.faults.proxy import LossyProxy

@@ -11,9 +11,9 @@ from typing import Any
 from broker import failpoints
 from broker.history import Event, read_history
 from broker.metrics import Control
-from deploy.fleet import Domain, Member, alone
-from deploy.state import RunState
-from deploy.watch import Supervisor
+from deploy.cluster.fleet import Domain, Member, alone
+from deploy.run.supervisor import Supervisor
+from deploy.store.run_state import RunState
 from tests.faults.local_roles import LocalHost, LocalRole, Room
 from tests.faults.scene import PATIENCE_S, Scene, patiently
 

@@ -21,9 +21,9 @@ from broker.ring import Ring
 from broker.run_record import born
 from broker.streams import RolloutStream
 from conf.load import load
-from deploy.interrupts import Interrupted, Interrupts, die_with_parent
-from deploy.screen import screen
-from deploy.session import Session, open_session
+from deploy.cluster.interrupts import Interrupted, Interrupts, die_with_parent
+from deploy.run.session import Session, open_session
+from deploy.view.screen import screen
 from tests.faults.broker_faults import kept_group
 from tests.faults.scene import PlayedActor, PlayedLearner
 

@@ -26,8 +26,8 @@ from broker.records import (
     int32_array,
     int32_bytes,
 )
+from broker.rollout_samples import Samples
 from broker.run_record import born
-from broker.samples import Samples
 from broker.weights import WeightBoard
 from conf.load import load
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.fates import outline
+from broker.group_ends import outline
 from broker.records import SCHEMA, RolloutGroup, TrainGroup, encode, float32_bytes
 from broker.scripts import Script
 from broker.streams import RolloutStream

@@ -20,8 +20,8 @@ from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import dump, load, settings_hash
 from deploy.audit.command import audit
-from deploy.redis_server import EmbeddedRedis
-from deploy.run_folder import RunFolder
+from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.store.run_folder import RunFolder
 from preprocess.preprocessor import Preprocessor
 from tests.faults.outcome import Outcome
 from tests.learner.ranks import Processes

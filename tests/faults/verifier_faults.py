@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from actors.verify import VerifierPool
+from actors.verification.verifier import VerifierPool
 from conf.schema import VerifierSettings
 from tests.actors.hostile import BOXED
 from tests.faults.outcome import Outcome

@@ -9,7 +9,7 @@ import pytest
 from broker.balance import Balance, read_balance
 from broker.connection import connect
 from broker.keys import Keys
-from deploy.redis_server import running_url
+from deploy.cluster.redis_server import running_url
 from tests.browser import browser
 from tests.deploy.dashboard.driven import fact, needs_chromium, shown
 from tests.runs import interrupt, start_run, wait_until

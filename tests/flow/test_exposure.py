@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from broker.connection import connect
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from tests.runs import Run, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.archive import read_rollouts
+from deploy.store.rollout_archive import read_rollouts
 from tests.runs import Run, start, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.archive import read_rollouts
+from deploy.store.rollout_archive import read_rollouts
 from tests.runs import finish, interrupt, start_on, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.problems.catalog import load_problems
 from conf.schema import ProblemSettings
-from deploy.evaluate import checkpoint_folder
+from deploy.jobs.evaluate import checkpoint_folder
 from tests.runs import SMALL, start, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]

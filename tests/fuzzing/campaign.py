@@ -20,7 +20,7 @@ from typing import get_args
 from actors.problems.jsonl import jsonl_rows
 from actors.problems.problem_set import write_rejected
 from actors.problems.rows import Layout, read_rows
-from actors.verify import VerifierPool
+from actors.verification.verifier import VerifierPool
 from broker.errors import RecordError, UsageError
 from broker.records import RolloutGroup, TrainGroup, Verdict, decode, encode
 from conf.errors import ConfigError

@@ -32,9 +32,9 @@ from conf.schema import (
     SftSettings,
 )
 from learner.deepspeed_engine import DeepSpeedEngine
+from learner.file_publisher import FilePublisher
 from learner.learner import Learner
 from learner.model import as_policy
-from learner.publish import FilePublisher
 from learner.replay import replay
 from learner.replay_plan import ReplayPlan
 from learner.sft import FineTuner

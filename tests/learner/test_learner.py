@@ -17,10 +17,10 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup
 from broker.ring import Ring
-from broker.samples import Samples
+from broker.rollout_samples import Samples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
 from learner.step import teaches
 from preprocess.reference import load_reference

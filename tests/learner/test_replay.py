@@ -12,9 +12,9 @@ from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.load import dump
-from deploy import replay as command
-from deploy.comparison import COMPARED, Comparison, require_equal
-from deploy.run_folder import FolderLock
+from deploy.jobs import replay as command
+from deploy.jobs.replay_comparison import COMPARED, Comparison, require_equal
+from deploy.store.run_folder import FolderLock
 from learner.manifest import CheckpointError, folder_of
 from learner.replay_plan import STEPS, ReplayPlan
 from tests.faults.learner_faults import STEPS as MAX_STEPS

@@ -14,9 +14,9 @@ from broker.connection import connect
 from broker.keys import Keys
 from broker.metrics import Control, Metrics
 from conf.schema import LearnerSettings, SftSettings
-from deploy.redis_server import EmbeddedRedis
-from learner.demonstrations import ROOM, Curriculum
+from deploy.cluster.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
+from learner.sft_batches import ROOM, Curriculum
 from tests.learner.ranks import Processes
 from tests.learner.tiny import random_examples, save_tiny
 

@@ -10,7 +10,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from broker.records import Bucket, Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
-from learner.demonstrations import Example
+from learner.sft_batches import Example
 from tests.groups import train_group
 
 VOCABULARY = 96

@@ -285,7 +285,7 @@ def test_reports_give_reward_by_arm_and_where_groups_went(
 def test_a_worker_survives_a_server_that_is_killed_and_comes_back(
     config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: House
 ) -> None:
-    from deploy.redis_server import EmbeddedRedis
+    from deploy.cluster.redis_server import EmbeddedRedis
 
     assert isinstance(redis_server, EmbeddedRedis)
     with working(config, redis_url, client):

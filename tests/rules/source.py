@@ -25,6 +25,16 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.module or "", node.lineno
 
 
+def imported_files(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """As `imported`, and for `from a import b` both `a` and `a.b`: b may be a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((name.name, node.lineno) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            yield from ((name, node.lineno) for name in (module, *(f"{module}.{n.name}" for n in node.names)))
+
+
 def called(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     """(`a.b.c`, call) of every call of a plain dotted name."""
     for node in ast.walk(tree):

@@ -11,7 +11,7 @@ from conf.load import load
 from conf.names import flat
 from conf.schema import RunConfig
 from conf.sweep_file import read_sweep
-from deploy.placement import demands
+from deploy.cluster.placement import demands
 from deploy.sweep.plan import plan_sweep
 
 PAPER = (

@@ -57,9 +57,9 @@ def test_nothing_listens_on_every_interface(file: str) -> None:
 
 
 def test_every_console_shows_foreign_text_as_text(file: str) -> None:
-    """`deploy.screen` alone makes consoles; nobody turns markup on again."""
+    """`deploy.view.screen` alone makes consoles; nobody turns markup on again."""
     for name, call in called(FILES[file]):
-        assert name != "Console" or file == "deploy/screen.py", f"{file}:{call.lineno}: use deploy.screen"
+        assert name != "Console" or file == "deploy/view/screen.py", f"{file}:{call.lineno}: use deploy.view.screen"
         assert not name.endswith("from_markup"), f"{file}:{call.lineno}: {name}"
         assert keyword(call, "markup") in (None, "False"), f"{file}:{call.lineno}: {name}"
         if name == "TextColumn" and "description" in ast.unparse(call):

@@ -17,8 +17,8 @@ import httpx2
 import msgspec
 import openai
 
-from actors.problems.oracle.asking import EndpointRefused, Reply, RequestFailed
 from actors.problems.oracle.attempts import Rejected
+from actors.problems.oracle.requests import EndpointRefused, Reply, RequestFailed
 from conf.schema import OracleSettings
 
 MAX_BODY_BYTES = 8 * 2**20

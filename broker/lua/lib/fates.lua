@@ -1,5 +1,5 @@
 -- Moves what was written of a group, which stands alone while the group is in flight, into the counts of how rollouts
--- ended (see broker/fates.py). A group that was moved before, or never written, changes nothing.
+-- ended (see broker/group_ends.py). A group that was moved before, or never written, changes nothing.
 local function fold(written, fates, ordinal, name)
   local outline = redis.call('HGET', written, ordinal)
   if not outline then return end

@@ -16,13 +16,13 @@ from broker.connection import Client, connect
 from broker.keys import Keys
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.dashboard.hub import Hub
-from deploy.dashboard.model import RunModel
+from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.reading import Reader
+from deploy.dashboard.run_model import RunModel
+from deploy.dashboard.run_sources import Source, UrlSource
 from deploy.dashboard.serve import DashboardServer, listening
-from deploy.dashboard.sources import Source, UrlSource
-from deploy.redis_server import EmbeddedRedis
-from deploy.run_folder import RunFolder
+from deploy.store.run_folder import RunFolder
 from tests.replay import Recording, Replay, made_up
 
 HOSTILE = "<img src=x onerror=document.title='owned'> \x1b[2J\x1b]0;owned\x07 [bold red]no markup[/] \u202eback"

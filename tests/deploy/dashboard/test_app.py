@@ -11,10 +11,10 @@ import redis
 from broker.errors import BrokerUnreachable
 from broker.keys import Keys
 from conf.load import load, settings_hash
-from deploy.dashboard import hub as hub_module
+from deploy.dashboard import broadcast as hub_module
 from deploy.dashboard.app import dashboard_app
+from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import COOKIE, is_loopback
-from deploy.dashboard.hub import Hub
 from deploy.dashboard.serve import TOKEN_VARIABLE, token_for
 from tests.deploy.dashboard.live import HOSTILE, NOON_S, asking, message, opened, replayed, settings, until
 from tests.replay import Replay, made_up

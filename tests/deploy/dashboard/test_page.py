@@ -15,7 +15,7 @@ from broker.balance import read_balance
 from broker.keys import Keys
 from conf.schema import RunSettings
 from deploy.dashboard.app import ASSETS
-from deploy.dashboard.hub import Hub
+from deploy.dashboard.broadcast import Hub
 from tests.browser import Page, browser
 from tests.deploy.dashboard.driven import fact, needs_chromium, shown
 from tests.deploy.dashboard.live import HOSTILE, opened, replayed, served, settings

@@ -6,12 +6,12 @@ from collections import defaultdict
 import pytest
 
 from broker.ledger import LedgerRow, Outcome
-from broker.transfer import transfer
-from deploy.dashboard.drops import DropRow, Drops, length_class
-from deploy.dashboard.problems import Problems
+from deploy.dashboard.dropped_groups import DropRow, Drops, length_class
+from deploy.dashboard.problem_history import Problems
 from deploy.dashboard.rates import Rates
-from deploy.dashboard.rollouts import Rollouts, split_tokens
+from deploy.dashboard.recent_rollouts import Rollouts, split_tokens
 from deploy.dashboard.steps import Steps, lag_histogram
+from deploy.statistics.transfer import transfer
 
 
 def group(step: int, successes: int, *, arm: str = "unguided", problem: str = "p0", **more: object) -> dict[str, str]:

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from conf.schema import RunSettings
-from deploy.dashboard.sources import UrlSource
+from deploy.dashboard.run_sources import UrlSource
 from deploy.dashboard.terminal import picture, spark, watch
-from deploy.screen import Screen
+from deploy.view.screen import Screen
 from tests.deploy.dashboard.live import HOSTILE, finished_folder, replayed, settings
 from tests.replay import Replay, made_up
 from tests.runs import REPOSITORY

@@ -15,11 +15,11 @@ import yaml
 from broker import keys as keys_module
 from broker.errors import UsageError
 from broker.keys import Keys
-from deploy import colours
 from deploy.dashboard.app import ASSETS
 from deploy.dashboard.exporting import export
-from deploy.dashboard.model import RunModel
 from deploy.dashboard.prometheus import exposition
+from deploy.dashboard.run_model import RunModel
+from deploy.view import palette as colours
 from tests.deploy.dashboard.live import opened, replayed, told_model
 from tests.runs import REPOSITORY
 

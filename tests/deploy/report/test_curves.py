@@ -30,7 +30,7 @@ from deploy.report.curves import (
 )
 from deploy.report.draw_pipeline import age_shares, trained
 from deploy.report.experiments import Experiment
-from deploy.report.records import Group, News, RunRecords
+from deploy.report.run_records import Group, News, RunRecords
 
 GROUP = Group("p", "unguided", "hard", step=0, rollouts=8, judged=8, reward_sum=0.0, successes=0)
 

@@ -3,8 +3,8 @@ from math import lgamma, pi, sqrt
 import numpy as np
 import pytest
 
-from actors.results import Result
-from broker.intervals import wilson
+from actors.evaluation.intervals import wilson
+from actors.evaluation.results import Result
 from deploy.report.estimates import over_seeds, score, student_t
 
 

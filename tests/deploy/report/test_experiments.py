@@ -6,7 +6,7 @@ import pytest
 from broker.errors import UsageError
 from conf.load import load
 from deploy.report.experiments import Experiment, about, experiments, label
-from deploy.report.records import RunRecords
+from deploy.report.run_records import RunRecords
 
 
 def run(name: str, seed: int, steps: int = 10, **settings: object) -> RunRecords:

@@ -20,16 +20,16 @@ from broker.keys import Keys
 from broker.metrics import Metrics
 from broker.run_record import open_run
 from conf.load import dump
-from deploy.metric_files import MetricFile, path_of
-from deploy.redis_server import EmbeddedRedis
+from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.report.build import report
 from deploy.report.canvas import save
 from deploy.report.contents import contents
 from deploy.report.experiments import experiments
-from deploy.report.figure import Figure
+from deploy.report.figure_spec import Figure
 from deploy.report.page import render
-from deploy.report.reading import find_runs, read_run
-from deploy.report.report import report
-from deploy.run_redis import URL_VARIABLE
+from deploy.report.run_reader import find_runs, read_run
+from deploy.store.metric_files import MetricFile, path_of
+from deploy.store.run_redis import URL_VARIABLE
 from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthetic_run
 
 REPOSITORY = Path(__file__).parents[3]

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from actors.pass_at_k import pass_at_k
-from deploy.report.records import Group
+from actors.evaluation.pass_at_k import pass_at_k
+from deploy.report.run_records import Group
 from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.results import Result
+from actors.evaluation.results import Result
 from broker.ledger import LedgerRow, Outcome
 from broker.records import Problem
-from broker.transfer import transfer
 from conf.load import load
 from deploy.report.contents import contents
 from deploy.report.draw_cost import costs
@@ -19,12 +18,13 @@ from deploy.report.draw_starvation import by_length, starvation
 from deploy.report.draw_transfer import class_counts, solved, transfers
 from deploy.report.estimates import Estimate, over_problems, over_seeds
 from deploy.report.experiments import Experiment
-from deploy.report.figure import Absent, Bar, Figure
+from deploy.report.figure_spec import Absent, Bar, Figure
+from deploy.report.findings import sentences
 from deploy.report.problem_rows import problem_rows, telling
-from deploy.report.records import Ending, Group, RunRecords
-from deploy.report.rollouts import MOST_CHARS, excerpt, split_at_guidance
+from deploy.report.run_records import Ending, Group, RunRecords
 from deploy.report.scores import HARD, Score, TableRow, cell, columns, scores, table_rows, to_markdown
-from deploy.report.verdict import sentences
+from deploy.report.shown_rollouts import MOST_CHARS, excerpt, split_at_guidance
+from deploy.statistics.transfer import transfer
 
 LEDGER = [
     LedgerRow("both", "guided", 8, 3, 2, (Outcome(2, 3, 8),)),

@@ -9,16 +9,16 @@ import pytest
 
 from broker.errors import UsageError
 from conf.load import dump
-from deploy.run_folder import RunFolder
-from deploy.screen import table_screen
+from deploy.store.run_folder import RunFolder
+from deploy.sweep import command as sweep_file
 from deploy.sweep import runner as runner_file
-from deploy.sweep import sweep as sweep_file
 from deploy.sweep.children import Child
-from deploy.sweep.found import find
+from deploy.sweep.command import _Saver, sweep
+from deploy.sweep.existing_runs import find
+from deploy.sweep.outcome_table import as_json, closing_table, left
 from deploy.sweep.plan import PlannedRun, SweepPlan, plan_sweep
-from deploy.sweep.report import as_json, closing_table, left
 from deploy.sweep.runner import Progress, Runner
-from deploy.sweep.sweep import _Saver, sweep
+from deploy.view.screen import table_screen
 
 LOOKS = 2
 """A fake child is looked at so often before it ends."""

@@ -1,0 +1,135 @@
+"""Evaluation: every problem the same number of times, under one arm."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from actors.evaluation.results import Result, merge
+from actors.evaluation.sampling_plan import CHUNK_SAMPLES, chunks, task_seed
+from broker.records import Problem, Task
+
+
+def without_solutions(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems as an evaluation may see them: what is not there cannot leak into a prompt."""
+    return [msgspec.structs.replace(problem, solution=None, guidance=None) for problem in problems]
+
+
+class EvaluationPlan:
+    """`samples` rollouts of each problem; no result changes what is asked."""
+
+    def __init__(self, problems: Sequence[Problem], arm: str, samples: int, seed: int) -> None:
+        self._problems = list(problems)
+        self._arm = arm
+        self._samples = samples
+        self._seed = seed
+        self._named = False
+        self._outstanding: dict[str, set[int]] = {problem.id: set() for problem in problems}
+        """Problem -> seeds of its tasks that have not come back."""
+        self._results: dict[str, list[Result]] = {problem.id: [] for problem in problems}
+        self.failed: dict[str, str] = {}
+        """Problem -> why it could not be sampled."""
+
+    @property
+    def largest_task(self) -> int:
+        return min(self._samples, CHUNK_SAMPLES)
+
+    @property
+    def num_problems(self) -> int:
+        return len(self._problems)
+
+    @property
+    def num_done(self) -> int:
+        return sum(not seeds for seeds in self._outstanding.values()) if self._named else 0
+
+    def tasks(self) -> list[Task]:
+        if self._named:
+            return []
+        self._named = True
+        tasks = []
+        for problem in self._problems:
+            for number, size in enumerate(chunks(self._samples)):
+                seed = task_seed(self._seed, "evaluation", self._arm, problem.id, number)
+                tasks.append(Task(problem_id=problem.id, arm=self._arm, samples=size, seed=seed))
+                self._outstanding[problem.id].add(seed)
+        return tasks
+
+    def record(self, task: Task, result: Result) -> None:
+        self._end(task)
+        self._results[task.problem_id].append(result)
+
+    def fail(self, task: Task, reason: str) -> None:
+        self._end(task)
+        self.failed[task.problem_id] = reason
+
+    def results(self) -> list[Result]:
+        """One result a problem, in their order; without those that could not be sampled."""
+        return [merge(parts) for id, parts in self._results.items() if parts and id not in self.failed]
+
+    def _end(self, task: Task) -> None:
+        if task.seed not in self._outstanding[task.problem_id]:
+            raise ValueError(f"no such task is outstanding: {task}")
+        self._outstanding[task.problem_id].remove(task.seed)
+
+
+class ScheduledEvaluation:
+    """Evaluations of the same problems again and again while training goes on.
+
+    A problem's rollouts are one task, so that one engine writes all of them with one version of the weights.
+    """
+
+    def __init__(self, problems: Sequence[Problem], samples: int, seed: int) -> None:
+        self._problems = list(problems)
+        self._samples = samples
+        self._seed = seed
+        self._due: list[int] = []
+        self._asked: dict[int, int] = {}
+        """Seed of a task -> the step it was asked at."""
+        self._missing: dict[int, int] = {}
+        """Step -> tasks that have not come back."""
+        self._results: dict[int, list[Result]] = {}
+
+    @property
+    def largest_task(self) -> int:
+        return self._samples
+
+    @property
+    def num_problems(self) -> int:
+        return len(self._problems) * len(self._missing)
+
+    @property
+    def num_done(self) -> int:
+        return self.num_problems - sum(self._missing.values())
+
+    def at(self, step: int) -> None:
+        """Ask for an evaluation; one that was asked for is not asked for again."""
+        if step not in self._missing:
+            self._missing[step] = len(self._problems)
+            self._results[step] = []
+            self._due.append(step)
+
+    def tasks(self) -> list[Task]:
+        tasks = []
+        for step in self._due:
+            for problem in self._problems:
+                seed = task_seed(self._seed, "scheduled", step, problem.id)
+                self._asked[seed] = step
+                tasks.append(Task(problem_id=problem.id, arm="unguided", samples=self._samples, seed=seed))
+        self._due.clear()
+        return tasks
+
+    def record(self, task: Task, result: Result) -> None:
+        self._results[self._end(task)].append(result)
+
+    def fail(self, task: Task, reason: str) -> None:
+        self._end(task)
+
+    def results(self) -> dict[int, list[Result]]:
+        """Step at which it was asked for -> one result a problem; empty while the evaluation is not complete."""
+        return {step: [] if missing else self._results[step] for step, missing in sorted(self._missing.items())}
+
+    def _end(self, task: Task) -> int:
+        step = self._asked.pop(task.seed if task.seed is not None else -1, None)
+        if step is None:
+            raise ValueError(f"no such task is outstanding: {task}")
+        self._missing[step] -= 1
+        return step

@@ -1,0 +1,204 @@
+"""What an evaluation found: one `Result` a problem, and the figures a table shows of them. Pure.
+
+A sample whose verifier failed (`timeout`, `crash`) is no attempt: nobody knows whether it was right, so n counts the
+judged samples alone and pass@k is as unbiased as the failures are unrelated to being right. They stay visible as
+verdicts. A sample without an answer, or with one that cannot be read, is judged, and wrong.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from actors.evaluation.intervals import Interval, wilson
+from actors.evaluation.pass_at_k import RESAMPLES, bootstrap_mean, pass_at_k
+from broker.records import Completion, Record, Verdict
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_UNJUDGED: tuple[Verdict, ...] = ("timeout", "crash")
+
+
+class Result(Record, frozen=True):
+    """The samples of one problem, counted."""
+
+    problem_id: str
+    source: str
+    """Name of the problem set, such as `AIME25`."""
+    samples: int
+    verdicts: dict[Verdict, int]
+    """How many samples got each verdict; they sum to `samples`. A verdict that nobody got may be left out."""
+    truncated: int
+    """Samples cut by the token budget: no evidence that a problem is hard."""
+    completion_tokens: int
+    """All samples together."""
+    longest_completion_tokens: int
+    weight_version: int
+    """Optimizer steps that the oldest weights which wrote a sample have seen."""
+    unfinished: int = 0
+    """Samples cut by the token budget, judged and not correct: a longer one might have been right."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or min(self.verdicts.values(), default=0) < 0:
+            raise ValueError(f"{self.problem_id}: a result needs at least one sample and no negative count")
+        if sum(self.verdicts.values()) != self.samples:
+            raise ValueError(f"{self.problem_id}: {self.samples} samples, but verdicts {self.verdicts}")
+        if not 0 <= self.unfinished <= self.truncated <= self.samples:
+            counts = f"{self.unfinished} unfinished of {self.truncated} truncated of {self.samples} samples"
+            raise ValueError(f"{self.problem_id}: {counts}")
+
+    @property
+    def judged(self) -> int:
+        """Samples that are attempts: those whose verifier gave an answer."""
+        return self.samples - sum(self.verdicts.get(verdict, 0) for verdict in _UNJUDGED)
+
+    @property
+    def evidence(self) -> int:
+        """Samples that say something about the problem: judged, and not cut short before the right answer."""
+        return self.judged - self.unfinished
+
+    @property
+    def successes(self) -> int:
+        return self.verdicts.get("correct", 0)
+
+    def solve_rate_interval(self, confidence: float = 0.95) -> Interval:
+        """Wilson's interval for how often this problem is solved; everything when no sample was judged."""
+        return wilson(self.successes, self.judged, confidence) if self.judged else Interval(0.0, 1.0)
+
+
+class Score(Record, frozen=True):
+    """Mean pass@k over the problems of one set."""
+
+    k: int
+    value: float | None
+    """Share of 1; None when no problem has k judged samples."""
+    lower: float | None
+    """Ends of the interval for the mean of the population of problems (`bootstrap_mean`); None with the value."""
+    upper: float | None
+    problems: int
+    """Problems with at least k judged samples: the mean is over these."""
+
+
+class SetReport(Record, frozen=True):
+    """One problem set under one checkpoint."""
+
+    name: str
+    scores: tuple[Score, ...]
+    """One for each k, in the order they were asked for."""
+    samples: int
+    truncated: int
+    """Samples cut by the token budget."""
+    verdicts: dict[Verdict, int]
+    """Every verdict of the taxonomy, in its order, over all samples."""
+    completion_tokens: int
+    longest_completion_tokens: int
+    results: tuple[Result, ...]
+    """Ordered by problem."""
+
+    def score(self, k: int) -> Score | None:
+        """The score at k; None when this k was not asked for."""
+        return next((score for score in self.scores if score.k == k), None)
+
+
+class Report(Record, frozen=True):
+    """Everything that was measured of one checkpoint: one row of the table."""
+
+    label: str
+    confidence: float
+    """Of every interval in it."""
+    resamples: int
+    seed: int
+    sets: tuple[SetReport, ...]
+
+
+def result_of(problem_id: str, source: str, completions: Sequence[Completion]) -> Result:
+    """Count the judged completions of one problem. Raises ValueError when there are none."""
+    tokens = [completion.num_tokens for completion in completions]
+    return Result(
+        problem_id=problem_id,
+        source=source,
+        samples=len(completions),
+        verdicts=dict(Counter(completion.verdict for completion in completions)),
+        truncated=sum(completion.finish_reason == "length" for completion in completions),
+        completion_tokens=sum(tokens),
+        longest_completion_tokens=max(tokens, default=0),
+        weight_version=min((completion.oldest_version for completion in completions), default=0),
+        unfinished=sum(c.finish_reason == "length" and c.reward == 0 for c in completions),
+    )
+
+
+def merge(results: Sequence[Result]) -> Result:
+    """One result of several about the same problem. Raises ValueError when they are about different ones."""
+    first = results[0]
+    if any((result.problem_id, result.source) != (first.problem_id, first.source) for result in results):
+        raise ValueError(f"results of different problems: {sorted({result.problem_id for result in results})}")
+    verdicts = Counter[Verdict]()
+    for result in results:
+        verdicts.update(result.verdicts)
+    return Result(
+        problem_id=first.problem_id,
+        source=first.source,
+        samples=sum(result.samples for result in results),
+        verdicts=dict(verdicts),
+        truncated=sum(result.truncated for result in results),
+        completion_tokens=sum(result.completion_tokens for result in results),
+        longest_completion_tokens=max(result.longest_completion_tokens for result in results),
+        weight_version=min(result.weight_version for result in results),
+        unfinished=sum(result.unfinished for result in results),
+    )
+
+
+def report(
+    results_by_set: Mapping[str, Sequence[Result]],
+    ks: Sequence[int],
+    label: str,
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Report:
+    """The figures of one checkpoint, set by set in the given order. `label` names its row.
+
+    Raises ValueError when a set is empty, holds a problem twice or a result of another set, or when a k is below 1.
+    """
+    if not ks or min(ks) < 1 or len(set(ks)) != len(ks):
+        raise ValueError(f"ks must be different whole numbers from 1, got {list(ks)}")
+    sets = []
+    for name, results in results_by_set.items():
+        _check_set(name, results)
+        # The order of the problems must not choose the resamples.
+        ordered = tuple(sorted(results, key=lambda result: result.problem_id))
+        verdicts = Counter[Verdict]()
+        for result in ordered:
+            verdicts.update(result.verdicts)
+        sets.append(
+            SetReport(
+                name=name,
+                scores=tuple(_score(ordered, k, confidence, resamples, seed) for k in ks),
+                samples=sum(result.samples for result in ordered),
+                truncated=sum(result.truncated for result in ordered),
+                verdicts={verdict: verdicts[verdict] for verdict in VERDICTS},
+                completion_tokens=sum(result.completion_tokens for result in ordered),
+                longest_completion_tokens=max(result.longest_completion_tokens for result in ordered),
+                results=ordered,
+            )
+        )
+    return Report(label=label, confidence=confidence, resamples=resamples, seed=seed, sets=tuple(sets))
+
+
+def _check_set(name: str, results: Sequence[Result]) -> None:
+    if not results:
+        raise ValueError(f"the problem set {name} has no results")
+    strangers = {result.source for result in results} - {name}
+    if strangers:
+        raise ValueError(f"the problem set {name} holds results of {', '.join(sorted(strangers))}")
+    twice = [problem for problem, count in Counter(result.problem_id for result in results).items() if count > 1]
+    if twice:
+        raise ValueError(f"the problem set {name} holds {twice[0]} twice")
+
+
+def _score(results: Sequence[Result], k: int, confidence: float, resamples: int, seed: int) -> Score:
+    values = [pass_at_k(result.judged, result.successes, k) for result in results if result.judged >= k]
+    if not values:
+        return Score(k=k, value=None, lower=None, upper=None, problems=0)
+    interval = bootstrap_mean(values, confidence=confidence, resamples=resamples, seed=seed)
+    mean = sum(values) / len(values)
+    return Score(k=k, value=mean, lower=interval.lower, upper=interval.upper, problems=len(values))

@@ -1,0 +1,50 @@
+"""Which answers are not parsed because they can only be meant to burn time or to hide something."""
+
+import re
+import unicodedata
+
+from actors.verification.answer_spelling import has_variable
+
+MAX_NESTING = 20
+"""Brackets of all kinds; real answers stay below 7."""
+MAX_MEMBERS = 100
+"""Commas of one answer; real lists stay below 70."""
+MAX_EXPONENT_DIGITS = 4
+MAX_FACTORIAL_DIGITS = 4
+
+
+def has_hidden_characters(text: str) -> bool:
+    """Whether a control, formatting (zero-width, right-to-left), private or broken character is in it."""
+    return any(unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs") for char in text if char not in "\n\t\r")
+
+
+_LONG_EXPONENT = re.compile(rf"\^\s*(?:\{{[^{{}}]*?)?[0-9]{{{MAX_EXPONENT_DIGITS + 1},}}")
+_NUMERIC_TOWER = re.compile(r"\^\s*\{[^{}a-zA-Z]*(?:\^|!|\*|\)\s*\(|\\cdot|\\times)")
+_HIGH_TOWER = re.compile(
+    r"\^\s*\{[^{}]*\^\s*\{[^{}]*\^|([_^])\s*[0-9a-zA-Z]\s*\1"  # the second: x^2^3, which LaTeX refuses too
+    r"|\^[^a-zA-Z()]*\)\s*\^\s*\{?\s*[0-9]{3}"
+)
+_BIG_NUMBER = re.compile(rf"[0-9]{{{MAX_FACTORIAL_DIGITS + 1},}}|[0-9]\s*\^")
+_FACTORIAL = re.compile(r"(?P<argument>\([^()]*\)|\{[^{}]*\}|[0-9]+|[)}])\s*!")
+_BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:\{.*\}|[0-9].*)|.*\\choose.*", re.DOTALL)
+
+
+def burns_time(answer: str) -> bool:
+    """Whether the answer is nested, raised, or multiplied out beyond any real one."""
+    depth = deepest = 0
+    for char in answer:
+        depth += (char in "{([") - (char in "})]")
+        deepest = max(deepest, depth)
+    if deepest > MAX_NESTING or _LONG_EXPONENT.search(answer) or _HIGH_TOWER.search(answer):
+        return True
+    if answer.count(",") > MAX_MEMBERS or re.search(r"!\s*[)}]?\s*!", answer):
+        return True
+    if any(_is_big(match[0]) for match in _BINOMIAL.finditer(answer)):
+        return True
+    if any(_is_big(match["argument"]) for match in _FACTORIAL.finditer(answer)):
+        return True
+    return not has_variable(answer) and bool(_NUMERIC_TOWER.search(answer) or re.search(r"[)}]\s*[)}]\s*!", answer))
+
+
+def _is_big(latex: str) -> bool:
+    return bool(_BIG_NUMBER.search(latex)) and not has_variable(latex)

@@ -1,0 +1,144 @@
+"""The actor as a Ray actor: one vLLM engine and the loops around it."""
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from broker.keys import EVALUATION_STAGE, Keys, stage_name
+from broker.records import Problem
+from conf.schema import RunConfig
+from deploy.cluster.role_process import open_role
+
+if TYPE_CHECKING:
+    from actors.actor import Work
+    from broker.connection import Client
+    from broker.history import History
+
+
+class ActorRole:
+    """One vLLM engine and the actor loop around it."""
+
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
+        open_role(log_path, config.actors.threads)
+        self._config = config
+        self._name = name
+        self._redis_url = redis_url
+        self._model_path = model_path
+
+    async def start(self) -> int:
+        """Load tokenizer, verifier and engine. Returns the process id."""
+        from transformers import AutoTokenizer
+
+        from actors.engine import Engine
+        from actors.prompts import PromptBuilder
+        from actors.stop_tokens import stop_token_ids
+        from actors.verification.verifier import VerifierPool
+
+        config = self._config
+        self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)
+        self._prompts = PromptBuilder(self._tokenizer, config.guidance.instruction)
+        self._verifier = VerifierPool(config.verifier)
+        self._engine = Engine(
+            self._model_path,
+            config.actors,
+            dtype=config.model.dtype,
+            device=config.deploy.device,
+            transfer_backend=config.weights.backend,
+            stop_token_ids=stop_token_ids(self._tokenizer, self._model_path),
+            seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
+        )
+        await self._engine.start_version(0)
+        return os.getpid()
+
+    async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
+        """Write training groups, and evaluations when there is a schedule, until the run stops."""
+        from actors.actor import Work
+        from actors.problems.mixture import Mixture
+        from broker.feed import Feed
+        from broker.history import History
+        from broker.run_record import born
+
+        config, client, keys = self._config, self._client(), Keys(self._config.run.name)
+        mixture = Mixture(problems, config.problems.arms, config.run.seed)
+        training = Work(Feed(client, keys), mixture.assignment)
+        stage = stage_name(config.run.name, EVALUATION_STAGE)
+        evaluations = self._tasks(stage) if config.evaluation.every_steps else None
+        with closing(History(run_path, self._name, incarnation)) as history:
+            history.add("start", server=born(client, keys))
+            await self._work(config, problems, incarnation, training, evaluations, history)
+
+    async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
+        """Write the groups a sampling stage asks for, until it stops; `config` names its keys.
+
+        What sampling found out is in its archive; it keeps no history.
+        """
+        from broker.history import History
+
+        history = History(None, self._name, incarnation)
+        await self._work(config, problems, incarnation, self._tasks(config.run.name), None, history)
+
+    async def _work(
+        self,
+        config: RunConfig,
+        problems: Sequence[Problem],
+        incarnation: str,
+        work: "Work",
+        evaluations: "Work | None",
+        history: "History",
+    ) -> None:
+        """The actor loop under `config`, with the weights of this role's own run."""
+        from actors.actor import Actor
+        from actors.rollout_writer import RolloutWriter
+        from broker.metrics import Control, Heartbeats, Metrics
+        from broker.rollout_samples import Samples
+        from broker.weights import WeightBoard
+
+        client, keys = self._client(), Keys(config.run.name)
+        writer = RolloutWriter(
+            actor=self._name,
+            engine=self._engine,
+            prompts=self._prompts,
+            decode=self._decode,
+            verifier=self._verifier,
+            problems={problem.id: problem for problem in problems},
+            settings=config.actors,
+        )
+        await Actor(
+            config,
+            name=self._name,
+            incarnation=incarnation,
+            engine=self._engine,
+            writer=writer,
+            decode=self._decode,
+            work=work,
+            evaluations=evaluations,
+            board=WeightBoard(client, Keys(self._config.run.name)),
+            metrics=Metrics(client, keys, keep=config.broker.kept_reports),
+            samples=Samples(client, keys),
+            heartbeats=Heartbeats(client, keys),
+            control=Control(client, keys),
+            history=history,
+        ).run()
+
+    def _tasks(self, name: str) -> "Work":
+        """The feed and the task list of a sampling stage."""
+        from actors.actor import Work
+        from broker.feed import Feed
+        from broker.tasks import Tasks
+
+        client, keys = self._client(), Keys(name)
+        return Work(Feed(client, keys), Tasks(client, keys).assignment)
+
+    def _client(self) -> "Client":
+        from broker.connection import connect
+
+        return connect(self._redis_url, client_name=self._name)
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
+
+    async def close(self) -> None:
+        self._verifier.close()
+        self._engine.close()

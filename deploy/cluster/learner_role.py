@@ -1,0 +1,86 @@
+"""One DeepSpeed rank as a Ray actor, for RL, SFT or the replay of recorded batches."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conf.schema import RunConfig
+from deploy.cluster.role_process import open_role
+
+if TYPE_CHECKING:
+    from learner.replay_plan import ReplayPlan
+    from learner.sft_batches import Example
+
+
+class LearnerRole:
+    """One DeepSpeed rank, of RL or of SFT."""
+
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
+        open_role(log_path, config.learner.threads)
+        self._config, self._name, self._redis_url = config, name, redis_url
+
+    def start(self) -> int:
+        return os.getpid()
+
+    def address(self) -> tuple[str, int]:
+        """Where this machine can be reached, and a port that is free now."""
+        import ray
+
+        host = ray.util.get_node_ip_address()
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return host, probe.getsockname()[1]
+
+    def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path, incarnation: str) -> None:
+        """RL, until the run stops."""
+        from learner.learner import Learner
+
+        self._take_rank(rank, master)
+        Learner(
+            self._config,
+            rank=rank,
+            world_size=self._config.learner.num_ranks,
+            redis_url=self._redis_url,
+            run_folder=run_path,
+            model_path=model_path,
+            incarnation=incarnation,
+        ).run()
+
+    def replay(self, rank: int, master: tuple[str, int], plan: "ReplayPlan") -> None:
+        """Train recorded batches again, beside the run they are of."""
+        from learner.replay import replay
+
+        self._take_rank(rank, master)
+        replay(self._config, plan, redis_url=self._redis_url)
+
+    def fine_tune(
+        self, rank: int, master: tuple[str, int], checkpoints: Path, model_path: Path, examples: Sequence["Example"]
+    ) -> None:
+        """SFT, to its last step."""
+        from learner.sft import FineTuner
+
+        self._take_rank(rank, master)
+        FineTuner(
+            self._config,
+            examples,
+            rank=rank,
+            redis_url=self._redis_url,
+            checkpoints=checkpoints,
+            model_path=model_path,
+        ).run()
+
+    def _take_rank(self, rank: int, master: tuple[str, int]) -> None:
+        """What DeepSpeed reads from the environment, before it is imported."""
+        os.environ.update(
+            RANK=str(rank),
+            LOCAL_RANK="0",
+            WORLD_SIZE=str(self._config.learner.num_ranks),
+            MASTER_ADDR=master[0],
+            MASTER_PORT=str(master[1]),
+            DS_ACCELERATOR=self._config.deploy.device,
+        )
+        import torch
+
+        torch.set_num_threads(self._config.learner.threads)

@@ -1,0 +1,107 @@
+"""The door to Ray for the driver: starting or joining it, making role actors, waiting for their calls."""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from broker import failpoints
+from broker.errors import PopeError, UsageError
+from conf.schema import RunConfig
+from deploy.cluster.placement import Demand, shortage
+from deploy.cluster.secret_environment import secrets_withheld
+
+RAY_STARTS = 3
+"""Attempts to start a local Ray."""
+
+
+@contextmanager
+def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
+    """A local Ray for these roles, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small."""
+    address = os.environ.get("RAY_ADDRESS")
+    # Without it a killed actor leaves vLLM's core and worker processes alive; read where the raylet starts.
+    os.environ["RAY_process_group_cleanup_enabled"] = "1"
+    if not address:
+        # Explicit on both sides and before the import: Ray reads these once. The token never touches the disk.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # No cluster: Ray knows this machine as 127.0.0.1 and listens there. Asked for that address in any other way it
+        # looks up the one that others reach.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    import ray
+
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        with secrets_withheld(config):
+            _start_local_ray()
+    try:
+        available = ray.cluster_resources()
+        lack = shortage(config, demands, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
+        if lack:
+            raise UsageError(lack)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_local_ray() -> None:
+    """Raises PopeError when Ray does not come up: it waits half a minute for itself, which a busy machine may need."""
+    import ray
+
+    for _ in range(RAY_STARTS):
+        try:
+            ray.init(
+                address="local",  # without it Ray would join whatever cluster was last started on this machine
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # Ray's own word for it has no type
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+        else:
+            return
+    raise PopeError(f"Ray did not start, {RAY_STARTS} times: the machine is busy with other work; end some of it")
+
+
+def only_this_machine() -> bool:
+    """Whether every role of this cluster runs here, so that a unix socket reaches it."""
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes()) == 1
+
+
+def give_time(calls: Sequence[Any], timeout_s: float) -> None:
+    """Let calls to roles end, well or badly, but no longer than that."""
+    import ray
+
+    if calls:
+        ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
+
+
+def address(learner: Any) -> Any:
+    """Ask the first rank where the others find it."""
+    return learner.address.remote()
+
+
+def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
+    """A Ray actor of that role; it dies with this process and is never restarted behind our back."""
+    import ray
+
+    return (
+        ray.remote(role)
+        .options(
+            name=None,
+            num_cpus=demand.num_cpus,
+            num_gpus=demand.num_gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            runtime_env={"env_vars": failpoints.environment()},
+        )
+        .remote(*arguments)
+    )

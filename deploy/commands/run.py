@@ -1,0 +1,159 @@
+"""The commands that make a run: train, sweep, mine, sft, eval."""
+
+import signal
+from typing import Annotated
+
+import typer
+
+from broker.errors import UsageError
+from deploy.cluster.interrupts import REASON, Interrupted
+from deploy.commands.arguments import RUN, FreshOption, SettingsArgument, experiment
+from deploy.store.run_folder import RunFolder
+from deploy.view.screen import screen, table_screen
+
+commands = typer.Typer()
+
+
+@commands.command(
+    rich_help_panel=RUN,
+    epilog="Examples:\n\n"
+    "  pope train\n\n"
+    "  pope train conf/experiments/pope.yaml learner.learning_rate=5e-4 run.name=slower\n\n"
+    "  pope train experiment=hard hardware=node8 --dry-run",
+)
+def train(
+    settings: SettingsArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+) -> None:
+    """Train on hard problems and their guided versions; measure before and after."""
+    from conf.load import dump
+
+    config = experiment(settings, [])
+    if dry_run:
+        print(dump(config), end="")
+        return
+    from deploy.jobs.train import train as run
+
+    ended = run(config, screen())["ended"]
+    if ended.startswith(REASON):
+        raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
+
+
+@commands.command(
+    rich_help_panel=RUN,
+    epilog="Examples:\n\n"
+    "  pope sweep paper\n\n"
+    "  pope sweep hard hard_easy hard_guide seeds=[0,1,2] run.max_groups=1600 run.name=compare\n\n"
+    "  pope sweep terse seeds=[0,1] --at-once 2\n\n"
+    "  RAY_ADDRESS=http://head:8265 pope sweep paper --jobs 4 hardware=node8 run.root=/shared/runs "
+    "broker.url=rediss://head:6380/0\n\n"
+    "The same command goes on where a sweep stopped: finished runs are skipped, others resumed.",
+)
+def sweep(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="EXPERIMENT... [seeds=[0,1,2]] [KEY=VALUE]...",
+            help="Experiments, or one sweep (conf/sweeps), by name or file.",
+        ),
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Submit the runs as jobs to $RAY_ADDRESS, N at once."),
+    ] = None,
+    at_once: Annotated[
+        int, typer.Option("--at-once", metavar="N", min=1, help="Runs side by side on this machine.")
+    ] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start every run anew; earlier folders are kept under a number.")
+    ] = False,
+    stop_on_failure: Annotated[
+        bool, typer.Option("--stop-on-failure", help="Start no further run once one has failed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and stop.")] = False,
+) -> None:
+    """Run several experiments under several seeds with equal budgets, one after another or a few at once."""
+    from deploy.sweep.command import sweep as run
+
+    console = table_screen()
+    run(words, console, jobs=jobs, at_once=at_once, fresh=fresh, stop_on_failure=stop_on_failure, dry_run=dry_run)
+
+
+@commands.command(
+    rich_help_panel=RUN,
+    epilog="Examples:\n\n"
+    "  pope mine --guidance\n\n"
+    "  pope mine problems.source=dapo-math-17k hardware=node8 --guidance run.name=dapo\n\n"
+    "  pope mine problems.source=data/mine.jsonl mining.samples=32 mining.buckets='{hard: [0, 0]}'",
+)
+def mine(
+    settings: SettingsArgument = None,
+    guidance: Annotated[
+        bool, typer.Option("--guidance", help="Then search the shortest useful prefix for every hard problem.")
+    ] = False,
+    fresh: FreshOption = False,
+) -> None:
+    """Sample problems to find out which are hard for the model; the same command again goes on where it stopped."""
+    from deploy.jobs.mine import mine as run
+
+    config = experiment(settings, ["run.name=mine"])
+    run(config, screen(), guidance=guidance, fresh=fresh)
+
+
+@commands.command(
+    rich_help_panel=RUN,
+    epilog="Examples:\n\n"
+    "  pope sft\n\n"
+    "  pope sft experiment=sft_prefix run.name=warm --data-only\n\n"
+    "  pope sft sft.data=mine.jsonl sft.epochs=1 model.path=Qwen/Qwen3-0.6B run.name=mine\n\n"
+    "  pope train experiment=sft_prefix                 SFT first, then RL from its result",
+)
+def sft(
+    settings: SettingsArgument = None,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Write sft.jsonl and stop.")] = False,
+    fresh: FreshOption = False,
+) -> None:
+    """Fine-tune on oracle solutions, on prefix and completion, or on a file; the same command again goes on."""
+    from deploy.jobs.sft import sft as run
+
+    config = experiment(settings, ["run.name=sft"], meant="sft_full_oracle")
+    run(config, screen(), data_only=data_only, fresh=fresh)
+
+
+@commands.command(
+    rich_help_panel=RUN,
+    name="eval",
+    epilog="Examples:\n\n"
+    "  pope eval runs/pope builtin:tiny\n\n"
+    "  pope eval Qwen/Qwen3-4B-Instruct-2507 aime-2025 hmmt-2025 k='[1,16]' n=64 hardware=node8\n\n"
+    "  pope eval runs/pope runs/mine data/held_out.jsonl --label 'hard + guide'",
+)
+def evaluate(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A run (its newest checkpoint), a model folder, a hub id.")
+    ],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="SET... [KEY=VALUE]...", help="Problem sets; k= and n= set evaluation.k and .samples."),
+    ],
+    label: Annotated[str | None, typer.Option(help="Name of its row in the table; the checkpoint's own name.")] = None,
+    fresh: FreshOption = False,
+) -> None:
+    """Measure pass@k of a checkpoint without any guidance; the same command again goes on where it stopped."""
+    from conf.load import load
+    from deploy.jobs.evaluate import checkpoint_folder, set_name
+    from deploy.jobs.evaluate import evaluate as run
+
+    sources = [word for word in words if "=" not in word]
+    if not sources:
+        raise UsageError("name at least one problem set, such as aime-2025, a file, a run folder or builtin:tiny")
+    model, run_folder = checkpoint_folder(checkpoint)
+    name = set_name(str(run_folder or checkpoint))
+    long = {"n": "evaluation.samples", "k": "evaluation.k"}
+    overrides = [
+        f"{long.get(key, key)}={value}" for key, _, value in (word.partition("=") for word in words if "=" in word)
+    ]
+    defaults = [f"run.name=eval-{name.lower()}", "run.resume=false", f"model.path={model}"]
+    settings = RunFolder(run_folder).settings if run_folder else None
+    config = load(settings, [*defaults, *overrides])
+    run(config, sources, screen(), label=label or name, fresh=fresh)

@@ -1,0 +1,226 @@
+"""The commands that look at runs, live or finished, and change none of them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from broker.errors import PopeError
+from deploy.commands.arguments import LOOK, RunArgument, UrlOption
+from deploy.view.screen import Screen, screen, table_screen
+
+commands = typer.Typer()
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope report runs/pope\n\n"
+    "  pope report runs/hard-s0 runs/hard-s1 runs/hard_guide-s0 runs/hard_guide-s1 --out docs/comparison\n\n"
+    "  pope report runs/sweep --rollouts 10",
+)
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of runs, live or finished, or a folder that holds some."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write it.")] = Path("report"),
+    rollouts: Annotated[
+        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems of each experiment shown with rollouts.")
+    ] = 5,
+    url: UrlOption = None,
+) -> None:
+    """Draw runs as one self-contained page, with every figure as PNG and CSV. NAME-s0, NAME-s1 are seeds of NAME."""
+    from deploy.report.build import report as run
+
+    run(runs, out, screen(), url=url, num_rollouts=rollouts)
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n  pope watch runs/pope\n\n  pope watch runs/pope --once | head",
+)
+def watch(
+    run: RunArgument,
+    once: Annotated[bool, typer.Option("--once", help="Show one picture and stop.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show the essentials of a run in the terminal, until it has ended."""
+    from deploy.dashboard.run_sources import FolderSource
+    from deploy.dashboard.terminal import watch as show
+
+    show(FolderSource(run, url), Screen(), once=once)
+
+
+RunsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders, or folders of runs; runs/ unless --url names a Redis."),
+]
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope dashboard runs/pope\n\n"
+    "  pope dashboard runs --port 0\n\n"
+    "  POPE_DASHBOARD_TOKEN=... pope dashboard runs/pope --host 192.168.1.5\n\n"
+    "  pope dashboard --url rediss://reader:PASSWORD@host:6380/0",
+)
+def dashboard(
+    runs: RunsArgument = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; anywhere but on this machine viewers need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    url: UrlOption = None,
+) -> None:
+    """Show runs in the browser, live or finished: what they learn, where the pipeline waits, what the model writes."""
+    from deploy.dashboard.serve import dashboard as run
+
+    paths = runs or ([] if url else [Path("runs")])
+    run(paths, url, host, port, screen())
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope ledger runs/pope\n\n"
+    "  pope ledger runs/pope --arm unguided --sort recent --limit 20\n\n"
+    "  pope ledger runs/pope --json | jq .transfer.guided_first",
+)
+def ledger(
+    run: RunArgument,
+    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
+    sort: Annotated[
+        Literal["problem", "rate", "attempts", "first-solve", "recent"],
+        typer.Option(help="rate, recent: least solved first. attempts: most tried first. first-solve: earliest first."),
+    ] = "problem",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, for programs.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show what became of every problem under every arm, and what guidance carried over to the unguided problem."""
+    from deploy.statistics.transfer import explain
+    from deploy.view.ledger_table import read_ledger, select, table, to_json
+
+    whole = read_ledger(run, url)
+    shown = select(whole, arm=arm, order=sort, limit=limit)
+    if as_json:
+        print(to_json(shown, whole).decode(), end="")
+        return
+    console = table_screen()
+    console.print(table(shown))
+    if len(shown.rows) < len(whole.rows):
+        console.print(f"  {len(shown.rows)} of {len(whole.rows)} rows", highlight=False)
+    if whole.transfer is not None:
+        console.print(f"  {explain(whole.transfer.counts())}", highlight=False)
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope starvation runs/pope\n\n"
+    "  pope starvation runs/pope --arm unguided\n\n"
+    "  pope starvation runs/pope --json | jq 'map(.ended.replaced) | add'",
+)
+def starvation(
+    run: RunArgument,
+    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Numbers instead of shares, for programs.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Show what became of every rollout by bucket, arm and length: whether the long ones are lost on the way."""
+    from deploy.statistics.starvation import explain
+    from deploy.view.starvation_table import read_starvation, select, table, to_json
+
+    rows = select(read_starvation(run, url), arm)
+    if as_json:
+        print(to_json(rows).decode(), end="")
+        return
+    console = table_screen()
+    console.print(table(rows, run.resolve().name))
+    console.print(f"  {explain(rows)}", highlight=False)
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope audit runs/pope\n\n"
+    "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope",
+)
+def audit(run: RunArgument, url: UrlOption = None) -> None:
+    """Check a run's promises: every group ends once, none is trained twice, weights never go back, memory is bounded.
+
+    Compares what each role wrote down (history/), what Redis holds and counts, and the checkpoints' manifests.
+    """
+    from deploy.audit.command import audit as check
+
+    found = check(run, url)
+    print(found.explain())
+    if found.violation:
+        raise PopeError(f"{run}: {found.violation}")
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope replay runs/pope\n\n"
+    "  pope replay runs/pope --from-step 125 --to 150\n\n"
+    "  pope replay runs/pope --from-step 125 learner.policy_loss=ppo_clip --out runs/ppo-clip-from-125",
+)
+def replay(
+    run: RunArgument,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the learner to try instead.")
+    ] = None,
+    from_step: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Step whose weights it begins with; the oldest possible.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, metavar="M", help="Last step trained; the newest recorded.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for the weights under other settings.")
+    ] = None,
+    url: UrlOption = None,
+) -> None:
+    """Train the batches a run recorded again, the learner alone. The run itself is only read.
+
+    With the run's own settings the result must be the run's, bit for bit on a CPU. With others it shows what another
+    objective does with the same data. Batches are recorded from the oldest kept checkpoint on.
+    """
+    from deploy.jobs.replay import replay as again
+
+    console = table_screen()
+    again(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
+
+
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog="Examples:\n\n"
+    "  pope export runs/pope --to tensorboard\n\n"
+    "  pope export runs/pope --to wandb --out exports/pope",
+)
+def export(
+    run: RunArgument,
+    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="What to write.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="RUN/tensorboard, RUN/wandb.")] = None,
+    url: UrlOption = None,
+) -> None:
+    """Write the numbers of every step for TensorBoard or Weights & Biases."""
+    from deploy.dashboard.exporting import export as write
+    from deploy.dashboard.run_sources import FolderSource
+
+    source = FolderSource(run, url)
+    source.open()
+    source.close()
+    folder = out or run / to
+    print(f"{write(source.model, to, folder)} steps in {folder}")
+
+
+@commands.command(rich_help_panel=LOOK, epilog="Example:\n\n  pope table runs/eval-*/report.json > table.md")
+def table(
+    reports: Annotated[list[Path], typer.Argument(metavar="FILE...", help="report.json files of pope eval.")],
+) -> None:
+    """Merge evaluations into the table of the paper: a row a checkpoint, in Markdown."""
+    from deploy.view.evaluation_tables import read_reports, to_markdown
+
+    print(to_markdown(read_reports(reports)), end="")

@@ -1,0 +1,131 @@
+"""One reader for all viewers: looks at every run twice a second and sends what changed to whoever watches.
+
+A viewer first gets the whole picture, then changes; both come out of the same turn of the event loop, so that nothing
+is missed or doubled. A viewer that does not keep up is let go, and its browser comes back for the whole picture.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import msgspec
+
+from deploy.dashboard import views
+from deploy.dashboard.run_sources import Source
+
+TICK_S = 0.5
+REST_S = 2.0
+"""Time between two looks for a server of a run that is over."""
+KEEP_ALIVE_S = 15.0
+BEHIND = 30
+"""Messages a viewer may be behind."""
+CARD_ROWS = 300
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Hub:
+    """`async with hub:` follows the runs; `watch` is for one viewer, `cards` for the comparison of runs."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = {source.name: source for source in sources}
+        for source in sources:
+            source.model.change()  # what was read so far is part of the picture a viewer begins with
+        self._viewers: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
+        self._whole: dict[str, bytes] = {}
+        self._cards: tuple[float, bytes] = (0.0, b"")
+        self._following: list[asyncio.Task[None]] = []
+        self.failure: BaseException | None = None
+        """What ended the following of a run, which only a bug does."""
+        self.on_failure: Callable[[], None] = lambda: None
+
+    async def __aenter__(self) -> "Hub":
+        self._following = [asyncio.create_task(self._follow(source)) for source in self.sources.values()]
+        for task in self._following:
+            task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        for source in self.sources.values():
+            source.close()
+
+    async def watch(self, name: str) -> AsyncGenerator[bytes]:
+        """Server-sent events of one run, until the viewer leaves or falls behind."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
+        queue.put_nowait(self._picture(name))
+        self._viewers[name].add(queue)
+        try:
+            while True:
+                try:
+                    message = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    message = b": still here\n\n"
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._viewers[name].discard(queue)
+
+    def dismiss(self) -> None:
+        """Let every viewer go."""
+        for queue in itertools.chain(*self._viewers.values()):
+            _dismiss(queue)
+
+    def cards(self) -> bytes:
+        """Every run in brief, as JSON; made anew at most once a tick, however many ask."""
+        if time.monotonic() - self._cards[0] > TICK_S:
+            cards = {name: source.model.card(CARD_ROWS, source.away) for name, source in self.sources.items()}
+            self._cards = time.monotonic(), _ENCODER.encode(cards)
+        return self._cards[1]
+
+    async def _follow(self, source: Source) -> None:
+        while True:
+            started = time.monotonic()
+            before = source.model
+            news = await asyncio.to_thread(source.look)
+            if news is not None:
+                source.take(news)
+            if news is not None or source.away:
+                self._tell(source, anew=source.model is not before)
+            rest_s = REST_S if news is None else TICK_S
+            await asyncio.sleep(max(0.05, started + rest_s - time.monotonic()))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self.failure = self.failure or error
+            self.on_failure()
+
+    def _tell(self, source: Source, *, anew: bool) -> None:
+        change = source.model.change(source.away)  # also without viewers: it moves the mark of what is new
+        self._whole.pop(source.name, None)
+        if not self._viewers[source.name]:
+            return
+        message = self._picture(source.name) if anew else _event(change)
+        for queue in self._viewers[source.name]:
+            if queue.full():
+                _dismiss(queue)
+            else:
+                queue.put_nowait(message)
+
+    def _picture(self, name: str) -> bytes:
+        """The whole picture, made once for all who come between two ticks."""
+        if name not in self._whole:
+            source = self.sources[name]
+            self._whole[name] = _event(source.model.whole(source.away))
+        return self._whole[name]
+
+
+def _dismiss(queue: asyncio.Queue[bytes | None]) -> None:
+    """End a stream; what its viewer has not read yet is not worth sending."""
+    while not queue.empty():
+        queue.get_nowait()
+    queue.put_nowait(None)
+
+
+def _event(change: views.Change) -> bytes:
+    return b"data: " + _ENCODER.encode(change) + b"\n\n"

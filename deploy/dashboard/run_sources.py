@@ -1,0 +1,193 @@
+"""Where the news of a run come from: its Redis while that runs, and what it left when it does not.
+
+An embedded server that has ended is started over its data once, read, and stopped again, so that the folder is free
+for whoever wants to resume the run; should a server appear there later, it is followed.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, ExitStack, closing
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from broker.acl import run_of
+from broker.connection import Client, connect, once
+from broker.errors import BrokerUnreachable, UsageError
+from broker.keys import Keys
+from broker.run_record import run_names
+from conf.schema import RunConfig
+from deploy.cluster.redis_server import running_url
+from deploy.dashboard.reading import News, Reader
+from deploy.dashboard.run_model import RunModel
+from deploy.store.run_redis import find_run, run_redis, serving
+
+
+class Source(ABC):
+    """One run to look at. `look` reads and may block; `take` changes the model and does not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.model = RunModel(RunConfig())
+        self.away: str | None = None
+        """Why its Redis does not answer; None while it does, and for a run that is over."""
+        self._reader: Reader | None = None
+        self._attached = ExitStack()
+        self._first = True
+
+    def open(self) -> None:
+        """Take everything in that is there. Raises UsageError when there is nothing to read."""
+        self._attach_now()
+        assert self._reader is not None
+        self.take(once(self._reader.look))
+
+    def look(self) -> News | None:
+        """What is new; None while nobody answers, and for a run that is over."""
+        try:
+            if self._reader is None:
+                if self.model.over and not self.revived():
+                    return None
+                self._attach_now()
+            assert self._reader is not None
+            return once(self._reader.look)
+        except UsageError as error:
+            self.close()
+            self.away = str(error)
+            return None
+
+    def take(self, news: News) -> None:
+        """Absorb what `look` brought. The first news of a connection hold everything, and start a new picture."""
+        self.away = None
+        if self._first:
+            self.model, self._first = RunModel(self._config(news)), False
+        elif news.balance.issued < self.model.issued:  # somebody deleted the keys and began anew
+            self.close()
+            return
+        self.model.absorb(news)
+
+    def close(self) -> None:
+        """Let go of the server; a further `look` connects again."""
+        self._reader = None
+        self._attached.close()
+
+    def revived(self) -> bool:
+        """Whether a run that was over has a server again."""
+        return False
+
+    @abstractmethod
+    def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
+        """The run's Redis. Raises UsageError when it cannot be reached."""
+
+    def settings(self) -> RunConfig:
+        """Of a run that does not note them in Redis."""
+        return RunConfig()
+
+    def metrics_folder(self) -> Path | None:
+        """Where the reports are that Redis gave up; None when that is out of reach."""
+        return None
+
+    def _attach_now(self) -> None:
+        client, keys = self._attached.enter_context(self.connected())
+        self._reader = Reader(client, keys, self.metrics_folder())
+        self._first = True
+
+    def _config(self, news: News) -> RunConfig:
+        noted = news.run.get("settings")
+        return msgspec.json.decode(noted, type=RunConfig) if noted else self.settings()
+
+
+class FolderSource(Source):
+    """A run by its folder."""
+
+    def __init__(self, path: Path, url: str | None = None) -> None:
+        super().__init__(path.resolve().name)
+        self._path, self._url = path, url
+
+    def open(self) -> None:
+        folder, config = find_run(self._path)
+        if config.broker.url is not None or running_url(folder.redis, config.run.name):
+            super().open()
+            return
+        with run_redis(folder, config, self._url) as (client, keys):
+            self.take(Reader(client, keys, folder.metrics).look())
+        self.model.over = True
+
+    def revived(self) -> bool:
+        folder, config = find_run(self._path)
+        return running_url(folder.redis, config.run.name) is not None
+
+    def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
+        folder, config = find_run(self._path)
+        if config.broker.url is None and not running_url(folder.redis, config.run.name):
+            raise BrokerUnreachable(f"no server runs over {folder.redis}")
+        return run_redis(folder, config, self._url)
+
+    def settings(self) -> RunConfig:
+        return find_run(self._path)[1]
+
+    def metrics_folder(self) -> Path | None:
+        return find_run(self._path)[0].metrics
+
+
+class UrlSource(Source):
+    """A run by the Redis that holds it; there may be no folder here."""
+
+    def __init__(self, name: str, url: str) -> None:
+        super().__init__(name)
+        self._url = url
+
+    def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
+        return serving(self._url, self.name)
+
+
+def find_sources(paths: list[Path], url: str | None, console: Console) -> list[Source]:
+    """Open every run that is named: run folders, folders of runs, or all runs of the Redis at `url`.
+
+    A run that cannot be read is passed over with a note when it was found and not named. Raises UsageError when
+    nothing is left.
+    """
+    if url is not None and not paths:
+        found: list[Source] = [UrlSource(name, url) for name in _names(url)]
+        named: set[Source] = set()
+    else:
+        found, named = [], set()
+        for path in paths:
+            single = (path / "settings.yaml").exists()
+            inside = [path] if single else sorted(p.parent for p in path.glob("*/settings.yaml"))
+            sources = [FolderSource(folder, url) for folder in inside]
+            found += sources
+            named |= set(sources) if single else set()
+    opened = [source for source in found if _opened(source, source in named, console)]
+    if not opened:
+        where = ", ".join(map(str, paths)) or "that Redis"
+        raise UsageError(f"{where} holds no run: name the folder of a run, such as runs/pope, or a folder of runs")
+    return _distinct(opened)
+
+
+def _names(url: str) -> list[str]:
+    """The runs a login may look at: a run's own reader that one, anybody else all of the server."""
+    if (name := run_of(url)) is not None:
+        return [name]
+    with closing(connect(url, client_name="reader")) as client:
+        return run_names(client)
+
+
+def _opened(source: Source, named: bool, console: Console) -> bool:
+    try:
+        source.open()
+    except UsageError as error:
+        if named:
+            raise
+        console.print(f"  passed over: {error}", soft_wrap=True)
+        return False
+    return True
+
+
+def _distinct(sources: list[Source]) -> list[Source]:
+    """Runs of one name in several places get a number behind it."""
+    seen: dict[str, int] = {}
+    for source in sources:
+        seen[source.name] = seen.get(source.name, 0) + 1
+        if (number := seen[source.name]) > 1:
+            source.name = f"{source.name}~{number}"
+    return sources

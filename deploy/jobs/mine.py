@@ -1,0 +1,150 @@
+"""`pope mine`: which problems are hard for a model, and with how much of its solution each can be started.
+
+mined.jsonl       one record a problem: bucket, successes, evidence, Wilson interval, lengths
+chosen.jsonl      one record a hard problem: its prefix i*, and why            (--guidance)
+prefixes.jsonl    one record for each prefix that was tried: its cost, its successes (--guidance)
+problems.jsonl    the problems that have a bucket, ready for problems.source=FOLDER/problems.jsonl
+sampling/         every rollout
+mining.png, summary.json
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from actors.evaluation.evaluation_plan import without_solutions
+from actors.problems.jsonl import write_problems
+from actors.problems.mining import MinedProblem, MiningPlan
+from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
+from actors.problems.problem_set import write_lines
+from broker.records import Bucket, Problem
+from conf.schema import RunConfig
+from deploy.jobs.problems import load_every_bucket
+from deploy.stages.guidance_search import choose_guidance
+from deploy.stages.stage_sequence import Stages, engines_only
+from deploy.store.run_folder import RunFolder
+from deploy.view.mining_figure import draw
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What a mining run found."""
+
+    problems: list[Problem]
+    """Those with a bucket; the hard ones with their guidance when it was searched."""
+    records: list[MinedProblem]
+    failed: dict[str, str]
+    """Problem -> why it could not be sampled at all."""
+    chosen: list[ChosenPrefix]
+    trials: list[PrefixTrial]
+
+
+def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) -> dict[str, Any]:
+    """Mine the problems of the settings; goes on where an earlier call with the same settings stopped, unless `fresh`.
+
+    Returns the summary. Raises UsageError for the user's input, Interrupted when a signal ends it.
+    """
+    start = time.monotonic()
+    found = load_every_bucket(config)
+    with engines_only(config, console, found, fresh=fresh) as stages:
+        mined = _buckets(stages, config, found.problems)
+        if guidance:
+            mined = _guidance(stages, config, mined)
+        summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)
+        _save(stages.folder, mined, summary)
+        draw(stages.folder / "mining.png", mined.records, mined.chosen, mined.trials, config)
+        _print(console, mined, summary, stages.folder)
+    return summary
+
+
+def _buckets(stages: Stages, config: RunConfig, problems: Sequence[Problem]) -> Mined:
+    """Sample every problem until its bucket is certain."""
+    asked = without_solutions(problems)
+    plan = MiningPlan(asked, config.mining, config.run.seed)
+    stages.run("sample problems", "mining", plan, asked, source="mining")
+    records = plan.mined()
+    bucket_of = {record.problem_id: record.bucket for record in records}
+    kept = [
+        msgspec.structs.replace(problem, bucket=cast(Bucket, bucket))
+        for problem in problems
+        if (bucket := bucket_of.get(problem.id)) is not None
+    ]
+    return Mined(kept, records, plan.failed, [], [])
+
+
+def _guidance(stages: Stages, config: RunConfig, mined: Mined) -> Mined:
+    """Search a prefix for every hard problem that has a solution."""
+    problems, search = choose_guidance(stages, config, mined.problems)
+    return Mined(problems, mined.records, mined.failed, search.chosen(), search.trials())
+
+
+def _summary(config: RunConfig, mined: Mined, num_rollouts: int, wall_s: float) -> dict[str, Any]:
+    buckets = Counter(record.bucket or "none" for record in mined.records)
+    hard_without_solution = sum(p.bucket == "hard" and not p.solution for p in mined.problems)
+    return {
+        "model": config.model.path,
+        "source": config.problems.source,
+        "problems": len(mined.records),
+        "buckets": {name: buckets[name] for name in (*config.mining.buckets, "none") if buckets[name]},
+        "not_sampled": dict(Counter(mined.failed.values())),
+        "rollouts": num_rollouts,
+        "samples": sum(record.samples for record in mined.records),
+        "truncated": sum(record.truncated for record in mined.records),
+        "unjudged": sum(record.unjudged for record in mined.records),
+        "hard_without_solution": hard_without_solution,
+        "prefixes_tried": len(mined.trials),
+        "prefix_samples": sum(trial.samples for trial in mined.trials),
+        "prefix_found": sum(choice.index is not None for choice in mined.chosen),
+        "prefix_fallback": sum(choice.index is None for choice in mined.chosen),
+        "wall_s": round(wall_s, 1),
+    }
+
+
+def _save(folder: Path, mined: Mined, summary: dict[str, Any]) -> None:
+    for name, records in (("mined", mined.records), ("chosen", mined.chosen), ("prefixes", mined.trials)):
+        write_lines(folder / f"{name}.jsonl", [msgspec.json.encode(record) for record in records])
+    write_problems(folder / "problems.jsonl", mined.problems)
+    RunFolder(folder).save_json(folder / "summary.json", summary)
+
+
+def _print(console: Console, mined: Mined, summary: dict[str, Any], folder: Path) -> None:
+    table = Table(title="what the model can do with these problems", title_justify="left")
+    for name in ("bucket", "problems", "solve rate", "samples a problem", "tokens a sample"):
+        table.add_column(name, justify="left" if name == "bucket" else "right")
+    for bucket in summary["buckets"]:
+        records = [record for record in mined.records if (record.bucket or "none") == bucket]
+        rates = [record.successes / record.evidence for record in records if record.evidence]
+        tokens = sum(r.mean_completion_tokens * r.samples for r in records) / sum(r.samples for r in records)
+        table.add_row(
+            bucket,
+            f"{len(records)}",
+            f"{sum(rates) / len(rates):.1%}" if rates else "unknown",
+            f"{sum(record.samples for record in records) / len(records):.0f}",
+            f"{tokens:,.0f}",
+        )
+    console.print(table)
+    facts = [f"{summary['rollouts']:,} rollouts in {summary['wall_s']:.0f} s"]
+    if summary["truncated"] or summary["unjudged"]:
+        facts.append(
+            f"no evidence: {summary['truncated']} samples cut by actors.max_completion_tokens, "
+            f"{summary['unjudged']} that the verifier failed on"
+        )
+    if summary["not_sampled"]:
+        facts.append("not sampled: " + ", ".join(f"{n} {reason}" for reason, n in summary["not_sampled"].items()))
+    if mined.chosen:
+        facts.append(
+            f"guidance: {summary['prefix_found']} problems with a useful prefix, {summary['prefix_fallback']} with a "
+            f"random short one; {summary['prefix_samples']:,} rollouts"
+        )
+    if summary["hard_without_solution"]:
+        facts.append(f"{summary['hard_without_solution']} hard problems have no solution; pope oracle can ask for one")
+    facts.append(f"train with problems.source={folder / 'problems.jsonl'}")
+    for fact in facts:
+        console.print(f"  {fact}", highlight=False, soft_wrap=True)

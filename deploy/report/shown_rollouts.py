@@ -1,0 +1,141 @@
+"""Rollouts one can read: archived token ids back to text, with the guidance found in the prompt."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.prompts import PARTIAL_RESPONSE
+from broker.errors import UsageError
+from broker.records import Completion, Problem, RolloutGroup, int32_array
+from conf.plain import plain_lines
+from deploy.report.run_records import RunRecords
+from deploy.store.rollout_archive import read_rollouts
+from deploy.store.run_folder import RunFolder
+from learner.manifest import candidates
+
+MOST_CHARS = 4000
+"""A text longer than this is cut."""
+_STAGE = re.compile(r"(?P<stage>.+?)(?:-(?P<step>\d+))?-(?:guided|unguided|easy|easier)-[0-9a-f]{8}")
+"""Archive of a measurement: after-157-unguided-c9500bc8."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text, safe to look at, and how much of it is not shown."""
+
+    text: str
+    more_chars: int = 0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One completion."""
+
+    verdict: str
+    tokens: int
+    finish_reason: str
+    version: int
+    """Of the weights that wrote its last token."""
+    completion: Excerpt
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One archived group: its prompt in three parts, and one rollout of each of its most telling verdicts."""
+
+    stage: str
+    arm: str
+    successes: int
+    rollouts: int
+    before: Excerpt
+    guidance: Excerpt
+    """Empty where the prompt carries none."""
+    after: Excerpt
+    shown: tuple[Rollout, ...]
+
+
+def readings(run: RunRecords, problem_ids: Sequence[str]) -> tuple[dict[str, list[Reading]], str]:
+    """Problem -> its archived groups in the order of the measurements; and why there are none, if there are none."""
+    folder = RunFolder(run.path)
+    archives = sorted(folder.sampling.glob("*.results"), key=lambda path: path.stat().st_mtime_ns)
+    stages = [(path, _stage(match)) for path in archives if (match := _STAGE.fullmatch(path.stem))]
+    if not stages:
+        return {}, f"{folder.sampling} holds no rollouts of a measurement"
+    tokenizer = _tokenizer(run, folder)
+    if tokenizer is None:
+        return {}, "neither a checkpoint of the run nor its model folder holds a tokenizer.json to read rollouts with"
+    problems = {problem.id: problem for problem in run.problems}
+    found: dict[str, list[Reading]] = {id: [] for id in problem_ids}
+    for path, stage in stages:
+        for group in read_rollouts(path.with_suffix(""), set(problem_ids)):
+            found[group.problem_id].append(_reading(group, stage, problems.get(group.problem_id), tokenizer))
+    return found, ""
+
+
+def _stage(match: re.Match[str]) -> str:
+    name = match["stage"].replace("_", " ")
+    return name if match["step"] is None else f"{name}, step {match['step']}"
+
+
+def _reading(group: RolloutGroup, stage: str, problem: Problem | None, tokenizer: Any) -> Reading:
+    prompt = tokenizer.decode(int32_array(group.prompt_ids).tolist(), skip_special_tokens=True)
+    before, guidance, after = split_at_guidance(prompt, problem.guidance if problem else None)
+    return Reading(
+        stage=stage,
+        arm=group.arm,
+        successes=group.num_successes,
+        rollouts=len(group.rollouts),
+        before=excerpt(before),
+        guidance=excerpt(guidance),
+        after=excerpt(after),
+        shown=tuple(_rollout(completion, tokenizer) for completion in _telling(group)),
+    )
+
+
+def split_at_guidance(prompt: str, guidance: str | None) -> tuple[str, str, str]:
+    """What stands before the guidance, the guidance, what stands after it; a prompt without it is all before.
+
+    It is looked for where `actors/prompts.py` puts it, so that a statement which quotes it is not taken for it.
+    """
+    place = prompt.rfind(PARTIAL_RESPONSE + guidance) if guidance else -1
+    if not guidance or place < 0:
+        return prompt, "", ""
+    start = place + len(PARTIAL_RESPONSE)
+    return prompt[:start], guidance, prompt[start + len(guidance) :]
+
+
+def excerpt(text: str) -> Excerpt:
+    return Excerpt(plain_lines(text[:MOST_CHARS]), max(0, len(text) - MOST_CHARS))
+
+
+def _telling(group: RolloutGroup) -> Iterator[Completion]:
+    """The first correct rollout and the first that is not."""
+    for correct in (True, False):
+        yield from [c for c in group.rollouts if (c.verdict == "correct") is correct][:1]
+
+
+def _rollout(completion: Completion, tokenizer: Any) -> Rollout:
+    return Rollout(
+        verdict=completion.verdict.replace("_", " "),
+        tokens=completion.num_tokens,
+        finish_reason=completion.finish_reason,
+        version=completion.weight_spans[-1][1],
+        completion=excerpt(tokenizer.decode(int32_array(completion.token_ids).tolist(), skip_special_tokens=True)),
+    )
+
+
+def _tokenizer(run: RunRecords, folder: RunFolder) -> Any:
+    """The run's own tokenizer, which is data; None when no file holds it. Raises UsageError for a damaged one."""
+    from tokenizers import Tokenizer
+
+    newest = sorted(candidates(folder.checkpoints), reverse=True)
+    places = [*(path for _, path in newest), Path(run.config.model.path).expanduser()]
+    file = next((path / "tokenizer.json" for path in places if (path / "tokenizer.json").exists()), None)
+    if file is None:
+        return None
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises bare Exceptions
+        raise UsageError(f"{file} is no tokenizer: {error}; move it away to get a report without it") from error

@@ -1,0 +1,39 @@
+"""Where the weights of a run come from, and the tokenizer beside them."""
+
+from pathlib import Path
+from typing import Any
+
+from broker.errors import UsageError
+from conf.schema import ModelSettings
+
+
+def resolve_model(settings: ModelSettings) -> Path:
+    """A local Hugging Face folder: the built-in base model (made when needed), the user's folder, or a hub download.
+
+    Raises UsageError when the path is neither, with what was tried.
+    """
+    if settings.path.startswith("builtin:"):  # conf/rules knows which there are
+        from deploy.run.base_model import ensure_base_model
+
+        return ensure_base_model(settings)
+    folder = Path(settings.path).expanduser()
+    if folder.is_dir():
+        if not any(folder.glob("*.safetensors")):
+            raise UsageError(f"model.path={settings.path}: no .safetensors file in that folder; convert the model")
+        return folder.resolve()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(settings.path, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UsageError(
+            f"model.path={settings.path} is no local folder, and the hub did not give it: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def load_tokenizer(model_path: Path) -> Any:
+    """The tokenizer of a model's folder; no code of the folder is run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model_path, trust_remote_code=False)

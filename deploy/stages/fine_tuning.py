@@ -1,0 +1,191 @@
+"""The fine-tuning stage of a run: DeepSpeed ranks in the place of the engines, from demonstrations to sft/model.
+
+consumes    the metrics and heartbeats of the ranks
+waits for   the last step
+unblocked by the user's signal, upon which the ranks save and end; a rank that dies; a silence that is too long
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from broker.errors import PopeError
+from broker.keys import Keys
+from broker.metrics import Control, Heartbeats, Metrics
+from conf.schema import RunConfig
+from deploy.cluster.fleet import Member, RoleFailed
+from deploy.cluster.interrupts import Interrupts
+from deploy.cluster.learner_role import LearnerRole
+from deploy.cluster.placement import Demand, learner_demands
+from deploy.cluster.ray_session import address
+from deploy.run.progress import stage
+from deploy.run.session import Session, role_member, start_all
+from deploy.run.supervisor import NoProgress, overdue
+from deploy.stages.demonstration_data import left_out_counts
+from deploy.store.metric_files import MetricFile, path_of, read_reports
+from deploy.view.sft_figure import draw
+from learner.manifest import MANIFEST, find_newest_valid
+from learner.sft_batches import ROOM, Curriculum, Example
+
+LOOK_EVERY_S = 0.3
+
+
+def sft_demands(config: RunConfig) -> list[Demand]:
+    """What the fine-tuning stage of a run asks of the cluster; nothing where there is none."""
+    return learner_demands(sft_settings(config)) if config.sft.wanted else []
+
+
+def sft_settings(config: RunConfig) -> RunConfig:
+    """The settings the ranks of the stage work under: `learner` with the numbers of `sft`."""
+    sft = config.sft
+    learner = replace(
+        config.learner,
+        num_ranks=sft.num_ranks,
+        batch_samples=sft.batch_samples,
+        learning_rate=sft.learning_rate,
+    )
+    return replace(config, learner=learner)
+
+
+class FineTuning:
+    """The fine-tuning of one run: done once, and gone on with after a kill."""
+
+    def __init__(self, session: Session, interrupts: Interrupts, model_path: Path) -> None:
+        self._session = replace(session, config=sft_settings(session.config))
+        self._config, self._folder = self._session.config, session.folder
+        self._interrupts = interrupts
+        self._model_path = model_path
+        keys = Keys(self._config.run.name)
+        self._control = Control(session.client, keys)
+        self._metrics = Metrics(session.client, keys)
+        self._heartbeats = Heartbeats(session.client, keys)
+
+    @property
+    def model(self) -> Path:
+        """The result: a Hugging Face folder, whole or absent."""
+        return self._folder.sft / "model"
+
+    @property
+    def finished(self) -> bool:
+        return self.model.exists()
+
+    def run(self, examples: Sequence[Example]) -> None:
+        """Train, publish the model. Raises RoleFailed, NoProgress, or Interrupted once a checkpoint is saved."""
+        start = time.monotonic()
+        sft = self._config.sft
+        curriculum = Curriculum(len(examples), sft.batch_samples, sft.epochs, self._config.run.seed)
+        needed = learner_demands(self._config)
+        ranks = [role_member(self._session, LearnerRole, demand) for demand in needed]
+        self._control.clear()
+        try:
+            title = f"fine-tune, {len(ranks)} learner rank(s)"
+            with stage(self._session.console, title, total=curriculum.num_steps) as advance:
+                self._start(ranks, examples)
+                self._follow(ranks, advance)
+        finally:
+            for rank in ranks:
+                rank.kill()
+        self._interrupts.raise_if_requested()
+        self._summarise(curriculum, examples, time.monotonic() - start)
+        self._publish(curriculum.num_steps)
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self._folder.sft / "checkpoints"
+
+    def _start(self, ranks: Sequence[Member], examples: Sequence[Example]) -> None:
+        timeout_s = self._config.deploy.start_timeout_s
+        start_all(ranks, timeout_s)
+        master = ranks[0].ask(address, timeout_s)
+        for number, rank in enumerate(ranks):
+            rank.work_on(partial(self._work, number, master, examples))
+
+    def _work(self, rank: int, master: tuple[str, int], examples: Sequence[Example], handle: Any, _: str) -> Any:
+        return handle.fine_tune.remote(rank, master, self._checkpoints, self._model_path, examples)
+
+    def _follow(self, ranks: Sequence[Member], advance: Callable[[int], None]) -> None:
+        """Until every rank has finished; the first signal lets them save and end."""
+        file, moved_at = MetricFile(path_of(self._folder.metrics, ROOM), self._metrics), time.monotonic()
+        step = max((int(report["step"]) for report in read_reports(self._folder.metrics, ROOM)), default=0)
+        advance(step)
+        with self._interrupts.graceful(self._control):
+            while any(rank.state == "running" for rank in ranks):
+                time.sleep(LOOK_EVERY_S)
+                silence = self._heartbeats.silence()
+                for rank in ranks:
+                    if died := rank.poll() or overdue(rank, silence, self._config.deploy):
+                        raise RoleFailed(f"{died}; run it again (pope train: with run.resume=true) to go on")
+                if reports := file.follow():
+                    newest = int(reports[-1]["step"])
+                    advance(newest - step)
+                    step, moved_at = newest, time.monotonic()
+                self._require_progress(step, time.monotonic() - moved_at)
+        file.follow()
+
+    def _require_progress(self, step: int, quiet_s: float) -> None:
+        limit_s = self._config.deploy.no_progress_s
+        if quiet_s > limit_s:
+            raise NoProgress(f"no step after {step} of the fine-tuning for deploy.no_progress_s={limit_s:g} s")
+
+    def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
+        """sft/summary.json, sft/loss.png."""
+        told = read_reports(self._folder.metrics, ROOM, self._metrics)
+        # A server that lost its last second hears of a step again.
+        reports = list({report["step"]: report for report in told}.values())
+        sft = self._config.sft
+        summary: dict[str, Any] = {
+            "data": sft.data,
+            "model": str(self._model_path),
+            "demonstrations": len(examples),
+            "left_out": left_out_counts(self._folder),
+            "epochs": sft.epochs,
+            "steps": curriculum.num_steps,
+            "trained_tokens": sum(int(report["step/tokens"]) for report in reports),
+            "loss_by_epoch": _by_epoch(reports, "loss/mean"),
+            "entropy_by_epoch": _by_epoch(reports, "entropy/mean"),
+            "seconds": round(seconds, 1),
+        }
+        self._folder.save_json(self._folder.sft / "summary.json", summary)
+        draw(self._folder.sft / "loss.png", reports, curriculum, self._session.config)
+        loss, entropy = (
+            ", ".join(f"{value:.3f}" for value in summary[f"{name}_by_epoch"]) for name in ("loss", "entropy")
+        )
+        self._session.console.print(
+            f"    {curriculum.num_steps} steps on {len(examples)} demonstrations; nats a token by epoch: loss {loss}; "
+            f"entropy {entropy}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+    def _publish(self, num_steps: int) -> None:
+        """The last checkpoint becomes the model: verified, renamed at once, without the optimizer's state."""
+        newest = find_newest_valid(self._checkpoints)
+        if newest is None or newest.step != num_steps:
+            raise PopeError(
+                f"the fine-tuning ended without an intact checkpoint of its last step {num_steps} in "
+                f"{self._checkpoints}; free some disk space and run it again"
+            )
+        scratch = self.model.with_suffix(".tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.rename(newest.folder, scratch)
+        (scratch / MANIFEST).unlink()
+        for part in scratch.iterdir():
+            if part.is_dir():
+                shutil.rmtree(part)
+        os.rename(scratch, self.model)
+        shutil.rmtree(self._checkpoints)
+
+
+def _by_epoch(reports: Sequence[Mapping[str, str]], name: str) -> list[float]:
+    """Mean over the trained tokens of each epoch."""
+    sums: dict[int, list[float]] = {}
+    for report in reports:
+        tokens = int(report["step/tokens"])
+        epoch = sums.setdefault(int(report["epoch"]), [0.0, 0.0])
+        epoch[0] += tokens * float(report[name])
+        epoch[1] += tokens
+    return [round(total / tokens, 5) for total, tokens in sums.values()]

@@ -1,0 +1,144 @@
+"""Starvation accounting: who loses its rollouts on the way to the learner, by bucket, arm and length. Pure.
+
+A pipeline that gives up what is old gives up what took long to write: the longest answers, on the hardest problems.
+A table by length shows such a bias where there is one.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from broker.group_ends import REPLACED, STALE, TRAINED, Fates, RolloutFate
+
+DECILES = 10
+
+
+@dataclass(frozen=True)
+class StarvationRow:
+    """Rollouts of one bucket, arm and length.
+
+    A rollout ends as its group does. Truncated rollouts and verifier failures are counted beside the ends, not instead:
+    a rollout whose verifier failed carries no loss, even where its group is trained.
+    """
+
+    bucket: str
+    arm: str
+    length_decile: int | None
+    """1 (shortest) to 10, of the lengths of all rollouts of the run whatever their arm; None: never written."""
+    tokens: tuple[int, int] | None
+    """(shortest, longest) rollout of the decile in the whole run, to two significant digits."""
+    rollouts: int
+    ended: Mapping[str, int]
+    """End as in `broker.group_ends` -> rollouts; sums to `rollouts`."""
+    truncated: int
+    verifier_failure: int
+
+    @property
+    def lost_to_age(self) -> float | None:
+        """Share replaced or stale, of those that were worth training and no longer wait; None: there are none."""
+        lost = self.ended.get(REPLACED, 0) + self.ended.get(STALE, 0)
+        worth = lost + self.ended.get(TRAINED, 0)
+        return lost / worth if worth else None
+
+
+def starvation(
+    fates: Fates, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
+) -> tuple[StarvationRow, ...]:
+    """Rows by bucket, arm and length; the rollouts that were never written come last in their arm.
+
+    A group of which nothing was written counts as `group_size` rollouts; `drawn_as` gives its bucket and arm by its
+    ordinal. So the rows sum to `group_size` times the groups of the balance, end by end.
+    """
+    lengths: Counter[int] = Counter()
+    for rollout, count in fates.rollouts.items():
+        lengths[rollout.num_tokens] += count
+    deciles = LengthDeciles(lengths)
+    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutFate | None, int]]] = defaultdict(list)
+    for ordinal in fates.unwritten:
+        members[*drawn_as(ordinal), None].append((fates.ends[ordinal], None, group_size))
+    for rollout, count in fates.rollouts.items():
+        members[rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)].append((rollout.end, rollout, count))
+    return tuple(
+        _row(bucket, arm, decile, deciles.bounds.get(decile), rollouts)
+        for (bucket, arm, decile), rollouts in sorted(members.items(), key=lambda item: _order(*item[0]))
+    )
+
+
+def _row(
+    bucket: str,
+    arm: str,
+    decile: int | None,
+    tokens: tuple[int, int] | None,
+    rollouts: Sequence[tuple[str, RolloutFate | None, int]],
+) -> StarvationRow:
+    """`rollouts`: (end, what was written, how many)."""
+    ended: Counter[str] = Counter()
+    for end, _, count in rollouts:
+        ended[end] += count
+    return StarvationRow(
+        bucket=bucket,
+        arm=arm,
+        length_decile=decile,
+        tokens=tokens,
+        rollouts=ended.total(),
+        ended=ended,
+        truncated=sum(count for _, rollout, count in rollouts if rollout and rollout.truncated),
+        verifier_failure=sum(count for _, rollout, count in rollouts if rollout and rollout.verifier_failed),
+    )
+
+
+def _order(bucket: str, arm: str, decile: int | None) -> tuple[str, str, int]:
+    return bucket, arm, DECILES + 1 if decile is None else decile
+
+
+def total(rows: Sequence[StarvationRow]) -> StarvationRow:
+    """All rows together, under the bucket and arm of the first."""
+    ended: Counter[str] = Counter()
+    for row in rows:
+        ended.update(row.ended)
+    return StarvationRow(
+        bucket=rows[0].bucket,
+        arm=rows[0].arm,
+        length_decile=None,
+        tokens=None,
+        rollouts=sum(row.rollouts for row in rows),
+        ended=ended,
+        truncated=sum(row.truncated for row in rows),
+        verifier_failure=sum(row.verifier_failure for row in rows),
+    )
+
+
+def explain(rows: Sequence[StarvationRow]) -> str:
+    """What age took from short rollouts and from long ones, in a line."""
+    written = [row for row in rows if row.length_decile is not None]
+    deciles = [row.length_decile or 0 for row in written]
+    parts = {
+        "of all": written,
+        "of the shorter half": [row for row, d in zip(written, deciles, strict=True) if d <= DECILES // 2],
+        "of the longest decile": [row for row, d in zip(written, deciles, strict=True) if d == max(deciles)],
+    }
+    lost = {name: total(part).lost_to_age for name, part in parts.items() if part}
+    shares = ", ".join(f"{share:.1%} {name}" for name, share in lost.items() if share is not None)
+    return f"worth training, but replaced or stale: {shares or 'nothing yet'}"
+
+
+class LengthDeciles:
+    """Ten classes of equally many lengths, as far as equal lengths allow: those are never parted."""
+
+    def __init__(self, lengths: Mapping[int, int]) -> None:
+        """`lengths`: length -> how many rollouts have it."""
+        ordered = sorted(lengths)
+        upto = list(accumulate(lengths[length] for length in ordered))
+        ends = [-(-d * upto[-1] // DECILES) for d in range(1, DECILES + 1)] if ordered else []
+        self._longest = [ordered[bisect_left(upto, end)] for end in ends]
+        self.bounds: dict[int | None, tuple[int, int]] = {}
+        """Decile -> (shortest, longest) length in it."""
+        for length in ordered:
+            shortest, _ = self.bounds.get(self.decile(length), (length, length))
+            self.bounds[self.decile(length)] = (shortest, length)
+
+    def decile(self, length: int) -> int:
+        """1 to 10, of a length that was among those given."""
+        return bisect_left(self._longest, length) + 1

@@ -1,0 +1,105 @@
+"""Every rollout of a stage of sampling, on disk, and the short list of results a stage resumes from.
+
+    NAME.rollouts     RolloutGroup frames one behind the other (`broker/records.py`); a frame knows its own length
+    NAME.results      one JSON line a group: ordinal, where its frame lies, its counts
+
+A group's frame is on the disk before its line is. A process that dies in between, or in the middle of either, leaves a
+torn end, which the next one cuts off: that group is still on the rollout stream and comes again.
+"""
+
+import os
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from actors.evaluation.results import Result, result_of
+from broker.errors import PopeError
+from broker.records import Record, RolloutGroup, decode
+
+
+class Entry(Record, frozen=True):
+    """One group of the archive."""
+
+    ordinal: int
+    offset: int
+    """Of its frame, bytes."""
+    size: int
+    result: Result
+
+
+class RolloutArchive:
+    """One writer, which holds the folder's lock. `entries` are those on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """`path`: without an ending. Raises PopeError when the two files contradict each other."""
+        self._rollouts = path.with_name(path.name + ".rollouts")
+        self._results = path.with_name(path.name + ".results")
+        self.entries: dict[int, Entry] = {}
+        """By ordinal."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        end = self._read_results()
+        present = self._rollouts.stat().st_size if self._rollouts.exists() else 0
+        if present < end:
+            raise PopeError(
+                f"{self._rollouts} has {present} bytes, {self._results.name} speaks of {end}: the archive is damaged; "
+                "move the folder away and start anew"
+            )
+        self._frames = self._rollouts.open("ab")
+        self._frames.truncate(end)
+        self._lines = self._results.open("ab")
+
+    def add(self, groups: Sequence[tuple[RolloutGroup, bytes]], source: str) -> list[Entry]:
+        """Put groups (and the frames they came in) on the disk. Those it already holds are passed over."""
+        if not groups:
+            return []
+        fresh: list[Entry] = []
+        offset = self._frames.seek(0, os.SEEK_END)
+        for group, frame in groups:
+            if group.ordinal not in self.entries:
+                self._frames.write(frame)
+                result = result_of(group.problem_id, source, group.completions)
+                entry = Entry(ordinal=group.ordinal, offset=offset, size=len(frame), result=result)
+                self.entries[group.ordinal] = entry
+                fresh.append(entry)
+                offset += len(frame)
+        _durable(self._frames)
+        self._lines.write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in fresh))
+        _durable(self._lines)
+        return fresh
+
+    def close(self) -> None:
+        self._frames.close()
+        self._lines.close()
+
+    def _read_results(self) -> int:
+        """Fill `entries`, cut off a torn last line; the end of the last frame that has a line."""
+        content = self._results.read_bytes() if self._results.exists() else b""
+        whole = content.rfind(b"\n") + 1
+        decoder = msgspec.json.Decoder(Entry)
+        for line in content[:whole].splitlines():
+            entry = decoder.decode(line)
+            self.entries[entry.ordinal] = entry
+        if whole < len(content):
+            os.truncate(self._results, whole)
+        return max((entry.offset + entry.size for entry in self.entries.values()), default=0)
+
+
+def read_rollouts(path: Path, problems: Container[str] | None = None) -> Iterator[RolloutGroup]:
+    """The groups of an archive in the order they came in, of these problems alone if given.
+
+    `path`: without an ending. Another process may be writing: a torn last line is not there yet.
+    """
+    content = path.with_name(path.name + ".results").read_bytes()
+    decoder = msgspec.json.Decoder(Entry)
+    entries = [decoder.decode(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    with path.with_name(path.name + ".rollouts").open("rb") as frames:
+        for entry in sorted(entries, key=lambda entry: entry.offset):
+            if problems is None or entry.result.problem_id in problems:
+                frames.seek(entry.offset)
+                yield decode(frames.read(entry.size), RolloutGroup)
+
+
+def _durable(file: object) -> None:
+    file.flush()  # type: ignore[attr-defined]
+    os.fsync(file.fileno())  # type: ignore[attr-defined]

@@ -1,0 +1,143 @@
+"""A sweep for people and programs: the table while it goes on, the table it ends with, sweep.json."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from conf.plain import plain
+from conf.redact import redacted
+from deploy.sweep.plan import SweepPlan
+from deploy.sweep.runner import Progress
+from deploy.view.screen import Screen
+
+ARM = "unguided"
+"""The arm whose pass@k is shown: what the policy can do by itself."""
+LINE_EVERY_S = 30.0
+NOTE_CHARS = 90
+"""Of what a run printed last."""
+_STYLES = {"finished": "green", "failed": "red", "running": "bold", "interrupted": "yellow", "waiting": "dim"}
+
+
+class SweepView:
+    """Shows where the runs are; a live table in a terminal, elsewhere a line when a run changes and now and then."""
+
+    def __init__(self, console: Screen, at_once: int = 1) -> None:
+        self._console = console
+        self._at_once = at_once
+        self._live: Live | None = None
+        self._states: dict[str, str] = {}
+        self._line_at = 0.0
+
+    def __enter__(self) -> "SweepView":
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=2, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._live.__exit__(None, None, None)
+
+    def __call__(self, rows: Sequence[Progress]) -> None:
+        if self._live:
+            self._live.update(_picture(rows, self._at_once))
+            return
+        due = time.monotonic() - self._line_at > LINE_EVERY_S
+        for row in rows:
+            changed = self._states.get(row.run.name) != row.state and row.state != "waiting"
+            if changed or (due and row.state == "running"):
+                self._states[row.run.name] = row.state
+                self._line_at = time.monotonic()
+                said = f"  {row.run.name} {row.state} {_minutes(row.wall_s)} · {left(rows, self._at_once)}"
+                self._console.print(f"{said} · {row.note[:NOTE_CHARS]}" if row.note else said)
+
+
+def left(rows: Sequence[Progress], at_once: int = 1) -> str:
+    """How many runs have ended, and how long the others may take at the mean of those that this call finished."""
+    ended = [row for row in rows if row.state not in ("waiting", "running")]
+    walls = [row.wall_s for row in ended if row.state == "finished" and row.wall_s]
+    said = f"{len(ended)}/{len(rows)} runs"
+    if not walls or len(ended) == len(rows):
+        return said
+    mean = sum(walls) / len(walls)
+    rest = sum(max(0.0, mean - row.wall_s) for row in rows if row.state in ("waiting", "running"))
+    return f"{said}, about {_minutes(rest / at_once)} left"
+
+
+def _picture(rows: Sequence[Progress], at_once: int) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        style = _STYLES[row.state]
+        table.add_row(row.run.name, Text(row.state, style=style), _minutes(row.wall_s), plain(row.note)[:NOTE_CHARS])
+    return Group(Text(left(rows, at_once), style="bold"), table)
+
+
+def closing_table(name: str, rows: Sequence[Progress]) -> Table:
+    """A row a run: what it cost and what the policy could do before and after, unguided."""
+    table = Table(title=f"{name}: hard problems solved, unguided", title_justify="left")
+    columns = _measured(rows)
+    for title in ("run", "state"):
+        table.add_column(title, no_wrap=title == "run")
+    for title in ("steps", "rollouts", *(f"{when.replace('_', ' ')} {k}" for when, k in columns), "minutes"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        found = row.summary or {}
+        values = [found.get("hard", {}).get(when, {}).get(ARM, {}).get(k) for when, k in columns]
+        table.add_row(
+            row.run.name,
+            Text(row.state, style=_STYLES[row.state]),
+            f"{found['steps']:,}" if found else "",
+            f"{found['counters']['rollouts']:,}" if found else "",
+            *("" if value is None else f"{value:.1%}" for value in values),
+            f"{found['wall_s'] / 60:.1f}" if found else "",
+        )
+    return table
+
+
+def _measured(rows: Sequence[Progress]) -> list[tuple[str, str]]:
+    """(when, "pass@k") of everything any run measured, in the order of the first that did."""
+    found = [
+        (when, k)
+        for row in rows
+        for when, arms in (row.summary or {}).get("hard", {}).items()
+        for k in arms.get(ARM, {})
+    ]
+    order = list(dict.fromkeys(when for when, _ in found))
+    return sorted(dict.fromkeys(found), key=lambda pair: (order.index(pair[0]), int(pair[1].partition("@")[2])))
+
+
+def as_json(plan: SweepPlan, rows: Sequence[Progress]) -> dict[str, Any]:
+    """The content of sweep.json. Times are seconds; a password in a setting is left out."""
+    return {
+        "sweep": plan.name,
+        "experiments": list(dict.fromkeys(row.run.experiment for row in rows)),
+        "seeds": list(dict.fromkeys(row.run.seed for row in rows)),
+        "runs": [
+            {
+                "name": row.run.name,
+                "experiment": row.run.experiment,
+                "seed": row.run.seed,
+                "settings": [redacted(word) for word in row.run.words],
+                "state": row.state,
+                "note": row.note if row.state in ("failed", "interrupted") else "",
+                **_numbers(row.summary),
+            }
+            for row in rows
+        ],
+    }
+
+
+def _numbers(summary: dict[str, Any] | None) -> dict[str, Any]:
+    if summary is None:
+        return {}
+    kept = {key: summary[key] for key in ("ended", "steps", "wall_s", "train_s", "hard")}
+    return {**kept, "groups": summary["counters"]["issued"], "rollouts": summary["counters"]["rollouts"]}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

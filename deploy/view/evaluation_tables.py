@@ -1,0 +1,163 @@
+"""Evaluations as tables for people (Markdown, in the layout of the paper's table 2) and as JSON for programs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from actors.evaluation.results import VERDICTS, Report, Score, SetReport
+from broker.errors import UsageError
+from conf.plain import plain_markdown
+
+SCHEMA = 1
+NOT_MEASURED = "–"  # noqa: RUF001 - a dash of a digit's width
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of one JSON file."""
+
+    schema: int
+    reports: tuple[Report, ...]
+
+
+def to_json(reports: Sequence[Report]) -> bytes:
+    """Everything the reports hold, the result of every problem included; `read_reports` reads it back."""
+    document = _Document(schema=SCHEMA, reports=tuple(reports))
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def read_reports(paths: Sequence[Path]) -> list[Report]:
+    """The reports of several files, in order, as the rows of one table.
+
+    Reports of one label are one row: a checkpoint may be measured on one problem set at a time.
+    Raises UsageError for a file that cannot be read, and when two files measure one set under one label.
+    """
+    rows: dict[str, Report] = {}
+    found_in: dict[tuple[str, str], Path] = {}
+    for path in paths:
+        for report in _read(path):
+            for each in report.sets:
+                if earlier := found_in.get((report.label, each.name)):
+                    raise UsageError(
+                        f"{path}: {each.name} of {report.label!r} is already in {earlier}; give one of them, or "
+                        "measure it under another label"
+                    )
+                found_in[report.label, each.name] = path
+            row = rows.get(report.label)
+            rows[report.label] = report if row is None else _joined(row, report, path)
+    return list(rows.values())
+
+
+def to_markdown(reports: Sequence[Report]) -> str:
+    """The table of the paper, and a second one with what it leaves out."""
+    return f"{main_table(reports)}\n{detail_table(reports)}"
+
+
+def main_table(reports: Sequence[Report]) -> str:
+    """Rows are checkpoints; for each problem set one column a k; percent with two decimals."""
+    sets = _set_names(reports)
+    columns = [(name, k) for name in sets for k in _ks(reports, name)]
+    rows = []
+    for report in reports:
+        measured = {each.name: each for each in report.sets}
+        cells = [_percent(_score(measured, name, k)) for name, k in columns]
+        rows.append([report.label, *cells])
+    return markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
+
+
+def detail_table(reports: Sequence[Report]) -> str:
+    """One row for each checkpoint and problem set: intervals, truncation, verdicts and tokens.
+
+    Shares are percent: of problems for pass@k, of samples for the rest.
+    """
+    ks = sorted({k for name in _set_names(reports) for k in _ks(reports, name)})
+    header = ["run", "set", "weights", "problems", "samples a problem", *(f"pass@{k}" for k in ks)]
+    header += ["truncated", *VERDICTS, "tokens a completion", "longest"]
+    rows = []
+    for report in reports:
+        for each in report.sets:
+            rows.append(
+                [
+                    report.label,
+                    each.name,
+                    _range([result.weight_version for result in each.results]),
+                    str(len(each.results)),
+                    _range([result.samples for result in each.results]),
+                    *(_with_interval(each.score(k), len(each.results)) for k in ks),
+                    f"{100 * each.truncated / each.samples:.2f}",
+                    *(f"{100 * each.verdicts.get(verdict, 0) / each.samples:.2f}" for verdict in VERDICTS),
+                    f"{each.completion_tokens / each.samples:.1f}",
+                    str(each.longest_completion_tokens),
+                ]
+            )
+    levels = ", ".join(sorted({f"{100 * report.confidence:g} %" for report in reports}))
+    note = (
+        f"In percent. Brackets: {levels} bootstrap interval for the mean over the population the problems come from. "
+        "Samples whose verifier failed (timeout, crash) count neither as right nor as wrong."
+    )
+    return f"{markdown(header, rows)}\n{note}\n"
+
+
+def _read(path: Path) -> tuple[Report, ...]:
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_Document)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; name a JSON file that an evaluation wrote") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not the JSON of an evaluation: {error}") from error
+    if document.schema != SCHEMA:
+        raise UsageError(f"{path} has schema {document.schema}, this program reads {SCHEMA}: evaluate again")
+    return document.reports
+
+
+def _joined(row: Report, more: Report, path: Path) -> Report:
+    if more.confidence != row.confidence:
+        raise UsageError(
+            f"{path}: {more.label!r} has intervals of {more.confidence:g}, the files before it of {row.confidence:g}: "
+            "they do not fit one row; evaluate it again with the same confidence"
+        )
+    return msgspec.structs.replace(row, sets=row.sets + more.sets)
+
+
+def _set_names(reports: Sequence[Report]) -> list[str]:
+    """In the order they first appear."""
+    return list(dict.fromkeys(each.name for report in reports for each in report.sets))
+
+
+def _ks(reports: Sequence[Report], name: str) -> list[int]:
+    """Every k some report has for the set, ascending."""
+    return sorted({s.k for report in reports for each in report.sets if each.name == name for s in each.scores})
+
+
+def _score(measured: Mapping[str, SetReport], name: str, k: int) -> Score | None:
+    return measured[name].score(k) if name in measured else None
+
+
+def _percent(score: Score | None) -> str:
+    return NOT_MEASURED if score is None or score.value is None else f"{100 * score.value:.2f}"
+
+
+def _with_interval(score: Score | None, num_problems: int) -> str:
+    if score is None or score.value is None or score.lower is None or score.upper is None:
+        return NOT_MEASURED
+    fewer = "" if score.problems == num_problems else f" of {score.problems} problems"
+    return f"{_percent(score)} [{100 * score.lower:.2f}, {100 * score.upper:.2f}]{fewer}"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns padded, so that the source reads as a table too; text left, figures right."""
+    is_text = [name in ("run", "set") for name in header]
+    cells = [[plain_markdown(c) if t else c for c, t in zip(row, is_text, strict=True)] for row in rows]
+    table = [[plain_markdown(cell) for cell in header], *cells]
+    widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
+    lines = [
+        "| " + " | ".join(c.ljust(w) if t else c.rjust(w) for c, w, t in zip(row, widths, is_text, strict=True)) + " |"
+        for row in table
+    ]
+    rules = ["-" * (w + 2) if t else "-" * (w + 1) + ":" for w, t in zip(widths, is_text, strict=True)]
+    return "\n".join([lines[0], "|" + "|".join(rules) + "|", *lines[1:]]) + "\n"
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,184 @@
+"""What is left of a run for people and programs: summary.json, the closing table, the figure, readable rollouts."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from actors.evaluation.results import Result
+from broker.rollout_samples import Samples
+from conf.plain import plain_lines, plain_markdown
+from conf.schema import RunConfig
+from deploy.statistics.transfer import explain
+from deploy.store.measurements import Measurement, mean_pass_at_k
+from deploy.store.metric_files import read_reports
+from deploy.store.run_folder import RunFolder
+from deploy.store.run_state import RunState
+from deploy.view.run_figure import draw
+
+MAX_SAMPLE_CHARS = 2000
+"""A rollout longer than this is cut in samples.md."""
+MAX_HEADING_CHARS = 200
+
+
+def summarise(
+    config: RunConfig,
+    state: RunState,
+    measured: Measurement,
+    evaluations: Mapping[int, Sequence[Result]],
+    folder: RunFolder,
+    *,
+    reason: str,
+    wall_s: float,
+    train_s: float,
+) -> dict[str, Any]:
+    """The content of summary.json. Times are seconds, stalls milliseconds, lag optimizer steps."""
+    balance, tokens = state.balance, state.balance.totals["completion_tokens"]
+    steps = list(read_reports(folder.metrics, "learner"))
+    trained = sum(int(row["step/tokens"]) for row in steps)
+    lag_sum = sum(float(row["lag/mean"]) * int(row["step/tokens"]) for row in steps)
+    syncs = (row for row in read_reports(folder.metrics, "actors") if "sync/stall_ms" in row)
+    stalls_ms = [float(row["sync/stall_ms"]) for row in syncs]
+    stall_s = sum(stalls_ms) / 1e3
+    transfer = state.transfer()
+    return {
+        "run": config.run.name,
+        "seed": config.run.seed,
+        "ended": reason,
+        "steps": state.step,
+        "wall_s": round(wall_s, 1),
+        "train_s": round(train_s, 1),
+        "tokens_per_s": round(tokens / train_s, 1) if train_s else 0.0,
+        "trained_tokens_per_s": round(trained / train_s, 1) if train_s else 0.0,
+        "lag_steps": {
+            "mean": round(lag_sum / trained, 3) if trained else 0.0,
+            "max": max((int(row["lag/max"]) for row in steps), default=0),
+        },
+        "counters": {
+            "issued": balance.issued,
+            "trained": balance.trained,
+            "filtered": balance.filtered,
+            "replaced": balance.replaced,
+            "stale": balance.stale,
+            "failed": balance.failed,
+            "in_flight": balance.in_flight,
+            "balanced": balance.holds,
+            **balance.totals,
+        },
+        "verdicts": {
+            name.removeprefix("verdict/"): count
+            for name, count in sorted(state.written.items())
+            if name.startswith("verdict/")
+        },
+        "sync": {
+            "count": len(stalls_ms),
+            "stall_share": round(stall_s / (train_s * config.actors.num_actors), 5) if train_s else 0.0,
+            "stall_ms_p50": round(median(stalls_ms), 1) if stalls_ms else 0.0,
+        },
+        "multi_version_rollouts": state.written["multi_version_rollouts"],
+        "restarts": state.restarts,
+        "notes": state.notes,
+        "transfer": None if transfer is None else transfer.counts(),
+        "hard": measured.all(config.evaluation.k),
+        "evaluations": {
+            str(step): mean_pass_at_k(results, (1, config.evaluation.every_samples))
+            for step, results in evaluations.items()
+            if results
+        },
+    }
+
+
+def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolder) -> None:
+    """The table a run ends with."""
+    table = Table(title=f"{summary['run']}: hard problems solved", title_justify="left")
+    ks = sorted({k for arms in summary["hard"].values() for v in arms.values() for k in v}, key=lambda k: int(k[5:]))
+    table.add_column("arm")
+    for when in summary["hard"]:
+        for k in ks:
+            table.add_column(f"{when.replace('_', ' ')} {k}", justify="right")
+    for arm in dict.fromkeys(arm for arms in summary["hard"].values() for arm in arms):
+        values = [arms.get(arm, {}).get(k) for arms in summary["hard"].values() for k in ks]
+        table.add_row(arm, *("" if value is None else f"{value:.1%}" for value in values))
+    console.print(table)
+    counters, sync = summary["counters"], summary["sync"]
+    untrained = {name: counters[name] for name in ("filtered", "replaced", "stale", "failed", "in_flight")}
+    sums = {name: sum(v.values()) if isinstance(v, dict) else v for name, v in untrained.items()}
+    facts = [
+        f"{summary['steps']} steps in {summary['train_s']:.0f} s ({summary['ended']}), "
+        f"{summary['tokens_per_s']:,.0f} tokens/s written",
+        f"groups: {counters['issued']} issued = {counters['trained']} trained + "
+        + " + ".join(f"{count} {name.replace('_', ' ')}" for name, count in sums.items())
+        + ("" if counters["balanced"] else "  DOES NOT BALANCE"),
+        f"lag: mean {summary['lag_steps']['mean']:.2f}, max {summary['lag_steps']['max']} steps; "
+        f"{summary['multi_version_rollouts']} rollouts written by several weight versions",
+        f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
+        f"{sync['stall_share']:.1%} of generation time",
+    ]
+    if summary["transfer"] is not None:
+        facts.append(explain(summary["transfer"]))
+    for fact in facts:
+        console.print(f"  {fact}", highlight=False)
+    for note in summary["notes"]:
+        console.print(f"  note: {note}", highlight=False, markup=False)
+    console.print(f"  everything is in {folder.path}", highlight=False)
+
+
+def draw_figure(
+    config: RunConfig,
+    state: RunState,
+    measured: Measurement,
+    evaluations: Mapping[int, Sequence[Result]],
+    folder: RunFolder,
+) -> None:
+    title = f"{config.run.name} · seed {config.run.seed} · {state.step} optimizer steps · {state.balance.issued} groups"
+    draw(
+        folder.figure,
+        title=title,
+        learner=list(read_reports(folder.metrics, "learner")),
+        solved=state.solved,
+        success=_success_by_step(read_reports(folder.metrics, "groups")),
+        evaluated=[
+            (step, share) for step, results in evaluations.items() for share in mean_pass_at_k(results, [1]).values()
+        ],
+        measured=measured.all(config.evaluation.k),
+    )
+
+
+def save_samples(samples: Samples, path: Path) -> None:
+    """The newest rollouts, for a reader."""
+    path.write_text(_readable(list(reversed(samples.newest(100)))))
+
+
+def _success_by_step(groups: Iterable[Mapping[str, str]]) -> dict[str, list[tuple[int, float]]]:
+    """Arm -> (weight version when preprocessed, mean reward of all rollouts judged at that version)."""
+    sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for group in groups:
+        if int(group["judged"]):
+            sums[group["arm"]][int(group["step"])].append(int(group["successes"]) / int(group["judged"]))
+    return {arm: [(s, float(np.mean(v))) for s, v in sorted(steps.items())] for arm, steps in sums.items()}
+
+
+def _readable(samples: Sequence[Mapping[str, str]]) -> str:
+    """Markdown; model output is fenced and cut, its control characters are shown as text."""
+    parts = ["# Rollouts of this run, oldest first\n"]
+    for sample in samples:
+        words = (sample["problem"], sample["arm"], sample["verdict"], f"weights {sample['version']}")
+        heading = " · ".join(plain_markdown(word, MAX_HEADING_CHARS) for word in words)
+        parts.append(f"\n## {heading}\n\n{_fenced(sample['prompt'])}\n\n{_fenced(sample['completion'])}\n")
+    return "".join(parts)
+
+
+def _fenced(text: str) -> str:
+    shown = plain_lines(text, MAX_SAMPLE_CHARS)
+    return "\n".join("    " + line for line in shown.split("\n")) if shown else "    (empty)"
+
+
+def save_balance(state: RunState, path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(asdict(state.balance)), indent=2) + b"\n")

@@ -1,0 +1,223 @@
+"""The learner's end of vLLM's `nccl` weight transfer: one packed broadcast from rank 0 to all engine workers.
+
+vLLM's trainer engine drives the transfer through a client object; ours is the weight board. An update is announced
+there, every actor joins the group if it is new, receives, and notes on the board which version it holds.
+
+A collective never fails by itself: a dead actor blocks the broadcast for ever while everybody else looks healthy. So
+membership is compared with the board before each transfer, the group is built again when it changed, and the transfer
+runs on a thread that is given up after `weights.timeout_s`. Such a failure ends the learner; it resumes from its
+newest checkpoint.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from broker.failpoints import failpoint
+from broker.records import Rendezvous, WeightAnnouncement
+from broker.weights import WeightBoard
+from learner.checksums import checksums
+from learner.weight_publisher import PublishError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.02
+
+
+class BoardClient:
+    """vLLM's `VLLMWeightSyncClient` spoken over the weight board, for one update.
+
+    vLLM calls `init_weight_transfer_engine` only for a new group, on a thread beside the rendezvous, then
+    `update_weights` on a thread beside the broadcast. Either announces the update, the first one called.
+    """
+
+    def __init__(self, board: WeightBoard, *, timeout_s: float) -> None:
+        self._board, self._timeout_s = board, timeout_s
+        self._update: WeightAnnouncement | None = None
+        self._members: Mapping[str, int] = {}
+        self._announced = False
+
+    def prepare(self, update: WeightAnnouncement, members: Mapping[str, int]) -> None:
+        """The next update, and actor -> rank of its first worker for everybody who has to take it."""
+        self._update, self._members, self._announced = update, members, False
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        rendezvous = Rendezvous(
+            master_address=init_info["master_address"],
+            master_port=init_info["master_port"],
+            world_size=init_info["world_size"],
+            rank_offsets=dict(self._members),
+            packed=init_info["packed"],
+        )
+        self._announce(rendezvous)
+
+    def start_weight_update(self) -> None:
+        """Engines start an update when they hear of it."""
+
+    def update_weights(self, update_info: dict[str, Any] | list[dict[str, Any]]) -> None:
+        """Returns when every member holds the version. Raises PublishError naming those that do not in time."""
+        if not self._announced:
+            self._announce(None)
+        assert self._update is not None
+        version = self._update.version
+        deadline = time.monotonic() + self._timeout_s
+        while late := [actor for actor in self._members if self._board.held().get(actor, -1) < version]:
+            if time.monotonic() > deadline:
+                raise PublishError(
+                    f"weights.timeout_s={self._timeout_s:g} s passed and {', '.join(late)} did not take over "
+                    f"version {version}"
+                )
+            time.sleep(POLL_S)
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        """Engines finish and stamp by themselves, before they say which version they hold."""
+
+    def _announce(self, rendezvous: Rendezvous | None) -> None:
+        assert self._update is not None
+        announcement = WeightAnnouncement(
+            version=self._update.version,
+            backend="nccl",
+            tensors=self._update.tensors,
+            rendezvous=rendezvous,
+            checksums=self._update.checksums,
+        )
+        self._announced = True
+        if not self._board.announce(announcement):
+            raise PublishError(f"the board holds version {self._board.version()}, {announcement.version} is not newer")
+
+
+Connect = Callable[[BoardClient, "WeightsInMemory", int], Any]
+"""(client, source, world_size) -> vLLM's trainer engine, after the rendezvous."""
+
+
+class NcclPublisher:
+    """Broadcasts each version to the engines that are on the board."""
+
+    def __init__(
+        self,
+        board: WeightBoard,
+        *,
+        num_actors: int,
+        tensor_parallel: int,
+        timeout_s: float,
+        with_checksums: bool = True,
+        connect: Connect | None = None,
+    ) -> None:
+        self._board = board
+        self._num_actors, self._tensor_parallel = num_actors, tensor_parallel
+        self._timeout_s, self._with_checksums = timeout_s, with_checksums
+        self._connect = connect or connect_nccl
+        self._client = BoardClient(board, timeout_s=timeout_s)
+        self._source = WeightsInMemory()
+        self._engine: Any = None
+        self._members: dict[str, int] = {}
+        self._sent_version = -1
+
+    def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
+        """Returns when every engine holds the version. Raises PublishError when one does not in time."""
+        self._source.weights = dict(source)
+        update = WeightAnnouncement(
+            version=version,
+            backend="nccl",
+            tensors=tuple((name, _dtype_name(w), tuple(w.shape)) for name, w in self._source.weights.items()),
+            checksums=self._digests(),
+        )
+        held = self._await_actors()
+        if version > self._board.version() and any(holds < version for holds in held.values()):
+            members = {actor: 1 + i * self._tensor_parallel for i, actor in enumerate(sorted(held))}
+            new_group = members != self._members or self._restarted(held)
+            self._client.prepare(update, members)
+            self._with_deadline(lambda: self._transfer(members, new_group), version)
+            self._sent_version = version
+        self._source.weights = {}
+        return update
+
+    def close(self) -> None:
+        """Leave the transfer group."""
+        if self._engine is not None:
+            self._engine.shutdown()
+            self._engine = None
+
+    def _digests(self) -> dict[str, str]:
+        return checksums(self._source.weights, tensor_parallel=self._tensor_parallel) if self._with_checksums else {}
+
+    def _await_actors(self) -> dict[str, int]:
+        """Actor -> version it holds; before the first transfer all actors must have come up."""
+        deadline = time.monotonic() + self._timeout_s
+        while len(held := self._board.held()) < self._num_actors and self._sent_version < 0:
+            if time.monotonic() > deadline:
+                raise PublishError(f"{len(held)} of {self._num_actors} actors came up in {self._timeout_s:g} s")
+            time.sleep(POLL_S)
+        return held
+
+    def _restarted(self, held: Mapping[str, int]) -> bool:
+        """Whether an actor of the group is a new process: it holds less than what the group was sent last."""
+        return any(holds < self._sent_version for holds in held.values())
+
+    def _transfer(self, members: dict[str, int], new_group: bool) -> None:
+        if new_group:
+            self.close()
+            world_size = 1 + len(members) * self._tensor_parallel
+            self._engine = self._connect(self._client, self._source, world_size)
+            self._members = members
+        self._engine.send_weights()
+
+    def _with_deadline(self, transfer: Callable[[], None], version: int) -> None:
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                transfer()
+            except BaseException as error:
+                errors.append(error)
+
+        # A daemon: when NCCL never returns, nobody waits for this thread, not even the interpreter's exit.
+        thread = threading.Thread(target=run, name="weight-transfer", daemon=True)
+        thread.start()
+        thread.join(self._timeout_s + 1.0)
+        if thread.is_alive():
+            raise PublishError(f"the broadcast of version {version} did not end in {self._timeout_s:g} s")
+        if errors:
+            raise PublishError(f"the transfer of version {version} failed: {errors[0]}") from errors[0]
+
+
+class WeightsInMemory:
+    """vLLM's `WeightSource`: weights that were gathered completely before, so no collective runs inside a transfer."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, Tensor] = {}
+
+    def metadata(self) -> list[Any]:
+        from vllm.distributed.weight_transfer.base import ParamMeta
+
+        return [ParamMeta(name, w.dtype, tuple(w.shape)) for name, w in self.weights.items()]
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        for name, weight in self.weights.items():
+            failpoint("learner.mid_broadcast")
+            yield name, weight.to(device, non_blocking=True)
+
+
+def connect_nccl(client: BoardClient, source: WeightsInMemory, world_size: int) -> Any:
+    """Meet the engine workers; this process is rank 0 of `world_size`."""
+    from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
+
+    host = os.environ["MASTER_ADDR"]  # where the other ranks find this one; on one machine that is loopback
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port = int(probe.getsockname()[1])
+    info = NCCLTrainerInitInfo(rank=0, master_address=host, master_port=port, world_size=world_size)
+    return NCCLTrainerWeightTransferEngine.trainer_init(info, client=client, source=source)
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    """torch.bfloat16 -> "bfloat16", as vLLM spells it."""
+    return str(tensor.dtype).removeprefix("torch.")

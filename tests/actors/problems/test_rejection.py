@@ -1,0 +1,109 @@
+"""Rejection sampling: how many completions are asked for, and what is kept of them."""
+
+import msgspec
+import pytest
+
+from actors.problems.catalog import load_problems
+from actors.problems.joined_solutions import REFERS
+from actors.problems.rejection import CUT, SAME, Harvest, RejectionSampling, Sampled
+from actors.prompts import unguided_message
+from broker.records import Task
+from conf.schema import ProblemSettings
+from tests.actors.plans import result, sample
+
+PROBLEMS = [
+    msgspec.structs.replace(problem, guidance="\n".join((problem.solution or "").split("\n")[:2]))
+    for problem in load_problems(ProblemSettings(num_hard=3, chain_steps=5), 0)
+]
+FIRST, SECOND, THIRD = (problem.id for problem in PROBLEMS)
+
+
+def solution(index: int) -> str:
+    return PROBLEMS[index].solution or ""
+
+
+def rest(index: int) -> str:
+    return "\n".join(solution(index).split("\n")[2:])
+
+
+def right(text: str, *, finished: bool = True) -> Sampled:
+    return Sampled(text=text, correct=True, finished=finished)
+
+
+WRONG = Sampled(text="So $\\boxed{a}$.", correct=False, finished=True)
+
+
+def test_a_problem_is_sampled_until_enough_completions_are_correct_and_no_further() -> None:
+    plan = RejectionSampling({FIRST: (2, 0), SECOND: (1, 0), THIRD: (1, 0)}, max_samples=40, seed=0)
+    rates = {FIRST: 0.0, SECOND: 1.0, THIRD: 0.0}
+    log: list = []
+    rollouts = sample(plan, lambda task: rates[task.problem_id], log=log)
+    assert rollouts == 40 + 16 + 40
+    assert [task.samples for task, _ in log if task.problem_id == FIRST] == [16, 16, 8]
+    assert {task.arm for task, _ in log} == {"guided"}
+    assert len({task.seed for task, _ in log}) == len(log)
+
+
+def test_every_problem_goes_on_in_rounds_of_its_own() -> None:
+    plan = RejectionSampling({FIRST: (1, 0), SECOND: (1, 0)}, max_samples=32, seed=0)
+    first, second = plan.tasks()
+    assert plan.tasks() == []
+    plan.record(first, result(FIRST, 0, 16))
+    (again,) = plan.tasks()
+    assert (again.problem_id, plan.num_done) == (FIRST, 0)
+    plan.record(second, result(SECOND, 3, 16))
+    assert plan.num_done == 1
+    with pytest.raises(ValueError, match="no such task"):
+        plan.record(second, result(SECOND, 3, 16))
+
+
+def test_a_later_plan_asks_for_other_samples_and_only_for_what_is_left_of_the_budget() -> None:
+    def tasks(taken: int) -> list[Task]:
+        return RejectionSampling({FIRST: (1, taken)}, max_samples=40, seed=0).tasks()
+
+    seeds = {taken: tasks(taken)[0].seed for taken in (0, 16, 32)}
+    assert len(set(seeds.values())) == 3
+    assert tasks(32)[0].samples == 8
+    assert tasks(40) == []
+
+
+def test_a_prompt_that_is_too_long_ends_its_problem() -> None:
+    plan = RejectionSampling({FIRST: (1, 0)}, max_samples=40, seed=0)
+    (task,) = plan.tasks()
+    plan.fail(task, "prompt_too_long")
+    assert plan.num_done == 1
+    assert plan.failed == {FIRST: "prompt_too_long"}
+    harvest = Harvest(PROBLEMS[:1], completions=1, max_samples=40)
+    harvest.fail(FIRST, plan.failed[FIRST])
+    assert harvest.wanted() == {}
+    assert [row.reason for row in harvest.left_out()] == ["prompt_too_long"]
+
+
+def test_correct_completions_become_whole_solutions_of_the_unguided_problem() -> None:
+    harvest = Harvest(PROBLEMS, completions=1, max_samples=32)
+    harvest.add(FIRST, [WRONG, right(rest(0)), right(solution(0))])
+    harvest.add(SECOND, [WRONG, WRONG, right(solution(1))])  # restated first
+    harvest.add(THIRD, [WRONG] * 32)
+    found = harvest.demonstrations()
+    assert [(d.problem_id, d.response) for d in found] == [(FIRST, solution(0)), (SECOND, solution(1))]
+    assert [d.prompt for d in found] == [unguided_message(problem.statement) for problem in PROBLEMS[:2]]
+    assert harvest.wanted() == {}
+    (row,) = harvest.left_out()
+    assert (row.problem_id, row.reason, row.detail) == (THIRD, "no correct completion", "in 32 samples")
+
+
+def test_correct_completions_that_cannot_be_used_are_made_up_for_and_counted() -> None:
+    harvest = Harvest(PROBLEMS[:1], completions=2, max_samples=16)
+    refers = f"As the partial response shows, we go on.\n{rest(0)}"
+    harvest.add(FIRST, [right(refers), right(rest(0), finished=False), right(rest(0)), right(solution(0))])
+    assert harvest.wanted() == {FIRST: (1, 4)}, "one is kept, the same again is not a second"
+    harvest.add(FIRST, [right(f"We continue.\n{rest(0)}"), right(f"Now.\n{rest(0)}")])
+    assert harvest.wanted() == {}
+    assert len(harvest.demonstrations()) == 2
+
+    none = Harvest(PROBLEMS[:1], completions=1, max_samples=4)
+    none.add(FIRST, [right(refers), right(refers), right(rest(0), finished=False), WRONG])
+    (row,) = none.left_out()
+    assert row.reason == "no usable completion"
+    assert row.detail == f"2 {REFERS}, 1 {CUT}, in 4 samples"
+    assert SAME not in row.detail

@@ -1,0 +1,52 @@
+"""Weights that an engine is about to read stay, whatever the learner removes."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.weight_file import held
+from broker.records import WeightAnnouncement
+
+
+@pytest.fixture
+def announced(tmp_path: Path) -> WeightAnnouncement:
+    path = tmp_path / "weights-000009.safetensors"
+    path.write_bytes(b"nine")
+    return WeightAnnouncement(version=9, backend="file", path=str(path), checksums={})
+
+
+def test_a_held_file_outlives_its_name(announced: WeightAnnouncement, tmp_path: Path) -> None:
+    with held(announced, "actor-0") as one, held(announced, "actor-1") as two:
+        Path(announced.path).unlink()
+        assert one is not None
+        assert two is not None
+        assert one.version == 9
+        assert one.path != two.path
+        assert Path(one.path).read_bytes() == Path(two.path).read_bytes() == b"nine"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_no_copy_and_no_file_of_the_learner(announced: WeightAnnouncement, tmp_path: Path) -> None:
+    with held(announced, "actor-0") as mine:
+        assert mine is not None
+        assert Path(mine.path).samefile(announced.path)
+        assert list(tmp_path.glob("weights-*")) == [Path(announced.path)], "the learner removes those alone"
+
+
+def test_a_file_that_is_gone_is_said_to_be(announced: WeightAnnouncement) -> None:
+    Path(announced.path).unlink()
+    with held(announced, "actor-0") as mine:
+        assert mine is None
+
+
+def test_what_a_dead_holder_left_is_replaced(announced: WeightAnnouncement, tmp_path: Path) -> None:
+    (tmp_path / "held-by-actor-0.safetensors").write_bytes(b"eight")
+    with held(announced, "actor-0") as mine:
+        assert mine is not None
+        assert Path(mine.path).read_bytes() == b"nine"
+
+
+def test_a_broadcast_has_no_file_to_hold() -> None:
+    announcement = WeightAnnouncement(version=9, backend="nccl", path="", checksums={})
+    with held(announcement, "actor-0") as mine:
+        assert mine == announcement

@@ -1,0 +1,64 @@
+"""The strict rules cost no honest answer: the gold answers and the boxes of 2,999 real problems."""
+
+from collections import Counter
+
+import pytest
+
+from actors.problems.gold_answers import clean
+from actors.verification.answer_rules import decide, gold_form
+from actors.verification.answers import claimed_answers
+from actors.verification.verifier_process import judge, judge_all
+from tests.actors.shared_data import MISSING, REASON, solved_problems
+
+pytestmark = pytest.mark.skipif(MISSING, reason=REASON)
+
+LOST = {
+    "682": "boxes two claims of its proof",
+    "540": "boxes six intervals on the way",
+}
+"""AIME solutions that box something else before the answer, so that several boxes differ."""
+
+
+def verdict(gold, answer):
+    decision = decide(gold, answer)
+    return decision if isinstance(decision, str) else judge_all([{"golds": decision.golds, "answer": decision.answer}])
+
+
+def spellings(gold):
+    """The same answer as a model may write it."""
+    yield f" ${gold}$."
+    yield gold.replace("\\frac", "\\dfrac")
+    yield gold.replace("(", "\\left(").replace(")", "\\right)").replace("\\left\\left", "\\left")
+    if "=" not in gold:
+        yield f"x = {gold}"
+
+
+def test_every_gold_answer_verifies_against_its_own_spellings():
+    problems = list(solved_problems())
+    failed = [(p.answer, s) for p in problems for s in spellings(p.answer) if verdict(p.answer, s) != "correct"]
+    assert len(problems) == 2999
+    assert failed == []
+
+
+def test_math_verify_itself_knows_every_gold_answer_again():
+    """Without the rules, which take equal texts for equal. Two golds are no answers: prose, and a fault of the data."""
+    answers = {gold_form(clean(problem.answer)) for problem in solved_problems()}
+    unknown = [gold for gold in answers if judge(gold, None) != "correct" or judge(gold, gold) != "correct"]
+    assert sorted(gold[:6] for gold in unknown) == ["f(x)=a", "t(0,4]"]
+
+
+def test_the_boxes_of_human_solutions_are_right():
+    outcomes = Counter()
+    lost = set()
+    for problem in solved_problems():
+        for solution in problem.solutions:
+            claims = claimed_answers(solution)
+            right = bool(claims) and all(verdict(problem.answer, claim) == "correct" for claim in claims)
+            outcomes[problem.source, "right" if right else "lost" if claims else "no box"] += 1
+            if claims and not right:
+                lost.add(problem.answer)
+    assert lost == set(LOST)
+    assert outcomes["aime", "right"] == 970
+    assert outcomes["aime", "no box"] == 3
+    assert outcomes["aime24", "right"] == 29
+    assert outcomes["olympiadbench", "no box"] == 846, "they box nothing"

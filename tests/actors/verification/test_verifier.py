@@ -1,0 +1,309 @@
+"""The verifier pool: right verdicts, and no answer that can hang it, starve it or take it down."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from actors.verification import verifier_process as verify_child
+from actors.verification.verifier import VerifierPool, VerifierUnavailable
+from actors.verification.verifier_process import judge as judge_in_process
+from conf.schema import VerifierSettings
+from tests.actors.hostile import BOXED
+
+REPOSITORY = Path(__file__).parents[3]
+SLOW = BOXED["powers_of_sums"]
+"""100^4 terms: math-verify is at it for hours, and no rule refuses it."""
+
+
+@contextmanager
+def pool(**settings) -> Iterator[VerifierPool]:
+    opened = VerifierPool(VerifierSettings(**{"deadline_s": 30.0, **settings}))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def box(answer):
+    return f"So it is \\boxed{{{answer}}}."
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def nursery_of(pool):
+    return pool._nursery._process.pid
+
+
+def test_every_verdict_has_its_case():
+    cases = [
+        ("no box at all", "42", "no_answer"),
+        (box(""), "42", "no_answer"),
+        (box("42"), "42", "correct"),
+        (box("43"), "42", "wrong"),
+        (box("\\frac{84}{2}"), "42", "correct"),
+        (box("0.5"), "\\frac{1}{2}", "correct"),
+        (box("0.25"), "\\frac{1}{2}", "wrong"),
+        (box("1+x"), "x+1", "correct"),
+        (box("\\text{Monday}"), "\\text{Tuesday}", "wrong"),
+        (box("\\frac 1"), "42.5", "unparsable"),
+        (box("+"), "42.5", "unparsable"),
+        (box("1" * 1001), "42", "unparsable"),
+        (f"<think>{box(42)}</think> I give up.", "42", "no_answer"),
+    ]
+
+    async def run():
+        with pool(workers=1) as verifier:
+            return [await verifier.judge(text, gold) for text, gold, _ in cases]
+
+    assert asyncio.run(run()) == [verdict for _, _, verdict in cases]
+
+
+def test_gold_answers_that_cannot_be_parsed_are_told():
+    async def run():
+        with pool(workers=1) as verifier:
+            return [await verifier.parses(gold) for gold in ("42", "\\frac{1}{2}", "}{")]
+
+    assert asyncio.run(run()) == [True, True, False]
+
+
+def test_a_hanging_answer_is_a_timeout_and_only_that_one():
+    async def run():
+        with pool(workers=2, deadline_s=3.0) as verifier:
+            await asyncio.gather(*(verifier.parses("x^2+1") for _ in range(2)))
+            answers = [SLOW, *["1+x"] * 5]
+            return await asyncio.gather(*(verifier.judge(box(answer), "x+1") for answer in answers))
+
+    assert asyncio.run(run()) == ["timeout", *["correct"] * 5]
+
+
+def test_a_killed_worker_is_a_crash_of_its_own_answer_only():
+    async def run():
+        with pool(workers=1) as verifier:
+            assert await verifier.parses("42")
+            (worker,) = children(nursery_of(verifier))
+            question = asyncio.create_task(verifier.judge(box(SLOW), "x+1"))
+            await asyncio.sleep(0.2)
+            os.kill(worker, signal.SIGKILL)
+            return await question, [await verifier.judge(box("1+x"), "x+1") for _ in range(3)]
+
+    assert asyncio.run(run()) == ("crash", ["correct"] * 3)
+
+
+def test_a_worker_killed_while_idle_costs_no_answer():
+    async def run():
+        with pool(workers=1) as verifier:
+            assert await verifier.parses("42")
+            (worker,) = children(nursery_of(verifier))
+            os.kill(worker, signal.SIGKILL)
+            await asyncio.sleep(0.2)
+            return await verifier.judge(box("1+x"), "x+1")
+
+    assert asyncio.run(run()) == "correct"
+
+
+def test_a_killed_nursery_is_replaced():
+    async def run():
+        with pool(workers=2) as verifier:
+            assert await verifier.parses("42")
+            family = [nursery_of(verifier), *children(nursery_of(verifier))]
+            os.kill(family[0], signal.SIGKILL)
+            while any(running(pid) for pid in family):
+                await asyncio.sleep(0.05)
+            return await asyncio.gather(*(verifier.judge(box("1+x"), "x+1") for _ in range(6)))
+
+    assert asyncio.run(run()) == ["correct"] * 6
+
+
+def test_a_worker_may_use_no_more_memory_than_the_settings_say():
+    async def run():
+        with pool(workers=1, memory_gib=0.75) as verifier:
+            assert await verifier.parses("42")
+            (worker,) = children(nursery_of(verifier))
+            return Path(f"/proc/{worker}/limits").read_text()
+
+    limits = {line[:26].strip(): line[26:].split()[0] for line in asyncio.run(run()).splitlines()}
+    assert limits["Max address space"] == str(3 * 2**28)
+    assert limits["Max core file size"] == "0"
+
+
+@pytest.mark.parametrize("step", ["parse", "verify"])
+def test_running_out_of_memory_is_no_verdict_but_the_end_of_the_worker(monkeypatch, step):
+    def exhausted(*args, **kwargs):
+        raise MemoryError
+
+    judge_in_process("42.5", "1")  # the gold answer is parsed before
+    monkeypatch.setattr(verify_child, step, exhausted)
+    with pytest.raises(MemoryError):
+        judge_in_process("42.5", "2")
+
+
+def test_a_cancelled_question_does_not_answer_the_next_one():
+    async def run():
+        with pool(workers=1) as verifier:
+            assert await verifier.parses("42")
+            question = asyncio.create_task(verifier.judge(box(SLOW), "x+1"))
+            await asyncio.sleep(0.1)
+            question.cancel()
+            await asyncio.wait([question])
+            return question.cancelled(), await verifier.judge(box("1+x"), "x+1")
+
+    assert asyncio.run(run()) == (True, "correct")
+
+
+def test_workers_are_replaced_after_many_answers(monkeypatch):
+    monkeypatch.setattr("actors.verification.verifier.TASKS_PER_WORKER", 3)
+
+    async def run():
+        with pool(workers=1) as verifier:
+            seen = set()
+            for _ in range(9):
+                assert await verifier.judge(box("1+x"), "x+1") == "correct"
+                seen.update(children(nursery_of(verifier)))
+            return len(seen), len(children(nursery_of(verifier)))
+
+    seen, alive = asyncio.run(run())
+    assert seen >= 3
+    assert alive <= 2
+
+
+def test_a_closed_pool_leaves_no_process_and_refuses_questions():
+    async def run():
+        with pool(workers=2) as verifier:
+            assert await verifier.parses("42")
+            family = [nursery_of(verifier), *children(nursery_of(verifier))]
+        for _ in range(100):
+            if not any(Path(f"/proc/{pid}").exists() for pid in family):
+                break
+            await asyncio.sleep(0.05)
+        with pytest.raises(VerifierUnavailable, match="closed"):
+            await verifier.judge(box("1+x"), "x+1")
+        return [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+    assert asyncio.run(run()) == []
+
+
+def test_workers_die_with_a_parent_that_was_killed():
+    import subprocess
+    import sys
+
+    script = (
+        "import asyncio, time\n"
+        "from actors.verification.verifier import VerifierPool\n"
+        "from conf.schema import VerifierSettings\n"
+        "pool = VerifierPool(VerifierSettings(deadline_s=30.0))\n"
+        "asyncio.run(pool.parses('42'))\n"
+        "print(pool._nursery._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    nursery = int(parent.stdout.readline())
+    family = [nursery, *children(nursery)]
+    assert len(family) == 2
+    assert os.getpgid(nursery) == os.getpgid(parent.pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(running(pid) for pid in family):
+        time.sleep(0.05)
+    assert not any(running(pid) for pid in family)
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_math_verify_agrees_with_exact_comparison_on_chains():
+    rng = random.Random(0)
+    disagreements = []
+    for n in range(24):
+        digits = [rng.randrange(10) for _ in "abcdfghj"]
+        other = list(digits)
+        if n % 2:
+            other[rng.randrange(8)] = rng.randrange(10)
+        gold, answer = ("".join(map("{}^{}".format, "abcdfghj", each)) for each in (digits, other))
+        if (judge_in_process(gold, answer) == "correct") != (digits == other):
+            disagreements.append((gold, answer))
+    assert disagreements == []
+
+
+def test_one_worker_judges_ordinary_answers_fast_enough():
+    async def run():
+        with pool(workers=1) as verifier:
+            await verifier.judge(box("x+1"), "x+4242")
+            began = time.monotonic()
+            verdicts = await asyncio.gather(*(verifier.judge(box(f"x+{n}"), "x+4242") for n in range(300)))
+            return set(verdicts), 300 / (time.monotonic() - began)
+
+    verdicts, per_second = asyncio.run(run())
+    assert verdicts == {"wrong"}
+    assert per_second > 60, "300 on an idle core; other work may share it"
+
+
+CONFINED = """
+import os, signal, socket, subprocess, sys
+from actors.verification import verifier_process as verify_child
+here, there = socket.socketpair()
+os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 9)
+def attempts():
+    yield lambda: socket.create_connection(("127.0.0.1", 9))
+    yield lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    yield lambda: socket.socket(socket.AF_UNIX)
+    yield lambda: subprocess.run(["true"])
+    yield lambda: os.execv(sys.executable, [sys.executable])
+    yield lambda: os.kill(os.getppid(), signal.SIGTERM)
+    yield lambda: os.pwrite(9, b"x", verify_child.MAX_FILE_BYTES)
+    yield lambda: bytearray(3 * 2**30)
+def judge(questions):
+    for attempt in attempts():
+        try:
+            attempt()
+            os.write(2, b"allowed\\n")
+        except (OSError, MemoryError) as error:
+            os.write(2, f"refused {type(error).__name__} {getattr(error, 'errno', '')}\\n".encode())
+    return "wrong"
+verify_child.judge_all = judge
+if os.fork() == 0:
+    here.close()
+    verify_child.work(there, 2**31, os.getppid())
+    os._exit(0)
+there.close()
+assert verify_child.receive(here, 4) and verify_child.receive(here, 7) == b'"ready"'
+here.sendall((2).to_bytes(4, "big") + b"[]")
+assert verify_child.receive(here, int.from_bytes(verify_child.receive(here, 4), "big")) == b'"wrong"'
+here.close()
+os.wait()
+"""
+
+
+def test_a_worker_reaches_neither_the_network_nor_another_process_nor_much_disk_or_memory(tmp_path):
+    command = [sys.executable, "-c", CONFINED, str(tmp_path / "file")]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    said = [line.strip() for line in ended.stderr.strip().split("\n")]
+    assert said[-2:] == ["refused OSError 27", "refused MemoryError"]
+    if "no seccomp filters" not in ended.stderr:
+        assert said[:-2] == ["refused PermissionError 1"] * 6
+
+
+def test_the_children_inherit_no_secret(monkeypatch):
+    monkeypatch.setenv("POPE_BROKER_URL", "canary")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "canary")
+    with pool() as verifier:
+        assert asyncio.run(verifier.judge(box("1+x"), "x+1")) == "correct"
+        for pid in (nursery_of(verifier), *children(nursery_of(verifier))):
+            assert "canary" not in Path(f"/proc/{pid}/environ").read_text()

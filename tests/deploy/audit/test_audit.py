@@ -1,0 +1,248 @@
+"""The checker: sound runs pass, and every kind of corruption is found and named."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.history import Event, Line, RoleHistory
+from deploy.audit.evidence import Evidence, Look
+from deploy.audit.promises import judge
+from tests.deploy.audit.sound_runs import MAX_LAG, SoundRun
+
+
+def broken(evidence: Evidence) -> dict[str, str]:
+    """Promise -> its first violation."""
+    return {v.promise: v.violation for v in judge(evidence) if v.violation is not None}
+
+
+@given(st.integers(0, 2**32), st.integers(0, 400))
+@settings(max_examples=200)
+def test_a_sound_run_keeps_every_promise(seed: int, moves: int) -> None:
+    evidence = SoundRun(seed).evolve(moves).evidence()
+    assert broken(evidence) == {}
+    assert all(verdict.evidence for verdict in judge(evidence))
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    """A long run in which everything has happened, and whose learner has caught up."""
+    runs = (SoundRun(seed).evolve(1500).evidence() for seed in itertools.count())
+    found = next(r for r in runs if current_step(r) == r.books.committed and r.books.leased and r.books.ring)
+    ends = set(found.books.ended.values())
+    assert ends == {"trained", "failed.prompt_too_long", "filtered.zero_advantage", "replaced", "stale"}
+    assert sum(line.event.what == "start" and line.event.role == "learner-0" for line in found.lines()) > 2
+    return found
+
+
+def edited(evidence: Evidence, edit: Callable[[Event], Event | None], role: str = "") -> Evidence:
+    """The first event that `edit` answers with another is replaced by it."""
+    histories = list(evidence.histories)
+    for i, history in enumerate(histories):
+        for n, line in enumerate(history.lines):
+            after = edit(line.event) if history.role.startswith(role) else None
+            if after is not None:
+                lines = (*history.lines[:n], Line(line.place, after), *history.lines[n + 1 :])
+                histories[i] = replace(history, lines=lines)
+                return replace(evidence, histories=tuple(histories))
+    raise AssertionError("nothing to corrupt")
+
+
+def appended(evidence: Evidence, role: str, **fields: object) -> Evidence:
+    """One more line of the newest life of a role."""
+    histories = []
+    for history in evidence.histories:
+        if history.role == role:
+            last = history.lines[-1]
+            bare = Event(at=0.0, role=role, incarnation=last.event.incarnation, what="start")
+            event = msgspec.structs.replace(bare, **fields)
+            line = Line(f"{role}.jsonl:{len(history.lines) + 1}", event)
+            history = replace(history, lines=(*history.lines, line))
+        histories.append(history)
+    return replace(evidence, histories=tuple(histories))
+
+
+def books(evidence: Evidence, **fields: object) -> Evidence:
+    return replace(evidence, books=replace(evidence.books, **fields))  # type: ignore[arg-type]
+
+
+def newest(evidence: Evidence, what: str) -> Event:
+    return [line.event for line in evidence.lines(what)][-1]
+
+
+def current_step(evidence: Evidence) -> int:
+    """Of the learner's newest life."""
+    events = [line.event for line in evidence.lines("start", "commit")]
+    return [event.step or 0 for event in events if event.role == "learner-0"][-1]
+
+
+def trained_again(evidence: Evidence) -> Evidence:
+    """The next step is given a group of the newest one, and commits it."""
+    step = current_step(evidence)
+    ordinals = next(line.event.ordinals for line in evidence.lines("batch") if line.event.step == step)
+    more = appended(evidence, "learner-0", what="batch", step=step + 1, ordinals=ordinals)
+    return appended(more, "learner-0", what="commit", step=step + 1)
+
+
+def ended_as(evidence: Evidence, ordinal: int, end: str) -> Evidence:
+    return books(evidence, ended={**evidence.books.ended, ordinal: end})
+
+
+def counted(evidence: Evidence, end: str, more: int) -> Evidence:
+    counters = evidence.books.counters
+    return books(evidence, counters={**counters, end: counters.get(end, 0) + more})
+
+
+def replayed_otherwise(evidence: Evidence) -> Evidence:
+    seen: dict[int | None, tuple[int, ...]] = {}
+
+    def edit(event: Event) -> Event | None:
+        if event.what == "batch" and event.step in seen:
+            return msgspec.structs.replace(event, ordinals=event.ordinals[::-1])
+        seen[event.step] = event.ordinals
+        return None
+
+    return edited(evidence, edit, "learner")
+
+
+def too_old(evidence: Evidence) -> Evidence:
+    """The preprocessor put a group that is older than its step allows."""
+    late = next(line.event for line in evidence.lines("batch") if (line.event.step or 0) > MAX_LAG + 1)
+
+    def edit(event: Event) -> Event | None:
+        if event.what == "put" and event.ordinal in late.ordinals:
+            return msgspec.structs.replace(event, versions=(0, 0))
+        return None
+
+    return edited(evidence, edit)
+
+
+def changed(evidence: Evidence, what: str, **fields: object) -> Evidence:
+    """The newest event of a kind, told otherwise."""
+    event = newest(evidence, what)
+    return edited(evidence, lambda e: msgspec.structs.replace(e, **fields) if e is event else None)
+
+
+CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
+    # what happened -> (how, the promise that is broken, what its sentence must say)
+    "trained in two steps": (trained_again, "trained once", "was trained in step"),
+    "replayed with other groups": (replayed_otherwise, "trained once", "replayed with other groups"),
+    "a step was skipped": (
+        lambda e: appended(e, "learner-0", what="batch", step=current_step(e) + 2),
+        "trained once", "was begun at step"),
+    "committed without a batch": (
+        lambda e: appended(e, "learner-0", what="commit", step=current_step(e) + 1),
+        "trained once", "committed without its batch"),
+    "announced before it was trained": (
+        lambda e: appended(e, "learner-0", what="announce", version=current_step(e) + 1),
+        "trained once", "announce of"),
+    "ended twice": (
+        lambda e: counted(e, "stale", 1), "one end", "counter stale is"),
+    "dropped and trained": (
+        lambda e: ended_as(e, newest(e, "batch").ordinals[0], "stale"),
+        "one end", "stale (Redis, ended) and trained in step"),
+    "dropped and in the ring": (
+        lambda e: ended_as(e, e.books.ring[0], "filtered.no_reward"), "one end", "and ring (Redis, ring)"),
+    "trained in no step": (
+        lambda e: ended_as(books(e, ring=e.books.ring[1:]), e.books.ring[0], "trained"),
+        "one end", "in no step of the learner's history"),
+    "on the stream and in the ring": (
+        lambda e: books(e, stream=(*e.books.stream, e.books.ring[0])), "one end", "ring (Redis, ring) and stream"),
+    "lost": (lambda e: books(e, ring=e.books.ring[1:]), "one end", "was issued and is nowhere, 1 in all"),
+    "never issued": (lambda e: books(e, leased=(*e.books.leased, 99_999)), "one end", "group 99999 was never issued"),
+    "a counter that runs ahead": (
+        lambda e: counted(e, "replaced", 1), "one end", "counter replaced is"),
+    "a counter of a reason nobody gave": (
+        lambda e: counted(e, "filtered.odd", 1), "one end", "counter filtered.odd is 1, and 0 groups ended so"),
+    "trained groups that are not counted": (
+        lambda e: counted(e, "trained", -1), "one end", "counter trained is"),
+    "an entry nobody published": (
+        lambda e: books(e, stream=(*e.books.stream, None)), "one end", "an entry that no actor published"),
+    "a publish that Redis lost": (
+        lambda e: appended(e, "actor-0", what="publish", ordinal=e.books.leased[0]),
+        "acknowledged", "is lost: the group is leased"),
+    "a put that Redis lost": (
+        lambda e: appended(e, "preprocess-0", what="put", ordinal=e.books.leased[0], versions=(0, 0)),
+        "acknowledged", "put of group"),
+    "a drop under another reason": (
+        lambda e: changed(e, "drop", reason="no_reward"), "acknowledged", "the group is filtered.zero_advantage"),
+    "a group put twice": (
+        lambda e: appended(e, "preprocess-0", what="put", ordinal=newest(e, "put").ordinal, versions=(0, 0)),
+        "acknowledged", "was done twice"),
+    "a commit that Redis lost": (
+        lambda e: books(e, committed=e.books.committed - 1), "acknowledged", "is lost: Redis is at step"),
+    "weights that went back": (
+        lambda e: appended(e, "actor-0", what="hold", version=newest(e, "hold").version - 1),
+        "versions", "went back from version"),
+    "a version nobody announced": (
+        lambda e: appended(e, "actor-0", what="hold", version=77_777), "versions", "version 77777 was never announced"),
+    "tokens of a version nobody announced": (
+        lambda e: changed(e, "put", versions=(0, 77_777)), "versions", "version 77777 was never announced (put"),
+    "too old": (too_old, "lag", f"learner.max_lag is {MAX_LAG}"),
+    "an overfull ring": (
+        lambda e: replace(e, looks=(Look("metrics 5-0", 33, 0),)), "bounded", "the ring held 33 samples"),
+    "an overfull stream": (
+        lambda e: replace(e, looks=(Look("metrics 5-0", 0, 10_001),)), "bounded", "the stream held 10001 groups"),
+    "another checkpoint under the same name": (
+        lambda e: replace(e, saved=(replace(e.saved[0], sha256="other"),)), "checkpoints", "has manifest other"),
+    "a line that is no event": (
+        lambda e: replace(e, histories=(RoleHistory("actor-0", (), ("actor-0.jsonl:3",)), *e.histories)),
+        "histories", "actor-0.jsonl:3 is no event"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_corruption_is_found_and_named(evidence: Evidence, corruption: str) -> None:
+    corrupt, promise, sentence = CORRUPTIONS[corruption]
+    found = broken(corrupt(evidence))
+    assert sentence in found[promise], found
+
+
+def test_a_violation_names_file_and_line(evidence: Evidence) -> None:
+    found = broken(trained_again(evidence))["trained once"]
+    step = current_step(evidence)
+    place = next(line.place for line in evidence.lines("commit") if line.event is newest(evidence, "commit"))
+    last = next(h.lines[-1].place for h in trained_again(evidence).histories if h.role == "learner-0")
+    assert f"in step {step} ({place}) and again in step {step + 1} ({last})" in found
+
+
+def test_what_cannot_be_checked_is_said_and_is_no_violation(evidence: Evidence) -> None:
+    blind = replace(evidence, histories=(), absent=("actor-0", "learner-0"))
+    assert broken(blind) == {}
+    unchecked = {v.promise: v.unchecked for v in judge(blind) if v.unchecked}
+    assert unchecked["histories"] == "no history of actor-0, learner-0 in this folder"
+    assert unchecked["trained once"] == "no whole history of the learner"
+
+
+def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_rest(evidence: Evidence) -> None:
+    start = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
+    begun_late = edited(evidence, lambda e: msgspec.structs.replace(e, step=40) if e is start else None)
+    for partial in (begun_late, appended(evidence, "learner-0", what="gap", missed=3)):
+        assert not partial.learner_is_known
+        assert broken(partial) == {}
+
+
+def test_groups_of_a_server_that_is_gone_are_other_groups(evidence: Evidence) -> None:
+    """A run that goes on with an empty Redis counts ordinals from 0 again."""
+    fresh = SoundRun(3).evolve(0).evidence()
+    old = [replace(h, lines=tuple(_of_another_server(line) for line in h.lines)) for h in evidence.histories]
+    both = replace(fresh, histories=tuple(old))
+    assert broken(both) == {}
+
+
+def _of_another_server(line: Line) -> Line:
+    if line.event.what != "start":
+        return line
+    return Line(line.place, msgspec.structs.replace(line.event, server="gone"))
+
+
+def test_what_a_replaced_life_of_the_learner_tells_late_is_no_step_of_its_successor(evidence: Evidence) -> None:
+    """It was stopped between a commit and its line, and woke when its successor had begun."""
+    first = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
+    late = appended(evidence, "learner-0", what="start", step=current_step(evidence), incarnation="a later life")
+    late = appended(late, "learner-0", what="commit", step=1, incarnation=first.incarnation)
+    assert broken(late) == {}

@@ -1,0 +1,45 @@
+"""A local Ray that is slow to come up is started again; whatever else goes wrong is not hidden."""
+
+import pytest
+import ray
+
+from broker.errors import PopeError
+from deploy.cluster import ray_session
+
+
+class Starts:
+    """Stands in for ray.init: fails with these errors, one a call, then succeeds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: str) -> None:
+        self.events: list[str] = []
+        self._errors = list(errors)
+        monkeypatch.setattr(ray, "init", self._init)
+        monkeypatch.setattr(ray, "shutdown", lambda: self.events.append("shutdown"))
+
+    def _init(self, **options: object) -> None:
+        self.events.append("init")
+        if self._errors:
+            raise Exception(self._errors.pop(0))
+
+
+SLOW = "The current node timed out during startup. This could happen because ..."
+
+
+def test_a_slow_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = Starts(monkeypatch, SLOW)
+    ray_session._start_local_ray()
+    assert starts.events == ["init", "shutdown", "init"]
+
+
+def test_a_start_that_is_slow_every_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = Starts(monkeypatch, *[SLOW] * ray_session.RAY_STARTS)
+    with pytest.raises(PopeError, match="the machine is busy"):
+        ray_session._start_local_ray()
+    assert starts.events == ["init", "shutdown"] * ray_session.RAY_STARTS
+
+
+def test_another_error_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = Starts(monkeypatch, "no space left")
+    with pytest.raises(Exception, match="no space left"):
+        ray_session._start_local_ray()
+    assert starts.events == ["init", "shutdown"]

@@ -1,0 +1,91 @@
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from broker.connection import connect
+from broker.server_health import RestartWatch, doubts, needs_rewrite
+from deploy.cluster.redis_keeper import kept_running
+from deploy.cluster.redis_server import EmbeddedRedis
+
+pytestmark = pytest.mark.faults
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def kill(server: EmbeddedRedis) -> int:
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_a_killed_server_comes_back_with_its_data_and_a_patient_client_notices_nothing(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / ("long" * 30), max_memory_gib=0.1) as server, kept_running(server):
+        client = connect(server.url, client_name="driver", patience_s=20)
+        watch = RestartWatch(client, server.url)
+        for n in range(3):
+            client.rpush("list", n)
+            pid = kill(server)
+            client.rpush("other", n)
+            with client.pipeline(transaction=True) as pipe:
+                pipe.llen("list")
+                pipe.llen("other")
+                assert pipe.execute() == [n + 1, n + 1]
+            assert server.pid != pid
+            (said,) = watch.news()
+            assert said.startswith("Redis was restarted")
+            assert watch.news() == []
+    assert not server.alive()
+
+
+def test_a_pipeline_waits_for_the_server_too(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server, kept_running(server):
+        client = connect(server.url, client_name="driver", patience_s=20)
+        client.rpush("list", "a")
+        kill(server)
+        with client.pipeline(transaction=True) as pipe:
+            pipe.llen("list")
+            assert pipe.execute() == [1]
+
+
+def test_a_server_that_does_not_start_is_tried_again_until_it_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server:
+        connect(server.url, client_name="test").set("key", "value")
+        manifest = next((tmp_path / "appendonlydir").glob("*.manifest"))
+        sound = manifest.read_text()
+        manifest.write_text("nonsense\n")
+        with kept_running(server):
+            kill(server)
+            until(lambda: "does not start again" in caplog.text)
+            manifest.write_text(sound)
+            until(server.alive)
+            until(lambda: "was started again" in caplog.text)
+        assert connect(server.url, client_name="test").get("key") == b"value"
+
+
+def test_a_durable_server_leaves_no_doubt_and_one_without_a_file_does(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server:
+        client = connect(server.url, client_name="test")
+        assert doubts(client, server.url) == []
+        client.config_set("appendonly", "no")
+        (said,) = doubts(client, server.url)
+        assert "appendonly yes" in said
+        assert server.url.split("@")[0].removeprefix("unix://:") not in said, "the password"
+
+
+@pytest.mark.parametrize(
+    ("version", "aof", "needed"), [("7.0.15", 1, True), ("7.0.15", 0, False), ("7.2.4", 1, False), ("8.10.1", 1, False)]
+)
+def test_old_servers_must_write_their_file_anew(version: str, aof: int, needed: bool) -> None:
+    assert needs_rewrite({"redis_version": version, "aof_enabled": aof}) is needed

@@ -1,0 +1,18 @@
+import os
+
+import pytest
+
+from conf.load import load
+from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
+
+
+def test_what_is_started_meanwhile_inherits_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = (URL_VARIABLE, TOKEN_VARIABLE, "HF_TOKEN", "MY_ORACLE_KEY")
+    for name in secrets:
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    config = load(None, ["oracle.api_key_env=MY_ORACLE_KEY"])
+    with secrets_withheld(config):
+        assert not [name for name in secrets if name in os.environ]
+    assert [os.environ[name] for name in secrets] == ["canary"] * 4
+    assert "HUGGING_FACE_HUB_TOKEN" not in os.environ

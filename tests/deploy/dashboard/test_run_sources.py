@@ -1,0 +1,192 @@
+"""Runs by folder and by URL: live, finished, revived, gone; and a server that restarts under a live page."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import redis
+
+from broker.connection import connect
+from broker.errors import UsageError
+from broker.keys import Keys
+from conf.load import dump
+from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.cluster.secret_environment import URL_VARIABLE
+from deploy.dashboard.run_sources import FolderSource, UrlSource, find_sources
+from deploy.dashboard.serve import beside, listening
+from deploy.store.run_folder import RunFolder
+from deploy.view.screen import Screen
+from tests.deploy.dashboard.live import NOON_S, finished_folder, replayed, settings
+from tests.runs import REPOSITORY
+
+QUIET = Screen(quiet=True)
+
+
+def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
+    path = finished_folder(tmp_path)
+    source = FolderSource(path)
+    source.open()
+    live = source.model.live(source.away)
+    assert (live.state, live.ended, live.step) == ("ended", "run.max_steps=12 reached", 12)
+    assert source.look() is None
+    assert source.away is None
+    with EmbeddedRedis(path / "redis", run="told", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
+        client = connect(server.url, client_name="test")
+        client.hdel(Keys("told").control, "stop")
+        news = source.look()
+        assert news is not None
+        source.take(news)
+        assert source.model.live().state == "live"
+        client.close()
+    source.close()
+
+
+def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
+    config = settings("told")
+    folder = RunFolder(tmp_path / "told")
+    folder.path.mkdir()
+    folder.settings.write_text(dump(config))
+    server = EmbeddedRedis(folder.redis, run="told", fsync="always", max_memory_gib=0.2)
+    replay = replayed(connect(server.start(), client_name="test"), "told", until=NOON_S)
+    source = FolderSource(folder.path)
+    source.open()
+    before = source.model.whole()
+    server.stop()
+    assert source.look() is None
+    assert source.away is not None
+    assert source.model.live(source.away).state == "away"
+    server.start()
+    news = source.look()
+    assert news is not None
+    source.take(news)
+    assert source.away is None
+    after = source.model.whole()
+    assert (after.steps, after.heat) == (before.steps, before.heat)
+    source.close()
+    replay.client.close()
+    server.stop()
+
+
+def test_a_run_that_begins_anew_under_its_name_is_a_new_picture(
+    client: redis.Redis, redis_url: str, keys: Keys, run_name: str
+) -> None:
+    replayed(client, run_name)
+    source = UrlSource(run_name, redis_url)
+    source.open()
+    assert source.model.config.run.max_groups is None  # the settings came out of Redis
+    for key in client.scan_iter(match=keys.prefix + "*"):
+        client.delete(key)
+    replayed(client, run_name, until=NOON_S / 4)
+    for _ in range(2):
+        news = source.look()
+        assert news is not None
+        source.take(news)
+    assert source.model.live().step == 2
+    source.close()
+
+
+def test_runs_are_found_by_folder_by_folder_of_runs_and_by_url(
+    tmp_path: Path, client: redis.Redis, redis_url: str, run_name: str
+) -> None:
+    path = finished_folder(tmp_path, "one")
+    finished_folder(tmp_path / "other", "one")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "settings.yaml").write_text(dump(settings("broken")))
+    assert [source.name for source in find_sources([tmp_path], None, QUIET)] == ["one"]
+    assert [source.name for source in find_sources([path, tmp_path / "other"], None, QUIET)] == ["one", "one~2"]
+    with pytest.raises(UsageError, match="holds no data"):
+        find_sources([tmp_path / "broken"], None, QUIET)
+    with pytest.raises(UsageError, match="holds no run"):
+        find_sources([tmp_path / "nowhere"], None, QUIET)
+    replayed(client, run_name, until=NOON_S / 4)
+    sources = find_sources([], redis_url, QUIET)
+    assert run_name in [source.name for source in sources]
+    for source in sources:
+        source.close()
+
+
+def test_a_port_that_is_taken_is_said_with_the_remedy() -> None:
+    with listening("127.0.0.1", 0) as first, pytest.raises(UsageError, match="--port"), listening(
+        "127.0.0.1", first.getsockname()[1]
+    ):
+        pass
+
+
+def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
+    folder = RunFolder(finished_folder(tmp_path))
+    folder.logs.mkdir()
+    config = settings("told")
+    config = replace(config, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
+    console = Screen(record=True, width=200)
+    with beside(config, folder, "", console):
+        address = console.export_text().split("dashboard: ")[1].strip()
+        answer = httpx.get(f"{address}api/runs", timeout=60)
+        assert answer.json() == ["told"]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address, timeout=5)
+
+
+def test_a_run_without_the_setting_starts_nothing(tmp_path: Path) -> None:
+    with beside(settings("told"), RunFolder(tmp_path), "", QUIET):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the driver's login nor any other secret reaches the process that serves the page."""
+    with EmbeddedRedis(tmp_path / "elsewhere", run="told", max_memory_gib=0.2, listen="127.0.0.1") as server:
+        replayed(connect(server.url_of("driver"), client_name="test"), "told", until=NOON_S)
+        config = settings("told")
+        place = f"redis://{server.url.rpartition('@')[2]}"
+        broker = replace(config.broker, url=place, role_users=True)
+        config = replace(config, broker=broker, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
+        folder = RunFolder(tmp_path / "told")
+        folder.logs.mkdir(parents=True)
+        folder.settings.write_text(dump(config))
+        monkeypatch.setenv(URL_VARIABLE, server.url)
+        monkeypatch.setenv("HF_TOKEN", "canary")
+        console = Screen(record=True, width=200)
+        with beside(config, folder, server.url_of("reader"), console):
+            address = console.export_text().split("dashboard: ")[1].strip()
+            assert httpx.get(f"{address}api/cards", timeout=60).json()["told"]["live"]["step"] == 10
+            served = [
+                environ
+                for process in psutil.Process().children()
+                if "deploy.dashboard.serve" in process.cmdline() and (environ := process.environ())
+            ]
+            assert [environ[URL_VARIABLE] for environ in served] == [server.url_of("reader")]
+            assert "HF_TOKEN" not in served[0]
+
+
+def test_a_readers_url_shows_its_run(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path, run="told", max_memory_gib=0.2, listen="127.0.0.1") as server:
+        replayed(connect(server.url_of("driver"), client_name="test"), "told", until=NOON_S)
+        (source,) = find_sources([], server.url_of("reader"), QUIET)
+        assert (source.name, source.model.live().step) == ("told", 10)
+        source.close()
+        with pytest.raises(UsageError, match="name the folder of a run"):
+            find_sources([], server.url_of("learner"), QUIET)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dashboard", "nowhere"], "nowhere holds no run"),
+        (["dashboard", "--port", "70000"], "65535"),
+        (["watch", "nowhere"], "nowhere holds no run"),
+        (["export", "nowhere", "--to", "tensorboard"], "nowhere holds no run"),
+        (["export", "nowhere", "--to", "paper"], "paper"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(tmp_path: Path, words: list[str], said: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,158 @@
+"""When a run is said to be starved or silent, and when not."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from conf.schema import RunConfig
+from deploy.run.alerts import Alerts, Report
+
+STEPS, SILENT = 4, 100
+
+
+def alerts_of(**arms: int) -> Alerts:
+    config = RunConfig()
+    return Alerts(
+        replace(
+            config,
+            problems=replace(config.problems, arms=arms),
+            deploy=replace(config.deploy, starved_steps=STEPS, silent_groups=SILENT),
+        )
+    )
+
+
+def news(alerts: Alerts, learner: Sequence[Report], met: Sequence[Report]) -> list[str]:
+    return [notice.text for notice in alerts.news(learner, met)]
+
+
+def steps(first: int, last: int, **advantage: float) -> list[Report]:
+    """Reports of the learner; `hard_guided=0.5` is `share/advantage/hard/guided`."""
+    shares = {f"share/advantage/{part.replace('_', '/')}": repr(share) for part, share in advantage.items()}
+    return [{"step": str(step), **shares} for step in range(first, last + 1)]
+
+
+def groups(count: int, arm: str, *, step: int = 0, successes: int = 0, outcome: str = "zero_advantage") -> list[Report]:
+    bucket = arm if arm in ("easy", "easier") else "hard"
+    counts = {"step": str(step), "judged": "8", "successes": str(successes)}
+    return [{"arm": arm, "bucket": bucket, "outcome": outcome, **counts}] * count
+
+
+def test_easy_problems_that_take_over_are_named_with_a_remedy() -> None:
+    alerts = alerts_of(unguided=1, easy=1)
+    met = groups(10, "unguided") + groups(10, "easy", successes=4, outcome="kept")
+    assert news(alerts, steps(1, 3, easy_easy=0.97, hard_unguided=0.03), met) == []
+    (said,) = news(alerts, steps(4, 4, easy_easy=0.97, hard_unguided=0.03), [])
+    assert said == (
+        "steps 1 to 4: the hard bucket is starved: it had 3.0% of the absolute advantage, though 50% of the groups "
+        "were hard and 0.0% of their rollouts right; give the hard problems guidance (problems.arms.guided=1)"
+    )
+
+
+def test_a_starved_bucket_is_said_once_until_it_recovers() -> None:
+    alerts = alerts_of(unguided=1, guided=1, easy=2)
+    said = []
+    for window, share in enumerate((0.5, 0.02, 0.03, 0.4, 0.01)):
+        first = STEPS * window + 1
+        met = groups(5, "guided", step=first) + groups(5, "easy", step=first)
+        said += news(alerts, steps(first, first + STEPS - 1, easy_easy=1 - share, hard_guided=share), met)
+    assert [text.split(":")[0] for text in said] == ["steps 5 to 8", "steps 13 to 16", "steps 17 to 20"]
+    assert [("no longer" in text, "lower problems.arms.easy" in text) for text in said] == [
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arms", "advantage", "met"),
+    [
+        # POPE's own start: every unguided group is filtered, the guided ones carry the updates.
+        ({"unguided": 1, "guided": 1}, {"hard_guided": 1.0},
+         groups(50, "unguided") + groups(50, "guided", successes=1)),
+        # The same beside easy problems.
+        ({"unguided": 1, "guided": 1, "easy": 1}, {"hard_guided": 0.3, "easy_easy": 0.7},
+         groups(9, "unguided") + groups(9, "guided", successes=1) + groups(9, "easy", successes=3)),
+        # Hard problems that are solved have no advantage left.
+        ({"unguided": 1, "easy": 1}, {"easy_easy": 1.0}, groups(9, "unguided", successes=8) + groups(9, "easy")),
+        # No hard group was met: nothing of them could be trained.
+        ({"unguided": 1, "easy": 9}, {"easy_easy": 1.0}, groups(9, "easy", successes=3)),
+        # No step had any advantage.
+        ({"unguided": 1, "easy": 1}, {}, groups(9, "unguided") + groups(9, "easy")),
+    ],
+)  # fmt: skip
+def test_no_wolf_is_cried(arms: dict[str, int], advantage: dict[str, float], met: list[Report]) -> None:
+    assert news(alerts_of(**arms), steps(1, STEPS, **advantage), met) == []
+
+
+def test_a_bucket_that_is_drawn_rarely_may_have_little() -> None:
+    """A tenth of the groups: 3 % of the advantage is no starvation, 1 % is."""
+    met = groups(1, "unguided") + groups(9, "easy", successes=3)
+    assert news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.03, easy_easy=0.97), met) == []
+    assert len(news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.01, easy_easy=0.99), met)) == 1
+
+
+def news_in_turn(alerts: Alerts, windows: Sequence[list[Report]]) -> list[list[str]]:
+    return [news(alerts, [], window) for window in windows]
+
+
+def test_an_arm_without_a_gradient_is_silent_until_it_speaks() -> None:
+    said = news_in_turn(
+        alerts_of(unguided=1),
+        [
+            groups(SILENT - 1, "unguided"),
+            groups(1, "unguided"),
+            groups(SILENT, "unguided"),
+            groups(SILENT - 1, "unguided") + groups(1, "unguided", outcome="kept", successes=1),
+        ],
+    )
+    assert said == [
+        [],
+        ["the arm unguided is silent: 0 of 100 groups carried a gradient, and 0.0% of their rollouts were right; "
+         "add guidance (problems.arms.guided=1)"],
+        [],
+        ["the arm unguided is no longer silent: 1 of 100 groups carried a gradient"],
+    ]  # fmt: skip
+
+
+def test_a_solved_arm_and_an_easy_one_are_not_silent() -> None:
+    alerts = alerts_of(unguided=1, easy=1)
+    assert news_in_turn(alerts, [groups(SILENT, "unguided", successes=8) + groups(SILENT, "easy")]) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("arm", "remedy"), [("guided", "lower guidance.samples"), ("unguided", "does not carry over yet: `pope ledger`")]
+)
+def test_the_remedy_suits_the_arm(arm: str, remedy: str) -> None:
+    ((said,),) = news_in_turn(alerts_of(unguided=1, guided=1), [groups(SILENT, arm)])
+    assert remedy in said
+
+
+def test_alerts_can_be_switched_off() -> None:
+    config = RunConfig()
+    quiet = replace(config, deploy=replace(config.deploy, starved_share=0.0, starved_steps=1, silent_groups=0))
+    assert news(Alerts(quiet), steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
+
+
+def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
+    alerts, met = alerts_of(unguided=1), groups(SILENT, "unguided")
+    (first,) = alerts.news([], met)
+    (second,) = alerts.news([], groups(SILENT, "unguided", outcome="kept", successes=1))
+    assert [(notice.about, notice.raised) for notice in (first, second)] == [
+        ("arm unguided", True),
+        ("arm unguided", False),
+    ]
+
+
+def test_a_checkpoint_that_cannot_be_saved_is_told_once_a_failure_and_taken_back() -> None:
+    def report(step: int, failures: int, saved: int) -> Report:
+        return {"step": str(step), "checkpoint/failures": str(failures), "checkpoint/step": str(saved)}
+
+    alerts = alerts_of(unguided=1)
+    assert news(alerts, [report(5, 0, -1)], []) == []
+    (said,) = news(alerts, [report(11, 1, 5)], [])
+    assert said.startswith("1 checkpoint(s) could not be saved, the newest that was is of step 5")
+    assert news(alerts, [], []) == []
+    assert news(alerts, [report(12, 1, 5)], []) == []
+    assert news(alerts, [report(16, 1, 15)], []) == ["checkpoints are saved again: step 15"]
+    assert news(alerts, [report(17, 1, 15)], []) == []

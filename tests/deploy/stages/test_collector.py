@@ -1,0 +1,63 @@
+"""What comes back from actors in a stage of sampling, poison included."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.evaluation.results import Result
+from broker.connection import Client
+from broker.feed import Feed
+from broker.keys import Keys
+from broker.records import Task, encode
+from conf.schema import RunConfig, RunSettings
+from deploy.stages.collector import Collector
+from tests.groups import rollout_group
+
+
+class Plan:
+    """Wants two problems, and writes down what it is told."""
+
+    largest_task = 2
+    num_problems = 2
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    @property
+    def num_done(self) -> int:
+        return len(self.events)
+
+    def tasks(self) -> list[Task]:
+        return [Task(problem_id=f"p{n}", arm="unguided") for n in range(2)]
+
+    def record(self, task: Task, result: Result) -> None:
+        self.events.append((task.problem_id, "recorded"))
+
+    def fail(self, task: Task, reason: str) -> None:
+        self.events.append((task.problem_id, reason))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"poison", encode(rollout_group(7)), encode(rollout_group(0, problem_id="another"))],
+    ids=["unreadable", "nobody asked for it", "another problem"],
+)
+def test_poison_fails_its_own_task_and_the_stage_goes_on(
+    client: Client, keys: Keys, run_name: str, tmp_path: Path, frame: bytes
+) -> None:
+    plan, feed = Plan(), Feed(client, keys)
+    with Collector(RunConfig(run=RunSettings(name=run_name)), client, plan, tmp_path / "stage", "hard") as collector:
+        collector.step(0.0)
+        for ordinal in range(2):
+            token = f"a/{ordinal}"
+            assert feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60, high_water=9) == ordinal
+            assert feed.publish(ordinal, token, rollout_group(ordinal))
+        ((first, _), _) = client.xrange(keys.rollouts)
+        client.xdel(keys.rollouts, first)
+        client.xadd(keys.rollouts, {"ordinal": "0", "group": frame})
+        for _ in range(3):
+            collector.step(0.0)
+        collector.look_for_failures()
+    assert sorted(plan.events) == [("p0", "unreadable"), ("p1", "recorded")]
+    assert client.xlen(keys.rollouts) == 0
+    assert collector.num_rollouts == 2

@@ -1,0 +1,166 @@
+"""The demonstrations of a run: sampled, joined, cut to length, kept; built once."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from actors.evaluation.results import result_of
+from actors.evaluation.sampling_plan import SamplingPlan
+from actors.problems.catalog import load_problems
+from actors.problems.tiny.corpus import Mix, corpus
+from broker.errors import UsageError
+from broker.records import Completion, Problem, RolloutGroup, Task, float32_bytes, int32_array, int32_bytes
+from conf.load import load
+from conf.schema import ProblemSettings, RunConfig
+from deploy.run.base_tokenizer import train_tokenizer
+from deploy.stages.demonstration_data import TOO_LONG, check_data, left_out_counts, load_examples
+from deploy.store.run_folder import RunFolder
+
+SOLVED, NEEDS_TWO, UNSOLVED, UNGUIDED = (
+    msgspec.structs.replace(problem, guidance="\n".join((problem.solution or "").split("\n")[:2]))
+    for problem in load_problems(ProblemSettings(num_hard=4, chain_steps=3), 0)
+)
+UNGUIDED = msgspec.structs.replace(UNGUIDED, guidance=None, solution=None)
+PROBLEMS = [SOLVED, NEEDS_TWO, UNSOLVED, UNGUIDED]
+
+
+class Engines:
+    """Answers the tasks of a plan: SOLVED with its solution, NEEDS_TWO first with something that cannot be used."""
+
+    def __init__(self, model_path: Path, tokenizer: Any) -> None:
+        self.model_path = model_path
+        self._tokenizer = tokenizer
+        self.stages: list[tuple[str, list[str]]] = []
+        self._groups: dict[str, list[RolloutGroup]] = {}
+
+    def run(self, title: str, name: str, plan: SamplingPlan, problems: Sequence[Problem], *, source: str) -> int:
+        self.stages.append((name, [problem.id for problem in problems]))
+        groups = self._groups.setdefault(name, [])
+        while plan.num_done < plan.num_problems:
+            for task in plan.tasks():
+                group = self._group(len(groups), task, later=len(self.stages) > 1)
+                groups.append(group)
+                plan.record(task, result_of(task.problem_id, source, group.completions))
+        groups.reverse()  # an archive is in the order of arrival
+        return sum(len(group.completions) for group in groups)
+
+    def rollouts(self, name: str, problems: Sequence[Problem]) -> Iterator[RolloutGroup]:
+        return iter(self._groups[name])
+
+    def _group(self, ordinal: int, task: Task, *, later: bool) -> RolloutGroup:
+        (problem,) = (problem for problem in PROBLEMS if problem.id == task.problem_id)
+        rest = "\n".join((problem.solution or "").split("\n")[2:])
+        text = rest if problem == SOLVED or later else f"By the partial response, {rest}"
+        assert task.samples is not None
+        correct = problem != UNSOLVED
+        return RolloutGroup(
+            ordinal=ordinal, problem_id=problem.id, arm=task.arm, bucket="hard", actor="actor-0",
+            prompt_ids=int32_bytes([1]), completions=(self._completion(text, correct),) * task.samples,
+        )  # fmt: skip
+
+    def _completion(self, text: str, correct: bool) -> Completion:
+        ids = [*self._tokenizer(text, add_special_tokens=False)["input_ids"], self._tokenizer.eos_token_id]
+        return Completion(
+            token_ids=int32_bytes(ids), logprobs=float32_bytes([-0.1] * len(ids)), weight_spans=((0, 0),),
+            finish_reason="stop", verdict="correct" if correct else "wrong", reward=float(correct),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return train_tokenizer([f"{e.problem.statement}\n{e.response}" for e in corpus(300, 0, Mix())], 512)
+
+
+@pytest.fixture
+def engines(tmp_path: Path, tokenizer: Any) -> Engines:
+    tokenizer.save_pretrained(tmp_path / "model")
+    return Engines(tmp_path / "model", tokenizer)
+
+
+def settings(*overrides: str) -> RunConfig:
+    return load(None, ["sft.data=prefix", "sft.max_samples=32", *overrides])
+
+
+def built(config: RunConfig, engines: Engines, folder: Path) -> tuple[list[tuple[str, str]], str]:
+    """(prompt, response) of each example as text, and what was said."""
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    examples = load_examples(config, PROBLEMS, engines, RunFolder(folder), console)  # type: ignore[arg-type]
+    decode = engines._tokenizer.decode
+    texts = [tuple(decode(int32_array(ids).tolist()) for ids in (e.prompt_ids, e.response_ids)) for e in examples]
+    return texts, said.getvalue()
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rejection_sampling_gives_whole_solutions_and_says_what_it_left_out(engines: Engines, tmp_path: Path) -> None:
+    texts, said = built(settings(), engines, tmp_path)
+    assert engines.stages == [
+        ("completions-1", [SOLVED.id, NEEDS_TWO.id, UNSOLVED.id]),
+        ("completions-2", [NEEDS_TWO.id]),
+    ]
+    assert [response for _, response in texts] == [f"{p.solution}<|im_end|>" for p in (SOLVED, NEEDS_TWO)]
+    for prompt, _ in texts:
+        assert prompt.endswith("assistant\n")
+        assert "Partial Response" not in prompt
+    saved = lines(tmp_path / "sft.jsonl")
+    assert [(row["problem_id"], row["source"]) for row in saved] == [(SOLVED.id, "prefix"), (NEEDS_TWO.id, "prefix")]
+    left_out = {row["problem_id"]: (row["reason"], row["detail"]) for row in lines(tmp_path / "sft_left_out.jsonl")}
+    assert left_out == {
+        UNGUIDED.id: ("no solution", ""),
+        UNSOLVED.id: ("no correct completion", "in 32 samples"),
+    }
+    assert "2 demonstrations, left out: 1 no solution, 1 no correct completion" in said
+
+
+def test_what_was_built_is_not_built_again(engines: Engines, tmp_path: Path) -> None:
+    first, _ = built(settings(), engines, tmp_path)
+    engines.stages.clear()
+    again, said = built(settings(), engines, tmp_path)
+    assert (again, said, engines.stages) == (first, "", [])
+
+
+def test_demonstrations_longer_than_the_limit_are_left_out(engines: Engines, tmp_path: Path) -> None:
+    config = settings("sft.data=full_oracle", "sft.max_tokens=60")
+    with pytest.raises(UsageError, match=r"sft\.data=full_oracle gave no demonstration; .*sft_left_out\.jsonl"):
+        built(config, engines, tmp_path)
+    assert not (tmp_path / "sft.jsonl").exists()
+    rows = lines(tmp_path / "sft_left_out.jsonl")
+    assert [row["reason"] for row in rows] == ["no solution", TOO_LONG, TOO_LONG, TOO_LONG]
+    assert rows[1]["detail"].endswith(" tokens")
+    assert left_out_counts(RunFolder(tmp_path)) == {TOO_LONG: 3, "no solution": 1}
+
+
+def test_responses_without_a_boxed_answer_are_pointed_out(engines: Engines, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"prompt": "1+1?", "response": "2"}\n{"prompt": "2+2?", "response": "\\\\boxed{4}"}\n')
+    texts, said = built(settings(f"sft.data={mine}"), engines, tmp_path)
+    assert texts[0] == ("<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n", "2<|im_end|>")
+    assert "1 responses hold no \\boxed answer" in said
+    assert engines.stages == []
+
+
+def test_settings_that_can_give_no_demonstration_are_refused_at_start(tmp_path: Path) -> None:
+    check_data(settings(), PROBLEMS)
+    check_data(settings("sft.data=none"), [])
+    with pytest.raises(UsageError, match=r"no hard problem of problems\.source=builtin:tiny has one"):
+        check_data(settings("sft.data=full_oracle"), [UNGUIDED])
+    with pytest.raises(UsageError, match=r"none\.jsonl"):
+        check_data(settings(f"sft.data={tmp_path / 'none.jsonl'}"), PROBLEMS)
+
+
+def test_prefixes_are_searched_for_a_guided_arm_and_for_the_prefix_data() -> None:
+    wanted = {"prefix": True, "full_oracle": False, "none": False}
+    for data, needed in wanted.items():
+        config = settings(f"sft.data={data}", "problems.arms={unguided: 1}")
+        assert config.uses_guidance == needed
+        assert replace(config, problems=ProblemSettings()).uses_guidance

@@ -1,0 +1,33 @@
+from deploy.view.run_figure import draw
+from deploy.view.summary import _fenced, _readable, _success_by_step
+
+
+def test_model_output_shows_as_text_whatever_it_holds():
+    shown = _fenced("a\x1b[31mred\n```\n# not a heading" + "x" * 5000)
+    assert "\x1b" not in shown
+    assert "\\x1b[31mred" in shown
+    assert all(line.startswith("    ") for line in shown.splitlines())
+    assert shown.endswith("more characters)")
+    assert len(shown) < 2500
+
+
+def test_samples_name_problem_arm_verdict_and_weights():
+    sample = {"problem": "p1", "arm": "guided", "verdict": "wrong", "version": "7", "prompt": "2+2?", "completion": ""}
+    text = _readable([sample])
+    assert "## p1 · guided · wrong · weights 7" in text
+    assert "(empty)" in text
+
+
+def test_success_by_step_is_the_mean_over_judged_rollouts_of_an_arm():
+    groups = [
+        {"arm": "guided", "step": "3", "judged": "8", "successes": "4"},
+        {"arm": "guided", "step": "3", "judged": "4", "successes": "0"},
+        {"arm": "guided", "step": "4", "judged": "0", "successes": "0"},
+        {"arm": "unguided", "step": "3", "judged": "8", "successes": "8"},
+    ]
+    assert _success_by_step(groups) == {"guided": [(3, 0.25)], "unguided": [(3, 1.0)]}
+
+
+def test_a_figure_is_drawn_of_a_run_that_trained_nothing(tmp_path):
+    draw(tmp_path / "f.png", title="t", learner=[], solved={}, success={}, evaluated=[], measured={})
+    assert (tmp_path / "f.png").stat().st_size > 1000
