@@ -1,6 +1,6 @@
 """The actor: claims problems, writes rollouts, follows the weights (arrows 1 to 5, and the engine's end of 10).
 
-consumes    ordinals of the feed, weight announcements
+consumes    group ids of the feed, weight announcements
 waits for   the feed to admit another group (lag bound, depth of the rollout stream), a newer announcement
 unblocked by the learner, whose commits and new weights give credit; at the end by the `stop` flag
 """
@@ -51,7 +51,7 @@ class CanaryMismatch(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """A feed, and what its ordinals stand for: the mixture of a training run, the task list of a sampling stage."""
+    """A feed, and what its group ids stand for: the mixture of a training run, the task list of a sampling stage."""
 
     feed: Feed
     assignment: Callable[[int], Assignment]
@@ -96,14 +96,14 @@ class Actor:
         self._control = control
         self._history = history
         self._held: dict[Feed, dict[int, str]] = {w.feed: {} for w in (work, evaluations) if w is not None}
-        """Feed -> ordinal -> claim token of the groups in flight."""
+        """Feed -> group id -> claim token of the groups in flight."""
         self._seen = engine.version
         """Newest announcement that was acted on."""
         self._syncing = asyncio.Lock()
         self._syncs = 0
         self._written: Counter[str] = Counter()
         self._next_sample_at = 0.0
-        self._owner = incarnation
+        self._incarnation = incarnation
         """Holds the leases: a restarted actor must not be taken for the one that died."""
 
     async def run(self) -> None:
@@ -124,7 +124,7 @@ class Actor:
             async with self._syncing:
                 await _cancel([producing, *followers])
             for feed in self._held:
-                await self._call(feed.release, self._owner)
+                await self._call(feed.release, self._incarnation)
 
     async def catch_up(self) -> None:
         """Take over the newest announced weights, if there are newer ones than the engine's.
@@ -153,12 +153,12 @@ class Actor:
             while not await self._call(self._control.stopped):
                 missing = self._config.actors.max_in_flight_groups - len(groups)
                 wanted = list(itertools.islice(tokens, min(missing, at_once)))
-                ordinals = await asyncio.gather(*(self._claim(self._work, token) for token in wanted))
-                for ordinal, token in zip(ordinals, wanted, strict=True):
-                    if ordinal is not None:
-                        groups.add(asyncio.create_task(self._train_group(ordinal, token)))
-                at_once = 1 if None in ordinals else CLAIMS_AT_ONCE
-                if not wanted or None in ordinals:
+                group_ids = await asyncio.gather(*(self._claim(self._work, token) for token in wanted))
+                for group_id, token in zip(group_ids, wanted, strict=True):
+                    if group_id is not None:
+                        groups.add(asyncio.create_task(self._train_group(group_id, token)))
+                at_once = 1 if None in group_ids else CLAIMS_AT_ONCE
+                if not wanted or None in group_ids:
                     await _first_of(groups, POLL_S)
                 for finished in [task for task in groups if task.done()]:
                     groups.remove(finished)
@@ -173,8 +173,8 @@ class Actor:
         width = max(1, self._config.actors.max_num_seqs // (4 * self._config.evaluation.every_samples))
         while True:
             claimed: list[tuple[int, str]] = []
-            while len(claimed) < width and (ordinal := await self._claim(evaluations, token)) is not None:
-                claimed.append((ordinal, token))
+            while len(claimed) < width and (group_id := await self._claim(evaluations, token)) is not None:
+                claimed.append((group_id, token))
                 token = next(tokens)
             if not claimed:
                 await asyncio.sleep(EVALUATION_POLL_S)
@@ -183,12 +183,12 @@ class Actor:
                 await asyncio.gather(*(self._one_group(evaluations, *claim) for claim in claimed))
 
     def _tokens(self) -> Iterator[str]:
-        return (f"{self._owner}/{n}" for n in itertools.count())
+        return (f"{self._incarnation}/{n}" for n in itertools.count())
 
     async def _claim(self, work: Work, token: str) -> int | None:
-        """An ordinal that is ours from now on; None: there is none just now."""
+        """An group id that is ours from now on; None: there is none just now."""
         try:
-            ordinal = await self._call(
+            group_id = await self._call(
                 work.feed.claim,
                 token,
                 held_version=self._engine.version,
@@ -199,37 +199,37 @@ class Actor:
             )
         except FeedExhausted:
             return None
-        if ordinal is not None:
-            self._held[work.feed][ordinal] = token
-        return ordinal
+        if group_id is not None:
+            self._held[work.feed][group_id] = token
+        return group_id
 
-    async def _train_group(self, ordinal: int, token: str) -> None:
-        group = await self._one_group(self._work, ordinal, token)
+    async def _train_group(self, group_id: int, token: str) -> None:
+        group = await self._one_group(self._work, group_id, token)
         if group is not None:
             self._count(group)
             await self._show(group)
 
-    async def _one_group(self, work: Work, ordinal: int, token: str) -> RolloutGroup | None:
+    async def _one_group(self, work: Work, group_id: int, token: str) -> RolloutGroup | None:
         """Write a group and publish it; None when it failed or belongs to somebody else by now."""
         try:
             failpoint("actor.claimed")
-            group = await self._writer.write(await self._call(work.assignment, ordinal))
+            group = await self._writer.write(await self._call(work.assignment, group_id))
             failpoint("actor.before_publish")
         except PromptTooLong as error:
-            log.warning("group %d failed: %s", ordinal, error)
-            if await self._call(work.feed.fail, ordinal, token, "prompt_too_long") and work is self._work:
-                self._history.add("fail", ordinal=ordinal, reason="prompt_too_long")
+            log.warning("group %d failed: %s", group_id, error)
+            if await self._call(work.feed.fail, group_id, token, "prompt_too_long") and work is self._work:
+                self._history.add("fail", group_id=group_id, reason="prompt_too_long")
             return None
         else:
-            if await self._call(work.feed.publish, ordinal, token, group):
+            if await self._call(work.feed.publish, group_id, token, group):
                 failpoint("actor.after_publish")
                 if work is self._work:
-                    self._history.add("publish", ordinal=ordinal)
+                    self._history.add("publish", group_id=group_id)
                 return group
-            log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", ordinal)
+            log.warning("group %d was issued to another actor: its lease ran out; this copy is dropped", group_id)
             return None
         finally:
-            self._held[work.feed].pop(ordinal, None)
+            self._held[work.feed].pop(group_id, None)
 
     async def _follow_weights(self) -> None:
         while True:
@@ -288,7 +288,7 @@ class Actor:
             await self._call(self._heartbeats.beat, self._name, f"{in_flight} groups in flight")
             for feed, leases in self._held.items():
                 if leases:
-                    await self._call(feed.renew, list(leases), self._owner, lease_s=self._config.actors.lease_s)
+                    await self._call(feed.renew, list(leases), self._incarnation, lease_s=self._config.actors.lease_s)
             written, self._written = self._written, Counter()
             if written:
                 report = {"actor": self._name, "version": self._engine.version, **written}
@@ -312,10 +312,10 @@ class Actor:
     def _count(self, group: RolloutGroup) -> None:
         self._written["groups"] += 1
         self._written["tokens"] += group.num_completion_tokens
-        for rollout in group.rollouts:
+        for rollout in group.policy_rollouts:
             self._written[f"verdict/{rollout.verdict}"] += 1
             self._written["truncated"] += rollout.finish_reason == "length"
-            self._written["multi_version_rollouts"] += len(rollout.weight_spans) > 1
+            self._written["multi_version_rollouts"] += len(rollout.version_spans) > 1
 
 
 async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The one door to vLLM: token ids in, token ids with their logprobs and weight versions out.
+"""The one door to vLLM: token ids in, token ids with their logprobs and policy versions out.
 
 The engine lives in the process that opens it (a Ray actor); vLLM's core and worker are its children. A weight
 update pauses generation, keeps every running request, transfers, stamps the new version and resumes; a request
@@ -35,8 +35,8 @@ class Generation:
     token_ids: list[int]
     logprobs: list[float]
     """nats, of the distribution that was sampled from."""
-    weight_spans: tuple[tuple[int, int], ...]
-    """(first token index, weight version), ascending."""
+    version_spans: tuple[tuple[int, int], ...]
+    """(first token index, policy version), ascending."""
     finish_reason: FinishReason
 
 
@@ -97,7 +97,7 @@ class Engine:
 
     @property
     def version(self) -> int:
-        """The weight version that writes the next token."""
+        """The policy version that writes the next token."""
         return self._version
 
     async def generate(
@@ -212,7 +212,7 @@ def _generation(completion: object) -> Generation:
     assert len(logprobs) == len(token_ids), "vLLM returned another number of logprobs than tokens"
     spans = tuple((span.start, int(span.version)) for span in completion.weight_versions)  # type: ignore[attr-defined]
     finish: FinishReason = "stop" if completion.finish_reason == "stop" else "length"  # type: ignore[attr-defined]
-    return Generation(token_ids=token_ids, logprobs=logprobs, weight_spans=spans, finish_reason=finish)
+    return Generation(token_ids=token_ids, logprobs=logprobs, version_spans=spans, finish_reason=finish)
 
 
 def _set_environment(settings: ActorSettings, device: str) -> None:

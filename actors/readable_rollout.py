@@ -13,7 +13,8 @@ UNFINISHED = "\ufffd"
 
 def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int | str]:
     """The fields of the first correct rollout of a group, of its first when none is."""
-    rollout = next((rollout for rollout in group.rollouts if rollout.verdict == "correct"), group.rollouts[0])
+    written = group.policy_rollouts
+    rollout = next((rollout for rollout in written if rollout.verdict == "correct"), written[0])
     token_ids = int32_array(rollout.token_ids).tolist()
     pieces = token_pieces(token_ids[:MAX_TOKENS], decode)
     prompt = decode(int32_array(group.prompt_ids).tolist())
@@ -22,12 +23,12 @@ def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int 
         "problem": group.problem_id,
         "arm": group.arm,
         "bucket": group.bucket,
-        "ordinal": group.ordinal,
-        "index": group.completions.index(rollout),
+        "ordinal": group.group_id,
+        "index": group.rollouts.index(rollout),
         "verdict": rollout.verdict,
         "reward": "" if rollout.reward is None else rollout.reward,
-        "version": rollout.weight_spans[-1][1],
-        "spans": " ".join(f"{start}:{version}" for start, version in rollout.weight_spans),
+        "version": rollout.version_spans[-1][1],
+        "spans": " ".join(f"{start}:{version}" for start, version in rollout.version_spans),
         "prompt": prompt[:MAX_TEXT],
         "guidance": "" if guidance is None else f"{guidance[0]}:{guidance[1]}",
         "completion_tokens": len(token_ids),

@@ -12,9 +12,9 @@ from actors.verification.rewards import reward
 from actors.verification.verifier import VerifierPool
 from broker.records import (
     Assignment,
-    Completion,
     FinishReason,
     Problem,
+    Rollout,
     RolloutGroup,
     float32_bytes,
     int32_bytes,
@@ -32,7 +32,7 @@ class Sampled(Protocol):
     @property
     def logprobs(self) -> list[float]: ...
     @property
-    def weight_spans(self) -> tuple[tuple[int, int], ...]: ...
+    def version_spans(self) -> tuple[tuple[int, int], ...]: ...
     @property
     def finish_reason(self) -> FinishReason: ...
 
@@ -85,27 +85,27 @@ class RolloutWriter:
         generations = await self._engine.generate(prompt_ids, num_rollouts, seed=assignment.seed)
         judged = await asyncio.gather(*(self._judged(g, problem.answer) for g in generations))
         return RolloutGroup(
-            ordinal=assignment.ordinal,
+            group_id=assignment.group_id,
             problem_id=problem.id,
             arm=assignment.arm,
             bucket=problem.bucket,
             actor=self._actor,
             prompt_ids=int32_bytes(prompt_ids),
-            completions=(*judged, *oracle),
+            rollouts=(*judged, *oracle),
         )
 
-    async def _judged(self, generation: Sampled, answer: str) -> Completion:
+    async def _judged(self, generation: Sampled, answer: str) -> Rollout:
         verdict = await self._verifier.judge(self._decode(generation.token_ids), answer)
-        return Completion(
+        return Rollout(
             token_ids=int32_bytes(generation.token_ids),
             logprobs=float32_bytes(generation.logprobs),
-            weight_spans=generation.weight_spans,
+            version_spans=generation.version_spans,
             finish_reason=generation.finish_reason,
             verdict=verdict,
             reward=reward(verdict),
         )
 
-    def _oracle(self, assignment: Assignment, problem: Problem) -> tuple[Completion, ...]:
+    def _oracle(self, assignment: Assignment, problem: Problem) -> tuple[Rollout, ...]:
         """LUFFY: the oracle's solution in place of one rollout, for unguided training groups only.
 
         Nobody judges it: it counts as correct, whatever it ends with (`deploy.jobs.problems.oracle_warning`).
@@ -124,10 +124,10 @@ class RolloutWriter:
                 )  # fmt: skip
             return ()
         return (
-            Completion(
+            Rollout(
                 token_ids=int32_bytes(token_ids),
                 logprobs=b"",
-                weight_spans=(),
+                version_spans=(),
                 finish_reason="stop",
                 verdict="correct",
                 reward=1.0,

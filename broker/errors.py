@@ -10,7 +10,7 @@ PopeError
     ├── FeedExhausted     every group the feed may issue has been issued and none can come back
     ├── BrokerFull        the server is out of memory and nothing drains it
     ├── BrokerLost        the server went away and did not come back in time
-    └── Fenced            another life of the learner has taken over; this one may write nothing more
+    └── Fenced            another incarnation of the learner has taken over; this one may write nothing more
 """
 
 
@@ -58,4 +58,4 @@ class ServerBehind(BrokerError):
 
 
 class Fenced(BrokerError):
-    """Another life of this learner has taken over; this one may write nothing more."""
+    """Another incarnation of this learner has taken over; this one may write nothing more."""

@@ -31,7 +31,7 @@ FOLDER = "failpoints"
 """Inside a run's folder."""
 
 POINTS = {
-    "actor.claimed": "an ordinal is leased, its rollouts are not begun",
+    "actor.claimed": "a group id is leased, its rollouts are not begun",
     "actor.before_publish": "the rollouts are judged, the group is not on the stream",
     "actor.after_publish": "the group is on the stream, the actor has not noted it",
     "actor.mid_update": "the engine is paused and takes new weights, its version is still the old one",

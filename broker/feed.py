@@ -1,7 +1,7 @@
-"""The problem feed: which ordinals were issued, to whom, until when.
+"""The problem feed: which group ids were issued, to whom, until when.
 
-An ordinal stands for one group (problem, arm), by a pure function of the seed that actors know and the broker
-does not. A claim leases the next ordinal; the lease ends when its group is published or failed, when it expires
+An group id stands for one group (problem, arm), by a pure function of the seed that actors know and the broker
+does not. A claim leases the next group id; the lease ends when its group is published or failed, when it expires
 or when its owner is gone. Tokens are `OWNER/N`, N counting the claims of that owner, and OWNER must name one
 incarnation of an actor, so that a restarted actor cannot be taken for its dead predecessor.
 """
@@ -26,7 +26,7 @@ REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class Feed:
-    """Ordinals and their leases. Every method is one script and safe to repeat."""
+    """Group ids and their leases. Every method is one script and safe to repeat."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
@@ -34,7 +34,7 @@ class Feed:
     def open(self, limit: int | None) -> None:
         """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it.
 
-        Leases of an earlier life have aged while nobody looked: their holders are gone.
+        Leases of an earlier incarnation have aged while nobody looked: their holders are gone.
         """
         self._client.hset(self._keys.feed, "limit", -1 if limit is None else limit)
         self._client.hdel(self._keys.feed, "looked_ms")
@@ -49,12 +49,12 @@ class Feed:
         lease_s: float,
         high_water: int,
     ) -> int | None:
-        """Lease an ordinal for `lease_s`, or None: nothing may be issued just now.
+        """Lease a group id for `lease_s`, or None: nothing may be issued just now.
 
         Admission (only when `max_lag` is set): a group may be issued when step `held_version + 1 + max_lag` can
         still need it, that is while issued - dropped < batch_groups * (held_version + 1 + max_lag). `dropped` are
         the groups that ended untrained; they are credited back, or filtering would starve the learner.
-        Raises `FeedExhausted` when the limit is reached and neither a lease nor a returned ordinal is left.
+        Raises `FeedExhausted` when the limit is reached and neither a lease nor a returned group id is left.
         """
         keys = self._keys
         lease_names = [keys.feed, keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue]
@@ -72,22 +72,22 @@ class Feed:
             raise FeedExhausted("every group of the feed was issued")
         return None if answer == _NOTHING_NOW else int(answer)
 
-    def renew(self, ordinals: Sequence[int], owner: str, *, lease_s: float) -> list[int]:
-        """Extend the leases of `owner` to `lease_s` from now; the ordinals it still holds."""
+    def renew(self, group_ids: Sequence[int], owner: str, *, lease_s: float) -> list[int]:
+        """Extend the leases of `owner` to `lease_s` from now; the group ids it still holds."""
         keys = self._keys
-        return list(_RENEW(self._client, [keys.leases, keys.owners], owner, _milliseconds(lease_s), *ordinals))
+        return list(_RENEW(self._client, [keys.leases, keys.owners], owner, _milliseconds(lease_s), *group_ids))
 
-    def publish(self, ordinal: int, token: str, group: RolloutGroup) -> bool:
+    def publish(self, group_id: int, token: str, group: RolloutGroup) -> bool:
         """Put the finished group on the rollout stream and end the lease. False: the lease is somebody else's now."""
-        if group.ordinal != ordinal:
-            raise ValueError(f"group {group.ordinal} published under ordinal {ordinal}")
+        if group.group_id != group_id:
+            raise ValueError(f"group {group.group_id} published under group id {group_id}")
         keys = self._keys
-        num_rollouts = len(group.rollouts)
+        num_rollouts = len(group.policy_rollouts)
         lease_names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
         published = _PUBLISH(
             self._client,
             [*lease_names, keys.rollouts, keys.counters, keys.written],
-            ordinal,
+            group_id,
             token,
             encode(group),
             num_rollouts,
@@ -97,13 +97,13 @@ class Feed:
         )
         return bool(published)
 
-    def fail(self, ordinal: int, token: str, reason: str) -> bool:
+    def fail(self, group_id: int, token: str, reason: str) -> bool:
         """Give the group up for good, counted under `failed.REASON`. False: the lease is somebody else's now."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
         names = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered, keys.counters, keys.failures]
-        return bool(_FAIL(self._client, names, ordinal, token, reason))
+        return bool(_FAIL(self._client, names, group_id, token, reason))
 
     def release(self, owner: str, *, max_attempts: int | None = None) -> int:
         """Take back every lease of an owner that stops or died; how many there were.
@@ -122,9 +122,9 @@ class Feed:
         return self._end_leases("", max_attempts)
 
     def failures(self) -> dict[int, str]:
-        """Ordinal -> reason, of the groups counted as failed: their rollouts will never come."""
+        """Group id -> reason, of the groups counted as failed: their rollouts will never come."""
         pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.failures))
-        return {int(ordinal): reason.decode() for ordinal, reason in pairs.items()}
+        return {int(group_id): reason.decode() for group_id, reason in pairs.items()}
 
     def _end_leases(self, owner: str, max_attempts: int) -> int:
         keys = self._keys

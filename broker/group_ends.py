@@ -1,4 +1,4 @@
-"""What became of every group, by ordinal, and of every rollout, by what it looked like.
+"""What became of every group, by group id, and of every rollout, by what it looked like.
 
 `publish` notes a group's rollouts in `written`. The script that counts the group's end notes the end in `ended` or
 `failures`, and moves the rollouts into the counts of `fates`. So what is said here of groups and rollouts and what the
@@ -47,11 +47,11 @@ class Fates:
     """All groups of a run at one moment."""
 
     ends: tuple[str, ...]
-    """Of every group that was issued, by ordinal from 0 on: as in `RolloutFate`, and `failed.REASON`."""
+    """Of every group that was issued, by group id from 0 on: as in `RolloutFate`, and `failed.REASON`."""
     rollouts: Mapping[RolloutFate, int]
     """How many there are of everything that was written."""
     unwritten: tuple[int, ...]
-    """Ordinals of the groups of which nothing was written, so far or ever."""
+    """Group ids of the groups of which nothing was written, so far or ever."""
     counted: Mapping[str, int]
     """End -> groups, by the counters of the balance."""
     num_published: int
@@ -78,10 +78,10 @@ def outline(group: RolloutGroup) -> str:
     them can be counted.
     """
     words = [
-        f"{round(completion.num_tokens, 2 - len(str(completion.num_tokens)))}"
-        f"{_TRUNCATED if completion.finish_reason == 'length' else ''}"
-        f"{_UNVERIFIED if completion.reward is None else ''}"
-        for completion in group.rollouts
+        f"{round(rollout.num_tokens, 2 - len(str(rollout.num_tokens)))}"
+        f"{_TRUNCATED if rollout.finish_reason == 'length' else ''}"
+        f"{_UNVERIFIED if rollout.reward is None else ''}"
+        for rollout in group.policy_rollouts
     ]
     return " ".join([group.bucket, group.arm, *words])
 
@@ -94,8 +94,8 @@ def read_fates(client: redis.Redis, keys: Keys) -> Fates:
             pipe.hgetall(key)
         ended, *hashes = pipe.execute()
     codes, failures, written, fates, counters = (_text(cast(dict[bytes, bytes], part)) for part in hashes)
-    known = ends_by_ordinal(ended, codes, failures)
-    ends = tuple(known.get(ordinal, IN_FLIGHT) for ordinal in range(int(counters.get("issued", 0))))
+    known = ends_by_group_id(ended, codes, failures)
+    ends = tuple(known.get(group_id, IN_FLIGHT) for group_id in range(int(counters.get("issued", 0))))
     rollouts = Counter({_rollout(*field.split(" ")): int(count) for field, count in fates.items()})
     for outlined in written.values():
         bucket, arm, *words = outlined.split(" ")
@@ -109,11 +109,11 @@ def read_fates(client: redis.Redis, keys: Keys) -> Fates:
     )
 
 
-def ends_by_ordinal(ended: bytes | None, codes: Mapping[str, str], failures: Mapping[str, str]) -> dict[int, str]:
-    """Ordinal -> end of every group that has ended: what `ended`, `ended:codes` and `failures` say together."""
+def ends_by_group_id(ended: bytes | None, codes: Mapping[str, str], failures: Mapping[str, str]) -> dict[int, str]:
+    """Group id -> end of every group that has ended: what `ended`, `ended:codes` and `failures` say together."""
     names = {int(code): name for name, code in codes.items()}
-    failed = {int(ordinal): FAILED + reason for ordinal, reason in failures.items()}
-    return failed | {ordinal: names[code] for ordinal, code in enumerate(ended or b"") if code}
+    failed = {int(group_id): FAILED + reason for group_id, reason in failures.items()}
+    return failed | {group_id: names[code] for group_id, code in enumerate(ended or b"") if code}
 
 
 def _is_unwritten(end: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where every issued group is, by its ordinal, with the batches that are kept: what `balance.py` counts, one by one.
+"""Where every issued group is, by its group id, with the batches that are kept: what `balance.py` counts, one by one.
 
 For the audit: it reads much, so nothing that runs asks for it.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import redis
 
-from broker.group_ends import ends_by_ordinal
+from broker.group_ends import ends_by_group_id
 from broker.keys import Keys
 from broker.run_record import born
 from broker.scripts import Script
@@ -22,7 +22,7 @@ class Whereabouts:
     server: str
     """Tells these keys from others of the same name."""
     issued: int
-    """Ordinals 0 .. issued - 1."""
+    """Group ids 0 .. issued - 1."""
     leased: tuple[int, ...]
     reissue: tuple[int, ...]
     stream: tuple[int | None, ...]
@@ -33,7 +33,7 @@ class Whereabouts:
     committed: int
     taken: int
     ended: dict[int, str]
-    """Ordinal -> `trained`, `filtered.REASON`, `replaced`, `stale` or `failed.REASON`."""
+    """Group id -> `trained`, `filtered.REASON`, `replaced`, `stale` or `failed.REASON`."""
     counters: dict[str, int]
 
 
@@ -53,7 +53,7 @@ def read_whereabouts(client: redis.Redis, keys: Keys) -> Whereabouts:
         batches={int(entry_id.split(b"-")[0]): tuple(map(int, joined.split())) for entry_id, joined in batches},
         committed=committed,
         taken=taken,
-        ended=ends_by_ordinal(ended, _pairs(codes), _pairs(failures)),
+        ended=ends_by_group_id(ended, _pairs(codes), _pairs(failures)),
         counters={name: int(count) for name, count in _pairs(counters).items()},
     )
 

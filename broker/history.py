@@ -9,7 +9,7 @@ contradiction is. What must not be missing (which groups ended untrained, which 
 in the script that does it.
 
 A line is one `write` to a file opened for appending: it outlives the process at once, a crash of the machine after the
-kernel's next flush. Its end may be missing after that; the next life of the role begins on a new line.
+kernel's next flush. Its end may be missing after that; the next incarnation of the role begins on a new line.
 
 The folder is that of checkpoints and logs. A role on a machine that does not share it writes a local file nobody reads:
 the run goes on, and the audit says which histories it could not find and what it therefore did not check.
@@ -34,18 +34,24 @@ What = Literal[
 ]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"group_id": "ordinal", "group_ids": "ordinals"},
+):
     """One deed of one role.
 
-        start        a life of the role begins, on the keys `server`; the learner: at `step`, the newest checkpoint's
+        start        an incarnation begins, on the keys `server`; the learner: at `step`, the newest checkpoint's
         gap          `missed` lines before this one could not be written (a full disk)
-        publish      actor: group `ordinal` is on the rollout stream
-        fail         actor: group `ordinal` is given up for `reason`
+        publish      actor: group `group_id` is on the rollout stream
+        fail         actor: group `group_id` is given up for `reason`
         hold         actor: its engine holds weights `version`
-        put          preprocessor: group `ordinal` is in the ring, written by `versions` (oldest, newest)
-        drop         preprocessor: group `ordinal` is dropped for `reason`
+        put          preprocessor: group `group_id` is in the ring, written by `versions` (oldest, newest)
+        drop         preprocessor: group `group_id` is dropped for `reason`
         bury         preprocessor: a group nobody can read is a dead letter for `reason`
-        batch        learner: step `step` is handed the groups `ordinals`; it is not trained yet
+        batch        learner: step `step` is handed the groups `group_ids`; it is not trained yet
         commit       learner: `step` is trained, and counted; `reason` says why it changed no weight
         announce     learner: weights `version` are about to be announced
         checkpoint   learner: `step` is durable, in a manifest of digest `sha256`
@@ -55,11 +61,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix seconds of the writer's clock; for people, no rule depends on it."""
     role: str
     incarnation: str
-    """Names this life of the role."""
+    """Names this incarnation of the role."""
     what: What
     server: str | None = None
-    ordinal: int | None = None
-    ordinals: tuple[int, ...] = ()
+    group_id: int | None = None
+    group_ids: tuple[int, ...] = ()
     step: int | None = None
     version: int | None = None
     versions: tuple[int, int] | None = None
@@ -72,10 +78,10 @@ _DECODER = msgspec.json.Decoder(Event)
 
 
 class History:
-    """Appends the events of one life of one role."""
+    """Appends the events of one incarnation of one role."""
 
     def __init__(self, run_folder: Path | None, role: str, incarnation: str | None = None) -> None:
-        """`run_folder` None writes nothing. Without an incarnation this life gets a name of its own."""
+        """`run_folder` None writes nothing. Without an incarnation this incarnation gets a name of its own."""
         self._role = role
         self._incarnation = incarnation or f"{role}@{time.time_ns()}"
         self._missed = 0

@@ -6,30 +6,30 @@ fence runs from each other. Types and meanings:
     pope:{name}:run            hash    layout (what these keys look like: `run_record.LAYOUT`), settings_hash,
                                        opened_unix_s, born (random: tells these keys from later ones of the same name);
                                        settings (JSON, no password), num_hard (hard problems, once training begins)
-    pope:{name}:feed           hash    cursor (next ordinal), limit, looked_ms (server milliseconds of the last look for
-                                       expired leases)
-    pope:{name}:leases         zset    ordinal -> deadline (server milliseconds)
-    pope:{name}:owners         hash    ordinal -> claim token of the actor that holds it
-    pope:{name}:claims         hash    claim token -> ordinal: a repeated claim gets the same answer
-    pope:{name}:attempts       hash    ordinal -> leases given so far
-    pope:{name}:reissue        list    ordinals whose lease expired, oldest first
-    pope:{name}:written        hash    ordinal -> "bucket arm LENGTH ...", published and in flight (group_ends.py)
+    pope:{name}:feed           hash    cursor (next group id), limit, looked_ms (server milliseconds of the last look
+                                       for expired leases)
+    pope:{name}:leases         zset    group id -> deadline (server milliseconds)
+    pope:{name}:owners         hash    group id -> claim token of the actor that holds it
+    pope:{name}:claims         hash    claim token -> group id: a repeated claim gets the same answer
+    pope:{name}:attempts       hash    group id -> leases given so far
+    pope:{name}:reissue        list    group ids whose lease expired, oldest first
+    pope:{name}:written        hash    group id -> "bucket arm LENGTH ...", published and in flight (group_ends.py)
     pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
-    pope:{name}:ended          string  a byte an ordinal, set where its end is counted: its code; 0 or past the end: not
+    pope:{name}:ended          string  a byte a group id, set where its end is counted: its code; 0 or past the end: not
                                        ended, or failed
     pope:{name}:ended:codes    hash    trained, filtered.REASON, replaced or stale -> code, from 1 on
-    pope:{name}:failures       hash    ordinal -> reason, of the groups counted as failed.REASON
-    pope:{name}:tasks          list    Task frames by ordinal, where ordinals are no function of the seed (sampling)
+    pope:{name}:failures       hash    group id -> reason, of the groups counted as failed.REASON
+    pope:{name}:tasks          list    Task frames by group id, where group ids are no function of the seed (sampling)
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
-    pope:{name}:ring           zset    ordinal -> arrival number: the groups in the ring, oldest first
-    pope:{name}:ring:meta      hash    ordinal -> "samples oldest_version arm problem_id"
-    pope:{name}:payload        hash    ordinal -> TrainGroup frame, kept until no checkpoint needs it
-    pope:{name}:batches        stream  id `STEP-0`, fields ordinals, groups, samples: the learner's write-ahead log
+    pope:{name}:ring           zset    group id -> arrival number: the groups in the ring, oldest first
+    pope:{name}:ring:meta      hash    group id -> "samples oldest_version arm problem_id"
+    pope:{name}:payload        hash    group id -> TrainGroup frame, kept until no checkpoint needs it
+    pope:{name}:batches        stream  id `STEP-0`, fields group ids, groups, samples: the learner's write-ahead log
     pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out), skipped
                                        (steps the learner trained that this server never handed out), admitted (the
-                                       life of the learner that may write; see `Ring.admit`)
-    pope:{name}:forgotten      set     ordinals the learner trained and this server lost: counted once they come again
+                                       incarnation of the learner that may write; see `Ring.admit`)
+    pope:{name}:forgotten      set     group ids the learner trained and this server lost: counted once they come again
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; rollouts, prompt_tokens, completion_tokens, trained_samples; and
                                        duplicates (stream entries of a group that was there before), unissued (of one
@@ -47,7 +47,7 @@ fence runs from each other. Types and meanings:
                                        (deploy)
     pope:{name}:samples        stream  rollouts in readable text: broker/rollout_samples.py lists the fields
     pope:{name}:samples:shown  list    "ORDINAL INDEX" of the newest samples, newest first
-    pope:{name}:samples:ratios stream  ordinal, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
+    pope:{name}:samples:ratios stream  group id, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
                                        step that trained it
     pope:{name}:heartbeats     hash    role -> "unix_ms status"
     pope:{name}:health         hash    role -> what the driver holds of it: healthy, suspect, dead, restarting, stale

@@ -15,7 +15,7 @@ class Outcome:
     """One group of rollouts."""
 
     step: int
-    """Newest published weight version when it was preprocessed."""
+    """Newest published policy version when it was preprocessed."""
     successes: int
     judged: int
     """Rollouts that were judged; at least one."""
@@ -31,7 +31,7 @@ class LedgerRow:
     """Rollouts that were judged; those whose verifier failed are not in it."""
     successes: int
     first_solve_step: int | None
-    """Newest published weight version when its first success was preprocessed; None: never solved."""
+    """Newest published policy version when its first success was preprocessed; None: never solved."""
     last: tuple[Outcome, ...] = ()
     """Newest groups that had a judged rollout, oldest first, at most `KEPT_OUTCOMES`."""
 

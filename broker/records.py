@@ -4,15 +4,15 @@ A frame is `magic, schema, kind, CRC-32, length` followed by a msgpack body; tok
 raw little-endian arrays inside it (8 bytes a token). Nothing is pickled. A frame with a wrong checksum, an
 unknown schema or field, a size above the limit or arrays that contradict each other raises `RecordError`.
 
-Worked example, one group of two completions:
+Worked example, one group of two rollouts:
 
     group = RolloutGroup(
-        ordinal=17, problem_id="chain-0003", arm="guided", bucket="hard", actor="actor-0",
+        group_id=17, problem_id="chain-0003", arm="guided", bucket="hard", actor="actor-0",
         prompt_ids=int32_bytes([5, 9, 2]),
-        completions=(
-            Completion(token_ids=int32_bytes([7, 8]), logprobs=float32_bytes([-0.1, -2.0]),
+        rollouts=(
+            Rollout(token_ids=int32_bytes([7, 8]), logprobs=float32_bytes([-0.1, -2.0]),
                        weight_spans=((0, 41), (1, 42)), finish_reason="stop", verdict="correct", reward=1.0),
-            Completion(token_ids=int32_bytes([7]), logprobs=float32_bytes([-0.1]),
+            Rollout(token_ids=int32_bytes([7]), logprobs=float32_bytes([-0.1]),
                        weight_spans=((0, 42),), finish_reason="length", verdict="no_answer", reward=0.0),
         ),
     )
@@ -33,10 +33,10 @@ from broker.errors import RecordError
 SCHEMA = 2
 """Raised by every change of a record. A frame of another schema is refused, never guessed at."""
 MAX_RECORD_BYTES = 64 * 2**20
-"""A frame larger than this is refused on both sides: 8 completions of 32k tokens take 2 MiB."""
+"""A frame larger than this is refused on both sides: 8 rollouts of 32k tokens take 2 MiB."""
 MAX_VERSION = 2**31 - 1
 """Versions travel as int32 beside the tokens."""
-MAX_ORDINAL = 2**53
+MAX_GROUP_ID = 2**53
 """The scripts on the server count with doubles."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
@@ -105,20 +105,20 @@ class Task(Record, frozen=True):
 
 
 class Assignment(Task, frozen=True, kw_only=True):
-    """What an ordinal of the feed stands for."""
+    """What a group id of the feed stands for."""
 
-    ordinal: int
+    group_id: int
 
 
-class Completion(Record, frozen=True):
+class Rollout(Record, frozen=True, rename={"version_spans": "weight_spans"}):
     """One rollout of the prompt, as the engine wrote it and the verifier judged it."""
 
     token_ids: bytes
     """int32[T]: sampled ids, the end-of-sequence token included when it was sampled."""
     logprobs: bytes
     """float32[T], nats: log-probability of each sampled token under the distribution it was sampled from."""
-    weight_spans: tuple[tuple[int, int], ...]
-    """(first completion index, weight version), ascending. ((0, 41), (118, 42)): tokens 0..117 by version 41,
+    version_spans: tuple[tuple[int, int], ...]
+    """(first completion index, policy version), ascending. ((0, 41), (118, 42)): tokens 0..117 by version 41,
     the rest by 42."""
     finish_reason: FinishReason
     verdict: Verdict
@@ -135,32 +135,32 @@ class Completion(Record, frozen=True):
 
     @property
     def oldest_version(self) -> int:
-        """Weight version of the first token; spans never go back. Only of what the policy wrote."""
-        return self.weight_spans[0][1]
+        """Policy version of the first token; spans never go back. Only of what the policy wrote."""
+        return self.version_spans[0][1]
 
     def token_versions(self) -> NDArray[np.int32]:
-        """int32[T]: the weight version that wrote each token."""
-        starts = [start for start, _ in self.weight_spans] + [self.num_tokens]
-        versions = [version for _, version in self.weight_spans]
+        """int32[T]: the policy version that wrote each token."""
+        starts = [start for start, _ in self.version_spans] + [self.num_tokens]
+        versions = [version for _, version in self.version_spans]
         return np.repeat(np.asarray(versions, dtype=np.int32), np.diff(starts))
 
 
-class RolloutGroup(Record, frozen=True):
+class RolloutGroup(Record, frozen=True, rename={"group_id": "ordinal", "rollouts": "completions"}):
     """All rollouts of one prompt; the unit of a baseline, of the feed and of every counter."""
 
-    ordinal: int
+    group_id: int
     problem_id: str
     arm: str
     bucket: Bucket
     actor: str
     prompt_ids: bytes
     """int32[P]: the whole prompt, guidance included; it carries no loss."""
-    completions: tuple[Completion, ...]
+    rollouts: tuple[Rollout, ...]
 
     @property
-    def rollouts(self) -> tuple[Completion, ...]:
-        """What the policy wrote: all completions but an off-policy one. Everything that is counted counts these."""
-        return tuple(c for c in self.completions if not c.off_policy)
+    def policy_rollouts(self) -> tuple[Rollout, ...]:
+        """What the policy wrote: all rollouts but an off-policy one. Everything that is counted counts these."""
+        return tuple(c for c in self.rollouts if not c.off_policy)
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -168,39 +168,39 @@ class RolloutGroup(Record, frozen=True):
 
     @property
     def num_completion_tokens(self) -> int:
-        return sum(c.num_tokens for c in self.rollouts)
+        return sum(c.num_tokens for c in self.policy_rollouts)
 
     @property
     def oldest_version(self) -> int:
-        return min(c.oldest_version for c in self.rollouts)
+        return min(c.oldest_version for c in self.policy_rollouts)
 
     @property
     def num_judged(self) -> int:
         """Rollouts with a reward."""
-        return sum(c.reward is not None for c in self.rollouts)
+        return sum(c.reward is not None for c in self.policy_rollouts)
 
     @property
     def newest_version(self) -> int:
-        return max(c.weight_spans[-1][1] for c in self.rollouts)
+        return max(c.version_spans[-1][1] for c in self.policy_rollouts)
 
     @property
     def num_successes(self) -> int:
-        return sum(c.verdict == "correct" for c in self.rollouts)
+        return sum(c.verdict == "correct" for c in self.policy_rollouts)
 
 
-class TrainGroup(Record, frozen=True):
+class TrainGroup(Record, frozen=True, rename={"rollout_group": "group"}):
     """A group with its advantages: what the ring holds and the learner trains."""
 
-    group: RolloutGroup
+    rollout_group: RolloutGroup
     advantages: bytes
     """float32[G]: by `preprocess.advantage`; 0 for a rollout without a reward, which carries no loss."""
     reference_logprobs: tuple[bytes, ...] | None = None
-    """One float32[T] a completion, nats: log-probability of each token under the frozen starting model, at the
+    """One float32[T] a rollout, nats: log-probability of each token under the frozen starting model, at the
     sampling temperature. Only when `learner.kl_coef` is set."""
 
     def loss_weights(self) -> NDArray[np.float32]:
         """float32[G]: 1 for a rollout that is trained, 0 for one whose verifier failed."""
-        return np.asarray([c.reward is not None for c in self.group.completions], dtype=np.float32)
+        return np.asarray([c.reward is not None for c in self.rollout_group.rollouts], dtype=np.float32)
 
 
 class Rendezvous(Record, frozen=True):
@@ -226,7 +226,7 @@ class Rendezvous(Record, frozen=True):
 
 
 class WeightAnnouncement(Record, frozen=True):
-    """The learner tells the engines that a new weight version can be fetched."""
+    """The learner tells the engines that a new policy version can be fetched."""
 
     version: int
     """Optimizer steps these weights have seen."""
@@ -292,25 +292,25 @@ def _check(record: Record) -> None:
         case RolloutGroup():
             _check_group(record)
         case TrainGroup():
-            _check_group(record.group)
-            if len(record.advantages) != 4 * len(record.group.completions):
-                raise RecordError("a TrainGroup needs one advantage a completion")
+            _check_group(record.rollout_group)
+            if len(record.advantages) != 4 * len(record.rollout_group.rollouts):
+                raise RecordError("a TrainGroup needs one advantage a rollout")
             if not np.isfinite(float32_array(record.advantages)).all():
                 raise RecordError("an advantage is not finite")
             if record.reference_logprobs is not None:
-                _check_reference(record.group, record.reference_logprobs)
+                _check_reference(record.rollout_group, record.reference_logprobs)
 
 
 def _check_group(group: RolloutGroup) -> None:
-    if not group.completions:
-        raise RecordError("a group needs at least one completion")
-    if not 0 <= group.ordinal <= MAX_ORDINAL:
-        raise RecordError(f"ordinal {group.ordinal} is outside 0 to {MAX_ORDINAL}")
-    _check_ids("prompt_ids", group.prompt_ids)
-    for completion in group.completions:
-        _check_completion(completion)
     if not group.rollouts:
-        raise RecordError("a group needs at least one completion that the policy wrote")
+        raise RecordError("a group needs at least one rollout")
+    if not 0 <= group.group_id <= MAX_GROUP_ID:
+        raise RecordError(f"group id {group.group_id} is outside 0 to {MAX_GROUP_ID}")
+    _check_ids("prompt_ids", group.prompt_ids)
+    for rollout in group.rollouts:
+        _check_rollout(rollout)
+    if not group.policy_rollouts:
+        raise RecordError("a group needs at least one rollout that the policy wrote")
 
 
 def _check_ids(name: str, raw: bytes) -> None:
@@ -320,42 +320,42 @@ def _check_ids(name: str, raw: bytes) -> None:
         raise RecordError(f"{name} holds a negative id, which no vocabulary has")
 
 
-def _check_completion(completion: Completion) -> None:
-    _check_ids("token_ids", completion.token_ids)
-    if completion.off_policy:
-        if completion.logprobs or completion.weight_spans or completion.reward is None:
-            raise RecordError("an off-policy completion has a reward, and neither logprobs nor weight_spans")
+def _check_rollout(rollout: Rollout) -> None:
+    _check_ids("token_ids", rollout.token_ids)
+    if rollout.off_policy:
+        if rollout.logprobs or rollout.version_spans or rollout.reward is None:
+            raise RecordError("an off-policy rollout has a reward, and neither logprobs nor version_spans")
     else:
-        _check_logprobs(completion.logprobs, completion)
-        _check_spans(completion)
-    failed = completion.verdict in ("timeout", "crash")
-    if failed != (completion.reward is None):
+        _check_logprobs(rollout.logprobs, rollout)
+        _check_spans(rollout)
+    failed = rollout.verdict in ("timeout", "crash")
+    if failed != (rollout.reward is None):
         raise RecordError("a reward is missing exactly when the verifier failed")
-    if completion.reward is not None and not math.isfinite(completion.reward):
+    if rollout.reward is not None and not math.isfinite(rollout.reward):
         raise RecordError("a reward is not finite")
 
 
 def _check_reference(group: RolloutGroup, reference_logprobs: tuple[bytes, ...]) -> None:
-    if len(reference_logprobs) != len(group.completions):
-        raise RecordError("reference_logprobs need one array a completion")
-    for raw, completion in zip(reference_logprobs, group.completions, strict=True):
-        _check_logprobs(raw, completion)
+    if len(reference_logprobs) != len(group.rollouts):
+        raise RecordError("reference_logprobs need one array a rollout")
+    for raw, rollout in zip(reference_logprobs, group.rollouts, strict=True):
+        _check_logprobs(raw, rollout)
 
 
-def _check_logprobs(raw: bytes, completion: Completion) -> None:
-    if len(raw) != len(completion.token_ids):
-        raise RecordError("a completion needs one logprob a token")
+def _check_logprobs(raw: bytes, rollout: Rollout) -> None:
+    if len(raw) != len(rollout.token_ids):
+        raise RecordError("a rollout needs one logprob a token")
     logprobs = float32_array(raw)
     if not np.isfinite(logprobs).all() or (logprobs > 1e-4).any():
         raise RecordError("a logprob is not a finite number <= 0")
 
 
-def _check_spans(completion: Completion) -> None:
-    starts = [start for start, _ in completion.weight_spans]
-    versions = [version for _, version in completion.weight_spans]
-    if not starts or starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= completion.num_tokens:
-        raise RecordError("weight_spans must start at token 0 and ascend within the completion")
+def _check_spans(rollout: Rollout) -> None:
+    starts = [start for start, _ in rollout.version_spans]
+    versions = [version for _, version in rollout.version_spans]
+    if not starts or starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= rollout.num_tokens:
+        raise RecordError("version_spans must start at token 0 and ascend within the rollout")
     if sorted(versions) != versions or versions[0] < 0:
-        raise RecordError("weight versions must not go back within a completion")
+        raise RecordError("policy versions must not go back within a rollout")
     if versions[-1] > MAX_VERSION:
-        raise RecordError(f"weight version {versions[-1]} is above {MAX_VERSION}")
+        raise RecordError(f"policy version {versions[-1]} is above {MAX_VERSION}")

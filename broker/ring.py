@@ -30,7 +30,7 @@ _FULL = -1
 class RingGroup:
     """A group that waits in the ring."""
 
-    ordinal: int
+    group_id: int
     arrival: int
     """How many groups entered the ring up to it."""
     samples: int
@@ -50,10 +50,10 @@ class Ring:
         capacity: int,
         when_full: Literal["replace", "wait"] = "replace",
         *,
-        life: str = "",
+        incarnation: str = "",
     ) -> None:
-        """`life` names the life of the learner that takes and commits here; see `admit`."""
-        self._client, self._keys, self._life = client, keys, life
+        """`incarnation` names the incarnation of the learner that takes and commits here; see `admit`."""
+        self._client, self._keys, self._incarnation = client, keys, incarnation
         self._capacity, self._when_full = capacity, when_full
         self._ends = [keys.ended, keys.ended_codes, keys.written, keys.fates]
         self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
@@ -65,16 +65,16 @@ class Ring:
         (`unissued`), or a learner that knows more than this server trained it. A full ring gives up whole oldest
         groups, counted as `replaced`; under `wait` it raises `RingFull` instead, and the group stays on the stream.
         """
-        keys, rollouts = self._keys, group.group
+        keys, rollouts = self._keys, group.rollout_group
         names = [keys.rollouts, keys.counters, keys.payload, keys.forgotten, keys.ring, keys.ring_meta, keys.replaced]
         answer = _PUT(
             self._client,
             [*self._ends, *names, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
-            rollouts.ordinal,
+            rollouts.group_id,
             encode(group),
-            len(rollouts.completions),
+            len(rollouts.rollouts),
             rollouts.oldest_version,
             rollouts.arm,
             rollouts.problem_id,
@@ -99,9 +99,9 @@ class Ring:
             [*self._ends, keys.rollouts, keys.counters, keys.payload, keys.forgotten, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
-            group.ordinal,
+            group.group_id,
             reason,
-            len(group.completions),
+            len(group.rollouts),
             group.arm,
             group.problem_id,
             group.num_judged,
@@ -111,22 +111,22 @@ class Ring:
         )
         return bool(answer)
 
-    def admit(self, life: str) -> None:
-        """From now on only this life of the learner may take, commit, trim and announce; any other one raises `Fenced`.
+    def admit(self, incarnation: str) -> None:
+        """From now on only this incarnation of the learner may write; any other one raises `Fenced`.
 
-        The driver calls it before each life. A life that was given up for dead may only have been stopped or cut off:
-        when it wakes, it must find the door locked.
+        The driver calls it before each incarnation starts. One that was given up for dead may only have been stopped or
+        cut off from the network, and may come back.
         """
-        self._client.hset(self._keys.learner, "admitted", life)
+        self._client.hset(self._keys.learner, "admitted", incarnation)
 
     def still_admitted(self) -> None:
-        """Raises `Fenced` when another life of the learner has taken over; for what it writes elsewhere than here."""
+        """Raises `Fenced` when another incarnation of the learner has taken over; for writes outside the ring."""
         admitted = cast(bytes | None, self._client.hget(self._keys.learner, "admitted"))
-        if admitted is not None and admitted != self._life.encode():
-            raise Fenced(f"{self._life} was replaced, the learner is {admitted.decode()} by now")
+        if admitted is not None and admitted != self._incarnation.encode():
+            raise Fenced(f"{self._incarnation} was replaced, the learner is {admitted.decode()} by now")
 
     def take(self, step: int, samples: int, *, max_lag: int | None) -> list[int] | None:
-        """The ordinals of step `step`: oldest whole groups of exactly `samples` samples; None: too few yet.
+        """The group ids of step `step`: oldest whole groups of exactly `samples` samples; None: too few yet.
 
         Step s updates version s - 1, so a group's lag is s - 1 minus its oldest version. Groups above `max_lag`
         are dropped first and counted as `stale`. A step already taken gets the batch it got before.
@@ -134,20 +134,20 @@ class Ring:
         """
         keys = self._keys
         names = [*self._ends, keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
-        answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag, self._life)
-        return None if answer is None else _ordinals(answer)
+        answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag, self._incarnation)
+        return None if answer is None else _group_ids(answer)
 
     def batch(self, step: int) -> list[TrainGroup] | None:
         """The groups of a step that was taken, in the same order on every rank; None: not taken."""
         entries = cast(Entries, self._client.xrange(self._keys.batches, min=f"{step}-0", max=f"{step}-0"))
         if not entries:
             return None
-        ordinals = _ordinals(entries[0][1][b"ordinals"])
-        frames = cast(list[bytes | None], self._client.hmget(self._keys.payload, [str(n) for n in ordinals]))
+        group_ids = _group_ids(entries[0][1][b"ordinals"])
+        frames = cast(list[bytes | None], self._client.hmget(self._keys.payload, [str(n) for n in group_ids]))
         groups = []
-        for ordinal, frame in zip(ordinals, frames, strict=True):
+        for group_id, frame in zip(group_ids, frames, strict=True):
             if frame is None:
-                raise BrokerError(f"step {step}: the payload of group {ordinal} is gone")
+                raise BrokerError(f"step {step}: the payload of group {group_id} is gone")
             groups.append(decode(frame, TrainGroup))
         return groups
 
@@ -163,7 +163,7 @@ class Ring:
         """
         keys = self._keys
         names = [*self._ends, keys.learner, keys.batches, keys.counters]
-        return bool(_COMMIT(self._client, names, step, self._life))
+        return bool(_COMMIT(self._client, names, step, self._incarnation))
 
     def adopt(self, step: int, trained: Iterable[int] = ()) -> int:
         """Bring a server that is behind the learner's step up to it; the newest committed step.
@@ -173,11 +173,11 @@ class Ring:
         """
         keys = self._keys
         names = [keys.learner, keys.batches, keys.counters, keys.ring, keys.ring_meta, keys.payload, keys.forgotten]
-        return int(_ADOPT(self._client, [*self._ends, *names], step, self._life, *trained))
+        return int(_ADOPT(self._client, [*self._ends, *names], step, self._incarnation, *trained))
 
     def trim(self, step: int) -> None:
         """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""
-        _TRIM(self._client, [self._keys.batches, self._keys.payload, self._keys.learner], step, self._life)
+        _TRIM(self._client, [self._keys.batches, self._keys.payload, self._keys.learner], step, self._incarnation)
 
     def committed(self) -> int:
         """The newest trained step; 0 before the first."""
@@ -189,7 +189,7 @@ class Ring:
             pipe.zrange(self._keys.ring, 0, -1, withscores=True)
             pipe.hgetall(self._keys.ring_meta)
             arrivals, meta = pipe.execute()
-        return [_ring_group(ordinal, int(arrival), meta[ordinal]) for ordinal, arrival in arrivals]
+        return [_ring_group(group_id, int(arrival), meta[group_id]) for group_id, arrival in arrivals]
 
     def occupancy(self) -> int:
         """Slots in use, in samples."""
@@ -197,11 +197,11 @@ class Ring:
         return sum(int(value.split(b" ", 1)[0]) for value in values)
 
 
-def _ring_group(ordinal: bytes, arrival: int, value: bytes) -> RingGroup:
+def _ring_group(group_id: bytes, arrival: int, value: bytes) -> RingGroup:
     """`8 41 guided chain-0003`: samples, oldest version, arm, problem; only the last may hold a space."""
     samples, version, arm, problem_id = value.decode().split(" ", 3)
-    return RingGroup(int(ordinal), arrival, int(samples), int(version), arm, problem_id)
+    return RingGroup(int(group_id), arrival, int(samples), int(version), arm, problem_id)
 
 
-def _ordinals(joined: bytes) -> list[int]:
+def _group_ids(joined: bytes) -> list[int]:
     return [int(part) for part in joined.split()]

@@ -3,9 +3,9 @@
 An entry of the stream has plain fields:
 
     problem, arm, bucket   what was asked
-    ordinal, index         which rollout (from 0) of which group
+    group id, index         which rollout (from 0) of which group
     verdict, reward        how it was judged; reward is empty when the verifier itself failed
-    version                newest weight version that wrote it
+    version                newest policy version that wrote it
     spans                  "0:41 118:42": tokens 0..117 by version 41, the rest by 42
     prompt                 text, guidance included, cut at `MAX_TEXT` characters
     guidance               "START:STOP", characters of the prompt that are guidance; empty when there is none
@@ -47,14 +47,14 @@ class Samples:
             _SHOW(self._client, [self._keys.samples_shown], f"{values['ordinal']} {values['index']}", KEPT_SAMPLES)
 
     def shown(self) -> set[tuple[int, int]]:
-        """(ordinal, index) of the newest samples: whose ratios somebody may want to see."""
+        """(group id, index) of the newest samples: whose ratios somebody may want to see."""
         words = cast(list[bytes], self._client.lrange(self._keys.samples_shown, 0, -1))
-        return {(int(ordinal), int(index)) for ordinal, index in (word.split() for word in words)}
+        return {(int(group_id), int(index)) for group_id, index in (word.split() for word in words)}
 
-    def add_ratios(self, ordinal: int, index: int, step: int, ratios: Sequence[float]) -> None:
+    def add_ratios(self, group_id: int, index: int, step: int, ratios: Sequence[float]) -> None:
         """pi / pi_behaviour of the first tokens of a sample, in the step that trained it."""
         text = numbers(ratios[:MAX_TOKENS])
-        values: dict[str, float | int | str] = {"ordinal": ordinal, "index": index, "step": step, "ratios": text}
+        values: dict[str, float | int | str] = {"ordinal": group_id, "index": index, "step": step, "ratios": text}
         append_entry(self._client, self._keys.samples_ratios, KEPT_SAMPLES, values)
 
     def newest(self, count: int) -> list[dict[str, str]]:

@@ -42,7 +42,7 @@ def needs_rewrite(facts: Mapping[str, Any]) -> bool:
 
 
 class RestartWatch:
-    """Tells one life of a server from the next by its run id."""
+    """Tells one incarnation of a server from the next by its run id."""
 
     def __init__(self, client: Client, url: str) -> None:
         """`url` is named when there is something to say."""

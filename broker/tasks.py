@@ -1,7 +1,7 @@
-"""Tasks by ordinal, where what comes next depends on what came back: mining, prefix search, evaluation.
+"""Tasks by group id, where what comes next depends on what came back: mining, prefix search, evaluation.
 
-In training an ordinal is a pure function of the seed. Here a plan appends tasks while it learns from results, and
-the list itself says what an ordinal stands for. The feed issues no ordinal beyond the end of the list.
+In training a group id is a pure function of the seed. Here a plan appends tasks while it learns from results, and
+the list itself says what a group id stands for. The feed issues no group id beyond the end of the list.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Tasks:
         self._client, self._keys = client, keys
 
     def all(self) -> list[Task]:
-        """Every task so far; the place in the list is its ordinal."""
+        """Every task so far; the place in the list is its group id."""
         return [decode(frame, Task) for frame in cast(list[bytes], self._client.lrange(self._keys.tasks, 0, -1))]
 
     def append(self, known: int, tasks: Sequence[Task]) -> None:
@@ -37,14 +37,14 @@ class Tasks:
             if not _APPEND(self._client, names, known + start, *frames):
                 raise BrokerError(f"{self._keys.tasks} grew under our hands: another process samples under this name")
 
-    def assignment(self, ordinal: int) -> Assignment:
-        """What an ordinal stands for."""
-        frame = cast(bytes | None, self._client.lindex(self._keys.tasks, ordinal))
+    def assignment(self, group_id: int) -> Assignment:
+        """What a group id stands for."""
+        frame = cast(bytes | None, self._client.lindex(self._keys.tasks, group_id))
         if frame is None:
-            raise BrokerError(f"{self._keys.tasks} has no task {ordinal}")
+            raise BrokerError(f"{self._keys.tasks} has no task {group_id}")
         task = decode(frame, Task)
         return Assignment(
-            ordinal=ordinal,
+            group_id=group_id,
             problem_id=task.problem_id,
             arm=task.arm,
             samples=task.samples,

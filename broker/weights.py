@@ -1,4 +1,4 @@
-"""Weight versions: the board where the learner announces them, and the one definition of lag.
+"""Policy versions: the board where the learner announces them, and the one definition of lag.
 
 A version is the number of optimizer steps the weights have seen; 0 are the weights training starts from.
 """
@@ -29,17 +29,17 @@ def lag(learner_version: int, token_versions: V) -> V:
 
 
 class WeightBoard:
-    """The newest weight version, and which version each engine holds. Versions never go back."""
+    """The newest policy version, and which version each engine holds. Versions never go back."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, *, life: str = "") -> None:
-        """`life` names the life of the learner that announces here; see `Ring.admit`."""
-        self._client, self._keys, self._life = client, keys, life
+    def __init__(self, client: redis.Redis, keys: Keys, *, incarnation: str = "") -> None:
+        """`incarnation` names the incarnation of the learner that announces here; see `Ring.admit`."""
+        self._client, self._keys, self._incarnation = client, keys, incarnation
 
     def announce(self, announcement: WeightAnnouncement) -> bool:
         """Publish a version. False: the board already holds it or a newer one."""
         names = [self._keys.weights, self._keys.weights_board, self._keys.learner]
         frame = encode(announcement)
-        return bool(_ANNOUNCE(self._client, names, announcement.version, frame, KEPT_ANNOUNCEMENTS, self._life))
+        return bool(_ANNOUNCE(self._client, names, announcement.version, frame, KEPT_ANNOUNCEMENTS, self._incarnation))
 
     def newest(self) -> WeightAnnouncement | None:
         """The newest announcement; None before the first."""

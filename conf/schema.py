@@ -191,7 +191,7 @@ class ActorSettings:
     max_attempts: int = ranged(3, 1)
     """Leases of one group before it is counted as failed."""
     prefix_cache: bool = True
-    """Reuse the KV cache of equal prompts; salted by weight version, so that it never survives an update."""
+    """Reuse the KV cache of equal prompts; salted by policy version, so that it never survives an update."""
     oracle_member: bool = False
     """LUFFY: the oracle's solution takes the place of one rollout in every group of the arm `unguided`, with reward 1.
     The paper could not make it train stably on hard problems with human solutions (section 6)."""
@@ -398,7 +398,7 @@ class DeploySettings:
 
     device: Literal["cpu", "cuda"] = "cpu"
     heartbeat_s: float = ranged(2.0, 0.1)
-    """Seconds between two signs of life of a role."""
+    """Seconds between two signs of incarnation of a role."""
     dead_after_s: float = ranged(60.0, 1.0)
     """A role silent for this long is killed and restarted, seconds."""
     start_timeout_s: float = ranged(600.0, 1.0)

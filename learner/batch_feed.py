@@ -43,7 +43,7 @@ class Row:
     reference_logprobs: Tensor | None
     """float32 [N], nats: under the frozen reference; None when preprocessing computed none."""
     completions: tuple[tuple[int, int], ...] = ()
-    """(ordinal of the group, index in it) of each completion, by its number in the row; none in a filler row."""
+    """(group id of the group, index in it) of each completion, by its number in the row; none in a filler row."""
 
     def to(self, device: torch.device) -> "Row":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -72,8 +72,8 @@ class _Bundle:
 
     @property
     def num_tokens(self) -> int:
-        rollouts = self.group.group
-        return rollouts.num_prompt_tokens + sum(rollouts.completions[i].num_tokens for i in self.members)
+        rollouts = self.group.rollout_group
+        return rollouts.num_prompt_tokens + sum(rollouts.rollouts[i].num_tokens for i in self.members)
 
 
 def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, world_size: int) -> StepBatch:
@@ -86,7 +86,7 @@ def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, worl
     mine = deal(rows, world_size)[rank]
     return StepBatch(
         rows=[_row([bundles[i] for i in members]) if members else filler_row() for members in mine],
-        num_tokens=sum(b.group.group.completions[i].num_tokens for b in bundles for i in b.members),
+        num_tokens=sum(b.group.rollout_group.rollouts[i].num_tokens for b in bundles for i in b.members),
         num_sequences=sum(len(b.members) for b in bundles),
         packing_fill=fill(lengths, len(rows), room),
     )
@@ -97,7 +97,7 @@ def token_lags(groups: Sequence[TrainGroup], step: int) -> np.ndarray:
     versions = [
         completion.token_versions()
         for group in groups
-        for completion in group.group.rollouts
+        for completion in group.rollout_group.policy_rollouts
         if completion.reward is not None
     ]
     return lag(step - 1, np.concatenate(versions)) if versions else np.zeros(0, dtype=np.int32)
@@ -139,7 +139,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
     off_policy, reference, completions = [], [], []
     start = 0
     for bundle in bundles:
-        rollouts = bundle.group.group
+        rollouts = bundle.group.rollout_group
         prompt = int32_array(rollouts.prompt_ids)
         prompt_end = start + len(prompt)
         ids.append(prompt)
@@ -147,7 +147,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
         start = prompt_end
         group_advantages = float32_array(bundle.group.advantages)
         for i in bundle.members:
-            completion = rollouts.completions[i]
+            completion = rollouts.rollouts[i]
             tokens = int32_array(completion.token_ids)
             ids.append(tokens)
             position_ids.append(np.arange(len(prompt), len(prompt) + len(tokens)))
@@ -160,9 +160,9 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
             if bundle.group.reference_logprobs is not None:
                 reference.append(float32_array(bundle.group.reference_logprobs[i]))
             advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
-            completions.append((rollouts.ordinal, i))
+            completions.append((rollouts.group_id, i))
             start += len(tokens)
-        layout.append((len(prompt), tuple(rollouts.completions[i].num_tokens for i in bundle.members)))
+        layout.append((len(prompt), tuple(rollouts.rollouts[i].num_tokens for i in bundle.members)))
     lengths = list(map(len, targets))
     return Row(
         input_ids=_tensor(ids, np.int64).unsqueeze(0),

@@ -1,4 +1,4 @@
-"""Signs of life of a rank. A step, a save or a transfer may take longer than a heartbeat, so a thread gives them."""
+"""Heartbeats of a rank, on a thread of its own: a step, a save or a transfer may take longer than one heartbeat."""
 
 import threading
 from types import TracebackType

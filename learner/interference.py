@@ -19,7 +19,7 @@ def parts(groups: Sequence[TrainGroup]) -> dict[str, list[TrainGroup]]:
     """Part -> its groups, by name."""
     members = defaultdict(list)
     for group in groups:
-        members[f"{group.group.bucket}/{group.group.arm}"].append(group)
+        members[f"{group.rollout_group.bucket}/{group.rollout_group.arm}"].append(group)
     return dict(sorted(members.items()))
 
 
@@ -42,7 +42,7 @@ def shares(groups: Sequence[TrainGroup]) -> dict[str, float]:
 def reward_means(groups: Sequence[TrainGroup]) -> dict[str, float]:
     """Part -> mean reward of its judged rollouts; parts without one are left out."""
     rewards = {
-        name: [c.reward for group in members for c in group.group.rollouts if c.reward is not None]
+        name: [c.reward for group in members for c in group.rollout_group.policy_rollouts if c.reward is not None]
         for name, members in parts(groups).items()
     }
     return {name: float(np.mean(values)) for name, values in rewards.items() if values}
@@ -81,9 +81,9 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 def _advantage(group: TrainGroup) -> float:
     """Sum of |A_i| T_i; a rollout that is not trained has A = 0."""
-    lengths = [completion.num_tokens for completion in group.group.completions]
+    lengths = [rollout.num_tokens for rollout in group.rollout_group.rollouts]
     return float(np.abs(float32_array(group.advantages).astype(np.float64)) @ lengths)
 
 
 def _tokens(group: TrainGroup) -> int:
-    return sum(completion.num_tokens for completion in group.group.completions if completion.reward is not None)
+    return sum(rollout.num_tokens for rollout in group.rollout_group.rollouts if rollout.reward is not None)

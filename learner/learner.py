@@ -66,7 +66,7 @@ class Learner:
         publisher: Publisher | None = None,
         incarnation: str | None = None,
     ) -> None:
-        """`publisher` None: the one of `weights.backend`. `incarnation` names this life in the history and to the ring:
+        """`publisher` None: the one of `weights.backend`. `incarnation` names this process in history and ring;
         once the driver admits another one, `run` raises Fenced."""
         self._config, self._model_path = config, model_path
         self._client = connect(
@@ -76,9 +76,9 @@ class Learner:
             patience_s=config.deploy.dead_after_s,  # for publishers, who know nothing of outages
         )
         self._keys = keys = Keys(config.run.name)
-        ring, life = config.broker.ring, incarnation or ""
-        self._ring = Ring(self._client, keys, ring.capacity, ring.when_full, life=life)
-        self._board = WeightBoard(self._client, keys, life=life)
+        ring, incarnation = config.broker.ring, incarnation or ""
+        self._ring = Ring(self._client, keys, ring.capacity, ring.when_full, incarnation=incarnation)
+        self._board = WeightBoard(self._client, keys, incarnation=incarnation)
         self._metrics = Metrics(self._client, keys, keep=config.broker.kept_reports)
         self._samples = Samples(self._client, keys)
         self._control = Control(self._client, keys)
@@ -89,7 +89,7 @@ class Learner:
         self._checkpoint_folder = run_folder / "checkpoints"
         self._step = 0
         self._counted = 0
-        """Steps that were counted as trained before this life began."""
+        """Steps that were counted as trained before this incarnation began."""
         self._published = -1
         self._saved = -1
         self._trained: dict[int, tuple[int, ...]] = {}
@@ -155,8 +155,8 @@ class Learner:
             if decision == _TRAIN:
                 groups = self._call(lambda: self._ring.batch(step))
                 assert groups is not None, "rank 0 took this batch"
-                self._trained[step] = tuple(group.group.ordinal for group in groups)
-                self._history.add("batch", step=step, ordinals=self._trained[step])
+                self._trained[step] = tuple(group.rollout_group.group_id for group in groups)
+                self._history.add("batch", step=step, group_ids=self._trained[step])
                 failpoint("learner.after_take")
                 return groups
 
@@ -232,7 +232,7 @@ class Learner:
         if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
             # Up to the oldest: a newer one may turn out damaged, and is then replayed from the one before.
             self._call(lambda: self._ring.trim(min(kept)))
-            self._trained = {step: ordinals for step, ordinals in self._trained.items() if step > min(kept)}
+            self._trained = {step: group_ids for step, group_ids in self._trained.items() if step > min(kept)}
 
     def _require_admitted(self) -> None:
         """No checkpoint of a learner that was replaced may be put beside those of its successor."""
@@ -247,8 +247,8 @@ class Learner:
             "checkpoint/failures": self._checkpoints.failures,
         }
         self._call(lambda: self._metrics.report("learner", values))
-        for (ordinal, index), ratios in report.watched.items():
-            self._call(partial(self._samples.add_ratios, ordinal, index, report.step, ratios))
+        for (group_id, index), ratios in report.watched.items():
+            self._call(partial(self._samples.add_ratios, group_id, index, report.step, ratios))
 
     def _close(self) -> None:
         if self._publisher is not None:
@@ -262,8 +262,8 @@ class Learner:
             return self._call(operation)
         except ServerBehind as error:
             log.warning("%s; it is told what was trained up to step %d", error, step)
-            ordinals = [ordinal for batch in self._trained.values() for ordinal in batch]
-            self._call(lambda: self._ring.adopt(step, ordinals))
+            group_ids = [group_id for batch in self._trained.values() for group_id in batch]
+            self._call(lambda: self._ring.adopt(step, group_ids))
             return self._call(operation)
 
     def _call(self, operation: Callable[[], T]) -> T:

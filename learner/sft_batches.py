@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from broker.records import Completion, RolloutGroup, TrainGroup, float32_bytes
+from broker.records import Rollout, RolloutGroup, TrainGroup, float32_bytes
 
 ROOM = "sft"
 """Of the metrics: one report a step."""
@@ -66,21 +66,21 @@ def as_groups(examples: Sequence[Example]) -> list[TrainGroup]:
 
 
 def _as_group(number: int, example: Example) -> TrainGroup:
-    completion = Completion(
+    completion = Rollout(
         token_ids=example.response_ids,
         logprobs=bytes(len(example.response_ids)),
-        weight_spans=((0, 0),),
+        version_spans=((0, 0),),
         finish_reason="stop",
         verdict="correct",
         reward=1.0,
     )
     group = RolloutGroup(
-        ordinal=number,
+        group_id=number,
         problem_id="demonstration",
         arm="unguided",
         bucket="hard",
         actor="demonstration",
         prompt_ids=example.prompt_ids,
-        completions=(completion,),
+        rollouts=(completion,),
     )
-    return TrainGroup(group=group, advantages=float32_bytes([1.0]))
+    return TrainGroup(rollout_group=group, advantages=float32_bytes([1.0]))

@@ -44,7 +44,7 @@ class StepReport:
     packing_fill: float
     seconds: float
     watched: dict[tuple[int, int], list[float]] = field(default_factory=dict)
-    """(ordinal, completion) -> ratio of each of its tokens, of the rollouts somebody watches and this rank trained."""
+    """(group id, completion) -> ratio of each of its tokens, of the rollouts somebody watches and this rank trained."""
 
     def metrics(self) -> dict[str, float | int | str]:
         """`what/stat` -> value, for the `learner` stream."""
@@ -85,9 +85,9 @@ def run_step(
     step: int,
     watched: Collection[tuple[int, int]] = (),
 ) -> StepReport:
-    """Turn weight version `step` - 1 into `step`. Called on all ranks with the same groups.
+    """Turn policy version `step` - 1 into `step`. Called on all ranks with the same groups.
 
-    `watched`: (ordinal, completion) of rollouts whose ratios are wanted token by token; each rank may say others.
+    `watched`: (group id, completion) of rollouts whose ratios are wanted token by token; each rank may say others.
     """
     start = time.perf_counter()
     ranks, settings = engine.ranks, config.learner
@@ -116,7 +116,7 @@ def run_step(
     failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate) if learns else (True, 0.0)
     failpoint("learner.after_optimizer")
-    rollouts = [rollout for group in groups for rollout in group.group.rollouts]
+    rollouts = [rollout for group in groups for rollout in group.rollout_group.policy_rollouts]
     return StepReport(
         step=step,
         tokens=sums.reduce(ranks),

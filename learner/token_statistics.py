@@ -84,7 +84,7 @@ class TokenSums:
 def watched_ratios(
     row: Row, logprobs: Tensor, watched: Collection[tuple[int, int]]
 ) -> dict[tuple[int, int], list[float]]:
-    """(ordinal, completion) -> importance ratio of each of its tokens, of the watched rollouts in a row."""
+    """(group id, completion) -> importance ratio of each of its tokens, of the watched rollouts in a row."""
     ratios = token_log_ratio(logprobs.detach().float(), row.behaviour_logprobs).exp()
     return {key: ratios[row.sequences == n].tolist() for n, key in enumerate(row.completions) if key in watched}
 

@@ -19,5 +19,5 @@ def shaped_rewards(group: RolloutGroup, *, overlong_tokens: int, max_completion_
         completion.reward
         if not overlong_tokens or completion.reward is None or completion.off_policy or completion.num_tokens <= free
         else completion.reward + max(-1.0, (free - completion.num_tokens) / overlong_tokens)
-        for completion in group.completions
+        for completion in group.rollouts
     ]

@@ -60,7 +60,7 @@ class Preprocessor:
     ) -> None:
         """`consumer` names this worker on the stream, in heartbeats and in reports; `reference` is for the KL term.
 
-        `incarnation` names this life in the history, which is written below `run_folder`.
+        `incarnation` names this incarnation in the history, which is written below `run_folder`.
         """
         self._config, self._consumer, self._reference = config, consumer, reference
         self._client = client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
@@ -125,7 +125,7 @@ class Preprocessor:
         if reason is not None:
             ended = self._patiently(lambda: self._ring.drop(delivery.entry_id, group, reason, step=step))
             if ended:
-                self._history.add("drop", ordinal=group.ordinal, reason=reason)
+                self._history.add("drop", group_id=group.group_id, reason=reason)
         else:
             failpoint("preprocess.before_put")
             stored = self._put(delivery, train_group, step, in_hand)
@@ -134,7 +134,7 @@ class Preprocessor:
             ended = stored
             if stored:
                 failpoint("preprocess.after_put")
-                self._history.add("put", ordinal=group.ordinal, versions=(group.oldest_version, group.newest_version))
+                self._history.add("put", group_id=group.group_id, versions=(group.oldest_version, group.newest_version))
         if ended:
             self._note(group, reason or "kept", step)
         return True
@@ -150,7 +150,10 @@ class Preprocessor:
         advantages = group_advantages(rewards, settings)
         reason = drop_reason(rewards, advantages, settings)
         reference = self._reference(group) if self._reference is not None and reason is None else None
-        return TrainGroup(group=group, advantages=float32_bytes(advantages), reference_logprobs=reference), reason
+        trained = TrainGroup(
+            rollout_group=group, advantages=float32_bytes(advantages), reference_logprobs=reference
+        )
+        return trained, reason
 
     def _put(self, delivery: Delivery, group: TrainGroup, step: int, in_hand: list[Delivery]) -> bool | None:
         """Put into the ring, waiting for room while the policy says so; None: the run was stopped meanwhile."""

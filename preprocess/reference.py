@@ -31,7 +31,7 @@ class Reference:
         prompt = int32_array(group.prompt_ids).tolist()
         return tuple(
             float32_bytes(self._logprobs(prompt, int32_array(completion.token_ids).tolist()).cpu().numpy())
-            for completion in group.completions
+            for completion in group.rollouts
         )
 
     def _logprobs(self, prompt: list[int], completion: list[int]) -> Tensor:

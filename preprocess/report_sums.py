@@ -30,10 +30,10 @@ class Tally:
 
     def add(self, group: RolloutGroup, outcome: str) -> None:
         """Count one group; `outcome` is `kept` or the reason it was dropped."""
-        rewards = [c.reward for c in group.rollouts if c.reward is not None]
+        rewards = [c.reward for c in group.policy_rollouts if c.reward is not None]
         arm = self.arms[group.arm]
         arm.groups += 1
-        arm.rollouts += len(group.rollouts)
+        arm.rollouts += len(group.policy_rollouts)
         arm.judged += len(rewards)
         arm.reward_sum += sum(rewards)
         arm.successes += group.num_successes
@@ -58,10 +58,10 @@ class Tally:
 
 def group_values(group: RolloutGroup, outcome: str, step: int) -> dict[str, float | int | str]:
     """One ended group in plain fields, for progress by arm and success against rollouts spent."""
-    rewards = [c.reward for c in group.rollouts if c.reward is not None]
-    verdicts = Counter(c.verdict for c in group.rollouts)
+    rewards = [c.reward for c in group.policy_rollouts if c.reward is not None]
+    verdicts = Counter(c.verdict for c in group.policy_rollouts)
     values: dict[str, float | int | str] = {
-        "ordinal": group.ordinal,
+        "ordinal": group.group_id,
         "problem_id": group.problem_id,
         "arm": group.arm,
         "bucket": group.bucket,
@@ -69,13 +69,13 @@ def group_values(group: RolloutGroup, outcome: str, step: int) -> dict[str, floa
         "outcome": outcome,
         "step": step,
         "oldest_version": group.oldest_version,
-        "rollouts": len(group.rollouts),
+        "rollouts": len(group.policy_rollouts),
         "judged": len(rewards),
         "reward_sum": float(sum(rewards)),
         "successes": group.num_successes,
         "prompt_tokens": group.num_prompt_tokens,
         "completion_tokens": group.num_completion_tokens,
-        "cut_off": sum(c.finish_reason == "length" for c in group.rollouts),
+        "cut_off": sum(c.finish_reason == "length" for c in group.policy_rollouts),
     }
     for verdict, count in verdicts.items():
         values[f"verdict.{verdict}"] = count

@@ -54,9 +54,9 @@ def wire() -> None:
 def publish_all(house: House, num_tokens: int) -> None:
     """Arrows 1 and 5."""
     for number in range(GROUPS):
-        ordinal = house.claim(f"bench/{number}", high_water=GROUPS + 1)
-        assert ordinal is not None
-        assert house.feed.publish(ordinal, f"bench/{number}", rollout_group(ordinal, REWARDS, num_tokens=num_tokens))
+        group_id = house.claim(f"bench/{number}", high_water=GROUPS + 1)
+        assert group_id is not None
+        assert house.feed.publish(group_id, f"bench/{number}", rollout_group(group_id, REWARDS, num_tokens=num_tokens))
 
 
 def put_all(house: House) -> None:

@@ -98,7 +98,7 @@ def main() -> None:
 def _rates(
     look: Callable[[], Balance], window_s: float, process: subprocess.Popen[str]
 ) -> tuple[float, float, float]:
-    """Completion tokens a second, samples trained a second, and the dashboard's share of a core, over a window."""
+    """Rollout tokens a second, samples trained a second, and the dashboard's share of a core, over a window."""
     time.sleep(SETTLE_S)
     dashboard = psutil.Process(process.pid)
     start, first, busy = time.monotonic(), look(), sum(dashboard.cpu_times()[:2])

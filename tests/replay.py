@@ -23,7 +23,7 @@ from broker.connection import Client, connect
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
-from broker.records import Completion, RolloutGroup, Verdict, WeightAnnouncement, float32_bytes, int32_bytes
+from broker.records import Rollout, RolloutGroup, Verdict, WeightAnnouncement, float32_bytes, int32_bytes
 from broker.ring import Ring
 from broker.rollout_samples import Samples
 from broker.run_record import describe_run, open_run
@@ -69,24 +69,24 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
     """A run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
     rng = random.Random(seed)
     rooms: dict[str, list[Row]] = {"groups": [], "learner": [], "actors": [], "preprocess": []}
-    ordinal = 0
+    group_id = 0
     for step in range(steps):
         start_ms = 1_700_000_000_000 + 2000 * step
         kept = 0
         while kept < 8:
-            arm = ("unguided", "guided")[ordinal % 2]
+            arm = ("unguided", "guided")[group_id % 2]
             skill = min(1.0, step / steps + (0.3 if arm == "guided" else 0.0))
             successes = sum(rng.random() < skill for _ in range(8))
             outcome = "kept" if 0 < successes < 8 else "zero_advantage"
             kept += outcome == "kept"
             rooms["groups"].append(
                 {
-                    "id": f"{start_ms + 10 * ordinal % 900}-0", "ordinal": str(ordinal), "arm": arm, "bucket": "hard",
-                    "problem_id": f"p{ordinal // 2 % problems:03d}", "outcome": outcome, "step": str(step),
+                    "id": f"{start_ms + 10 * group_id % 900}-0", "ordinal": str(group_id), "arm": arm, "bucket": "hard",
+                    "problem_id": f"p{group_id // 2 % problems:03d}", "outcome": outcome, "step": str(step),
                     "successes": str(successes), "oldest_version": str(max(0, step - 1)),
                 }
             )  # fmt: skip
-            ordinal += 1
+            group_id += 1
         rooms["learner"].append(
             {
                 "id": f"{start_ms + 1500}-0", "step": str(step + 1), "loss/mean": "-0.01", "grad/norm": "0.3",
@@ -153,10 +153,10 @@ class Replay:
 
     def _group(self, row: Row) -> None:
         token = f"replay/{row['ordinal']}"
-        ordinal = self.feed.claim(token, held_version=0, batch_groups=8, max_lag=None, lease_s=60, high_water=999)
-        assert ordinal is not None
-        group = self._made(ordinal, row)
-        assert self.feed.publish(ordinal, token, group)
+        group_id = self.feed.claim(token, held_version=0, batch_groups=8, max_lag=None, lease_s=60, high_water=999)
+        assert group_id is not None
+        group = self._made(group_id, row)
+        assert self.feed.publish(group_id, token, group)
         (delivery,) = self.stream.read("preprocess-0", count=1, block_s=0, claim_idle_s=60)
         step = int(row["step"])
         if row["outcome"] == "kept":
@@ -164,36 +164,36 @@ class Replay:
         else:
             assert self.ring.drop(delivery.entry_id, group, row["outcome"], step=step)
         sizes = {
-            "actor": group.actor, "rollouts": len(group.rollouts), "judged": group.num_judged,
+            "actor": group.actor, "rollouts": len(group.policy_rollouts), "judged": group.num_judged,
             "reward_sum": float(group.num_successes), "prompt_tokens": group.num_prompt_tokens,
             "completion_tokens": group.num_completion_tokens, "cut_off": 0,
         }  # fmt: skip
-        self.metrics.report("groups", {**sizes, **_values(row), "ordinal": ordinal})
-        if ordinal % SAMPLE_EVERY == 0:
+        self.metrics.report("groups", {**sizes, **_values(row), "ordinal": group_id})
+        if group_id % SAMPLE_EVERY == 0:
             self.samples.add(sample_values(group, text_of))
         self.heartbeats.beat("preprocess-0", "waiting for groups")
 
-    def _made(self, ordinal: int, row: Row) -> RolloutGroup:
+    def _made(self, group_id: int, row: Row) -> RolloutGroup:
         statement = f"Problem {row['problem_id']}: find $a$."
         guided = row["arm"] == "guided"
         prompt = guided_message(statement, "$a=F(1)=4$", "default") if guided else unguided_message(statement)
-        token_ids = [ord(c) for c in self._write(ordinal)]
+        token_ids = [ord(c) for c in self._write(group_id)]
         oldest, newest = int(row["oldest_version"]), max(int(row["oldest_version"]), self._version)
         both = newest > oldest and len(token_ids) > 10
         spans = ((0, oldest), (10, newest)) if both else ((0, oldest),)
         verdicts: list[Verdict] = ["correct" if i < int(row["successes"]) else "wrong" for i in range(8)]
         return RolloutGroup(
-            ordinal=ordinal,
+            group_id=group_id,
             problem_id=row["problem_id"],
             arm=row["arm"],
             bucket="hard",
             actor="actor-0",
             prompt_ids=int32_bytes([ord(c) for c in prompt]),
-            completions=tuple(
-                Completion(
+            rollouts=tuple(
+                Rollout(
                     token_ids=int32_bytes(token_ids),
                     logprobs=float32_bytes([-0.1 * (i % 9) for i in range(len(token_ids))]),
-                    weight_spans=spans,
+                    version_spans=spans,
                     finish_reason="stop",
                     verdict=verdict,
                     reward=float(verdict == "correct"),
@@ -212,10 +212,10 @@ class Replay:
         assert groups is not None
         shown = self.samples.shown()
         for trained in groups:
-            for i, completion in enumerate(trained.group.completions):
-                if (trained.group.ordinal, i) in shown:
+            for i, completion in enumerate(trained.rollout_group.rollouts):
+                if (trained.rollout_group.group_id, i) in shown:
                     ratios = [1 + 0.5 * ((n % 7) - 3) / 3 for n in range(completion.num_tokens)]
-                    self.samples.add_ratios(trained.group.ordinal, i, step, ratios)
+                    self.samples.add_ratios(trained.rollout_group.group_id, i, step, ratios)
         self.ring.commit(step)
         if step > KEPT_BATCHES:
             self.ring.trim(step - KEPT_BATCHES)
@@ -231,8 +231,8 @@ class Replay:
         self.metrics.report(room, _values(row))
 
 
-def _chain(ordinal: int) -> str:
-    return f"$a=F({ordinal % 10})=4$\nThe answer is $\\boxed{{a^{ordinal % 10}}}$."
+def _chain(group_id: int) -> str:
+    return f"$a=F({group_id % 10})=4$\nThe answer is $\\boxed{{a^{group_id % 10}}}$."
 
 
 def _values(row: Row) -> dict[str, float | int | str]:

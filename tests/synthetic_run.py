@@ -16,7 +16,7 @@ from broker.connection import Client
 from broker.keys import Keys
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
 from broker.metrics import Metrics
-from broker.records import Completion, Problem, RolloutGroup, encode, float32_bytes, int32_bytes
+from broker.records import Problem, Rollout, RolloutGroup, encode, float32_bytes, int32_bytes
 from broker.rollout_samples import Samples
 from conf.load import dump, load
 from conf.schema import RunConfig
@@ -83,10 +83,10 @@ class _Simulation:
         self._tokenizer.save(str(checkpoint / "tokenizer.json"))
 
     def train(self) -> None:
-        for ordinal in range(GROUPS):
-            step, arm = ordinal * STEPS // GROUPS, self._arms[ordinal % len(self._arms)]
+        for group_id in range(GROUPS):
+            step, arm = group_id * STEPS // GROUPS, self._arms[group_id % len(self._arms)]
             bucket = [problem for problem in self.problems if problem.bucket == ARM_BUCKET[arm]]
-            group = self._group(bucket[ordinal // len(self._arms) % len(bucket)], arm, step, ordinal)
+            group = self._group(bucket[group_id // len(self._arms) % len(bucket)], arm, step, group_id)
             kept = 0 < group.num_successes < GROUP
             self._kept += kept
             self._metrics.report("groups", group_values(group, "kept" if kept else "zero_advantage", step))
@@ -107,7 +107,7 @@ class _Simulation:
                 archive = RolloutArchive(self.folder.sampling / f"{when}-{arm}-0123abcd")
                 archive.add([(group, encode(group)) for group in groups], "hard")
                 archive.close()
-                results = [result_of(group.problem_id, "hard", group.completions) for group in groups]
+                results = [result_of(group.problem_id, "hard", group.rollouts) for group in groups]
                 measured.results.setdefault(when, {})[arm] = results
         measured.save(self.folder.measurements)
 
@@ -139,7 +139,7 @@ class _Simulation:
             self.folder.save_json(self.folder.evaluations, {STEPS: results["after"]["unguided"], STEPS + 1: []})
         self.folder.save_bytes(self.folder.ledger, to_json(RunLedger(self.config.run.name, STEPS, rows)))
 
-    def _group(self, problem: Problem, arm: str, step: int, ordinal: int) -> RolloutGroup:
+    def _group(self, problem: Problem, arm: str, step: int, group_id: int) -> RolloutGroup:
         if arm == "guided":
             prompt, rate = guided_message(problem.statement, problem.guidance or "", "default"), 0.1
         else:
@@ -147,21 +147,21 @@ class _Simulation:
         rate += (self._skill - rate) * step / STEPS
         rewards = [float(self._random.random() < rate) for _ in range(GROUP)]
         return RolloutGroup(
-            ordinal=ordinal,
+            group_id=group_id,
             problem_id=problem.id,
             arm=arm,
             bucket=problem.bucket,
             actor="actor-0",
             prompt_ids=int32_bytes(self._tokenizer.encode(prompt).ids),
-            completions=tuple(self._completion(reward, step) for reward in rewards),
+            rollouts=tuple(self._completion(reward, step) for reward in rewards),
         )
 
-    def _completion(self, reward: float, step: int) -> Completion:
+    def _completion(self, reward: float, step: int) -> Rollout:
         ids = self._tokenizer.encode(f"{HOSTILE} {'right' if reward else 'wrong'}").ids
-        return Completion(
+        return Rollout(
             token_ids=int32_bytes(ids),
             logprobs=float32_bytes([-0.5] * len(ids)),
-            weight_spans=((0, step),),
+            version_spans=((0, step),),
             finish_reason="stop",
             verdict="correct" if reward else "wrong",
             reward=reward,

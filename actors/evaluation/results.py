@@ -11,13 +11,13 @@ from typing import get_args
 
 from actors.evaluation.intervals import Interval, wilson
 from actors.evaluation.pass_at_k import RESAMPLES, bootstrap_mean, pass_at_k
-from broker.records import Completion, Record, Verdict
+from broker.records import Record, Rollout, Verdict
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _UNJUDGED: tuple[Verdict, ...] = ("timeout", "crash")
 
 
-class Result(Record, frozen=True):
+class Result(Record, frozen=True, rename={"policy_version": "weight_version"}):
     """The samples of one problem, counted."""
 
     problem_id: str
@@ -31,7 +31,7 @@ class Result(Record, frozen=True):
     completion_tokens: int
     """All samples together."""
     longest_completion_tokens: int
-    weight_version: int
+    policy_version: int
     """Optimizer steps that the oldest weights which wrote a sample have seen."""
     unfinished: int = 0
     """Samples cut by the token budget, judged and not correct: a longer one might have been right."""
@@ -109,19 +109,19 @@ class Report(Record, frozen=True):
     sets: tuple[SetReport, ...]
 
 
-def result_of(problem_id: str, source: str, completions: Sequence[Completion]) -> Result:
-    """Count the judged completions of one problem. Raises ValueError when there are none."""
-    tokens = [completion.num_tokens for completion in completions]
+def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Result:
+    """Count the judged rollouts of one problem. Raises ValueError when there are none."""
+    tokens = [rollout.num_tokens for rollout in rollouts]
     return Result(
         problem_id=problem_id,
         source=source,
-        samples=len(completions),
-        verdicts=dict(Counter(completion.verdict for completion in completions)),
-        truncated=sum(completion.finish_reason == "length" for completion in completions),
+        samples=len(rollouts),
+        verdicts=dict(Counter(rollout.verdict for rollout in rollouts)),
+        truncated=sum(rollout.finish_reason == "length" for rollout in rollouts),
         completion_tokens=sum(tokens),
         longest_completion_tokens=max(tokens, default=0),
-        weight_version=min((completion.oldest_version for completion in completions), default=0),
-        unfinished=sum(c.finish_reason == "length" and c.reward == 0 for c in completions),
+        policy_version=min((rollout.oldest_version for rollout in rollouts), default=0),
+        unfinished=sum(c.finish_reason == "length" and c.reward == 0 for c in rollouts),
     )
 
 
@@ -141,7 +141,7 @@ def merge(results: Sequence[Result]) -> Result:
         truncated=sum(result.truncated for result in results),
         completion_tokens=sum(result.completion_tokens for result in results),
         longest_completion_tokens=max(result.longest_completion_tokens for result in results),
-        weight_version=min(result.weight_version for result in results),
+        policy_version=min(result.policy_version for result in results),
         unfinished=sum(result.unfinished for result in results),
     )
 

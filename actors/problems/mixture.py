@@ -1,4 +1,4 @@
-"""Ordinal -> (problem, arm): which problem each group of a run is about.
+"""Group id -> (problem, arm): which problem each group of a run is about.
 
 Arms take turns by smooth weighted round robin, so weights 1:1 alternate and any window of sum(weights) groups holds
 each arm exactly as often as its weight says. Every arm walks through its problems in a shuffled order that is new each
@@ -38,16 +38,16 @@ class Mixture:
         self._weights = weights
         self._seed = seed
 
-    def assignment(self, ordinal: int) -> Assignment:
-        """The same ordinal gives the same assignment, in any process and any order of asking."""
-        cycle, slot = divmod(ordinal, len(self._cycle))
+    def assignment(self, group_id: int) -> Assignment:
+        """The same group id gives the same assignment, in any process and any order of asking."""
+        cycle, slot = divmod(group_id, len(self._cycle))
         arm = self._cycle[slot]
         draw = cycle * self._weights[arm] + self._cycle[:slot].count(arm)
         bucket = ARM_BUCKET[arm]
         ids = self._ids[bucket]
         epoch, position = divmod(draw, len(ids))
         problem_id = ids[_shuffled(len(ids), f"{self._seed}/{bucket}/{epoch}")[position]]
-        return Assignment(ordinal=ordinal, problem_id=problem_id, arm=arm)
+        return Assignment(group_id=group_id, problem_id=problem_id, arm=arm)
 
 
 def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:

@@ -65,9 +65,10 @@ class Evidence:
             yield from (line for line in history.lines if not whats or line.event.what in whats)
 
     def here(self, *whats: str) -> Iterator[Line]:
-        """Those of lives that worked on the keys of `books`; on a new server ordinals begin anew."""
-        lives = {line.event.incarnation for line in self.lines("start") if line.event.server == self.books.server}
-        return (line for line in self.lines(*whats) if line.event.incarnation in lives)
+        """Those of incarnations that worked on the keys of `books`; on a new server group ids begin anew."""
+        server = self.books.server
+        incarnations = {line.event.incarnation for line in self.lines("start") if line.event.server == server}
+        return (line for line in self.lines(*whats) if line.event.incarnation in incarnations)
 
     @property
     def learner_is_known(self) -> bool:

@@ -27,7 +27,7 @@ class Place:
 
 
 def places_of(evidence: Evidence) -> dict[int, list[Place]]:
-    """Ordinal -> its places; in a sound run every issued ordinal has exactly one.
+    """Group id -> its places; in a sound run every issued group id has exactly one.
 
     A trained group is named by the notes of Redis, by the learner's history (again when its step is replayed) and by
     the batch log until a checkpoint covers it: all that is one place.
@@ -35,28 +35,28 @@ def places_of(evidence: Evidence) -> dict[int, list[Place]]:
     books = evidence.books
     found: dict[int, list[Place]] = defaultdict(list)
     batches = _batches(evidence)
-    in_steps = {ordinal for step, ordinal in batches if step <= books.committed}
-    for ordinal, end in books.ended.items():
-        if end != TRAINED or ordinal not in in_steps:
-            found[ordinal].append(Place(end, None, "Redis, ended"))
-    published = tuple(ordinal for ordinal in books.stream if ordinal is not None)
+    in_steps = {group_id for step, group_id in batches if step <= books.committed}
+    for group_id, end in books.ended.items():
+        if end != TRAINED or group_id not in in_steps:
+            found[group_id].append(Place(end, None, "Redis, ended"))
+    published = tuple(group_id for group_id in books.stream if group_id is not None)
     in_flight = {RING: books.ring, STREAM: published, LEASED: books.leased, REISSUE: books.reissue}
-    for kind, ordinals in in_flight.items():
-        for ordinal in ordinals:
-            found[ordinal].append(Place(kind, None, f"Redis, {kind}"))
-    for (step, ordinal), source in batches.items():
-        found[ordinal].append(Place(TRAINED if step <= books.committed else TAKEN, step, source))
+    for kind, group_ids in in_flight.items():
+        for group_id in group_ids:
+            found[group_id].append(Place(kind, None, f"Redis, {kind}"))
+    for (step, group_id), source in batches.items():
+        found[group_id].append(Place(TRAINED if step <= books.committed else TAKEN, step, source))
     return dict(found)
 
 
 def _batches(evidence: Evidence) -> dict[tuple[int, int], str]:
-    """(step, ordinal) -> who named it first."""
+    """(step, group id) -> who named it first."""
     named: dict[tuple[int, int], str] = {}
     for line in evidence.here("batch"):
         assert line.event.step is not None
-        for ordinal in line.event.ordinals:
-            named.setdefault((line.event.step, ordinal), line.place)
-    for step, ordinals in evidence.books.batches.items():
-        for ordinal in ordinals:
-            named.setdefault((step, ordinal), f"Redis, batches {step}-0")
+        for group_id in line.event.group_ids:
+            named.setdefault((line.event.step, group_id), line.place)
+    for step, group_ids in evidence.books.batches.items():
+        for group_id in group_ids:
+            named.setdefault((step, group_id), f"Redis, batches {step}-0")
     return named

@@ -16,16 +16,16 @@ def one_end(evidence: Evidence) -> Verdict:
     kinds = Counter(place.kind for found in places.values() for place in found)
 
     def violations() -> Iterator[str]:
-        for ordinal, found in sorted(places.items()):
-            if ordinal >= books.issued:
-                yield f"group {ordinal} was never issued, and it is {found[0]}"
+        for group_id, found in sorted(places.items()):
+            if group_id >= books.issued:
+                yield f"group {group_id} was never issued, and it is {found[0]}"
             if len(found) > 1:
-                yield f"group {ordinal} is {found[0]} and {found[1]}"
+                yield f"group {group_id} is {found[0]} and {found[1]}"
             if evidence.learner_is_known and found[0].kind == TRAINED and found[0].step is None:
-                yield f"group {ordinal} is {found[0]}, and in no step of the learner's history"
+                yield f"group {group_id} is {found[0]}, and in no step of the learner's history"
         if None in books.stream:
             yield "the rollout stream holds an entry that no actor published"
-        nowhere = [ordinal for ordinal in range(books.issued) if ordinal not in places]
+        nowhere = [group_id for group_id in range(books.issued) if group_id not in places]
         if nowhere:
             yield f"group {nowhere[0]} was issued and is nowhere, {len(nowhere)} in all"
         counted = {name: count for name, count in books.counters.items() if _is_end(name)}
@@ -56,13 +56,13 @@ def acknowledged(evidence: Evidence) -> Verdict:
                 if event.step > newest:
                     yield f"{event.what} of step {event.step} ({line.place}) is lost: Redis is at step {newest}"
                 continue
-            assert event.ordinal is not None
-            if before := done.get((event.what, event.ordinal)):
-                yield f"{event.what} of group {event.ordinal} was done twice ({before.place} and {line.place})"
-            done[event.what, event.ordinal] = line
-            for place in places.get(event.ordinal, []):
+            assert event.group_id is not None
+            if before := done.get((event.what, event.group_id)):
+                yield f"{event.what} of group {event.group_id} was done twice ({before.place} and {line.place})"
+            done[event.what, event.group_id] = line
+            for place in places.get(event.group_id, []):
                 if not _may_follow(line, place.kind):
-                    yield f"{event.what} of group {event.ordinal} ({line.place}) is lost: the group is {place}"
+                    yield f"{event.what} of group {event.group_id} ({line.place}) is lost: the group is {place}"
 
     return Verdict("acknowledged", f"{len(lines)} deeds of the roles", next(violations(), None), missing(evidence))
 

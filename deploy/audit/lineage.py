@@ -12,7 +12,7 @@ class _Lineage:
 
     step: int = 0
     trained: dict[tuple[str, int], tuple[int, Line]] = field(default_factory=dict)
-    """(server, ordinal) -> the step that trained it."""
+    """(server, group id) -> the step that trained it."""
 
     def roll_back(self, step: int) -> None:
         self.step = step
@@ -22,24 +22,24 @@ class _Lineage:
 def lineage_violations(lines: Sequence[Line]) -> Iterator[str]:
     """What the lines of the learner, in order, contradict: each lineage trains steps 1, 2, ... and no group twice."""
     lineage = _Lineage()
-    server, life = "", ""
+    server, incarnation = "", ""
     handed: Line | None = None
     batches: dict[tuple[str, int], Line] = {}
     for line in lines:
         event = line.event
         step = event.step or 0
-        if event.what != "start" and life not in ("", event.incarnation):
+        if event.what != "start" and incarnation not in ("", event.incarnation):
             continue  # a life that was only stopped, and told after its successor had begun what it did before
         match event.what:
             case "start":
-                life = event.incarnation
+                incarnation = event.incarnation
                 server, handed = event.server or "", None
                 lineage.roll_back(step)
             case "batch":
                 if step != lineage.step + 1:
                     yield f"step {step} was begun at step {lineage.step} ({line.place})"
                 before = batches.setdefault((server, step), line)
-                if before.event.ordinals != event.ordinals:
+                if before.event.group_ids != event.group_ids:
                     yield f"step {step} was replayed with other groups ({before.place}, then {line.place})"
                 handed = line
             case "commit":
@@ -47,11 +47,11 @@ def lineage_violations(lines: Sequence[Line]) -> Iterator[str]:
                     yield f"step {step} was committed without its batch ({line.place})"
                     continue
                 lineage.step = step
-                for ordinal in handed.event.ordinals:
-                    first = lineage.trained.setdefault((server, ordinal), (step, line))
+                for group_id in handed.event.group_ids:
+                    first = lineage.trained.setdefault((server, group_id), (step, line))
                     if first[0] != step:
                         yield (
-                            f"group {ordinal} was trained in step {first[0]} ({first[1].place}) and again in step "
+                            f"group {group_id} was trained in step {first[0]} ({first[1].place}) and again in step "
                             f"{step} ({line.place})"
                         )
                 handed = None

@@ -1,4 +1,4 @@
-"""What is promised of steps, weight versions and checkpoints. Pure."""
+"""What is promised of steps, policy versions and checkpoints. Pure."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,18 @@ from deploy.audit.lineage import lineage_violations
 def trained_once(evidence: Evidence) -> Verdict:
     """No group is trained in two steps of one lineage; a replayed step gets its groups again."""
     lines = [line for h in evidence.histories if h.role.startswith("learner") for line in h.lines]
-    lives = sum(line.event.what == "start" for line in lines)
+    incarnations = sum(line.event.what == "start" for line in lines)
     steps = sum(line.event.what == "commit" for line in lines)
     return Verdict(
         "trained once",
-        f"{steps} commits in {lives} lives of the learner",
+        f"{steps} commits in {incarnations} incarnations of the learner",
         next(lineage_violations(lines), None) if evidence.learner_is_known else None,
         None if evidence.learner_is_known else NO_LEARNER,
     )
 
 
 def versions(evidence: Evidence) -> Verdict:
-    """Weight versions never go back in one life; engines hold, and tokens name, only versions that were announced."""
+    """Policy versions never go back in one incarnation; engines hold, and tokens name, announced versions only."""
     lines = list(evidence.lines("announce", "hold", "put"))
     announced = {line.event.version for line in evidence.lines("announce")} | {0}
 
@@ -50,22 +50,22 @@ def versions(evidence: Evidence) -> Verdict:
 
 def lag(evidence: Evidence) -> Verdict:
     """A step trains no group with a token older than `learner.max_lag`."""
-    put = {line.event.ordinal: line for line in evidence.here("put")}
+    put = {line.event.group_id: line for line in evidence.here("put")}
     bound, oldest, checked, total = evidence.bounds.max_lag, 0, 0, 0
     told = "no bound is set" if bound is None else f"learner.max_lag is {bound}"
     violation = None
     for line in evidence.here("batch"):
-        for ordinal in line.event.ordinals:
+        for group_id in line.event.group_ids:
             total += 1
-            if ordinal not in put:
+            if group_id not in put:
                 continue
             checked += 1
-            version = (put[ordinal].event.versions or (0, 0))[0]
+            version = (put[group_id].event.versions or (0, 0))[0]
             age = (line.event.step or 0) - 1 - version
             oldest = max(oldest, age)
             if bound is not None and age > bound and violation is None:
-                where = f"{line.place}, {put[ordinal].place}"
-                violation = f"step {line.event.step} got group {ordinal}, {age} steps old, {told} ({where})"
+                where = f"{line.place}, {put[group_id].place}"
+                violation = f"step {line.event.step} got group {group_id}, {age} steps old, {told} ({where})"
     unknown = f"{total - checked} groups whose put no history tells" if checked < total else None
     return Verdict("lag", f"{checked} groups in steps, the oldest {oldest} steps old; {told}", violation, unknown)
 

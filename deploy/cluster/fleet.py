@@ -81,7 +81,7 @@ class Member:
 
     @property
     def incarnation(self) -> str:
-        """Names this life of the role; a restarted role must not be taken for the one that died."""
+        """Names this incarnation of the role; a restarted role must not be taken for the one that died."""
         return f"{self.name}@{self._session}.{self.restarts}"
 
     def start(self) -> None:
@@ -166,7 +166,7 @@ class Domain:
     def __init__(
         self, members: Sequence[Member], *, before: Callable[[], None] = lambda: None, to_the_end: bool = False
     ) -> None:
-        """`before` is called when the members of a new life are up, before they begin; it may raise RoleFailed.
+        """`before` is called when the members of a new incarnation are up, before they begin; it may raise RoleFailed.
         `to_the_end`: what they do last is needed, so they are replaced even while the run winds down."""
         self.members = tuple(members)
         self.to_the_end = to_the_end
@@ -205,7 +205,7 @@ class Domain:
             member.kill()
 
     def restart(self) -> None:
-        """A new life of all members, which are gone."""
+        """A new incarnation of all members, which are gone."""
         for member in self.members:
             member.restarts += 1
             member.start()
@@ -225,7 +225,7 @@ def failure_domains(
     admit: Callable[[], None],
     reopen: Callable[[], None],
 ) -> list[Domain]:
-    """What fails together. `admit` lets a new life of the learner in, `reopen` forgets the weights announced so far.
+    """What fails together. `admit` admits a new incarnation of the learner, `reopen` clears the announced weights.
 
     No rank of the learner can go on without the others. Nor can an engine that nobody stands in for, where weights are
     broadcast: a new one waits for the next broadcast, and the learner for rollouts before it makes one. So both begin

@@ -28,7 +28,7 @@ class Drops:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._kept: dict[int, tuple[str, int]] = {}
-        """Ordinal -> (bucket, class of lengths)."""
+        """Group id -> (bucket, class of lengths)."""
 
     def add(self, groups: Iterable[Mapping[str, str]], replaced: Iterable[Mapping[str, str]]) -> None:
         """Groups that ended preprocessing, and entries of the stream `replaced`."""

@@ -14,16 +14,16 @@ class GroupRow(msgspec.Struct, frozen=True):
     """One group of a problem that ended preprocessing."""
 
     step: int
-    """Newest weight version then."""
+    """Newest policy version then."""
     arm: str
     successes: int
     judged: int
     rollouts: int
     outcome: str
     """`kept`, or the filter's reason."""
-    ordinal: int
+    group_id: int
     tokens: int
-    """Completion tokens of all its rollouts."""
+    """Rollout tokens of all its rollouts."""
     cut: int
     """Rollouts the token budget cut."""
 
@@ -114,7 +114,7 @@ def _group_row(report: Mapping[str, str]) -> GroupRow:
         judged=int(report["judged"]),
         rollouts=int(report["rollouts"]),
         outcome=report["outcome"],
-        ordinal=int(report["ordinal"]),
+        group_id=int(report["ordinal"]),
         tokens=int(report["completion_tokens"]),
         cut=int(report["cut_off"]),
     )

@@ -33,9 +33,9 @@ class News:
     balance: Balance
     ring: list[RingGroup]
     version: int
-    """Newest published weight version."""
+    """Newest published policy version."""
     held: dict[str, int]
-    """Actor -> weight version its engine holds."""
+    """Actor -> policy version its engine holds."""
     beats: dict[str, tuple[float, str]]
     """Role -> (unix seconds of its last sign of life, status)."""
     health: dict[str, str]

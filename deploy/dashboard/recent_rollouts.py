@@ -36,7 +36,7 @@ class Rollout(msgspec.Struct, frozen=True):
     verdict: str
     reward: float | None
     version: int
-    ordinal: int | None
+    group_id: int | None
     before: str
     """The prompt up to the guidance; all of it when there is none."""
     guidance: str
@@ -110,7 +110,7 @@ class Rollouts:
             verdict=entry["verdict"],
             reward=_number(entry.get("reward", "")),
             version=int(entry["version"]),
-            ordinal=int(entry["ordinal"]) if "ordinal" in entry else None,
+            group_id=int(entry["ordinal"]) if "ordinal" in entry else None,
             before=prompt[:start],
             guidance=prompt[start:stop],
             after=prompt[stop:],

@@ -121,7 +121,7 @@ class RunModel:
             ring_capacity=config.broker.ring.capacity,
             ring=[
                 views.RingSlot(
-                    ordinal=group.ordinal,
+                    group_id=group.group_id,
                     arrival=group.arrival,
                     samples=group.samples,
                     arm=group.arm,

@@ -1,6 +1,6 @@
 """What happened at each optimizer step: one row a step, in columns a chart can draw. Pure.
 
-A row is about the time while weight version `step` was the newest: the report of the step that made it, the groups
+A row is about the time while policy version `step` was the newest: the report of the step that made it, the groups
 preprocessed under it, what the engines wrote with it. Columns, all numbers:
 
     loss, grad_norm, learning_rate, entropy, ess, clip_share, ratio_max, logprob_rms, lag_mean, lag_max, step_s

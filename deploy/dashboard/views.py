@@ -21,7 +21,7 @@ class Arrow(View, frozen=True):
 
     name: str
     total: int
-    """What went along it so far: groups, or weight versions."""
+    """What went along it so far: groups, or policy versions."""
     per_s: float | None
     idle_s: float | None
     """Seconds since something last went along it; None when nothing was seen to."""
@@ -39,7 +39,7 @@ class Queue(View, frozen=True):
 class RingSlot(View, frozen=True):
     """One group in the ring."""
 
-    ordinal: int
+    group_id: int
     arrival: int
     samples: int
     arm: str
@@ -59,7 +59,7 @@ class Role(View, frozen=True):
     health: str = ""
     """What the driver holds of it (`deploy/cluster/health.py`); empty before it said so."""
     version: int | None = None
-    """Weight version its engine holds."""
+    """Policy version its engine holds."""
 
 
 class Alert(View, frozen=True):
@@ -126,7 +126,7 @@ class Live(View, frozen=True):
     """Of the step budget or of the rollout budget, whichever is further used."""
     eta_s: float | None
     tokens_per_s: float | None
-    """Completion tokens, all engines together."""
+    """Rollout tokens, all engines together."""
     headline: dict[str, float | None]
     """Newest value of each column of the step table."""
     recent: dict[str, float]

@@ -105,7 +105,7 @@ class _Run:
         self._preprocessors: list[Member] = []
         self._learners: list[Member] = []
         self._master: tuple[str, int] | None = None
-        """Where the ranks of the present life meet."""
+        """Where the ranks of the present incarnation meet."""
 
     def warm_start(self) -> None:
         """SFT before RL, if the settings want it: from here on the run's model is the fine-tuned one.
@@ -161,9 +161,9 @@ class _Run:
         describe_run(self._client, self._session.keys, {"num_hard": len(self._hard())})
         self._state = RunState(self._config, self._client, self._problems, self._folder.metrics)
         for actor in self._actors:
-            actor.work_on(lambda handle, life: handle.run.remote(self._problems, life, self._folder.path))
+            actor.work_on(lambda handle, incarnation: handle.run.remote(self._problems, incarnation, self._folder.path))
         for preprocessor in self._preprocessors:
-            preprocessor.work_on(lambda handle, life: handle.run.remote(life, self._folder.path))
+            preprocessor.work_on(lambda handle, incarnation: handle.run.remote(incarnation, self._folder.path))
         self._admit_learner()
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
@@ -273,7 +273,7 @@ class _Run:
         return handle.run.remote(rank, self._master, self._folder.path, self._model_path, incarnation)
 
     def _admit_learner(self) -> None:
-        """A new life of the learner: the one before may write nothing more, the ranks meet where a port is free now."""
+        """Admit a new incarnation of the learner: earlier ones may write no more, and the ranks meet at a free port."""
         first = self._learners[0]
         self._master = first.ask(address, self._config.deploy.dead_after_s)
         ring = Ring(self._client, self._session.keys, self._config.broker.ring.capacity)

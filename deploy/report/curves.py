@@ -141,7 +141,7 @@ def part_success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
 
 
 def learner_by_step(learner: Iterable[News], key: str) -> list[Sample]:
-    """(weight version a step began with, value x tokens, tokens) of the steps that report `key`."""
+    """(policy version a step began with, value x tokens, tokens) of the steps that report `key`."""
     return [
         (int(news["step"]) - 1, float(news[key]) * int(news["step/tokens"]), int(news["step/tokens"]))
         for news in learner

@@ -111,7 +111,7 @@ def _keys(each: Experiment, prefix: str) -> list[str]:
 
 
 def shares(run: RunRecords, key: str, prefix: str) -> list[Sample]:
-    """(weight version a step began with, share, 1): who has no rollout in a step has no part in it."""
+    """(policy version a step began with, share, 1): who has no rollout in a step has no part in it."""
     return [
         (int(news["step"]) - 1, float(news.get(key, 0.0)), 1.0)
         for news in run.learner

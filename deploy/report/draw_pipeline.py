@@ -53,7 +53,7 @@ def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "lag",
         "Age of the trained tokens",
-        "Lag is the learner's step minus the weight version that wrote a token. Left: its mean over tokens in windows "
+        "Lag is the learner's step minus the policy version that wrote a token. Left: its mean over tokens in windows "
         f"of {width} steps. Right: share of all trained tokens by age, where at least {SHARE_OF_TOKENS:.1%} have it. "
         "Bands are 95 % t intervals over seeds.",
         about(shown),
@@ -117,7 +117,7 @@ def trained(run: RunRecords) -> list[tuple[float, float]]:
 
 
 def _stalls(run: RunRecords) -> list[Sample]:
-    """(weight version before it, stall in ms, 1) of every update."""
+    """(policy version before it, stall in ms, 1) of every update."""
     return [(int(n["sync/version"]) - 1, float(n["sync/stall_ms"]), 1.0) for n in run.actors if "sync/stall_ms" in n]
 
 

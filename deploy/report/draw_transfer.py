@@ -63,7 +63,7 @@ def _classes(shown: Sequence[Experiment]) -> Figure | Absent:
         "What guidance carried over",
         "Problems by the arm that solved them first in training. Those first solved with guidance are carried over "
         f"when they were since solved without; lately is in one of the newest {RECENT_GROUPS} unguided groups. Same "
-        "step: both arms solved it under one weight version. All seeds together.",
+        "step: both arms solved it under one policy version. All seeds together.",
         about([each for each in shown if each.label in {bar.label for bar in stacks}] or shown),
         [BarPanel("", stacks, "problems")],
         CLASSES,

@@ -24,7 +24,7 @@ class Group(msgspec.Struct, frozen=True):
     arm: str
     bucket: str
     step: int
-    """Newest weight version when it was preprocessed."""
+    """Newest policy version when it was preprocessed."""
     rollouts: int
     judged: int
     reward_sum: float

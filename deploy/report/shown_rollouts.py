@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.prompts import PARTIAL_RESPONSE
 from broker.errors import UsageError
-from broker.records import Completion, Problem, RolloutGroup, int32_array
+from broker.records import Problem, Rollout, RolloutGroup, int32_array
 from conf.plain import plain_lines
 from deploy.report.run_records import RunRecords
 from deploy.store.rollout_archive import read_rollouts
@@ -30,7 +30,7 @@ class Excerpt:
 
 
 @dataclass(frozen=True)
-class Rollout:
+class ShownRollout:
     """One completion."""
 
     verdict: str
@@ -53,7 +53,7 @@ class Reading:
     guidance: Excerpt
     """Empty where the prompt carries none."""
     after: Excerpt
-    shown: tuple[Rollout, ...]
+    shown: tuple[ShownRollout, ...]
 
 
 def readings(run: RunRecords, problem_ids: Sequence[str]) -> tuple[dict[str, list[Reading]], str]:
@@ -86,11 +86,11 @@ def _reading(group: RolloutGroup, stage: str, problem: Problem | None, tokenizer
         stage=stage,
         arm=group.arm,
         successes=group.num_successes,
-        rollouts=len(group.rollouts),
+        rollouts=len(group.policy_rollouts),
         before=excerpt(before),
         guidance=excerpt(guidance),
         after=excerpt(after),
-        shown=tuple(_rollout(completion, tokenizer) for completion in _telling(group)),
+        shown=tuple(_rollout(rollout, tokenizer) for rollout in _telling(group)),
     )
 
 
@@ -110,19 +110,19 @@ def excerpt(text: str) -> Excerpt:
     return Excerpt(plain_lines(text[:MOST_CHARS]), max(0, len(text) - MOST_CHARS))
 
 
-def _telling(group: RolloutGroup) -> Iterator[Completion]:
+def _telling(group: RolloutGroup) -> Iterator[Rollout]:
     """The first correct rollout and the first that is not."""
     for correct in (True, False):
-        yield from [c for c in group.rollouts if (c.verdict == "correct") is correct][:1]
+        yield from [c for c in group.policy_rollouts if (c.verdict == "correct") is correct][:1]
 
 
-def _rollout(completion: Completion, tokenizer: Any) -> Rollout:
-    return Rollout(
-        verdict=completion.verdict.replace("_", " "),
-        tokens=completion.num_tokens,
-        finish_reason=completion.finish_reason,
-        version=completion.weight_spans[-1][1],
-        completion=excerpt(tokenizer.decode(int32_array(completion.token_ids).tolist(), skip_special_tokens=True)),
+def _rollout(rollout: Rollout, tokenizer: Any) -> ShownRollout:
+    return ShownRollout(
+        verdict=rollout.verdict.replace("_", " "),
+        tokens=rollout.num_tokens,
+        finish_reason=rollout.finish_reason,
+        version=rollout.version_spans[-1][1],
+        completion=excerpt(tokenizer.decode(int32_array(rollout.token_ids).tolist(), skip_special_tokens=True)),
     )
 
 

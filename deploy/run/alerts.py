@@ -39,7 +39,7 @@ class Notice:
 
 @dataclass
 class _Met:
-    """The groups preprocessed under one weight version."""
+    """The groups preprocessed under one policy version."""
 
     groups: int = 0
     hard: int = 0

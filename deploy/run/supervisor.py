@@ -43,7 +43,7 @@ def overdue(member: Member, silence: Mapping[str, float], deploy: DeploySettings
 
 
 def silent_s(member: Member, silence: Mapping[str, float]) -> float:
-    """Seconds since the last sign of life of a role at work, or since it went to work."""
+    """Seconds since the last sign of incarnation of a role at work, or since it went to work."""
     return min(silence.get(member.name, float("inf")), member.seconds_in_state())
 
 
@@ -65,7 +65,7 @@ class Supervisor:
         self._board = board
         self._show = show
         self._owed: dict[str, int] = {}
-        """Engine that is not trusted yet -> weight version it must come to hold first."""
+        """Engine that is not trusted yet -> policy version it must come to hold first."""
         self._noted: dict[str, str] = {}
         self._progress: tuple[object, ...] = ()
         self._progress_at = time.monotonic()
@@ -89,7 +89,7 @@ class Supervisor:
         self._require_progress(self._state.balance)
 
     def _dead(self, domain: Domain) -> str | None:
-        """Why the domain needs a new life, if it does."""
+        """Why the domain needs a new incarnation, if it does."""
         late = (overdue(member, self._state.silence, self._config.deploy) for member in domain.members)
         return domain.poll() or next(filter(None, late), None)
 

@@ -46,7 +46,7 @@ class Collector:
         self._stream = RolloutStream(client, keys)
         self._ring = Ring(client, keys, capacity=0)
         self._named: list[Task] = []
-        """Tasks by ordinal."""
+        """Tasks by group id."""
         self._known: set[Task] = set()
         self._failures: set[int] = set()
         self.num_rollouts = 0
@@ -69,8 +69,8 @@ class Collector:
     def step(self, block_s: float) -> None:
         """Name what the plan wants now, then wait up to `block_s` for groups and tell it of them.
 
-        A group is archived, then told, and only then taken off the stream. What an earlier life was given and did not
-        finish is taken over at once: nobody else reads here.
+        A group is archived, then told, and only then taken off the stream. Deliveries an earlier incarnation did not
+        finish are taken over at once: there is no other reader.
         """
         self._name_tasks()
         deliveries = self._patiently(
@@ -78,26 +78,26 @@ class Collector:
         )
         arrived = [(group, delivery) for delivery in deliveries if (group := self._read(delivery)) is not None]
         for entry in self._archive.add([(group, delivery.frame) for group, delivery in arrived], self._source):
-            self._take(entry.ordinal)
+            self._take(entry.group_id)
         for group, delivery in arrived:
             self._patiently(partial(self._end, delivery.entry_id, group))
 
     def look_for_failures(self) -> None:
         """Issue expired leases again, and tell the plan of tasks whose rollouts will never come."""
         self._patiently(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
-        for ordinal, reason in sorted(self._patiently(self._feed.failures).items()):
-            if ordinal < len(self._named) and ordinal not in self._failures:
-                self._give_up(ordinal, reason)
+        for group_id, reason in sorted(self._patiently(self._feed.failures).items()):
+            if group_id < len(self._named) and group_id not in self._failures:
+                self._give_up(group_id, reason)
 
     def _replay(self) -> None:
-        """Tell the plan what earlier lives found out, in the order of the tasks."""
+        """Tell the plan what earlier incarnations found out, in the order of the tasks."""
         failures = self._feed.failures()
-        for ordinal in sorted({*self._archive.entries, *failures}):
+        for group_id in sorted({*self._archive.entries, *failures}):
             self._name_tasks()
-            if ordinal in self._archive.entries:
-                self._take(ordinal)
+            if group_id in self._archive.entries:
+                self._take(group_id)
             else:
-                self._give_up(ordinal, failures[ordinal])
+                self._give_up(group_id, failures[group_id])
 
     def _name_tasks(self) -> None:
         fresh = [task for task in self._plan.tasks() if task not in self._known]
@@ -110,8 +110,8 @@ class Collector:
         """The group; None for one nobody can use, whose task is told to the plan as failed."""
         try:
             group = decode(delivery.frame, RolloutGroup)
-            if group.ordinal >= len(self._named) or self._named[group.ordinal].problem_id != group.problem_id:
-                raise RecordError(f"group {group.ordinal} of {group.problem_id}: no such task")
+            if group.group_id >= len(self._named) or self._named[group.group_id].problem_id != group.problem_id:
+                raise RecordError(f"group {group.group_id} of {group.problem_id}: no such task")
         except RecordError as error:
             log.error("rollout stream entry %s is a dead letter: %s", delivery.entry_id, error)
             reason = str(error)
@@ -119,14 +119,14 @@ class Collector:
             return None
         return group
 
-    def _take(self, ordinal: int) -> None:
-        result = self._archive.entries[ordinal].result
-        self._plan.record(self._named[ordinal], result)
+    def _take(self, group_id: int) -> None:
+        result = self._archive.entries[group_id].result
+        self._plan.record(self._named[group_id], result)
         self.num_rollouts += result.samples
 
-    def _give_up(self, ordinal: int, reason: str) -> None:
-        self._failures.add(ordinal)
-        self._plan.fail(self._named[ordinal], reason)
+    def _give_up(self, group_id: int, reason: str) -> None:
+        self._failures.add(group_id)
+        self._plan.fail(self._named[group_id], reason)
 
     def _end(self, entry_id: str, group: RolloutGroup) -> None:
         self._ring.drop(entry_id, group, "collected", step=group.oldest_version)

@@ -18,7 +18,7 @@ from actors.problems.rejection import Harvest, RejectionSampling, Sampled
 from actors.problems.sft_demonstrations import Demonstration, LeftOut, full_oracle, read_demonstrations, token_ids
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
-from broker.records import Completion, Problem, int32_array
+from broker.records import Problem, Rollout, int32_array
 from conf.schema import RunConfig
 from deploy.run.model_source import load_tokenizer
 from deploy.stages.stage_sequence import Stages
@@ -108,15 +108,15 @@ def _rejection_sampled(config: RunConfig, hard: Sequence[Problem], stages: Stage
         asked = [problem for problem in guided if problem.id in wanted]
         name = f"completions-{number}"
         stages.run("sample completions", name, plan, asked, source="completions")
-        for group in sorted(stages.rollouts(name, asked), key=lambda group: group.ordinal):
-            harvest.add(group.problem_id, [_read(completion, tokenizer) for completion in group.completions])
+        for group in sorted(stages.rollouts(name, asked), key=lambda group: group.group_id):
+            harvest.add(group.problem_id, [_read(completion, tokenizer) for completion in group.rollouts])
         for problem_id, reason in plan.failed.items():
             harvest.fail(problem_id, reason)
     without = [LeftOut(problem_id=p.id, reason="no solution") for p in hard if p.guidance is None]
     return harvest.demonstrations(), without + harvest.left_out()
 
 
-def _read(completion: Completion, tokenizer: Any) -> Sampled:
+def _read(completion: Rollout, tokenizer: Any) -> Sampled:
     return Sampled(
         text=tokenizer.decode(int32_array(completion.token_ids).tolist(), skip_special_tokens=True),
         correct=completion.verdict == "correct",

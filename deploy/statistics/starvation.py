@@ -49,15 +49,15 @@ def starvation(
     """Rows by bucket, arm and length; the rollouts that were never written come last in their arm.
 
     A group of which nothing was written counts as `group_size` rollouts; `drawn_as` gives its bucket and arm by its
-    ordinal. So the rows sum to `group_size` times the groups of the balance, end by end.
+    group id. So the rows sum to `group_size` times the groups of the balance, end by end.
     """
     lengths: Counter[int] = Counter()
     for rollout, count in fates.rollouts.items():
         lengths[rollout.num_tokens] += count
     deciles = LengthDeciles(lengths)
     members: dict[tuple[str, str, int | None], list[tuple[str, RolloutFate | None, int]]] = defaultdict(list)
-    for ordinal in fates.unwritten:
-        members[*drawn_as(ordinal), None].append((fates.ends[ordinal], None, group_size))
+    for group_id in fates.unwritten:
+        members[*drawn_as(group_id), None].append((fates.ends[group_id], None, group_size))
     for rollout, count in fates.rollouts.items():
         members[rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)].append((rollout.end, rollout, count))
     return tuple(

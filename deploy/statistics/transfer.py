@@ -29,7 +29,7 @@ class Transfer:
     unguided_first: tuple[str, ...]
     """Solved without guidance at an earlier step than with it, or never with it."""
     same_step: tuple[str, ...]
-    """First solved under both arms while one weight version was the newest: which was first is not known."""
+    """First solved under both arms while one policy version was the newest: which was first is not known."""
     unsolved: tuple[str, ...]
     recent_groups: int
 
@@ -54,7 +54,7 @@ def explain(counts: Mapping[str, int]) -> str:
 def transfer(rows: Iterable[LedgerRow], recent_groups: int = RECENT_GROUPS) -> Transfer | None:
     """The classes of a ledger; None when it holds no guided row.
 
-    A step is the weight version a group met when it was preprocessed. Solving before training is not in the ledger.
+    A step is the policy version a group met when it was preprocessed. Solving before training is not in the ledger.
     """
     by_arm: dict[str, dict[str, LedgerRow]] = {GUIDED: {}, UNGUIDED: {}}
     for row in rows:

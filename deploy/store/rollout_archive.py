@@ -1,7 +1,7 @@
 """Every rollout of a stage of sampling, on disk, and the short list of results a stage resumes from.
 
     NAME.rollouts     RolloutGroup frames one behind the other (`broker/records.py`); a frame knows its own length
-    NAME.results      one JSON line a group: ordinal, where its frame lies, its counts
+    NAME.results      one JSON line a group: group id, where its frame lies, its counts
 
 A group's frame is on the disk before its line is. A process that dies in between, or in the middle of either, leaves a
 torn end, which the next one cuts off: that group is still on the rollout stream and comes again.
@@ -18,10 +18,10 @@ from broker.errors import PopeError
 from broker.records import Record, RolloutGroup, decode
 
 
-class Entry(Record, frozen=True):
+class Entry(Record, frozen=True, rename={"group_id": "ordinal"}):
     """One group of the archive."""
 
-    ordinal: int
+    group_id: int
     offset: int
     """Of its frame, bytes."""
     size: int
@@ -36,7 +36,7 @@ class RolloutArchive:
         self._rollouts = path.with_name(path.name + ".rollouts")
         self._results = path.with_name(path.name + ".results")
         self.entries: dict[int, Entry] = {}
-        """By ordinal."""
+        """By group id."""
         path.parent.mkdir(parents=True, exist_ok=True)
         end = self._read_results()
         present = self._rollouts.stat().st_size if self._rollouts.exists() else 0
@@ -56,11 +56,11 @@ class RolloutArchive:
         fresh: list[Entry] = []
         offset = self._frames.seek(0, os.SEEK_END)
         for group, frame in groups:
-            if group.ordinal not in self.entries:
+            if group.group_id not in self.entries:
                 self._frames.write(frame)
-                result = result_of(group.problem_id, source, group.completions)
-                entry = Entry(ordinal=group.ordinal, offset=offset, size=len(frame), result=result)
-                self.entries[group.ordinal] = entry
+                result = result_of(group.problem_id, source, group.rollouts)
+                entry = Entry(group_id=group.group_id, offset=offset, size=len(frame), result=result)
+                self.entries[group.group_id] = entry
                 fresh.append(entry)
                 offset += len(frame)
         _durable(self._frames)
@@ -79,7 +79,7 @@ class RolloutArchive:
         decoder = msgspec.json.Decoder(Entry)
         for line in content[:whole].splitlines():
             entry = decoder.decode(line)
-            self.entries[entry.ordinal] = entry
+            self.entries[entry.group_id] = entry
         if whole < len(content):
             os.truncate(self._results, whole)
         return max((entry.offset + entry.size for entry in self.entries.values()), default=0)

@@ -9,7 +9,7 @@
     samples.md          rollouts one can read
     checkpoints/        verified checkpoints, newest named by LATEST
     logs/ROLE.log       what each role printed
-    history/ROLE.jsonl  what each role did to which group, step and weight version: the evidence of `pope audit`
+    history/ROLE.jsonl  what each role did to which group, step and policy version: the evidence of `pope audit`
     sampling/           every rollout of the measurements and of the search for guidance
     sft.jsonl           what supervised fine-tuning imitates; only with sft.data, as the next two
     sft_left_out.jsonl  problems and lines it does not see, and why

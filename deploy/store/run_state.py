@@ -93,7 +93,7 @@ class RunState:
 
     @property
     def tokens_per_s(self) -> float:
-        """Completion tokens written a second, over the last moments."""
+        """Rollout tokens written a second, over the last moments."""
         (t0, n0), (t1, n1) = self._rates[0], self._rates[-1]
         return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0
 

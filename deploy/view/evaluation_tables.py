@@ -80,7 +80,7 @@ def detail_table(reports: Sequence[Report]) -> str:
                 [
                     report.label,
                     each.name,
-                    _range([result.weight_version for result in each.results]),
+                    _range([result.policy_version for result in each.results]),
                     str(len(each.results)),
                     _range([result.samples for result in each.results]),
                     *(_with_interval(each.score(k), len(each.results)) for k in ks),

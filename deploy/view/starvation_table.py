@@ -79,8 +79,8 @@ def _read(client: Client, keys: Keys, config: RunConfig) -> Rows:
         raise PopeError(problem)
     cycle = weighted_round_robin(config.problems.arms)
 
-    def drawn_as(ordinal: int) -> tuple[str, str]:
-        arm = cycle[ordinal % len(cycle)]
+    def drawn_as(group_id: int) -> tuple[str, str]:
+        arm = cycle[group_id % len(cycle)]
         return ARM_BUCKET[arm], arm
 
     return starvation(fates, group_size=config.actors.group_size, drawn_as=drawn_as)

@@ -117,7 +117,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
         + " + ".join(f"{count} {name.replace('_', ' ')}" for name, count in sums.items())
         + ("" if counters["balanced"] else "  DOES NOT BALANCE"),
         f"lag: mean {summary['lag_steps']['mean']:.2f}, max {summary['lag_steps']['max']} steps; "
-        f"{summary['multi_version_rollouts']} rollouts written by several weight versions",
+        f"{summary['multi_version_rollouts']} rollouts written by several policy versions",
         f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
         f"{sync['stall_share']:.1%} of generation time",
     ]
@@ -157,7 +157,7 @@ def save_samples(samples: Samples, path: Path) -> None:
 
 
 def _success_by_step(groups: Iterable[Mapping[str, str]]) -> dict[str, list[tuple[int, float]]]:
-    """Arm -> (weight version when preprocessed, mean reward of all rollouts judged at that version)."""
+    """Arm -> (policy version when preprocessed, mean reward of all rollouts judged at that version)."""
     sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for group in groups:
         if int(group["judged"]):

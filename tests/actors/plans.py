@@ -21,7 +21,7 @@ def result(problem_id: str, successes: int, samples: int, *, unfinished: int = 0
         truncated=unfinished,
         completion_tokens=10 * samples,
         longest_completion_tokens=12,
-        weight_version=0,
+        policy_version=0,
         unfinished=unfinished,
     )
 

@@ -2,7 +2,7 @@ import msgspec
 
 from actors.prompts import guidance_span, guided_message, unguided_message
 from actors.readable_rollout import sample_values, token_pieces
-from broker.records import Completion, RolloutGroup, float32_bytes, int32_bytes
+from broker.records import Rollout, RolloutGroup, float32_bytes, int32_bytes
 from broker.rollout_samples import MAX_TEXT, MAX_TOKENS
 
 BYTES = "naïve 🙂 x".encode()
@@ -22,15 +22,15 @@ def group(prompt: str, texts: list[str], arm: str = "guided") -> RolloutGroup:
     for i, text in enumerate(texts):
         ids = [ord(c) for c in text]
         completions.append(
-            Completion(
+            Rollout(
                 token_ids=int32_bytes(ids), logprobs=float32_bytes([-0.25] * len(ids)),
-                weight_spans=((0, 4), (2, 5)), finish_reason="stop", verdict="correct" if i else "wrong",
+                version_spans=((0, 4), (2, 5)), finish_reason="stop", verdict="correct" if i else "wrong",
                 reward=float(bool(i)),
             )
         )  # fmt: skip
     return RolloutGroup(
-        ordinal=9, problem_id="p", arm=arm, bucket="hard", actor="actor-0",
-        prompt_ids=int32_bytes([ord(c) for c in prompt]), completions=tuple(completions),
+        group_id=9, problem_id="p", arm=arm, bucket="hard", actor="actor-0",
+        prompt_ids=int32_bytes([ord(c) for c in prompt]), rollouts=tuple(completions),
     )  # fmt: skip
 
 
@@ -49,12 +49,12 @@ def test_an_unfinished_character_at_the_end_is_not_lost() -> None:
 def test_an_oracles_solution_is_no_sample() -> None:
     """It comes first and is correct, but no weights wrote it; `index` still counts it."""
     written = group("p", ["no", "yes!"])
-    oracle = Completion(
-        token_ids=int32_bytes([1]), logprobs=b"", weight_spans=(), finish_reason="stop", verdict="correct", reward=1.0,
+    oracle = Rollout(
+        token_ids=int32_bytes([1]), logprobs=b"", version_spans=(), finish_reason="stop", verdict="correct", reward=1.0,
         off_policy=True,
     )  # fmt: skip
-    members = (oracle, *written.completions)
-    values = sample_values(msgspec.structs.replace(written, completions=members), from_characters)
+    members = (oracle, *written.rollouts)
+    values = sample_values(msgspec.structs.replace(written, rollouts=members), from_characters)
     assert (values["index"], values["completion"]) == (2, "yes!")
 
 

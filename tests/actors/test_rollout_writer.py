@@ -33,7 +33,7 @@ class Letters:
 class Answer:
     token_ids: list[int]
     logprobs: list[float]
-    weight_spans: tuple[tuple[int, int], ...] = ((0, 3),)
+    version_spans: tuple[tuple[int, int], ...] = ((0, 3),)
     finish_reason: Literal["stop", "length"] = "stop"
 
 
@@ -69,7 +69,7 @@ def write(problem: str = "solved", arm: str = "unguided", samples: int | None = 
         settings=chosen,
     )
     guidance = "first\n" if arm == "guided" else None
-    task = Assignment(ordinal=0, problem_id=problem, arm=arm, samples=samples, guidance=guidance)
+    task = Assignment(group_id=0, problem_id=problem, arm=arm, samples=samples, guidance=guidance)
     group = asyncio.run(writer.write(task))
     encode(group)  # keeps the records' rules
     return group
@@ -77,12 +77,12 @@ def write(problem: str = "solved", arm: str = "unguided", samples: int | None = 
 
 def test_the_oracles_solution_takes_the_place_of_one_rollout() -> None:
     group = write()
-    assert len(group.completions) == 4
-    assert [c.off_policy for c in group.completions] == [False, False, False, True]
-    oracle = group.completions[-1]
+    assert len(group.rollouts) == 4
+    assert [c.off_policy for c in group.rollouts] == [False, False, False, True]
+    oracle = group.rollouts[-1]
     assert int32_array(oracle.token_ids).tolist() == [*map(ord, SOLUTION), END]
-    assert (oracle.reward, oracle.logprobs, oracle.weight_spans) == (1.0, b"", ())
-    assert (len(group.rollouts), group.num_successes, group.oldest_version) == (3, 0, 3)
+    assert (oracle.reward, oracle.logprobs, oracle.version_spans) == (1.0, b"", ())
+    assert (len(group.policy_rollouts), group.num_successes, group.oldest_version) == (3, 0, 3)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_the_oracles_solution_takes_the_place_of_one_rollout() -> None:
 )
 def test_no_oracle_is_added_to(what: str, options: dict[str, Any]) -> None:
     group = write(**options)
-    assert len(group.rollouts) == len(group.completions) == 4, what
+    assert len(group.policy_rollouts) == len(group.rollouts) == 4, what
 
 
 def test_a_solution_that_just_fits_is_added_and_a_longer_one_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    assert write(max_completion_tokens=len(SOLUTION) + 1).completions[-1].off_policy
+    assert write(max_completion_tokens=len(SOLUTION) + 1).rollouts[-1].off_policy
     write(max_completion_tokens=len(SOLUTION))
     assert f"solved: its solution has {len(SOLUTION) + 1} tokens" in caplog.text
 

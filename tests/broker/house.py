@@ -47,11 +47,11 @@ class House:
         )
 
     def publish_one(self, token: str, *, version: int = 0, rewards: tuple[float | None, ...] = (1.0, 0.0)) -> int:
-        """Claim and publish; the ordinal."""
-        ordinal = self.claim(token)
-        assert ordinal is not None
-        assert self.feed.publish(ordinal, token, rollout_group(ordinal, rewards, version=version))
-        return ordinal
+        """Claim and publish; the group id."""
+        group_id = self.claim(token)
+        assert group_id is not None
+        assert self.feed.publish(group_id, token, rollout_group(group_id, rewards, version=version))
+        return group_id
 
     def read(self, consumer: str = "c0", *, count: int = 1, idle_s: float = 99.0) -> list[Delivery]:
         return self.stream.read(consumer, count=count, block_s=0, claim_idle_s=idle_s)
@@ -61,11 +61,11 @@ class House:
         return delivery.entry_id, decode(delivery.frame, RolloutGroup)
 
     def put_one(self, token: str, *, version: int = 0, step: int = 0) -> int:
-        """Claim, publish, read and put; the ordinal."""
+        """Claim, publish, read and put; the group id."""
         self.publish_one(token, version=version)
         entry_id, group = self.read_one()
         assert self.ring.put(entry_id, train_group(group), step=step)
-        return group.ordinal
+        return group.group_id
 
     def balance(self) -> Balance:
         """The books, which must close."""

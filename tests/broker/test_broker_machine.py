@@ -57,9 +57,9 @@ class BrokerMachine(RuleBasedStateMachine):
         self.leased: dict[int, str] = {}
         self.reissue: list[int] = []
         self.attempts: Counter[int] = Counter()
-        self.stream: dict[int, int] = {}  # ordinal -> weight version
-        self.pending: dict[int, str] = {}  # ordinal -> entry id, read by a consumer
-        self.ring: dict[int, int] = {}  # ordinal -> weight version, oldest first
+        self.stream: dict[int, int] = {}  # group id -> policy version
+        self.pending: dict[int, str] = {}  # group id -> entry id, read by a consumer
+        self.ring: dict[int, int] = {}  # group id -> policy version, oldest first
         self.batches: dict[int, list[int]] = {}
         self.committed = 0
         self.trained = 0
@@ -121,19 +121,19 @@ class BrokerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leased)
     @rule(index=INDEX, version=st.integers(0, 3), twice=TWICE)
     def publish(self, index: int, version: int, twice: bool) -> None:
-        ordinal, token = pick(self.leased, index)
-        group = rollout_group(ordinal, version=version)
-        assert not self.house.feed.publish(ordinal, "stranger/0", group)
-        assert self.call(lambda: self.house.feed.publish(ordinal, token, group), twice)
-        del self.leased[ordinal], self.attempts[ordinal]
-        self.stream[ordinal] = version
+        group_id, token = pick(self.leased, index)
+        group = rollout_group(group_id, version=version)
+        assert not self.house.feed.publish(group_id, "stranger/0", group)
+        assert self.call(lambda: self.house.feed.publish(group_id, token, group), twice)
+        del self.leased[group_id], self.attempts[group_id]
+        self.stream[group_id] = version
 
     @precondition(lambda self: self.leased)
     @rule(index=INDEX, twice=TWICE)
     def fail(self, index: int, twice: bool) -> None:
-        ordinal, token = pick(self.leased, index)
-        assert self.call(lambda: self.house.feed.fail(ordinal, token, "engine"), twice)
-        del self.leased[ordinal], self.attempts[ordinal]
+        group_id, token = pick(self.leased, index)
+        assert self.call(lambda: self.house.feed.fail(group_id, token, "engine"), twice)
+        del self.leased[group_id], self.attempts[group_id]
         self.ended["failed.engine"] += 1
 
     @rule(actor=ACTORS)
@@ -144,27 +144,27 @@ class BrokerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leased)
     @rule(index=INDEX, twice=TWICE)
     def expire(self, index: int, twice: bool) -> None:
-        ordinal, token = pick(self.leased, index)
-        with_retries(lambda: self.client.zadd(self.keys.leases, {str(ordinal): 1}), deadline_s=20)
+        group_id, token = pick(self.leased, index)
+        with_retries(lambda: self.client.zadd(self.keys.leases, {str(group_id): 1}), deadline_s=20)
         self.call(lambda: self.house.feed.reclaim(max_attempts=MAX_ATTEMPTS), twice)
-        self.lease_ended(ordinal, counts=True)
-        assert not self.house.feed.publish(ordinal, token, rollout_group(ordinal))
+        self.lease_ended(group_id, counts=True)
+        assert not self.house.feed.publish(group_id, token, rollout_group(group_id))
 
     @rule(actor=ACTORS, died=st.booleans(), twice=TWICE)
     def release(self, actor: str, died: bool, twice: bool) -> None:
         self.call(lambda: self.house.feed.release(actor, max_attempts=MAX_ATTEMPTS if died else None), twice)
-        for ordinal in sorted(n for n, token in self.leased.items() if token.startswith(actor + "/")):
-            self.lease_ended(ordinal, counts=died)
+        for group_id in sorted(n for n, token in self.leased.items() if token.startswith(actor + "/")):
+            self.lease_ended(group_id, counts=died)
 
-    def lease_ended(self, ordinal: int, *, counts: bool) -> None:
-        del self.leased[ordinal]
+    def lease_ended(self, group_id: int, *, counts: bool) -> None:
+        del self.leased[group_id]
         if not counts:
-            self.attempts[ordinal] -= 1
-        elif self.attempts[ordinal] >= MAX_ATTEMPTS:
-            del self.attempts[ordinal]
+            self.attempts[group_id] -= 1
+        elif self.attempts[group_id] >= MAX_ATTEMPTS:
+            del self.attempts[group_id]
             self.ended["failed.attempts"] += 1
             return
-        self.reissue.append(ordinal)
+        self.reissue.append(group_id)
 
     # -- preprocessing --------------------------------------------------------------------------------------------
 
@@ -173,15 +173,15 @@ class BrokerMachine(RuleBasedStateMachine):
         idle_s = 0.0 if takes_over else 3600.0
         for delivery in with_retries(lambda: self.house.read(consumer, idle_s=idle_s), deadline_s=20):
             group = decode(delivery.frame, RolloutGroup)
-            assert self.stream[group.ordinal] == group.oldest_version
-            self.pending[group.ordinal] = delivery.entry_id
+            assert self.stream[group.group_id] == group.oldest_version
+            self.pending[group.group_id] = delivery.entry_id
 
     @precondition(lambda self: self.pending)
     @rule(index=INDEX, waits=st.booleans(), twice=TWICE)
     def put(self, index: int, waits: bool, twice: bool) -> None:
-        ordinal, entry_id = pick(self.pending, index)
-        version = self.stream[ordinal]
-        group = train_group(rollout_group(ordinal, version=version))
+        group_id, entry_id = pick(self.pending, index)
+        version = self.stream[group_id]
+        group = train_group(rollout_group(group_id, version=version))
         self.house.ring._when_full = "wait" if waits else "replace"
         full = (len(self.ring) + 1) * GROUP > CAPACITY
         if full and waits:
@@ -189,26 +189,26 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.call(lambda: self.house.ring.put(entry_id, group, step=0), twice)
             return
         assert self.call(lambda: self.house.ring.put(entry_id, group, step=0), twice) is not twice
-        del self.stream[ordinal], self.pending[ordinal]
+        del self.stream[group_id], self.pending[group_id]
         if full:
             victim = next(iter(self.ring))
             del self.ring[victim]
             self.kept_payloads.remove(victim)
             self.ended["replaced"] += 1
-        self.ring[ordinal] = version
-        self.kept_payloads.add(ordinal)
+        self.ring[group_id] = version
+        self.kept_payloads.add(group_id)
 
     @precondition(lambda self: self.pending)
     @rule(index=INDEX, buries=st.booleans(), twice=TWICE)
     def drop(self, index: int, buries: bool, twice: bool) -> None:
-        ordinal, entry_id = pick(self.pending, index)
-        group = rollout_group(ordinal)
+        group_id, entry_id = pick(self.pending, index)
+        group = rollout_group(group_id)
         if buries:
             ended = self.call(lambda: self.house.stream.dead_letter(entry_id, "unreadable"), twice)
         else:
             ended = self.call(lambda: self.house.ring.drop(entry_id, group, "zero_advantage", step=0), twice)
         assert ended is not twice
-        del self.stream[ordinal], self.pending[ordinal]
+        del self.stream[group_id], self.pending[group_id]
         self.ended["failed.unreadable" if buries else "filtered.zero_advantage"] += 1
 
     # -- learner --------------------------------------------------------------------------------------------------
@@ -217,15 +217,15 @@ class BrokerMachine(RuleBasedStateMachine):
     def take(self, max_lag: int | None, twice: bool) -> None:
         step = self.committed + 1
         if step not in self.batches:
-            for ordinal, version in list(self.ring.items()):
+            for group_id, version in list(self.ring.items()):
                 if max_lag is not None and step - 1 - version > max_lag:
-                    del self.ring[ordinal]
-                    self.kept_payloads.remove(ordinal)
+                    del self.ring[group_id]
+                    self.kept_payloads.remove(group_id)
                     self.ended["stale"] += 1
             if len(self.ring) >= BATCH_GROUPS:
                 self.batches[step] = list(self.ring)[:BATCH_GROUPS]
-                for ordinal in self.batches[step]:
-                    del self.ring[ordinal]
+                for group_id in self.batches[step]:
+                    del self.ring[group_id]
         samples = BATCH_GROUPS * GROUP
         assert self.call(lambda: self.house.ring.take(step, samples, max_lag=max_lag), twice) == self.batches.get(step)
 
@@ -235,7 +235,7 @@ class BrokerMachine(RuleBasedStateMachine):
         step = self.committed + 1
         batch = with_retries(lambda: self.house.ring.batch(step), deadline_s=20)
         assert batch is not None
-        assert [g.group.ordinal for g in batch] == self.batches[step]
+        assert [g.rollout_group.group_id for g in batch] == self.batches[step]
         assert self.call(lambda: self.house.ring.commit(step), twice) is not twice
         self.committed = step
         self.trained += BATCH_GROUPS
@@ -292,7 +292,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert fates.problem() is None
         assert len(fates.ends) == self.issued
         flying = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
-        assert {ordinal for ordinal, end in enumerate(fates.ends) if end == IN_FLIGHT} == flying
+        assert {group_id for group_id, end in enumerate(fates.ends) if end == IN_FLIGHT} == flying
         never = [n for n, end in enumerate(fates.ends) if end in ("failed.engine", "failed.attempts")]
         assert fates.unwritten == tuple(sorted([*self.leased, *self.reissue, *never]))
         rollouts = Counter[str]()
@@ -323,7 +323,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert owners == self.leased
         assert {int(n) for n in client.zrange(keys.leases, 0, -1)} == set(self.leased)
         assert {token.decode(): int(n) for token, n in client.hgetall(keys.claims).items()} == {
-            token: ordinal for ordinal, token in self.leased.items()
+            token: group_id for group_id, token in self.leased.items()
         }
         assert {int(n): int(times) for n, times in client.hgetall(keys.attempts).items()} == dict(self.attempts)
 

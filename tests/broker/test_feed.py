@@ -14,12 +14,12 @@ def house(client: redis.Redis, keys: Keys) -> House:
     return House(client, keys)
 
 
-def test_ordinals_ascend_from_zero_and_each_is_issued_once(house: House) -> None:
+def test_group_ids_ascend_from_zero_and_each_is_issued_once(house: House) -> None:
     assert [house.claim(f"a/{n}") for n in range(3)] == [0, 1, 2]
     assert house.balance().issued == 3
 
 
-def test_a_repeated_claim_gets_the_same_ordinal(house: House) -> None:
+def test_a_repeated_claim_gets_the_same_group_id(house: House) -> None:
     assert house.claim("a/0") == 0
     assert house.claim("a/0") == 0
     assert house.claim("a/1") == 1
@@ -152,11 +152,11 @@ def test_filtered_groups_are_credited_back_so_that_the_learner_never_starves(hou
     """PipelineRL's deadlock: every group of a synchronous step is filtered, and nobody may claim another."""
     for attempt in range(5):
         tokens = [f"a/{attempt}-{n}" for n in range(2)]
-        ordinals = [house.claim(token, max_lag=0) for token in tokens]
-        assert None not in ordinals, f"stalled in round {attempt}"
+        group_ids = [house.claim(token, max_lag=0) for token in tokens]
+        assert None not in group_ids, f"stalled in round {attempt}"
         assert house.claim("a/too-many", max_lag=0) is None
-        for token, ordinal in zip(tokens, ordinals, strict=True):
-            house.feed.publish(ordinal, token, rollout_group(ordinal, (0.0, 0.0)))
+        for token, group_id in zip(tokens, group_ids, strict=True):
+            house.feed.publish(group_id, token, rollout_group(group_id, (0.0, 0.0)))
             entry_id, group = house.read_one()
             house.ring.drop(entry_id, group, "zero_advantage", step=0)
     assert house.balance().filtered == {"zero_advantage": 10}
@@ -169,8 +169,8 @@ def test_every_kind_of_dropped_group_is_credited_back(house: House) -> None:
     house.feed.fail(0, "a/0", "engine")
     assert house.claim("a/2", max_lag=0) == 2
     assert house.claim("a/3", max_lag=0) is None
-    for ordinal in (1, 2):
-        house.feed.publish(ordinal, f"a/{ordinal}", rollout_group(ordinal))
+    for group_id in (1, 2):
+        house.feed.publish(group_id, f"a/{group_id}", rollout_group(group_id))
     (first, second) = house.read(count=2)
     house.stream.dead_letter(first.entry_id, "test")
     house.ring.put(second.entry_id, train_group(rollout_group(2)), step=0)
@@ -178,7 +178,7 @@ def test_every_kind_of_dropped_group_is_credited_back(house: House) -> None:
     assert house.claim("a/4", max_lag=0) is None
 
 
-def test_a_returned_ordinal_needs_no_new_admission(house: House) -> None:
+def test_a_returned_group_id_needs_no_new_admission(house: House) -> None:
     house.claim("a/0", max_lag=0)
     house.claim("dead/0", max_lag=0)
     house.feed.release("dead")

@@ -1,4 +1,4 @@
-"""A life of the learner that was replaced may write nothing more."""
+"""An incarnation of the learner that was replaced may write nothing more."""
 
 from collections.abc import Callable
 
@@ -24,8 +24,8 @@ def house(client: redis.Redis, keys: Keys) -> House:
     return house
 
 
-def ring(house: House, life: str) -> Ring:
-    return Ring(house.client, house.keys, 8, life=life)
+def ring(house: House, incarnation: str) -> Ring:
+    return Ring(house.client, house.keys, 8, incarnation=incarnation)
 
 
 DEEDS: dict[str, Callable[[Ring], object]] = {
@@ -70,5 +70,5 @@ def test_a_replaced_life_announces_no_weights(house: House) -> None:
     announcement = WeightAnnouncement(version=1, backend="file", path="/w/1")
     ring(house, NEW).admit(NEW)
     with pytest.raises(Fenced, match="learner is " + NEW):
-        WeightBoard(house.client, house.keys, life=OLD).announce(announcement)
-    assert WeightBoard(house.client, house.keys, life=NEW).announce(announcement)
+        WeightBoard(house.client, house.keys, incarnation=OLD).announce(announcement)
+    assert WeightBoard(house.client, house.keys, incarnation=NEW).announce(announcement)

@@ -16,7 +16,7 @@ def house(client: redis.Redis, keys: Keys) -> House:
 
 
 def ends(house: House) -> dict[int, str]:
-    """Ordinal -> end, of books that agree."""
+    """Group id -> end, of books that agree."""
     fates = read_fates(house.client, house.keys)
     assert fates.problem() is None
     return dict(enumerate(fates.ends))
@@ -25,7 +25,7 @@ def ends(house: House) -> dict[int, str]:
 def test_an_outline_says_what_a_fate_may_depend_on() -> None:
     group = rollout_group(0, (1.0, None), num_tokens=7)
     cut = msgspec.structs.replace(completion(0.0, num_tokens=12), finish_reason="length")
-    group = msgspec.structs.replace(group, completions=(*group.completions, cut))
+    group = msgspec.structs.replace(group, rollouts=(*group.rollouts, cut))
     assert outline(group) == "hard guided 7 7v 12t"
 
 
@@ -44,8 +44,8 @@ def test_all_lengths_up_to_a_budget_are_few_different_ones() -> None:
 
 
 def _as_long_as(group: RolloutGroup, num_tokens: int) -> RolloutGroup:
-    first = msgspec.structs.replace(group.completions[0], token_ids=bytes(4 * num_tokens))
-    return msgspec.structs.replace(group, completions=(first,))
+    first = msgspec.structs.replace(group.rollouts[0], token_ids=bytes(4 * num_tokens))
+    return msgspec.structs.replace(group, rollouts=(first,))
 
 
 def test_every_group_is_noted_where_its_end_is_counted(house: House) -> None:

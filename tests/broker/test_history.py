@@ -8,33 +8,33 @@ from broker.history import FOLDER, History, read_history
 
 def told(folder: Path) -> list[tuple[str, object]]:
     (history,) = read_history(folder)
-    return [(line.event.what, line.event.ordinal) for line in history.lines]
+    return [(line.event.what, line.event.group_id) for line in history.lines]
 
 
 def test_what_was_added_is_read_back_with_its_place(tmp_path: Path) -> None:
     history = History(tmp_path, "learner-0", "learner-0@1.0")
     history.add("start", server="born", step=3)
-    history.add("batch", step=4, ordinals=(7, 9))
-    history.add("put", ordinal=7, versions=(2, 3))
+    history.add("batch", step=4, group_ids=(7, 9))
+    history.add("put", group_id=7, versions=(2, 3))
     history.close()
     (found,) = read_history(tmp_path)
     assert (found.role, found.damaged) == ("learner-0", ())
     assert [line.place for line in found.lines] == [f"learner-0.jsonl:{n}" for n in (1, 2, 3)]
     start, batch, put = (line.event for line in found.lines)
     assert (start.server, start.step, start.incarnation) == ("born", 3, "learner-0@1.0")
-    assert (batch.step, batch.ordinals) == (4, (7, 9))
-    assert (put.ordinal, put.versions) == (7, (2, 3))
+    assert (batch.step, batch.group_ids) == (4, (7, 9))
+    assert (put.group_id, put.versions) == (7, (2, 3))
     assert put.at > 1.7e9
 
 
 def test_a_line_is_short_and_on_the_disk_before_the_next_deed(tmp_path: Path) -> None:
     history = History(tmp_path, "preprocess-0", "preprocess-0@1763920000000000000.0")
-    history.add("put", ordinal=123_456, versions=(100, 101))
+    history.add("put", group_id=123_456, versions=(100, 101))
     assert (tmp_path / FOLDER / "preprocess-0.jsonl").stat().st_size < 200
 
 
 def test_a_torn_last_line_is_passed_over_and_the_next_life_begins_on_a_new_one(tmp_path: Path) -> None:
-    History(tmp_path, "actor-0").add("publish", ordinal=1)
+    History(tmp_path, "actor-0").add("publish", group_id=1)
     path = tmp_path / FOLDER / "actor-0.jsonl"
     whole = path.read_bytes()
     for cut in range(1, len(whole)):
@@ -42,7 +42,7 @@ def test_a_torn_last_line_is_passed_over_and_the_next_life_begins_on_a_new_one(t
         assert told(tmp_path) == [("publish", 1)]
         later = History(tmp_path, "actor-0")
         later.add("start", server="")
-        later.add("publish", ordinal=2)
+        later.add("publish", group_id=2)
         later.close()
         (history,) = read_history(tmp_path)
         assert [line.event.what for line in history.lines][-2:] == ["start", "publish"]
@@ -51,8 +51,8 @@ def test_a_torn_last_line_is_passed_over_and_the_next_life_begins_on_a_new_one(t
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     history = History(tmp_path, "actor-0")
-    for ordinal in range(3):
-        history.add("publish", ordinal=ordinal)
+    for group_id in range(3):
+        history.add("publish", group_id=group_id)
     path = tmp_path / FOLDER / "actor-0.jsonl"
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([lines[0], b"\xff" + lines[1][1:], *lines[2:]]))
@@ -72,7 +72,7 @@ def test_lines_that_a_full_disk_refuses_are_counted_and_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History(tmp_path, "actor-0")
-    history.add("publish", ordinal=0)
+    history.add("publish", group_id=0)
     honest = os.write
 
     def full(file: int, data: bytes) -> int:
@@ -82,12 +82,12 @@ def test_lines_that_a_full_disk_refuses_are_counted_and_told_of(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    history.add("publish", ordinal=1)
-    history.add("publish", ordinal=2)
+    history.add("publish", group_id=1)
+    history.add("publish", group_id=2)
     monkeypatch.setattr(os, "write", honest)
-    history.add("publish", ordinal=3)
+    history.add("publish", group_id=3)
     (found,) = read_history(tmp_path)
-    assert [(e.what, e.ordinal, e.missed) for e in (line.event for line in found.lines)] == [
+    assert [(e.what, e.group_id, e.missed) for e in (line.event for line in found.lines)] == [
         ("publish", 0, 0),
         ("gap", None, 2),
         ("publish", 3, 0),

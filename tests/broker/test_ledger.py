@@ -16,10 +16,10 @@ def end(
     house: House, token: str, rewards: tuple[float | None, ...], *, step: int, arm: str = "guided", put: bool = False
 ) -> None:
     """One group of problem `x|y` on its whole way; `put`: into the ring, else dropped."""
-    ordinal = house.claim(token)
-    assert ordinal is not None
-    group = rollout_group(ordinal, rewards, problem_id="x|y", arm=arm)
-    assert house.feed.publish(ordinal, token, group)
+    group_id = house.claim(token)
+    assert group_id is not None
+    group = rollout_group(group_id, rewards, problem_id="x|y", arm=arm)
+    assert house.feed.publish(group_id, token, group)
     (delivery,) = house.read()
     for again in (False, True):
         if put:
@@ -31,10 +31,10 @@ def end(
 
 @pytest.mark.parametrize("put", [True, False])
 def test_an_oracle_in_a_group_is_no_attempt_and_no_success(house: House, put: bool) -> None:
-    ordinal = house.claim("a/0")
-    assert ordinal is not None
-    group = rollout_group(ordinal, (0.0, 0.0, None), arm="unguided", oracle=True)
-    assert house.feed.publish(ordinal, "a/0", group)
+    group_id = house.claim("a/0")
+    assert group_id is not None
+    group = rollout_group(group_id, (0.0, 0.0, None), arm="unguided", oracle=True)
+    assert house.feed.publish(group_id, "a/0", group)
     (delivery,) = house.read()
     if put:
         assert house.ring.put(delivery.entry_id, train_group(group), step=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from broker import records
 from broker.errors import RecordError
 from broker.records import (
-    Completion,
+    Rollout,
     RolloutGroup,
     TrainGroup,
     WeightAnnouncement,
@@ -21,7 +21,7 @@ from broker.records import (
     int32_array,
     int32_bytes,
 )
-from tests.groups import completion, oracle_completion, rollout_group, train_group
+from tests.groups import completion, oracle_rollout, rollout_group, train_group
 
 
 def reframed(body: bytes, kind: int = 1, schema: int = records.SCHEMA) -> bytes:
@@ -31,7 +31,7 @@ def reframed(body: bytes, kind: int = 1, schema: int = records.SCHEMA) -> bytes:
 
 def changed(group: RolloutGroup, **fields: object) -> RolloutGroup:
     """The group with fields of its only completion replaced, past the checks of `encode`."""
-    return msgspec.structs.replace(group, completions=(msgspec.structs.replace(group.completions[0], **fields),))
+    return msgspec.structs.replace(group, rollouts=(msgspec.structs.replace(group.rollouts[0], **fields),))
 
 
 def wire(record: object) -> bytes:
@@ -39,15 +39,15 @@ def wire(record: object) -> bytes:
 
 
 @st.composite
-def completions(draw: st.DrawFn) -> Completion:
+def rollouts(draw: st.DrawFn) -> Rollout:
     num_tokens = draw(st.integers(1, 20))
     starts = sorted({0, *draw(st.lists(st.integers(0, num_tokens - 1), max_size=3))})
     versions = sorted(draw(st.lists(st.integers(0, 2**31 - 1), min_size=len(starts), max_size=len(starts))))
     reward = draw(st.none() | st.floats(-1, 1))
-    return Completion(
+    return Rollout(
         token_ids=int32_bytes(draw(st.lists(st.integers(0, 2**31 - 1), min_size=num_tokens, max_size=num_tokens))),
         logprobs=float32_bytes(draw(st.lists(st.floats(-99, 0, width=32), min_size=num_tokens, max_size=num_tokens))),
-        weight_spans=tuple(zip(starts, versions, strict=True)),
+        version_spans=tuple(zip(starts, versions, strict=True)),
         finish_reason=draw(st.sampled_from(["stop", "length"])),
         verdict=draw(st.sampled_from(["timeout", "crash"] if reward is None else ["correct", "wrong", "unparsable"])),
         reward=reward,
@@ -56,13 +56,13 @@ def completions(draw: st.DrawFn) -> Completion:
 
 groups = st.builds(
     RolloutGroup,
-    ordinal=st.integers(0, 2**53),
+    group_id=st.integers(0, 2**53),
     problem_id=st.text(min_size=1, max_size=20),
     arm=st.sampled_from(["guided", "unguided"]),
     bucket=st.sampled_from(["hard", "easy", "easier"]),
     actor=st.text(max_size=10),
     prompt_ids=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20).map(int32_bytes),
-    completions=st.lists(completions(), min_size=1, max_size=4).map(tuple),
+    rollouts=st.lists(rollouts(), min_size=1, max_size=4).map(tuple),
 )
 
 
@@ -70,7 +70,7 @@ groups = st.builds(
 @settings(max_examples=60)
 def test_a_group_comes_back_as_it_was_sent(group: RolloutGroup) -> None:
     assert decode(encode(group), RolloutGroup) == group
-    with_advantages = TrainGroup(group=group, advantages=float32_bytes(np.zeros(len(group.completions))))
+    with_advantages = TrainGroup(rollout_group=group, advantages=float32_bytes(np.zeros(len(group.rollouts))))
     assert decode(encode(with_advantages), TrainGroup) == with_advantages
 
 
@@ -82,7 +82,7 @@ def test_arrays_are_little_endian_int32_and_float32() -> None:
 
 
 def test_every_token_knows_the_version_that_wrote_it() -> None:
-    two_versions = msgspec.structs.replace(completion(num_tokens=5), weight_spans=((0, 41), (2, 42)))
+    two_versions = msgspec.structs.replace(completion(num_tokens=5), version_spans=((0, 41), (2, 42)))
     assert two_versions.token_versions().tolist() == [41, 41, 42, 42, 42]
     assert two_versions.oldest_version == 41
 
@@ -160,21 +160,21 @@ def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pyt
         (changed(rollout_group(), logprobs=float32_bytes([-1.0])), "one logprob a token"),
         (changed(rollout_group(), logprobs=float32_bytes([-1.0, np.nan, -1.0])), "logprob"),
         (changed(rollout_group(), logprobs=float32_bytes([-1.0, 0.5, -1.0])), "logprob"),
-        (changed(rollout_group(), weight_spans=()), "weight_spans"),
-        (changed(rollout_group(), weight_spans=((1, 0),)), "weight_spans"),
-        (changed(rollout_group(), weight_spans=((0, 0), (3, 1))), "weight_spans"),
-        (changed(rollout_group(), weight_spans=((0, 2), (1, 1))), "go back"),
+        (changed(rollout_group(), version_spans=()), "version_spans"),
+        (changed(rollout_group(), version_spans=((1, 0),)), "version_spans"),
+        (changed(rollout_group(), version_spans=((0, 0), (3, 1))), "version_spans"),
+        (changed(rollout_group(), version_spans=((0, 2), (1, 1))), "go back"),
         (changed(rollout_group(), reward=None), "verifier failed"),
         (changed(rollout_group(), verdict="timeout"), "verifier failed"),
         (changed(rollout_group(), reward=float("inf")), "finite"),
         (changed(rollout_group(), verdict="maybe"), "Invalid enum value"),
-        (changed(rollout_group(), off_policy=True), "an off-policy completion has a reward, and neither"),
-        (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_completion())), "that the policy wrote"),
-        (changed(rollout_group(), weight_spans=((0, 2**31),)), "weight version 2147483648 is above"),
+        (changed(rollout_group(), off_policy=True), "an off-policy rollout has a reward, and neither"),
+        (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_rollout())), "that the policy wrote"),
+        (changed(rollout_group(), version_spans=((0, 2**31),)), "policy version 2147483648 is above"),
         (changed(rollout_group(), token_ids=int32_bytes([5, -1, 5])), "negative id"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=int32_bytes([-7])), "negative id"),
-        (msgspec.structs.replace(rollout_group(), ordinal=-1), "ordinal -1"),
-        (msgspec.structs.replace(rollout_group(), completions=()), "at least one completion"),
+        (msgspec.structs.replace(rollout_group(), group_id=-1), "group id -1"),
+        (msgspec.structs.replace(rollout_group(), rollouts=()), "at least one rollout"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=b"\0\0"), "prompt_ids"),
     ],
 )
@@ -187,7 +187,7 @@ def test_advantages_must_match_the_completions_and_be_finite() -> None:
     group = rollout_group()
     for advantages in (float32_bytes([0.5]), float32_bytes([np.nan, 0.0])):
         with pytest.raises(RecordError, match="advantage"):
-            encode(TrainGroup(group=group, advantages=advantages))
+            encode(TrainGroup(rollout_group=group, advantages=advantages))
 
 
 def test_reference_logprobs_must_match_the_tokens_and_be_logprobs() -> None:
@@ -203,7 +203,7 @@ def test_reference_logprobs_must_match_the_tokens_and_be_logprobs() -> None:
 def test_an_oracle_is_a_member_of_the_group_and_no_rollout_of_the_policy() -> None:
     group = rollout_group(0, (0.0, None), version=5, oracle=True)
     assert decode(encode(group), RolloutGroup) == group
-    assert (len(group.completions), len(group.rollouts)) == (3, 2)
+    assert (len(group.rollouts), len(group.policy_rollouts)) == (3, 2)
     assert (group.num_judged, group.num_successes, group.oldest_version, group.num_completion_tokens) == (1, 0, 5, 6)
     assert train_group(group).loss_weights().tolist() == [1.0, 0.0, 1.0]
 

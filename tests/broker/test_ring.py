@@ -136,7 +136,7 @@ def test_every_rank_reads_the_same_batch_in_the_same_order(house: House) -> None
     first, second = house.ring.batch(1), house.ring.batch(1)
     assert first == second
     assert first is not None
-    assert [g.group.ordinal for g in first] == [0, 1]
+    assert [g.rollout_group.group_id for g in first] == [0, 1]
     assert first[0] == train_group(rollout_group(0))
 
 
@@ -218,10 +218,10 @@ def test_steps_trained_elsewhere_do_not_admit_extra_groups(house: House) -> None
 def test_the_ledger_knows_attempts_successes_and_the_first_solve(house: House) -> None:
     rewards_of = {"a/0": (0.0, 0.0), "a/1": (1.0, None), "a/2": (1.0, 1.0)}
     for step, (token, rewards) in enumerate(rewards_of.items(), start=3):
-        ordinal = house.claim(token)
-        assert ordinal is not None
-        group = rollout_group(ordinal, rewards, problem_id="x|y", arm="guided")
-        house.feed.publish(ordinal, token, group)
+        group_id = house.claim(token)
+        assert group_id is not None
+        group = rollout_group(group_id, rewards, problem_id="x|y", arm="guided")
+        house.feed.publish(group_id, token, group)
         (delivery,) = house.read()
         if step == 3:
             house.ring.drop(delivery.entry_id, group, "zero_advantage", step=step)
@@ -300,14 +300,14 @@ def test_a_group_of_a_lost_step_is_trained_once_even_if_its_new_rollouts_teach_n
     assert house.client.scard(house.keys.forgotten) == 0
 
 
-@pytest.mark.parametrize("ordinal", [1, 2**40, 2**53])
-def test_a_group_that_nobody_was_issued_is_counted_and_goes_nowhere(house: House, ordinal: int) -> None:
-    """However large its ordinal: the string of ends grows with the ordinals that were issued."""
+@pytest.mark.parametrize("group_id", [1, 2**40, 2**53])
+def test_a_group_that_nobody_was_issued_is_counted_and_goes_nowhere(house: House, group_id: int) -> None:
+    """However large its group id: the string of ends grows with the group ids that were issued."""
     house.publish_one("a/0")
     (waiting,) = house.read()
-    group = rollout_group(ordinal)
+    group = rollout_group(group_id)
     for _ in range(2):
-        house.client.xadd(house.keys.rollouts, {"ordinal": ordinal, "group": encode(group)})
+        house.client.xadd(house.keys.rollouts, {"ordinal": group_id, "group": encode(group)})
     put, dropped = house.read(count=2)
     assert not house.ring.put(put.entry_id, train_group(group), step=0)
     assert not house.ring.drop(dropped.entry_id, group, "zero_advantage", step=0)

@@ -24,8 +24,8 @@ def test_a_look_into_the_ring_and_the_stream(client: redis.Redis, keys: Keys) ->
     house.put_one("a/1", version=4)
     house.publish_one("a/2")
     first, second = house.ring.groups()
-    assert (first.ordinal, first.arrival, first.samples, first.oldest_version) == (0, 1, 2, 3)
-    assert (second.ordinal, second.arrival, second.arm, second.problem_id) == (1, 2, "guided", "p1")
+    assert (first.group_id, first.arrival, first.samples, first.oldest_version) == (0, 1, 2, 3)
+    assert (second.group_id, second.arrival, second.arm, second.problem_id) == (1, 2, "guided", "p1")
     seconds, _ = client.time()
     oldest_ms = house.stream.oldest_unix_ms()
     assert oldest_ms is not None

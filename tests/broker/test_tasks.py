@@ -21,12 +21,12 @@ def claim(feed: Feed, token: str) -> int | None:
     return feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60, high_water=9)
 
 
-def test_an_ordinal_is_a_place_in_the_list(tasks: Tasks) -> None:
+def test_an_group_id_is_a_place_in_the_list(tasks: Tasks) -> None:
     tasks.append(0, TASKS[:2])
     tasks.append(2, TASKS[2:])
     assert tasks.all() == TASKS
     assert tasks.assignment(1) == Assignment(
-        ordinal=1, problem_id="p1", arm="guided", samples=16, guidance="Step 1.", seed=256
+        group_id=1, problem_id="p1", arm="guided", samples=16, guidance="Step 1.", seed=256
     )
     with pytest.raises(BrokerError, match="has no task 3"):
         tasks.assignment(3)

@@ -123,7 +123,7 @@ def _looking(outcome: Outcome, root: Path, scene: Scene) -> Callable[[list[Train
     """Of every batch: its tokens were written by the versions they name."""
 
     def look(batch: list[TrainGroup]) -> None:
-        groups = [group.group for group in batch]
+        groups = [group.rollout_group for group in batch]
         outcome.violations += mixed_up(groups, root / "base" / "model.safetensors", weights_folder(scene))
 
     return look
@@ -149,9 +149,9 @@ def _kill(role: LocalRole) -> float:
 def _require_synced_first(scene: Scene, outcome: Outcome) -> None:
     """In every life an actor publishes nothing before it holds weights."""
     for history in read_history(scene.folder.path):
-        lives: dict[str, list[str]] = {}
+        incarnations: dict[str, list[str]] = {}
         for line in history.lines if history.role.startswith("actor") else ():
-            lives.setdefault(line.event.incarnation, []).append(line.event.what)
-        for life, deeds in lives.items():
+            incarnations.setdefault(line.event.incarnation, []).append(line.event.what)
+        for incarnation, deeds in incarnations.items():
             held = deeds.index("hold") if "hold" in deeds else len(deeds)
-            outcome.require("publish" not in deeds[:held], f"{life} published before it held any weights")
+            outcome.require("publish" not in deeds[:held], f"{incarnation} published before it held any weights")

@@ -129,7 +129,7 @@ def out_of_memory(root: Path, seed: int) -> Outcome:
     num_groups = 60
     long = ("actors.max_completion_tokens=2000", "learner.row_tokens=2048", "broker.rollouts_high_water=1000")
     with Scene(root, *long, "broker.max_memory_gib=0.05") as scene:
-        actor = PlayedActor(scene, lambda ordinal: rollout_group(ordinal, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
+        actor = PlayedActor(scene, lambda group_id: rollout_group(group_id, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
         learner = PlayedLearner(scene)
         with scene.preprocessing(), running(lambda: actor.publish(num_groups)):
             wait_until(lambda: actor.published >= 10 + seed % 10, "a few groups")
@@ -162,5 +162,5 @@ def _refusals(scene: Scene) -> int:
     return int(scene.client.info("errorstats").get("errorstat_OOM", {}).get("count", 0))
 
 
-def kept_group(ordinal: int) -> RolloutGroup:
-    return rollout_group(ordinal, (1.0, 0.0, 0.0, 1.0))
+def kept_group(group_id: int) -> RolloutGroup:
+    return rollout_group(group_id, (1.0, 0.0, 0.0, 1.0))

@@ -128,12 +128,15 @@ class Household:
         return sorted(marker.stat().st_mtime for marker in self._markers.glob("*")) if self._markers.exists() else []
 
     def recoveries_s(self, role: str, sign: str, more: Sequence[float] = ()) -> list[float]:
-        """From each failpoint, and `more` moments, to the first `sign` of the role's next life, seconds."""
-        lives: dict[str, list[Event]] = {}
+        """From each failpoint, and `more` moments, to the first `sign` of the role's next incarnation, seconds."""
+        incarnations: dict[str, list[Event]] = {}
         for history in read_history(self.scene.folder.path):
             for line in history.lines if history.role == role else ():
-                lives.setdefault(line.event.incarnation, []).append(line.event)
-        firsts = [next((event.at for event in life if event.what == sign), None) for life in lives.values()]
+                incarnations.setdefault(line.event.incarnation, []).append(line.event)
+        firsts = [
+            next((event.at for event in incarnation if event.what == sign), None)
+            for incarnation in incarnations.values()
+        ]
         return [
             min((first - failed for first in firsts if first is not None and first > failed), default=float("inf"))
             for failed in (*self.failed_at(), *more)

@@ -42,7 +42,7 @@ def learner_killed(root: Path, seed: int) -> Outcome:
             outcome.require(code == -signal.SIGKILL, f"{kill} was not reached: {learner.output()}")
             outcome.injected += 1
             learner = scene.start_learner(root / "model", _kill(kills[number]) if number < len(kills) else "")
-            wait_until(lambda number=number: lives(scene) > number, "the learner back at its checkpoint", 120)
+            wait_until(lambda number=number: incarnations(scene) > number, "the learner back at its checkpoint", 120)
             outcome.recovery_s.append(time.monotonic() - killed_at)
         learner.succeed()
         outcome.require(final_weights(scene) == golden, "the final weights are not those of the undisturbed run")
@@ -58,7 +58,7 @@ def _kill(kill: tuple[str, int]) -> str:
     return f"{kill[0]}:kill@{kill[1]}"
 
 
-def lives(scene: Scene) -> int:
+def incarnations(scene: Scene) -> int:
     """How often a learner has begun to work, by its own history."""
     histories = [history for history in read_history(scene.folder.path) if history.role == "learner-0"]
     return sum(line.event.what == "start" for history in histories for line in history.lines)
@@ -94,19 +94,20 @@ def not_finite(root: Path, seed: int) -> Outcome:
     return outcome
 
 
-def _overflow(scene: Scene, ordinal: bytes) -> None:
+def _overflow(scene: Scene, group_id: bytes) -> None:
     """Give a group in the ring advantages that no gradient survives."""
-    group = decode(scene.client.hget(scene.keys.payload, ordinal), TrainGroup)
-    huge = float32_bytes([3e38] * len(group.group.completions))
-    scene.client.hset(scene.keys.payload, ordinal, encode(TrainGroup(group=group.group, advantages=huge)))
+    group = decode(scene.client.hget(scene.keys.payload, group_id), TrainGroup)
+    huge = float32_bytes([3e38] * len(group.rollout_group.rollouts))
+    poisoned = TrainGroup(rollout_group=group.rollout_group, advantages=huge)
+    scene.client.hset(scene.keys.payload, group_id, encode(poisoned))
 
 
 def fill(scene: Scene, seed: int, kept: int = STEPS * STEP_GROUPS) -> None:
     """The ring with the groups of a whole run, the same for the same seed."""
 
 
-    def write(ordinal: int) -> RolloutGroup:
-        return random_groups(1, seed=1000 * seed + ordinal, first_ordinal=ordinal)[0].group
+    def write(group_id: int) -> RolloutGroup:
+        return random_groups(1, seed=1000 * seed + group_id, first_group_id=group_id)[0].rollout_group
 
     actor = PlayedActor(scene, write)
     while scene.client.zcard(scene.keys.ring) < kept:

@@ -1,6 +1,6 @@
 """Roles as plain processes, for the real supervisor: what Ray actors are in a run.
 
-They are forked from a process that has imported everything, so that a new life is up in a moment. A role says that it
+They are forked from a process that has imported all, so that a new incarnation is up quickly. A role says that it
 is up, and goes to work when it is told how.
 """
 

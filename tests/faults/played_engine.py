@@ -19,7 +19,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import (
     Assignment,
-    Completion,
+    Rollout,
     RolloutGroup,
     WeightAnnouncement,
     float32_bytes,
@@ -60,14 +60,14 @@ def mixed_up(groups: Iterable[RolloutGroup], base: Path, folder: Path) -> list[s
     tokens: dict[int, int] = {}
     wrong = []
     for group in groups:
-        for completion in group.completions:
-            written = zip(int32_array(completion.token_ids), completion.token_versions().tolist(), strict=True)
+        for rollout in group.rollouts:
+            written = zip(int32_array(rollout.token_ids), rollout.token_versions().tolist(), strict=True)
             for token, version in set(written):
                 if version not in tokens:
                     file = folder / f"weights-{version:06d}.safetensors" if version else base
                     tokens[version] = token_of(read_weights(file))
                 if token != tokens[version]:
-                    wrong.append(f"group {group.ordinal} has a token of other weights than version {version}")
+                    wrong.append(f"group {group.group_id} has a token of other weights than version {version}")
     return wrong
 
 
@@ -113,7 +113,7 @@ class PlayedEngine:
 
 
 class PlayedWriter:
-    """Groups with a signal: two of four completions are right."""
+    """Groups with a signal: two of four rollouts are right."""
 
     def __init__(self, actor: str, engine: PlayedEngine) -> None:
         self._actor, self._engine = actor, engine
@@ -121,17 +121,17 @@ class PlayedWriter:
     async def write(self, assignment: Assignment) -> RolloutGroup:
         generations = await self._engine.generate([5, 9, 2], len(REWARDS))
         return RolloutGroup(
-            ordinal=assignment.ordinal,
+            group_id=assignment.group_id,
             problem_id=assignment.problem_id,
             arm=assignment.arm,
             bucket="hard",
             actor=self._actor,
             prompt_ids=int32_bytes([5, 9, 2]),
-            completions=tuple(
-                Completion(
+            rollouts=tuple(
+                Rollout(
                     token_ids=int32_bytes(written.token_ids),
                     logprobs=float32_bytes(written.logprobs),
-                    weight_spans=written.weight_spans,
+                    version_spans=written.version_spans,
                     finish_reason="stop",
                     verdict="correct" if reward else "wrong",
                     reward=reward,
@@ -159,7 +159,7 @@ def run_actor(options: dict[str, Any]) -> None:
             engine=engine,
             writer=writer,
             decode=lambda token_ids: " ".join(map(str, token_ids)),
-            work=Work(Feed(client, keys), lambda n: Assignment(ordinal=n, problem_id=f"p{n}", arm="unguided")),
+            work=Work(Feed(client, keys), lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm="unguided")),
             board=WeightBoard(client, keys),
             metrics=Metrics(client, keys),
             samples=Samples(client, keys),

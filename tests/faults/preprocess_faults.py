@@ -29,7 +29,7 @@ def preprocessor_killed(root: Path, seed: int) -> Outcome:
     wrong: list[int] = []
 
     def look(batch: list[TrainGroup]) -> None:
-        wrong.extend(group.group.ordinal for group in batch if group != train_group(group.group))
+        wrong.extend(group.rollout_group.group_id for group in batch if group != train_group(group.rollout_group))
 
     with Scene(root) as scene:
         actor, learner = PlayedActor(scene, write), PlayedLearner(scene, look=look)
@@ -84,20 +84,20 @@ def poison(root: Path, seed: int) -> Outcome:
     return outcome
 
 
-def write(ordinal: int) -> RolloutGroup:
-    return rollout_group(ordinal, REWARDS)
+def write(group_id: int) -> RolloutGroup:
+    return rollout_group(group_id, REWARDS)
 
 
 class PoisoningActor(PlayedActor):
     """Now and then publishes bytes that are no group."""
 
     def publish_poison(self, frame: bytes) -> None:
-        ordinal, token = self.claim()
+        group_id, token = self.claim()
         keys = self._scene.keys
         leases = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
         names = [*leases, keys.rollouts, keys.counters, keys.written]
-        written = outline(self._write(ordinal))
-        assert Script("publish")(self._scene.client, names, ordinal, token, frame, 4, 12, 12, written) == 1
+        written = outline(self._write(group_id))
+        assert Script("publish")(self._scene.client, names, group_id, token, frame, 4, 12, 12, written) == 1
 
 
 def _framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
@@ -106,10 +106,10 @@ def _framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
 
 
 def _body(dice: random.Random, **changes: object) -> bytes:
-    """A group's body with fields of its first completion changed."""
+    """A group's body with fields of its first rollout changed."""
     group = write(dice.randrange(1000))
-    first = msgspec.structs.replace(group.completions[0], **changes)
-    return msgspec.msgpack.encode(msgspec.structs.replace(group, completions=(first, *group.completions[1:])))
+    first = msgspec.structs.replace(group.rollouts[0], **changes)
+    return msgspec.msgpack.encode(msgspec.structs.replace(group, rollouts=(first, *group.rollouts[1:])))
 
 
 def _flipped(dice: random.Random) -> bytes:
@@ -130,5 +130,5 @@ POISONS: dict[str, Callable[[random.Random], bytes]] = {
     "one logprob too few": lambda dice: _framed(_body(dice, logprobs=float32_bytes([-0.5] * 2))),
     "a logprob that is no number": lambda dice: _framed(_body(dice, logprobs=float32_bytes([-0.5, float("nan"), -1]))),
     "half a token": lambda dice: _framed(_body(dice, token_ids=b"\x01\x00\x00")),
-    "versions that go back": lambda dice: _framed(_body(dice, weight_spans=((0, 3), (1, 2)))),
+    "versions that go back": lambda dice: _framed(_body(dice, version_spans=((0, 3), (1, 2)))),
 }

@@ -80,7 +80,7 @@ def killed_in_publish(root: Path, seed: int) -> Outcome:
 def _stored(scene: Scene) -> list[RolloutGroup]:
     """Groups in the ring and in batches that are kept."""
     frames = scene.client.hvals(scene.keys.payload)
-    return [decode(frame, TrainGroup).group for frame in frames]
+    return [decode(frame, TrainGroup).rollout_group for frame in frames]
 
 
 def learner_stopped(root: Path, seed: int) -> Outcome:

@@ -137,7 +137,7 @@ class Scene:
 
 
 class PlayedActor:
-    """Claims and publishes groups that `write` makes of their ordinals."""
+    """Claims and publishes groups that `write` makes of their group ids."""
 
     def __init__(self, scene: Scene, write: Callable[[int], RolloutGroup], url: str | None = None) -> None:
         self._scene, self._write = scene, write
@@ -155,27 +155,27 @@ class PlayedActor:
         """Waits while the stream is above the high water or the server is away or full."""
         self.publish_claimed(*self.claim())
 
-    def publish_claimed(self, ordinal: int, token: str) -> bool:
+    def publish_claimed(self, group_id: int, token: str) -> bool:
         """Whether the lease still stood."""
-        group = self._write(ordinal)
-        stood = bool(patiently(lambda: self._feed.publish(ordinal, token, group)))
+        group = self._write(group_id)
+        stood = bool(patiently(lambda: self._feed.publish(group_id, token, group)))
         if stood:
-            self._history.add("publish", ordinal=ordinal)
-            self._tokens[ordinal] = token
+            self._history.add("publish", group_id=group_id)
+            self._tokens[group_id] = token
             self.published += 1
         return stood
 
-    def publish_again(self, ordinal: int) -> bool:
+    def publish_again(self, group_id: int) -> bool:
         """A group that this actor has published before; whether it was taken."""
-        group = self._write(ordinal)
-        return bool(patiently(lambda: self._feed.publish(ordinal, self._tokens[ordinal], group)))
+        group = self._write(group_id)
+        return bool(patiently(lambda: self._feed.publish(group_id, self._tokens[group_id], group)))
 
     def claim(self, lease_s: float | None = None) -> tuple[int, str]:
-        """(ordinal, claim token); the lease of the settings where none is given."""
+        """(group id, claim token); the lease of the settings where none is given."""
         token = f"{self.owner}/{self.published}.{time.monotonic_ns()}"
         config = self._scene.config
         while True:
-            ordinal = patiently(
+            group_id = patiently(
                 lambda: self._feed.claim(
                     token,
                     held_version=0,
@@ -185,8 +185,8 @@ class PlayedActor:
                     high_water=config.broker.rollouts_high_water,
                 )
             )
-            if ordinal is not None:
-                return ordinal, token
+            if group_id is not None:
+                return group_id, token
             time.sleep(0.01)
 
 
@@ -203,10 +203,10 @@ class PlayedLearner:
     def train(self) -> bool:
         """One step; False: the ring holds too few."""
         step = self.step + 1
-        ordinals = patiently(lambda: self._ring.take(step, self._samples, max_lag=None))
-        if ordinals is None:
+        group_ids = patiently(lambda: self._ring.take(step, self._samples, max_lag=None))
+        if group_ids is None:
             return False
-        self._history.add("batch", step=step, ordinals=tuple(ordinals))
+        self._history.add("batch", step=step, group_ids=tuple(group_ids))
         batch = patiently(lambda: self._ring.batch(step))
         assert batch is not None
         if self._look:

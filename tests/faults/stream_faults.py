@@ -40,9 +40,9 @@ def duplicated(root: Path, seed: int) -> Outcome:
         outcome.require(counted == outcome.injected, f"{outcome.injected} copies, {counted} counted")
         outcome.require(learner.step == 12 // 3, f"{learner.step} steps of 12 groups")
         scene.client.delete(scene.keys.answered)
-        for ordinal in dice.sample(range(12), LATE):
-            again = actor.publish_again(ordinal)
-            outcome.require(not again, f"group {ordinal} was published twice")
+        for group_id in dice.sample(range(12), LATE):
+            again = actor.publish_again(group_id)
+            outcome.require(not again, f"group {group_id} was published twice")
             outcome.injected += 1
         outcome.require(RolloutStream(scene.client, scene.keys).depth() == 0, "a late copy is on the stream")
         scene.require_promises(outcome)
@@ -72,8 +72,8 @@ def clock_jumps(root: Path, seed: int) -> Outcome:
             outcome.require(silent_s < 10, f"the actor was taken to be silent for {silent_s:.0f} s")
             outcome.injected += 1
             outcome.recovery_s.append(time.monotonic() - jumped_at)
-        for ordinal, token in leases:
-            outcome.require(patient.publish_claimed(ordinal, token), f"the lease of group {ordinal} did not stand")
+        for group_id, token in leases:
+            outcome.require(patient.publish_claimed(group_id, token), f"the lease of group {group_id} did not stand")
         gone.claim(lease_s=0.5)
         took_s = wait_until(lambda: scene.feed.reclaim(max_attempts=MAX_ATTEMPTS) == 1, "a dead actor's lease to end")
         outcome.require(took_s < 5, f"a lease of 0.5 s ended after {took_s:.1f} s")
@@ -89,7 +89,7 @@ def clock_jumps(root: Path, seed: int) -> Outcome:
 
 _SHIFT = """
 local shift = tonumber(ARGV[1])
-for _, ordinal in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZINCRBY', KEYS[1], shift, ordinal) end
+for _, group id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZINCRBY', KEYS[1], shift, group id) end
 if redis.call('HEXISTS', KEYS[2], 'looked_ms') == 1 then redis.call('HINCRBY', KEYS[2], 'looked_ms', shift) end
 local beats = redis.call('HGETALL', KEYS[3])
 for i = 1, #beats, 2 do

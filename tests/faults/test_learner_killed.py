@@ -24,5 +24,5 @@ def test_a_run_survives_the_death_of_its_learner(tmp_path: Path, monkeypatch: py
     assert [int(row["step"]) for row in steps if "step" in row] == list(range(1, 7)), "every step is reported once"
     monkeypatch.delenv("POPE_FAILPOINTS")
     audited = finish(start_on(run.folder, "audit"))
-    assert "in 2 lives of the learner" in audited
+    assert "in 2 incarnations of the learner" in audited
     assert audited.count("holds") == 8, audited

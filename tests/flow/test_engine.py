@@ -123,7 +123,7 @@ def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_t
         return await writing
 
     generations = [g for group in house.run(story()) for g in group]
-    spans = {g.weight_spans for g in generations}
+    spans = {g.version_spans for g in generations}
     assert any([version for _, version in s] == [1, 2] and s[1][0] > 0 for s in spans), spans
     for g in generations:
         assert len(g.logprobs) == len(g.token_ids)

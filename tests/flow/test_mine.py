@@ -51,7 +51,7 @@ def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: P
     assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
     rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(archive(whole, stage))]
     summary = json.loads((whole.folder / "summary.json").read_text())
-    assert sum(len(group.completions) for group in rollouts) == summary["rollouts"], "every rollout is kept"
+    assert sum(len(group.rollouts) for group in rollouts) == summary["rollouts"], "every rollout is kept"
     for row in lines(whole.folder / "chosen.jsonl"):
         assert row["index"] is None or row["prefix"].count("\n") == row["index"]
     problems = {row["id"]: row for row in lines(whole.folder / "problems.jsonl")}
@@ -71,8 +71,8 @@ def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: P
     output = again.wait(300)
     assert again.process.returncode == 0, output + again.logs()
     assert again.left_behind() == []
-    ordinals = [group.ordinal for group in read_rollouts(archive(again, "mining"))]
-    assert len(ordinals) == len(set(ordinals)) > before, "nothing that was finished is sampled twice"
+    group_ids = [group.group_id for group in read_rollouts(archive(again, "mining"))]
+    assert len(group_ids) == len(set(group_ids)) > before, "nothing that was finished is sampled twice"
     for name in ("mined.jsonl", "chosen.jsonl", "prefixes.jsonl", "problems.jsonl"):
         assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
 

@@ -49,8 +49,8 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     evaluated = list(read_rollouts(run.folder / "sampling" / "evaluation"))
     assert len(evaluated) >= 16
     for group in evaluated:
-        assert len({c.weight_spans for c in group.completions}) == 1, group.problem_id
-        assert len(group.completions[0].weight_spans) == 1
+        assert len({c.version_spans for c in group.rollouts}) == 1, group.problem_id
+        assert len(group.rollouts[0].version_spans) == 1
 
     audited = finish(start_on(run.folder, "audit"))
     assert audited.count("holds") == 8, audited

@@ -44,9 +44,9 @@ def records(count: int, seed: int) -> Counter[str]:
         except RecordError:
             return "refused"
         assert decode(encode(record), kind) == record
-        group = record.group if isinstance(record, TrainGroup) else record
+        group = record.rollout_group if isinstance(record, TrainGroup) else record
         if isinstance(group, RolloutGroup):
-            assert group.num_completion_tokens == sum(len(c.token_versions()) for c in group.rollouts)
+            assert group.num_completion_tokens == sum(len(c.token_versions()) for c in group.policy_rollouts)
         return "still a record"
 
     return _campaign("records", one, count, seed)

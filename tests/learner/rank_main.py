@@ -155,7 +155,7 @@ def learner(options: dict[str, Any]) -> None:
     publisher = None
     if os.environ["RANK"] == "0":
         client = connect(options["redis_url"], client_name="publisher")
-        board = WeightBoard(client, Keys(options["name"]), life=options.get("incarnation") or "")
+        board = WeightBoard(client, Keys(options["name"]), incarnation=options.get("incarnation") or "")
         publisher = FilePublisher(folder / "weights", board, keep=100)
     Learner(
         config,

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.records import Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
+from broker.records import Rollout, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
 from learner.batch_feed import build_step, filler_row, token_lags
 from tests.learner.tiny import random_groups
 
@@ -13,30 +13,30 @@ from tests.learner.tiny import random_groups
 def one_group() -> TrainGroup:
     """Prompt 5 9 2; completions 7 8, 6 and, without a reward, 4 4 4."""
 
-    def completion(ids: list[int], spans: tuple[tuple[int, int], ...], reward: float | None) -> Completion:
-        return Completion(
+    def completion(ids: list[int], spans: tuple[tuple[int, int], ...], reward: float | None) -> Rollout:
+        return Rollout(
             token_ids=int32_bytes(ids),
             logprobs=float32_bytes([-0.1 * (i + 1) for i in range(len(ids))]),
-            weight_spans=spans,
+            version_spans=spans,
             finish_reason="stop",
             verdict="crash" if reward is None else "correct" if reward else "wrong",
             reward=reward,
         )
 
     rollouts = RolloutGroup(
-        ordinal=3,
+        group_id=3,
         problem_id="p",
         arm="guided",
         bucket="hard",
         actor="actor-0",
         prompt_ids=int32_bytes([5, 9, 2]),
-        completions=(
+        rollouts=(
             completion([7, 8], ((0, 4), (1, 6)), 1.0),
             completion([4, 4, 4], ((0, 1),), None),
             completion([6], ((0, 6),), 0.0),
         ),
     )
-    return TrainGroup(group=rollouts, advantages=float32_bytes([0.5, 0.0, -0.5]))
+    return TrainGroup(rollout_group=rollouts, advantages=float32_bytes([0.5, 0.0, -0.5]))
 
 
 def test_a_row_by_hand() -> None:
@@ -65,12 +65,12 @@ def test_the_lag_of_each_trained_token() -> None:
 
 def test_an_oracle_solution_is_trained_without_logprobs_and_has_no_age() -> None:
     group = one_group()
-    oracle = Completion(
-        token_ids=int32_bytes([8, 8]), logprobs=b"", weight_spans=(), finish_reason="stop", verdict="correct",
+    oracle = Rollout(
+        token_ids=int32_bytes([8, 8]), logprobs=b"", version_spans=(), finish_reason="stop", verdict="correct",
         reward=1.0, off_policy=True,
     )  # fmt: skip
-    rollouts = msgspec.structs.replace(group.group, completions=(*group.group.completions, oracle))
-    group = TrainGroup(group=rollouts, advantages=float32_bytes([0.5, 0.0, -0.5, 0.25]))
+    rollouts = msgspec.structs.replace(group.rollout_group, rollouts=(*group.rollout_group.rollouts, oracle))
+    group = TrainGroup(rollout_group=rollouts, advantages=float32_bytes([0.5, 0.0, -0.5, 0.25]))
     (row,) = build_step([group], row_tokens=20, rank=0, world_size=1).rows
     assert row.targets.tolist() == [7, 8, 6, 8, 8]
     assert row.off_policy.tolist() == [False, False, False, True, True]
@@ -139,7 +139,7 @@ def test_the_ranks_together_train_every_token_once(seed: int, num_groups: int, r
     expected: list[tuple[int, float, float]] = []
     for group in groups:
         advantages = np.frombuffer(group.advantages, dtype="<f4")
-        for completion, advantage in zip(group.group.completions, advantages, strict=True):
+        for completion, advantage in zip(group.rollout_group.rollouts, advantages, strict=True):
             if completion.reward is not None:
                 ids = np.frombuffer(completion.token_ids, dtype="<i4")
                 old = np.frombuffer(completion.logprobs, dtype="<f4")

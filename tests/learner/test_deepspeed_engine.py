@@ -173,12 +173,12 @@ def test_a_gradient_that_is_not_finite_has_no_cosine(folders: dict[int, Path], s
 def slow_cosines(groups: list[TrainGroup]) -> dict[str, float]:
     """`gradient/...` of a step under the settings of `rank_main`, by a loop over rollouts and parts."""
     lm = tiny_lm(tied=True)
-    num_tokens = sum(c.num_tokens for g in groups for c in g.group.completions if c.reward is not None)
+    num_tokens = sum(c.num_tokens for g in groups for c in g.rollout_group.rollouts if c.reward is not None)
     gradients: dict[str, torch.Tensor] = {}
     for group in groups:
-        prompt = int32_array(group.group.prompt_ids).tolist()
+        prompt = int32_array(group.rollout_group.prompt_ids).tolist()
         for completion, advantage in zip(
-            group.group.completions, float32_array(group.advantages).tolist(), strict=True
+            group.rollout_group.rollouts, float32_array(group.advantages).tolist(), strict=True
         ):
             if completion.reward is None:
                 continue
@@ -188,7 +188,7 @@ def slow_cosines(groups: list[TrainGroup]) -> dict[str, float]:
             ratio = (new.detach() - torch.tensor(float32_array(completion.logprobs))).exp().clamp(0.0, 5.0)
             loss = -(ratio * advantage * new).sum() / num_tokens
             flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(lm.parameters()))]).double()
-            for name in (group.group.bucket, f"{group.group.bucket}/{group.group.arm}"):
+            for name in (group.rollout_group.bucket, f"{group.rollout_group.bucket}/{group.rollout_group.arm}"):
                 gradients[name] = gradients.get(name, 0) + flat
     names = sorted(gradients)
     found = {f"gradient/norm/{name}": float(gradients[name].norm()) for name in names if "/" in name}

@@ -20,8 +20,8 @@ from tests.learner.tiny import random_groups
 def group(bucket: str, arm: str, rollouts: list[tuple[float | None, float, int]]) -> TrainGroup:
     """Rollouts of (reward, advantage, tokens)."""
     completions = tuple(completion(reward, num_tokens=tokens) for reward, _, tokens in rollouts)
-    made = msgspec.structs.replace(rollout_group(arm=arm), bucket=bucket, completions=completions)
-    return TrainGroup(group=made, advantages=float32_bytes([advantage for _, advantage, _ in rollouts]))
+    made = msgspec.structs.replace(rollout_group(arm=arm), bucket=bucket, rollouts=completions)
+    return TrainGroup(rollout_group=made, advantages=float32_bytes([advantage for _, advantage, _ in rollouts]))
 
 
 def test_shares_by_hand() -> None:

@@ -50,11 +50,11 @@ class House:
         feed, stream = Feed(self.client, self.keys), RolloutStream(self.client, self.keys)
         stream.open()
         for group in groups:
-            ordinal = group.group.ordinal
-            token = f"test/{ordinal}"
+            group_id = group.rollout_group.group_id
+            token = f"test/{group_id}"
             claimed = feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60.0, high_water=9)
-            assert claimed == ordinal
-            assert feed.publish(ordinal, token, group.group)
+            assert claimed == group_id
+            assert feed.publish(group_id, token, group.rollout_group)
             (delivery,) = stream.read("test", count=1, block_s=1.0, claim_idle_s=60.0)
             assert self.ring.put(delivery.entry_id, group, step=0)
 
@@ -101,7 +101,7 @@ def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFacto
     house = House(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
     groups = enough_groups()
     house.put(groups)
-    Samples(house.client, house.keys).add({"ordinal": groups[0].group.ordinal, "index": 1})
+    Samples(house.client, house.keys).add({"ordinal": groups[0].rollout_group.group_id, "index": 1})
     house.start().succeed()
     yield house
     house.close()
@@ -115,10 +115,10 @@ def test_a_run_ends_at_its_last_step(finished: House) -> None:
 
 def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: House) -> None:
     (entry,) = read_entries(finished.client, finished.keys.samples_ratios)
-    group = enough_groups()[0].group
-    assert (entry["ordinal"], entry["index"], entry["step"]) == (str(group.ordinal), "1", "1")
+    group = enough_groups()[0].rollout_group
+    assert (entry["ordinal"], entry["index"], entry["step"]) == (str(group.group_id), "1", "1")
     ratios = [float(word) for word in entry["ratios"].split()]
-    assert len(ratios) == group.completions[1].num_tokens
+    assert len(ratios) == group.rollouts[1].num_tokens
     assert all(0 < ratio < 100 for ratio in ratios)
 
 
@@ -199,7 +199,7 @@ def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: 
     config = run_config("x", **settings)
     reference = load_reference(config, house.model_path)
     groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))
-    house.put([replace(g, reference_logprobs=reference(g.group)) for g in groups])
+    house.put([replace(g, reference_logprobs=reference(g.rollout_group)) for g in groups])
     house.start(learner=settings).succeed()
     rows = house.metrics()
     kl = [float(row["kl/mean"]) for row in rows]
@@ -209,7 +209,7 @@ def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: 
     assert all(int(row["step/applied"]) for row in rows)
     samples = [int(row["step/samples"]) for row in rows]
     oracles = (steps * STEP_GROUPS + 1) // 2
-    assert sum(samples) == sum(len(group.group.completions) for group in groups) - oracles
+    assert sum(samples) == sum(len(group.rollout_group.rollouts) for group in groups) - oracles
 
 
 def test_a_step_without_a_success_changes_no_weight(house: House) -> None:

@@ -26,11 +26,11 @@ def separate(tied: bool) -> tuple[list[float], dict[str, Tensor]]:
     """Token losses and gradients of one plain Hugging Face forward pass a sample: full logits, full log_softmax."""
     lm = tiny_lm(tied=tied)
     groups = random_groups(4, seed=3, failed=[(1, 2)])
-    num_tokens = sum(c.num_tokens for g in groups for c in g.group.completions if c.reward is not None)
+    num_tokens = sum(c.num_tokens for g in groups for c in g.rollout_group.rollouts if c.reward is not None)
     losses: list[float] = []
     for group in groups:
-        prompt = int32_array(group.group.prompt_ids).tolist()
-        for i, completion in enumerate(group.group.completions):
+        prompt = int32_array(group.rollout_group.prompt_ids).tolist()
+        for i, completion in enumerate(group.rollout_group.rollouts):
             if completion.reward is None:
                 continue
             ids = int32_array(completion.token_ids).tolist()

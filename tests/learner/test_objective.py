@@ -52,13 +52,13 @@ def fast(groups: list[TrainGroup], chosen: LearnerSettings, row_tokens: int, ran
 
 
 def slow(groups: list[TrainGroup], chosen: LearnerSettings) -> float:
-    """Completion by completion, with floats and lists."""
+    """Rollout by completion, with floats and lists."""
     sums: list[tuple[float, int]] = []
     for group in groups:
         reference = group.reference_logprobs
         assert reference is not None
-        prompt_length = group.group.num_prompt_tokens
-        for i, completion in enumerate(group.group.completions):
+        prompt_length = group.rollout_group.num_prompt_tokens
+        for i, completion in enumerate(group.rollout_group.rollouts):
             if completion.reward is None:
                 continue
             ids = np.frombuffer(completion.token_ids, dtype="<i4")

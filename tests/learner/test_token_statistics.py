@@ -87,15 +87,15 @@ def test_watched_rollouts_get_the_ratio_of_each_of_their_tokens() -> None:
     """Through real packing: two groups in rows of their own order, against a loop over the completions."""
     groups = random_groups(3, seed=5)
     batch = build_step(groups, row_tokens=64, rank=0, world_size=1)
-    watched = {(groups[0].group.ordinal, 1), (groups[2].group.ordinal, 0), (99, 0)}
+    watched = {(groups[0].rollout_group.group_id, 1), (groups[2].rollout_group.group_id, 0), (99, 0)}
     found: dict[tuple[int, int], list[float]] = {}
     for row in batch.rows:
         found |= watched_ratios(row, row.targets.float() * -0.01, watched)  # a policy that knows only the token's id
     expected = {
-        (group.group.ordinal, i): np.exp(-0.01 * int32_array(c.token_ids) - float32_array(c.logprobs))
+        (group.rollout_group.group_id, i): np.exp(-0.01 * int32_array(c.token_ids) - float32_array(c.logprobs))
         for group in groups
-        for i, c in enumerate(group.group.completions)
-        if (group.group.ordinal, i) in watched
+        for i, c in enumerate(group.rollout_group.rollouts)
+        if (group.rollout_group.group_id, i) in watched
     }
     assert found.keys() == expected.keys()
     for key, ratios in expected.items():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from broker.records import Bucket, Completion, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
+from broker.records import Bucket, Rollout, RolloutGroup, TrainGroup, float32_bytes, int32_bytes
 from learner.sft_batches import Example
 from tests.groups import train_group
 
@@ -56,7 +56,7 @@ def random_examples(num_examples: int = 10, *, seed: int = 0) -> list[Example]:
 
 
 def random_groups(
-    num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_ordinal: int = 0,
+    num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_group_id: int = 0,
     max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (), oracles: Sequence[int] = (), reference: bool = False,
     drawn_as: Sequence[tuple[Bucket, str]] = (("hard", "unguided"), ("hard", "guided")),
 ) -> list[TrainGroup]:
@@ -76,10 +76,10 @@ def random_groups(
             length = int(rng.integers(1, max_tokens + 1))
             off_policy = g in oracles and i == group_size - 1
             completions.append(
-                Completion(
+                Rollout(
                     token_ids=int32_bytes(rng.integers(2, VOCABULARY, length)),
                     logprobs=b"" if off_policy else float32_bytes(_near_uniform(rng, length)),
-                    weight_spans=() if off_policy else ((0, version),),
+                    version_spans=() if off_policy else ((0, version),),
                     off_policy=off_policy,
                     finish_reason="stop",
                     verdict="timeout" if reward is None else "correct" if reward else "wrong",
@@ -87,13 +87,13 @@ def random_groups(
                 )
             )
         rollouts = RolloutGroup(
-            ordinal=first_ordinal + g,
+            group_id=first_group_id + g,
             problem_id=f"p{g}",
             arm=drawn_as[g % len(drawn_as)][1],
             bucket=drawn_as[g % len(drawn_as)][0],
             actor="actor-0",
             prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
-            completions=tuple(completions),
+            rollouts=tuple(completions),
         )
         group = train_group(rollouts)
         if reference:

@@ -9,7 +9,7 @@ from tests.groups import completion, rollout_group
 
 def shaped(lengths: list[int], rewards: list[float | None], overlong_tokens: int = 4) -> list[float | None]:
     members = tuple(completion(r, num_tokens=n) for n, r in zip(lengths, rewards, strict=True))
-    group = msgspec.structs.replace(rollout_group(), completions=members)
+    group = msgspec.structs.replace(rollout_group(), rollouts=members)
     return shaped_rewards(group, overlong_tokens=overlong_tokens, max_completion_tokens=10)
 
 
@@ -32,7 +32,7 @@ def test_the_penalty_equals_the_slow_loop(
 ) -> None:
     overlong = data.draw(st.integers(0, longest - 1))
     completions = tuple(completion(reward, num_tokens=length) for reward, length in members)
-    group = msgspec.structs.replace(rollout_group(), completions=completions)
+    group = msgspec.structs.replace(rollout_group(), rollouts=completions)
     got = shaped_rewards(group, overlong_tokens=overlong, max_completion_tokens=longest)
     for ours, (reward, length) in zip(got, members, strict=True):
         assert ours == pytest.approx(slow(reward, length, overlong, longest), abs=1e-9)

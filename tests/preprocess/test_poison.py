@@ -24,8 +24,8 @@ def framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
 
 def with_completion(**fields: object) -> bytes:
     group = rollout_group(0)
-    completion = msgspec.structs.replace(group.completions[0], **fields)
-    return framed(msgspec.msgpack.encode(msgspec.structs.replace(group, completions=(completion,))))
+    rollout = msgspec.structs.replace(group.rollouts[0], **fields)
+    return framed(msgspec.msgpack.encode(msgspec.structs.replace(group, rollouts=(rollout,))))
 
 
 SOUND = encode(rollout_group(0))
@@ -45,7 +45,7 @@ POISON = {
     "NaN logprob": ({"group": with_completion(logprobs=float32_bytes([-1.0, np.nan, -1.0]))}, "logprob"),
     "NaN reward": ({"group": with_completion(reward=float("nan"))}, "reward"),
     "negative token": ({"group": with_completion(token_ids=int32_bytes([1, -2, 3]))}, "negative id"),
-    "a version of the far future": ({"group": with_completion(weight_spans=((0, 2**40),))}, "weight version"),
+    "a version of the far future": ({"group": with_completion(version_spans=((0, 2**40),))}, "policy version"),
     "a thousand fields": ({f"field-{n}": b"x" * 100 for n in range(1000)}, "shorter than its header"),
     "55 MB of nothing": ({"group": b"\x00" * 55_000_000}, "wrong magic"),
     "55 MB in a frame": ({"group": framed(b"\xc6\x03\x47\x3b\xc0" + b"x" * 55_000_000)}, "RolloutGroup"),
@@ -85,9 +85,9 @@ def test_nothing_above_the_limit_of_a_record_gets_onto_the_server(client: redis.
     assert client.xlen(keys.rollouts) == 0
 
 
-def test_a_dead_letter_with_a_false_ordinal_marks_nobody_elses_group(house: House, client: redis.Redis) -> None:  # noqa: F811
-    for ordinal in (b"-1", b"1e3", b"0x10", b"9" * 30, b""):
-        client.xadd(house.keys.rollouts, {"ordinal": ordinal, "group": b"?"})
+def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(house: House, client: redis.Redis) -> None:  # noqa: F811
+    for group_id in (b"-1", b"1e3", b"0x10", b"9" * 30, b""):
+        client.xadd(house.keys.rollouts, {"ordinal": group_id, "group": b"?"})
     for delivery in house.read(count=9):
         assert house.stream.dead_letter(delivery.entry_id, "test")
         assert not house.stream.dead_letter(delivery.entry_id, "test"), "a second time counts nothing"

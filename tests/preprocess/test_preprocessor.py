@@ -93,17 +93,17 @@ def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_
 def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
 ) -> None:
-    ordinal = house.claim("a/0")
-    assert ordinal is not None
-    group = rollout_group(ordinal, (0.0, 0.0, 0.0), arm="unguided", oracle=True)
-    assert house.feed.publish(ordinal, "a/0", group)
+    group_id = house.claim("a/0")
+    assert group_id is not None
+    group = rollout_group(group_id, (0.0, 0.0, 0.0), arm="unguided", oracle=True)
+    assert house.feed.publish(group_id, "a/0", group)
     with working(config, redis_url, client):
         until(lambda: house.stream.depth() == 0)
     (ended,) = Metrics(client, keys).read("groups")
     counted = {name: ended[name] for name in ("rollouts", "judged", "successes", "reward_sum", "completion_tokens")}
     assert counted == {"rollouts": "3", "judged": "3", "successes": "0", "reward_sum": "0.0", "completion_tokens": "9"}
     assert "verdict.correct" not in ended
-    assert house.ring.take(1, 4, max_lag=0) == [ordinal]
+    assert house.ring.take(1, 4, max_lag=0) == [group_id]
     batch = house.ring.batch(1)
     assert batch is not None
     assert float32_array(batch[0].advantages).tolist() == [-0.25, -0.25, -0.25, 0.75]
@@ -117,15 +117,15 @@ def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
         actors=replace(config.actors, max_completion_tokens=4),
         preprocess=replace(config.preprocess, overlong_tokens=2),
     )
-    ordinal = house.claim("a/0")
-    assert ordinal is not None
-    group = rollout_group(ordinal, (1.0, 1.0))
+    group_id = house.claim("a/0")
+    assert group_id is not None
+    group = rollout_group(group_id, (1.0, 1.0))
     longest = completion(1.0, num_tokens=4)
-    group = msgspec.structs.replace(group, completions=(completion(1.0, num_tokens=2), longest))
-    assert house.feed.publish(ordinal, "a/0", group)
+    group = msgspec.structs.replace(group, rollouts=(completion(1.0, num_tokens=2), longest))
+    assert house.feed.publish(group_id, "a/0", group)
     with working(config, redis_url, client):
         until(lambda: house.stream.depth() == 0)
-    assert house.ring.take(1, 2, max_lag=None) == [ordinal], "right and too long teaches something"
+    assert house.ring.take(1, 2, max_lag=None) == [group_id], "right and too long teaches something"
     batch = house.ring.batch(1)
     assert batch is not None
     assert float32_array(batch[0].advantages).tolist() == [0.5, -0.5]

@@ -21,7 +21,7 @@ from learner.model import as_policy
 from preprocess.preprocessor import Preprocessor
 from preprocess.reference import load_reference
 from tests.broker.house import House
-from tests.groups import oracle_completion, rollout_group
+from tests.groups import oracle_rollout, rollout_group
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
 from tests.runs import wait_until
 
@@ -37,7 +37,7 @@ def hugging_face_logprobs(lm: torch.nn.Module, group: RolloutGroup) -> list[np.n
     """One plain forward pass a completion: full logits, full log_softmax."""
     prompt = int32_array(group.prompt_ids).tolist()
     found = []
-    for completion in group.completions:
+    for completion in group.rollouts:
         ids = int32_array(completion.token_ids).tolist()
         with torch.no_grad():
             logits = lm(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits[0, len(prompt) - 1 : -1]
@@ -73,8 +73,8 @@ def trained(steps: int) -> torch.nn.Module:
 def test_it_equals_an_independent_forward_pass(tmp_path: Path, tied: bool) -> None:
     reference = load_reference(CONFIG, save_tiny(tmp_path / "start", tied=tied))
     for train in random_groups(4, seed=9):
-        group = train.group
-        with_oracle = msgspec.structs.replace(group, completions=(*group.completions, oracle_completion()))
+        group = train.rollout_group
+        with_oracle = msgspec.structs.replace(group, rollouts=(*group.rollouts, oracle_rollout()))
         assert_equal(reference(with_oracle), hugging_face_logprobs(tiny_lm(tied=tied), with_oracle))
 
 
@@ -84,7 +84,7 @@ def test_it_equals_what_the_learner_computes_for_the_same_weights(tmp_path: Path
     (row,) = build_step([group], row_tokens=400, rank=0, world_size=1).rows
     policy = as_policy(tiny_lm(), temperature=TEMPERATURE, chunk_tokens=7)
     logprobs, _ = policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
-    ours = np.concatenate([float32_array(raw) for raw in reference(group.group)])
+    ours = np.concatenate([float32_array(raw) for raw in reference(group.rollout_group)])
     np.testing.assert_allclose(ours, logprobs.detach().numpy(), atol=2e-6, rtol=0)
 
 
@@ -92,9 +92,9 @@ def half_right(group: RolloutGroup) -> RolloutGroup:
     """The group with every second completion right, so that it is kept."""
     judged = [
         msgspec.structs.replace(completion, reward=float(i % 2), verdict="correct" if i % 2 else "wrong")
-        for i, completion in enumerate(group.completions)
+        for i, completion in enumerate(group.rollouts)
     ]
-    return msgspec.structs.replace(group, completions=tuple(judged))
+    return msgspec.structs.replace(group, rollouts=tuple(judged))
 
 
 def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
@@ -111,7 +111,7 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
             weights = tmp_path / f"version-{version}"
             policy.save_pretrained(weights)
             house.board.announce(WeightAnnouncement(version=version, backend="file", path=str(weights)))
-            group = half_right(random_groups(1, seed=version, first_ordinal=version, version=version)[0].group)
+            group = half_right(random_groups(1, seed=version, first_group_id=version, version=version)[0].rollout_group)
             assert house.claim(f"a/{version}") == version
             assert house.feed.publish(version, f"a/{version}", group)
             wait_until(lambda v=version: house.ring.take(v + 1, 4, max_lag=None) == [v], 10, "the group in the ring")
@@ -134,8 +134,8 @@ def test_a_group_that_is_dropped_or_a_run_without_a_penalty_computes_none(
     asked: list[int] = []
 
     def counting(group: RolloutGroup) -> tuple[bytes, ...]:
-        asked.append(group.ordinal)
-        return tuple(b"\0" * len(completion.token_ids) for completion in group.completions)
+        asked.append(group.group_id)
+        return tuple(b"\0" * len(completion.token_ids) for completion in group.rollouts)
 
     config = replace(CONFIG, run=RunSettings(name=run_name))
     equal, kept = rollout_group(0, (0.0, 0.0)), rollout_group(1, (1.0, 0.0))

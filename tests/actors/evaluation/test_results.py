@@ -17,7 +17,7 @@ def result(problem_id="a", source="hard", *, correct=0, wrong=0, timeout=0, cras
         truncated=truncated,
         completion_tokens=tokens * samples,
         longest_completion_tokens=tokens,
-        weight_version=7,
+        policy_version=7,
     )
 
 
@@ -35,7 +35,7 @@ def test_completions_are_counted():
         truncated=0,
         completion_tokens=16,
         longest_completion_tokens=9,
-        weight_version=4,
+        policy_version=4,
     )
 
 
@@ -114,8 +114,8 @@ def test_a_report_of_what_does_not_belong_together_is_refused(sets, ks, message)
     ],
 )
 def test_a_result_that_contradicts_itself_is_refused(change, message):
-    good = msgspec.to_builtins(result(correct=3, wrong=5))
+    good = result(correct=3, wrong=5)
     with pytest.raises(ValueError, match=message):
-        Result(**(good | change))
+        Result(**(msgspec.structs.asdict(good) | change))
     with pytest.raises(msgspec.ValidationError, match=message):
-        msgspec.json.decode(msgspec.json.encode(good | change), type=Result)
+        msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(good) | change), type=Result)

@@ -57,12 +57,12 @@ def test_a_problem_and_its_guided_twin_come_together():
         assert mixture.assignment(n).problem_id == mixture.assignment(n + 1).problem_id
 
 
-def test_an_assignment_depends_on_ordinal_and_seed_only():
+def test_an_assignment_depends_on_group_id_and_seed_only():
     one, other = Mixture(PROBLEMS, POPE, seed=1), Mixture(PROBLEMS, POPE, seed=1)
     backwards = [other.assignment(n) for n in reversed(range(60))][::-1]
     assert [one.assignment(n) for n in range(60)] == backwards
     assert [one.assignment(n) for n in range(60)] != [Mixture(PROBLEMS, POPE, 2).assignment(n) for n in range(60)]
-    assert one.assignment(10**12).ordinal == 10**12
+    assert one.assignment(10**12).group_id == 10**12
 
 
 def test_weights_of_zero_switch_an_arm_off():

@@ -73,8 +73,8 @@ class SoundRun:
         self._say(role, "start", server=SERVER, **fields)
 
     def _say(self, role: str, what: str, **fields: Any) -> None:
-        life = f"{role}@{self._lives[role]}"
-        self._texts[role].append(Event(at=0.0, role=role, incarnation=life, what=what, **fields))  # type: ignore[arg-type]
+        incarnation = f"{role}@{self._lives[role]}"
+        self._texts[role].append(Event(at=0.0, role=role, incarnation=incarnation, what=what, **fields))  # type: ignore[arg-type]
 
     def _claim(self) -> None:
         if self._reissue:
@@ -86,15 +86,15 @@ class SoundRun:
 
     def _publish(self) -> None:
         if self._leased:
-            ordinal = self._leased.pop(self._dice.randrange(len(self._leased)))
-            self._stream.append((ordinal, self._held))
-            self._say("actor-0", "publish", ordinal=ordinal)
+            group_id = self._leased.pop(self._dice.randrange(len(self._leased)))
+            self._stream.append((group_id, self._held))
+            self._say("actor-0", "publish", group_id=group_id)
 
     def _fail(self) -> None:
         if self._leased and self._dice.random() < 0.2:
-            ordinal = self._leased.pop()
-            self._end(ordinal, "failed.prompt_too_long")
-            self._say("actor-0", "fail", ordinal=ordinal, reason="prompt_too_long")
+            group_id = self._leased.pop()
+            self._end(group_id, "failed.prompt_too_long")
+            self._say("actor-0", "fail", group_id=group_id, reason="prompt_too_long")
 
     def _expire(self) -> None:
         if self._leased and self._dice.random() < 0.3:
@@ -103,30 +103,30 @@ class SoundRun:
     def _preprocess(self) -> None:
         if not self._stream:
             return
-        ordinal, version = self._stream.pop(0)
+        group_id, version = self._stream.pop(0)
         if self._dice.random() < 0.25:
-            self._end(ordinal, "filtered.zero_advantage")
-            self._say("preprocess-0", "drop", ordinal=ordinal, reason="zero_advantage")
+            self._end(group_id, "filtered.zero_advantage")
+            self._say("preprocess-0", "drop", group_id=group_id, reason="zero_advantage")
             return
         if len(self._ring) == RING_GROUPS:
             self._end(self._ring.pop(0)[0], "replaced")
-        self._ring.append((ordinal, version))
-        self._say("preprocess-0", "put", ordinal=ordinal, versions=(version, version))
+        self._ring.append((group_id, version))
+        self._say("preprocess-0", "put", group_id=group_id, versions=(version, version))
 
     def _train(self) -> None:
         step = self._step + 1
         if step not in self._batches:
-            for ordinal, version in [g for g in self._ring if step - 1 - g[1] > MAX_LAG]:
-                self._ring.remove((ordinal, version))
-                self._end(ordinal, "stale")
+            for group_id, version in [g for g in self._ring if step - 1 - g[1] > MAX_LAG]:
+                self._ring.remove((group_id, version))
+                self._end(group_id, "stale")
             if len(self._ring) < GROUPS_A_STEP:
                 return
             self._batches[step] = tuple(self._ring.pop(0)[0] for _ in range(GROUPS_A_STEP))
-        self._say("learner-0", "batch", step=step, ordinals=self._batches[step])
+        self._say("learner-0", "batch", step=step, group_ids=self._batches[step])
         if step > self._committed:
             self._committed = step
-            for ordinal in self._batches[step]:
-                self._end(ordinal, "trained")
+            for group_id in self._batches[step]:
+                self._end(group_id, "trained")
         if self._dice.random() < 0.05:
             self._revive_learner()  # it died before it could tell of the commit
             return
@@ -166,6 +166,6 @@ class SoundRun:
         self._start("learner-0", step=self._step)
         self._say("learner-0", "announce", version=self._step)
 
-    def _end(self, ordinal: int, end: str) -> None:
-        self._ended[ordinal] = end
+    def _end(self, group_id: int, end: str) -> None:
+        self._ended[group_id] = end
         self._counters[end] += 1

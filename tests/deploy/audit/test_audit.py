@@ -53,7 +53,7 @@ def edited(evidence: Evidence, edit: Callable[[Event], Event | None], role: str 
 
 
 def appended(evidence: Evidence, role: str, **fields: object) -> Evidence:
-    """One more line of the newest life of a role."""
+    """One more line of the newest incarnation of a role."""
     histories = []
     for history in evidence.histories:
         if history.role == role:
@@ -83,13 +83,13 @@ def current_step(evidence: Evidence) -> int:
 def trained_again(evidence: Evidence) -> Evidence:
     """The next step is given a group of the newest one, and commits it."""
     step = current_step(evidence)
-    ordinals = next(line.event.ordinals for line in evidence.lines("batch") if line.event.step == step)
-    more = appended(evidence, "learner-0", what="batch", step=step + 1, ordinals=ordinals)
+    group_ids = next(line.event.group_ids for line in evidence.lines("batch") if line.event.step == step)
+    more = appended(evidence, "learner-0", what="batch", step=step + 1, group_ids=group_ids)
     return appended(more, "learner-0", what="commit", step=step + 1)
 
 
-def ended_as(evidence: Evidence, ordinal: int, end: str) -> Evidence:
-    return books(evidence, ended={**evidence.books.ended, ordinal: end})
+def ended_as(evidence: Evidence, group_id: int, end: str) -> Evidence:
+    return books(evidence, ended={**evidence.books.ended, group_id: end})
 
 
 def counted(evidence: Evidence, end: str, more: int) -> Evidence:
@@ -102,8 +102,8 @@ def replayed_otherwise(evidence: Evidence) -> Evidence:
 
     def edit(event: Event) -> Event | None:
         if event.what == "batch" and event.step in seen:
-            return msgspec.structs.replace(event, ordinals=event.ordinals[::-1])
-        seen[event.step] = event.ordinals
+            return msgspec.structs.replace(event, group_ids=event.group_ids[::-1])
+        seen[event.step] = event.group_ids
         return None
 
     return edited(evidence, edit, "learner")
@@ -114,7 +114,7 @@ def too_old(evidence: Evidence) -> Evidence:
     late = next(line.event for line in evidence.lines("batch") if (line.event.step or 0) > MAX_LAG + 1)
 
     def edit(event: Event) -> Event | None:
-        if event.what == "put" and event.ordinal in late.ordinals:
+        if event.what == "put" and event.group_id in late.group_ids:
             return msgspec.structs.replace(event, versions=(0, 0))
         return None
 
@@ -143,7 +143,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
     "ended twice": (
         lambda e: counted(e, "stale", 1), "one end", "counter stale is"),
     "dropped and trained": (
-        lambda e: ended_as(e, newest(e, "batch").ordinals[0], "stale"),
+        lambda e: ended_as(e, newest(e, "batch").group_ids[0], "stale"),
         "one end", "stale (Redis, ended) and trained in step"),
     "dropped and in the ring": (
         lambda e: ended_as(e, e.books.ring[0], "filtered.no_reward"), "one end", "and ring (Redis, ring)"),
@@ -163,15 +163,15 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
     "an entry nobody published": (
         lambda e: books(e, stream=(*e.books.stream, None)), "one end", "an entry that no actor published"),
     "a publish that Redis lost": (
-        lambda e: appended(e, "actor-0", what="publish", ordinal=e.books.leased[0]),
+        lambda e: appended(e, "actor-0", what="publish", group_id=e.books.leased[0]),
         "acknowledged", "is lost: the group is leased"),
     "a put that Redis lost": (
-        lambda e: appended(e, "preprocess-0", what="put", ordinal=e.books.leased[0], versions=(0, 0)),
+        lambda e: appended(e, "preprocess-0", what="put", group_id=e.books.leased[0], versions=(0, 0)),
         "acknowledged", "put of group"),
     "a drop under another reason": (
         lambda e: changed(e, "drop", reason="no_reward"), "acknowledged", "the group is filtered.zero_advantage"),
     "a group put twice": (
-        lambda e: appended(e, "preprocess-0", what="put", ordinal=newest(e, "put").ordinal, versions=(0, 0)),
+        lambda e: appended(e, "preprocess-0", what="put", group_id=newest(e, "put").group_id, versions=(0, 0)),
         "acknowledged", "was done twice"),
     "a commit that Redis lost": (
         lambda e: books(e, committed=e.books.committed - 1), "acknowledged", "is lost: Redis is at step"),
@@ -227,7 +227,7 @@ def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_
 
 
 def test_groups_of_a_server_that_is_gone_are_other_groups(evidence: Evidence) -> None:
-    """A run that goes on with an empty Redis counts ordinals from 0 again."""
+    """A run that goes on with an empty Redis counts group ids from 0 again."""
     fresh = SoundRun(3).evolve(0).evidence()
     old = [replace(h, lines=tuple(_of_another_server(line) for line in h.lines)) for h in evidence.histories]
     both = replace(fresh, histories=tuple(old))

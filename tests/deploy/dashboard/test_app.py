@@ -155,7 +155,7 @@ def test_the_page_says_that_redis_is_away_and_goes_on(hub: Hub, run_name: str, m
 def test_hostile_output_travels_as_it_is_and_never_as_markup(
     client: redis.Redis, redis_url: str, run_name: str
 ) -> None:
-    replay = Replay(client, settings(run_name), write=lambda ordinal: HOSTILE)
+    replay = Replay(client, settings(run_name), write=lambda group_id: HOSTILE)
     replay.open()
     replay.run(made_up(steps=2))
     replay.samples.add(

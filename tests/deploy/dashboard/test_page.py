@@ -138,7 +138,7 @@ def test_a_click_opens_a_problem_and_its_rollouts(page: Page, address: str, run_
 
 @needs_chromium
 def test_hostile_output_is_text(page: Page, client: redis.Redis, redis_url: str, run_name: str) -> None:
-    replay = Replay(client, settings(run_name), write=lambda ordinal: HOSTILE)
+    replay = Replay(client, settings(run_name), write=lambda group_id: HOSTILE)
     replay.open()
     replay.run(made_up(steps=2))
     sample: dict[str, Any] = {"problem": "p000", "arm": "guided", "verdict": "wrong", "version": 1, "prompt": HOSTILE}

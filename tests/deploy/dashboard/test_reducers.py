@@ -171,7 +171,7 @@ def test_a_rollout_of_an_older_version_is_plain_text() -> None:
     (rollout,) = rollouts.of("p0")
     assert (rollout.before, rollout.guidance) == ("solve this now", "")
     assert (rollout.tokens, rollout.rest) == ([], "a=4 and more")
-    assert (rollout.reward, rollout.ordinal, rollout.trained_step) == (None, None, None)
+    assert (rollout.reward, rollout.group_id, rollout.trained_step) == (None, None, None)
     assert [headline.text for headline in rollouts.headlines(3)] == ["a=4 and more"]
 
 

@@ -33,7 +33,7 @@ def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: 
     assert live.books.trained == balance.trained == 12 * 8
     assert live.books.filtered == balance.filtered
     assert sum(slot.samples for slot in live.ring) == balance.ring_samples
-    assert [slot.ordinal for slot in live.ring] == [int(o) for o in client.zrange(keys.ring, 0, -1)]
+    assert [slot.group_id for slot in live.ring] == [int(o) for o in client.zrange(keys.ring, 0, -1)]
     assert live.num_hard == 24
     expected = transfer(Ledger(client, keys).rows())
     assert expected is not None

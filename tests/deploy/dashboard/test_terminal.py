@@ -49,7 +49,7 @@ def test_it_shows_the_numbers_of_the_page(source: UrlSource) -> None:
 
 
 def test_hostile_output_is_shown_and_not_obeyed(client: redis.Redis, redis_url: str, run_name: str) -> None:
-    replay = Replay(client, settings(run_name), write=lambda ordinal: HOSTILE)
+    replay = Replay(client, settings(run_name), write=lambda group_id: HOSTILE)
     replay.open()
     replay.run(made_up(steps=1))
     replay.samples.add(

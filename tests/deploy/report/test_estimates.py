@@ -57,7 +57,7 @@ def results(*solved: int, timeouts: int = 0, of: str = "p") -> list[Result]:
             truncated=0,
             completion_tokens=4,
             longest_completion_tokens=1,
-            weight_version=0,
+            policy_version=0,
         )
         for i, c in enumerate(solved)
     ]

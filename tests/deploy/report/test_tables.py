@@ -56,7 +56,7 @@ def results(*solved: int, ids: tuple[str, ...] = ("both", "guided", "never", "se
             truncated=0,
             completion_tokens=4,
             longest_completion_tokens=1,
-            weight_version=0,
+            policy_version=0,
         )
         for id, c in zip(ids, solved, strict=True)
     ]

@@ -76,7 +76,7 @@ class House:
         RolloutStream(client, keys).open()
         self.client, self.keys = client, keys
         self.board = WeightBoard(client, keys)
-        self.lives: dict[str, list[Role]] = {}
+        self.incarnations: dict[str, list[Role]] = {}
         self.admitted = 0
         self.ranks, (self.actor,) = [self._member("learner-0"), self._member("learner-1")], [self._member("actor-0")]
         domains = failure_domains(
@@ -94,8 +94,8 @@ class House:
 
     def _member(self, name: str) -> Member:
         def spawn() -> Role:
-            self.lives.setdefault(name, []).append(Role(name))
-            return self.lives[name][-1]
+            self.incarnations.setdefault(name, []).append(Role(name))
+            return self.incarnations[name][-1]
 
         return Member(name, spawn=spawn, log_path="log", serves_weights=name == "actor-0", host=Host())
 
@@ -103,11 +103,11 @@ class House:
         self.admitted += 1
 
     def role(self, name: str) -> Role:
-        """Its present life."""
-        return self.lives[name][-1]
+        """Its present incarnation."""
+        return self.incarnations[name][-1]
 
     def all_up(self) -> None:
-        for name in self.lives:
+        for name in self.incarnations:
             self.role(name).starting.end()
         self.supervisor.tick()
 
@@ -136,8 +136,8 @@ def test_a_rank_that_dies_takes_the_others_into_a_new_life(house: House) -> None
     before = [rank.incarnation for rank in house.ranks]
     house.role("learner-1").working.end(RuntimeError("killed"))
     house.supervisor.tick()
-    assert [len(house.lives[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
-    assert house.lives["learner-0"][0].killed
+    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
+    assert house.incarnations["learner-0"][0].killed
     house.all_up()
     assert house.admitted == 2
     assert [house.role(f"learner-{rank}").begun != before[rank] for rank in (0, 1)] == [True, True]
@@ -155,7 +155,7 @@ def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
     house.board.hold("actor-0", 7)
     house.role("actor-0").working.end(RuntimeError("killed"))
     house.supervisor.tick()
-    assert [len(house.lives[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 2]
+    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 2]
     house.all_up()
     assert (house.board.version(), house.admitted) == (0, 2), "the checkpoint's version may be announced"
     house.board.hold("actor-0", 0)
@@ -187,7 +187,7 @@ def test_an_error_that_would_come_again_ends_the_run_at_once(house: House) -> No
     house.role("learner-0").working.end(Diverged("the gradient was not finite in 5 steps"))
     with pytest.raises(RoleFailed, match="not finite in 5 steps"):
         house.supervisor.tick()
-    assert len(house.lives["learner-0"]) == 1
+    assert len(house.incarnations["learner-0"]) == 1
 
 
 def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(house: House) -> None:
@@ -230,7 +230,7 @@ def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(house: House)
     house.all_up()
     house.ranks[1]._since -= 61.0
     house.supervisor.tick()
-    assert [len(house.lives[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
+    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
     assert "gave no sign of life for deploy.dead_after_s=60 s" in house.state.notes[0]
 
 
@@ -252,7 +252,7 @@ def test_while_the_run_winds_down_only_the_learner_is_replaced(house: House) -> 
 
     house.supervisor.__class__ = Watching
     house.supervisor.wind_down()
-    assert [len(house.lives[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
+    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
     assert [rank.state for rank in house.ranks] == ["finished", "finished"]
     assert any("it is not replaced" in note for note in house.state.notes)
 

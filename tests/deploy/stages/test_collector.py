@@ -48,10 +48,10 @@ def test_poison_fails_its_own_task_and_the_stage_goes_on(
     plan, feed = Plan(), Feed(client, keys)
     with Collector(RunConfig(run=RunSettings(name=run_name)), client, plan, tmp_path / "stage", "hard") as collector:
         collector.step(0.0)
-        for ordinal in range(2):
-            token = f"a/{ordinal}"
-            assert feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60, high_water=9) == ordinal
-            assert feed.publish(ordinal, token, rollout_group(ordinal))
+        for group_id in range(2):
+            token = f"a/{group_id}"
+            assert feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60, high_water=9) == group_id
+            assert feed.publish(group_id, token, rollout_group(group_id))
         ((first, _), _) = client.xrange(keys.rollouts)
         client.xdel(keys.rollouts, first)
         client.xadd(keys.rollouts, {"ordinal": "0", "group": frame})

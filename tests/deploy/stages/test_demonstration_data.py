@@ -16,7 +16,7 @@ from actors.evaluation.sampling_plan import SamplingPlan
 from actors.problems.catalog import load_problems
 from actors.problems.tiny.corpus import Mix, corpus
 from broker.errors import UsageError
-from broker.records import Completion, Problem, RolloutGroup, Task, float32_bytes, int32_array, int32_bytes
+from broker.records import Problem, Rollout, RolloutGroup, Task, float32_bytes, int32_array, int32_bytes
 from conf.load import load
 from conf.schema import ProblemSettings, RunConfig
 from deploy.run.base_tokenizer import train_tokenizer
@@ -47,28 +47,28 @@ class Engines:
             for task in plan.tasks():
                 group = self._group(len(groups), task, later=len(self.stages) > 1)
                 groups.append(group)
-                plan.record(task, result_of(task.problem_id, source, group.completions))
+                plan.record(task, result_of(task.problem_id, source, group.rollouts))
         groups.reverse()  # an archive is in the order of arrival
-        return sum(len(group.completions) for group in groups)
+        return sum(len(group.rollouts) for group in groups)
 
     def rollouts(self, name: str, problems: Sequence[Problem]) -> Iterator[RolloutGroup]:
         return iter(self._groups[name])
 
-    def _group(self, ordinal: int, task: Task, *, later: bool) -> RolloutGroup:
+    def _group(self, group_id: int, task: Task, *, later: bool) -> RolloutGroup:
         (problem,) = (problem for problem in PROBLEMS if problem.id == task.problem_id)
         rest = "\n".join((problem.solution or "").split("\n")[2:])
         text = rest if problem == SOLVED or later else f"By the partial response, {rest}"
         assert task.samples is not None
         correct = problem != UNSOLVED
         return RolloutGroup(
-            ordinal=ordinal, problem_id=problem.id, arm=task.arm, bucket="hard", actor="actor-0",
-            prompt_ids=int32_bytes([1]), completions=(self._completion(text, correct),) * task.samples,
+            group_id=group_id, problem_id=problem.id, arm=task.arm, bucket="hard", actor="actor-0",
+            prompt_ids=int32_bytes([1]), rollouts=(self._completion(text, correct),) * task.samples,
         )  # fmt: skip
 
-    def _completion(self, text: str, correct: bool) -> Completion:
+    def _completion(self, text: str, correct: bool) -> Rollout:
         ids = [*self._tokenizer(text, add_special_tokens=False)["input_ids"], self._tokenizer.eos_token_id]
-        return Completion(
-            token_ids=int32_bytes(ids), logprobs=float32_bytes([-0.1] * len(ids)), weight_spans=((0, 0),),
+        return Rollout(
+            token_ids=int32_bytes(ids), logprobs=float32_bytes([-0.1] * len(ids)), version_spans=((0, 0),),
             finish_reason="stop", verdict="correct" if correct else "wrong", reward=float(correct),
         )  # fmt: skip
 

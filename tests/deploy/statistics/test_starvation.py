@@ -28,11 +28,11 @@ class Group:
 
 
 def rows_of(*groups: Group) -> tuple[StarvationRow, ...]:
-    """Of groups of two rollouts in the order of their ordinals; a rollout of 100 tokens is truncated."""
+    """Of groups of two rollouts in the order of their group ids; a rollout of 100 tokens is truncated."""
     rollouts = Counter(RolloutFate(*g.drawn_as, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
-    unwritten = tuple(ordinal for ordinal, group in enumerate(groups) if not group.lengths)
+    unwritten = tuple(group_id for group_id, group in enumerate(groups) if not group.lengths)
     fates = Fates(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
-    return starvation(fates, group_size=2, drawn_as=lambda ordinal: groups[ordinal].drawn_as)
+    return starvation(fates, group_size=2, drawn_as=lambda group_id: groups[group_id].drawn_as)
 
 
 def test_deciles_of_ten_lengths_hold_one_each() -> None:
@@ -119,16 +119,16 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
     for n in range(40):
         num_tokens = 50 * (n % 10) + 1
         step = house.ring.committed() + 1
-        ordinal = house.claim(f"a/{n}")
-        assert ordinal is not None
-        group = rollout_group(ordinal, num_tokens=num_tokens, version=step - 1 - num_tokens // 100)
-        assert house.feed.publish(ordinal, f"a/{n}", group)
+        group_id = house.claim(f"a/{n}")
+        assert group_id is not None
+        group = rollout_group(group_id, num_tokens=num_tokens, version=step - 1 - num_tokens // 100)
+        assert house.feed.publish(group_id, f"a/{n}", group)
         assert house.ring.put(house.read_one()[0], train_group(group), step=step)
         if house.ring.take(step, 2, max_lag=2):
             house.ring.commit(step)
     fates, balance = read_fates(client, keys), house.balance()
     assert fates.problem() is None
-    rows = starvation(fates, group_size=2, drawn_as=lambda ordinal: HARD)
+    rows = starvation(fates, group_size=2, drawn_as=lambda group_id: HARD)
     assert [row.length_decile for row in rows] == list(range(1, 11))
     assert [row.lost_to_age for row in rows] == [0.0] * 6 + [1.0] * 4
     assert total(rows).ended == {"trained": 2 * balance.trained, "stale": 2 * balance.stale}

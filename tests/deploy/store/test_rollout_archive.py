@@ -9,14 +9,14 @@ from broker.records import encode
 from deploy.store.rollout_archive import RolloutArchive, read_rollouts
 from tests.groups import rollout_group
 
-GROUPS = [rollout_group(ordinal, (1.0, 0.0, None)) for ordinal in range(4)]
+GROUPS = [rollout_group(group_id, (1.0, 0.0, None)) for group_id in range(4)]
 PAIRS = [(group, encode(group)) for group in GROUPS]
 
 
 def test_what_was_added_is_there_again(tmp_path: Path) -> None:
     archive = RolloutArchive(tmp_path / "stage" / "mining")
     fresh = archive.add(PAIRS[:2], "hard")
-    assert [entry.ordinal for entry in fresh] == [0, 1]
+    assert [entry.group_id for entry in fresh] == [0, 1]
     assert (fresh[0].result.samples, fresh[0].result.judged, fresh[0].result.successes) == (3, 2, 1)
     archive.add(PAIRS[2:], "hard")
     archive.close()

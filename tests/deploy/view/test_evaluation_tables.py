@@ -17,7 +17,7 @@ def results(source, solved, *, samples=4, timeouts=0, version=0):
             truncated=1,
             completion_tokens=samples * (10 + i),
             longest_completion_tokens=50 + i,
-            weight_version=version,
+            policy_version=version,
         )
         for i, c in enumerate(solved)
     ]

@@ -75,7 +75,7 @@ def test_samples_hold_no_markdown_but_our_own() -> None:
 def test_the_tables_of_evaluations_hold_no_markdown_of_a_label() -> None:
     result = Result(
         problem_id="p", source=WORDS, samples=1, verdicts={"wrong": 1}, truncated=0, completion_tokens=1,
-        longest_completion_tokens=1, weight_version=0,
+        longest_completion_tokens=1, policy_version=0,
     )  # fmt: skip
     text = to_markdown([report({WORDS: [result]}, [1], "![x](http://evil.example)|" + WORDS)])
     assert_harmless(text)
