@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.weight_file import held
+from actors.weight_file import hard_linked
 from broker.records import WeightAnnouncement
 
 
@@ -16,7 +16,7 @@ def announced(tmp_path: Path) -> WeightAnnouncement:
 
 
 def test_a_held_file_outlives_its_name(announced: WeightAnnouncement, tmp_path: Path) -> None:
-    with held(announced, "actor-0") as one, held(announced, "actor-1") as two:
+    with hard_linked(announced, "actor-0") as one, hard_linked(announced, "actor-1") as two:
         Path(announced.path).unlink()
         assert one is not None
         assert two is not None
@@ -27,7 +27,7 @@ def test_a_held_file_outlives_its_name(announced: WeightAnnouncement, tmp_path: 
 
 
 def test_it_is_no_copy_and_no_file_of_the_learner(announced: WeightAnnouncement, tmp_path: Path) -> None:
-    with held(announced, "actor-0") as mine:
+    with hard_linked(announced, "actor-0") as mine:
         assert mine is not None
         assert Path(mine.path).samefile(announced.path)
         assert list(tmp_path.glob("weights-*")) == [Path(announced.path)], "the learner removes those alone"
@@ -35,18 +35,18 @@ def test_it_is_no_copy_and_no_file_of_the_learner(announced: WeightAnnouncement,
 
 def test_a_file_that_is_gone_is_said_to_be(announced: WeightAnnouncement) -> None:
     Path(announced.path).unlink()
-    with held(announced, "actor-0") as mine:
+    with hard_linked(announced, "actor-0") as mine:
         assert mine is None
 
 
 def test_what_a_dead_holder_left_is_replaced(announced: WeightAnnouncement, tmp_path: Path) -> None:
     (tmp_path / "held-by-actor-0.safetensors").write_bytes(b"eight")
-    with held(announced, "actor-0") as mine:
+    with hard_linked(announced, "actor-0") as mine:
         assert mine is not None
         assert Path(mine.path).read_bytes() == b"nine"
 
 
 def test_a_broadcast_has_no_file_to_hold() -> None:
     announcement = WeightAnnouncement(version=9, backend="nccl", path="", checksums={})
-    with held(announcement, "actor-0") as mine:
+    with hard_linked(announcement, "actor-0") as mine:
         assert mine == announcement
