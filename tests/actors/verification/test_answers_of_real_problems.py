@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from actors.problems.gold_answers import clean
-from actors.verification.answer_rules import decide, gold_form
+from actors.verification.answer_rules import decide, reference_form
 from actors.verification.answers import claimed_answers
 from actors.verification.verifier_process import judge, judge_all
 from tests.actors.shared_data import MISSING, REASON, solved_problems
@@ -21,7 +21,9 @@ LOST = {
 
 def verdict(gold, answer):
     decision = decide(gold, answer)
-    return decision if isinstance(decision, str) else judge_all([{"golds": decision.golds, "answer": decision.answer}])
+    if isinstance(decision, str):
+        return decision
+    return judge_all([{"references": decision.references, "answer": decision.answer}])
 
 
 def spellings(gold):
@@ -42,7 +44,7 @@ def test_every_gold_answer_verifies_against_its_own_spellings():
 
 def test_math_verify_itself_knows_every_gold_answer_again():
     """Without the rules, which take equal texts for equal. Two golds are no answers: prose, and a fault of the data."""
-    answers = {gold_form(clean(problem.answer)) for problem in solved_problems()}
+    answers = {reference_form(clean(problem.answer)) for problem in solved_problems()}
     unknown = [gold for gold in answers if judge(gold, None) != "correct" or judge(gold, gold) != "correct"]
     assert sorted(gold[:6] for gold in unknown) == ["f(x)=a", "t(0,4]"]
 
