@@ -93,20 +93,20 @@ class Actor:
     async def run(self) -> None:
         """Catch up with the weights, run all tasks, return every lease. Raises the error of the task that fails."""
         await self._follower.catch_up()
-        beside = [asyncio.create_task(self._follower.run()), asyncio.create_task(self._stay_alive())]
+        background = [asyncio.create_task(self._follower.run()), asyncio.create_task(self._stay_alive())]
         evaluating: list[asyncio.Task[None]] = []
         if self._evaluation_writer is not None:
             evaluating.append(asyncio.create_task(self._evaluation_writer.run()))
         producing = asyncio.create_task(self._producer.run())
         try:
-            done, _ = await asyncio.wait([producing, *beside, *evaluating], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([producing, *background, *evaluating], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             # An evaluation is cancelled at once. A sync is finished first: an engine stopped during one takes no other.
             await cancel_all(evaluating)
             async with self._follower.syncing:
-                await cancel_all([producing, *beside])
+                await cancel_all([producing, *background])
             for groups in self._leased:
                 await groups.release()
 
@@ -120,6 +120,8 @@ class Actor:
                 await groups.renew()
             written = self._producer.take_counts()
             if written:
-                report = {"actor": self._broker.actor, "version": self._engine.version, **written}
+                report: dict[str, float | int | str] = {
+                    "actor": self._broker.actor, "version": self._engine.version, **written
+                }  # fmt: skip
                 await self._broker.call(self._broker.metrics.report, "actors", report)
             await asyncio.sleep(self._heartbeat_s)

@@ -100,7 +100,7 @@ class ScheduledEvaluation:
     def num_done(self) -> int:
         return self.num_problems - sum(self._missing.values())
 
-    def at(self, step: int) -> None:
+    def schedule(self, step: int) -> None:
         """Schedule the evaluation of a step; no effect if it has been scheduled before."""
         if step not in self._missing:
             self._missing[step] = len(self._problems)

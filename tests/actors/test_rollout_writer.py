@@ -66,7 +66,7 @@ def write(problem: str = "solved", arm: str = "unguided", samples: int | None = 
     guidance = "first\n" if arm == "guided" else None
     task = Assignment(group_id=0, problem_id=problem, arm=arm, samples=samples, guidance=guidance)
     group = asyncio.run(writer.write(task))
-    encode(group)  # keeps the records' rules
+    encode(group)  # checks the rules of the record
     return group
 
 

@@ -1,4 +1,4 @@
-"""The verifier pool: right verdicts, and no answer that can hang it, starve it or take it down."""
+"""The verifier pool gives correct verdicts, and no answer can block or end it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from tests.actors.hostile import BOXED
 
 REPOSITORY = Path(__file__).parents[3]
 SLOW = BOXED["powers_of_sums"]
-"""100^4 terms: math-verify is at it for hours, and no rule refuses it."""
+"""100^4 terms: math-verify takes hours, and no rule refuses it."""
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def test_every_verdict_has_its_case():
     assert asyncio.run(run()) == [verdict for _, _, verdict in cases]
 
 
-def test_gold_answers_that_cannot_be_parsed_are_told():
+def test_reference_answers_that_cannot_be_parsed_are_told():
     async def run():
         with pool(workers=1) as verifier:
             return [await verifier.judge_reference(reference) for reference in ("42", "\\frac{1}{2}", "}{")]
@@ -142,7 +142,7 @@ def test_running_out_of_memory_is_no_verdict_but_the_end_of_the_worker(monkeypat
     def exhausted(*args, **kwargs):
         raise MemoryError
 
-    judge_in_process("42.5", "1")  # the gold answer is parsed before
+    judge_in_process("42.5", "1")  # the reference answer is parsed before
     monkeypatch.setattr(verify_child, step, exhausted)
     with pytest.raises(MemoryError):
         judge_in_process("42.5", "2")
