@@ -95,7 +95,7 @@ class VerifierPool:
                     await worker.start()
                     break
                 except WorkerDied:
-                    worker = self._replaced(worker)
+                    worker = self._replace(worker)
             else:
                 raise VerifierUnavailable(
                     f"{START_ATTEMPTS} verifier processes ended before their first verdict; see their stderr"
@@ -110,10 +110,11 @@ class VerifierPool:
             return "crash"
         finally:  # also when cancelled: a late reply must not be read as the verdict on the next response
             if not healthy or worker.num_comparisons >= COMPARISONS_PER_WORKER:
-                worker = self._replaced(worker)
+                worker = self._replace(worker)
             self._idle.put_nowait(worker)
 
-    def _replaced(self, worker: "_Worker") -> "_Worker":
+    def _replace(self, worker: "_Worker") -> "_Worker":
+        """Kill a worker and return a fresh one; the same one if the pool is closed."""
         self._workers.discard(worker)
         worker.close()
         if self._closed:
