@@ -25,6 +25,7 @@ from tests.broker.house import House
 from tests.groups import rollout_group
 
 CHECKSUMS = {"w": "1"}
+NOTHING = {"leased": 0, "reissue": 0, "stream": 0, "ring": 0, "taken": 0}
 
 
 class FakeEngine:
@@ -142,7 +143,8 @@ def test_groups_are_published_until_the_stop_and_every_lease_is_returned(scene: 
     balance = scene.house.balance()
     assert balance.in_flight["stream"] >= 5
     assert balance.in_flight["leased"] == 0
-    assert scene.done().count("publish") == balance.in_flight["stream"]
+    published = scene.done().count("publish")
+    assert 0 <= balance.in_flight["stream"] - published <= 2, "a group whose task was cancelled while it published"
     reports = scene.broker.metrics.read("actors")
     assert all(report["actor"] == "actor-0" for report in reports)
     assert 0 < sum(int(report["verdict/correct"]) for report in reports) <= balance.in_flight["stream"]
@@ -186,24 +188,29 @@ def test_a_file_that_is_gone_without_newer_weights_is_an_error(scene: Scene, tmp
 
 
 def test_weights_that_differ_from_the_learners_end_the_actor(scene: Scene) -> None:
+    scene.group_s = 60.0
+
     def until() -> bool:
-        scene.broker.board.announce(announcement(1, checksums={"w": "2"}))
+        if scene.events.count("begin p") == 2:
+            scene.broker.board.announce(announcement(1, checksums={"w": "2"}))
         return False
 
     with pytest.raises(CanaryMismatch, match="version 1 w differs from the learner's, 1 parameters in all"):
         scene.run(until)
-    assert scene.house.balance().in_flight["leased"] == 0
+    assert scene.house.balance().in_flight == NOTHING | {"reissue": 2}
     assert scene.broker.board.held() == {"actor-0": 0}
 
 
 def test_an_engine_that_dies_ends_the_actor_and_returns_its_leases(scene: Scene) -> None:
+    scene.group_s = 60.0
+
     def until() -> bool:
-        scene.engine.dead = scene.house.balance().in_flight["stream"] > 0
+        scene.engine.dead = scene.events.count("begin p") == 2
         return False
 
     with pytest.raises(RuntimeError, match="the engine died"):
         scene.run(until)
-    assert scene.house.balance().in_flight["leased"] == 0
+    assert scene.house.balance().in_flight == NOTHING | {"reissue": 2}
 
 
 def test_evaluation_groups_under_way_are_written_by_one_version(scene: Scene) -> None:
