@@ -117,7 +117,7 @@ async def _judge(golds: Sequence[str], settings: VerifierSettings, progress: Pro
 
     async def ask() -> None:
         for gold in waiting:
-            verdicts[gold] = await pool.judge_gold(gold)
+            verdicts[gold] = await pool.judge_reference(gold)
             progress(len(verdicts), len(golds))
 
     try:
