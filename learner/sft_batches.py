@@ -49,7 +49,7 @@ class Curriculum:
         """Epoch of a step; both count from 1."""
         return (step - 1) // self.steps_per_epoch + 1
 
-    def members(self, step: int) -> list[int]:
+    def examples(self, step: int) -> list[int]:
         """Numbers of the examples that step 1, ..., `num_steps` trains."""
         order = np.random.default_rng([self.seed, self.epoch(step)]).permutation(self.num_examples)
         start = (step - 1) % self.steps_per_epoch * self.batch_samples

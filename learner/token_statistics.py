@@ -1,6 +1,5 @@
 """What one optimizer step looked like, token by token: sums on each rank, reduced once."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,14 +78,6 @@ class TokenSums:
             logprob_rms=(square / n) ** 0.5,
             kl_mean=kl / n if self._settings.kl_coef > 0 else None,
         )
-
-
-def watched_ratios(
-    row: Row, logprobs: Tensor, watched: Collection[tuple[int, int]]
-) -> dict[tuple[int, int], list[float]]:
-    """(group id, completion) -> importance ratio of each of its tokens, of the watched rollouts in a row."""
-    ratios = token_log_ratio(logprobs.detach().float(), row.behaviour_logprobs).exp()
-    return {key: ratios[row.sequences == n].tolist() for n, key in enumerate(row.completions) if key in watched}
 
 
 def lag_histogram(lags: np.ndarray) -> dict[int, int]:

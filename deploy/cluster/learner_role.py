@@ -41,7 +41,6 @@ class LearnerRole:
         Learner(
             self._config,
             rank=rank,
-            world_size=self._config.learner.num_ranks,
             redis_url=self._redis_url,
             run_folder=run_path,
             model_path=model_path,

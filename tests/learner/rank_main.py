@@ -160,7 +160,6 @@ def learner(options: dict[str, Any]) -> None:
     Learner(
         config,
         rank=int(os.environ["RANK"]),
-        world_size=int(os.environ["WORLD_SIZE"]),
         redis_url=options["redis_url"],
         run_folder=folder,
         model_path=Path(options["model_path"]),

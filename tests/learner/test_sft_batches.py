@@ -16,7 +16,7 @@ def test_every_epoch_trains_every_example_once(num_examples: int, batch: int, ep
     curriculum = Curriculum(num_examples, batch, epochs, seed)
     seen: dict[int, list[int]] = {}
     for step in range(1, curriculum.num_steps + 1):
-        members = curriculum.members(step)
+        members = curriculum.examples(step)
         assert 1 <= len(members) <= batch
         seen.setdefault(curriculum.epoch(step), []).extend(members)
     assert sorted(seen) == list(range(1, epochs + 1))
@@ -26,7 +26,7 @@ def test_every_epoch_trains_every_example_once(num_examples: int, batch: int, ep
 def test_the_order_is_new_in_every_epoch_and_follows_from_the_seed() -> None:
     def order(seed: int) -> list[list[int]]:
         curriculum = Curriculum(20, 20, 3, seed)
-        return [curriculum.members(step) for step in (1, 2, 3)]
+        return [curriculum.examples(step) for step in (1, 2, 3)]
 
     first = order(0)
     assert len({tuple(epoch) for epoch in first}) == 3
