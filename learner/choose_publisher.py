@@ -1,4 +1,4 @@
-"""The weight publisher that `weights.backend` names."""
+"""Makes the weight publisher that `weights.backend` names."""
 
 from pathlib import Path
 

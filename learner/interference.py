@@ -1,7 +1,7 @@
 """How the parts of a step share its advantage and its tokens, and how fast the reward of each changes. Pure.
 
-A part is a bucket and an arm, written `bucket/arm`. Easy problems in the mix may dominate the updates (ray interference,
-POPE section 3.2).
+A part is a bucket and an arm, written `bucket/arm`. Easy problems in the mix may dominate the updates (ray
+interference, POPE section 3.2).
 """
 
 from collections import defaultdict, deque

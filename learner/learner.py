@@ -74,7 +74,9 @@ class Learner:
         self._retry = Retrying(config.deploy.dead_after_s)
         self._keys = keys = Keys(config.run.name)
         ring, incarnation = config.broker.ring, incarnation or ""
-        self._batches = BatchLog(Ring(client, keys, ring.capacity, ring.when_full, incarnation=incarnation), self._retry)
+        self._batches = BatchLog(
+            Ring(client, keys, ring.capacity, ring.when_full, incarnation=incarnation), self._retry
+        )
         self._board = WeightBoard(client, keys, incarnation=incarnation)
         self._metrics = Metrics(client, keys, keep=config.broker.kept_reports)
         self._control = Control(client, keys)

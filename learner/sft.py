@@ -2,7 +2,7 @@
 
 consumes    demonstrations in token ids, the same on all ranks
 waits for   nothing
-unblocked by -; `Control.stop` ends it before its last step, at a checkpoint it can resume from
+ended by    its last step; `Control.stop` ends it earlier, at a checkpoint from which it can resume
 
 The loss of a step is the mean cross entropy over the response tokens of its demonstrations, over all ranks; prompts
 carry no loss. What a step trains is a pure function of the seed, so a resumed run reaches the same weights, bit for

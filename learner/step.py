@@ -41,7 +41,7 @@ class StepReport:
     reward_mean: dict[str, float]
     """By part, `bucket/arm`; an arm draws from one bucket."""
     interference: dict[str, float]
-    """`share/...` and, in every `gradient_cosine_every`th step, `gradient/...`: see `interference`, `gradient_cosine`."""
+    """`share/...`, and `gradient/...` every `gradient_cosine_every` steps: see `interference` and `gradient_cosine`."""
     packing_fill: float
     seconds: float
 

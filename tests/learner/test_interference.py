@@ -72,14 +72,14 @@ def test_a_reward_change_is_the_slope_over_the_newest_steps() -> None:
     seen: list[tuple[int, float]] = []
     for step in range(1, 60, 2):
         seen.append((step, float(rng.random())))
-        changes = trend.follow(step, {"hard/guided": seen[-1][1]})
+        changes = trend.update(step, {"hard/guided": seen[-1][1]})
         if len(seen) == 1:
             assert changes == {}
         else:
             steps, rewards = zip(*seen[-TREND_STEPS:], strict=True)
             fit = np.polyfit(steps, rewards, 1)
             assert changes == {"reward/change/hard/guided": pytest.approx(fit[0], abs=1e-9)}
-    assert trend.follow(61, {"easy/easy": 0.5}) == {}
+    assert trend.update(61, {"easy/easy": 0.5}) == {}
     assert slope([(1, 0.2), (2, 0.3), (4, 0.5)]) == pytest.approx(0.1)
 
 

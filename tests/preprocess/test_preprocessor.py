@@ -13,7 +13,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement, float32_array
 from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
-from preprocess import preprocessor
+from preprocess import train_groups
 from preprocess.preprocessor import Preprocessor
 from tests.broker.house import House
 from tests.groups import completion, rollout_group
@@ -164,7 +164,7 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    honest = preprocessor.drop_reason
+    honest = train_groups.drop_reason
 
     def raises(rewards: list[float | None], *rest: Any) -> str | None:
         if len(rewards) == 3:
@@ -172,7 +172,7 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
             raise ZeroDivisionError("no such luck")
         return honest(rewards, *rest)
 
-    monkeypatch.setattr(preprocessor, "drop_reason", raises)
+    monkeypatch.setattr(train_groups, "drop_reason", raises)
     house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
     house.publish_one("a/1")
     with working(config, redis_url, client):
