@@ -1,4 +1,4 @@
-"""How the learner deals with a Redis that lost its newest second, and with batches that are gone."""
+"""The batch log against a Redis that lost its newest second, and without the batches after a checkpoint."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from tests.learner.tiny import random_groups
 
 
 class ForgetfulRing:
-    """Holds one batch a step from `oldest` on; knows steps up to `step`, as a ring that may have been restarted."""
+    """Holds one batch per step from `oldest` on; `step` is the newest committed one, which a test may set back."""
 
     def __init__(self, *, step: int, oldest: int = 1) -> None:
         self.step, self.oldest = step, oldest
@@ -65,7 +65,7 @@ def test_a_server_that_is_behind_is_told_what_was_trained() -> None:
     assert ring.events[1:] == ["adopt 3 [10, 11, 20, 21, 30, 31]"]
 
 
-def test_forgotten_batches_are_no_longer_told() -> None:
+def test_a_server_is_not_told_of_forgotten_batches() -> None:
     ring = ForgetfulRing(step=0)
     batches = batch_log(ring)
     for step in (1, 2):

@@ -178,7 +178,7 @@ def test_two_ranks_under_zero_3_stop_together_and_resume(run: LearnerRun) -> Non
     assert [int(row["step"]) for row in run.metrics()] == list(range(1, STEPS + 1))
 
 
-def test_batches_that_are_gone_are_an_error_with_a_remedy(run: LearnerRun) -> None:
+def test_missing_batches_are_an_error_with_a_remedy(run: LearnerRun) -> None:
     run.put(enough_groups())
     for step in (1, 2, 3):
         assert run.ring.take(step, 12, max_lag=None)
@@ -191,7 +191,7 @@ def test_batches_that_are_gone_are_an_error_with_a_remedy(run: LearnerRun) -> No
 
 
 
-def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(run: LearnerRun) -> None:
+def test_the_kl_penalty_starts_at_zero_and_oracles_are_trained_too(run: LearnerRun) -> None:
     """At the first step the policy equals the reference; then it moves away from it."""
     steps = 4
     terms = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip"}

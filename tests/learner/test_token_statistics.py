@@ -15,7 +15,7 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
 def row_of(ratios: list[float], weights: list[float], off_policy: list[bool] | None = None) -> tuple[torch.Tensor, Row]:
-    """(logprobs, row) with those ratios."""
+    """(logprobs, row) with the given ratios."""
     old = torch.full((len(ratios),), -2.0)
     outside = torch.tensor(off_policy or [False] * len(ratios))
     row = replace(filler_row(), behaviour_logprobs=old, weights=torch.tensor(weights), off_policy=outside)
@@ -76,6 +76,6 @@ def test_a_step_without_tokens_has_finite_statistics() -> None:
     assert (got.num_tokens, got.ess, got.clip_share, got.logprob_rms) == (0, 0.0, 0.0, 0.0)
 
 
-def test_the_histogram_of_ages() -> None:
+def test_the_histogram_of_lags() -> None:
     assert lag_histogram(np.asarray([2, 0, 0, 5])) == {0: 2, 2: 1, 5: 1}
     assert lag_histogram(np.zeros(0, dtype=np.int32)) == {}

@@ -1,4 +1,4 @@
-"""The reference is the model the run started from, whatever the policy became."""
+"""The reference stays the model that the run started from."""
 
 import threading
 from dataclasses import replace
@@ -36,11 +36,11 @@ def load(model_path: Path) -> ReferenceModel:
 
 
 def hugging_face_logprobs(lm: torch.nn.Module, group: RolloutGroup) -> list[np.ndarray]:
-    """One plain forward pass a completion: full logits, full log_softmax."""
+    """One plain forward pass per rollout: full logits, full log_softmax."""
     prompt = int32_array(group.prompt_ids).tolist()
     found = []
-    for completion in group.rollouts:
-        ids = int32_array(completion.token_ids).tolist()
+    for rollout in group.rollouts:
+        ids = int32_array(rollout.token_ids).tolist()
         with torch.no_grad():
             logits = lm(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits[0, len(prompt) - 1 : -1]
         chosen = torch.log_softmax(logits.float() / TEMPERATURE, -1)[torch.arange(len(ids)), torch.tensor(ids)]
@@ -55,7 +55,7 @@ def assert_equal(raw: tuple[bytes, ...], expected: list[np.ndarray], atol: float
 
 
 def trained(steps: int) -> torch.nn.Module:
-    """A plain LM with the start's weights after some optimizer steps of the learner's own loss."""
+    """A plain LM with the starting weights, after some optimizer steps on the learner's loss."""
     policy = as_policy(tiny_lm(), temperature=TEMPERATURE, chunk_tokens=16)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
     for step in range(steps):
@@ -91,10 +91,10 @@ def test_it_equals_what_the_learner_computes_for_the_same_weights(tmp_path: Path
 
 
 def half_right(group: RolloutGroup) -> RolloutGroup:
-    """The group with every second completion right, so that it is kept."""
+    """The group with every second rollout correct, so that it is not dropped."""
     judged = [
-        msgspec.structs.replace(completion, reward=float(i % 2), verdict="correct" if i % 2 else "wrong")
-        for i, completion in enumerate(group.rollouts)
+        msgspec.structs.replace(rollout, reward=float(i % 2), verdict="correct" if i % 2 else "wrong")
+        for i, rollout in enumerate(group.rollouts)
     ]
     return msgspec.structs.replace(group, rollouts=tuple(judged))
 
