@@ -5,7 +5,7 @@
         step-000100/
             MANIFEST.json      every file with size and SHA-256, step, settings, versions, RNG state of each rank
             config.json, model.safetensors, tokenizer files: a Hugging Face folder, loadable as it is
-            state/             DeepSpeed's own files, one set a rank
+            state/             DeepSpeed's own files, one set per rank
         step-000125.tmp/       an interrupted save; the next save removes it
 
 DeepSpeed writes in place and names a checkpoint `latest` before all ranks have saved; neither torch nor safetensors
@@ -84,23 +84,23 @@ class Checkpoints:
 
     def newest(self) -> Checkpoint | None:
         """The newest intact checkpoint, None if there is none. Damaged ones are skipped with a warning."""
-        found = find_newest_valid(self._folder) if self._ranks.first else None
-        step = self._ranks.from_first(-1 if found is None else found.step)
+        checkpoint = find_newest_valid(self._folder) if self._ranks.first else None
+        step = self._ranks.from_first(-1 if checkpoint is None else checkpoint.step)
         if step < 0:
             return None
-        if found is None:
-            found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
-        self._require_compatible(found)
-        return found
+        if checkpoint is None:
+            checkpoint = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
+        self._require_compatible(checkpoint)
+        return checkpoint
 
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of a step, whose files the caller has verified.
 
         Raises CheckpointError when another number of ranks, ZeRO stage or dtype wrote it.
         """
-        found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
-        self._require_compatible(found)
-        return found
+        checkpoint = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
+        self._require_compatible(checkpoint)
+        return checkpoint
 
     def folder_of(self, step: int) -> Path:
         """Folder of the checkpoint of a step, whether it exists or not."""

@@ -46,11 +46,11 @@ class Checkpoint:
 
 def find_newest_valid(folder: Path) -> Checkpoint | None:
     """The newest intact checkpoint under `folder`, LATEST first. A warning names the bad file of each damaged one."""
-    found = dict(candidates(folder))
+    folders = dict(candidates(folder))
     pointed = _step_of((folder / LATEST).read_text().strip()) if (folder / LATEST).exists() else None
-    for step in sorted(found, key=lambda step: (step == pointed, step), reverse=True):
+    for step in sorted(folders, key=lambda step: (step == pointed, step), reverse=True):
         try:
-            return Checkpoint(found[step], verify(found[step]))
+            return Checkpoint(folders[step], verify(folders[step]))
         except CheckpointError as error:
             log.warning("%s; falling back to an older checkpoint", error)
     return None
