@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from actors.problems.jsonl import jsonl_rows
-from actors.problems.problem_set import write_rejected
+from actors.problems.jsonl import jsonl_rows, write_rejected
 from actors.problems.rows import Layout, read_rows
 from actors.verification.verifier import VerifierPool
 from broker.errors import RecordError, UsageError

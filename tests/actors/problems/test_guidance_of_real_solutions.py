@@ -17,7 +17,7 @@ from functools import cache
 
 import pytest
 
-from actors.problems.guidance import candidates, random_short_prefix
+from actors.problems.guidance import candidate_prefixes, random_short_prefix
 from actors.verification.verifier_process import judge
 from tests.actors.latex_scanner import numbers, spans
 from tests.actors.shared_data import MISSING, REASON, solved_problems
@@ -38,7 +38,7 @@ def guided():
     rows = []
     for problem in solved_problems():
         for solution in problem.solutions:
-            prefixes = candidates(solution, 8, problem.answer, problem.statement)
+            prefixes = candidate_prefixes(solution, 8, problem.answer, problem.statement)
             fallback = random_short_prefix(solution, problem.answer, Longest(), problem.statement)
             rows.append((problem, solution, prefixes, fallback))
     return rows

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from actors.problems.joined_solutions import REFERS, STARTS_OVER, Incoherent, join
+from actors.problems.joined_solutions import REFERS_TO_PREFIX, STARTS_OVER, JoinError, join
 from actors.problems.tiny.chains import draw_chain
 
 PREFIX = "$a=K(6)=4$\n$b=G(4)=0$"
@@ -36,13 +36,13 @@ def test_what_leads_up_to_a_whole_restatement_goes_with_it() -> None:
     "completion", [f"$a=K(6)=4$\n$b=G(4)=9$\n{REST}", f"Let us begin again.\n$a=K(6)=4$\n{REST}"]
 )
 def test_a_completion_that_starts_over_and_deviates_is_refused(completion: str) -> None:
-    with pytest.raises(Incoherent, match=STARTS_OVER):
+    with pytest.raises(JoinError, match=STARTS_OVER):
         join(PREFIX, completion)
 
 
 @pytest.mark.parametrize("words", ["the partial response", "Partial  solution"])
 def test_words_about_a_text_that_the_prompt_does_not_hold_are_refused(words: str) -> None:
-    with pytest.raises(Incoherent, match=REFERS):
+    with pytest.raises(JoinError, match=REFERS_TO_PREFIX):
         join(PREFIX, f"We continue {words} with $c=4$.\n{REST}")
 
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
 from actors.problems.catalog import held_out_problems, load_problems
-from actors.problems.jsonl import read_problems
+from actors.problems.problem_sources import read_source
 from broker.errors import UsageError
 from conf.schema import ProblemSettings
+from tests.problem_files import read_problems
 
 GOOD = {"problem": " What is 1+1? ", "answer": "2", "solution": "1+1=2.", "id": "sum", "bucket": "easy"}
 
@@ -40,7 +42,7 @@ def test_box_and_dollar_signs_around_an_answer_are_taken_off(tmp_path, written, 
         ("[1]", "a JSON list, not an object"),
         ({"problem": "x"}, 'no "answer"; every line needs a problem and an answer'),
         ({"answer": "1"}, 'no "problem"; every line needs'),
-        ({**GOOD, "problem": "  "}, '"problem" is empty; write it'),
+        ({**GOOD, "problem": "  "}, '"problem" is empty; write the statement'),
         ({**GOOD, "problem": 3}, '"problem" is a JSON int; write it as a string'),
         ({**GOOD, "answer": ""}, '"answer" is empty'),
         ({**GOOD, "answer": "$$"}, '"answer" is empty once'),
@@ -51,9 +53,14 @@ def test_box_and_dollar_signs_around_an_answer_are_taken_off(tmp_path, written, 
         ({**GOOD, "id": ["a"]}, '"id" must be a text or a whole number'),
     ],
 )
-def test_a_broken_line_is_named(tmp_path, row, complaint):
-    with pytest.raises(UsageError, match=rf"set\.jsonl:2: {complaint}"):
-        read_problems(write(tmp_path, {**GOOD, "id": "first"}, row))
+def test_the_message_for_an_invalid_line_names_the_line(tmp_path, row, complaint):
+    path = write(tmp_path, {**GOOD, "id": "first"}, row)
+    try:
+        (rejected,) = read_source(ProblemSettings(source=str(path))).rejected
+        message = f"{path}:{rejected.row}: {rejected.detail}"
+    except UsageError as error:
+        message = str(error)
+    assert re.search(rf"set\.jsonl:2: {complaint}", message)
 
 
 def test_a_second_problem_of_the_same_id_is_named_with_the_first(tmp_path):
@@ -77,5 +84,5 @@ def test_the_guided_arm_needs_solutions_of_hard_problems(tmp_path):
         load_problems(ProblemSettings(source=path), 0)
     assert [p.id for p in load_problems(ProblemSettings(source=path, arms={"unguided": 1}), 0)] == ["bare"]
     assert len(load_problems(ProblemSettings(source=path, arms={"unguided": 1, "easy": 1}), 0)) == 2
-    with pytest.raises(UsageError, match="a file has no unseen problems"):
+    with pytest.raises(UsageError, match="no other source has held-out problems"):
         held_out_problems(ProblemSettings(source=path), 0, 4)

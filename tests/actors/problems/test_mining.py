@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from actors.evaluation.results import merge
-from actors.problems.mining import MiningPlan, verdict
+from actors.problems.mining import MiningPlan, decide_bucket
 from broker.records import Problem, Task
 from conf.schema import MiningSettings
 from tests.actors.plans import result, sample
@@ -21,18 +21,18 @@ PROBLEMS = [Problem(id=f"p{i}", statement=f"Problem {i}.", answer="1", bucket="h
 )  # fmt: skip
 def test_the_bucket_is_the_interval_the_solve_rate_lies_in(successes, bucket):
     """0.2 * 128 = 25.6, 0.4 * 128 = 51.2, 0.5 * 128 = 64, 0.7 * 128 = 89.6."""
-    assert verdict(result("p", successes, 128), SETTINGS)[0] == bucket
+    assert decide_bucket(result("p", successes, 128), SETTINGS)[0] == bucket
 
 
 def test_a_problem_is_left_as_soon_as_its_bucket_is_certain():
     """After 96 samples with 90 correct the rate ends between 90/128 = 0.703 and 122/128: beyond easier."""
-    assert verdict(result("p", 90, 96), SETTINGS)[0] is None
-    assert "certain after 96 of 128" in verdict(result("p", 90, 96), SETTINGS)[1]
-    assert verdict(result("p", 89, 96), SETTINGS) is None
+    assert decide_bucket(result("p", 90, 96), SETTINGS)[0] is None
+    assert "certain after 96 of 128" in decide_bucket(result("p", 90, 96), SETTINGS)[1]
+    assert decide_bucket(result("p", 89, 96), SETTINGS) is None
     only_hard = MiningSettings(samples=128, buckets={"hard": [0.0, 0.0]}, min_evidence=0.0)
-    assert verdict(result("p", 1, 16), only_hard)[0] is None
-    assert verdict(result("p", 0, 112), only_hard) is None
-    assert verdict(result("p", 0, 128), only_hard)[0] == "hard"
+    assert decide_bucket(result("p", 1, 16), only_hard)[0] is None
+    assert decide_bucket(result("p", 0, 112), only_hard) is None
+    assert decide_bucket(result("p", 0, 128), only_hard)[0] == "hard"
 
 
 def test_stopping_early_never_changes_the_bucket():
@@ -44,7 +44,7 @@ def test_stopping_early_never_changes_the_bucket():
             if successes + unfinished > taken:
                 continue
             now = result("p", successes, taken, unfinished=unfinished)
-            early = verdict(now, settings)
+            early = decide_bucket(now, settings)
             if early is None:
                 continue
             left = 12 - taken
@@ -53,20 +53,20 @@ def test_stopping_early_never_changes_the_bucket():
                 if more + cut <= left:
                     end = merge([now, result("p", more, left, unfinished=cut)])
                     if end.evidence:
-                        ends.add(verdict(end, settings)[0])
+                        ends.add(decide_bucket(end, settings)[0])
             assert ends <= {early[0]}, (now, early, ends)
 
 
 def test_an_answer_cut_by_the_token_budget_is_no_evidence_of_hardness():
-    assert verdict(result("p", 0, 128, unfinished=60), SETTINGS)[0] == "hard"
-    bucket, reason = verdict(result("p", 0, 128, unfinished=65), SETTINGS)
+    assert decide_bucket(result("p", 0, 128, unfinished=60), SETTINGS)[0] == "hard"
+    bucket, reason = decide_bucket(result("p", 0, 128, unfinished=65), SETTINGS)
     assert bucket is None
     assert reason.startswith("65 of 128 samples were cut by the token budget")
-    bucket, reason = verdict(result("p", 0, 128, unjudged=70), SETTINGS)
+    bucket, reason = decide_bucket(result("p", 0, 128, unjudged=70), SETTINGS)
     assert bucket is None
     assert "70 not judged" in reason
     # 40 of 80 finished samples: half are solved, whatever the other 48 would have been.
-    assert verdict(result("p", 40, 128, unfinished=48), SETTINGS)[0] == "easier"
+    assert decide_bucket(result("p", 40, 128, unfinished=48), SETTINGS)[0] == "easier"
 
 
 def test_mining_samples_in_rounds_and_counts_everything():

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from actors.problems.oracle.attempts import Attempt, AttemptLog, Header, fingerprint
-from actors.problems.oracle.cost import Tally
 from actors.problems.oracle.endpoint import printable, retry_after_s
-from actors.problems.oracle.requests import EndpointDead, Oracle, Reply, RequestFailed
+from actors.problems.oracle.request_counts import RequestCounts
+from actors.problems.oracle.requests import EndpointDown, Oracle, Reply, RequestFailed
 from broker.errors import UsageError
 from broker.records import Problem, Verdict
 from conf.schema import OracleSettings
@@ -69,7 +69,7 @@ def test_a_problem_takes_at_most_max_attempts_solutions():
     house = House({"P1": ["so 7"] * 9}, max_attempts=3)
     assert house.solve(1) == {}
     assert house.events == ["P1"] * 3
-    assert house.oracle.open([problem(1)]) == []
+    assert house.oracle.unsolved([problem(1)]) == []
 
 
 def test_a_failed_request_is_repeated_at_most_retries_times_and_the_problem_is_left_for_another_run():
@@ -77,11 +77,11 @@ def test_a_failed_request_is_repeated_at_most_retries_times_and_the_problem_is_l
     assert house.solve(1, 2) == {"p2": "so 2"}
     assert house.events == ["P1", "P1", "P1", "P2"]
     assert [attempt.retry for attempt in house.recorded] == [0, 1, 2, 0]
-    assert house.oracle.open([problem(1), problem(2)]) == [problem(1)]
+    assert house.oracle.unsolved([problem(1), problem(2)]) == [problem(1)]
 
 
 def test_a_truncated_answer_is_an_attempt_that_is_not_judged():
-    house = House({"P1": [Reply(text="so 1", rejected="truncated"), "so 1"]})
+    house = House({"P1": [Reply(text="so 1", unjudged="truncated"), "so 1"]})
     assert house.solve(1) == {"p1": "so 1"}
     assert [attempt.verdict for attempt in house.recorded] == ["truncated", "correct"]
 
@@ -97,15 +97,15 @@ def test_what_earlier_runs_were_told_is_not_asked_again():
     assert house.solve(1, 2) == {"p1": "so 1"}
     assert house.events == ["P2"], "one of two attempts was left; a failed request is none"
     assert [attempt.attempt for attempt in house.recorded] == [2]
-    assert house.oracle.now.answers == 1
-    assert house.oracle.in_all.answers == 3
+    assert house.oracle.this_run.answers == 1
+    assert house.oracle.all_runs.answers == 3
 
 
 def test_failures_in_a_row_over_all_problems_end_the_run():
     house = House({f"P{n}": [RequestFailed("connection")] * 9 for n in range(1, 100)}, retries=1, max_failures=8)
     house.solve(*range(1, 100))
-    assert isinstance(house.oracle.ended_by, EndpointDead)
-    assert "8 requests in a row failed, the last by connection" in str(house.oracle.ended_by)
+    assert isinstance(house.oracle.stopped_by, EndpointDown)
+    assert "8 requests in a row failed, the last with connection" in str(house.oracle.stopped_by)
     assert 8 <= len(house.events) <= 8 + 7, "at most the others of 8 at once were under way"
     assert len(house.recorded) <= len(house.events)
 
@@ -114,7 +114,7 @@ def test_an_answer_ends_a_row_of_failures():
     house = House({f"P{n}": [RequestFailed("http_503")] * 2 + [f"so {n}"] for n in range(1, 9)}, concurrency=1,
                   max_failures=3)  # fmt: skip
     assert len(house.solve(*range(1, 9))) == 8
-    assert house.oracle.ended_by is None
+    assert house.oracle.stopped_by is None
 
 
 def test_retry_after_makes_everyone_wait_but_not_longer_than_max_wait():
@@ -161,14 +161,14 @@ def test_an_error_of_our_own_ends_the_run_and_is_not_swallowed():
 
     house.oracle._record = full
     house.solve(*range(1, 9))
-    assert str(house.oracle.ended_by) == "no space left"
+    assert str(house.oracle.stopped_by) == "no space left"
 
 
 # Counting -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_tally_adds_up():
-    tally = Tally()
+def test_the_counts_adds_up():
+    counts = RequestCounts()
     for attempt in (
         Attempt(id="p1", attempt=1, wall_s=0.1, error="timeout"),
         Attempt(id="p1", attempt=1, retry=1, wall_s=0.1, error="http_500"),
@@ -176,12 +176,12 @@ def test_the_tally_adds_up():
         Attempt(id="p1", attempt=2, wall_s=0.1, verdict="correct", prompt_tokens=100, completion_tokens=150),
         Attempt(id="p2", attempt=1, wall_s=0.1, verdict="no_answer"),
     ):
-        tally.count(attempt)
-    assert (tally.requests, tally.answers, tally.retries, tally.without_usage) == (5, 3, 2, 1)
-    assert (tally.asked, tally.accepted) == ({"p1", "p2"}, {"p1"})
-    assert tally.errors == {"timeout": 1, "http_500": 1}
+        counts.add(attempt)
+    assert (counts.requests, counts.answers, counts.retries, counts.without_usage) == (5, 3, 2, 1)
+    assert (counts.requested, counts.accepted) == ({"p1", "p2"}, {"p1"})
+    assert counts.errors == {"timeout": 1, "http_500": 1}
     # 200 prompt tokens at 5 a million and 200 completion tokens at 10 a million.
-    assert tally.cost(OracleSettings(prompt_price=5, completion_price=10)) == pytest.approx(0.003)
+    assert counts.cost(OracleSettings(prompt_price=5, completion_price=10)) == pytest.approx(0.003)
 
 
 # The log ------------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def files_up_to(num_bytes: int) -> Iterator[None]:
 def test_a_disk_without_room_is_one_line_and_the_log_is_whole_again_when_there_is(path: Path):
     with AttemptLog(path, HEADER) as log:
         log.append(RIGHT)
-        with files_up_to(path.stat().st_size + 10), pytest.raises(UsageError, match=f"{path}: .*has room"):
+        with files_up_to(path.stat().st_size + 10), pytest.raises(UsageError, match=f"{path}: .*free space"):
             log.append(RIGHT)
     assert opened(path) == (RIGHT,)
 

@@ -16,9 +16,8 @@ import pytest
 from actors.problems import hub_datasets as hub
 from actors.problems import problem_sources as sources
 from actors.problems.catalog import load_problem_set
-from actors.problems.jsonl import read_problems, write_problems
+from actors.problems.jsonl import write_problems, write_rejected
 from actors.problems.mixture import ARM_BUCKET
-from actors.problems.problem_set import write_rejected
 from actors.problems.problem_sources import READERS, read_source
 from actors.problems.rows import BUCKETS, COLUMNS, content_id
 from broker.errors import UsageError
@@ -124,7 +123,7 @@ def test_every_content_fault_is_rejected_with_its_row_and_reason(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "why.jsonl").read_text().splitlines()]
     assert lines[1] == {
         "row": 3, "id": content_id("set", "What is 3+3?"), "reason": "no_answer",
-        "detail": '"answer" is empty; write the answer itself, or leave the line out',
+        "detail": '"answer" is empty; write the answer itself, or remove the row',
     }  # fmt: skip
 
 
@@ -182,8 +181,8 @@ def test_what_pope_writes_it_reads_back_equal(tmp_path):
         Problem(id="c", statement="z\u2028?", answer="3", bucket="easier", source="elsewhere"),
     ]  # fmt: skip
     write_problems(tmp_path / "problems.jsonl", problems)
-    assert read_problems(tmp_path / "problems.jsonl") == problems
-    assert read(tmp_path / "problems.jsonl").problems == problems
+    found = read(tmp_path / "problems.jsonl")
+    assert (found.problems, found.rejected) == (problems, [])
     assert not list(tmp_path.glob("*.tmp"))
 
 
@@ -289,7 +288,7 @@ def on_the_hub(tmp_path, monkeypatch):
 
     def point(name):
         file = as_on_the_hub(tmp_path / name, name)
-        monkeypatch.setitem(hub.HUB, name, replace(hub.HUB[name], hub_id=str(tmp_path / name)))
+        monkeypatch.setitem(hub.HUB_DATASETS, name, replace(hub.HUB_DATASETS[name], hub_id=str(tmp_path / name)))
         return file
 
     return point
@@ -336,7 +335,7 @@ def test_a_hub_out_of_reach_is_one_line_with_the_remedy():
 
 
 def test_settings_know_the_same_names_as_the_code():
-    assert tuple(hub.HUB) == DATA_SETS
+    assert tuple(hub.HUB_DATASETS) == DATA_SETS
     assert set(COLUMNS) == set(FIELDS)
     assert {*READERS, ".parquet"} == set(FILE_ENDINGS)
     assert tuple(ARM_BUCKET) == ARMS

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.problems.sft_demonstrations import Demonstration, full_oracle, read_demonstrations, token_ids
+from actors.problems.sft_demonstrations import Demonstration, full_oracle_demonstrations, read_demonstrations, token_ids
 from actors.prompts import PARTIAL_RESPONSE, unguided_message
 from broker.errors import UsageError
 from broker.records import Problem
@@ -32,7 +32,9 @@ class Letters:
 
 
 def test_the_whole_solution_answers_the_unguided_prompt() -> None:
-    found, left_out = full_oracle([problem("p", "2+2=4.\nSo \\boxed{4}.\n", guidance="2+2=4."), problem("q", None)])
+    found, left_out = full_oracle_demonstrations(
+        [problem("p", "2+2=4.\nSo \\boxed{4}.\n", guidance="2+2=4."), problem("q", None)]
+    )
     (demonstration,) = found
     assert demonstration.prompt == unguided_message("What is p?")
     assert demonstration.response == "2+2=4.\nSo \\boxed{4}."

@@ -7,7 +7,7 @@ import pytest
 
 from actors.problems.catalog import load_problems
 from actors.problems.cut_points import boundaries
-from actors.problems.guidance import candidates, random_short_prefix
+from actors.problems.guidance import candidate_prefixes, random_short_prefix
 from actors.problems.leaks import shows_answer
 from actors.problems.tiny.chains import Chain, apply, distinct_chains
 from actors.problems.tiny.terse import terse_solution
@@ -45,7 +45,7 @@ def test_every_step_is_right_and_the_final_answer_is_the_problems(steps):
 def test_a_prefix_is_whole_sentences_and_never_shows_the_answer(steps):
     for chain in chains(steps):
         solution = terse_solution(chain)
-        prefixes = candidates(solution, 8, chain.answer, chain.statement)
+        prefixes = candidate_prefixes(solution, 8, chain.answer, chain.statement)
         ends = [end for end in boundaries(solution) if end < len(solution)]
         assert prefixes == [solution[:end].rstrip() for end in ends[: len(prefixes)]]
         # The sentence before the answer is never guidance, so that one or two steps are left to do.

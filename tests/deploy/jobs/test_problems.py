@@ -61,7 +61,7 @@ def test_check_counts_rows_reasons_solutions_and_kinds_and_writes_the_reasons(tm
 
 def test_check_without_a_file_of_reasons_says_the_first(source, monkeypatch, capsys):
     _, out, _ = pope(monkeypatch, capsys, "check", source, "fields.answer=gold")
-    assert "the first: row 3 (sums-" in out
+    assert "the first rejected row: row 3 (sums-" in out
     assert "the same statement as sums-" in out
 
 
@@ -119,7 +119,7 @@ def test_oracle_members_without_any_solution_are_refused_and_otherwise_warned_of
     boxed = msgspec.structs.replace(GUIDED, id="sum-2", solution="Add one.\nThat is \\boxed{2}.")
     bare = msgspec.structs.replace(GUIDED, id="sum-3", solution=None)
     easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
-    with pytest.raises(UsageError, match="no hard problem has a solution; pope oracle writes some, or set"):
+    with pytest.raises(UsageError, match="no hard problem has a solution; request solutions with pope oracle, or set"):
         oracle_warning([bare, easy])
     assert oracle_warning([boxed]).endswith("watch entropy and grad norm")
     assert "could not make it train stably" in oracle_warning([boxed])
@@ -132,5 +132,5 @@ def test_oracle_members_without_a_boxed_answer_are_counted():
     easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
     assert "\\boxed" not in oracle_warning([boxed, bare, easy])
     assert oracle_warning([boxed, GUIDED, bare, easy]).endswith(
-        "; 1 of 2 solutions hold no \\boxed answer and get reward 1 all the same"
+        "; 1 of 2 solutions hold no \\boxed answer and get reward 1 nevertheless"
     )

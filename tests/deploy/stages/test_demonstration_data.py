@@ -20,7 +20,7 @@ from broker.records import Problem, Rollout, RolloutGroup, Task, float32_bytes, 
 from conf.load import load
 from conf.schema import ProblemSettings, RunConfig
 from deploy.run.base_tokenizer import train_tokenizer
-from deploy.stages.demonstration_data import TOO_LONG, check_data, left_out_counts, load_examples
+from deploy.stages.demonstration_data import TOO_LONG, check_demonstration_data, left_out_counts, load_examples
 from deploy.store.run_folder import RunFolder
 
 SOLVED, NEEDS_TWO, UNSOLVED, UNGUIDED = (
@@ -92,10 +92,14 @@ def built(config: RunConfig, engines: Engines, folder: Path) -> tuple[list[tuple
     """(prompt, response) of each example as text, and what was said."""
     said = io.StringIO()
     console = Console(file=said, width=200)
-    examples = load_examples(config, PROBLEMS, engines, RunFolder(folder), console)  # type: ignore[arg-type]
+    examples = load_examples(config.sft, PROBLEMS, engines, RunFolder(folder), console, config.run.seed)  # type: ignore[arg-type]
     decode = engines._tokenizer.decode
     texts = [tuple(decode(int32_array(ids).tolist()) for ids in (e.prompt_ids, e.response_ids)) for e in examples]
     return texts, said.getvalue()
+
+
+def check(config: RunConfig, problems: Sequence[Problem]) -> None:
+    check_demonstration_data(config.sft, problems, config.problems.source)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -150,12 +154,12 @@ def test_responses_without_a_boxed_answer_are_pointed_out(engines: Engines, tmp_
 
 
 def test_settings_that_can_give_no_demonstration_are_refused_at_start(tmp_path: Path) -> None:
-    check_data(settings(), PROBLEMS)
-    check_data(settings("sft.data=none"), [])
+    check(settings(), PROBLEMS)
+    check(settings("sft.data=none"), [])
     with pytest.raises(UsageError, match=r"no hard problem of problems\.source=builtin:tiny has one"):
-        check_data(settings("sft.data=full_oracle"), [UNGUIDED])
+        check(settings("sft.data=full_oracle"), [UNGUIDED])
     with pytest.raises(UsageError, match=r"none\.jsonl"):
-        check_data(settings(f"sft.data={tmp_path / 'none.jsonl'}"), PROBLEMS)
+        check(settings(f"sft.data={tmp_path / 'none.jsonl'}"), PROBLEMS)
 
 
 def test_prefixes_are_searched_for_a_guided_arm_and_for_the_prefix_data() -> None:
