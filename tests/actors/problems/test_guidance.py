@@ -1,4 +1,4 @@
-"""Prefixes: where they are cut, what they never show, and which one is chosen."""
+"""Candidate prefixes: where they are cut, and that they never show the answer."""
 
 import random
 
@@ -79,7 +79,7 @@ def test_code_and_nested_environments_are_never_cut(code):
         "It is 3.14 long.",
     ],
 )
-def test_a_step_goes_on_to_its_end(whole):
+def test_a_step_is_never_cut_before_its_end(whole):
     text = f"First this.\n{whole}\nThird it. Fifth it is \\boxed{{99}}."
     assert candidate_prefixes(text, 16, "99") == ["First this.", f"First this.\n{whole}"]
 
@@ -115,11 +115,11 @@ def test_a_piece_shows_the_answer(piece, answer):
         ("So $n = 12$.", "2", ""),
     ],
 )
-def test_an_ordinary_number_does_not(piece, answer, statement):
+def test_an_ordinary_number_does_not_show_the_answer(piece, answer, statement):
     assert not shows_answer(piece, answer, statement)
 
 
-def test_what_the_statement_gives_away_is_held_back_only_as_a_claim():
+def test_an_answer_in_the_statement_is_excluded_from_prefixes_only_as_a_claim():
     text = "The 14 points are odd. We see. So it is 14. Check it. It is \\boxed{14}."
     assert candidate_prefixes(text, 8, "14") == []
     assert candidate_prefixes(text, 8, "14", "Given 14 points.") == ["The 14 points are odd."]

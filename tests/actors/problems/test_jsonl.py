@@ -1,4 +1,4 @@
-"""A JSONL file of problems: what is read, and that every complaint names file, line, rule and remedy."""
+"""JSONL files of problems: how they are read, and that every message names file, line, rule and remedy."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def write(tmp_path, *rows):
     return path
 
 
-def test_a_full_line_and_a_bare_line(tmp_path):
+def test_a_line_with_all_fields_and_a_minimal_line(tmp_path):
     full, bare = read_problems(write(tmp_path, GOOD, "", {"statement": "What is 2+2?", "answer": 4}))
     assert (full.id, full.statement, full.answer, full.solution, full.bucket) == (
         "sum", "What is 1+1?", "2", "1+1=2.", "easy",
@@ -31,7 +31,7 @@ def test_a_full_line_and_a_bare_line(tmp_path):
 
 
 @pytest.mark.parametrize(("written", "read"), [("$\\frac{1}{2}$", "\\frac{1}{2}"), ("\\boxed{7}", "7"), ("033", "033")])
-def test_box_and_dollar_signs_around_an_answer_are_taken_off(tmp_path, written, read):
+def test_box_and_dollar_signs_around_an_answer_are_removed(tmp_path, written, read):
     assert read_problems(write(tmp_path, {**GOOD, "answer": written}))[0].answer == read
 
 
@@ -63,12 +63,12 @@ def test_the_message_for_an_invalid_line_names_the_line(tmp_path, row, complaint
     assert re.search(rf"set\.jsonl:2: {complaint}", message)
 
 
-def test_a_second_problem_of_the_same_id_is_named_with_the_first(tmp_path):
+def test_a_repeated_id_is_refused_with_both_lines_named(tmp_path):
     with pytest.raises(UsageError, match=r"set\.jsonl:3: \"id\" 'sum' is already that of line 1"):
         read_problems(write(tmp_path, GOOD, "", GOOD))
 
 
-def test_no_file_no_problems_and_no_utf8_are_said_in_a_line(tmp_path):
+def test_a_missing_empty_or_badly_encoded_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"none\.jsonl: No such file"):
         read_problems(tmp_path / "none.jsonl")
     with pytest.raises(UsageError, match="no problem in it"):

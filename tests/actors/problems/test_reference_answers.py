@@ -1,4 +1,4 @@
-"""Gold answers: what is taken off them, what is refused at sight, and what math-verify is asked."""
+"""Reference answers: how they are cleaned, which have an obvious fault, and which math-verify must parse."""
 
 import pytest
 
@@ -27,7 +27,7 @@ from conf.schema import VerifierSettings
         ("033", "033"),
     ],
 )
-def test_an_answer_is_taken_out_of_its_dress(written, read):
+def test_latex_wrappers_are_removed_from_an_answer(written, read):
     assert clean_answer(written) == read
     assert clean_answer(read) == read
 
@@ -41,7 +41,7 @@ def test_an_answer_is_taken_out_of_its_dress(written, read):
         ("f(x)=ax, where b is an arbitrary integer", "is a sentence"),
     ],
 )
-def test_what_no_response_can_match_is_refused_at_sight(answer, complaint):
+def test_an_answer_that_no_response_can_match_has_an_obvious_fault(answer, complaint):
     assert complaint in obvious_fault(answer)
 
 
@@ -50,7 +50,7 @@ def test_what_no_response_can_match_is_refused_at_sight(answer, complaint):
     ["42", "3 \\text{ hours and } 20 \\text{ minutes}", "ab + bc + ca + abc", "\\sin a \\cos b", "sin a cos b",
      "Monday", "\\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}", "12 square centimetres"],
 )  # fmt: skip
-def test_formulas_and_units_are_no_sentences(answer):
+def test_formulas_and_units_are_not_taken_for_sentences(answer):
     assert obvious_fault(answer) is None
 
 
@@ -64,7 +64,7 @@ def problem(id, answer):
     return Problem(id=id, statement=id, answer=answer, bucket="hard", source="test")
 
 
-def test_answers_that_math_verify_cannot_read_are_rejected_in_the_order_of_their_rows():
+def test_answers_that_math_verify_cannot_parse_are_rejected_in_the_order_of_their_rows():
     earlier = RejectedRow(2, "b", "duplicate", "the same statement as a")
     found = ProblemSet(
         [problem("a", "t(0,4]"), problem("c", "42"), problem("d", "\\frac{1}{2}"), problem("e", "0.\\overline{3}")],

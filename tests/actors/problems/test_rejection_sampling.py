@@ -1,4 +1,4 @@
-"""Rejection sampling: how many completions are asked for, and what is kept of them."""
+"""Rejection sampling: how many responses are sampled, and which become demonstrations."""
 
 import msgspec
 import pytest
@@ -39,7 +39,7 @@ def right(text: str, *, finished: bool = True) -> CandidateResponse:
 WRONG = CandidateResponse(text="So $\\boxed{a}$.", correct=False, finished=True)
 
 
-def test_a_problem_is_sampled_until_enough_completions_are_correct_and_no_further() -> None:
+def test_a_problem_is_sampled_until_enough_responses_are_correct() -> None:
     plan = RejectionSampling({FIRST: (2, 0), SECOND: (1, 0), THIRD: (1, 0)}, max_samples=40, seed=0)
     rates = {FIRST: 0.0, SECOND: 1.0, THIRD: 0.0}
     log: list = []
@@ -50,7 +50,7 @@ def test_a_problem_is_sampled_until_enough_completions_are_correct_and_no_furthe
     assert len({task.seed for task, _ in log}) == len(log)
 
 
-def test_every_problem_goes_on_in_rounds_of_its_own() -> None:
+def test_the_rounds_of_problems_are_independent() -> None:
     plan = RejectionSampling({FIRST: (1, 0), SECOND: (1, 0)}, max_samples=32, seed=0)
     first, second = plan.tasks()
     assert plan.tasks() == []
@@ -63,7 +63,7 @@ def test_every_problem_goes_on_in_rounds_of_its_own() -> None:
         plan.record(second, result(SECOND, 3, 16))
 
 
-def test_a_later_plan_asks_for_other_samples_and_only_for_what_is_left_of_the_budget() -> None:
+def test_a_later_plan_has_new_seeds_and_only_the_rest_of_the_budget() -> None:
     def tasks(taken: int) -> list[Task]:
         return RejectionSampling({FIRST: (1, taken)}, max_samples=40, seed=0).tasks()
 
@@ -73,7 +73,7 @@ def test_a_later_plan_asks_for_other_samples_and_only_for_what_is_left_of_the_bu
     assert tasks(40) == []
 
 
-def test_a_prompt_that_is_too_long_ends_its_problem() -> None:
+def test_a_problem_with_a_too_long_prompt_is_not_sampled_further() -> None:
     plan = RejectionSampling({FIRST: (1, 0)}, max_samples=40, seed=0)
     (task,) = plan.tasks()
     plan.fail(task, "prompt_too_long")
@@ -85,7 +85,7 @@ def test_a_prompt_that_is_too_long_ends_its_problem() -> None:
     assert [row.reason for row in pool.left_out()] == ["prompt_too_long"]
 
 
-def test_correct_completions_become_whole_solutions_of_the_unguided_problem() -> None:
+def test_correct_responses_become_complete_solutions_of_the_unguided_problem() -> None:
     pool = DemonstrationPool(PROBLEMS, completions=1, max_samples=32)
     pool.add(FIRST, [WRONG, right(rest(0)), right(solution(0))])
     pool.add(SECOND, [WRONG, WRONG, right(solution(1))])  # restated first
@@ -98,11 +98,11 @@ def test_correct_completions_become_whole_solutions_of_the_unguided_problem() ->
     assert (row.problem_id, row.reason, row.detail) == (THIRD, "no correct completion", "in 32 samples")
 
 
-def test_correct_completions_that_cannot_be_used_are_made_up_for_and_counted() -> None:
+def test_correct_responses_that_cannot_be_used_are_counted_and_replaced() -> None:
     pool = DemonstrationPool(PROBLEMS[:1], completions=2, max_samples=16)
     refers = f"As the partial response shows, we go on.\n{rest(0)}"
     pool.add(FIRST, [right(refers), right(rest(0), finished=False), right(rest(0)), right(solution(0))])
-    assert pool.wanted() == {FIRST: (1, 4)}, "one is kept, the same again is not a second"
+    assert pool.wanted() == {FIRST: (1, 4)}, "a duplicate is not a second demonstration"
     pool.add(FIRST, [right(f"We continue.\n{rest(0)}"), right(f"Now.\n{rest(0)}")])
     assert pool.wanted() == {}
     assert len(pool.demonstrations()) == 2
