@@ -239,9 +239,9 @@ class _RowReader:
     def _guidance(self) -> str | None:
         """Unchanged, white space included, because it is a prefix of the solution."""
         column, value = self._value("guidance")
-        if value is not None and not isinstance(value, str):
-            self._text(column, value)
-        return value
+        if value is None or isinstance(value, str):
+            return value
+        return self._text(column, value)  # raises UsageError
 
     def _bucket(self) -> Bucket:
         value = self._value("bucket")[1]

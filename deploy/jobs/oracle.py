@@ -54,13 +54,13 @@ def oracle(config: RunConfig, out: Path, console: Console, *, fresh: bool = Fals
     header = Header(model=settings.model, source=config.problems.source, problems=fingerprint(problems))
     start = time.monotonic()
     with AttemptLog(attempts_path, header, fresh=fresh) as log:
-        requests = asyncio.run(_request_solutions(config, key, wanted, log))
-        _write(out, [_with_solution(problem, requests.solutions.get(problem.id)) for problem in problems])
-    _print_summary(console, settings, requests, problems, wanted, time.monotonic() - start)
+        solver = asyncio.run(_request_solutions(config, key, wanted, log))
+        _write(out, [_with_solution(problem, solver.solutions.get(problem.id)) for problem in problems])
+    _print_summary(console, settings, solver, problems, wanted, time.monotonic() - start)
     files = f"  {len(problems)} problems are in {out}, every attempt is in {attempts_path}"
     console.print(files, markup=False, highlight=False)
-    if requests.stopped_by is not None:
-        raise requests.stopped_by
+    if solver.stopped_by is not None:
+        raise solver.stopped_by
 
 
 def _api_key(variable: str | None) -> str | None:
@@ -97,24 +97,24 @@ async def _request_solutions(
     endpoint = Endpoint(config.oracle, key)
     verifier = VerifierPool(config.verifier)
     loop = asyncio.get_running_loop()
-    requests = Oracle(config.oracle, ask=endpoint.ask, judge=verifier.judge, record=log.append, earlier=log.earlier)
+    solver = Oracle(config.oracle, ask=endpoint.ask, judge=verifier.judge, record=log.append, earlier=log.earlier)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop, requests, loop, number)
-        with _progress(len(requests.unsolved(problems))) as show:
-            await requests.solve(problems, on_done=lambda: show(requests.this_run))
+            loop.add_signal_handler(number, _stop, solver, loop, number)
+        with _progress(len(solver.unsolved(problems))) as show:
+            await solver.solve(problems, on_done=lambda: show(solver.this_run))
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
         verifier.close()
         await endpoint.close()
-    return requests
+    return solver
 
 
-def _stop(requests: Oracle, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
+def _stop(solver: Oracle, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
     """Stop in order at the first signal. The handler is removed, so that a second one ends the process at once."""
     loop.remove_signal_handler(number)
-    requests.stop(Interrupted(number))
+    solver.stop(Interrupted(number))
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def _write(path: Path, problems: Sequence[Problem]) -> None:
 def _print_summary(
     console: Console,
     settings: OracleSettings,
-    requests: Oracle,
+    solver: Oracle,
     problems: Sequence[Problem],
     wanted: Sequence[Problem],
     wall_s: float,
@@ -172,13 +172,13 @@ def _print_summary(
     table.add_column("")
     table.add_column("this run", justify="right")
     table.add_column("in all", justify="right")
-    columns = (_table_rows(requests.this_run, settings), _table_rows(requests.all_runs, settings))
+    columns = (_table_rows(solver.this_run, settings), _table_rows(solver.all_runs, settings))
     for name in columns[1]:  # all runs have every name of this run
         table.add_row(name, *(rows.get(name, "0") for rows in columns))
     table.add_row("wall time", f"{wall_s:.1f} s", "")
     console.print(table)
-    num_unsolved = len(requests.unsolved(wanted))
-    given_up = len(wanted) - num_unsolved - sum(problem.id in requests.solutions for problem in wanted)
+    num_unsolved = len(solver.unsolved(wanted))
+    given_up = len(wanted) - num_unsolved - sum(problem.id in solver.solutions for problem in wanted)
     console.print(
         f"  {len(problems) - len(wanted)} problems were skipped (they have a solution), {given_up} are unsolved after "
         f"all {settings.max_attempts} attempts, {num_unsolved} are left for another run",
