@@ -19,7 +19,7 @@ from actors.problems.problem_set import ProblemSet
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
-from deploy.jobs.problems import load_every_bucket
+from deploy.jobs.problems import load_all_buckets
 from deploy.stages.stage_sequence import Stages, engines_only
 from deploy.store.run_folder import RunFolder
 from deploy.view.evaluation_tables import to_json, to_markdown
@@ -80,7 +80,7 @@ def _load(config: RunConfig, source: str) -> ProblemSet:
     path = Path(source).expanduser()
     if path.is_dir():
         source = str(path / "problems.jsonl")
-    found = load_every_bucket(replace(config, problems=replace(config.problems, source=source)))
+    found = load_all_buckets(replace(config, problems=replace(config.problems, source=source)))
     if source == BUILTIN:
         found = replace(found, problems=[problem for problem in found.problems if problem.bucket == "hard"])
     if not found.problems:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from actors.problems.gold_answers import clean
+from actors.problems.reference_answers import clean_answer
 from actors.verification.answer_rules import decide, reference_form
 from actors.verification.answers import claimed_answers
 from actors.verification.verifier_process import judge, judge_all
@@ -44,7 +44,7 @@ def test_every_reference_answer_verifies_against_its_own_spellings():
 
 def test_math_verify_itself_knows_every_reference_answer_again():
     """Without the rules, which accept equal texts. Two reference answers are invalid: prose and a data error."""
-    answers = {reference_form(clean(problem.answer)) for problem in solved_problems()}
+    answers = {reference_form(clean_answer(problem.answer)) for problem in solved_problems()}
     unknown = [gold for gold in answers if judge(gold, None) != "correct" or judge(gold, gold) != "correct"]
     assert sorted(gold[:6] for gold in unknown) == ["f(x)=a", "t(0,4]"]
 
