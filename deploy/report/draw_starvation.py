@@ -10,7 +10,7 @@ from deploy.report.figure_builder import bars
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure
 from deploy.report.run_records import Ending
 from deploy.statistics.starvation import DECILES
-from deploy.view.palette import BLACK, BLUE, ORANGE, OTHER, PURPLE, SKY, VERMILLION, YELLOW
+from deploy.view.palette import BLACK, BLUE, BROWN, ORANGE, OTHER, PALE, PURPLE, SKY, VERMILLION, YELLOW
 
 KNOWN = {
     "trained": BLUE,
@@ -20,7 +20,7 @@ KNOWN = {
     "in_flight": YELLOW,
 }
 """Ways for a rollout to end that have a colour of their own."""
-FURTHER = (PURPLE, BLACK, OTHER, "#BBBBBB", "#8C564B")
+FURTHER = (PURPLE, BLACK, OTHER, PALE, BROWN)
 NEVER_WRITTEN = DECILES
 """Place of a bar: after those of the lengths, which count from 0."""
 Stretch = tuple[int, int]

@@ -11,7 +11,7 @@ from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Panel, arm_line
 from deploy.report.run_records import RunRecords
 from deploy.statistics.transfer import RECENT_GROUPS, Transfer, transfer
-from deploy.view.palette import BLUE, GREEN, PURPLE, SKY, VERMILLION
+from deploy.view.palette import BLUE, GREEN, PALE, PURPLE, SKY, VERMILLION
 
 GUIDED, UNGUIDED = "guided", "unguided"
 STROKES = {"before": ":", "sft": "--", "after": "-"}
@@ -23,7 +23,7 @@ CLASSES = {
     "not carried over": VERMILLION,
     "same step": PURPLE,
     "unguided first": GREEN,
-    "unsolved": "#BBBBBB",
+    "unsolved": PALE,
 }
 
 

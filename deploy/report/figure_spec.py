@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from deploy.report.curves import Point
 from deploy.report.estimates import Estimate
+from deploy.view.figure_kit import Sheet
 from deploy.view.palette import ARMS, OTHER, SERIES
 
 Cell = str | int | float | None
@@ -28,8 +28,8 @@ class Figure:
     """In words, for those who cannot see it."""
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    paint: Callable[[], Any]
-    """Makes a matplotlib figure without a title."""
+    paint: Callable[[], Sheet]
+    """Draws it, without a title."""
 
 
 @dataclass(frozen=True)
