@@ -4,17 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from deploy.report.curves import (
-    end,
-    first_reached,
-    over_all_seeds,
-    success_by_rollouts,
-    window_means,
-    window_width,
-)
+from deploy.report.curves import end, over_all_seeds, success_by_rollouts
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Panel, nth_line
+from deploy.statistics.windows import first_reached, window_means, window_width
 
 THRESHOLD = 0.9
 

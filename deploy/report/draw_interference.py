@@ -3,20 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from deploy.report.curves import (
-    TREND_WINDOWS,
-    Point,
-    Sample,
-    learner_by_step,
-    part_success,
-    slope_curve,
-    step_curve,
-    step_width,
-)
+from deploy.report.curves import Point, learner_by_step, part_success, slope_curve, step_curve, step_width
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Line, Panel, arm_line, nth_colour, part_line
 from deploy.report.run_records import RunRecords
+from deploy.statistics.windows import TREND_WINDOWS, Sample
 
 SHARES = {"share/advantage/": ("advantage", "-"), "share/tokens/": ("tokens", "--")}
 COSINE = "gradient/cosine/"

@@ -3,22 +3,13 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from deploy.report.curves import (
-    Point,
-    end,
-    learner_by_step,
-    part_success,
-    shared,
-    step_curve,
-    step_width,
-    success_by_step,
-    window_width,
-)
-from deploy.report.estimates import METHODS, Estimate, over_seeds_of_problems, score
+from deploy.report.curves import Point, end, learner_by_step, part_success, step_curve, step_width, success_by_step
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Panel, nth_line, part_line
-from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
+from deploy.statistics.estimates import METHODS, Estimate, over_seeds_of_problems, score
+from deploy.statistics.solvability import solvability, unguided_by_rollouts, unguided_by_step
+from deploy.statistics.windows import common_windows, window_width
 
 KS = (8, 32)
 """Figures 3, 4 and 6 of the paper show pass@8, figure 10 pass@32."""
@@ -65,7 +56,7 @@ def _solvable(each: Experiment, k: int, width: int, *, over_steps: bool) -> list
     seeds = [seed for seed in seeds if seed]
     return [
         Point(end(width)(window), over_seeds_of_problems([seed[window].values for seed in seeds]))
-        for window in shared(seeds)
+        for window in common_windows(seeds)
     ]
 
 
@@ -94,7 +85,7 @@ def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
 def _evaluated(each: Experiment, k: int) -> Iterator[Point]:
     """Where all seeds that were evaluated at all were evaluated whole."""
     seeds = [found for run in each.runs if (found := {step: r for step, r in run.evaluations.items() if r})]
-    for step in shared(seeds):
+    for step in common_windows(seeds):
         if (estimate := score([seed[step] for seed in seeds], k)) is not None:
             yield Point(step, estimate)
 

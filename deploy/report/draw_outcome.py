@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from deploy.report.draw_transfer import UNGUIDED
-from deploy.report.estimates import METHODS
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import dots
 from deploy.report.figure_spec import Absent, Dot, DotPanel, Figure, nth_colour
 from deploy.report.scores import BEFORE, HARD, Score
+from deploy.statistics.estimates import METHODS
 
 
 def outcome(shown: Sequence[Experiment], scores: Sequence[Score]) -> Figure | Absent:

@@ -7,21 +7,19 @@ from broker.balance import Balance
 from deploy.report.curves import (
     PAUSE_S,
     Point,
-    Sample,
     active_s,
     centre,
     learner_by_step,
     moment,
     over_all_seeds,
-    rate_by_time,
     step_curve,
     step_width,
-    window_width,
 )
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
 from deploy.report.run_records import News, RunRecords
+from deploy.statistics.windows import Sample, rate_by_time, window_width
 from deploy.view.palette import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
 SHARE_OF_TOKENS = 0.001

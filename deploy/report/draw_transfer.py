@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from actors.evaluation.results import Result
 from deploy.report.curves import Point, end, over_all_seeds, step_width
-from deploy.report.estimates import METHODS, score
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Panel, arm_line
 from deploy.report.run_records import RunRecords
+from deploy.statistics.estimates import METHODS, score
 from deploy.statistics.transfer import RECENT_GROUPS, Transfer, transfer
 from deploy.view.palette import BLUE, GREEN, PALE, PURPLE, SKY, VERMILLION
 

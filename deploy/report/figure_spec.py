@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploy.report.curves import Point
-from deploy.report.estimates import Estimate
+from deploy.statistics.estimates import Estimate
 from deploy.view.figure_kit import Sheet
 from deploy.view.palette import ARMS, OTHER, SERIES
 

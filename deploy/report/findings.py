@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from broker.ledger import LedgerRow
 from deploy.report.draw_cost import THRESHOLD, Cost
 from deploy.report.draw_transfer import transfer_of
-from deploy.report.estimates import Estimate, over_seeds
 from deploy.report.experiments import Experiment
 from deploy.report.scores import HARD, Score, TableRow
+from deploy.statistics.estimates import Estimate, over_seeds
 
 
 @dataclass(frozen=True)

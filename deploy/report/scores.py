@@ -8,8 +8,8 @@ from typing import Any
 
 from actors.evaluation.results import Result
 from deploy.report.draw_transfer import UNGUIDED, measured_stages
-from deploy.report.estimates import Estimate, score
 from deploy.report.experiments import Experiment
+from deploy.statistics.estimates import Estimate, score
 from deploy.view.evaluation_tables import NOT_MEASURED, markdown
 
 HARD = "hard"

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deploy.view.palette import FAINT, OTHER
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Sheet
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure
+
+    Sheet: TypeAlias = Figure
 else:  # matplotlib takes a second to import, so it is imported where something is drawn
     Axes = Sheet = Any
 

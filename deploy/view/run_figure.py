@@ -61,9 +61,7 @@ def _before_and_after(axis: Axes, measured: Measured) -> None:
     axis.grid(axis="x", visible=False)
 
 
-def _curves(
-    axis: Axes, curves: Curves, title: str, y_label: str, evaluated: Sequence[tuple[int, float]] = ()
-) -> None:
+def _curves(axis: Axes, curves: Curves, title: str, y_label: str, evaluated: Sequence[tuple[int, float]] = ()) -> None:
     label(axis, title, "optimizer step", y_label)
     if not curves and not evaluated:
         say_empty(axis)

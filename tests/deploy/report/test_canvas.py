@@ -6,8 +6,8 @@ import pytest
 
 from deploy.report.canvas import MOST_BANDS, TALLEST, WIDTH, paint_bars, paint_curves
 from deploy.report.curves import Point
-from deploy.report.estimates import over_seeds
 from deploy.report.figure_spec import Bar, BarPanel, Line, Panel
+from deploy.statistics.estimates import over_seeds
 
 
 def line(label: str, last: int, *, low: float = 0.4) -> Line:

@@ -16,7 +16,6 @@ from deploy.report.draw_interference import pair, shares
 from deploy.report.draw_outcome import outcome
 from deploy.report.draw_starvation import by_length, starvation
 from deploy.report.draw_transfer import class_counts, solved, transfers
-from deploy.report.estimates import Estimate, over_problems, over_seeds
 from deploy.report.experiments import Experiment
 from deploy.report.figure_spec import Absent, Bar, Figure
 from deploy.report.findings import sentences
@@ -24,6 +23,7 @@ from deploy.report.problem_rows import problem_rows, telling
 from deploy.report.run_records import Ending, Group, RunRecords
 from deploy.report.scores import HARD, Score, TableRow, cell, columns, scores, table_rows, to_markdown
 from deploy.report.shown_rollouts import MOST_CHARS, excerpt, split_at_guidance
+from deploy.statistics.estimates import Estimate, over_problems, over_seeds
 from deploy.statistics.transfer import transfer
 
 LEDGER = [

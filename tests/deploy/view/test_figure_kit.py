@@ -56,8 +56,9 @@ def test_one_figure_is_one_file_and_names_may_hold_dollars(tmp_path: Path) -> No
 
 
 def test_what_fails_while_it_is_drawn_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such"), saved_png(
-        tmp_path / "f.png", "t", rows=1, columns=1, width=3, height=2
+    with (
+        pytest.raises(ValueError, match="no such"),
+        saved_png(tmp_path / "f.png", "t", rows=1, columns=1, width=3, height=2),
     ):
         raise ValueError("no such run")
     assert not (tmp_path / "f.png").exists()

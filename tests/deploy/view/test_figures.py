@@ -67,9 +67,7 @@ def test_a_run_is_four_panels(tmp_path: Path, drawn: list[Figure]) -> None:
 
 
 def test_a_run_that_trained_nothing_says_what_is_lacking(tmp_path: Path, drawn: list[Figure]) -> None:
-    run_figure.draw(
-        tmp_path / "f.png", title="t", learner=[], solved={}, success={}, evaluated=[], measured={}
-    )
+    run_figure.draw(tmp_path / "f.png", title="t", learner=[], solved={}, success={}, evaluated=[], measured={})
     assert [axis.texts[0].get_text() for axis in drawn[0].axes] == [
         "not measured", "no data", "no data", "no step was trained",
     ]  # fmt: skip
