@@ -38,7 +38,7 @@ class Occupancy:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedCheckpoint:
     """A checkpoint on disk."""
 
     name: str
@@ -57,7 +57,7 @@ class Evidence:
     """Roles that should have a history, but have none."""
     locations: Whereabouts
     occupancy: tuple[Occupancy, ...]
-    saved: tuple[Saved, ...]
+    checkpoints: tuple[SavedCheckpoint, ...]
 
     def lines(self, *whats: str) -> Iterator[Line]:
         """Lines of these kinds (all kinds when none is given), history by history, each oldest first."""
@@ -97,5 +97,5 @@ def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> 
         absent=tuple(role for role in roles if role not in written),
         locations=locations,
         occupancy=tuple(Occupancy(f"metrics {row['id']}", int(row[OCCUPANCY]), int(row[DEPTH])) for row in reports),
-        saved=tuple(Saved(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests),
+        checkpoints=tuple(SavedCheckpoint(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests),
     )

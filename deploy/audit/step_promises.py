@@ -75,13 +75,13 @@ def checkpoints(evidence: Evidence) -> Finding:
     written = {line.event.step: line for line in evidence.lines("checkpoint")}
 
     def violations() -> Iterator[str]:
-        for saved in evidence.saved:
+        for saved in evidence.checkpoints:
             line = written.get(saved.step)
             if line and line.event.sha256 != saved.sha256:
                 was = line.event.sha256
                 yield f"{saved.name} has manifest {saved.sha256[:12]}, but {was} was written ({line.place})"
 
-    unrecorded = [saved.name for saved in evidence.saved if saved.step not in written]
-    names = ", ".join(saved.name for saved in evidence.saved) or "none"
+    unrecorded = [saved.name for saved in evidence.checkpoints if saved.step not in written]
+    names = ", ".join(saved.name for saved in evidence.checkpoints) or "none"
     unchecked = f"{', '.join(unrecorded)}: the learner died before it recorded the write" if unrecorded else None
     return Finding("checkpoints", f"on disk: {names}", next(violations(), None), unchecked)

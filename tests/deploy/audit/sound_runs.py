@@ -6,7 +6,7 @@ from typing import Any
 
 from broker.group_locations import Whereabouts
 from broker.history import Event, Line, RoleHistory
-from deploy.audit.evidence import Bounds, Evidence, Occupancy, Saved
+from deploy.audit.evidence import Bounds, Evidence, Occupancy, SavedCheckpoint
 
 GROUPS_A_STEP = 2
 RING_GROUPS = 4
@@ -64,7 +64,7 @@ class SoundRun:
             ended=dict(self._ended),
             counters=dict(self._counters),
         )
-        saved = tuple(Saved(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
+        saved = tuple(SavedCheckpoint(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
         bounds = Bounds(8 * RING_GROUPS, 10_000, MAX_LAG)
         return Evidence(bounds, tuple(histories), (), locations, tuple(self._occupancy), saved)
 

@@ -197,7 +197,8 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         lambda e: replace(e, occupancy=(Occupancy("metrics 5-0", 0, 10_001),)),
         "bounded", "the stream held 10001 groups"),
     "another checkpoint under the same name": (
-        lambda e: replace(e, saved=(replace(e.saved[0], sha256="other"),)), "checkpoints", "has manifest other"),
+        lambda e: replace(e, checkpoints=(replace(e.checkpoints[0], sha256="other"),)),
+        "checkpoints", "has manifest other"),
     "a line that is no event": (
         lambda e: replace(e, histories=(RoleHistory("actor-0", (), ("actor-0.jsonl:3",)), *e.histories)),
         "histories", "actor-0.jsonl:3 cannot be read"),
