@@ -11,16 +11,16 @@ from deploy.view import figure_kit as kit
 from deploy.view.palette import OTHER, ink
 
 WIDTH = 9.6
-"""Inches; the page shows it at the width of its text."""
+"""Inches. The page scales it to the width of its text."""
 PANEL_HEIGHT = 2.9
 ROW_HEIGHT = 0.34
 AROUND_ROWS = 0.9
-"""Title and axis of a panel of bars or dots."""
+"""Height of title and axis of a panel of bars or dots, inches."""
 MOST_COLUMNS = 3
-"""Of few panels; more than `MANY_PANELS` bar panels stand in one column more."""
+"""Most columns of panels; more than `MANY_PANELS` bar panels have one column more."""
 MANY_PANELS = 12
 TALLEST = 1.2
-"""Height by width at most, legend apart: with title and caption it then fits a printed A4 page."""
+"""Largest ratio of height to width, without the legend: with title and caption it then fits a printed A4 page."""
 MOST_BANDS = 5
 """Curves in one panel. The bands of more would hide each other."""
 
@@ -35,7 +35,7 @@ def save(figure: Figure, path: Path) -> bytes:
 
 
 def paint_curves(panels: Sequence[Panel]) -> kit.Sheet:
-    """Panels side by side with one legend for all below them. Labels that repeat stand at the edge only."""
+    """Panels in a grid with one legend below. Axis labels that repeat are shown at the edge only."""
     columns = min(MOST_COLUMNS if len(panels) != 4 else 2, len(panels))
     painted, axes = _sheet(ceil(len(panels) / columns), columns, PANEL_HEIGHT)
     handles: dict[str, Any] = {}
@@ -73,12 +73,12 @@ def paint_curves(panels: Sequence[Panel]) -> kit.Sheet:
 
 
 def crowded(panel: Panel) -> bool:
-    """Whether it has too many curves for bands."""
+    """Whether it has more than `MOST_BANDS` curves."""
     return sum(bool(line.points) for line in panel.lines) > MOST_BANDS
 
 
 def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> kit.Sheet:
-    """Horizontal stacked bars of shares; parts wide enough are labelled."""
+    """Horizontal stacked bars of shares. Parts that are wide enough are labelled."""
     columns = min(2 if len(panels) < 5 else MOST_COLUMNS + (len(panels) > MANY_PANELS), len(panels))
     rows, most = ceil(len(panels) / columns), max(2, *(len(panel.bars) for panel in panels))
     painted, axes = _sheet(rows, columns, AROUND_ROWS + ROW_HEIGHT * most)
@@ -87,7 +87,7 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> kit.Sheet
     narrow = 0.3 / (painted.get_figwidth() / columns - names)
     legend: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
-        axis.set_title(panel.title, loc="right")  # a long one reaches over the names of the bars
+        axis.set_title(panel.title, loc="right")  # a long one extends over the labels of the bars
         axis.grid(axis="y", visible=False)
         left = [0.0] * len(panel.bars)
         for part, colour in colours.items():
@@ -109,7 +109,7 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> kit.Sheet
 
 
 def paint_dots(panels: Sequence[DotPanel]) -> kit.Sheet:
-    """A row a name: a dot with its interval, small rings for its seeds, a cross for what it began with."""
+    """One row per dot: the mean with its interval, small rings for its seeds, a cross for the value before training."""
     rows = max(len(panel.dots) for panel in panels)
     painted, axes = _sheet(1, len(panels), AROUND_ROWS + ROW_HEIGHT * max(2, rows))
     for axis, panel in zip(axes, panels, strict=True):
@@ -141,7 +141,7 @@ def _sheet(rows: int, columns: int, height: float) -> tuple[kit.Sheet, list[kit.
 
 
 def _line(axis: kit.Axes, line: Line) -> Any:
-    """A curve of means."""
+    """Draws a curve of means."""
     xs, ys = [point.x for point in line.points], [point.y.mean for point in line.points]
     marker = line.marker or ("." if len(xs) == 1 else None)
     (drawn,) = axis.plot(xs, ys, color=line.colour, ls=line.style, marker=marker, ms=4)
@@ -151,7 +151,7 @@ def _line(axis: kit.Axes, line: Line) -> Any:
 
 
 def _bands(axis: kit.Axes, panel: Panel) -> None:
-    """Every interval as a band, every seed as a thin line."""
+    """Draws every interval as a band, and every seed as a thin line."""
     for line in panel.lines:
         bounded = [point for point in line.points if point.y.lower is not None]
         xs = [point.x for point in bounded]
@@ -163,7 +163,7 @@ def _bands(axis: kit.Axes, panel: Panel) -> None:
 
 
 def _end_bars(axis: kit.Axes, panel: Panel) -> None:
-    """The last interval of every line, right of where it ends; of lines that end together beside each other."""
+    """Draws the last interval of every line to the right of its end, side by side for lines that end together."""
     right = max(line.points[-1].x for line in panel.lines if line.points)
     place: Counter[float] = Counter()
     for line in panel.lines:

@@ -1,4 +1,4 @@
-"""From what happened in a run to curves: means in windows, then over the seeds of an experiment. Pure."""
+"""Curves of an experiment: means in windows of a run, then over its seeds. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from deploy.statistics.estimates import Estimate, over_seeds
 from deploy.statistics.windows import TREND_WINDOWS, Sample, common_windows, slopes, window_means, window_width
 
 PAUSE_S = 60.0
-"""A run that reports nothing for longer stood still."""
+"""A run that reports nothing for longer was paused."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,25 @@ class Point:
 def over_all_seeds(
     seeds: Sequence[Mapping[int, float]], x_of: Callable[[int], float], low: float = 0.0, high: float = float("inf")
 ) -> list[Point]:
-    """The mean over the seeds wherever all of them have a value, so that no seed comes or goes within a curve.
-
-    A seed without any value is no seed of the curve.
+    """The mean over the seeds, in the windows in which all of them have a value, so that a curve has the same seeds
+    throughout. A seed without any value is left out.
     """
     seeds = [seed for seed in seeds if seed]
     return [Point(x_of(i), over_seeds([seed[i] for seed in seeds], low, high)) for i in common_windows(seeds)]
 
 
 def centre(width: float) -> Callable[[int], float]:
-    """Window -> its middle."""
+    """Window -> x of its middle."""
     return lambda i: (i + 0.5) * width
 
 
 def end(width: float) -> Callable[[int], float]:
-    """Window -> where it ends."""
+    """Window -> x of its end."""
     return lambda i: (i + 1) * width
 
 
 def step_width(shown: Sequence[Experiment]) -> int:
-    """Optimizer steps of one window: the same for every curve over steps."""
+    """Optimizer steps of one window, the same for every curve over steps."""
     return window_width(run.steps for each in shown for run in each.runs)
 
 
@@ -63,13 +62,13 @@ def step_curve(
 
 
 def slope_curve(each: Experiment, width: int, samples: Callable[[RunRecords], Iterable[Sample]]) -> list[Point]:
-    """`slopes` in windows of `width` steps, each at the middle of what it is taken over, then over the seeds."""
+    """`slopes` in windows of `width` steps, each at the middle of its stretch, then over the seeds."""
     seeds = [slopes(_within(run, samples(run)), width, run.steps // width) for run in each.runs]
     return over_all_seeds(seeds, lambda i: (i + 1 - TREND_WINDOWS / 2) * width, low=float("-inf"))
 
 
 def _within(run: RunRecords, samples: Iterable[Sample]) -> list[Sample]:
-    """What is preprocessed after the last step was ended by its weights."""
+    """The samples, with those that were preprocessed after the last step counted to it."""
     last = max(0, run.steps - 1)
     return [(min(x, last), total, weight) for x, total, weight in samples]
 
@@ -84,6 +83,7 @@ def success_by_step(groups: Iterable[Group], arm: str, bucket: str | None = None
 
 
 def part_success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
+    """`success_by_step` of one arm and bucket of a run."""
     return success_by_step(run.groups, arm, bucket)
 
 
@@ -99,7 +99,7 @@ def learner_by_step(learner: Iterable[News], key: str) -> list[Sample]:
 def success_by_rollouts(groups: Iterable[Group]) -> list[Sample]:
     """(rollouts spent on hard problems before it, successes, judged) of every unguided group of a hard problem.
 
-    Guided rollouts of hard problems are spent on them too (figure 5d).
+    Guided rollouts of hard problems count as spent, too (figure 5d).
     """
     spent, samples = 0, []
     for group in groups:
@@ -111,7 +111,7 @@ def success_by_rollouts(groups: Iterable[Group]) -> list[Sample]:
 
 
 def active_s(run: RunRecords) -> Callable[[float], float]:
-    """Unix s of one of its reports -> seconds the run had been at work; pauses, as before it was resumed, are none."""
+    """Unix seconds of one of its reports -> seconds that the run had worked by then, without its pauses."""
     reported = sorted([*map(moment, run.learner), *map(moment, run.actors), *run.signs_of_life])
     gaps = [later - earlier for earlier, later in pairwise(reported)]
     active = list(accumulate((gap if gap <= PAUSE_S else 0.0 for gap in gaps), initial=0.0))
@@ -119,5 +119,5 @@ def active_s(run: RunRecords) -> Callable[[float], float]:
 
 
 def moment(news: News) -> float:
-    """Unix seconds at which the server took a report."""
+    """Unix seconds at which Redis received a report."""
     return int(news["id"].partition("-")[0]) / 1e3

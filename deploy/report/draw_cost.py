@@ -1,4 +1,4 @@
-"""What learning cost: success on the hard problems against the rollouts spent on them (figure 5d)."""
+"""Cost of learning: success on the hard problems against the rollouts spent on them (figure 5d)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ THRESHOLD = 0.9
 
 @dataclass(frozen=True)
 class Cost:
-    """Rollouts until the hard problems were solved, of one experiment."""
+    """Rollouts that one experiment needed to solve its hard problems."""
 
     label: str
     seeds: tuple[int, ...]
     rollouts: tuple[int | None, ...]
-    """Spent on hard problems by the end of the first window with a mean of at least `THRESHOLD`; None: never."""
+    """By seed: spent on hard problems at the end of the first window with a mean >= `THRESHOLD`; None: never."""
     spent: tuple[int, ...]
-    """In all, seed by seed."""
+    """By seed: all rollouts of hard problems."""
 
     @property
     def median(self) -> float:
-        """Over the seeds; those that never got there count as infinitely many."""
+        """Over the seeds; a seed that never reached the threshold counts as infinite."""
         return median(float("inf") if rollouts is None else rollouts for rollouts in self.rollouts)
 
     @property

@@ -1,4 +1,4 @@
-"""Figures of who gets the gradient: advantage, tokens and change of reward by bucket and arm, and cosines."""
+"""Figures of interference: advantage, tokens and change of reward by bucket and arm, and gradient cosines."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,8 +33,8 @@ def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "shares",
         "Who drives the update",
-        "Share of the summed absolute advantage and of the trained tokens that each bucket and arm has in a step, in "
-        f"windows of {width} steps. A hard bucket whose share of advantage goes to nothing is starved. Bands are 95 % "
+        "Share of each bucket and arm in the summed absolute advantage and in the trained tokens of a step, in "
+        f"windows of {width} steps. A hard bucket whose share of advantage goes to zero is starved. Bands are 95 % "
         "t intervals over seeds.",
         about(shown),
         panels,
@@ -61,7 +61,7 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
         "cosines",
         "Gradient cosine between buckets and between arms",
         "Cosine between the gradients of two buckets, or of two arms, at the same weights; below zero a step for one "
-        "undoes the other. "
+        "works against the other. "
         f"Windows of {width} steps; bands are 95 % t intervals over seeds.",
         about(shown),
         panels,
@@ -87,11 +87,11 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
     ]
     return curves(
         "reward_change",
-        "Whose reward moves",
+        "Whose reward changes",
         "Change of the mean reward of an arm and bucket in one optimizer step: the slope of least squares over "
         f"{TREND_WINDOWS * width} steps, drawn at their middle, of all judged rollouts, those of filtered groups "
-        "included. A hard bucket on the broken line at zero while an easy one lies above it gains nothing from the "
-        "updates. Bands are 95 % t intervals over seeds and may reach beyond the picture; thin lines are the seeds.",
+        "included. A hard bucket that stays on the broken line at zero while an easy one is above it does not profit "
+        "from the updates. Bands are 95 % t intervals over seeds and may exceed the axis; thin lines are the seeds.",
         about(shown),
         panels,
         reason=f"no run took {TREND_WINDOWS * width} steps with judged rollouts yet",
@@ -103,7 +103,7 @@ def _keys(each: Experiment, prefix: str) -> list[str]:
 
 
 def shares(run: RunRecords, key: str, prefix: str) -> list[Sample]:
-    """(policy version a step began with, share, 1): who has no rollout in a step has no part in it."""
+    """(policy version a step began with, share, 1). The share is 0 in a step without rollouts of the bucket and arm."""
     return [
         (int(news["step"]) - 1, float(news.get(key, 0.0)), 1.0)
         for news in run.learner

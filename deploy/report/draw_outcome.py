@@ -1,4 +1,4 @@
-"""The figure at the top: how many hard problems each experiment solves without guidance in the end."""
+"""The first figure: the share of hard problems that each experiment solves without guidance after training."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,16 @@ def outcome(shown: Sequence[Experiment], scores: Sequence[Score]) -> Figure | Ab
             before = stages.pop(BEFORE, None)
             if stages:
                 last = list(stages.values())[-1]
-                name = f"{each.label} ({last.lacking})" if last.lacking else each.label
+                name = f"{each.label} ({last.partial})" if last.partial else each.label
                 found.append(Dot(name, last.estimate, before.estimate.mean if before else None, nth_colour(i)))
                 drawn.add(each.label)
         if found:
             panels.append(DotPanel(f"pass@{k}", found))
     return dots(
         "outcome",
-        "Unguided hard problems, measured last",
-        f"Dot and bar: mean and 95 % interval, {METHODS}. Rings: seeds. Cross: before training; an experiment that has "
-        "measured no more than that is left out.",
+        "Unguided hard problems, last measurement",
+        f"Dot and bar: mean and 95 % interval, {METHODS}. Rings: seeds. Cross: before training. An experiment "
+        "without a later measurement is left out.",
         about([each for each in shown if each.label in drawn] or shown),
         panels,
         reason="no run has measured its hard problems after training yet",

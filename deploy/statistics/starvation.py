@@ -44,7 +44,7 @@ class StarvationRow:
 
 
 def starvation(
-    fates: Fates, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
+    outcomes: Fates, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
 ) -> tuple[StarvationRow, ...]:
     """Rows by bucket, arm and length; rollouts that were never written come last in their arm.
 
@@ -52,13 +52,13 @@ def starvation(
     for every outcome the rows sum to `group_size` times the groups of the balance.
     """
     lengths: Counter[int] = Counter()
-    for rollout, count in fates.rollouts.items():
+    for rollout, count in outcomes.rollouts.items():
         lengths[rollout.num_tokens] += count
     deciles = LengthDeciles(lengths)
     members: dict[tuple[str, str, int | None], list[tuple[str, RolloutFate | None, int]]] = defaultdict(list)
-    for group_id in fates.unwritten:
-        members[*drawn_as(group_id), None].append((fates.ends[group_id], None, group_size))
-    for rollout, count in fates.rollouts.items():
+    for group_id in outcomes.unwritten:
+        members[*drawn_as(group_id), None].append((outcomes.ends[group_id], None, group_size))
+    for rollout, count in outcomes.rollouts.items():
         members[rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)].append((rollout.end, rollout, count))
     return tuple(
         _row(bucket, arm, decile, deciles.bounds.get(decile), rollouts)

@@ -113,8 +113,8 @@ def _read(path: Path) -> tuple[Report, ...]:
 def _with_sets_of(row: Report, more: Report, path: Path) -> Report:
     if more.confidence != row.confidence:
         raise UsageError(
-            f"{path}: {more.label!r} has intervals of confidence {more.confidence:g}, but {row.confidence:g} in the files "
-            "before it; evaluate it again with the same confidence"
+            f"{path}: {more.label!r} has intervals of confidence {more.confidence:g}, the files before it of "
+            f"{row.confidence:g}; evaluate it again with the same confidence"
         )
     return msgspec.structs.replace(row, sets=row.sets + more.sets)
 

@@ -35,12 +35,12 @@ def test_a_legend_makes_its_figure_taller_by_its_rows() -> None:
 
 
 def test_axes_without_data_vanish_or_say_so() -> None:
-    _, (used, unused, told) = sheet(1, 3, width=6, height=2)
+    _, (used, unused, labelled) = sheet(1, 3, width=6, height=2)
     used.plot([0, 1])
-    say_empty(told, "not measured")
+    say_empty(labelled, "not measured")
     hide_unused([used, unused])
-    assert [axis.axison for axis in (used, unused, told)] == [True, False, False]
-    assert [text.get_text() for text in told.texts] == ["not measured"]
+    assert [axis.axison for axis in (used, unused, labelled)] == [True, False, False]
+    assert [text.get_text() for text in labelled.texts] == ["not measured"]
 
 
 def test_one_figure_is_one_file_and_names_may_hold_dollars(tmp_path: Path) -> None:
