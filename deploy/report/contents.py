@@ -72,7 +72,7 @@ class Contents:
 
 
 def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
-    """`num_rollouts`: number of problems of each experiment that are shown with rollouts."""
+    """The page about the experiments. `num_rollouts`: problems of each experiment that are shown with rollouts."""
     all_scores = scores(shown)
     table = table_rows(shown, all_scores)
     all_costs = costs(shown)
@@ -84,7 +84,7 @@ def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
         table=table,
         costs=all_costs,
         sections=[
-            Section("verdict", "Results", [outcome(shown, all_scores)]),
+            Section("results", "Results", [outcome(shown, all_scores)]),
             Section("learning", "Learning", [*learning(shown), cost(shown)]),
             Section("transfer", "Transfer from guidance", transfers(shown)),
             Section("interference", "Interference and starvation", [*interference(shown), *starvation(shown)]),

@@ -46,6 +46,7 @@ def cost_width(shown: Sequence[Experiment]) -> int:
 
 
 def costs(shown: Sequence[Experiment]) -> list[Cost]:
+    """The cost of each experiment."""
     width = cost_width(shown)
     found = []
     for each in shown:
@@ -62,6 +63,7 @@ def costs(shown: Sequence[Experiment]) -> list[Cost]:
 
 
 def cost(shown: Sequence[Experiment]) -> Figure | Absent:
+    """The figure."""
     width = cost_width(shown)
     lines = [
         nth_line(

@@ -32,7 +32,7 @@ def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
         panels.append(Panel(each.label, "optimizer step", "share", lines, share=True))
     return curves(
         "shares",
-        "Who drives the update",
+        "Shares of the update",
         "Share of each bucket and arm in the summed absolute advantage and in the trained tokens of a step, in "
         f"windows of {width} steps. A hard bucket whose share of advantage goes to zero is starved. Bands are 95 % "
         "t intervals over seeds.",
@@ -61,8 +61,7 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
         "cosines",
         "Gradient cosine between buckets and between arms",
         "Cosine between the gradients of two buckets, or of two arms, at the same weights; below zero a step for one "
-        "works against the other. "
-        f"Windows of {width} steps; bands are 95 % t intervals over seeds.",
+        f"works against the other. Windows of {width} steps; bands are 95 % t intervals over seeds.",
         about(shown),
         panels,
         reason="the runs did not measure gradient cosines, which are off by default",
@@ -75,7 +74,7 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
         Panel(
             each.label,
             "optimizer step",
-            "reward a step",
+            "reward per step",
             [
                 part_line(arm, bucket, slope_curve(each, width, partial(part_success, arm=arm, bucket=bucket)))
                 for arm, bucket in each.parts
@@ -87,7 +86,7 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
     ]
     return curves(
         "reward_change",
-        "Whose reward changes",
+        "Change of reward by arm and bucket",
         "Change of the mean reward of an arm and bucket in one optimizer step: the slope of least squares over "
         f"{TREND_WINDOWS * width} steps, drawn at their middle, of all judged rollouts, those of filtered groups "
         "included. A hard bucket that stays on the broken line at zero while an easy one is above it does not profit "

@@ -83,7 +83,7 @@ def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def _evaluated(each: Experiment, k: int) -> Iterator[Point]:
-    """The steps at which every seed that was evaluated has results."""
+    """Pass@k at the steps at which every seed with evaluations has results."""
     seeds = [found for run in each.runs if (found := {step: r for step, r in run.evaluations.items() if r})]
     for step in common_windows(seeds):
         if (estimate := score([seed[step] for seed in seeds], k)) is not None:
@@ -148,6 +148,7 @@ def _trajectory(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def _jointly(each: Experiment, easy: str, width: int) -> Iterator[Point]:
+    """(mean reward of the easy arm, mean reward of the unguided one) of each window that has both."""
     hard = {p.x: p.y for p in step_curve(each, width, lambda run: success_by_step(run.groups, "unguided"))}
     for point in step_curve(each, width, lambda run: success_by_step(run.groups, easy)):
         if point.x in hard:

@@ -11,20 +11,20 @@ from deploy.statistics.estimates import METHODS
 
 
 def outcome(shown: Sequence[Experiment], scores: Sequence[Score]) -> Figure | Absent:
-    mine = [s for s in scores if s.problem_set == HARD and s.arm == UNGUIDED]
+    hard = [s for s in scores if s.problem_set == HARD and s.arm == UNGUIDED]
     panels, drawn = [], set()
-    for k in sorted({s.k for s in mine}):
-        found = []
+    for k in sorted({s.k for s in hard}):
+        rows = []
         for i, each in enumerate(shown):
-            stages = {s.stage: s for s in mine if s.k == k and s.experiment == each.label}
+            stages = {s.stage: s for s in hard if s.k == k and s.experiment == each.label}
             before = stages.pop(BEFORE, None)
             if stages:
                 last = list(stages.values())[-1]
                 name = f"{each.label} ({last.partial})" if last.partial else each.label
-                found.append(Dot(name, last.estimate, before.estimate.mean if before else None, nth_colour(i)))
+                rows.append(Dot(name, last.estimate, before.estimate.mean if before else None, nth_colour(i)))
                 drawn.add(each.label)
-        if found:
-            panels.append(DotPanel(f"pass@{k}", found))
+        if rows:
+            panels.append(DotPanel(f"pass@{k}", rows))
     return dots(
         "outcome",
         "Unguided hard problems, last measurement",

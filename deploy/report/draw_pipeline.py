@@ -85,7 +85,7 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "throughput",
         "Throughput",
-        f"Tokens a second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
+        f"Tokens per second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
         "filtered groups are written but not trained. Pauses of more than "
         f"{PAUSE_S:.0f} s without a report, such as before a resume, are left out. Right: how long generation stopped "
         "for a weight sync. Bands are 95 % t intervals over seeds.",
@@ -109,11 +109,13 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def written(run: RunRecords) -> list[tuple[float, float]]:
+    """(seconds of work, tokens that actors wrote since their last report)."""
     at = active_s(run)
     return [(at(moment(news)), float(news["tokens"])) for news in run.actors if "tokens" in news]
 
 
 def trained(run: RunRecords) -> list[tuple[float, float]]:
+    """(seconds of work, tokens trained) of every step."""
     at = active_s(run)
     return [(at(moment(news)), float(news["step/tokens"])) for news in run.learner]
 

@@ -19,7 +19,7 @@ STYLES = {"before": ":", "sft": "--", "after": "-"}
 OTHER_STYLE = "-."
 CLASSES = {
     "carried over": BLUE,
-    "carried over, not lately": SKY,
+    "carried over, not recently": SKY,
     "not carried over": VERMILLION,
     "same step": PURPLE,
     "unguided first": GREEN,
@@ -43,7 +43,7 @@ def class_counts(classes: Transfer) -> Counter[str]:
     return Counter(
         {
             "carried over": recently,
-            "carried over, not lately": since - recently,
+            "carried over, not recently": since - recently,
             "not carried over": len(classes.guided_first) - since,
             "same step": len(classes.same_step),
             "unguided first": len(classes.unguided_first),
@@ -62,7 +62,7 @@ def _classes(shown: Sequence[Experiment]) -> Figure | Absent:
         "transfer",
         "Transfer from guided to unguided",
         "Problems by the arm that solved them first in training. A problem first solved with guidance is carried "
-        f"over when it was later solved without; lately: in one of the newest {RECENT_GROUPS} unguided groups. Same "
+        f"over when it was later solved without; recently: in one of the newest {RECENT_GROUPS} unguided groups. Same "
         "step: both arms solved it at one policy version. All seeds together.",
         about([each for each in shown if each.label in {bar.label for bar in stacks}] or shown),
         [BarPanel("", stacks, "problems")],

@@ -11,7 +11,16 @@ from conf.names import flat
 from conf.plain import plain
 from deploy.report.run_records import RunRecords
 
-OWN = ("run.name", "run.root", "run.seed", "run.resume", "model.cache_dir", "weights.folder", "broker.url", "deploy")
+PER_RUN = (
+    "run.name",
+    "run.root",
+    "run.seed",
+    "run.resume",
+    "model.cache_dir",
+    "weights.folder",
+    "broker.url",
+    "deploy",
+)
 """Settings in which the seeds of one experiment may differ."""
 NAMED_RUNS = 4
 """Most experiments that a figure names; of more it gives the number."""
@@ -49,9 +58,9 @@ class Experiment:
 
     @property
     def differing(self) -> list[str]:
-        """Settings other than `OWN` in which its runs differ: `key: value, value`."""
+        """Settings other than `PER_RUN` in which its runs differ: `key: value, value`."""
         found = [flat(run.config) for run in self.runs]
-        keys = [key for key in found[0] if not key.startswith(OWN) and len({repr(each[key]) for each in found}) > 1]
+        keys = [key for key in found[0] if not key.startswith(PER_RUN) and len({repr(each[key]) for each in found}) > 1]
         return [f"{key}: {', '.join(str(each[key]) for each in found)}" for key in keys]
 
 

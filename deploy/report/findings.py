@@ -57,7 +57,7 @@ def sentences(rows: Sequence[TableRow]) -> list[str]:
             f"Its 95 % interval overlaps with that of {', '.join(overlapping)}: these seeds do not separate them."
         )
     if single and len(ranked) > 1:
-        found.append(f"Not compared, because they have a single seed: {', '.join(single)}.")
+        found.append(f"Not compared (a single seed): {', '.join(single)}.")
     return found
 
 

@@ -38,7 +38,7 @@ FIGURES = {
     "guidance", "shares", "reward_change", "cosines", "starvation", "starvation_length", "lag", "throughput",
     "accounting", "optimizer",
 }  # fmt: skip
-SECTIONS = {"verdict", "learning", "transfer", "interference", "pipeline", "problems", "runs"}
+SECTIONS = {"results", "learning", "transfer", "interference", "pipeline", "problems", "runs"}
 
 
 class Page(HTMLParser):

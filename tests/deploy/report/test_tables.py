@@ -132,7 +132,7 @@ def test_only_experiments_with_several_seeds_are_compared() -> None:
     assert found[1:] == [
         "Its 95 % interval is above that of low.",
         "Its 95 % interval overlaps with that of close: these seeds do not separate them.",
-        "Not compared, because they have a single seed: one.",
+        "Not compared (a single seed): one.",
     ]
     assert sentences([row("one", over_problems([0.0, 0.1]))])[0].endswith("% (bootstrap over problems, 1 of 2 seeds).")
     assert sentences([]) == ["No run has measured its hard problems after training yet."]
@@ -194,7 +194,7 @@ def test_a_cosine_names_its_two_sides(key: str, words: str) -> None:
     assert pair(f"gradient/cosine/{key}") == words
 
 
-def rollout_outcomes(arm: str, bucket: str) -> list[RolloutOutcomes]:
+def outcome_rows(arm: str, bucket: str) -> list[RolloutOutcomes]:
     return [
         RolloutOutcomes(bucket, arm, 10, {"trained": 1, "stale": 1}, 2, truncated=1, tokens=(1000, 1200)),
         RolloutOutcomes(bucket, arm, 1, {"trained": 1, "stale": 8}, 9, verifier_failure=3, tokens=(3, 55)),
@@ -203,12 +203,13 @@ def rollout_outcomes(arm: str, bucket: str) -> list[RolloutOutcomes]:
 
 
 def test_a_bar_of_lengths_says_its_tokens_and_its_rollouts() -> None:
-    assert by_length(rollout_outcomes("a", "hard"), "hard") == [
+    assert by_length(outcome_rows("a", "hard"), "hard") == [
         Bar("3-55, n 9", {"trained": 1, "stale": 8}, {"truncated": 0, "verifier_failure": 3}),
         Bar("1,000-1,200, n 2", {"trained": 1, "stale": 1}, {"truncated": 1, "verifier_failure": 0}),
         Bar("never written, n 4", {"in_flight": 4}, {"truncated": 0, "verifier_failure": 0}),
     ]
-    assert [bar.label for bar in by_length([RolloutOutcomes("hard", "a", 2, {"trained": 1}, 1)], "hard")] == ["decile 2, n 1"]
+    old = [RolloutOutcomes("hard", "a", 2, {"trained": 1}, 1)]
+    assert [bar.label for bar in by_length(old, "hard")] == ["decile 2, n 1"]
 
 
 def test_deciles_of_seeds_meet_where_their_lengths_do() -> None:
@@ -219,15 +220,15 @@ def test_deciles_of_seeds_meet_where_their_lengths_do() -> None:
         for decile in range(1, 11)
     ]
     assert [bar.label for bar in by_length(rows, "hard")] == [f"{10 * d}-{10 * d + 9}, n 10" for d in range(1, 11)]
-    tied = [RolloutOutcomes("hard", "a", 1, {"trained": 99}, 99, tokens=(48, 48)), *rollout_outcomes("a", "hard")]
+    tied = [RolloutOutcomes("hard", "a", 1, {"trained": 99}, 99, tokens=(48, 48)), *outcome_rows("a", "hard")]
     labels = [bar.label for bar in by_length(tied, "hard")]
     assert labels == ["3-55, n 9", "48, n 99", "1,000-1,200, n 2", "never written, n 4"]
 
 
-def test_lengths_are_told_bucket_by_bucket() -> None:
+def test_lengths_have_a_panel_for_each_bucket() -> None:
     shown = [
-        Experiment("x", (run(rollout_outcomes=[*rollout_outcomes("unguided", "hard"), *rollout_outcomes("easy", "easy")]),)),
-        Experiment("y", (run(rollout_outcomes=rollout_outcomes("unguided", "hard")),)),
+        Experiment("x", (run(rollout_outcomes=[*outcome_rows("unguided", "hard"), *outcome_rows("easy", "easy")]),)),
+        Experiment("y", (run(rollout_outcomes=outcome_rows("unguided", "hard")),)),
     ]
     figure = starvation(shown)[-1]
     assert isinstance(figure, Figure)
