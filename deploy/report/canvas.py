@@ -49,7 +49,7 @@ def paint_curves(panels: Sequence[Panel]) -> kit.Sheet:
             if line.points:
                 handles.setdefault(line.label, _line(axis, line))
         if panel.threshold is not None:
-            kit.line_across(axis, panel.threshold)
+            kit.threshold_line(axis, panel.threshold)
         if panel.tight:
             values = [value for line in panel.lines for point in line.points for value in (0.0, *point.y.values)]
             margin = 0.06 * (max(values) - min(values)) or 0.01
@@ -59,13 +59,13 @@ def paint_curves(panels: Sequence[Panel]) -> kit.Sheet:
         else:
             _bands(axis, panel)
         if panel.share:
-            kit.shares(axis)
+            kit.share_axis(axis)
         else:
-            kit.from_zero(axis)
+            kit.include_zero(axis)
         if panel.share_x:
-            kit.shares(axis, across=True)
+            kit.share_axis(axis, "x")
         else:
-            kit.from_zero(axis, across=True)
+            kit.include_zero(axis, "x")
     order = dict.fromkeys(line.label for panel in panels for line in panel.lines)
     kit.hide_unused(axes)
     kit.legend_below(painted, {label: handles[label] for label in order if label in handles})
@@ -82,9 +82,9 @@ def paint_bars(panels: Sequence[BarPanel], colours: dict[str, str]) -> kit.Sheet
     columns = min(2 if len(panels) < 5 else MOST_COLUMNS + (len(panels) > MANY_PANELS), len(panels))
     rows, most = ceil(len(panels) / columns), max(2, *(len(panel.bars) for panel in panels))
     painted, axes = _sheet(rows, columns, AROUND_ROWS + ROW_HEIGHT * most)
-    pitch = 72 * (painted.get_figheight() / rows - AROUND_ROWS) / most  # points
-    names = kit.LETTER * max(len(bar.label) for panel in panels for bar in panel.bars)
-    narrow = 0.3 / (painted.get_figwidth() / columns - names)
+    pitch = 72 * (painted.get_figheight() / rows - AROUND_ROWS) / most  # points from bar to bar
+    label_width = kit.LETTER * max(len(bar.label) for panel in panels for bar in panel.bars)
+    narrow = 0.3 / (painted.get_figwidth() / columns - label_width)  # share of a bar that is 0.3 inches wide
     legend: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
         axis.set_title(panel.title, loc="right")  # a long one extends over the labels of the bars
@@ -126,7 +126,7 @@ def paint_dots(panels: Sequence[DotPanel]) -> kit.Sheet:
                 axis.plot([dot.before], [row], "x", color=OTHER, ms=6)
         axis.set_yticks(range(len(panel.dots)), [dot.label for dot in panel.dots])
         axis.set_ylim(rows - 0.4, -0.6)
-        kit.shares(axis, across=True)
+        kit.share_axis(axis, "x")
         axis.set_xlabel("share of hard problems")
     return painted
 
@@ -155,7 +155,7 @@ def _bands(axis: kit.Axes, panel: Panel) -> None:
     for line in panel.lines:
         bounded = [point for point in line.points if point.y.lower is not None]
         xs = [point.x for point in bounded]
-        lower, upper = [point.y.lower for point in bounded], [point.y.upper for point in bounded]
+        lower, upper = [point.y.lower or 0.0 for point in bounded], [point.y.upper or 0.0 for point in bounded]
         axis.fill_between(xs, lower, upper, color=line.colour, alpha=0.16, lw=0)
         if bounded and bounded[0].y.seeds > 1 and not line.marker:
             for seed in zip(*(point.y.values for point in bounded), strict=True):
@@ -166,9 +166,9 @@ def _end_bars(axis: kit.Axes, panel: Panel) -> None:
     """Draws the last interval of every line to the right of its end, side by side for lines that end together."""
     right = max(line.points[-1].x for line in panel.lines if line.points)
     place: Counter[float] = Counter()
-    for line in panel.lines:
-        if line.points and line.points[-1].y.lower is not None:
-            end, (mean, lower, upper) = line.points[-1].x, line.points[-1].y[:3]
+    for line in filter(lambda line: line.points, panel.lines):
+        end, (mean, lower, upper) = line.points[-1].x, line.points[-1].y[:3]
+        if lower is not None and upper is not None:
             place[end] += 1
             x = end + 0.014 * right * place[end]
             axis.plot([x, x], [lower, upper], color=line.colour, ls=line.style, lw=1.2)

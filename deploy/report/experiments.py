@@ -11,7 +11,7 @@ from conf.names import flat
 from conf.plain import plain
 from deploy.report.run_records import RunRecords
 
-PER_RUN = (
+SEED_SETTINGS = (
     "run.name",
     "run.root",
     "run.seed",
@@ -58,9 +58,13 @@ class Experiment:
 
     @property
     def differing(self) -> list[str]:
-        """Settings other than `PER_RUN` in which its runs differ: `key: value, value`."""
+        """Settings other than `SEED_SETTINGS` in which its runs differ: `key: value, value`."""
         found = [flat(run.config) for run in self.runs]
-        keys = [key for key in found[0] if not key.startswith(PER_RUN) and len({repr(each[key]) for each in found}) > 1]
+        keys = [
+            key
+            for key in found[0]
+            if not key.startswith(SEED_SETTINGS) and len({repr(each[key]) for each in found}) > 1
+        ]
         return [f"{key}: {', '.join(str(each[key]) for each in found)}" for key in keys]
 
 

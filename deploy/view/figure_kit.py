@@ -1,6 +1,6 @@
-"""The one door to matplotlib: style, figures, axes and files of every picture that the product draws.
+"""The only user of matplotlib: style, axes, legends and files of every figure that the product draws.
 
-Draw inside `style()`, or use `saved_png`, which does. Colours come from `palette.py`.
+Draw inside `style()`, or in `saved_png`, which applies it. Colours come from `palette.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from deploy.view.palette import FAINT, OTHER
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     Sheet: TypeAlias = Figure
-else:  # matplotlib takes a second to import, so it is imported where something is drawn
+else:  # importing matplotlib takes a second, so it happens where something is drawn
     Axes = Sheet = Any
 
 DPI = 150
@@ -41,13 +41,13 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "text.parse_math": False,  # names may hold dollars
     "svg.fonttype": "path",
-    "svg.hashsalt": "pope",  # the same figure is the same file
+    "svg.hashsalt": "pope",  # equal figures give equal files
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """What is drawn and saved inside has the style of the product."""
+    """Applies the style to everything that is drawn and saved inside."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -55,7 +55,7 @@ def style() -> Iterator[None]:
 
 
 def sheet(rows: int, columns: int, *, width: float, height: float) -> tuple[Sheet, list[Axes]]:
-    """An empty figure of that size in inches, and its axes row by row. It belongs to no backend with a window."""
+    """An empty figure, width and height in inches, and its axes row by row. It needs no display."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -64,7 +64,7 @@ def sheet(rows: int, columns: int, *, width: float, height: float) -> tuple[Shee
 
 @contextmanager
 def saved_png(path: Path, title: str, *, rows: int, columns: int, width: float, height: float) -> Iterator[list[Axes]]:
-    """Axes to draw on, row by row, of a figure that is then saved as PNG. Width and height are inches."""
+    """Yields the axes of a figure, row by row, and saves it as PNG at the end. Width and height are inches."""
     with style():
         figure, axes = sheet(rows, columns, width=width, height=height)
         yield axes
@@ -72,13 +72,13 @@ def saved_png(path: Path, title: str, *, rows: int, columns: int, width: float, 
 
 
 def save_png(figure: Sheet, path: Path, title: str) -> None:
-    """Call it last: the title stays on the figure."""
+    """Saves the figure as PNG with a title. The title stays on the figure, so this comes last."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     figure.savefig(path, format="png", dpi=DPI)
 
 
 def svg(figure: Sheet) -> bytes:
-    """The figure as SVG: the same bytes for the same figure."""
+    """The figure as SVG. Equal figures give equal bytes."""
     content = BytesIO()
     with style():
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
@@ -86,66 +86,67 @@ def svg(figure: Sheet) -> bytes:
 
 
 def label(axis: Axes, title: str, x_label: str = "", y_label: str = "") -> None:
+    """Sets the title and the axis labels of one panel."""
     axis.set_title(title)
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
 
 
 def plain_numbers(axis: Axes) -> None:
-    """At most seven round numbers below the axis, with commas between thousands."""
+    """At most seven round numbers on the x axis, with commas between thousands."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
 
 
-def shares(axis: Axes, *, across: bool = False) -> None:
-    """All of 0 to 1 on the upright axis, or on the one across."""
-    if across:
+def share_axis(axis: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Makes the x or y axis show 0 to 1."""
+    if which == "x":
         axis.set_xlim(-0.03, 1.03)
     else:
         axis.set_ylim(-0.03, 1.03)
 
 
-def from_zero(axis: Axes, *, across: bool = False) -> None:
-    """Zero is on the axis, whatever the sign of the data."""
-    if across:
+def include_zero(axis: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Extends the x or y axis down to 0 when all data are positive."""
+    if which == "x":
         axis.set_xlim(left=min(0.0, axis.get_xlim()[0]))
     else:
         axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
 
 
-def line_across(axis: Axes, y: float) -> None:
-    """A broken line at a value that the reader compares with."""
+def threshold_line(axis: Axes, y: float) -> None:
+    """A broken horizontal line at a value to compare with."""
     axis.axhline(y, color=OTHER, lw=1, ls=(0, (5, 4)))
 
 
-def line_up(axis: Axes, x: float) -> None:
-    """A dotted line at a place where something changes."""
+def boundary_line(axis: Axes, x: float) -> None:
+    """A dotted vertical line, for example where an epoch ends."""
     axis.axvline(x, color=OTHER, lw=1, ls=":")
 
 
 def hide_unused(axes: Sequence[Axes]) -> None:
-    """Axes without data vanish."""
+    """Hides the axes without data."""
     for axis in axes:
         if not axis.has_data():
             axis.set_axis_off()
 
 
-def say_empty(axis: Axes, words: str = "no data") -> None:
-    """Title and words in place of axes on which nothing is drawn."""
+def show_empty(axis: Axes, reason: str = "no data") -> None:
+    """Shows the reason instead of empty axes. The title stays."""
     axis.set_axis_off()
-    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=FAINT)
+    axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center", color=FAINT)
 
 
 def legend_below(figure: Sheet, handles: Mapping[str, Any]) -> None:
-    """One legend for all axes, below them, in as many rows as it takes. The figure grows by its height.
+    """One legend for all axes, below them, in as many rows as needed. The figure grows by its height.
 
-    `handles`: label -> what matplotlib drew for it.
+    `handles`: label -> artist.
     """
     if not handles:
         return
-    names = [f" {name}" if name.startswith("_") else name for name in handles]  # matplotlib hides those
+    names = [f" {name}" if name.startswith("_") else name for name in handles]  # matplotlib leaves those out
     fit = max(1, int(figure.get_figwidth() / (LETTER * (max(map(len, names)) + 7))))
     rows = ceil(len(names) / fit)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 from actors.problems.mining import MinedProblem
 from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
 from conf.schema import RunConfig
-from deploy.view.figure_kit import Axes, from_zero, label, saved_png
+from deploy.view.figure_kit import Axes, include_zero, label, saved_png
 from deploy.view.palette import BLUE, BUCKETS, FAINT, ORANGE
 
 BINS = [i / 20 for i in range(21)]
@@ -65,4 +65,4 @@ def _success(axis: Axes, trials: Sequence[PrefixTrial]) -> None:
     label(axis, "Success while searching", "candidate, from the shortest", "share of samples that are correct")
     axis.plot([i + 1 for i in indices], [successes[i] / samples[i] for i in indices], "o-", color=BLUE)
     axis.set_xticks([i + 1 for i in indices])
-    from_zero(axis)
+    include_zero(axis)

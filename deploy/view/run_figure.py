@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.view.figure_kit import Axes, label, saved_png, say_empty, shares
+from deploy.view.figure_kit import Axes, label, saved_png, share_axis, show_empty
 from deploy.view.palette import ARMS, BLACK, BLUE, OTHER
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
@@ -40,7 +40,7 @@ def _before_and_after(axis: Axes, measured: Measured) -> None:
     label(axis, "Hard problems measured before and after training", y_label="pass@k, mean over problems")
     places = [(when, arm) for arm in ("unguided", "guided") for when in measured if arm in measured[when]]
     if not places:
-        say_empty(axis, "not measured")
+        show_empty(axis, "not measured")
         return
     names = sorted({name for when, arm in places for name in measured[when][arm]}, key=lambda n: int(n.split("@")[1]))
     width = 0.8 / len(names)
@@ -64,13 +64,13 @@ def _before_and_after(axis: Axes, measured: Measured) -> None:
 def _curves(axis: Axes, curves: Curves, title: str, y_label: str, evaluated: Sequence[tuple[int, float]] = ()) -> None:
     label(axis, title, "optimizer step", y_label)
     if not curves and not evaluated:
-        say_empty(axis)
+        show_empty(axis)
         return
     for arm, points in curves.items():
         axis.plot(*zip(*points, strict=True), color=ARMS.get(arm, OTHER), label=arm, drawstyle="steps-post")
     if evaluated:
         axis.plot(*zip(*evaluated, strict=True), "o-", color=BLACK, ms=4, label="evaluated, pass@1")
-    shares(axis)
+    share_axis(axis)
     axis.legend()
 
 
@@ -78,7 +78,7 @@ def _age_and_entropy(axis: Axes, learner: Sequence[Mapping[str, str]]) -> None:
     """Age of the trained tokens, left axis, and entropy of the policy, right axis."""
     label(axis, "Age of trained tokens, and entropy", "optimizer step", "age, optimizer steps")
     if not learner:
-        say_empty(axis, "no step was trained")
+        show_empty(axis, "no step was trained")
         return
     steps = [int(row["step"]) for row in learner]
     axis.plot(steps, [float(row["lag/mean"]) for row in learner], color=BLUE, label="lag, mean")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conf.schema import RunConfig
-from deploy.view.figure_kit import from_zero, label, line_up, saved_png
+from deploy.view.figure_kit import boundary_line, include_zero, label, saved_png
 from deploy.view.palette import BLUE, OTHER
 from learner.sft_batches import Curriculum
 
@@ -24,5 +24,5 @@ def draw(path: Path, reports: Sequence[Mapping[str, str]], curriculum: Curriculu
             label(axis, heading, "optimizer step (dotted: an epoch ends)", "nats per token")
             axis.plot(steps, [float(report[name]) for report in reports], "o-", ms=3, color=colour)
             for epoch in range(1, curriculum.epochs):
-                line_up(axis, epoch * curriculum.steps_per_epoch + 0.5)
-            from_zero(axis)
+                boundary_line(axis, epoch * curriculum.steps_per_epoch + 0.5)
+            include_zero(axis)

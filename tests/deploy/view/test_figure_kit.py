@@ -5,7 +5,17 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from deploy.view.figure_kit import LEGEND_ROW, STYLE, hide_unused, legend_below, saved_png, say_empty, sheet, style, svg
+from deploy.view.figure_kit import (
+    LEGEND_ROW,
+    STYLE,
+    hide_unused,
+    legend_below,
+    saved_png,
+    sheet,
+    show_empty,
+    style,
+    svg,
+)
 
 
 def test_the_style_holds_inside_and_ends_with_it() -> None:
@@ -37,7 +47,7 @@ def test_a_legend_makes_its_figure_taller_by_its_rows() -> None:
 def test_axes_without_data_vanish_or_say_so() -> None:
     _, (used, unused, labelled) = sheet(1, 3, width=6, height=2)
     used.plot([0, 1])
-    say_empty(labelled, "not measured")
+    show_empty(labelled, "not measured")
     hide_unused([used, unused])
     assert [axis.axison for axis in (used, unused, labelled)] == [True, False, False]
     assert [text.get_text() for text in labelled.texts] == ["not measured"]

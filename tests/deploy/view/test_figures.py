@@ -16,9 +16,9 @@ CONFIG = load(None, ["sft.data=demos.jsonl"])
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every figure that is saved."""
-    figures: list[Figure] = []
+    figures: list[Any] = []
     save = figure_kit.save_png
 
     def spy(figure: Figure, path: Path, title: str) -> None:
@@ -40,7 +40,7 @@ def mined(name: str, bucket: str | None, successes: int) -> MinedProblem:
     )  # fmt: skip
 
 
-def test_a_run_is_four_panels(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_a_run_is_four_panels(tmp_path: Path, drawn: list[Any]) -> None:
     run_figure.draw(
         tmp_path / "f.png",
         title="a run",
@@ -66,7 +66,7 @@ def test_a_run_is_four_panels(tmp_path: Path, drawn: list[Figure]) -> None:
     assert list(entropy.lines[0].get_ydata()) == [0.4, 0.4]
 
 
-def test_a_run_that_trained_nothing_says_what_is_lacking(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_a_run_that_trained_nothing_says_what_is_lacking(tmp_path: Path, drawn: list[Any]) -> None:
     run_figure.draw(tmp_path / "f.png", title="t", learner=[], solved={}, success={}, evaluated=[], measured={})
     assert [axis.texts[0].get_text() for axis in drawn[0].axes] == [
         "not measured", "no data", "no data", "no step was trained",
@@ -74,7 +74,7 @@ def test_a_run_that_trained_nothing_says_what_is_lacking(tmp_path: Path, drawn: 
     assert (tmp_path / "f.png").stat().st_size > 1000
 
 
-def test_mining_shows_solve_rates_by_bucket_and_the_search_for_prefixes(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_mining_shows_solve_rates_by_bucket_and_the_search_for_prefixes(tmp_path: Path, drawn: list[Any]) -> None:
     records = [mined("p", "hard", 0), mined("q", "hard", 0), mined("r", None, 10)]
     chosen = [ChosenPrefix("p", 1, 2, "x", ""), ChosenPrefix("q", None, 2, "x", "")]
     trials = [PrefixTrial("p", 0, "x", 8, 0, 1), PrefixTrial("p", 1, "xy", 8, 4, 1), PrefixTrial("q", 1, "y", 8, 0, 1)]
@@ -89,7 +89,7 @@ def test_mining_shows_solve_rates_by_bucket_and_the_search_for_prefixes(tmp_path
     assert drawn[1].get_suptitle() == "pope · builtin:tiny · 3 problems"
 
 
-def test_a_fine_tuning_shows_loss_entropy_and_where_its_epochs_end(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_a_fine_tuning_shows_loss_entropy_and_where_its_epochs_end(tmp_path: Path, drawn: list[Any]) -> None:
     reports = [{"step": str(step), "loss/mean": str(3 - step / 4), "entropy/mean": "0.5"} for step in range(1, 7)]
     sft_figure.draw(tmp_path / "f.png", reports, Curriculum(num_examples=4, batch_samples=2, epochs=3, seed=0), CONFIG)
     for axis, first in zip(drawn[0].axes, (2.75, 0.5), strict=True):
