@@ -31,7 +31,7 @@ from preprocess.report_sums import group_values
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
 HOSTILE = "</pre></script><script>alert(1)</script><img src=http://x.example/y>\x1b[31m\u202e & 'q' \"d\""
 """What a model or a data set may write."""
-ENDINGS = [
+ROLLOUT_OUTCOMES = [
     {"bucket": "hard", "arm": arm, "length_decile": decile, "ended": {"trained": 40, "stale": decile}, "rollouts": 0}
     for arm in ("unguided", "guided")
     for decile in range(1, 11)
@@ -134,7 +134,7 @@ class _Simulation:
         self.folder.save_json(self.folder.balance, balance)
         self.folder.save_json(self.folder.summary, {"ended": f"run.max_steps={STEPS} reached", "train_s": 12.0})
         if self._diagnostics:
-            self.folder.save_json(self.folder.starvation, ENDINGS)
+            self.folder.save_json(self.folder.starvation, ROLLOUT_OUTCOMES)
             results = Measurement.load(self.folder.measurements).results
             self.folder.save_json(self.folder.evaluations, {STEPS: results["after"]["unguided"], STEPS + 1: []})
         self.folder.save_bytes(self.folder.ledger, to_json(RunLedger(self.config.run.name, STEPS, rows)))

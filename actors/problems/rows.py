@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from actors.problems.problem_set import ProblemSet, RejectedRow, RejectionReason
 from actors.problems.reference_answers import clean_answer, obvious_fault

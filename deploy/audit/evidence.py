@@ -1,4 +1,4 @@
-"""What an audit goes by, gathered from a run's folder and its Redis."""
+"""What an audit checks, read from a run's folder and its Redis."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ OCCUPANCY, DEPTH = "preprocess/ring/occupancy", "preprocess/stream/depth"
 
 @dataclass(frozen=True)
 class Bounds:
-    """What may not be exceeded."""
+    """Limits that follow from the settings."""
 
     ring_samples: int
     stream_groups: int
-    """Actors claim nothing above the high water; what they hold then may still come."""
+    """Actors claim no group above the high-water mark, but those they hold by then may still be published."""
     max_lag: int | None
     """Optimizer steps; None: no bound."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How full ring and stream were at one moment."""
+class Occupancy:
+    """How full ring and rollout stream were, by one report of a preprocessor."""
 
     place: str
     ring_samples: int
@@ -38,57 +38,54 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A checkpoint on the disk."""
+class SavedCheckpoint:
+    """A checkpoint on disk."""
 
     name: str
     step: int
     sha256: str
-    """Digest of its manifest, and so of all it lists."""
+    """Digest of its manifest, which lists the digests of all its files."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All of one run. What the histories say was true when `books` was read, a moment later."""
+    """Everything about one run. `locations` was read after the histories, so it includes what they record."""
 
     bounds: Bounds
     histories: tuple[RoleHistory, ...]
     absent: tuple[str, ...]
-    """Roles of the settings without a history."""
-    books: Whereabouts
-    looks: tuple[Look, ...]
-    saved: tuple[Saved, ...]
+    """Roles that should have a history, but have none."""
+    locations: Whereabouts
+    occupancy: tuple[Occupancy, ...]
+    checkpoints: tuple[SavedCheckpoint, ...]
 
     def lines(self, *whats: str) -> Iterator[Line]:
-        """Lines of these kinds in all histories, each history from its first line on."""
+        """Lines of these kinds (all kinds when none is given), history by history, each oldest first."""
         for history in self.histories:
             yield from (line for line in history.lines if not whats or line.event.what in whats)
 
-    def here(self, *whats: str) -> Iterator[Line]:
-        """Those of incarnations that worked on the keys of `books`; on a new server group ids begin anew."""
-        server = self.books.server
+    def on_this_server(self, *whats: str) -> Iterator[Line]:
+        """As `lines`, of incarnations that used the present Redis. Group ids start from 0 on a new server."""
+        server = self.locations.server
         incarnations = {line.event.incarnation for line in self.lines("start") if line.event.server == server}
         return (line for line in self.lines(*whats) if line.event.incarnation in incarnations)
 
     @property
-    def learner_is_known(self) -> bool:
-        """Whether the learner's history is there from its first step on, without a gap."""
+    def has_whole_learner(self) -> bool:
+        """Whether a learner's history starts at step 0 and has no gap."""
         learners = [h.lines for h in self.histories if h.role.startswith("learner") and h.lines]
         return any(not lines[0].event.step and not any(line.event.missed for line in lines) for lines in learners)
 
 
 def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> Evidence:
-    """The evidence of a live or finished run.
-
-    Raises CheckpointError when a manifest is damaged.
-    """
+    """Reads the evidence of a live or finished run. Raises CheckpointError when a manifest is damaged."""
     histories = tuple(read_history(folder.path))
-    books = read_whereabouts(client, keys)  # after the histories: what they claim has happened by now
+    locations = read_whereabouts(client, keys)  # after the histories, so that it includes what they record
     in_flight = config.actors.num_actors * config.actors.max_in_flight_groups
     reports = [row for row in read_reports(folder.metrics, "preprocess", Metrics(client, keys)) if OCCUPANCY in row]
     manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(folder.checkpoints))]
     written = {history.role for history in histories}
-    # Rank 0 speaks for all ranks.
+    # Rank 0 writes the history of all ranks.
     roles = [d.role for d in demands(config) if not d.role.startswith("learner") or d.role == "learner-0"]
     return Evidence(
         bounds=Bounds(
@@ -98,7 +95,7 @@ def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> 
         ),
         histories=histories,
         absent=tuple(role for role in roles if role not in written),
-        books=books,
-        looks=tuple(Look(f"metrics {row['id']}", int(row[OCCUPANCY]), int(row[DEPTH])) for row in reports),
-        saved=tuple(Saved(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests),
+        locations=locations,
+        occupancy=tuple(Occupancy(f"metrics {row['id']}", int(row[OCCUPANCY]), int(row[DEPTH])) for row in reports),
+        checkpoints=tuple(SavedCheckpoint(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests),
     )

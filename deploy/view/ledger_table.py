@@ -1,4 +1,4 @@
-"""`pope ledger`: what became of every problem under every arm, from the live run or from what it left behind."""
+"""`pope ledger`: attempts and successes of every problem under every arm, of a live or a finished run."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,7 +24,7 @@ from deploy.store.saved_on_exit import kept
 
 SCHEMA = 1
 SHOWN_OUTCOMES = 6
-"""Groups whose outcome the table shows; the JSON holds all that were kept."""
+"""Newest groups that the table shows; the JSON holds all that the ledger kept."""
 
 Order = Literal["problem", "rate", "attempts", "first-solve", "recent"]
 
@@ -69,11 +69,10 @@ def ledger_saved(
 def select(
     ledger: RunLedger, *, arm: str | None = None, order: Order = "problem", limit: int | None = None
 ) -> RunLedger:
-    """The same ledger with the rows of one arm, in another order, the first `limit` of them.
+    """The ledger with the rows of one arm, in another order, cut to the first `limit`.
 
-    `rate` and `recent` put what is solved least first, `attempts` what was tried most, `first-solve` what was solved
-    earliest; `recent` is the success of the newest groups that transfer looks at.
-    Raises UsageError for an arm the ledger does not know.
+    `rate` sorts by success, lowest first; `recent` the same over the newest `RECENT_GROUPS` groups; `attempts` most
+    first; `first-solve` earliest first. Raises UsageError for an arm that is not in the ledger.
     """
     rows = list(ledger.rows)
     if arm is not None:
@@ -101,7 +100,7 @@ def to_json(ledger: RunLedger, whole: RunLedger | None = None) -> bytes:
 
 
 def table(ledger: RunLedger) -> Table:
-    """A row a problem and arm; rates are percent."""
+    """One row per problem and arm; rates are percent."""
     result = Table(title=f"{ledger.run}: problems by arm after {ledger.step} steps", title_justify="left")
     result.add_column("problem")
     result.add_column("arm")

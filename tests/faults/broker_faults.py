@@ -105,8 +105,8 @@ def torn(root: Path, dice: random.Random, outcome: Outcome) -> None:
             balance = read_balance(scene.client, scene.keys)
             outcome.require(balance.holds, f"after a torn file: {balance.explain()}")
             learner.forget_what_the_server_forgot()
-        verdict = one_end(gather(scene.folder, scene.config, scene.client, scene.keys))
-        outcome.require(verdict.holds, f"after torn files: {verdict.violation}")
+        finding = one_end(gather(scene.folder, scene.config, scene.client, scene.keys))
+        outcome.require(finding.holds, f"after torn files: {finding.violation}")
 
 
 def kill(server: EmbeddedRedis) -> None:

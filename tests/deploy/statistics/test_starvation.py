@@ -31,8 +31,8 @@ def rows_of(*groups: Group) -> tuple[StarvationRow, ...]:
     """Of groups of two rollouts in the order of their group ids; a rollout of 100 tokens is truncated."""
     rollouts = Counter(RolloutFate(*g.drawn_as, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
     unwritten = tuple(group_id for group_id, group in enumerate(groups) if not group.lengths)
-    fates = Fates(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
-    return starvation(fates, group_size=2, drawn_as=lambda group_id: groups[group_id].drawn_as)
+    outcomes = Fates(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
+    return starvation(outcomes, group_size=2, drawn_as=lambda group_id: groups[group_id].drawn_as)
 
 
 def test_deciles_of_ten_lengths_hold_one_each() -> None:
@@ -126,9 +126,9 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
         assert house.ring.put(house.read_one()[0], train_group(group), step=step)
         if house.ring.take(step, 2, max_lag=2):
             house.ring.commit(step)
-    fates, balance = read_fates(client, keys), house.balance()
-    assert fates.problem() is None
-    rows = starvation(fates, group_size=2, drawn_as=lambda group_id: HARD)
+    outcomes, balance = read_fates(client, keys), house.balance()
+    assert outcomes.problem() is None
+    rows = starvation(outcomes, group_size=2, drawn_as=lambda group_id: HARD)
     assert [row.length_decile for row in rows] == list(range(1, 11))
     assert [row.lost_to_age for row in rows] == [0.0] * 6 + [1.0] * 4
     assert total(rows).ended == {"trained": 2 * balance.trained, "stale": 2 * balance.stale}

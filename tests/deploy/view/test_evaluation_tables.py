@@ -49,7 +49,7 @@ def test_the_details_hold_intervals_truncation_verdicts_and_tokens():
     assert (row["run"], row["set"], row["weights"], row["problems"]) == ("base", "hard", "0", "2")
     assert row["pass@1"].startswith("16.67 [0.00, 33.33]")  # (0 + 1/3) / 2: the timeout is no attempt
     assert (row["truncated"], row["correct"], row["wrong"], row["timeout"]) == ("25.00", "12.50", "62.50", "25.00")
-    assert (row["tokens a completion"], row["longest"]) == ("10.5", "51")
+    assert (row["tokens per completion"], row["longest"]) == ("10.5", "51")
 
 
 def test_a_mean_over_fewer_problems_says_so():
@@ -103,9 +103,9 @@ def test_intervals_of_two_levels_do_not_share_a_row(tmp_path):
     ("content", "message"),
     [
         (None, "No such file"),
-        (b"\xff{", "is not the JSON of an evaluation"),
-        (b'{"schema": 1, "reports": [{"label": 3}]}', r"is not the JSON of an evaluation: .*\$\.reports\[0\]"),
-        (b'{"schema": 2, "reports": []}', "has schema 2, this program reads 1"),
+        (b"\xff{", "is not a report of an evaluation"),
+        (b'{"schema": 1, "reports": [{"label": 3}]}', r"is not a report of an evaluation: .*\$\.reports\[0\]"),
+        (b'{"schema": 2, "reports": []}', "has schema 2, but this version reads 1"),
     ],
 )
 def test_a_file_that_is_no_evaluation_is_named(tmp_path, content, message):

@@ -228,7 +228,7 @@ def test_the_variable_reaches_the_command(tmp_path: Path, server: EmbeddedRedis)
     client.hincrby(Keys("pope").counters, "issued", 1)  # now the sums agree, and yet a group is missing
     shown = pope("audit", str(folder.path), variable=server.url)
     assert shown.returncode == 1
-    assert shown.stderr == f"pope: {folder.path}: one end: group 1 was issued and is nowhere, 1 in all\n"
+    assert shown.stderr == f"pope: {folder.path}: one end: group 1 was issued and is lost, 1 in all\n"
 
 
 @pytest.mark.parametrize(

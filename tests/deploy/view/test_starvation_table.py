@@ -140,7 +140,7 @@ def test_an_end_that_is_counted_and_not_noted_fails_the_audit(
     house.client.setrange(house.keys.ended, 0, "\0")
     assert audit(folder.path).violation is not None
     refused = pope("audit", str(folder.path), variable=redis_url)
-    assert (refused.returncode, "group 0 was issued and is nowhere" in refused.stdout) == (1, True), refused.stdout
+    assert (refused.returncode, "group 0 was issued and is lost" in refused.stdout) == (1, True), refused.stdout
 
 
 def test_the_table_fits_a_narrow_terminal(house: House) -> None:

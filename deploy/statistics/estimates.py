@@ -1,4 +1,4 @@
-"""A mean and how far it may be off: over seeds by Student's t, over problems by the bootstrap. Pure."""
+"""Means with 95 % intervals: over seeds by Student's t, over problems by the bootstrap. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 Method = Literal["t over seeds", "bootstrap over problems", "none"]
 NO_INTERVAL: Method = "none"
 METHODS = "t over seeds; of a single seed, and where all seeds agree, bootstrap over problems"
-"""Of the intervals of `over_seeds_of_problems`, for captions."""
+"""How `over_seeds_of_problems` makes intervals, for captions."""
 
 
 class Estimate(NamedTuple):
@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
     lower: float | None
     upper: float | None
     values: tuple[float, ...]
-    """One a seed."""
+    """One per seed."""
     method: Method
 
     @property
@@ -40,9 +40,9 @@ class Estimate(NamedTuple):
 
 
 def over_seeds(values: Sequence[float], low: float = float("-inf"), high: float = float("inf")) -> Estimate:
-    """The mean of one value a seed with its t interval, mean -+ t s / sqrt(n), kept within [low, high].
+    """The mean of one value per seed with its t interval, mean -+ t s / sqrt(n), clipped to [low, high].
 
-    One seed has no interval. Raises ValueError without values.
+    A single seed has no interval. Raises ValueError when `values` is empty.
     """
     if not values:
         raise ValueError("a mean needs at least one value")
@@ -54,13 +54,16 @@ def over_seeds(values: Sequence[float], low: float = float("-inf"), high: float 
 
 
 def over_problems(values: Sequence[float]) -> Estimate:
-    """The mean of one value in [0, 1] a problem with its bootstrap interval (`actors/evaluation/pass_at_k.py`)."""
+    """The mean of one value in [0, 1] per problem with its bootstrap interval (`actors/evaluation/pass_at_k.py`)."""
     interval, mean = bootstrap_mean(values, confidence=CONFIDENCE), fmean(values)
     return Estimate(mean, interval.lower, interval.upper, (mean,), "bootstrap over problems")
 
 
 def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
-    """Mean pass@k of one experiment as `over_seeds_of_problems`; None where no problem has k judged samples."""
+    """Mean pass@k over problems and seeds, as `over_seeds_of_problems`. None when no problem has k judged samples.
+
+    `seeds`: the results of each seed.
+    """
     by_seed = [
         {r.problem_id: pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k} for results in seeds
     ]
@@ -69,11 +72,11 @@ def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
 
 
 def over_seeds_of_problems(by_seed: Sequence[Mapping[str, float]]) -> Estimate:
-    """The mean of problem -> value in [0, 1], one mapping a seed: of several seeds by t, of one by the bootstrap.
+    """The mean of values in [0, 1] by problem, one mapping per seed: several seeds by t, a single one by bootstrap.
 
-    Seeds that all agree, as when nothing is ever solved, have no spread for t to see: then the bootstrap over the
-    problems of all of them says what the rollouts leave open. A problem of several seeds is drawn with all its values,
-    for they are no news of another problem; those of the built-in domain have the seed in their id and differ.
+    When all seeds have the same mean, as when nothing is ever solved, t has no spread to work with; then the interval
+    is the bootstrap over the problems of all seeds. A problem of several seeds is resampled with all of its values,
+    because they are not independent. (Problems of the built-in domain carry the seed in their id, so they differ.)
     """
     means = [fmean(values.values()) for values in by_seed]
     if min(means) == max(means):
@@ -82,7 +85,7 @@ def over_seeds_of_problems(by_seed: Sequence[Mapping[str, float]]) -> Estimate:
 
 
 def _by_problem(by_seed: Sequence[Mapping[str, float]]) -> list[float]:
-    """Mean over the seeds that have it, of every problem by its id: the order must not choose the resamples."""
+    """Of every problem the mean over its seeds, ascending by id, so that the resamples do not depend on the order."""
     together: dict[str, list[float]] = defaultdict(list)
     for values in by_seed:
         for id, value in values.items():
@@ -95,7 +98,8 @@ def student_t(degrees: int, confidence: float = CONFIDENCE) -> float:
     """The t with Pr[|T| <= t] = confidence for Student's T of `degrees` degrees of freedom.
 
     With t = sqrt(n) tan(a) the probability is a finite sum of cosines (Abramowitz and Stegun 26.7.3, 26.7.4), so it is
-    exact; it rises with a, which is found by halving. Raises ValueError unless degrees >= 1 and 0 < confidence < 1.
+    exact. It increases with a, which is found by bisection. Raises ValueError unless degrees >= 1 and
+    0 < confidence < 1.
     """
     if degrees < 1 or not 0 < confidence < 1:
         raise ValueError(f"Student's t needs degrees >= 1 and 0 < confidence < 1, got {degrees} and {confidence}")

@@ -5,7 +5,7 @@ import pytest
 
 from actors.evaluation.intervals import wilson
 from actors.evaluation.results import Result
-from deploy.report.estimates import over_seeds, score, student_t
+from deploy.statistics.estimates import over_seeds, score, student_t
 
 
 def mass_by_quadrature(t: float, degrees: int) -> float:

@@ -4,7 +4,7 @@ import pytest
 
 from actors.evaluation.pass_at_k import pass_at_k
 from deploy.report.run_records import Group
-from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
+from deploy.statistics.solvability import solvability, unguided_by_rollouts, unguided_by_step
 
 
 def group(problem: str, step: int, successes: int, judged: int = 8, arm: str = "unguided") -> Group:
