@@ -47,7 +47,7 @@ browser:
 faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/faults $(ARGS)
 
-chaos: $(STAMP)  ## inject every fault under many seeds and write the table of the README (SEEDS=10: 40 minutes)
+chaos: $(STAMP)  ## inject every fault under many seeds and write the table of docs/reliability.md (SEEDS=10: 40 minutes)
 	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS) $(ARGS)
 
 soak: $(STAMP)  ## watch the memory of a real run for MINUTES=30
