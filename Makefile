@@ -1,4 +1,4 @@
-# One command a chore. `make` alone lists them; each does all of its own set-up, and a second run reuses it.
+# One command per chore; `make` alone lists them. Each sets up .venv if need be; a second call reuses it.
 #
 #   make demo ARGS="run.seed=1"                              settings for one run
 #   make setup PYTHON=python3.12                             another interpreter (3.11 or newer)

@@ -21,8 +21,11 @@ RAY_STARTS = 3
 
 @contextmanager
 def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
-    """A local Ray for these roles, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small, or when
-    a package of the current folder hides one of ours: Ray's workers search that folder first."""
+    """A local Ray for these roles, or the cluster that RAY_ADDRESS names.
+
+    Raises UsageError when it is too small, or when a package of the current folder hides one of ours from Ray's
+    workers, which search that folder first.
+    """
     if hiding := hiding_packages(Path.cwd()):
         raise UsageError(
             f"{hiding[0]} hides a package of pope-rl from Ray's workers, which search the current folder first; "
