@@ -48,7 +48,7 @@ class Engine:
         model_path: Path,
         settings: ActorSettings,
         *,
-        dtype: str,
+        dtype: Literal["float32", "bfloat16"],
         device: Literal["cpu", "cuda"],
         transfer_backend: Literal["file", "nccl"],
         stop_token_ids: Sequence[int],
@@ -57,6 +57,7 @@ class Engine:
         _set_environment(settings, device)
         from vllm import AsyncEngineArgs
         from vllm.config import WeightTransferConfig
+        from vllm.inputs import TokensPrompt
         from vllm.sampling_params import RequestOutputKind, SamplingParams
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -65,7 +66,7 @@ class Engine:
         self._version = 0
         self._settled = asyncio.Event()
         self._settled.set()
-        self._sampling_params = SamplingParams
+        self._sampling_params, self._tokens_prompt = SamplingParams, TokensPrompt
         self._final_only = RequestOutputKind.FINAL_ONLY
         more = _gpu(settings) if device == "cuda" else _cpu(settings)
         self._llm = AsyncLLM.from_engine_args(
@@ -120,7 +121,7 @@ class Engine:
             detokenize=False,
             output_kind=self._final_only,
         )
-        prompt = {"prompt_token_ids": list(prompt_ids), "cache_salt": f"weights-{self._version}"}
+        prompt = self._tokens_prompt(prompt_token_ids=list(prompt_ids), cache_salt=f"weights-{self._version}")
         outputs = [output async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex)]
         return [_generation(completion) for completion in sorted(outputs[-1].outputs, key=lambda c: c.index)]
 

@@ -6,6 +6,7 @@ process, as its extension class; importing it there is the moment at which the b
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -54,7 +55,8 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
 
     def receive_weights(self, update_info: FileUpdateInfo) -> None:
         with safe_open(update_info.path, framework="pt", device=str(self.device)) as weights:
-            self.model.load_weights((name, weights.get_tensor(name)) for name in weights.keys())  # noqa: SIM118
+            model: Any = self.model
+            model.load_weights((name, weights.get_tensor(name)) for name in weights.keys())  # noqa: SIM118
 
     def finish_weight_update(self) -> None:
         finalize_layerwise_reload(self.model, self.model_config)

@@ -5,7 +5,7 @@ without a reward (its verifier failed) is left out: it carries no loss.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -46,8 +46,8 @@ class Row:
     """(group id of the group, index in it) of each completion, by its number in the row; none in a filler row."""
 
     def to(self, device: torch.device) -> "Row":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Row(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in values.items()})
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)

@@ -62,5 +62,5 @@ def _is_padded(name: str, weight: Tensor) -> bool:
 def _digest(parts: list[Tensor]) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -69,7 +69,8 @@ class DeepSpeedEngine:
 
     def forward(self, row: Row) -> tuple[Tensor, Tensor]:
         """(logprobs [N], entropies [N]) of a row on this rank's device."""
-        return self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+        logprobs, entropies = self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+        return logprobs, entropies
 
     @contextmanager
     def accumulate(self, *, last: bool, gradient: bool = True) -> Iterator[None]:

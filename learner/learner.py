@@ -27,12 +27,11 @@ from broker.rollout_samples import Samples
 from broker.run_record import born
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from learner.checkpoints import CheckpointError
 from learner.choose_publisher import make_publisher
 from learner.divergence import SkippedSteps
 from learner.heartbeat_thread import Pulse
 from learner.interference import RewardTrend
-from learner.manifest import read_manifest
+from learner.manifest import CheckpointError, read_manifest
 from learner.step import StepReport, run_step
 from learner.trainable import Trainable
 from learner.weight_publisher import Publisher, PublishError

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from broker.errors import PopeError
 
@@ -82,7 +82,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("it was changed since it was written")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {folder.name}: {MANIFEST} is damaged ({error})") from error
-    return manifest
+    return cast(dict[str, Any], manifest)
 
 
 def digest_of(values: dict[str, Any]) -> str:

@@ -39,7 +39,8 @@ class Policy(nn.Module):
         """
         lm: Any = self.lm
         output = lm.base_model(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
-        return lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
+        logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
+        return logprobs, entropies
 
 
 class TokenHead(nn.Module):

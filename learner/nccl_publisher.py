@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -215,7 +215,7 @@ def connect_nccl(client: BoardClient, source: WeightsInMemory, world_size: int) 
         probe.bind((host, 0))
         port = int(probe.getsockname()[1])
     info = NCCLTrainerInitInfo(rank=0, master_address=host, master_port=port, world_size=world_size)
-    return NCCLTrainerWeightTransferEngine.trainer_init(info, client=client, source=source)
+    return NCCLTrainerWeightTransferEngine.trainer_init(info, client=client, source=cast(Any, source))
 
 
 def _dtype_name(tensor: Tensor) -> str:

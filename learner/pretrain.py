@@ -8,6 +8,7 @@ micro-batches and the order of their sums do not depend on the number of threads
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,8 +133,9 @@ def _gradients(
 ) -> tuple[float, tuple[Tensor, ...]]:
     """This micro-batch's share of the step's mean loss, and its gradients (not added to `.grad`: threads share it)."""
     ids, positions, targets = batch
-    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    logits = model.get_output_embeddings()(hidden.flatten(0, 1)[positions])
+    lm: Any = model
+    hidden = lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    logits = lm.get_output_embeddings()(hidden.flatten(0, 1)[positions])
     loss = functional.cross_entropy(logits, targets, reduction="sum") / num_targets
     return loss.item(), torch.autograd.grad(loss, parameters)
 

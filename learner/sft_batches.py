@@ -53,7 +53,7 @@ class Curriculum:
         """Numbers of the examples that step 1, ..., `num_steps` trains."""
         order = np.random.default_rng([self.seed, self.epoch(step)]).permutation(self.num_examples)
         start = (step - 1) % self.steps_per_epoch * self.batch_samples
-        return order[start : start + self.batch_samples].tolist()
+        return [int(number) for number in order[start : start + self.batch_samples]]
 
 
 def as_groups(examples: Sequence[Example]) -> list[TrainGroup]:

@@ -46,11 +46,13 @@ def min_judged(settings: PreprocessSettings) -> int:
 
 def mean(rewards: Array) -> Array:
     """r_i - mean(r). Rounding must not make a gradient of equal rewards."""
-    return np.zeros_like(rewards) if rewards.min() == rewards.max() else rewards - rewards.mean()
+    if rewards.min() == rewards.max():
+        return np.zeros_like(rewards)
+    return np.asarray(rewards - rewards.mean())
 
 
 def std(rewards: Array) -> Array:
-    return mean(rewards) / (rewards.std(ddof=1) + STD_EPS)
+    return mean(rewards) / (float(rewards.std(ddof=1)) + STD_EPS)
 
 
 def leave_one_out(rewards: Array) -> Array:

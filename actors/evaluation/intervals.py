@@ -70,7 +70,8 @@ def _posterior_quantile(successes: int, samples: int, p: float) -> float:
     peak = sum(count * log(count / samples) for count in (successes, failures) if count)
 
     def density(t: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.exp(2 * (successes * np.log(np.sin(t)) + failures * np.log(np.cos(t))) - peak)
+        exponent = 2 * (successes * np.log(np.sin(t)) + failures * np.log(np.cos(t))) - peak
+        return np.asarray(np.exp(exponent), dtype=np.float64)
 
     def mass(to: float) -> float:
         half = (to - low) / 2

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from actors.problems.gold_answers import clean, fault
 from actors.problems.problem_set import ProblemSet, Reason, Rejected
@@ -239,7 +239,7 @@ class _Reader:
         column, value = self._value("guidance")
         if value is not None and not isinstance(value, str):
             self._text(column, value)
-        return value
+        return cast(str | None, value)
 
     def _bucket(self) -> Bucket:
         value = self._value("bucket")[1]

@@ -157,7 +157,8 @@ class _Worker:
             await asyncio.get_running_loop().sock_sendall(self._socket, len(body).to_bytes(4, "big") + body)
         except OSError as error:
             raise WorkerDied from error
-        return msgspec.json.decode(await self._receive(), type=Verdict)
+        verdict: Verdict = msgspec.json.decode(await self._receive(), type=Verdict)
+        return verdict
 
     def close(self) -> None:
         """Kill the process; its end is not waited for."""

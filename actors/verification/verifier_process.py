@@ -63,13 +63,14 @@ _PARENT_CHECK_S = 1.0
 
 def parsed(content: str) -> list[Any]:
     """The content of a box as math-verify sees it: [sympy object, text], [text] or []."""
-    return parse(
+    parts: list[Any] = parse(
         f"\\boxed{{{content}}}",
         extraction_config=_EXTRACTION,
         extraction_mode="first_match",
         parsing_timeout=None,
         raise_on_error=True,
     )
+    return parts
 
 
 @lru_cache(maxsize=4096)

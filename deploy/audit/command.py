@@ -5,7 +5,8 @@ from pathlib import Path
 
 from broker.balance import Balance, read_balance
 from deploy.audit.evidence import gather
-from deploy.audit.promises import Verdict, judge
+from deploy.audit.finding import Verdict
+from deploy.audit.promises import judge
 from deploy.store.run_redis import find_run, run_redis
 
 

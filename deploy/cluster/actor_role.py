@@ -137,7 +137,7 @@ class ActorRole:
         return connect(self._redis_url, client_name=self._name)
 
     def _decode(self, token_ids: list[int]) -> str:
-        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
     async def close(self) -> None:
         self._verifier.close()

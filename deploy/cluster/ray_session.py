@@ -84,7 +84,7 @@ def only_this_machine() -> bool:
     """Whether every role of this cluster runs here, so that a unix socket reaches it."""
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes()) == 1
+    return sum(bool(node["Alive"]) for node in ray.nodes()) == 1
 
 
 def give_time(calls: Sequence[Any], timeout_s: float) -> None:

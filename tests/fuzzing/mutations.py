@@ -21,7 +21,7 @@ from broker.records import (
     encode,
     float32_bytes,
 )
-from conf.load import CONF_FOLDER
+from conf.layers import CONF_FOLDER
 from tests.actors.hostile import BOXED, RESPONSES
 from tests.groups import rollout_group, train_group
 

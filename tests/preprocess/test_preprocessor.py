@@ -14,6 +14,7 @@ from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement, float32_array
 from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
 from preprocess import preprocessor
+from preprocess.filters import drop_reason
 from preprocess.preprocessor import Preprocessor
 from tests.broker.house import House
 from tests.groups import completion, rollout_group
@@ -164,7 +165,7 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    honest = preprocessor.drop_reason
+    honest = drop_reason
 
     def raises(rewards: list[float | None], *rest: Any) -> str | None:
         if len(rewards) == 3:
