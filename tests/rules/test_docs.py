@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
     assert len(readme.read_text().splitlines()) <= README_LINES
     linked = {(REPOSITORY / link.partition("#")[0]).resolve() for link in LINK.findall(text_of(readme))}
     assert set((REPOSITORY / "docs").glob("*.md")) <= linked
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (REPOSITORY / "CITATION.cff").read_text()
+    assert f"\n## {version}\n" in (REPOSITORY / "CHANGELOG.md").read_text()
 
 
 def examples(language: str) -> list[str]:
