@@ -1,7 +1,7 @@
 """Makes the rooms importable in the processes that this one starts: Ray's workers, vLLM's, sweep runs, the dashboard.
 
-In a wheel the rooms lie in a folder that is not on the import path (see `deploy.launcher`), and another `conf` or
-`tests` may be on it.
+In a wheel the rooms lie in a folder that is not on the import path (see `deploy.launcher`), while a `conf` of another
+distribution may be on it.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The console script `pope`, installed as the package `pope_rl`. May import `deploy.cli`, after the path is set.
 
-A wheel holds one top-level package, so that no `conf` or `deploy` of ours meets another distribution's:
+A wheel holds one top-level package, so that its `conf` or `deploy` cannot conflict with another distribution's:
 
     pope_rl/__init__.py    this file
     pope_rl/rooms/         conf, broker, actors, preprocess, learner, deploy

@@ -17,8 +17,7 @@ from deploy.cluster.import_path import hiding_packages, put_rooms_first
 from tests.rules.source import REPOSITORY, ROOMS
 
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-FOREIGN = "import sys; print('another conf was imported', file=sys.stderr); OWNER = 'another distribution'"
-WHOSE = "import conf; print(conf.OWNER)"
+FOREIGN = "OWNER = 'another distribution'"
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +42,21 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def foreign_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another distribution with a top-level `conf` and a top-level `deploy`."""
-    path = tmp_path_factory.mktemp("foreign") / "foreign-1.0-py3-none-any.whl"
-    info = "foreign-1.0.dist-info"
+def foreign_wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two other distributions, with a top-level `conf` and a top-level `deploy`."""
+    folder = tmp_path_factory.mktemp("foreign")
+    return [foreign_wheel(folder, name) for name in ("conf", "deploy")]
+
+
+def foreign_wheel(folder: Path, package: str) -> Path:
+    """The wheel of `foreign-PACKAGE`."""
+    info = f"foreign_{package}-1.0.dist-info"
     files = {
-        "conf/__init__.py": FOREIGN,
-        "deploy/__init__.py": FOREIGN,
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n",
+        f"{package}/__init__.py": FOREIGN,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: foreign-{package}\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
+    path = folder / f"foreign_{package}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
@@ -81,8 +85,9 @@ class Environment:
         """What `pope train --dry-run` prints in a folder."""
         return run([str(self._pope), "train", "--dry-run"], folder)
 
-    def whose_conf(self, folder: Path) -> str:
-        return run([str(self.python), "-P", "-c", WHOSE], folder).strip()
+    def owner(self, package: str) -> str:
+        """Whose package a program imports by this name."""
+        return run([str(self.python), "-P", "-c", f"import {package}; print({package}.OWNER)"], REPOSITORY).strip()
 
     def _link(self) -> None:
         self._dependencies.write_text(sysconfig.get_path("purelib") + "\n")
@@ -119,20 +124,19 @@ def test_the_wheel_holds_one_package_and_every_file_of_the_rooms(checkout: Path,
         }
 
 
-def test_the_wheel_and_another_conf_do_not_meet(
-    tmp_path: Path, environment: Environment, wheel: Path, foreign_wheel: Path
+def test_the_wheel_does_not_conflict_with_another_conf(
+    tmp_path: Path, environment: Environment, wheel: Path, foreign_wheels: list[Path]
 ) -> None:
-    environment.pip("install", "--no-deps", "--no-index", str(wheel), str(foreign_wheel))
-    (tmp_path / "project" / "conf").mkdir(parents=True)
-    (tmp_path / "project" / "conf" / "__init__.py").write_text(FOREIGN)
-    settings = environment.dry_run(tmp_path / "project")
+    environment.pip("install", "--no-deps", "--no-index", "--no-compile", str(wheel), *map(str, foreign_wheels))
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "__init__.py").write_text(FOREIGN)
+    settings = environment.dry_run(tmp_path)
     assert "max_steps: 200" in settings
-    assert environment.whose_conf(tmp_path) == "another distribution"
-    environment.pip("uninstall", "--yes", "foreign")
+    assert environment.owner("conf") == environment.owner("deploy") == "another distribution"
+    environment.pip("uninstall", "--yes", "foreign-conf")
     assert environment.dry_run(tmp_path) == settings
-    environment.pip("install", "--no-deps", "--no-index", str(foreign_wheel))
     environment.pip("uninstall", "--yes", "pope-rl")
-    assert environment.whose_conf(tmp_path) == "another distribution"
+    assert environment.owner("deploy") == "another distribution"
 
 
 def test_the_training_entry_works_in_a_checkout_beside_a_folder_called_conf(checkout: Path) -> None:
