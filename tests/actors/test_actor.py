@@ -71,7 +71,7 @@ class Scene:
 
     def __init__(self, client: redis.Redis, run_name: str, folder: Path) -> None:
         keys = Keys(run_name)
-        self.house = House(client, keys)
+        self.training = House(client, keys)
         self.evaluations = House(client, Keys(stage_name(run_name, EVALUATION_STAGE)))
         self.evaluations.feed.open(0)
         self.history = History(folder, "actor-0", "actor-0@1")
@@ -110,7 +110,7 @@ class Scene:
             engine=engine,
             writer=writer,
             decode=str,
-            training=self._source(self.house.feed, problem),
+            training=self._source(self.training.feed, problem),
             evaluations=self._source(self.evaluations.feed, "e"),
         )
         await asyncio.wait_for(asyncio.gather(actor.run(), self._stop(until)), timeout=30)
@@ -141,8 +141,8 @@ def announcement(version: int, **fields: Any) -> WeightAnnouncement:
 
 
 def test_groups_are_published_until_the_stop_and_every_lease_is_returned(scene: Scene) -> None:
-    scene.run(lambda: scene.house.balance().in_flight["stream"] >= 5)
-    balance = scene.house.balance()
+    scene.run(lambda: scene.training.balance().in_flight["stream"] >= 5)
+    balance = scene.training.balance()
     assert balance.in_flight["stream"] >= 5
     assert balance.in_flight["leased"] == 0
     assert 0 <= balance.in_flight["stream"] - scene.done().count("publish") <= CANCELLED
@@ -154,9 +154,9 @@ def test_groups_are_published_until_the_stop_and_every_lease_is_returned(scene: 
 
 
 def test_a_prompt_that_is_too_long_fails_its_group(scene: Scene) -> None:
-    scene.run(lambda: len(scene.house.feed.failures()) >= 2, problem="long")
-    assert set(scene.house.feed.failures().values()) == {"prompt_too_long"}
-    assert 0 <= len(scene.house.feed.failures()) - scene.done().count("fail") <= CANCELLED
+    scene.run(lambda: len(scene.training.feed.failures()) >= 2, problem="long")
+    assert set(scene.training.feed.failures().values()) == {"prompt_too_long"}
+    assert 0 <= len(scene.training.feed.failures()) - scene.done().count("fail") <= CANCELLED
 
 
 def test_an_actor_begins_with_the_newest_weights_and_follows_the_next(scene: Scene, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_weights_that_differ_from_the_learners_end_the_actor(scene: Scene) -> No
 
     with pytest.raises(CanaryMismatch, match="version 1 w differs from the learner's, 1 parameters in all"):
         scene.run(until)
-    assert scene.house.balance().in_flight == NOTHING | {"reissue": 2}
+    assert scene.training.balance().in_flight == NOTHING | {"reissue": 2}
     assert scene.broker.board.held() == {"actor-0": 0}
 
 
@@ -211,7 +211,7 @@ def test_an_engine_that_dies_ends_the_actor_and_returns_its_leases(scene: Scene)
 
     with pytest.raises(RuntimeError, match="the engine died"):
         scene.run(until)
-    assert scene.house.balance().in_flight == NOTHING | {"reissue": 2}
+    assert scene.training.balance().in_flight == NOTHING | {"reissue": 2}
 
 
 def test_evaluation_groups_under_way_are_written_by_one_version(scene: Scene) -> None:
