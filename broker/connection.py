@@ -133,6 +133,22 @@ def with_retries(operation: Callable[[], T], *, deadline_s: float) -> T:
         pause_s = min(2 * pause_s, 1.0)
 
 
+class Retrying:
+    """Retries an idempotent call while Redis is unreachable, for at most `deadline_s` seconds.
+
+    >>> retrying = Retrying(config.deploy.dead_after_s)
+    >>> version = retrying(board.version)
+    >>> depth = await asyncio.to_thread(retrying, stream.depth)
+    """
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+
+    def __call__(self, operation: Callable[[], T]) -> T:
+        """The result of `operation`. Raises what `with_retries` raises."""
+        return with_retries(operation, deadline_s=self._deadline_s)
+
+
 class PatientClient(redis.Redis):
     """Waits `patience_s` for a server that went away, then raises `BrokerLost`, and from then on at once."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from broker.connection import connect, with_retries
+from broker.connection import Retrying, connect, with_retries
 from broker.errors import BrokerFull, BrokerLost, BrokerUnreachable, UsageError
 from deploy.cluster.redis_server import EmbeddedRedis
 
@@ -64,6 +64,9 @@ def test_an_operation_is_repeated_until_the_server_is_back() -> None:
 
     assert with_retries(operation, deadline_s=10) == 7
     assert len(events) == 3
+    events.clear()
+    assert Retrying(10)(operation) == 7
+    assert len(events) == 3
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_patience_has_an_end_with_a_name(error: Exception, raised: type[Exceptio
 
     started = time.monotonic()
     with pytest.raises(raised, match=r"0\.1 s"):
-        with_retries(operation, deadline_s=0.1)
+        Retrying(0.1)(operation)
     assert time.monotonic() - started < 5.0
 
 
