@@ -25,7 +25,7 @@ from broker.feed import Feed
 from broker.history import History
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 
@@ -77,7 +77,7 @@ class Actor:
         evaluations: Work | None = None,
         board: WeightBoard,
         metrics: Metrics,
-        samples: Samples,
+        samples: RolloutSamples,
         heartbeats: Heartbeats,
         control: Control,
         history: History,

@@ -26,7 +26,7 @@ Role = Literal["driver", "actor", "preprocess", "learner", "reader"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _EVERY_CLIENT = ("ping", "client|setname")
-_ENDS = ("ended", "ended_codes", "written", "fates")
+_OUTCOMES = ("ended", "ended_codes", "written", "rollout_outcomes")
 _ROLLOUT_SCRIPTS = ("claim", "renew", "publish", "fail", "reclaim")
 
 
@@ -56,7 +56,7 @@ RULES: dict[Role, Rule] = {
     ),
     "preprocess": Rule(
         writes=(
-            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", *_ENDS, "forgotten", "failures",
+            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", *_OUTCOMES, "forgotten", "failures",
             "dead_letters", "ledger_attempts", "ledger_successes", "ledger_first_solve", "ledger_outcomes",
             "heartbeats", "metrics.preprocess", "metrics.groups",
         ),
@@ -67,7 +67,7 @@ RULES: dict[Role, Rule] = {
     ),
     "learner": Rule(
         writes=(
-            "ring", "ring_meta", "payload", "batches", "learner", "counters", *_ENDS, "forgotten", "weights",
+            "ring", "ring_meta", "payload", "batches", "learner", "counters", *_OUTCOMES, "forgotten", "weights",
             "weights_board", "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
         ),
         reads=("run", "weights_held", "samples_shown"),

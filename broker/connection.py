@@ -33,15 +33,15 @@ BLOCK_SLICE_S = 1.0
 
 
 def connect(
-    url: str, *, client_name: str, timeout_s: float = 5.0, patience_s: float | None = None
+    url: str, *, client_name: str, timeout_s: float = 5.0, retry_s: float | None = None
 ) -> redis.Redis:
     """A client of the server at `url`, which answered within `timeout_s` and is one this product can use.
 
-    With `patience_s` every command waits so long for a server that went away: for a role whose commands may all be
+    With `retry_s` every command waits so long for a server that went away: for a role whose commands may all be
     repeated. Raises `BrokerUnreachable` when nobody answers, `UsageError` when the server is too old or evicts keys.
     """
     try:
-        client = (redis.Redis if patience_s is None else PatientClient).from_url(
+        client = (redis.Redis if retry_s is None else RetryingClient).from_url(
             url,
             client_name=client_name.replace(" ", "-"),
             decode_responses=False,
@@ -68,8 +68,8 @@ def connect(
                 ) from error
             time.sleep(0.05)
     _refuse_unusable(client, url)
-    if isinstance(client, PatientClient):
-        client.patience_s = patience_s
+    if isinstance(client, RetryingClient):
+        client.retry_s = retry_s
     return client
 
 
@@ -100,7 +100,7 @@ def block_milliseconds(wait_s: float) -> int | None:
     return math.ceil(min(wait_s, BLOCK_SLICE_S) * 1000) if wait_s > 0 else None
 
 
-def once(operation: Callable[[], T]) -> T:
+def without_retries(operation: Callable[[], T]) -> T:
     """One try, for those who come again anyway. Raises `BrokerUnreachable` when the server is away or refuses us."""
     try:
         return operation()
@@ -149,40 +149,40 @@ class Retrying:
         return with_retries(operation, deadline_s=self._deadline_s)
 
 
-class PatientClient(redis.Redis):
-    """Waits `patience_s` for a server that went away, then raises `BrokerLost`, and from then on at once."""
+class RetryingClient(redis.Redis):
+    """Waits `retry_s` for a server that went away, then raises `BrokerLost`, and from then on at once."""
 
-    patience_s: float | None = None
+    retry_s: float | None = None
     """None until it is connected: whoever connects has a deadline of his own."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        return self.patiently(lambda: super(PatientClient, self).execute_command(*args, **options))
+        return self.retrying(lambda: super(RetryingClient, self).execute_command(*args, **options))
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_PatientPipeline":
-        pipe = _PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_RetryingPipeline":
+        pipe = _RetryingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         pipe.owner = self
         return pipe
 
-    def patiently(self, operation: Callable[[], T]) -> T:
-        if self.patience_s is None:
+    def retrying(self, operation: Callable[[], T]) -> T:
+        if self.retry_s is None:
             return operation()
         try:
-            return with_retries(operation, deadline_s=self.patience_s)
+            return with_retries(operation, deadline_s=self.retry_s)
         except BrokerLost:
-            self.patience_s = 0.0
+            self.retry_s = 0.0
             raise
 
 
-class _PatientPipeline(Pipeline):
+class _RetryingPipeline(Pipeline):
     """A failed execution forgets its commands, so they are kept."""
 
-    owner: PatientClient
+    owner: RetryingClient
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = list(self.command_stack)
 
         def again() -> list[Any]:
             self.command_stack = list(commands)
-            return super(_PatientPipeline, self).execute(raise_on_error)
+            return super(_RetryingPipeline, self).execute(raise_on_error)
 
-        return self.owner.patiently(again)
+        return self.owner.retrying(again)

@@ -13,7 +13,7 @@ from typing import cast
 import redis
 
 from broker.errors import FeedExhausted
-from broker.group_ends import outline
+from broker.group_outcomes import summarize_group
 from broker.keys import Keys
 from broker.records import RolloutGroup, encode
 from broker.scripts import Script
@@ -93,7 +93,7 @@ class Feed:
             num_rollouts,
             group.num_prompt_tokens * num_rollouts,
             group.num_completion_tokens,
-            outline(group),
+            summarize_group(group),
         )
         return bool(published)
 

@@ -13,7 +13,7 @@ fence runs from each other. Types and meanings:
     pope:{name}:claims         hash    claim token -> group id: a repeated claim gets the same answer
     pope:{name}:attempts       hash    group id -> leases given so far
     pope:{name}:reissue        list    group ids whose lease expired, oldest first
-    pope:{name}:written        hash    group id -> "bucket arm LENGTH ...", published and in flight (group_ends.py)
+    pope:{name}:written        hash    group id -> "bucket arm LENGTH ...", published and in flight (group_outcomes.py)
     pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
     pope:{name}:ended          string  a byte a group id, set where its end is counted: its code; 0 or past the end: not
                                        ended, or failed
@@ -80,7 +80,7 @@ class Keys:
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
         self.written = self.prefix + "written"
-        self.fates = self.prefix + "fates"
+        self.rollout_outcomes = self.prefix + "fates"
         self.ended = self.prefix + "ended"
         self.ended_codes = self.prefix + "ended:codes"
         self.failures = self.prefix + "failures"

@@ -55,7 +55,7 @@ class Ring:
         """`incarnation` names the incarnation of the learner that takes and commits here; see `admit`."""
         self._client, self._keys, self._incarnation = client, keys, incarnation
         self._capacity, self._when_full = capacity, when_full
-        self._ends = [keys.ended, keys.ended_codes, keys.written, keys.fates]
+        self._ends = [keys.ended, keys.ended_codes, keys.written, keys.rollout_outcomes]
         self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
 
     def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
@@ -119,11 +119,11 @@ class Ring:
         """
         self._client.hset(self._keys.learner, "admitted", incarnation)
 
-    def still_admitted(self) -> None:
+    def require_admitted(self) -> None:
         """Raises `Fenced` when another incarnation of the learner has taken over; for writes outside the ring."""
         admitted = cast(bytes | None, self._client.hget(self._keys.learner, "admitted"))
         if admitted is not None and admitted != self._incarnation.encode():
-            raise Fenced(f"{self._incarnation} was replaced, the learner is {admitted.decode()} by now")
+            raise Fenced(f"{self._incarnation} was replaced: the admitted learner is {admitted.decode()}")
 
     def take(self, step: int, samples: int, *, max_lag: int | None) -> list[int] | None:
         """The group ids of step `step`: oldest whole groups of exactly `samples` samples; None: too few yet.
@@ -151,7 +151,7 @@ class Ring:
             groups.append(decode(frame, TrainGroup))
         return groups
 
-    def recorded(self) -> list[int]:
+    def recorded_steps(self) -> list[int]:
         """The steps whose batches and payloads are kept, ascending."""
         entries = cast(Entries, self._client.xrange(self._keys.batches))
         return [int(entry_id.split(b"-")[0]) for entry_id, _ in entries]

@@ -35,7 +35,7 @@ MAX_TOKENS = 1024
 """First tokens of a completion that are kept one by one."""
 
 
-class Samples:
+class RolloutSamples:
     """Written by actors and by the learner, read by whoever looks."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:

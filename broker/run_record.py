@@ -51,7 +51,7 @@ def require_layout(client: redis.Redis, keys: Keys) -> None:
         )
 
 
-def born(client: redis.Redis, keys: Keys) -> str:
+def read_keys_id(client: redis.Redis, keys: Keys) -> str:
     """Random id of these keys: a server that lost them, or another server, counts group ids from 0 again."""
     value = cast(bytes | None, client.hget(keys.run, "born"))
     return "" if value is None else value.decode()

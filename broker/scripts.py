@@ -4,7 +4,7 @@ What several of them do alike stands in a file of `broker/lua/lib`. A script nam
 line, each before those that build on it, and the server is sent all of it as one script:
 
     #!lua flags=allow-oom
-    -- uses: fates, ends
+    -- uses: rollout_outcomes, outcomes
 """
 
 import hashlib

@@ -12,7 +12,7 @@ WHOLE_SCRIPTS = (7, 2)
 """Older servers may load half of a script after a crash that tore the end of their file, and keep it for good."""
 
 
-def doubts(client: Client, url: str) -> list[str]:
+def durability_warnings(client: Client, url: str) -> list[str]:
     """What the user should know of a server of his own before a run trusts it, a sentence each.
 
     A server older than `WHOLE_SCRIPTS` is asked to write its file anew, which leaves nothing torn in it.
@@ -49,14 +49,14 @@ class RestartWatch:
         self._client, self._url = client, url
         self._run_id = self._look()
 
-    def news(self) -> list[str]:
+    def messages(self) -> list[str]:
         """What there is to say since the last call: it was restarted, and what may be lost by that."""
         run_id = self._look()
         if run_id == self._run_id:
             return []
         self._run_id = run_id
         said = "Redis was restarted; the run goes on (with appendfsync everysec up to a second of work may be repeated)"
-        return [said, *doubts(self._client, self._url)]
+        return [said, *durability_warnings(self._client, self._url)]
 
     def _look(self) -> str:
         return str(_facts(self._client, "server").get("run_id", ""))

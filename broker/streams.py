@@ -70,7 +70,7 @@ class RolloutStream:
         False: it had ended before.
         """
         keys = self._keys
-        names = [keys.rollouts, keys.dead_letters, keys.counters, keys.failures, keys.written, keys.fates]
+        names = [keys.rollouts, keys.dead_letters, keys.counters, keys.failures, keys.written, keys.rollout_outcomes]
         arguments = (PREPROCESS_GROUP, entry_id, plain(reason, 500), KEPT_DEAD_LETTERS, KEPT_BYTES)
         return bool(_DEAD_LETTER(self._client, names, *arguments))
 

@@ -23,8 +23,8 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
 from broker.ring import Ring
-from broker.rollout_samples import Samples
-from broker.run_record import born
+from broker.rollout_samples import RolloutSamples
+from broker.run_record import read_keys_id
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.checkpoints import CheckpointError
@@ -73,14 +73,14 @@ class Learner:
             redis_url,
             client_name=f"learner-{rank}",
             timeout_s=config.broker.connect_timeout_s,
-            patience_s=config.deploy.dead_after_s,  # for publishers, who know nothing of outages
+            retry_s=config.deploy.dead_after_s,  # for publishers, who know nothing of outages
         )
         self._keys = keys = Keys(config.run.name)
         ring, incarnation = config.broker.ring, incarnation or ""
         self._ring = Ring(self._client, keys, ring.capacity, ring.when_full, incarnation=incarnation)
         self._board = WeightBoard(self._client, keys, incarnation=incarnation)
         self._metrics = Metrics(self._client, keys, keep=config.broker.kept_reports)
-        self._samples = Samples(self._client, keys)
+        self._samples = RolloutSamples(self._client, keys)
         self._control = Control(self._client, keys)
         self._pulse = Pulse(Heartbeats(self._client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
         self._history = History(run_folder if rank == 0 else None, f"learner-{rank}", incarnation)
@@ -136,7 +136,8 @@ class Learner:
         if resumed is not None:
             self._step = self._saved = resumed
         if self._ranks.first:
-            self._history.add("start", server=self._call(lambda: born(self._client, self._keys)), step=self._step)
+            keys_id = self._call(lambda: read_keys_id(self._client, self._keys))
+            self._history.add("start", server=keys_id, step=self._step)
             committed = self._counted = self._call(lambda: self._ring.adopt(self._step))
             if self._step < committed and self._call(lambda: self._ring.batch(self._step + 1)) is None:
                 raise CheckpointError(
@@ -236,7 +237,7 @@ class Learner:
 
     def _require_admitted(self) -> None:
         """No checkpoint of a learner that was replaced may be put beside those of its successor."""
-        self._call(self._ring.still_admitted)
+        self._call(self._ring.require_admitted)
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         values: dict[str, Any] = {

@@ -15,7 +15,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode, float32_bytes
 from broker.ring import Ring
-from broker.run_record import born
+from broker.run_record import read_keys_id
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -80,7 +80,7 @@ class Preprocessor:
         """Work until the run is stopped. Redis may be away for `deploy.dead_after_s`; then this raises."""
         with closing(self._history):
             self._patiently(self._stream.open)
-            self._history.add("start", server=self._patiently(lambda: born(self._client, self._keys)))
+            self._history.add("start", server=self._patiently(lambda: read_keys_id(self._client, self._keys)))
             while not self._stopped():
                 self._beat("waiting for groups")
                 if deliveries := self._patiently(self._read):

@@ -101,12 +101,12 @@ def test_other_errors_are_not_repeated() -> None:
 
 def test_a_patient_client_is_made_or_refused_like_any_other(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnreachable, match=r"no answer within 0\.2 s"):
-        connect(f"unix://{tmp_path}/absent.sock", client_name="test", timeout_s=0.2, patience_s=60)
+        connect(f"unix://{tmp_path}/absent.sock", client_name="test", timeout_s=0.2, retry_s=60)
 
 
 def test_a_patient_client_waits_once_and_then_gives_up_at_once(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path, max_memory_gib=0.1)
-    client = connect(server.start(), client_name="test", patience_s=0.3)
+    client = connect(server.start(), client_name="test", retry_s=0.3)
     server.stop()
     started = time.monotonic()
     with pytest.raises(BrokerLost, match=r"0\.3 s"):

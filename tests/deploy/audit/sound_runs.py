@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from broker.group_locations import Whereabouts
+from broker.group_locations import GroupLocations
 from broker.history import Event, Line, RoleHistory
 from deploy.audit.evidence import Bounds, Evidence, Look, Saved
 
@@ -50,7 +50,7 @@ class SoundRun:
         for role in ("preprocess-0", "actor-0", "learner-0"):
             lines = tuple(Line(f"{role}.jsonl:{n}", e) for n, e in enumerate(self._texts[role], start=1))
             histories.append(RoleHistory(role, lines, ()))
-        books = Whereabouts(
+        books = GroupLocations(
             server=SERVER,
             issued=self._issued,
             leased=tuple(self._leased),
