@@ -32,11 +32,11 @@ def test_the_explanation_shows_where_every_group_is_and_the_sum(client: redis.Re
             "issued        9 groups of 20",
             "  trained     1   2 samples, steps 1..1",
             "  filtered    1   zero_advantage 1",
-            "  replaced    1   by newcomers to a full ring",
+            "  replaced    1   by newer groups in a full ring",
             "  stale       0",
             "  failed      1   engine 1",
             "  in flight   5   leased 1, stream 1, ring 2, taken 1",
-            "1 + 1 + 1 + 0 + 1 + 5 = 9: the books close",
+            "1 + 1 + 1 + 0 + 1 + 5 = 9: the balance holds",
         ]
     )
 
@@ -58,4 +58,4 @@ def test_books_that_do_not_close_say_so() -> None:
         totals={},
     )
     assert not broken.holds
-    assert broken.explain().endswith("1 + 0 + 0 + 0 + 0 + 1 = 2: THE BOOKS DO NOT CLOSE, issued is 5")
+    assert broken.explain().endswith("1 + 0 + 0 + 0 + 0 + 1 = 2: THE BALANCE DOES NOT HOLD, issued is 5")

@@ -36,12 +36,14 @@ def test_a_run_of_another_version_is_neither_resumed_nor_read(client: redis.Redi
     open_run(client, keys, "hash", resume=False)
     open_run(client, keys, "hash", resume=True)
     require_layout(client, keys)
-    for noted, told in ((None, 1), (LAYOUT + 1, LAYOUT + 1)):
+    for written, read in ((None, 1), (LAYOUT + 1, LAYOUT + 1)):
         client.hdel(keys.run, "layout")
-        if noted is not None:
-            client.hset(keys.run, "layout", noted)
-        said = rf"another version of pope-rl began the run .*layout {told}, this version reads {LAYOUT}\): go on with"
-        with pytest.raises(UsageError, match=said):
+        if written is not None:
+            client.hset(keys.run, "layout", written)
+        message = (
+            rf"another version of pope-rl began the run .*layout {read}, this version reads {LAYOUT}\): continue with"
+        )
+        with pytest.raises(UsageError, match=message):
             open_run(client, keys, "hash", resume=True)
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             require_layout(client, keys)
