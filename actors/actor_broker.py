@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from broker.connection import with_retries
 from broker.history import History
 from broker.metrics import Control, Heartbeats, Metrics
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
 
 P = ParamSpec("P")
@@ -28,7 +28,7 @@ class ActorBroker:
     """Longest time a call is retried while Redis is unreachable, seconds."""
     board: WeightBoard
     metrics: Metrics
-    samples: Samples
+    samples: RolloutSamples
     heartbeats: Heartbeats
     control: Control
     history: History

@@ -68,7 +68,7 @@ class BatchLog:
 
     def require_admitted(self) -> None:
         """Raises Fenced when another incarnation of the learner has taken over."""
-        self._retry(self._ring.still_admitted)
+        self._retry(self._ring.require_admitted)
 
     def _repair_and_retry(self, operation: Callable[[], T], *, trained_step: int) -> T:
         """Repeat an operation once after telling a server that is behind what was trained up to `trained_step`."""

@@ -20,8 +20,8 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import TrainGroup
 from broker.ring import Ring
-from broker.rollout_samples import Samples
-from broker.run_record import born
+from broker.rollout_samples import RolloutSamples
+from broker.run_record import read_keys_id
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from learner.batch_log import BatchLog
@@ -69,7 +69,7 @@ class Learner:
             redis_url,
             client_name=f"learner-{rank}",
             timeout_s=config.broker.connect_timeout_s,
-            patience_s=config.deploy.dead_after_s,  # for publishers, which do not retry
+            retry_s=config.deploy.dead_after_s,  # for publishers, which do not retry
         )
         self._retry = Retrying(config.deploy.dead_after_s)
         self._keys = keys = Keys(config.run.name)
@@ -81,7 +81,7 @@ class Learner:
         self._metrics = Metrics(client, keys, keep=config.broker.kept_reports)
         self._control = Control(client, keys)
         self._heartbeat = HeartbeatThread(Heartbeats(client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
-        self._ratios = RatioRecorder(Samples(client, keys), self._retry) if rank == 0 else None
+        self._ratios = RatioRecorder(RolloutSamples(client, keys), self._retry) if rank == 0 else None
         self._history = History(run_folder if rank == 0 else None, f"learner-{rank}", incarnation)
         self._publisher = publisher
         self._checkpoint_folder = run_folder / "checkpoints"
@@ -136,7 +136,8 @@ class Learner:
         if resumed is not None:
             self._step = self._saved = resumed
         if self._ranks.first:
-            self._history.add("start", server=self._retry(lambda: born(self._client, self._keys)), step=self._step)
+            keys_id = self._retry(lambda: read_keys_id(self._client, self._keys))
+            self._history.add("start", server=keys_id, step=self._step)
             self._committed_before = self._batches.resume(self._step)
 
     def _next_batch(self) -> list[TrainGroup] | None:

@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import Tensor
 
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from learner.batch_feed import Row
 from learner.losses.policy import token_log_ratio
 from learner.retrying import Retrying
@@ -16,7 +16,7 @@ class RatioRecorder:
     A rollout that another rank trains is not recorded.
     """
 
-    def __init__(self, samples: Samples, retry: Retrying) -> None:
+    def __init__(self, samples: RolloutSamples, retry: Retrying) -> None:
         self._samples, self._retry = samples, retry
         self._shown: set[tuple[int, int]] = set()
         self._ratios: dict[tuple[int, int], list[float]] = {}

@@ -13,7 +13,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode
 from broker.ring import Ring
-from broker.run_record import born
+from broker.run_record import read_keys_id
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -73,7 +73,7 @@ class Preprocessor:
         """Work until the run is stopped. Raises BrokerLost when Redis is away for `deploy.dead_after_s` seconds."""
         with closing(self._history):
             self._retry(self._stream.open)
-            self._history.add("start", server=self._retry(lambda: born(self._client, self._keys)))
+            self._history.add("start", server=self._retry(lambda: read_keys_id(self._client, self._keys)))
             while not self._stopped():
                 self._beat("waiting for groups")
                 if deliveries := self._retry(self._read):

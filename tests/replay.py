@@ -25,7 +25,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Rollout, RolloutGroup, Verdict, WeightAnnouncement, float32_bytes, int32_bytes
 from broker.ring import Ring
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.run_record import describe_run, open_run
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
@@ -122,7 +122,7 @@ class Replay:
         self.config, self.client, self.keys = config, client, keys
         self.feed, self.stream, self.board = Feed(client, keys), RolloutStream(client, keys), WeightBoard(client, keys)
         self.ring = Ring(client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
-        self.metrics, self.samples = Metrics(client, keys), Samples(client, keys)
+        self.metrics, self.samples = Metrics(client, keys), RolloutSamples(client, keys)
         self.heartbeats, self.control = Heartbeats(client, keys), Control(client, keys)
         self._write = write or _chain
         self._version = 0

@@ -17,7 +17,7 @@ from broker.keys import Keys
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
 from broker.metrics import Metrics
 from broker.records import Problem, Rollout, RolloutGroup, encode, float32_bytes, int32_bytes
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.store.measurements import Measurement
@@ -115,7 +115,7 @@ class _Simulation:
         rows = tuple(_row(*key, outcomes) for key, outcomes in sorted(self._outcomes.items()))
         for room in ROOMS:
             MetricFile(path_of(self.folder.metrics, room), self._metrics).follow()
-        save_samples(Samples(self._client, self._keys), self.folder.samples)
+        save_samples(RolloutSamples(self._client, self._keys), self.folder.samples)
         balance = Balance(
             issued=GROUPS,
             trained=self._kept,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from broker.connection import Client
-from broker.group_locations import Whereabouts, read_whereabouts
+from broker.group_locations import GroupLocations, read_group_locations
 from broker.history import Line, RoleHistory, read_history
 from broker.keys import Keys
 from broker.metrics import Metrics
@@ -55,7 +55,7 @@ class Evidence:
     histories: tuple[RoleHistory, ...]
     absent: tuple[str, ...]
     """Roles that should have a history, but have none."""
-    locations: Whereabouts
+    locations: GroupLocations
     occupancy: tuple[Occupancy, ...]
     checkpoints: tuple[SavedCheckpoint, ...]
 
@@ -80,7 +80,7 @@ class Evidence:
 def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> Evidence:
     """Reads the evidence of a live or finished run. Raises CheckpointError when a manifest is damaged."""
     histories = tuple(read_history(folder.path))
-    locations = read_whereabouts(client, keys)  # after the histories, so that it includes what they record
+    locations = read_group_locations(client, keys)  # after the histories, so that it includes what they record
     in_flight = config.actors.num_actors * config.actors.max_in_flight_groups
     reports = [row for row in read_reports(folder.metrics, "preprocess", Metrics(client, keys)) if OCCUPANCY in row]
     manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(folder.checkpoints))]

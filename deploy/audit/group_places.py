@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from broker.group_ends import TRAINED
+from broker.group_outcomes import TRAINED
 from deploy.audit.evidence import Evidence
 
 TAKEN, RING, STREAM, LEASED, REISSUE = "taken", "ring", "stream", "leased", "reissue"

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.group_ends import FAILED, FILTERED, REPLACED, STALE, TRAINED
+from broker.group_outcomes import FAILED, FILTERED, REPLACED, STALE, TRAINED
 from broker.history import Line
 from deploy.audit.evidence import Evidence
 from deploy.audit.finding import Finding, history_gaps

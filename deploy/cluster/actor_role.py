@@ -58,7 +58,7 @@ class ActorRole:
         from actors.problems.mixture import Mixture
         from broker.feed import Feed
         from broker.history import History
-        from broker.run_record import born
+        from broker.run_record import read_keys_id
 
         config, client, keys = self._config, self._client(), Keys(self._config.run.name)
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
@@ -66,7 +66,7 @@ class ActorRole:
         stage = stage_name(config.run.name, EVALUATION_STAGE)
         evaluations = self._task_list(stage) if config.evaluation.every_steps else None
         with closing(History(run_path, self._name, incarnation)) as history:
-            history.add("start", server=born(client, keys))
+            history.add("start", server=read_keys_id(client, keys))
             await self._run_actor(config, problems, incarnation, history, training, evaluations)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
@@ -93,7 +93,7 @@ class ActorRole:
         from actors.actor_broker import ActorBroker
         from actors.rollout_writer import RolloutWriter
         from broker.metrics import Control, Heartbeats, Metrics
-        from broker.rollout_samples import Samples
+        from broker.rollout_samples import RolloutSamples
         from broker.weights import WeightBoard
 
         client, keys = self._client(), Keys(config.run.name)
@@ -112,7 +112,7 @@ class ActorRole:
             retry_s=config.deploy.dead_after_s,
             board=WeightBoard(client, Keys(self._config.run.name)),
             metrics=Metrics(client, keys, keep=config.broker.kept_reports),
-            samples=Samples(client, keys),
+            samples=RolloutSamples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
             history=history,

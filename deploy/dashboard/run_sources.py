@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from broker.acl import run_of
-from broker.connection import Client, connect, once
+from broker.connection import Client, connect, without_retries
 from broker.errors import BrokerUnreachable, UsageError
 from broker.keys import Keys
 from broker.run_record import run_names
@@ -39,7 +39,7 @@ class Source(ABC):
         """Take everything in that is there. Raises UsageError when there is nothing to read."""
         self._attach_now()
         assert self._reader is not None
-        self.take(once(self._reader.look))
+        self.take(without_retries(self._reader.look))
 
     def look(self) -> News | None:
         """What is new; None while nobody answers, and for a run that is over."""
@@ -49,7 +49,7 @@ class Source(ABC):
                     return None
                 self._attach_now()
             assert self._reader is not None
-            return once(self._reader.look)
+            return without_retries(self._reader.look)
         except UsageError as error:
             self.close()
             self.away = str(error)

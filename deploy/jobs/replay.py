@@ -118,7 +118,7 @@ def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, l
     """Where to begin and to end. Raises UsageError naming what is there instead, CheckpointError naming a bad file."""
     saved = {step for step, _ in candidates(folder.checkpoints)}
     committed = ring.committed()
-    recorded = [step for step in ring.recorded() if step <= committed]
+    recorded = [step for step in ring.recorded_steps() if step <= committed]
     possible = sorted(step for step in saved | {0} if step + 1 in recorded)
     if not possible:
         raise UsageError(f"{folder.path}: no trained batch follows a kept checkpoint, there is nothing to replay")

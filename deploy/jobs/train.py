@@ -29,7 +29,7 @@ from broker.feed import Feed
 from broker.metrics import Control
 from broker.records import Problem
 from broker.ring import Ring
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.run_record import describe_run
 from broker.server_health import RestartWatch
 from broker.streams import RolloutStream
@@ -176,7 +176,7 @@ class _Run:
             def look(state: RunState) -> None:
                 view(state)
                 evaluations.follow(state.step)
-                for text in restarts.news():
+                for text in restarts.messages():
                     self._tell(text)
                 for notice in alerts.news(state.news["learner"], state.news["groups"]):
                     self._tell(notice.text, alert=notice.about, raised=int(notice.raised))
@@ -208,7 +208,7 @@ class _Run:
         summary = summarise(config, state, measured, evaluations, self._folder, reason=reason, **times)
         if config.sft.wanted:
             summary["sft"] = msgspec.json.decode((self._folder.sft / "summary.json").read_bytes())
-        save_samples(Samples(self._client, self._session.keys), self._folder.samples)
+        save_samples(RolloutSamples(self._client, self._session.keys), self._folder.samples)
         save_balance(state, self._folder.balance)
         draw_figure(config, state, measured, evaluations, self._folder)
         self._folder.save_json(self._folder.summary, summary)

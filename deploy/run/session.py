@@ -18,7 +18,7 @@ from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import describe_run, open_run
-from broker.server_health import doubts
+from broker.server_health import durability_warnings
 from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, refuse_changes, settings_hash
 from conf.plain import plain
@@ -66,7 +66,7 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
     external = None if config.broker.url is None else external_urls(config)
     if external is not None:
         with closing(_driver(external, config)) as client:
-            for doubt in doubts(client, external("driver")):
+            for doubt in durability_warnings(client, external("driver")):
                 console.print(Text.assemble(("warning", "yellow"), f": {doubt}"))
     # From here on the settings travel: to every role, and to whoever prints them.
     config = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
@@ -96,7 +96,7 @@ def _driver(url_of: UrlOf, config: RunConfig) -> Client:
         url_of("driver"),
         client_name="driver",
         timeout_s=config.broker.connect_timeout_s,
-        patience_s=config.deploy.dead_after_s,
+        retry_s=config.deploy.dead_after_s,
     )
 
 

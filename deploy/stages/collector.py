@@ -5,13 +5,11 @@ archive: a stage that was killed is given the same name, replays the archive and
 """
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from actors.evaluation.sampling_plan import SamplingPlan
-from broker.connection import Client, with_retries
+from broker.connection import Client, Retrying
 from broker.errors import RecordError
 from broker.feed import Feed
 from broker.keys import Keys
@@ -21,8 +19,6 @@ from broker.streams import Delivery, RolloutStream
 from broker.tasks import Tasks
 from conf.schema import RunConfig
 from deploy.store.rollout_archive import RolloutArchive
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +32,7 @@ class Collector:
     def __init__(self, config: RunConfig, client: Client, plan: SamplingPlan, archive: Path, source: str) -> None:
         """`config.run.name` names the keys; `source` goes into the results."""
         keys = Keys(config.run.name)
-        self._deadline_s = config.deploy.dead_after_s
+        self._retrying = Retrying(config.deploy.dead_after_s)
         self._max_attempts = config.actors.max_attempts
         self._plan = plan
         self._source = source
@@ -73,19 +69,19 @@ class Collector:
         finish are taken over at once: there is no other reader.
         """
         self._name_tasks()
-        deliveries = self._patiently(
+        deliveries = self._retrying(
             lambda: self._stream.read(CONSUMER, count=READ_GROUPS, block_s=block_s, claim_idle_s=0.0)
         )
         arrived = [(group, delivery) for delivery in deliveries if (group := self._read(delivery)) is not None]
         for entry in self._archive.add([(group, delivery.frame) for group, delivery in arrived], self._source):
             self._take(entry.group_id)
         for group, delivery in arrived:
-            self._patiently(partial(self._end, delivery.entry_id, group))
+            self._retrying(partial(self._end, delivery.entry_id, group))
 
     def look_for_failures(self) -> None:
         """Issue expired leases again, and tell the plan of tasks whose rollouts will never come."""
-        self._patiently(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
-        for group_id, reason in sorted(self._patiently(self._feed.failures).items()):
+        self._retrying(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
+        for group_id, reason in sorted(self._retrying(self._feed.failures).items()):
             if group_id < len(self._named) and group_id not in self._failures:
                 self._give_up(group_id, reason)
 
@@ -102,7 +98,7 @@ class Collector:
     def _name_tasks(self) -> None:
         fresh = [task for task in self._plan.tasks() if task not in self._known]
         if fresh:
-            self._patiently(lambda: self._tasks.append(len(self._named), fresh))
+            self._retrying(lambda: self._tasks.append(len(self._named), fresh))
             self._named += fresh
             self._known.update(fresh)
 
@@ -115,7 +111,7 @@ class Collector:
         except RecordError as error:
             log.error("rollout stream entry %s is a dead letter: %s", delivery.entry_id, error)
             reason = str(error)
-            self._patiently(lambda: self._stream.dead_letter(delivery.entry_id, reason))
+            self._retrying(lambda: self._stream.dead_letter(delivery.entry_id, reason))
             return None
         return group
 
@@ -130,7 +126,3 @@ class Collector:
 
     def _end(self, entry_id: str, group: RolloutGroup) -> None:
         self._ring.drop(entry_id, group, "collected", step=group.oldest_version)
-
-    def _patiently(self, operation: Callable[[], T]) -> T:
-        """Every call to Redis is safe to repeat, so a server that restarts is waited for."""
-        return with_retries(operation, deadline_s=self._deadline_s)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from broker.group_ends import REPLACED, STALE, TRAINED, Fates, RolloutFate
+from broker.group_outcomes import REPLACED, STALE, TRAINED, GroupOutcomes, RolloutOutcome
 
 DECILES = 10
 
@@ -31,7 +31,7 @@ class StarvationRow:
     """(shortest, longest) rollout of the decile in the whole run, to two significant digits."""
     rollouts: int
     ended: Mapping[str, int]
-    """Outcome as in `broker.group_ends` -> rollouts; sums to `rollouts`."""
+    """Outcome as in `broker.group_outcomes` -> rollouts; sums to `rollouts`."""
     truncated: int
     verifier_failure: int
 
@@ -44,7 +44,7 @@ class StarvationRow:
 
 
 def starvation(
-    outcomes: Fates, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
+    outcomes: GroupOutcomes, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
 ) -> tuple[StarvationRow, ...]:
     """Rows by bucket, arm and length; rollouts that were never written come last in their arm.
 
@@ -55,11 +55,12 @@ def starvation(
     for rollout, count in outcomes.rollouts.items():
         lengths[rollout.num_tokens] += count
     deciles = LengthDeciles(lengths)
-    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutFate | None, int]]] = defaultdict(list)
+    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutOutcome | None, int]]] = defaultdict(list)
     for group_id in outcomes.unwritten:
-        members[*drawn_as(group_id), None].append((outcomes.ends[group_id], None, group_size))
+        members[*drawn_as(group_id), None].append((outcomes.by_group_id[group_id], None, group_size))
     for rollout, count in outcomes.rollouts.items():
-        members[rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)].append((rollout.end, rollout, count))
+        key = rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)
+        members[key].append((rollout.group_outcome, rollout, count))
     return tuple(
         _row(bucket, arm, decile, deciles.bounds.get(decile), rollouts)
         for (bucket, arm, decile), rollouts in sorted(members.items(), key=lambda item: _order(*item[0]))
@@ -71,7 +72,7 @@ def _row(
     arm: str,
     decile: int | None,
     tokens: tuple[int, int] | None,
-    rollouts: Sequence[tuple[str, RolloutFate | None, int]],
+    rollouts: Sequence[tuple[str, RolloutOutcome | None, int]],
 ) -> StarvationRow:
     """`rollouts`: (outcome, what was written, how many)."""
     ended: Counter[str] = Counter()

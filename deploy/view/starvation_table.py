@@ -13,7 +13,7 @@ from rich.table import Table
 from actors.problems.mixture import ARM_BUCKET, weighted_round_robin
 from broker.connection import Client
 from broker.errors import PopeError, UsageError
-from broker.group_ends import FAILED, FILTERED, IN_FLIGHT, REPLACED, STALE, TRAINED, read_fates
+from broker.group_outcomes import FAILED, FILTERED, IN_FLIGHT, REPLACED, STALE, TRAINED, read_group_outcomes
 from broker.keys import Keys
 from conf.schema import RunConfig
 from deploy.statistics.starvation import StarvationRow, starvation, total
@@ -74,8 +74,8 @@ def table(rows: Rows, run: str) -> Table:
 
 
 def _read(client: Client, keys: Keys, config: RunConfig) -> Rows:
-    fates = read_fates(client, keys)
-    if problem := fates.problem():
+    fates = read_group_outcomes(client, keys)
+    if problem := fates.inconsistency():
         raise PopeError(problem)
     cycle = weighted_round_robin(config.problems.arms)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.evaluation.results import Result
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig
 from deploy.statistics.transfer import explain
@@ -152,7 +152,7 @@ def draw_figure(
     )
 
 
-def save_samples(samples: Samples, path: Path) -> None:
+def save_samples(samples: RolloutSamples, path: Path) -> None:
     """Writes the newest rollouts as Markdown."""
     path.write_text(_readable(list(reversed(samples.newest(100)))))
 

@@ -18,10 +18,10 @@ from broker.history import History, read_history
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
 from conf.schema import WeightSettings
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group
 
 CHECKSUMS = {"w": "1"}
@@ -71,8 +71,8 @@ class Scene:
 
     def __init__(self, client: redis.Redis, run_name: str, folder: Path) -> None:
         keys = Keys(run_name)
-        self.training = House(client, keys)
-        self.evaluations = House(client, Keys(stage_name(run_name, EVALUATION_STAGE)))
+        self.training = BrokerParts(client, keys)
+        self.evaluations = BrokerParts(client, Keys(stage_name(run_name, EVALUATION_STAGE)))
         self.evaluations.feed.open(0)
         self.history = History(folder, "actor-0", "actor-0@1")
         self.folder, self.events = folder, list[str]()
@@ -84,7 +84,7 @@ class Scene:
             retry_s=5.0,
             board=WeightBoard(client, keys),
             metrics=Metrics(client, keys),
-            samples=Samples(client, keys),
+            samples=RolloutSamples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
             history=self.history,

@@ -18,7 +18,7 @@ from broker.feed import Feed
 from broker.history import History
 from broker.metrics import Control
 from broker.ring import Ring
-from broker.run_record import born
+from broker.run_record import read_keys_id
 from broker.streams import RolloutStream
 from conf.load import load
 from deploy.cluster.interrupts import Interrupted, Interrupts, die_with_parent
@@ -86,7 +86,7 @@ class Place:
     def history(self, role: str) -> History:
         history = History(self.folder.path, role)
         step = self._ring.committed() if role.startswith("learner") else None
-        history.add("start", server=born(self.client, self.keys), step=step)
+        history.add("start", server=read_keys_id(self.client, self.keys), step=step)
         return history
 
     def write_and_train(self) -> None:

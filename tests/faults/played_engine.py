@@ -28,8 +28,8 @@ from broker.records import (
     int32_array,
     int32_bytes,
 )
-from broker.rollout_samples import Samples
-from broker.run_record import born
+from broker.rollout_samples import RolloutSamples
+from broker.run_record import read_keys_id
 from broker.weights import WeightBoard
 from conf.load import load
 
@@ -149,7 +149,7 @@ def run_actor(options: dict[str, Any]) -> None:
     config = load(folder / "settings.yaml")
     client, keys = connect(options["redis_url"], client_name=name), Keys(config.run.name)
     history = History(folder, name, options["incarnation"])
-    history.add("start", server=born(client, keys))
+    history.add("start", server=read_keys_id(client, keys))
 
     async def run() -> None:
         engine: Any = PlayedEngine(Path(options["base"]))
@@ -160,7 +160,7 @@ def run_actor(options: dict[str, Any]) -> None:
             retry_s=config.deploy.dead_after_s,
             board=WeightBoard(client, keys),
             metrics=Metrics(client, keys),
-            samples=Samples(client, keys),
+            samples=RolloutSamples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
             history=history,

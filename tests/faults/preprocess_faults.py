@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.group_ends import outline
+from broker.group_outcomes import summarize_group
 from broker.records import SCHEMA, RolloutGroup, TrainGroup, encode, float32_bytes
 from broker.scripts import Script
 from broker.streams import RolloutStream
@@ -96,7 +96,7 @@ class PoisoningActor(PlayedActor):
         keys = self._scene.keys
         leases = [keys.leases, keys.owners, keys.claims, keys.attempts, keys.answered]
         names = [*leases, keys.rollouts, keys.counters, keys.written]
-        written = outline(self._write(group_id))
+        written = summarize_group(self._write(group_id))
         assert Script("publish")(self._scene.client, names, group_id, token, frame, 4, 12, 12, written) == 1
 
 

@@ -15,7 +15,7 @@ from broker.keys import Keys
 from broker.metrics import Control
 from broker.records import RolloutGroup, TrainGroup
 from broker.ring import Ring
-from broker.run_record import born, open_run
+from broker.run_record import open_run, read_keys_id
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import dump, load, settings_hash
@@ -88,7 +88,7 @@ class Scene:
         """Of a role that the scene plays, which may live on another network: it leaves no connection in our pool."""
         history = History(self._history_folder, role)
         with self.connect() as client:
-            server = born(client, self.keys)
+            server = read_keys_id(client, self.keys)
         history.add("start", server=server, step=0 if role.startswith("learner") else None)
         return history
 

@@ -22,7 +22,7 @@ SETTINGS = ActorSettings(max_num_seqs=16, max_prompt_tokens=64, max_completion_t
 PROMPT = [5, 9, 2, 7, 11, 3]
 
 
-class House:
+class BrokerParts:
     """A tiny random model, an engine that serves it, and one event loop for both."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,13 +81,13 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    house = House(tmp_path_factory.mktemp("engine"))
+    house = BrokerParts(tmp_path_factory.mktemp("engine"))
     yield house
     house.engine.close()
     house.loop.close()
 
 
-def rms_error(house: House) -> float:
+def rms_error(house: BrokerParts) -> float:
     prompts = [[*PROMPT, i] for i in range(20, 28)]
     groups = house.run(_gather(house.engine, prompts))
     errors = [
@@ -102,11 +102,11 @@ async def _gather(engine: Engine, prompts: list[list[int]]) -> list[Any]:
     return await asyncio.gather(*(engine.generate(prompt, 4) for prompt in prompts))
 
 
-def test_at_lag_zero_the_engines_logprobs_are_the_models(house: House) -> None:
+def test_at_lag_zero_the_engines_logprobs_are_the_models(house: BrokerParts) -> None:
     assert rms_error(house) < 1e-5
 
 
-def test_after_an_update_the_engine_writes_with_the_new_weights(house: House) -> None:
+def test_after_an_update_the_engine_writes_with_the_new_weights(house: BrokerParts) -> None:
     """Covers the tied LM head, whose packed copy on a CPU the reload alone leaves behind."""
     house.disturb()
     house.run(house.engine.update(house.announce(1), timeout_s=30))
@@ -114,7 +114,7 @@ def test_after_an_update_the_engine_writes_with_the_new_weights(house: House) ->
     assert rms_error(house) < 1e-5
 
 
-def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_token(house: House) -> None:
+def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_token(house: BrokerParts) -> None:
     async def story() -> list[Any]:
         writing = asyncio.create_task(_gather(house.engine, [[*PROMPT, i] for i in range(30, 34)]))
         await asyncio.sleep(0.15)
@@ -129,7 +129,7 @@ def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_t
         assert len(g.logprobs) == len(g.token_ids)
 
 
-def test_the_prefix_cache_does_not_survive_a_weight_change(house: House) -> None:
+def test_the_prefix_cache_does_not_survive_a_weight_change(house: BrokerParts) -> None:
     """The same prompt before and after an update: a cached prefix of the old weights would show in the logprobs."""
     assert rms_error(house) < 1e-5
     house.disturb()
@@ -137,7 +137,7 @@ def test_the_prefix_cache_does_not_survive_a_weight_change(house: House) -> None
     assert rms_error(house) < 1e-5
 
 
-def test_the_canary_tells_equal_weights_from_others(house: House) -> None:
+def test_the_canary_tells_equal_weights_from_others(house: BrokerParts) -> None:
     held = house.run(house.engine.checksums())
     assert canary(house.announce(3).checksums, held) == []
     house.disturb()
@@ -145,7 +145,7 @@ def test_the_canary_tells_equal_weights_from_others(house: House) -> None:
     assert canary({"model.norm.weight": "x"}, {}) == ["(no parameter in common)"]
 
 
-def test_a_file_that_is_not_there_is_an_error_and_the_engine_says_so(house: House) -> None:
+def test_a_file_that_is_not_there_is_an_error_and_the_engine_says_so(house: BrokerParts) -> None:
     missing = WeightAnnouncement(version=9, backend="file", path=str(house.folder / "none.safetensors"))
     with pytest.raises(Exception, match=r"none\.safetensors"):
         house.run(house.engine.update(missing, timeout_s=30))

@@ -17,7 +17,7 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup
 from broker.ring import Ring
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.cluster.redis_server import EmbeddedRedis
@@ -101,7 +101,7 @@ def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFacto
     run = LearnerRun(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
     groups = enough_groups()
     run.put(groups)
-    Samples(run.client, run.keys).add({"ordinal": groups[0].rollout_group.group_id, "index": 1})
+    RolloutSamples(run.client, run.keys).add({"ordinal": groups[0].rollout_group.group_id, "index": 1})
     run.start().succeed()
     yield run
     run.close()

@@ -12,7 +12,7 @@ from broker.keys import Keys
 from broker.records import MAX_RECORD_BYTES, SCHEMA, encode, float32_bytes, int32_bytes
 from broker.streams import KEPT_BYTES
 from conf.schema import RunConfig
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 from tests.preprocess.test_preprocessor import config, house, until, working  # noqa: F401 - fixtures
 
@@ -57,7 +57,7 @@ def test_poison_is_a_dead_letter_and_the_others_flow(
     config: RunConfig,  # noqa: F811
     redis_url: str,
     client: redis.Redis,
-    house: House,  # noqa: F811
+    house: BrokerParts,  # noqa: F811
     keys: Keys,
     fields: dict[str, bytes],
     reason: str,
@@ -85,7 +85,7 @@ def test_redis_refuses_an_entry_above_the_size_limit_of_a_record(client: redis.R
     assert client.xlen(keys.rollouts) == 0
 
 
-def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(house: House, client: redis.Redis) -> None:  # noqa: F811
+def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(house: BrokerParts, client: redis.Redis) -> None:  # noqa: F811
     for group_id in (b"-1", b"1e3", b"0x10", b"9" * 30, b""):
         client.xadd(house.keys.rollouts, {"ordinal": group_id, "group": b"?"})
     for delivery in house.read(count=9):

@@ -16,7 +16,7 @@ from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, Ring
 from preprocess import train_groups
 from preprocess.filters import drop_reason
 from preprocess.preprocessor import Preprocessor
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import completion, rollout_group
 
 
@@ -31,8 +31,8 @@ def config(run_name: str) -> RunConfig:
 
 
 @pytest.fixture
-def house(client: redis.Redis, keys: Keys) -> House:
-    return House(client, keys, capacity=8)
+def house(client: redis.Redis, keys: Keys) -> BrokerParts:
+    return BrokerParts(client, keys, capacity=8)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 
 
 def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_name(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     house.board.announce(WeightAnnouncement(version=3, backend="file"))
     house.publish_one("a/0", rewards=(1.0, 0.0))
@@ -92,7 +92,7 @@ def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_
 
 
 def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     group_id = house.claim("a/0")
     assert group_id is not None
@@ -111,7 +111,7 @@ def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
 
 
 def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     config = replace(
         config,
@@ -135,7 +135,7 @@ def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
 
 
 def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     config = replace(config, preprocess=replace(config.preprocess, drop_zero_advantage=False))
     house.publish_one("a/0", rewards=(0.0, 0.0))
@@ -145,7 +145,7 @@ def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
 
 
 def test_an_unreadable_record_is_a_dead_letter_and_other_groups_pass(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     assert house.claim("bad/0") == 0
     house.feed.publish(0, "bad/0", rollout_group(0))
@@ -162,7 +162,7 @@ def test_an_unreadable_record_is_a_dead_letter_and_other_groups_pass(
 
 
 def test_a_group_that_raises_comes_back_and_is_a_dead_letter_after_three_deliveries(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
     honest = drop_reason
@@ -186,7 +186,7 @@ def test_a_group_that_raises_comes_back_and_is_a_dead_letter_after_three_deliver
 
 
 def test_a_group_that_kills_its_worker_is_a_dead_letter(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     house.publish_one("a/0")
     house.read("dead-0")
@@ -198,7 +198,7 @@ def test_a_group_that_kills_its_worker_is_a_dead_letter(
 
 
 def test_the_groups_of_a_dead_worker_are_finished_by_another(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     house.publish_one("a/0")
     house.read("dead")
@@ -208,7 +208,7 @@ def test_the_groups_of_a_dead_worker_are_finished_by_another(
 
 
 def test_two_workers_end_every_group_once(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     with working(config, redis_url, client, workers=2):
         for n in range(60):
@@ -222,7 +222,7 @@ def test_two_workers_end_every_group_once(
 
 
 def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     ring = RingSettings(capacity=4, when_full="wait")
     config = replace(config, broker=replace(config.broker, ring=ring))
@@ -241,7 +241,7 @@ def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
 
 
 def test_a_stop_reaches_a_worker_that_waits_for_room(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     config = replace(config, broker=replace(config.broker, ring=RingSettings(capacity=2, when_full="wait")))
     for n in range(3):
@@ -252,7 +252,7 @@ def test_a_stop_reaches_a_worker_that_waits_for_room(
 
 
 def test_reports_give_reward_by_arm_and_where_groups_went(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     for n, (arm, rewards) in enumerate(
         [("guided", (1.0, 0.0)), ("guided", (1.0, 1.0)), ("unguided", (0.0, 0.0)), ("unguided", (0.0, None))]
@@ -284,7 +284,7 @@ def test_reports_give_reward_by_arm_and_where_groups_went(
 
 @pytest.mark.faults
 def test_a_worker_survives_a_server_that_is_killed_and_comes_back(
-    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: House
+    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: BrokerParts
 ) -> None:
     from deploy.cluster.redis_server import EmbeddedRedis
 

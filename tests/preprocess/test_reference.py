@@ -21,7 +21,7 @@ from learner.model import as_policy
 from preprocess.preprocessor import Preprocessor
 from preprocess.reference import ReferenceModel, load_reference
 from preprocess.train_groups import ReferenceLogprobs, to_train_group
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import oracle_rollout, rollout_group
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
 from tests.runs import wait_until
@@ -103,7 +103,7 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
     tmp_path: Path, redis_url: str, client: redis.Redis, run_name: str
 ) -> None:
     config = replace(CONFIG, run=RunSettings(name=run_name))
-    house = House(client, Keys(run_name), capacity=64)
+    house = BrokerParts(client, Keys(run_name), capacity=64)
     worker = Preprocessor(config, redis_url, "preprocess-0", load(save_tiny(tmp_path / "start")))
     working = threading.Thread(target=worker.run)
     working.start()

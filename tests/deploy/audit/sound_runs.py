@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from broker.group_locations import Whereabouts
+from broker.group_locations import GroupLocations
 from broker.history import Event, Line, RoleHistory
 from deploy.audit.evidence import Bounds, Evidence, Occupancy, SavedCheckpoint
 
@@ -51,7 +51,7 @@ class SoundRun:
         for role in ("preprocess-0", "actor-0", "learner-0"):
             lines = tuple(Line(f"{role}.jsonl:{n}", e) for n, e in enumerate(self._texts[role], start=1))
             histories.append(RoleHistory(role, lines, ()))
-        locations = Whereabouts(
+        locations = GroupLocations(
             server=SERVER,
             issued=self._issued,
             leased=tuple(self._leased),

@@ -59,7 +59,7 @@ class Host:
         handle.killed = True
 
 
-class House:
+class BrokerParts:
     """Two ranks of a learner and an actor."""
 
     def __init__(
@@ -116,11 +116,11 @@ class House:
 
 
 @pytest.fixture
-def house(client: redis.Redis, keys: Keys, tmp_path: Path) -> House:
-    return House(client, keys, tmp_path, "deploy.max_restarts=1")
+def house(client: redis.Redis, keys: Keys, tmp_path: Path) -> BrokerParts:
+    return BrokerParts(client, keys, tmp_path, "deploy.max_restarts=1")
 
 
-def test_ranks_begin_when_all_are_up_and_another_life_was_admitted(house: House) -> None:
+def test_ranks_begin_when_all_are_up_and_another_life_was_admitted(house: BrokerParts) -> None:
     house.role("learner-0").starting.end()
     house.supervisor.tick()
     assert (house.role("learner-0").begun, house.admitted) == (None, 0)
@@ -131,7 +131,7 @@ def test_ranks_begin_when_all_are_up_and_another_life_was_admitted(house: House)
     assert house.role("learner-1").begun == house.ranks[1].incarnation
 
 
-def test_a_rank_that_dies_takes_the_others_into_a_new_life(house: House) -> None:
+def test_a_rank_that_dies_takes_the_others_into_a_new_life(house: BrokerParts) -> None:
     house.all_up()
     before = [rank.incarnation for rank in house.ranks]
     house.role("learner-1").working.end(RuntimeError("killed"))
@@ -149,7 +149,7 @@ def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
     client: redis.Redis, keys: Keys, tmp_path: Path
 ) -> None:
     """It would wait for the next broadcast, and the learner for its rollouts."""
-    house = House(client, keys, tmp_path, backend="nccl")
+    house = BrokerParts(client, keys, tmp_path, backend="nccl")
     house.all_up()
     house.client.hset(house.keys.weights_board, "version", 7)
     house.board.hold("actor-0", 7)
@@ -163,7 +163,7 @@ def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
     assert house.health() == dict.fromkeys(("learner-0", "learner-1", "actor-0"), "healthy")
 
 
-def test_several_engines_of_a_broadcast_fail_alone(house: House) -> None:
+def test_several_engines_of_a_broadcast_fail_alone(house: BrokerParts) -> None:
     config = replace(house.config, weights=replace(house.config.weights, backend="nccl"))
     another = house._member("actor-1")
     domains = failure_domains(
@@ -172,7 +172,7 @@ def test_several_engines_of_a_broadcast_fail_alone(house: House) -> None:
     assert [domain.members for domain in domains] == [(house.actor,), (another,), tuple(house.ranks)]
 
 
-def test_restarts_are_bounded(house: House) -> None:
+def test_restarts_are_bounded(house: BrokerParts) -> None:
     for _ in range(2):
         house.all_up()
         house.role("learner-0").working.end(RuntimeError("killed"))
@@ -182,7 +182,7 @@ def test_restarts_are_bounded(house: House) -> None:
         house.supervisor.tick()
 
 
-def test_an_error_that_would_come_again_ends_the_run_at_once(house: House) -> None:
+def test_an_error_that_would_come_again_ends_the_run_at_once(house: BrokerParts) -> None:
     house.all_up()
     house.role("learner-0").working.end(Diverged("the gradient was not finite in 5 steps"))
     with pytest.raises(RoleFailed, match="not finite in 5 steps"):
@@ -190,7 +190,7 @@ def test_an_error_that_would_come_again_ends_the_run_at_once(house: House) -> No
     assert len(house.incarnations["learner-0"]) == 1
 
 
-def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(house: House) -> None:
+def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(house: BrokerParts) -> None:
     house.client.hset(house.keys.weights_board, "version", 4)
     house.all_up()
     assert house.health() == {"actor-0": "stale", "learner-0": "healthy", "learner-1": "healthy"}
@@ -203,7 +203,7 @@ def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(h
     assert house.health()["actor-0"] == "healthy"
 
 
-def test_what_a_dead_engine_held_is_not_counted_for_its_successor(house: House) -> None:
+def test_what_a_dead_engine_held_is_not_counted_for_its_successor(house: BrokerParts) -> None:
     house.all_up()
     house.board.hold("actor-0", 0)
     house.supervisor.tick()
@@ -215,7 +215,7 @@ def test_what_a_dead_engine_held_is_not_counted_for_its_successor(house: House) 
     assert house.health()["actor-0"] == "stale"
 
 
-def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(house: House) -> None:
+def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(house: BrokerParts) -> None:
     house.all_up()
     rank = house.ranks[0]
     rank._since -= 30.0  # at work for so long, silent all the time
@@ -226,7 +226,7 @@ def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(house: Ho
     assert house.health()["learner-0"] == "healthy"
 
 
-def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(house: House) -> None:
+def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(house: BrokerParts) -> None:
     house.all_up()
     house.ranks[1]._since -= 61.0
     house.supervisor.tick()
@@ -234,7 +234,7 @@ def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(house: House)
     assert "gave no sign of life for deploy.dead_after_s=60 s" in house.state.notes[0]
 
 
-def test_while_the_run_winds_down_only_the_learner_is_replaced(house: House) -> None:
+def test_while_the_run_winds_down_only_the_learner_is_replaced(house: BrokerParts) -> None:
     house.all_up()
     house.role("actor-0").working.end(RuntimeError("killed"))
     house.role("learner-0").working.end(RuntimeError("killed in its last save"))
@@ -260,7 +260,7 @@ def test_while_the_run_winds_down_only_the_learner_is_replaced(house: House) -> 
 def test_a_learner_that_trains_its_counted_steps_again_makes_progress(
     client: redis.Redis, keys: Keys, tmp_path: Path
 ) -> None:
-    house = House(client, keys, tmp_path, "deploy.no_progress_s=1")
+    house = BrokerParts(client, keys, tmp_path, "deploy.no_progress_s=1")
     house.all_up()
     beats = Heartbeats(client, keys)
     for step in range(3):

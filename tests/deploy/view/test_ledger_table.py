@@ -27,7 +27,7 @@ from deploy.store.run_folder import RunFolder
 from deploy.store.run_state import RunState
 from deploy.view.ledger_table import RunLedger, ledger_saved, posterior, read_ledger, select, table, to_json
 from deploy.view.summary import print_summary, summarise
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.cli import pope
 
 
@@ -57,7 +57,7 @@ def one_group(client: Client, config: RunConfig) -> None:
     """The run's keys, with one guided group of p0 in the ring: one of two solved."""
     keys = Keys(config.run.name)
     open_run(client, keys, "hash", resume=False)
-    House(client, keys).put_one("a/0", step=3)
+    BrokerParts(client, keys).put_one("a/0", step=3)
 
 
 P0 = LedgerRow("p0", "guided", 2, 1, 3, (Outcome(3, 1, 2),))

@@ -13,7 +13,7 @@ from broker.weights import WeightBoard
 from tests.groups import rollout_group, train_group
 
 
-class House:
+class BrokerParts:
     """A run with two-sample groups, a ring of `capacity` samples and batches of `batch_groups` groups."""
 
     def __init__(
