@@ -90,8 +90,8 @@ def advantage_suits_the_rewards(config: RunConfig) -> Iterator[Violation]:
     if advantage in ("maxrl", "pass_at_k") and config.actors.oracle_member:
         yield ("preprocess.advantage", "actors.oracle_member"), (
             f"preprocess.advantage={advantage} estimates the success rate of the policy, and with "
-            "actors.oracle_member=true one success of every group is the oracle solution; set preprocess.advantage=mean, "
-            "or actors.oracle_member=false"
+            "actors.oracle_member=true one success of every group is the oracle solution; set "
+            "preprocess.advantage=mean, or actors.oracle_member=false"
         )
 
 
@@ -107,7 +107,8 @@ def oracle_member_is_supported(config: RunConfig) -> Iterator[Violation]:
     if not config.problems.arms.get("unguided"):
         yield ("actors.oracle_member", "problems.arms"), (
             f"actors.oracle_member=true applies to groups of the arm unguided, and "
-            f"problems.arms={config.problems.arms} draws none; set problems.arms.unguided=1, or actors.oracle_member=false"
+            f"problems.arms={config.problems.arms} draws none; set problems.arms.unguided=1, or "
+            "actors.oracle_member=false"
         )
 
 

@@ -24,7 +24,7 @@ def oracle_settings_are_valid(config: RunConfig) -> Iterator[Violation]:
             "the key itself must not be in the settings"
         )
     if oracle.model is not None and not (oracle.model.isprintable() and oracle.model.strip()):
-        yield ("oracle.model",), "oracle.model must be one line of printable characters: the model's name at the endpoint"
+        yield ("oracle.model",), "oracle.model must be one line of printable characters, the name at the endpoint"
 
 
 def _is_endpoint(url: str) -> bool:

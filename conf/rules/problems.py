@@ -130,8 +130,8 @@ def buckets_do_not_overlap(config: RunConfig) -> Iterator[Violation]:
             return
         if interval[0] <= above:
             yield key, (
-                f"mining.buckets.{name}={interval} overlaps {below}, and a solve rate must be in at most one bucket; raise "
-                f"its lower end above {above:g}"
+                f"mining.buckets.{name}={interval} overlaps {below}, and a solve rate must be in one bucket at most; "
+                f"raise its lower end above {above:g}"
             )
         above, below = interval[1], name
 

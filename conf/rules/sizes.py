@@ -78,8 +78,8 @@ def max_lag_allows_the_publication_interval(config: RunConfig) -> Iterator[Viola
     max_lag, every = config.learner.max_lag, config.weights.every_steps
     if max_lag is not None and max_lag < every - 1:
         yield ("learner.max_lag", "weights.every_steps"), (
-            f"learner.max_lag={max_lag} with weights.every_steps={every} would deadlock: tokens of the last step before "
-            f"an announcement have a lag of {every - 1}; set weights.every_steps={max_lag + 1} or lower, "
+            f"learner.max_lag={max_lag} with weights.every_steps={every} would deadlock: tokens of the last step "
+            f"before an announcement have a lag of {every - 1}; set weights.every_steps={max_lag + 1} or lower, "
             f"or learner.max_lag={every - 1} or higher"
         )
 
