@@ -28,7 +28,7 @@ from broker.records import Bucket, Problem
 from conf.schema import RunConfig
 from deploy.jobs.problems import load_every_bucket
 from deploy.stages.guidance_search import choose_guidance
-from deploy.stages.stage_sequence import Stages, engines_only
+from deploy.stages.stage_sequence import Stages, open_stages
 from deploy.store.run_folder import RunFolder
 from deploy.view.mining_figure import draw
 
@@ -53,7 +53,7 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     """
     start = time.monotonic()
     found = load_every_bucket(config)
-    with engines_only(config, console, found, fresh=fresh) as stages:
+    with open_stages(config, console, found, fresh=fresh) as stages:
         mined = _buckets(stages, config, found.problems)
         if guidance:
             mined = _guidance(stages, config, mined)

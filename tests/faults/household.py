@@ -11,7 +11,7 @@ from typing import Any
 from broker import failpoints
 from broker.history import Event, read_history
 from broker.metrics import Control
-from deploy.cluster.fleet import Domain, Member, alone
+from deploy.cluster.fleet import Domain, Member, separate_domains
 from deploy.run.supervisor import Supervisor
 from deploy.store.run_state import RunState
 from tests.faults.local_roles import LocalHost, LocalRole, Room
@@ -75,11 +75,11 @@ class Household:
 
     def _supervisor(self) -> Supervisor:
         scene = self.scene
-        domains = alone(self.actors)
+        domains = separate_domains(self.actors)
         for actor in self.actors:
             actor.work_on(self._act)
         if self.ranks:
-            domains.append(Domain(self.ranks, before=self._admit, to_the_end=True))
+            domains.append(Domain(self.ranks, before_work=self._admit, needed_to_finish=True))
             for number, rank in enumerate(self.ranks):
                 rank.work_on(partial(self._learn, number))
         state = RunState(scene.config, scene.client, [])

@@ -80,7 +80,7 @@ class House:
         self.admitted = 0
         self.ranks, (self.actor,) = [self._member("learner-0"), self._member("learner-1")], [self._member("actor-0")]
         domains = failure_domains(
-            self.config,
+            self.config.weights,
             actors=[self.actor],
             preprocessors=[],
             learners=self.ranks,
@@ -88,7 +88,15 @@ class House:
             reopen=self.board.reopen,
         )
         self.state = RunState(self.config, client, [])
-        self.supervisor = Supervisor(self.config, domains, self.state, self.board, lambda state: None)
+        self.supervisor = Supervisor(
+            self.config.deploy,
+            domains,
+            self.state,
+            self.board,
+            max_attempts=self.config.actors.max_attempts,
+            batch_samples=self.config.learner.batch_samples,
+            show=lambda state: None,
+        )
         for member in (*self.ranks, self.actor):
             member.work_on(lambda handle, incarnation: handle.run(incarnation))
 
@@ -164,10 +172,10 @@ def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
 
 
 def test_several_engines_of_a_broadcast_fail_alone(house: House) -> None:
-    config = replace(house.config, weights=replace(house.config.weights, backend="nccl"))
+    weights = replace(house.config.weights, backend="nccl")
     another = house._member("actor-1")
     domains = failure_domains(
-        config, actors=[house.actor, another], preprocessors=[], learners=house.ranks, admit=list, reopen=list
+        weights, actors=[house.actor, another], preprocessors=[], learners=house.ranks, admit=list, reopen=list
     )
     assert [domain.members for domain in domains] == [(house.actor,), (another,), tuple(house.ranks)]
 
@@ -243,12 +251,12 @@ def test_while_the_run_winds_down_only_the_learner_is_replaced(house: House) -> 
     class Watching(Supervisor):
         """Lets the new life come up and finish."""
 
-        def _look(self) -> None:
+        def _refresh(self) -> None:
             for name in ("learner-0", "learner-1"):
                 if house.role(name) not in first_life:
                     house.role(name).starting.end()
                     house.role(name).working.ended = house.role(name).begun is not None
-            super()._look()
+            super()._refresh()
 
     house.supervisor.__class__ = Watching
     house.supervisor.wind_down()
