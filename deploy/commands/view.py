@@ -204,7 +204,9 @@ def replay(
 def export(
     run: RunArgument,
     to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="Format to write.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RUN/tensorboard, RUN/wandb.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RUN/tensorboard or RUN/wandb.")
+    ] = None,
     url: UrlOption = None,
 ) -> None:
     """Write the metrics of every step for TensorBoard or Weights & Biases."""
