@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server that misbehaves as told, and remembers what it was asked."""
+"""A local OpenAI-compatible server that misbehaves as scripted, and records its requests."""
 
 import json
 import re
@@ -14,25 +14,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 CANARY = "sk-canary-7f3a9b1c2d4e5f60"
-"""An API key that must never be seen anywhere."""
+"""An API key that must not appear anywhere."""
 PROMPT_TOKENS, COMPLETION_TOKENS = 100, 50
 """Usage of every answer."""
 
 HUGE = b"7" * (9 * 2**20)
-"""More than the product reads."""
+"""Larger than the product reads."""
 
 
 @dataclass
 class Server:
-    """What a test tells the server, and what the server has seen."""
+    """The script of a test, and the requests that were received."""
 
     url: str = ""
     script: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Problem -> how its first, second, ... request is met; the last word repeats. `right`, `wrong`, or a fault."""
+    """Problem -> behaviour at its first, second, ... request; the last repeats. `right`, `wrong` or a fault."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """{problem, path, headers, body, at (monotonic seconds)} of each, in order."""
     hold: threading.Event = field(default_factory=threading.Event)
-    """Ends every hang."""
+    """Set it to end every hang."""
 
     def asked(self) -> Counter[str]:
         return Counter(request["problem"] for request in self.requests)
@@ -135,7 +135,7 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
             try:
                 self.wfile.write(body)
             except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the client has heard enough
+                self.close_connection = True  # the client has closed the connection
 
         def start(self, headers: Mapping[str, str], status: int = 200) -> None:
             self.send_response(status)
