@@ -16,7 +16,7 @@ LONGEST_PAUSE_S = 5.0
 
 
 @contextlib.contextmanager
-def kept_running(server: EmbeddedRedis) -> Iterator[None]:
+def keep_running(server: EmbeddedRedis) -> Iterator[None]:
     """Restart the server whenever it ends, for as long as this lasts. The server must run already.
 
     A thread does it, because the main thread may itself be waiting for the server.

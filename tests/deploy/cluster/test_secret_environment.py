@@ -1,3 +1,5 @@
+"""Child processes inherit none of the driver's secrets."""
+
 import os
 
 import pytest
@@ -6,7 +8,7 @@ from conf.load import load
 from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, without_secrets
 
 
-def test_what_is_started_meanwhile_inherits_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_process_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = (URL_VARIABLE, TOKEN_VARIABLE, "HF_TOKEN", "MY_ORACLE_KEY")
     for name in secrets:
         monkeypatch.setenv(name, "canary")
