@@ -8,7 +8,6 @@ data.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -20,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import redis
@@ -31,11 +30,10 @@ from broker.connection import connect
 from broker.errors import BrokerUnreachable, UsageError
 from broker.records import MAX_RECORD_BYTES
 from deploy.cluster.interrupts import die_with_parent
+from deploy.cluster.redis_lock import RedisLock
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 108 with the final zero."""
-_LOCK_TIMEOUT_S = 5.0
-"""A server whose owner was killed needs a moment to write its file and release the lock."""
 _STOP_TIMEOUT_S = 20.0
 
 
@@ -59,7 +57,7 @@ class EmbeddedRedis:
         self._fsync, self._max_memory_gib, self._listen = fsync, max_memory_gib, listen
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock: IO[str] | None = None
+        self._lock = RedisLock(self._folder)
         self._socket_folder: Path | None = None
         self._port: int | None = None
         self._password = ""
@@ -112,7 +110,7 @@ class EmbeddedRedis:
         ran_before = self._process is not None
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
-        self._acquire_lock()
+        self._lock.acquire()
         try:
             self._password = self._password or self._read_or_make_password()
             self._launch()
@@ -132,10 +130,7 @@ class EmbeddedRedis:
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
-        if self._lock is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)  # for copies of the descriptor in forked children, too
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def _end_process(self) -> None:
         if self._process is None:
@@ -147,34 +142,6 @@ class EmbeddedRedis:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def _acquire_lock(self) -> None:
-        """Lock the folder. The server inherits the lock, which lasts until both processes have ended.
-
-        Raises UsageError that names the owner.
-        """
-        if self._lock is None:
-            path = self._folder / "lock"
-            lock = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 - stays open
-            deadline = time.monotonic() + _LOCK_TIMEOUT_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    owner = lock.read().strip() or "an unknown process"
-                    lock.seek(0)
-                    if not _has_exited(owner) or time.monotonic() > deadline:
-                        lock.close()
-                        raise UsageError(
-                            f"{self._folder} is in use by {owner}; stop that run, or give this one another run.name"
-                        ) from None
-                    time.sleep(0.05)
-            self._lock = lock
-        self._lock.seek(0)
-        self._lock.truncate()
-        self._lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
-        self._lock.flush()
 
     def _read_or_make_password(self) -> str:
         """The password of this folder; it stays the same, so that roles can reconnect after a restart."""
@@ -227,7 +194,6 @@ class EmbeddedRedis:
         return [" ".join(["user", *user_rule(self._password, self._run, role)]) for role in ROLES]
 
     def _launch(self) -> None:
-        assert self._lock is not None
         configuration = self._folder / "valkey.conf"
         _write_private(configuration, self._configuration())
         with open(os.devnull, "rb") as nothing, open(self._folder / "valkey.out", "wb") as out:
@@ -285,24 +251,6 @@ def running_url(folder: Path, run: str) -> str | None:
     except BrokerUnreachable:
         return None
     return url
-
-
-def _has_exited(owner: str) -> bool:
-    """Whether the owner named in a lock was a process of this machine that no longer runs."""
-    match = re.fullmatch(r"pid (\d+) on (.+)", owner)
-    if match is None or match[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(match[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    try:
-        stat = Path(f"/proc/{match[1]}/stat").read_text()
-    except OSError:  # no /proc here, or the process ended just now: the lock itself decides
-        return False
-    return stat.rpartition(")")[2].split()[0] == "Z"  # a zombie: ended, not yet reaped
 
 
 def _free_port(address: str) -> int:

@@ -59,19 +59,19 @@ class TrainingView:
 
 
 def line(state: RunState) -> str:
-    """The essentials in one line."""
-    return " · ".join(f"{name} {value}" for name, value in essentials(state).items())
+    """The key figures in one line."""
+    return " · ".join(f"{name} {value}" for name, value in key_figures(state).items())
 
 
 def panel(state: RunState) -> RenderableType:
-    """The essentials as a table under a bar."""
+    """The key figures as a table under a bar."""
     table = Table.grid(padding=(0, 2))
-    for name, value in essentials(state).items():
+    for name, value in key_figures(state).items():
         table.add_row(Text(name, style="dim"), value)
     return Group(ProgressBar(total=1.0, completed=state.share_done, width=60), table)
 
 
-def essentials(state: RunState) -> dict[str, str]:
+def key_figures(state: RunState) -> dict[str, str]:
     """Name -> text, in the order in which they are shown."""
 
     newest = state.newest
