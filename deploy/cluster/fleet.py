@@ -50,7 +50,7 @@ class RayHost:
         ray.kill(handle, no_restart=True)
 
 
-class Member:
+class ManagedRole:
     """One role and the process of its present incarnation.
 
     `spawn` makes the process. The role's work is one call, `work(handle, incarnation)`, which ends when the work does.
@@ -97,9 +97,9 @@ class Member:
         """Block until the role is up. Raises RoleFailed."""
         self._result(self._call, timeout_s)
 
-    def ask(self, question: Callable[[Any], Any], timeout_s: float) -> Any:
-        """The answer of a role that is up and idle. Raises RoleFailed."""
-        return self._result(question(self.handle), timeout_s)
+    def ask(self, call: Callable[[Any], Any], timeout_s: float) -> Any:
+        """The result of `call(handle)`, which calls a role that is up and idle. Raises RoleFailed."""
+        return self._result(call(self.handle), timeout_s)
 
     def work_on(self, work: Callable[[Any, str], Any]) -> None:
         """Give the role its next work; start it first if it has no process."""
@@ -167,68 +167,68 @@ class Domain:
 
     def __init__(
         self,
-        members: Sequence[Member],
+        roles: Sequence[ManagedRole],
         *,
         before_work: Callable[[], None] = lambda: None,
         needed_to_finish: bool = False,
     ) -> None:
-        """`before_work` is called when all members of a new incarnation are up, before they begin; it may raise
-        RoleFailed. `needed_to_finish`: the members are restarted even while the run winds down, because they save its
+        """`before_work` is called when all roles of a new incarnation are up, before they begin; it may raise
+        RoleFailed. `needed_to_finish`: the roles are restarted even while the run winds down, because they save its
         result."""
-        self.members = tuple(members)
+        self.roles = tuple(roles)
         self.needed_to_finish = needed_to_finish
         self._before_work = before_work
 
     @property
     def restarts(self) -> int:
-        return self.members[0].restarts
+        return self.roles[0].restarts
 
     @property
     def fails_again(self) -> bool:
-        return any(member.fails_again for member in self.members)
+        return any(role.fails_again for role in self.roles)
 
     @property
     def must_finish(self) -> bool:
         """Whether a run that ends must wait for it."""
         states = ("starting", "up", "running") if self.needed_to_finish else ("running",)
-        return any(member.state in states for member in self.members)
+        return any(role.state in states for role in self.roles)
 
     def poll(self) -> str | None:
-        """Advance every member; they begin once all are up. Returns why one died, if one did since the last call."""
-        for member in self.members:
-            if died := member.poll():
+        """Advance every role; they begin once all are up. Returns why one died, if one did since the last call."""
+        for role in self.roles:
+            if died := role.poll():
                 return died
-        if all(member.state == "up" for member in self.members):
+        if all(role.state == "up" for role in self.roles):
             try:
                 self._before_work()
             except RoleFailed as error:
                 return str(error)
-            for member in self.members:
-                member.begin()
+            for role in self.roles:
+                role.begin()
         return None
 
     def kill(self) -> None:
-        for member in self.members:
-            member.kill()
+        for role in self.roles:
+            role.kill()
 
     def restart(self) -> None:
-        """Start a new incarnation of every member. Their processes are gone."""
-        for member in self.members:
-            member.restarts += 1
-            member.start()
+        """Start a new incarnation of every role. Their processes are gone."""
+        for role in self.roles:
+            role.restarts += 1
+            role.start()
 
 
-def separate_domains(members: Sequence[Member]) -> list[Domain]:
-    """A domain for each member."""
-    return [Domain([member]) for member in members]
+def separate_domains(roles: Sequence[ManagedRole]) -> list[Domain]:
+    """A domain for each role."""
+    return [Domain([role]) for role in roles]
 
 
 def failure_domains(
     weights: WeightSettings,
     *,
-    actors: Sequence[Member],
-    preprocessors: Sequence[Member],
-    learners: Sequence[Member],
+    actors: Sequence[ManagedRole],
+    preprocessors: Sequence[ManagedRole],
+    learners: Sequence[ManagedRole],
     admit: Callable[[], None],
     reopen: Callable[[], None],
 ) -> list[Domain]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 
 Address = tuple[str, int]
 """Host and port."""
@@ -13,15 +13,15 @@ Address = tuple[str, int]
 class LearnerRanks:
     """The ranks of RL, SFT or a replay."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        """`members`: one a rank, in the order of the ranks."""
-        self.members = tuple(members)
+    def __init__(self, roles: Sequence[ManagedRole]) -> None:
+        """`roles`: one for each rank, in the order of the ranks."""
+        self.roles = tuple(roles)
         self._master: Address | None = None
         """Where the ranks of the present incarnation meet."""
 
     @property
-    def first(self) -> Member:
-        return self.members[0]
+    def first(self) -> ManagedRole:
+        return self.roles[0]
 
     def choose_address(self, timeout_s: float) -> None:
         """Ask rank 0, which is up, for a free port at which all ranks meet. Raises RoleFailed."""
@@ -29,8 +29,8 @@ class LearnerRanks:
 
     def work_on(self, work: Callable[[Any, int, Address, str], Any]) -> None:
         """Give every rank its work, `work(handle, rank, address, incarnation)`; ranks that are up begin at once."""
-        for rank, member in enumerate(self.members):
-            member.work_on(partial(self._begin, work, rank))
+        for rank, role in enumerate(self.roles):
+            role.work_on(partial(self._begin, work, rank))
 
     def _begin(
         self, work: Callable[[Any, int, Address, str], Any], rank: int, handle: Any, incarnation: str

@@ -16,7 +16,7 @@ from broker.errors import UsageError
 from broker.ring import Ring
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member, RoleFailed
+from deploy.cluster.fleet import ManagedRole, RoleFailed
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.learner_ranks import LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
@@ -162,14 +162,14 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
             if config.broker.url is None and not only_this_machine():
                 raise UsageError("the Ray cluster has several machines, and they do not reach the run's embedded Redis")
         stack.enter_context(Interrupts())
-        members = []
+        roles = []
         for demand in demands:
             log = _log(plan, demand.role)
             spawned = partial(spawn, LearnerRole, demand, config, demand.role, redis_url, log)
-            members.append(Member(demand.role, spawn=spawned, log_path=str(log)))
-            stack.callback(members[-1].kill)
-        ranks = LearnerRanks(members)
-        start_all(ranks.members, config.deploy.start_timeout_s)
+            roles.append(ManagedRole(demand.role, spawn=spawned, log_path=str(log)))
+            stack.callback(roles[-1].kill)
+        ranks = LearnerRanks(roles)
+        start_all(ranks.roles, config.deploy.start_timeout_s)
         ranks.choose_address(config.deploy.start_timeout_s)
         ranks.work_on(lambda handle, rank, address, incarnation: handle.replay.remote(rank, address, plan))
         _follow(ranks, plan, console)
@@ -179,10 +179,10 @@ def _follow(ranks: LearnerRanks, plan: ReplayPlan, console: Console) -> None:
     """Show the steps until every rank has finished. Raises RoleFailed."""
     with stage(console, f"steps {plan.first + 1} to {plan.last}", total=plan.last - plan.first) as advance:
         shown = 0
-        while any(member.state == "running" for member in ranks.members):
-            for member in ranks.members:
-                if died := member.poll():
-                    raise RoleFailed(f"{died}: {_last_line(_log(plan, member.name))}")
+        while any(role.state == "running" for role in ranks.roles):
+            for role in ranks.roles:
+                if died := role.poll():
+                    raise RoleFailed(f"{died}: {_last_line(_log(plan, role.name))}")
             done = len(rows_of(plan.out / STEPS))
             advance(done - shown)
             shown = done

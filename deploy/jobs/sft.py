@@ -18,7 +18,7 @@ from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
 from deploy.jobs.problems import load
-from deploy.run.session import actor_members, close_engines, open_cluster, open_session, resume_if_same
+from deploy.run.session import close_engines, make_actors, open_cluster, open_session, resume_if_same
 from deploy.stages.demonstration_data import check_data, is_file, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
@@ -47,7 +47,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
         seen.write_text(inputs)
         needed = largest(actor_demands(config), sft_demands(config))
         model_path, interrupts = stack.enter_context(open_cluster(session, needed))
-        engines = actor_members(session, model_path, actor_demands(config))
+        engines = make_actors(session, model_path, actor_demands(config))
         stack.callback(close_engines, engines)
         stages = Stages(session, engines, interrupts, model_path)
         tuning = FineTuning(session, interrupts, model_path)

@@ -37,7 +37,7 @@ from deploy.dashboard.serve import dashboard_process
 from deploy.jobs.problems import load, oracle_warning
 from deploy.jobs.training_monitor import TrainingMonitor
 from deploy.run.progress import stage
-from deploy.run.session import Session, actor_members, close_engines, open_cluster, open_session
+from deploy.run.session import Session, close_engines, make_actors, open_cluster, open_session
 from deploy.run.supervisor import Supervisor
 from deploy.run.training_roles import TrainingRoles
 from deploy.stages.demonstration_data import check_data, load_examples
@@ -108,7 +108,7 @@ class _TrainingRun:
             return
         tuning = FineTuning(self._session, self._interrupts, self._model_path)
         if not tuning.finished:
-            engines = actor_members(self._session, self._model_path, actor_demands(self._config))
+            engines = make_actors(self._session, self._model_path, actor_demands(self._config))
             stages = Stages(self._session, engines, self._interrupts, self._model_path)
             try:
                 self._measure_base(stages)
@@ -120,7 +120,7 @@ class _TrainingRun:
 
     def start_roles(self) -> None:
         self._roles = roles = TrainingRoles(self._session, self._model_path)
-        engines, ranks = len(roles.actors), len(roles.learner.members)
+        engines, ranks = len(roles.actors), len(roles.learner.roles)
         with stage(self._console, f"{engines} vLLM engine(s), {ranks} learner rank(s)"):
             roles.start()
 

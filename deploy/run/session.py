@@ -24,7 +24,7 @@ from conf.plain import plain
 from conf.redact import redacted
 from conf.schema import RunConfig
 from deploy.cluster.actor_role import ActorRole
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import Demand
 from deploy.cluster.ray_session import only_this_machine, ray_session, spawn, wait_for_calls
@@ -126,30 +126,30 @@ def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[
         yield model_path, stack.enter_context(Interrupts())
 
 
-def role_member(session: Session, role: type, demand: Demand, *more: Any) -> Member:
+def make_role(session: Session, role_class: type, demand: Demand, *more: Any) -> ManagedRole:
     """A role under the session's settings, not started yet. `more`: further arguments of this kind of role."""
     log, url = session.log(demand.role), session.url_of(demand.kind)
-    spawned = partial(spawn, role, demand, session.config, demand.role, url, log, *more)
-    return Member(demand.role, spawn=spawned, log_path=str(log), serves_weights=demand.kind == "actor")
+    spawned = partial(spawn, role_class, demand, session.config, demand.role, url, log, *more)
+    return ManagedRole(demand.role, spawn=spawned, log_path=str(log), serves_weights=demand.kind == "actor")
 
 
-def actor_members(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[Member]:
-    """One member for each engine, not started yet."""
-    return [role_member(session, ActorRole, demand, model_path) for demand in demands]
+def make_actors(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[ManagedRole]:
+    """An actor for each demand, not started yet."""
+    return [make_role(session, ActorRole, demand, model_path) for demand in demands]
 
 
-def start_all(members: Sequence[Member], timeout_s: float) -> None:
+def start_all(roles: Sequence[ManagedRole], timeout_s: float) -> None:
     """Start all roles at the same time and wait until they are up. Raises RoleFailed."""
-    for member in members:
-        member.start()
-    for member in members:
-        member.wait_started(timeout_s)
+    for role in roles:
+        role.start()
+    for role in roles:
+        role.wait_started(timeout_s)
 
 
-def close_engines(members: Sequence[Member]) -> None:
+def close_engines(roles: Sequence[ManagedRole]) -> None:
     """Ask the engines to close, wait for `CLOSE_S` seconds, then kill their processes."""
-    closing = [member.handle.close.remote() for member in members if member.handle is not None]
+    closing = [role.handle.close.remote() for role in roles if role.handle is not None]
     wait_for_calls(closing, CLOSE_S)
 
-    for member in members:
-        member.kill()
+    for role in roles:
+        role.kill()

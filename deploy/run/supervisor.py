@@ -12,12 +12,13 @@ the engines keep generating, until the ring or the bound on the lag blocks them.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from broker.balance import Balance
 from broker.errors import PopeError
 from broker.weights import WeightBoard
 from conf.schema import DeploySettings
-from deploy.cluster.fleet import Domain, Member, RoleFailed
+from deploy.cluster.fleet import Domain, ManagedRole, RoleFailed
 from deploy.cluster.health import LATE_BEATS
 from deploy.store.run_state import RunState
 
@@ -32,19 +33,19 @@ class NoProgress(PopeError):
     """Nothing moved for too long."""
 
 
-def overdue(member: Member, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
+def overdue(role: ManagedRole, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
     """Why a role must be killed although its process lives, or None. `silence`: role -> seconds since its last
     heartbeat."""
-    if member.state == "starting" and member.seconds_in_state() > deploy.start_timeout_s:
-        return f"{member.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
-    if member.state == "running" and silent_s(member, silence) > deploy.dead_after_s:
-        return f"{member.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
+    if role.state == "starting" and role.seconds_in_state() > deploy.start_timeout_s:
+        return f"{role.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
+    if role.state == "running" and silent_s(role, silence) > deploy.dead_after_s:
+        return f"{role.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
     return None
 
 
-def silent_s(member: Member, silence: Mapping[str, float]) -> float:
+def silent_s(role: ManagedRole, silence: Mapping[str, float]) -> float:
     """Seconds since the last heartbeat of a running role, or since it began to run."""
-    return min(silence.get(member.name, float("inf")), member.seconds_in_state())
+    return min(silence.get(role.name, float("inf")), role.seconds_in_state())
 
 
 class Supervisor:
@@ -96,7 +97,7 @@ class Supervisor:
 
     def _failure(self, domain: Domain) -> str | None:
         """Why the domain must be restarted, or None."""
-        late = (overdue(member, self._state.silence, self._deploy) for member in domain.members)
+        late = (overdue(role, self._state.silence, self._deploy) for role in domain.roles)
         return domain.poll() or next(filter(None, late), None)
 
     def _refresh(self) -> None:
@@ -108,26 +109,26 @@ class Supervisor:
         """Update the health of every role, and report changes."""
         late_s = LATE_BEATS * self._deploy.heartbeat_s
         held = self._board.held()
-        for member in (member for domain in self._domains for member in domain.members):
-            if member.state == "running":
-                member.observe("late" if silent_s(member, self._state.silence) > late_s else "beat")
-            if member.health == "stale":
-                required = self._required_version.setdefault(member.name, self._board.version())
-                if held.get(member.name, -1) >= required:
-                    member.observe("synced")
+        for role in chain.from_iterable(domain.roles for domain in self._domains):
+            if role.state == "running":
+                role.observe("late" if silent_s(role, self._state.silence) > late_s else "beat")
+            if role.health == "stale":
+                required = self._required_version.setdefault(role.name, self._board.version())
+                if held.get(role.name, -1) >= required:
+                    role.observe("synced")
             else:
-                self._required_version.pop(member.name, None)
-            if self._reported_health.get(member.name) != member.health:
-                self._reported_health[member.name] = member.health
-                self._state.health.note(member.name, member.health)
+                self._required_version.pop(role.name, None)
+            if self._reported_health.get(role.name) != role.health:
+                self._reported_health[role.name] = role.health
+                self._state.health.note(role.name, role.health)
 
     def _replace(self, domain: Domain, died: str) -> None:
         """Kill the domain, release its leases and restart it. Raises RoleFailed when a restart is of no use."""
         domain.kill()
-        for member in domain.members:
-            self._state.feed.release(member.incarnation, max_attempts=self._max_attempts)
-            if member.serves_weights:
-                self._board.forget(member.name)
+        for role in domain.roles:
+            self._state.feed.release(role.incarnation, max_attempts=self._max_attempts)
+            if role.serves_weights:
+                self._board.forget(role.name)
         if domain.fails_again:
             raise RoleFailed(died)
         if domain.restarts >= self._deploy.max_restarts:
@@ -179,5 +180,5 @@ class Supervisor:
             time.sleep(TICK_S / 5)
         for domain in self._domains:
             if domain.must_finish:
-                self._state.note(f"{domain.members[0].name} did not finish in {WIND_DOWN_S:g} s and was killed")
+                self._state.note(f"{domain.roles[0].name} did not finish in {WIND_DOWN_S:g} s and was killed")
                 domain.kill()

@@ -7,12 +7,12 @@ from typing import Any
 from broker.records import Problem
 from broker.ring import Ring
 from broker.weights import WeightBoard
-from deploy.cluster.fleet import Domain, Member, failure_domains
+from deploy.cluster.fleet import Domain, ManagedRole, failure_domains
 from deploy.cluster.learner_ranks import Address, LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import Demand, RoleKind, demands
 from deploy.cluster.preprocess_role import PreprocessRole
-from deploy.run.session import Session, actor_members, close_engines, role_member, start_all
+from deploy.run.session import Session, close_engines, make_actors, make_role, start_all
 
 
 class TrainingRoles:
@@ -25,19 +25,19 @@ class TrainingRoles:
             by_kind[demand.kind].append(demand)
         self._session = session
         self._model_path = model_path
-        self.actors = actor_members(session, model_path, by_kind["actor"])
+        self.actors = make_actors(session, model_path, by_kind["actor"])
         self.preprocessors = [
-            role_member(session, PreprocessRole, demand, model_path) for demand in by_kind["preprocess"]
+            make_role(session, PreprocessRole, demand, model_path) for demand in by_kind["preprocess"]
         ]
-        self.learner = LearnerRanks([role_member(session, LearnerRole, demand) for demand in by_kind["learner"]])
+        self.learner = LearnerRanks([make_role(session, LearnerRole, demand) for demand in by_kind["learner"]])
 
     @property
-    def _members(self) -> list[Member]:
-        return [*self.actors, *self.preprocessors, *self.learner.members]
+    def _all(self) -> list[ManagedRole]:
+        return [*self.actors, *self.preprocessors, *self.learner.roles]
 
     def start(self) -> None:
         """Start every role side by side; actors load their engines meanwhile. Raises RoleFailed."""
-        start_all(self._members, self._session.config.deploy.start_timeout_s)
+        start_all(self._all, self._session.config.deploy.start_timeout_s)
 
     def work(self, problems: Sequence[Problem]) -> None:
         """Let every role work until the run stops. `problems` are those the actors sample."""
@@ -55,7 +55,7 @@ class TrainingRoles:
             self._session.config.weights,
             actors=self.actors,
             preprocessors=self.preprocessors,
-            learners=self.learner.members,
+            learners=self.learner.roles,
             admit=self._admit_learner,
             reopen=WeightBoard(self._session.client, self._session.keys).reopen,
         )
@@ -63,8 +63,8 @@ class TrainingRoles:
     def close(self) -> None:
         """End every role."""
         close_engines(self.actors)
-        for member in (*self.preprocessors, *self.learner.members):
-            member.kill()
+        for role in (*self.preprocessors, *self.learner.roles):
+            role.kill()
 
     def _learn(self, handle: Any, rank: int, address: Address, incarnation: str) -> Any:
         return handle.run.remote(rank, address, self._session.folder.path, self._model_path, incarnation)

@@ -23,7 +23,7 @@ from deploy.cluster.learner_ranks import Address, LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import Demand, learner_demands
 from deploy.run.progress import stage
-from deploy.run.session import Session, role_member, start_all
+from deploy.run.session import Session, make_role, start_all
 from deploy.run.supervisor import NoProgress, overdue
 from deploy.stages.demonstration_data import left_out_counts
 from deploy.store.metric_files import MetricFile, path_of, read_reports
@@ -79,7 +79,7 @@ class FineTuning:
         sft = self._config.sft
         curriculum = Curriculum(len(examples), sft.batch_samples, sft.epochs, self._config.run.seed)
         needed = learner_demands(self._config)
-        ranks = LearnerRanks([role_member(self._session, LearnerRole, demand) for demand in needed])
+        ranks = LearnerRanks([make_role(self._session, LearnerRole, demand) for demand in needed])
         self._control.clear()
         try:
             title = f"fine-tune, {len(needed)} learner rank(s)"
@@ -87,7 +87,7 @@ class FineTuning:
                 self._start(ranks, examples)
                 self._follow(ranks, advance)
         finally:
-            for rank in ranks.members:
+            for rank in ranks.roles:
                 rank.kill()
         self._interrupts.raise_if_requested()
         self._summarise(curriculum, examples, time.monotonic() - start)
@@ -99,7 +99,7 @@ class FineTuning:
 
     def _start(self, ranks: LearnerRanks, examples: Sequence[Example]) -> None:
         timeout_s = self._config.deploy.start_timeout_s
-        start_all(ranks.members, timeout_s)
+        start_all(ranks.roles, timeout_s)
         ranks.choose_address(timeout_s)
 
         def fine_tune(handle: Any, rank: int, address: Address, incarnation: str) -> Any:
@@ -113,10 +113,10 @@ class FineTuning:
         step = max((int(report["step"]) for report in read_reports(self._folder.metrics, ROOM)), default=0)
         advance(step)
         with self._interrupts.graceful(self._control):
-            while any(rank.state == "running" for rank in ranks.members):
+            while any(rank.state == "running" for rank in ranks.roles):
                 time.sleep(POLL_S)
                 silence = self._heartbeats.silence()
-                for rank in ranks.members:
+                for rank in ranks.roles:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
                         raise RoleFailed(f"{died}; to continue, run it again (pope train: with run.resume=true)")
                 if reports := file.follow():

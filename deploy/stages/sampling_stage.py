@@ -18,7 +18,7 @@ from broker.metrics import Control
 from broker.records import Problem
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member, separate_domains
+from deploy.cluster.fleet import ManagedRole, separate_domains
 from deploy.cluster.interrupts import Interrupts
 from deploy.run.supervisor import Supervisor
 from deploy.stages.collector import Collector
@@ -40,7 +40,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         *,
         config: RunConfig,
         client: Client,
-        actors: Sequence[Member],
+        actors: Sequence[ManagedRole],
         archive: Path,
         source: str,
     ) -> None:

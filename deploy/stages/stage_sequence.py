@@ -12,14 +12,14 @@ from actors.evaluation.sampling_plan import SamplingPlan
 from actors.problems.problem_set import ProblemSet
 from broker.records import Problem, RolloutGroup
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import actor_demands
 from deploy.run.progress import stage
 from deploy.run.session import (
     Session,
-    actor_members,
     close_engines,
+    make_actors,
     open_cluster,
     open_session,
     resume_if_same,
@@ -32,7 +32,9 @@ from deploy.store.rollout_archive import read_rollouts
 class Stages:
     """Runs stages with the engines of a session. Engines are started when a stage needs them."""
 
-    def __init__(self, session: Session, engines: Sequence[Member], interrupts: Interrupts, model_path: Path) -> None:
+    def __init__(
+        self, session: Session, engines: Sequence[ManagedRole], interrupts: Interrupts, model_path: Path
+    ) -> None:
         self.model_path = model_path
         self.folder = session.folder.path
         self._session = session
@@ -91,7 +93,7 @@ def open_stages(config: RunConfig, console: Console, problem_set: ProblemSet, *,
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, problem_set))
         model_path, interrupts = stack.enter_context(open_cluster(session, demands))
-        engines = actor_members(session, model_path, demands)
+        engines = make_actors(session, model_path, demands)
         stack.callback(close_engines, engines)
         yield Stages(session, engines, interrupts, model_path)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from broker.history import read_history
 from broker.records import TrainGroup
 from broker.weights import WeightBoard
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 from learner.file_publisher import FilePublisher
 from tests.faults.local_roles import LocalRole
 from tests.faults.outcome import Outcome
@@ -129,7 +129,7 @@ def _version_check(outcome: Outcome, root: Path, scene: Scene) -> Callable[[list
     return look
 
 
-def _back(actor: Member, restarts: int) -> bool:
+def _back(actor: ManagedRole, restarts: int) -> bool:
     """Whether it was restarted that often and is healthy."""
     return actor.restarts == restarts and actor.health == "healthy"
 

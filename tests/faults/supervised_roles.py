@@ -11,7 +11,7 @@ from typing import Any
 from broker import failpoints
 from broker.history import Event, read_history
 from broker.metrics import Control
-from deploy.cluster.fleet import Domain, Member, separate_domains
+from deploy.cluster.fleet import Domain, ManagedRole, separate_domains
 from deploy.run.supervisor import Supervisor
 from deploy.store.run_state import RunState
 from tests.faults.local_roles import LocalHost, LocalRole, RoleKind
@@ -29,8 +29,8 @@ class SupervisedRoles:
         """`base`: the folder of the model that training starts from. `fails`: role -> its failpoints."""
         self.scene, self.host = scene, LocalHost()
         self._base, self._fails = base, fails or {}
-        self.actors = [self._member("actor", f"actor-{n}") for n in range(actors)]
-        self.ranks = [self._member("learner", f"learner-{n}") for n in range(ranks)]
+        self.actors = [self._make_role("actor", f"actor-{n}") for n in range(actors)]
+        self.ranks = [self._make_role("learner", f"learner-{n}") for n in range(ranks)]
         self._markers = scene.folder.path / failpoints.FOLDER
         self._master = ("", 0)
         self.reason: str | None = None
@@ -38,10 +38,10 @@ class SupervisedRoles:
         self.health: dict[str, list[str]] = {}
         """Role -> its health, one entry for each change."""
 
-    def _member(self, kind: RoleKind, name: str) -> Member:
+    def _make_role(self, kind: RoleKind, name: str) -> ManagedRole:
         spawn = partial(LocalRole, kind, name, self.scene.folder.path, self._fails.get(name, ""))
         log = str(self.scene.folder.path / "processes" / f"{name}.log")
-        return Member(name, spawn=spawn, log_path=log, serves_weights=kind == "actor", host=self.host)
+        return ManagedRole(name, spawn=spawn, log_path=log, serves_weights=kind == "actor", host=self.host)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -67,8 +67,8 @@ class SupervisedRoles:
             self.host.cut_off.clear()
             for role in self.host.lost:
                 self.host.kill(role)
-            for member in (*self.actors, *self.ranks):
-                member.kill()
+            for role in (*self.actors, *self.ranks):
+                role.kill()
         if raised:
             raise raised[0]
         assert not thread.is_alive(), "the supervisor did not end"

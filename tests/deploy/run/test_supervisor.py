@@ -14,7 +14,7 @@ from broker.metrics import HealthBoard, Heartbeats
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import load
-from deploy.cluster.fleet import Member, RoleFailed, failure_domains
+from deploy.cluster.fleet import ManagedRole, RoleFailed, failure_domains
 from deploy.run.supervisor import NoProgress, Supervisor
 from deploy.store.run_state import RunState
 
@@ -78,7 +78,8 @@ class FakeRun:
         self.board = WeightBoard(client, keys)
         self.incarnations: dict[str, list[Role]] = {}
         self.admitted = 0
-        self.ranks, (self.actor,) = [self._member("learner-0"), self._member("learner-1")], [self._member("actor-0")]
+        self.ranks = [self._make_role(f"learner-{rank}") for rank in (0, 1)]
+        self.actor = self._make_role("actor-0")
         domains = failure_domains(
             self.config.weights,
             actors=[self.actor],
@@ -97,15 +98,15 @@ class FakeRun:
             batch_samples=self.config.learner.batch_samples,
             show=lambda state: None,
         )
-        for member in (*self.ranks, self.actor):
-            member.work_on(lambda handle, incarnation: handle.run(incarnation))
+        for role in (*self.ranks, self.actor):
+            role.work_on(lambda handle, incarnation: handle.run(incarnation))
 
-    def _member(self, name: str) -> Member:
+    def _make_role(self, name: str) -> ManagedRole:
         def spawn() -> Role:
             self.incarnations.setdefault(name, []).append(Role(name))
             return self.incarnations[name][-1]
 
-        return Member(name, spawn=spawn, log_path="log", serves_weights=name == "actor-0", host=Host())
+        return ManagedRole(name, spawn=spawn, log_path="log", serves_weights=name == "actor-0", host=Host())
 
     def _admit(self) -> None:
         self.admitted += 1
@@ -173,11 +174,11 @@ def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
 
 def test_several_engines_of_a_broadcast_fail_alone(run: FakeRun) -> None:
     weights = replace(run.config.weights, backend="nccl")
-    another = run._member("actor-1")
+    another = run._make_role("actor-1")
     domains = failure_domains(
         weights, actors=[run.actor, another], preprocessors=[], learners=run.ranks, admit=list, reopen=list
     )
-    assert [domain.members for domain in domains] == [(run.actor,), (another,), tuple(run.ranks)]
+    assert [domain.roles for domain in domains] == [(run.actor,), (another,), tuple(run.ranks)]
 
 
 def test_restarts_are_bounded(run: FakeRun) -> None:
