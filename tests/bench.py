@@ -1,4 +1,4 @@
-"""How fast records travel: `make bench`. One client on one server, groups of 8 rollouts; rates are groups a second."""
+"""Speed of records and broker: `make bench`. One client, one server, groups of 8 rollouts; rates are groups/s."""
 
 import tempfile
 import time
@@ -52,7 +52,7 @@ def wire() -> None:
 
 
 def publish_all(house: BrokerParts, num_tokens: int) -> None:
-    """Arrows 1 and 5."""
+    """Claim and publish (arrows 1 and 5)."""
     for number in range(GROUPS):
         group_id = house.claim(f"bench/{number}", high_water=GROUPS + 1)
         assert group_id is not None
@@ -60,14 +60,14 @@ def publish_all(house: BrokerParts, num_tokens: int) -> None:
 
 
 def put_all(house: BrokerParts) -> None:
-    """Arrows 6 and 7, one group at a time as the preprocessor does."""
+    """Read and put (arrows 6 and 7), one group at a time as the preprocessor does."""
     for _ in range(GROUPS):
         entry_id, group = house.read_one()
         assert house.ring.put(entry_id, train_group(group), step=1)
 
 
 def train_all(house: BrokerParts) -> None:
-    """Arrow 8 and the end of a step, with a checkpoint after each."""
+    """Take and commit (arrow 8), with a trim after each step as after a checkpoint."""
     for step in range(1, GROUPS // BATCH_GROUPS + 1):
         assert house.ring.take(step, BATCH_GROUPS * len(REWARDS), max_lag=None) is not None
         assert house.ring.batch(step) is not None
@@ -75,8 +75,8 @@ def train_all(house: BrokerParts) -> None:
         house.ring.trim(step)
 
 
-def road() -> None:
-    """Every group goes the whole way from the feed to a step."""
+def whole_path() -> None:
+    """Every group goes from the feed through stream and ring into a step."""
     print(f"{'fsync':>18} {'tokens a rollout':>18} {'claim+publish/s':>16} {'read+put/s':>12} {'take+commit/s':>14}")
     for fsync, num_tokens in product(POLICIES, (100, 4000)):
         with house(fsync) as h:
@@ -91,4 +91,4 @@ def road() -> None:
 if __name__ == "__main__":
     wire()
     print()
-    road()
+    whole_path()

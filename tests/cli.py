@@ -1,4 +1,4 @@
-"""A `pope` command in a process of its own, as a user calls it."""
+"""Runs a `pope` command in its own process."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def pope(*words: str, variable: str | None = None) -> subprocess.CompletedProcess[str]:
-    """`variable`: the URL that the environment names, if any."""
+    """Run it to its end. `variable`: value of $POPE_BROKER_URL, if any."""
     environment = {k: v for k, v in os.environ.items() if k != URL_VARIABLE}
     return subprocess.run(
         [sys.executable, "-m", "deploy.cli", *words],

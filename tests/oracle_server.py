@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server with scripted faults, which records its requests."""
+"""A local OpenAI-compatible server that misbehaves as scripted, and records its requests."""
 
 import json
 import re
@@ -14,25 +14,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 CANARY = "sk-canary-7f3a9b1c2d4e5f60"
-"""An API key that must appear nowhere but in the requests."""
+"""An API key that must not appear anywhere."""
 PROMPT_TOKENS, COMPLETION_TOKENS = 100, 50
 """Token counts of every answer."""
 
 HUGE = b"7" * (9 * 2**20)
-"""A body larger than `MAX_BODY_BYTES`."""
+"""Larger than the product reads."""
 
 
 @dataclass
 class Server:
-    """The script of the server, and the requests it received."""
+    """The script of a test, and the requests that were received."""
 
     url: str = ""
     script: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Problem -> the behaviour at its first, second, ... request; the last one repeats. `right`, `wrong` or a fault."""
+    """Problem -> behaviour at its first, second, ... request; the last repeats. `right`, `wrong` or a fault."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """{problem, path, headers, body, at (monotonic seconds)} of each request, in order."""
     hold: threading.Event = field(default_factory=threading.Event)
-    """Ends every request that hangs when it is set."""
+    """Set it to end every hang."""
 
     def asked(self) -> Counter[str]:
         """Problem -> number of requests."""
@@ -136,7 +136,7 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
             try:
                 self.wfile.write(body)
             except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the client closed the connection
+                self.close_connection = True  # the client has closed the connection
 
         def start(self, headers: Mapping[str, str], status: int = 200) -> None:
             self.send_response(status)

@@ -1,7 +1,7 @@
-"""A run without vLLM: recorded or made-up reports, told again through the product's own writers.
+"""A run without vLLM: recorded or synthetic reports, written again by the product's own writers.
 
-Every group goes the whole way: claimed, published, read, put into the ring or dropped, taken, committed. So the books
-close, the ring moves, and whoever reads Redis sees what a live run writes.
+Every group is claimed, published, read, put into the ring or dropped, taken and committed. So the balance holds, the
+ring moves, and readers of Redis see what a live run writes.
 
     python -m tests.replay runs/pope /tmp/again --speed 20      # then: pope dashboard /tmp/again/pope
 """
@@ -37,18 +37,18 @@ from tests.groups import train_group
 
 Row = dict[str, str]
 SAMPLE_EVERY = 5
-"""One group in so many becomes a sample."""
+"""One group of this many becomes a sample."""
 KEPT_BATCHES = 20
 
 
 def text_of(token_ids: list[int]) -> str:
-    """The replay's tokenizer: a token is a character."""
+    """The replay's tokenizer: every token is a character."""
     return "".join(map(chr, token_ids))
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Reports of the rooms in the order of their ids."""
+    """Reports of every room, in the order of their ids."""
 
     rooms: dict[str, list[Row]]
 
@@ -66,7 +66,7 @@ class Recording:
 
 
 def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
-    """A run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
+    """A synthetic run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
     rng = random.Random(seed)
     rooms: dict[str, list[Row]] = {"groups": [], "learner": [], "actors": [], "preprocess": []}
     group_id = 0
@@ -115,7 +115,7 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
 
 
 class Replay:
-    """Writes a recording to Redis. `write` words of one's own for the newest completions, hostile ones for example."""
+    """Writes a recording to Redis. `write`: group id -> text of its rollouts, hostile texts for example."""
 
     def __init__(self, client: Client, config: RunConfig, *, write: Callable[[int], str] | None = None) -> None:
         keys = Keys(config.run.name)
@@ -144,7 +144,7 @@ class Replay:
             if speed is not None:
                 time.sleep(max(0.0, started + moment_s / speed - time.monotonic()))
             if room == "groups":
-                if waiting and waiting[0] is row:  # else it was needed for an earlier step
+                if waiting and waiting[0] is row:  # else it was used in an earlier step
                     self._group(waiting.popleft())
             elif room == "learner":
                 self._step(row, waiting)
@@ -246,7 +246,7 @@ def _seconds(row: Row) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("out", type=Path, help="folder that gets the run told again")
+    parser.add_argument("out", type=Path, help="root of the new run folder")
     parser.add_argument("--speed", type=float, default=10.0)
     words = parser.parse_args()
     config = load(words.run / "settings.yaml")
@@ -257,7 +257,7 @@ def main() -> None:
     with EmbeddedRedis(folder.redis, run=config.run.name, fsync="everysec") as server:
         replay = Replay(connect(server.url_of("driver"), client_name="replay"), config)
         replay.open()
-        print(f"telling {words.run} again in {folder.path}", flush=True)
+        print(f"replaying {words.run} in {folder.path}", flush=True)
         replay.run(Recording.read(words.run), speed=words.speed)
         replay.control.stop("the recording is over")
 

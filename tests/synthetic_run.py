@@ -1,4 +1,4 @@
-"""The folder a run leaves, made in a second by the product's own writers: a policy that is simulated, not trained."""
+"""The folder of a finished run, written in a second by the product's own writers from a simulated policy."""
 
 import random
 from collections.abc import Sequence
@@ -30,13 +30,13 @@ from preprocess.report_sums import group_values
 
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
 HOSTILE = "</pre></script><script>alert(1)</script><img src=http://x.example/y>\x1b[31m\u202e & 'q' \"d\""
-"""What a model or a data set may write."""
-ROLLOUT_OUTCOMES = [
+"""Text that a model or a data set may contain."""
+ENDINGS = [
     {"bucket": "hard", "arm": arm, "length_decile": decile, "ended": {"trained": 40, "stale": decile}, "rollouts": 0}
     for arm in ("unguided", "guided")
     for decile in range(1, 11)
 ]
-"""Rows of starvation.json, without what the report adds up itself."""
+"""Rows of starvation.json, without the sums that the report computes."""
 
 
 def synthetic_run(
@@ -48,7 +48,7 @@ def synthetic_run(
     skill: float = 0.9,
     diagnostics: bool = False,
 ) -> RunFolder:
-    """A finished run. `skill`: how often a hard problem is solved without guidance in the end."""
+    """Write a finished run. `skill`: solve rate of the hard problems, without guidance, at the end."""
     run = _Simulation(client, path, seed, arms, skill, diagnostics)
     run.settings()
     run.train()
@@ -134,7 +134,7 @@ class _Simulation:
         self.folder.save_json(self.folder.balance, balance)
         self.folder.save_json(self.folder.summary, {"ended": f"run.max_steps={STEPS} reached", "train_s": 12.0})
         if self._diagnostics:
-            self.folder.save_json(self.folder.starvation, ROLLOUT_OUTCOMES)
+            self.folder.save_json(self.folder.starvation, ENDINGS)
             results = Measurement.load(self.folder.measurements).results
             self.folder.save_json(self.folder.evaluations, {STEPS: results["after"]["unguided"], STEPS + 1: []})
         self.folder.save_bytes(self.folder.ledger, to_json(RunLedger(self.config.run.name, STEPS, rows)))
@@ -187,7 +187,7 @@ def configured(seed: int, arms: Sequence[str]) -> RunConfig:
 
 
 def byte_tokenizer() -> Tokenizer:
-    """One token a byte: any text comes back as it was."""
+    """A tokenizer with one token for each byte: decoding restores any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -93,8 +93,8 @@ def no_progress(m: Moment) -> Iterator[Alert]:
     if not m.going or m.since_step_s is None:
         return
     times = [float(report["step/seconds"]) for report in m.learner]
-    patience_s = max(MIN_PROGRESS_S, 20 * median(times)) if times else MIN_PROGRESS_S
-    if m.since_step_s > patience_s:
+    retry_s = max(MIN_PROGRESS_S, 20 * median(times)) if times else MIN_PROGRESS_S
+    if m.since_step_s > retry_s:
         waiting = ", ".join(f"{count} {place}" for place, count in m.balance.in_flight.items() if count) or "none"
         yield Alert(
             level="critical",

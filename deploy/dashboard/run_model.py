@@ -221,13 +221,13 @@ class RunModel:
         return lag(self._seen().balance.committed, version)
 
     def _roles(self, news: News, going: bool) -> list[views.Role]:
-        patience_s = LATE_BEATS * self.config.deploy.heartbeat_s
+        retry_s = LATE_BEATS * self.config.deploy.heartbeat_s
         return [
             views.Role(
                 name=name,
                 status=status,
                 silence_s=max(0.0, news.now_s - moment),
-                late=going and news.now_s - moment > patience_s,
+                late=going and news.now_s - moment > retry_s,
                 health=news.health.get(name, ""),
                 version=news.held.get(name),
             )

@@ -27,7 +27,7 @@ from broker.records import Bucket, Problem
 from conf.schema import GuidanceSettings, MiningSettings, RunConfig
 from deploy.jobs.problems import load_all_buckets
 from deploy.stages.guidance_search import choose_guidance
-from deploy.stages.stage_sequence import Stages, engines_only
+from deploy.stages.stage_sequence import Stages, open_stages
 from deploy.store.run_folder import RunFolder
 from deploy.view.mining_figure import draw
 
@@ -52,7 +52,7 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     """
     start = time.monotonic()
     problem_set = load_all_buckets(config)
-    with engines_only(config, console, problem_set, fresh=fresh) as stages:
+    with open_stages(config, console, problem_set, fresh=fresh) as stages:
         mined = _sort_into_buckets(stages, problem_set.problems, config.mining, config.run.seed)
         if guidance:
             mined = _search_guidance(stages, mined, config.guidance, config.run.seed)

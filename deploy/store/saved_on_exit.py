@@ -13,7 +13,7 @@ from deploy.store.run_folder import RunFolder
 
 
 @contextmanager
-def kept(
+def saved_on_exit(
     path: Path, read: Callable[[], bytes], config: RunConfig, folder: RunFolder, console: Console
 ) -> Iterator[None]:
     """While this lasts the file is not there and Redis is asked; afterwards it holds what `read` then gave."""

@@ -20,7 +20,7 @@ from conf.schema import RunConfig
 from deploy.statistics.transfer import RECENT_GROUPS, Transfer, transfer
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_redis import find_run, run_redis
-from deploy.store.saved_on_exit import kept
+from deploy.store.saved_on_exit import saved_on_exit
 
 SCHEMA = 1
 SHOWN_OUTCOMES = 6
@@ -63,7 +63,7 @@ def ledger_saved(
 ) -> AbstractContextManager[None]:
     """While this lasts the run's Redis has the ledger; afterwards its folder does, however the run ended."""
     name = config.run.name
-    return kept(folder.ledger, lambda: to_json(_read(client, Keys(name), name)), config, folder, console)
+    return saved_on_exit(folder.ledger, lambda: to_json(_read(client, Keys(name), name)), config, folder, console)
 
 
 def select(

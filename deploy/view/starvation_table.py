@@ -19,7 +19,7 @@ from conf.schema import RunConfig
 from deploy.statistics.starvation import StarvationRow, starvation, total
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_redis import find_run, run_redis
-from deploy.store.saved_on_exit import kept
+from deploy.store.saved_on_exit import saved_on_exit
 
 Rows = tuple[StarvationRow, ...]
 
@@ -41,7 +41,7 @@ def starvation_saved(
 ) -> AbstractContextManager[None]:
     """While this lasts the run's Redis has the notes; afterwards its folder has the table, however the run ended."""
     keys = Keys(config.run.name)
-    return kept(folder.starvation, lambda: to_json(_read(client, keys, config)), config, folder, console)
+    return saved_on_exit(folder.starvation, lambda: to_json(_read(client, keys, config)), config, folder, console)
 
 
 def select(rows: Rows, arm: str | None) -> Rows:

@@ -1,4 +1,4 @@
-"""What a campaign of faults makes of their outcomes, and how the slope of a soak is found."""
+"""How a chaos campaign adds up outcomes, and how the slope of a soak test is estimated."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""The embedded Redis dies in the middle of a whole run; everybody waits for it, and nothing is lost."""
+"""The embedded Redis is killed during a complete run: every role waits for its restart, and nothing is lost."""
 
 import json
 import signal

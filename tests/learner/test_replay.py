@@ -94,12 +94,12 @@ def test_another_objective_is_tried_on_the_same_data_in_a_folder_of_its_own(run:
 @pytest.mark.parametrize(
     ("overrides", "how", "said"),
     [
-        (["actors.temperature=0.5"], {}, r"actors\.temperature=0\.5: .*took part in making them; only learner\.\*"),
-        (["learner.batch_samples=4"], {}, r"learner\.batch_samples=4: .*took part in making them"),
-        (["learner.max_lag=0"], {}, r"without learner\.batch_samples and learner\.max_lag"),
+        (["actors.temperature=0.5"], {}, r"actors\.temperature=0\.5: .*setting would change them; only learner\.\*"),
+        (["learner.batch_samples=4"], {}, r"learner\.batch_samples=4: .*this setting would change them"),
+        (["learner.max_lag=0"], {}, r"except learner\.batch_samples and learner\.max_lag"),
         (["learner.kl_coef=0.1"], {}, r"learner\.kl_coef=0\.1: the run recorded no log-probabilities"),
-        ([], {"first": 5}, r"--from-step 5: weights and the batches after them are kept at step 6"),
-        ([], {"first": 0}, r"--from-step 0: weights and the batches after them are kept at step 6"),
+        ([], {"first": 5}, r"--from-step 5: weights and the batches after them exist at step 6"),
+        ([], {"first": 0}, r"--from-step 0: weights and the batches after them exist at step 6"),
         ([], {"last": 9}, r"--to 9: from step 6 a replay can end at steps 7 to 8"),
         ([], {"last": 6}, r"--to 6: from step 6 a replay can end at steps 7 to 8"),
         ([], {"url": "redis://host"}, r"--url: the run in .* has the embedded Redis"),

@@ -1,3 +1,5 @@
+"""An embedded server that ended is restarted, and clients wait for it."""
+
 import os
 import signal
 import time
@@ -8,7 +10,7 @@ import pytest
 
 from broker.connection import connect
 from broker.server_health import RestartWatch, durability_warnings, needs_rewrite
-from deploy.cluster.redis_keeper import kept_running
+from deploy.cluster.redis_keeper import keep_running
 from deploy.cluster.redis_server import EmbeddedRedis
 
 pytestmark = pytest.mark.faults
@@ -29,7 +31,7 @@ def kill(server: EmbeddedRedis) -> int:
 
 
 def test_a_killed_server_comes_back_with_its_data_and_a_patient_client_notices_nothing(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path / ("long" * 30), max_memory_gib=0.1) as server, kept_running(server):
+    with EmbeddedRedis(tmp_path / ("long" * 30), max_memory_gib=0.1) as server, keep_running(server):
         client = connect(server.url, client_name="driver", retry_s=20)
         watch = RestartWatch(client, server.url)
         for n in range(3):
@@ -48,7 +50,7 @@ def test_a_killed_server_comes_back_with_its_data_and_a_patient_client_notices_n
 
 
 def test_a_pipeline_waits_for_the_server_too(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server, kept_running(server):
+    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server, keep_running(server):
         client = connect(server.url, client_name="driver", retry_s=20)
         client.rpush("list", "a")
         kill(server)
@@ -65,7 +67,7 @@ def test_a_server_that_does_not_start_is_tried_again_until_it_does(
         manifest = next((tmp_path / "appendonlydir").glob("*.manifest"))
         sound = manifest.read_text()
         manifest.write_text("nonsense\n")
-        with kept_running(server):
+        with keep_running(server):
             kill(server)
             until(lambda: "does not start again" in caplog.text)
             manifest.write_text(sound)

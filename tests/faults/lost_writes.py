@@ -1,4 +1,4 @@
-"""A server that comes back without its last second, under a learner that has it."""
+"""A server that loses its last second of writes, while the learner has them."""
 
 import random
 import shutil
@@ -14,16 +14,16 @@ from tests.learner.tiny import save_tiny
 
 STEPS = 5
 MOMENTS = ("learner.after_optimizer", "learner.after_commit")
-"""Where the learner is when it turns out; the server knows the step before."""
+"""Where the learner is when the server loses its last step."""
 
 
-def forgotten(root: Path, dice: random.Random, outcome: Outcome) -> None:
-    """The server is restarted with the file it had a step ago. The learner tells it, and no group is trained twice."""
+def server_loses_a_step(root: Path, rng: random.Random, outcome: Outcome) -> None:
+    """Restart the server with the file of one step ago: the learner must restore the step, and train no group twice."""
     save_tiny(root / "model")
-    step = dice.randint(2, STEPS - 1)
-    points = f"learner.after_commit:stop@{step - 1},{dice.choice(MOMENTS)}:stop@{step}"
-    with Scene(root, f"run.max_steps={STEPS}", name="forgetful") as scene:
-        fill(scene, dice.randrange(1000), STEPS * STEP_GROUPS + 2)
+    step = rng.randint(2, STEPS - 1)
+    points = f"learner.after_commit:stop@{step - 1},{rng.choice(MOMENTS)}:stop@{step}"
+    with Scene(root, f"run.max_steps={STEPS}", name="lost-writes") as scene:
+        fill(scene, rng.randrange(1000), STEPS * STEP_GROUPS + 2)
         learner = scene.start_learner(root / "model", points)
         process = psutil.Process(learner.all[0].pid)
 
@@ -40,12 +40,12 @@ def forgotten(root: Path, dice: random.Random, outcome: Outcome) -> None:
         shutil.rmtree(scene.folder.redis / "appendonlydir")
         shutil.copytree(root / "earlier", scene.folder.redis / "appendonlydir")
         scene.server.start()
-        outcome.require(scene.ring.committed() == step - 1, "the server forgot nothing")
+        outcome.require(scene.ring.committed() == step - 1, "the server lost nothing")
         process.resume()
-        wait_until(lambda: scene.ring.committed() >= step, "the step the server forgot")
+        wait_until(lambda: scene.ring.committed() >= step, "the step that the server lost")
         outcome.injected += 1
         outcome.recovery_s.append(time.monotonic() - killed_at)
         learner.succeed()
         outcome.require("telling it what was trained" in learner.output(), "the learner did not notice")
         outcome.require(scene.ring.committed() == STEPS, f"{scene.ring.committed()} of {STEPS} steps")
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)

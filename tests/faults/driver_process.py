@@ -1,6 +1,6 @@
-"""A driver without Ray: `python -m tests.faults.owner PART OPTIONS.json`, PART one of those below.
+"""A driver without Ray: `python -m tests.faults.driver_process PART OPTIONS.json`, PART one of those below.
 
-It prints a line once it is at work, and ends as `pope` does: with 130 or 143 when a signal ended it.
+It prints "at work" once it runs, and has the exit codes of `pope`: 130 or 143 when a signal ended it.
 """
 
 import json
@@ -24,45 +24,45 @@ from conf.load import load
 from deploy.cluster.interrupts import Interrupted, Interrupts, die_with_parent
 from deploy.run.session import Session, open_session
 from deploy.view.screen import screen
-from tests.faults.broker_faults import kept_group
-from tests.faults.scene import PlayedActor, PlayedLearner
+from tests.faults.broker_faults import trainable_group
+from tests.faults.scene import SimulatedActor, SimulatedLearner
 
 FEW = 8
-"""Groups on the stream, from which on nobody writes more: whoever waits for room hears no stop."""
+"""Groups on the stream at which the actor pauses: a call that waits for room would not notice the stop flag."""
 
 
 def open_folder(settings: Path, *overrides: str) -> AbstractContextManager[Session]:
-    """The session of a run that takes no problems."""
+    """The session of a run without problems."""
     return open_session(load(settings, overrides), screen(), ProblemSet([]))
 
 
 def hold(settings: Path, *overrides: str) -> None:
-    """A run's folder and its Redis, until somebody ends this."""
+    """Hold a run's folder and its Redis until this process is ended."""
     with open_folder(settings, *overrides):
         print("at work", flush=True)
         time.sleep(120)
 
 
 def work(settings: Path, *overrides: str) -> None:
-    """A run with a preprocessor, and with somebody who writes and trains, until a signal stops it."""
+    """A run with a preprocessor, a simulated actor and a simulated learner, until a signal stops it."""
     with ExitStack() as stack:
         session = stack.enter_context(open_folder(settings, *overrides))
         interrupts = stack.enter_context(Interrupts())
-        place = Place(session)
-        stack.callback(place.worker.kill)
-        threading.Thread(target=place.write_and_train, daemon=True).start()
-        assert place.training.wait(60), "no step was trained"
+        run = SimulatedRun(session)
+        stack.callback(run.worker.kill)
+        threading.Thread(target=run.write_and_train, daemon=True).start()
+        assert run.training.wait(60), "no step was trained"
         print("at work", flush=True)
-        with interrupts.graceful(place.control):
-            while not place.control.stopped():
+        with interrupts.graceful(run.control):
+            while not run.control.stopped():
                 time.sleep(0.02)
-            place.worker.wait(20)
-            place.ended.wait(20)
+            run.worker.wait(20)
+            run.ended.wait(20)
         interrupts.raise_if_requested()
 
 
-class Place:
-    """What played roles need of a scene, over a session of the product."""
+class SimulatedRun:
+    """A preprocessor and simulated roles over a real session. It has the attributes of `Scene` that those use."""
 
     def __init__(self, session: Session) -> None:
         self.config, self.keys, self.folder = session.config, session.keys, session.folder
@@ -77,11 +77,11 @@ class Place:
         self._stream.open()
         file = self.folder.path / "preprocess.json"
         file.write_text(json.dumps({**options, "redis_url": session.url_of("preprocess")}))
-        command = [sys.executable, "-m", "tests.faults.worker", "preprocess", str(file)]
+        command = [sys.executable, "-m", "tests.faults.preprocess_worker", "preprocess", str(file)]
         self.worker = subprocess.Popen(command, preexec_fn=die_with_parent())
 
     def connect(self, url: str | None = None) -> Client:
-        return connect(url or self._url, client_name="played")
+        return connect(url or self._url, client_name="simulated")
 
     def history(self, role: str) -> History:
         history = History(self.folder.path, role)
@@ -90,8 +90,8 @@ class Place:
         return history
 
     def write_and_train(self) -> None:
-        place: Any = self
-        actor, learner = PlayedActor(place, kept_group), PlayedLearner(place)
+        scene: Any = self
+        actor, learner = SimulatedActor(scene, trainable_group), SimulatedLearner(scene)
         learner.step = self._ring.committed()
         while not self.control.stopped():
             if self._stream.depth() < FEW:

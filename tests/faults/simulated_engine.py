@@ -1,4 +1,4 @@
-"""An engine that writes no language: every token tells which weights wrote it. The actor around it is the real one."""
+"""An engine whose tokens identify the weights that wrote them, under a real actor."""
 
 import asyncio
 import hashlib
@@ -47,17 +47,17 @@ def read_weights(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def token_of(weights: Weights) -> int:
-    """The one token these weights write. Weights that are mixed of two versions write another."""
+    """The token that these weights write, a hash of them: a mix of two versions writes another token."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(weights[name].tobytes())
     return 2 + int.from_bytes(digest.digest()[:4]) % (VOCABULARY - 2)
 
 
-def mixed_up(groups: Iterable[RolloutGroup], base: Path, folder: Path) -> list[str]:
-    """Tokens that were not written by the weights of the version they name, a sentence each; none are there to be.
+def version_mismatches(groups: Iterable[RolloutGroup], base: Path, folder: Path) -> list[str]:
+    """A sentence for every token that was not written by the version it is attributed to; there must be none.
 
-    Version 0 lies at `base`, the others in `folder`, as `FilePublisher` writes them.
+    Version 0 is the file `base`; the others are in `folder`, as `FilePublisher` writes them.
     """
     tokens: dict[int, int] = {}
     wrong = []
@@ -73,8 +73,8 @@ def mixed_up(groups: Iterable[RolloutGroup], base: Path, folder: Path) -> list[s
     return wrong
 
 
-class PlayedEngine:
-    """Takes over weights tensor by tensor, as a real one does; while it takes them it writes nothing."""
+class SimulatedEngine:
+    """Takes over weights tensor by tensor, as a real engine does, and generates nothing meanwhile."""
 
     def __init__(self, base: Path) -> None:
         self.version = 0
@@ -111,13 +111,13 @@ class PlayedEngine:
         return {name: hashlib.sha256(tensor.tobytes()).hexdigest() for name, tensor in self._weights.items()}
 
     async def check(self) -> None:
-        """It does not die alone."""
+        """Never fails."""
 
 
-class PlayedWriter:
-    """Groups with a signal: two of four rollouts are right."""
+class SimulatedWriter:
+    """Groups with a gradient: two of four rollouts are correct."""
 
-    def __init__(self, actor: str, engine: PlayedEngine) -> None:
+    def __init__(self, actor: str, engine: SimulatedEngine) -> None:
         self._actor, self._engine = actor, engine
 
     async def write(self, assignment: Assignment) -> RolloutGroup:
@@ -144,7 +144,7 @@ class PlayedWriter:
 
 
 def run_actor(options: dict[str, Any]) -> None:
-    """Until the run stops."""
+    """Run a real actor with a simulated engine until the run stops."""
     folder, name = Path(options["folder"]), options["name"]
     config = load(folder / "settings.yaml")
     client, keys = connect(options["redis_url"], client_name=name), Keys(config.run.name)
@@ -152,8 +152,8 @@ def run_actor(options: dict[str, Any]) -> None:
     history.add("start", server=read_keys_id(client, keys))
 
     async def run() -> None:
-        engine: Any = PlayedEngine(Path(options["base"]))
-        writer: Any = PlayedWriter(name, engine)
+        engine: Any = SimulatedEngine(Path(options["base"]))
+        writer: Any = SimulatedWriter(name, engine)
         broker = ActorBroker(
             actor=name,
             incarnation=options["incarnation"],

@@ -1,7 +1,7 @@
-"""One rank that saves while disks are full: `python -m tests.faults.saver save OPTIONS.json`, RANK and so on set.
+"""A rank that saves while disks are full: `python -m tests.faults.saving_rank save OPTIONS.json`, with RANK etc. set.
 
-`troubles` says for each save what is wrong with the disk: "" (nothing), "full" (the file system), "rank-R" (rank R may
-write no more). Prints a JSON line for each save that the others need not wait for: {trouble, saved, newest, seconds}.
+`troubles` holds the disk fault of each save: "" (none), "full" (the file system is full), "rank-R" (rank R cannot write
+large files). Rank 0 prints a JSON line for each save: {trouble, saved, newest, seconds}.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.learner.rank_main import GROUP_SIZE, run_config, train
 from tests.learner.tiny import random_groups
 
 MOST_BYTES = 20_000
-"""Of a file on a rank that may write no more: log lines fit in, a checkpoint does not."""
+"""Size limit of files on a rank that cannot write: log lines fit in, a checkpoint does not."""
 
 
 def save(options: dict[str, Any]) -> None:
@@ -39,21 +39,21 @@ def save(options: dict[str, Any]) -> None:
         started = time.monotonic()
         try:
             with _full(folder / "ballast", trouble == "full" and rank == 0), _limited(trouble == f"rank-{rank}"):
-                trainable.engine.ranks.any(False)  # nobody begins before the disk is as it shall be
+                trainable.engine.ranks.any(False)  # a barrier: no rank saves before the fault is set up
                 saved: bool | str = trainable.save(step)
                 trainable.engine.ranks.any(False)
         except CheckpointError as error:
             saved = str(error)
         if rank == 0:
             newest = find_newest_valid(folder)
-            told = {"saved": saved, "newest": newest and newest.step, "seconds": time.monotonic() - started}
-            print(json.dumps({"trouble": trouble, **told}), flush=True)
+            result = {"saved": saved, "newest": newest and newest.step, "seconds": time.monotonic() - started}
+            print(json.dumps({"trouble": trouble, **result}), flush=True)
     trainable.engine.close()
 
 
 @contextmanager
 def _full(ballast: Path, wanted: bool) -> Iterator[None]:
-    """While this lasts the file system has a few KiB left."""
+    """Fill the file system but for a few KiB, for as long as this lasts."""
     if wanted:
         usage = os.statvfs(ballast.parent)
         with ballast.open("wb") as file:
@@ -65,7 +65,7 @@ def _full(ballast: Path, wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _limited(wanted: bool) -> Iterator[None]:
-    """While this lasts this process may write no long file."""
+    """Limit the size of files this process writes, for as long as this lasts."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if wanted:
         resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, before[1]))

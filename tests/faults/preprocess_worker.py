@@ -1,4 +1,4 @@
-"""One preprocessing worker of a scene: `python -m tests.faults.worker preprocess OPTIONS.json`."""
+"""A preprocessor in a process: `python -m tests.faults.preprocess_worker preprocess OPTIONS.json`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A scene whose roles are processes, and the real supervisor over them."""
+"""The roles of a scene as processes, under the real supervisor."""
 
 import threading
 import time
@@ -11,41 +11,41 @@ from typing import Any
 from broker import failpoints
 from broker.history import Event, read_history
 from broker.metrics import Control
-from deploy.cluster.fleet import Domain, Member, alone
+from deploy.cluster.fleet import Domain, ManagedRole, separate_domains
 from deploy.run.supervisor import Supervisor
 from deploy.store.run_state import RunState
-from tests.faults.local_roles import LocalHost, LocalRole, Room
-from tests.faults.scene import PATIENCE_S, Scene, patiently
+from tests.faults.local_roles import LocalHost, LocalRole, RoleKind
+from tests.faults.scene import TIMEOUT_S, Scene, retry
 
 RUN_S = 200.0
 
 
-class Household:
-    """Actors with played engines, and the real learner's ranks, on a scene. `fails` names failpoints by role."""
+class SupervisedRoles:
+    """Actors with simulated engines, and ranks of the real learner."""
 
     def __init__(
         self, scene: Scene, base: Path, *, actors: int = 0, ranks: int = 0, fails: dict[str, str] | None = None
     ) -> None:
-        """`base`: the folder of the model that training starts from."""
+        """`base`: the folder of the model that training starts from. `fails`: role -> its failpoints."""
         self.scene, self.host = scene, LocalHost()
         self._base, self._fails = base, fails or {}
-        self.actors = [self._member("actor", f"actor-{n}") for n in range(actors)]
-        self.ranks = [self._member("learner", f"learner-{n}") for n in range(ranks)]
+        self.actors = [self._make_role("actor", f"actor-{n}") for n in range(actors)]
+        self.ranks = [self._make_role("learner", f"learner-{n}") for n in range(ranks)]
         self._markers = scene.folder.path / failpoints.FOLDER
         self._master = ("", 0)
         self.reason: str | None = None
         """Why the run ended."""
         self.health: dict[str, list[str]] = {}
-        """Role -> what it was held for, each change."""
+        """Role -> its health, one entry for each change."""
 
-    def _member(self, room: Room, name: str) -> Member:
-        spawn = partial(LocalRole, room, name, self.scene.folder.path, self._fails.get(name, ""))
+    def _make_role(self, kind: RoleKind, name: str) -> ManagedRole:
+        spawn = partial(LocalRole, kind, name, self.scene.folder.path, self._fails.get(name, ""))
         log = str(self.scene.folder.path / "processes" / f"{name}.log")
-        return Member(name, spawn=spawn, log_path=log, serves_weights=room == "actor", host=self.host)
+        return ManagedRole(name, spawn=spawn, log_path=log, serves_weights=kind == "actor", host=self.host)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The roles at work beside the body; afterwards the run ends by itself or is stopped. No process stays."""
+        """Run the roles while the body runs. Afterwards the run ends by itself or is stopped, and all processes end."""
         raised: list[BaseException] = []
 
         def supervise() -> None:
@@ -59,44 +59,52 @@ class Household:
         try:
             yield
             if not self.ranks:
-                self.stop()  # actors alone know of no last step
+                self.stop()  # without a learner there is no last step
             thread.join(RUN_S)
         finally:
             self.stop()
-            thread.join(PATIENCE_S)
+            thread.join(TIMEOUT_S)
             self.host.cut_off.clear()
-            for role in self.host.lost:
-                self.host.kill(role)
-            for member in (*self.actors, *self.ranks):
-                member.kill()
+            for lost in self.host.lost:
+                self.host.kill(lost)
+            for role in (*self.actors, *self.ranks):
+                role.kill()
         if raised:
             raise raised[0]
         assert not thread.is_alive(), "the supervisor did not end"
 
     def _supervisor(self) -> Supervisor:
         scene = self.scene
-        domains = alone(self.actors)
+        domains = separate_domains(self.actors)
         for actor in self.actors:
             actor.work_on(self._act)
         if self.ranks:
-            domains.append(Domain(self.ranks, before=self._admit, to_the_end=True))
+            domains.append(Domain(self.ranks, before_work=self._admit, needed_to_finish=True))
             for number, rank in enumerate(self.ranks):
                 rank.work_on(partial(self._learn, number))
         state = RunState(scene.config, scene.client, [])
-        return Supervisor(scene.config, domains, state, scene.board, self._look)
+        return Supervisor(
+            scene.config.deploy,
+            domains,
+            state,
+            scene.board,
+            max_attempts=scene.config.actors.max_attempts,
+            batch_samples=scene.config.learner.batch_samples,
+            show=self._record_health,
+        )
 
-    def _look(self, state: RunState) -> None:
+    def _record_health(self, state: RunState) -> None:
         for role, health in state.health.all().items():
-            course = self.health.setdefault(role, [])
-            if course[-1:] != [health]:
-                course.append(health)
+            changes = self.health.setdefault(role, [])
+            if changes[-1:] != [health]:
+                changes.append(health)
 
     def _act(self, handle: LocalRole, incarnation: str) -> Any:
         base = str(self._base / "model.safetensors")
         return handle.run(**self._common("actor"), name=handle.name, incarnation=incarnation, base=base)
 
     def _admit(self) -> None:
-        self._master = self.ranks[0].ask(lambda handle: handle.address.remote(), PATIENCE_S)
+        self._master = self.ranks[0].ask(lambda handle: handle.address.remote(), TIMEOUT_S)
         self.scene.ring.admit(self.ranks[0].incarnation)
 
     def _learn(self, rank: int, handle: LocalRole, incarnation: str) -> Any:
@@ -116,25 +124,25 @@ class Household:
             environment=environment,
         )
 
-    def _common(self, room: Room) -> dict[str, str]:
-        return {"redis_url": self.scene.server.url_of(room), "folder": str(self.scene.folder.path)}
+    def _common(self, kind: RoleKind) -> dict[str, str]:
+        return {"redis_url": self.scene.server.url_of(kind), "folder": str(self.scene.folder.path)}
 
     def stop(self) -> None:
-        """Ask every role to wind down."""
-        patiently(lambda: Control(self.scene.client, self.scene.keys).stop("the scene ends"))
+        """Set the stop flag of the run."""
+        retry(lambda: Control(self.scene.client, self.scene.keys).stop("the scene ends"))
 
     def failed_at(self) -> list[float]:
-        """When each failpoint was reached, unix seconds, ascending."""
+        """The times at which failpoints were reached, unix seconds, ascending."""
         return sorted(marker.stat().st_mtime for marker in self._markers.glob("*")) if self._markers.exists() else []
 
-    def recoveries_s(self, role: str, sign: str, more: Sequence[float] = ()) -> list[float]:
-        """From each failpoint, and `more` moments, to the first `sign` of the role's next incarnation, seconds."""
+    def recoveries_s(self, role: str, event: str, more: Sequence[float] = ()) -> list[float]:
+        """Seconds from each failpoint, and each time in `more`, to the first `event` of the role's next incarnation."""
         incarnations: dict[str, list[Event]] = {}
         for history in read_history(self.scene.folder.path):
             for line in history.lines if history.role == role else ():
                 incarnations.setdefault(line.event.incarnation, []).append(line.event)
         firsts = [
-            next((event.at for event in incarnation if event.what == sign), None)
+            next((entry.at for entry in incarnation if entry.what == event), None)
             for incarnation in incarnations.values()
         ]
         return [
