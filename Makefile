@@ -1,4 +1,4 @@
-# One command a chore. `make` alone lists them; each does all of its own set-up, and a second run reuses it.
+# One command per chore; `make` alone lists them. Each sets up .venv if need be; a second call reuses it.
 #
 #   make demo ARGS="run.seed=1"                              settings for one run
 #   make setup PYTHON=python3.12                             another interpreter (3.11 or newer)
@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := requirements/cpu.lock requirements/dev.lock
 # Set-up is done when the stamp of exactly these files exists; it is written last, so a broken set-up starts again.
-STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml setup.py | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -47,7 +47,7 @@ browser:
 faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/faults $(ARGS)
 
-chaos: $(STAMP)  ## inject every fault under many seeds and write the table of the README (SEEDS=10: 40 minutes)
+chaos: $(STAMP)  ## inject every fault under many seeds and write the table of docs/reliability.md (SEEDS=10: 40 minutes)
 	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS) $(ARGS)
 
 soak: $(STAMP)  ## watch the memory of a real run for MINUTES=30

@@ -140,7 +140,8 @@ class PatientClient(redis.Redis):
     """None until it is connected: whoever connects has a deadline of his own."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        return self.patiently(lambda: super(PatientClient, self).execute_command(*args, **options))
+        command: Callable[..., Any] = super().execute_command
+        return self.patiently(lambda: command(*args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_PatientPipeline":
         pipe = _PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

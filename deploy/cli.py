@@ -10,6 +10,7 @@ import typer
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
 from conf.plain import PlainFormatter, plain
+from deploy.cluster.import_path import put_rooms_first
 from deploy.cluster.interrupts import Interrupted
 from deploy.commands import prepare as preparing
 from deploy.commands import run as running
@@ -28,6 +29,7 @@ for room in (running, looking, preparing):
 
 def main() -> None:
     """Run a command; errors made for people are one line."""
+    put_rooms_first()
     notes = logging.StreamHandler()
     notes.setFormatter(PlainFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[notes])

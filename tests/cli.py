@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.store.run_redis import URL_VARIABLE
+from deploy.cluster.secret_environment import URL_VARIABLE
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -19,7 +19,10 @@ from hypothesis import HealthCheck, settings
 
 from broker.connection import connect
 from broker.keys import Keys
+from deploy.cluster.import_path import put_rooms_first
 from deploy.cluster.redis_server import EmbeddedRedis
+
+put_rooms_first()  # for the processes that a test starts in another folder
 
 settings.register_profile(
     "pope", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

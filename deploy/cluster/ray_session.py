@@ -5,11 +5,13 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from broker import failpoints
 from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
+from deploy.cluster.import_path import hiding_packages, worker_environment
 from deploy.cluster.placement import Demand, shortage
 from deploy.cluster.secret_environment import secrets_withheld
 
@@ -19,7 +21,16 @@ RAY_STARTS = 3
 
 @contextmanager
 def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
-    """A local Ray for these roles, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small."""
+    """A local Ray for these roles, or the cluster that RAY_ADDRESS names.
+
+    Raises UsageError when it is too small, or when a package of the current folder hides one of ours from Ray's
+    workers, which search that folder first.
+    """
+    if hiding := hiding_packages(Path.cwd()):
+        raise UsageError(
+            f"{hiding[0]} hides a package of pope-rl from Ray's workers, which search the current folder first; "
+            "start from another folder"
+        )
     address = os.environ.get("RAY_ADDRESS")
     # Without it a killed actor leaves vLLM's core and worker processes alive; read where the raylet starts.
     os.environ["RAY_process_group_cleanup_enabled"] = "1"
@@ -73,7 +84,7 @@ def only_this_machine() -> bool:
     """Whether every role of this cluster runs here, so that a unix socket reaches it."""
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes()) == 1
+    return sum(bool(node["Alive"]) for node in ray.nodes()) == 1
 
 
 def give_time(calls: Sequence[Any], timeout_s: float) -> None:
@@ -101,7 +112,7 @@ def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
             num_gpus=demand.num_gpus,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": failpoints.environment()},
+            runtime_env={"env_vars": failpoints.environment() | worker_environment()},
         )
         .remote(*arguments)
     )

@@ -113,7 +113,7 @@ def beside(config: RunConfig, folder: RunFolder, reader_url: str, console: Conso
         token = token_for(host)
         with secrets_withheld(config):
             process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
+                [sys.executable, "-P", "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
                 env=os.environ | {URL_VARIABLE: reader_url} | ({TOKEN_VARIABLE: token} if token else {}),
                 stdin=subprocess.PIPE,  # closed when this process ends, however it does: see `_end_with_parent`
                 stdout=out,

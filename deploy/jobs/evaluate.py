@@ -13,13 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from actors.evaluation.evaluation_plan import EvaluationPlan, without_solutions
-from actors.evaluation.results import Report, Result, report
+from actors.evaluation.results import EvaluationReport, Result, evaluation_report
 from actors.problems.catalog import BUILTIN
 from actors.problems.problem_set import ProblemSet
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
-from deploy.jobs.problems import load_every_bucket
+from deploy.jobs.problems import load_all_buckets
 from deploy.stages.stage_sequence import Stages, engines_only
 from deploy.store.run_folder import RunFolder
 from deploy.view.evaluation_tables import to_json, to_markdown
@@ -51,7 +51,9 @@ def set_name(source: str) -> str:
     return re.sub(r"[^a-zA-Z0-9._-]+", "-", stem).strip(".-") or "set"
 
 
-def evaluate(config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool) -> Report:
+def evaluate(
+    config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool
+) -> EvaluationReport:
     """Sample every problem of every source `evaluation.samples` times; goes on where an equal call stopped.
 
     Raises UsageError for the user's input, Interrupted when a signal ends it.
@@ -65,7 +67,7 @@ def evaluate(config: RunConfig, sources: Sequence[str], console: Console, *, lab
     with engines_only(config, console, every, fresh=fresh) as stages:
         for name, problems in sets.items():
             results[name] = _measure(stages, config, name, problems.problems, console)
-        found = report(results, config.evaluation.k, label, seed=config.run.seed)
+        found = evaluation_report(results, config.evaluation.k, label, seed=config.run.seed)
         (stages.folder / "report.json").write_bytes(to_json([found]))
         (stages.folder / "report.md").write_text(to_markdown([found]))
         console.print(to_markdown([found]), highlight=False, markup=False, soft_wrap=True)
@@ -78,7 +80,7 @@ def _load(config: RunConfig, source: str) -> ProblemSet:
     path = Path(source).expanduser()
     if path.is_dir():
         source = str(path / "problems.jsonl")
-    found = load_every_bucket(replace(config, problems=replace(config.problems, source=source)))
+    found = load_all_buckets(replace(config, problems=replace(config.problems, source=source)))
     if source == BUILTIN:
         found = replace(found, problems=[problem for problem in found.problems if problem.bucket == "hard"])
     if not found.problems:

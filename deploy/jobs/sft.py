@@ -17,9 +17,9 @@ from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
-from deploy.jobs.problems import load
+from deploy.jobs.problems import load_run_problems
 from deploy.run.session import actor_members, close_engines, continued, open_session, placed
-from deploy.stages.demonstration_data import check_data, is_file, load_examples
+from deploy.stages.demonstration_data import check_demonstration_data, is_demonstration_file, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.stage_sequence import Stages
@@ -34,8 +34,8 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
     """
     if not config.sft.wanted:
         raise UsageError("sft.data=none leaves nothing to imitate: set it to full_oracle, prefix or FILE.jsonl")
-    found = ProblemSet([]) if is_file(config.sft.data) else load(config)
-    check_data(config, found.problems)
+    found = ProblemSet([]) if is_demonstration_file(config.sft.data) else load_run_problems(config)
+    check_demonstration_data(config.sft, found.problems, config.problems.source)
     inputs = _digest(config, found.problems)
     seen = RunFolder.of(config).sft / "inputs.sha256"
     if not fresh and (not seen.exists() or seen.read_text() == inputs):
@@ -55,9 +55,9 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
             problems = found.problems
             if problems and not folder.demonstrations.exists():
                 if config.sft.data == "prefix":
-                    problems, _ = choose_guidance(stages, config, problems)
+                    problems, _ = choose_guidance(stages, problems, config.guidance, config.run.seed)
                 folder.save_problems(problems)
-            examples = load_examples(config, problems, stages, folder, console)
+            examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed)
             close_engines(engines)
             if data_only:
                 console.print(f"  {folder.demonstrations}", highlight=False, soft_wrap=True)
@@ -69,6 +69,6 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
 
 def _digest(config: RunConfig, problems: Sequence[Problem]) -> str:
     """SHA-256 of what the demonstrations are made of: the same command about another content is another work."""
-    if is_file(config.sft.data):
+    if is_demonstration_file(config.sft.data):
         return hashlib.sha256(Path(config.sft.data).expanduser().read_bytes()).hexdigest()
     return hashlib.sha256(msgspec.json.encode(list(problems))).hexdigest()

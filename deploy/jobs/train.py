@@ -43,12 +43,12 @@ from deploy.cluster.placement import Demand, Room, actor_demands, demands, large
 from deploy.cluster.preprocess_role import PreprocessRole
 from deploy.cluster.ray_session import address
 from deploy.dashboard.serve import beside
-from deploy.jobs.problems import load, oracle_warning
+from deploy.jobs.problems import load_run_problems, oracle_warning
 from deploy.run.alerts import Alerts
 from deploy.run.progress import TrainingView, stage
 from deploy.run.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
 from deploy.run.supervisor import Supervisor
-from deploy.stages.demonstration_data import check_data, load_examples
+from deploy.stages.demonstration_data import check_demonstration_data, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.scheduled_evaluations import Evaluations
@@ -63,10 +63,10 @@ from deploy.view.summary import draw_figure, print_summary, save_balance, save_s
 def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """One run. Returns the summary. Raises UsageError for the user's input, PopeError when the run fails."""
     start = time.monotonic()
-    found = load(config)  # bad input is refused before anything is made or moved
+    found = load_run_problems(config)  # bad input is refused before anything is made or moved
     if config.actors.oracle_member:
         console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(found.problems)}"))
-    check_data(config, found.problems)
+    check_demonstration_data(config.sft, found.problems, config.problems.source)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, found))
         _open_keys(session)
@@ -119,7 +119,8 @@ class _Run:
             self._actors = actor_members(self._session, self._model_path, actor_demands(self._config))
             self._measure_base()
             stages = self._stages()
-            examples = load_examples(self._config, self._problems, stages, self._folder, self._console)
+            sft, seed = self._config.sft, self._config.run.seed
+            examples = load_examples(sft, self._problems, stages, self._folder, self._console, seed)
             close_engines(self._actors)
             tuning.run(examples)
         self._model_path = tuning.model
@@ -248,7 +249,8 @@ class _Run:
         return self._config.problems.arms.get("guided", 0) > 0
 
     def _choose_guidance(self) -> None:
-        self._problems, search = choose_guidance(self._stages(), self._config, self._problems)
+        settings, seed = self._config.guidance, self._config.run.seed
+        self._problems, search = choose_guidance(self._stages(), self._problems, settings, seed)
         if chosen := search.chosen():
             rollouts = sum(trial.samples for trial in search.trials())
             without = sum(choice.index is None for choice in chosen)

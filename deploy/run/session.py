@@ -11,7 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from actors.problems.problem_set import ProblemSet, write_rejected
+from actors.problems.jsonl import write_rejected
+from actors.problems.problem_set import ProblemSet
 from broker import failpoints
 from broker.connection import Client, connect
 from broker.errors import UsageError

@@ -31,7 +31,7 @@ class Evaluations(AbstractContextManager["Evaluations"]):
         # A resumed run has asked before: the same steps name the same tasks, and those that came back are replayed.
         if self._every:
             for step in read_evaluations(self._folder.evaluations):
-                self._plan.at(step)
+                self._plan.schedule(step)
             self._collector.__enter__()
         return self
 
@@ -50,7 +50,7 @@ class Evaluations(AbstractContextManager["Evaluations"]):
         if not self._every:
             return
         if due := step // self._every * self._every:
-            self._plan.at(due)
+            self._plan.schedule(due)
         if self._plan.results() != self._written:
             self._save()  # before the tasks are named: a run that dies now asks for the same again
         self._collector.step(0.0)

@@ -39,7 +39,7 @@ class Process:
         self._log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.train", *words],
+                [sys.executable, "-P", "-m", "deploy.train", *words],  # -P: no package of this folder hides a room
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.evaluation.results import VERDICTS, Report, Score, SetReport
+from actors.evaluation.results import VERDICTS, EvaluationReport, Score, SetReport
 from broker.errors import UsageError
 from conf.plain import plain_markdown
 
@@ -17,22 +17,22 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of one JSON file."""
 
     schema: int
-    reports: tuple[Report, ...]
+    reports: tuple[EvaluationReport, ...]
 
 
-def to_json(reports: Sequence[Report]) -> bytes:
+def to_json(reports: Sequence[EvaluationReport]) -> bytes:
     """The reports with the result of every problem; `read_reports` reads them back."""
     document = _Document(schema=SCHEMA, reports=tuple(reports))
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def read_reports(paths: Sequence[Path]) -> list[Report]:
+def read_reports(paths: Sequence[Path]) -> list[EvaluationReport]:
     """The reports of several files, in order, as the rows of one table.
 
     Reports with the same label make one row, so that a checkpoint can be measured on one problem set at a time.
     Raises UsageError for a file that cannot be read, and when two files have the same set under the same label.
     """
-    rows: dict[str, Report] = {}
+    rows: dict[str, EvaluationReport] = {}
     sources: dict[tuple[str, str], Path] = {}
     for path in paths:
         for report in _read(path):
@@ -48,12 +48,12 @@ def read_reports(paths: Sequence[Path]) -> list[Report]:
     return list(rows.values())
 
 
-def to_markdown(reports: Sequence[Report]) -> str:
+def to_markdown(reports: Sequence[EvaluationReport]) -> str:
     """The table of the paper, and a second one with the details it leaves out."""
     return f"{main_table(reports)}\n{detail_table(reports)}"
 
 
-def main_table(reports: Sequence[Report]) -> str:
+def main_table(reports: Sequence[EvaluationReport]) -> str:
     """One row per checkpoint, one column per problem set and k. Percent with two decimals."""
     sets = _set_names(reports)
     columns = [(name, k) for name in sets for k in _ks(reports, name)]
@@ -65,7 +65,7 @@ def main_table(reports: Sequence[Report]) -> str:
     return markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
 
 
-def detail_table(reports: Sequence[Report]) -> str:
+def detail_table(reports: Sequence[EvaluationReport]) -> str:
     """One row per checkpoint and problem set: intervals, truncation, verdicts and tokens.
 
     Shares are percent: of problems for pass@k, of samples for the rest.
@@ -98,7 +98,7 @@ def detail_table(reports: Sequence[Report]) -> str:
     return f"{markdown(header, rows)}\n{note}\n"
 
 
-def _read(path: Path) -> tuple[Report, ...]:
+def _read(path: Path) -> tuple[EvaluationReport, ...]:
     try:
         document = msgspec.json.decode(path.read_bytes(), type=_Document)
     except OSError as error:
@@ -110,7 +110,7 @@ def _read(path: Path) -> tuple[Report, ...]:
     return document.reports
 
 
-def _with_sets_of(row: Report, more: Report, path: Path) -> Report:
+def _with_sets_of(row: EvaluationReport, more: EvaluationReport, path: Path) -> EvaluationReport:
     if more.confidence != row.confidence:
         raise UsageError(
             f"{path}: {more.label!r} has intervals of confidence {more.confidence:g}, the files before it of "
@@ -119,12 +119,12 @@ def _with_sets_of(row: Report, more: Report, path: Path) -> Report:
     return msgspec.structs.replace(row, sets=row.sets + more.sets)
 
 
-def _set_names(reports: Sequence[Report]) -> list[str]:
+def _set_names(reports: Sequence[EvaluationReport]) -> list[str]:
     """In the order they first appear."""
     return list(dict.fromkeys(each.name for report in reports for each in report.sets))
 
 
-def _ks(reports: Sequence[Report], name: str) -> list[int]:
+def _ks(reports: Sequence[EvaluationReport], name: str) -> list[int]:
     """Every k that a report has for the set, ascending."""
     return sorted({s.k for report in reports for each in report.sets if each.name == name for s in each.scores})
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from conf.errors import ConfigError
-from conf.load import CONF_FOLDER, dump, load, refuse_changes, settings_hash
+from conf.layers import CONF_FOLDER
+from conf.load import dump, load, refuse_changes, settings_hash
 from conf.names import SETTINGS
 from conf.redact import redacted
 from conf.schema import RunConfig

@@ -11,7 +11,7 @@ from broker.balance import read_balance
 from broker.errors import BrokerError
 from broker.records import RolloutGroup
 from deploy.audit.evidence import gather
-from deploy.audit.promises import one_end
+from deploy.audit.group_promises import one_end
 from deploy.cluster.redis_server import EmbeddedRedis
 from tests.faults.forgetting import forgotten
 from tests.faults.outcome import Outcome

@@ -31,7 +31,7 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.outcome import Fault, Outcome
 
 ROOT = Path(__file__).parents[2]
-REPORTS = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
+REPORTS = (ROOT / "docs" / "reliability.md",)
 BEGIN, END = "<!-- chaos: this table is written by `make chaos` -->", "<!-- /chaos -->"
 LONGEST_S = 600
 """Of one injection; one that takes longer hangs, and that is a violation."""
@@ -100,7 +100,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds for each fault (default 1)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N")
     parser.add_argument("--only", nargs="+", choices=_in_order(), metavar="F12", help="these faults alone")
-    told = "whose table is written anew (the README and docs/reliability.md)"
+    told = "whose table is written anew (docs/reliability.md)"
     parser.add_argument("--report", type=Path, nargs="+", default=REPORTS, metavar="FILE", help=told)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep all run folders here: histories to re-check")
     return parser.parse_args(words)

@@ -46,6 +46,6 @@ def forgotten(root: Path, dice: random.Random, outcome: Outcome) -> None:
         outcome.injected += 1
         outcome.recovery_s.append(time.monotonic() - killed_at)
         learner.succeed()
-        outcome.require("it is told what was trained" in learner.output(), "the learner did not notice")
+        outcome.require("telling it what was trained" in learner.output(), "the learner did not notice")
         outcome.require(scene.ring.committed() == STEPS, f"{scene.ring.committed()} of {STEPS} steps")
         scene.require_promises(outcome)

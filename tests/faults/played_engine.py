@@ -9,8 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from actors.actor import Actor, Work
-from actors.engine import Generation
+from actors.actor import Actor, ActorLoopSettings
+from actors.actor_broker import ActorBroker
+from actors.engine import GeneratedRollout
+from actors.leased_groups import GroupSource
 from broker.connection import connect
 from broker.failpoints import failpoint
 from broker.feed import Feed
@@ -81,8 +83,8 @@ class PlayedEngine:
         self._settled.set()
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None
-    ) -> list[Generation]:
+        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+    ) -> list[GeneratedRollout]:
         tokens: list[int] = []
         spans: list[tuple[int, int]] = []
         for index in range(TOKENS):
@@ -91,7 +93,7 @@ class PlayedEngine:
             if not spans or spans[-1][1] != self.version:
                 spans.append((index, self.version))
             tokens.append(token_of(self._weights))
-        return [Generation(tokens, [-2.0] * TOKENS, tuple(spans), "stop")] * num_completions
+        return [GeneratedRollout(tokens, [-2.0] * TOKENS, tuple(spans), "stop")] * num_rollouts
 
     async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
         assert announcement.path is not None
@@ -152,20 +154,26 @@ def run_actor(options: dict[str, Any]) -> None:
     async def run() -> None:
         engine: Any = PlayedEngine(Path(options["base"]))
         writer: Any = PlayedWriter(name, engine)
-        await Actor(
-            config,
-            name=name,
+        broker = ActorBroker(
+            actor=name,
             incarnation=options["incarnation"],
-            engine=engine,
-            writer=writer,
-            decode=lambda token_ids: " ".join(map(str, token_ids)),
-            work=Work(Feed(client, keys), lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm="unguided")),
+            retry_s=config.deploy.dead_after_s,
             board=WeightBoard(client, keys),
             metrics=Metrics(client, keys),
             samples=Samples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
             history=history,
+        )
+        await Actor(
+            ActorLoopSettings.of(config),
+            broker,
+            engine=engine,
+            writer=writer,
+            decode=lambda token_ids: " ".join(map(str, token_ids)),
+            training=GroupSource(
+                Feed(client, keys), lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm="unguided")
+            ),
         ).run()
 
     asyncio.run(run())

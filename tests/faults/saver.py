@@ -18,9 +18,8 @@ from typing import Any
 import torch
 
 from learner.manifest import CheckpointError, find_newest_valid
-from learner.step import run_step
 from learner.trainable import Trainable
-from tests.learner.rank_main import GROUP_SIZE, run_config
+from tests.learner.rank_main import GROUP_SIZE, run_config, train
 from tests.learner.tiny import random_groups
 
 MOST_BYTES = 20_000
@@ -31,9 +30,12 @@ def save(options: dict[str, Any]) -> None:
     folder, rank = Path(options["folder"]), int(os.environ["RANK"])
     config = run_config("x", zero_stage=options["zero_stage"])
     config = replace(config, learner=replace(config.learner, keep_checkpoints=1))
-    trainable = Trainable(config, model_path=Path(options["model_path"]), checkpoints=folder, temperature=1.0)
+    trainable = Trainable(
+        config.learner, dtype="float32", device="cpu", model_path=Path(options["model_path"]), checkpoints=folder,
+        temperature=1.0,
+    )  # fmt: skip
     for step, trouble in enumerate(options["troubles"], start=1):
-        run_step(trainable.engine, random_groups(3, GROUP_SIZE, seed=step), config, step=step)
+        train(trainable.engine, random_groups(3, GROUP_SIZE, seed=step), config, step=step)
         started = time.monotonic()
         try:
             with _full(folder / "ballast", trouble == "full" and rank == 0), _limited(trouble == f"rank-{rank}"):

@@ -73,7 +73,7 @@ async def _family_dies(pool: VerifierPool, dice: random.Random) -> tuple[str, tu
     question = asyncio.create_task(pool.judge(ENDLESS, GOLD))
     await asyncio.sleep(dice.uniform(0.05, DEADLINE_S / 2))
     began = time.monotonic()
-    os.kill(pool._nursery._process.pid, signal.SIGKILL)
+    os.kill(pool._fork_server._process.pid, signal.SIGKILL)
     return await question, ("crash",), began
 
 
@@ -84,4 +84,4 @@ async def _hostile(pool: VerifierPool, dice: random.Random) -> tuple[str, tuple[
 
 
 def _workers(pool: VerifierPool) -> list[int]:
-    return [child.pid for child in psutil.Process(pool._nursery._process.pid).children()]
+    return [child.pid for child in psutil.Process(pool._fork_server._process.pid).children()]

@@ -13,7 +13,8 @@ from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement, float32_array
 from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
-from preprocess import preprocessor
+from preprocess import train_groups
+from preprocess.filters import drop_reason
 from preprocess.preprocessor import Preprocessor
 from tests.broker.house import House
 from tests.groups import completion, rollout_group
@@ -36,7 +37,7 @@ def house(client: redis.Redis, keys: Keys) -> House:
 
 @contextmanager
 def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 1) -> Iterator[list[Preprocessor]]:
-    """Preprocessors at work on threads; stopped at the end, and none may have raised."""
+    """Runs preprocessors on threads; stops them at the end and fails if one raised."""
     crew = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
     raised: list[BaseException] = []
 
@@ -143,7 +144,7 @@ def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
     assert house.balance().in_flight["ring"] == 1
 
 
-def test_an_unreadable_record_is_a_dead_letter_and_the_others_flow(
+def test_an_unreadable_record_is_a_dead_letter_and_other_groups_pass(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
 ) -> None:
     assert house.claim("bad/0") == 0
@@ -160,11 +161,11 @@ def test_an_unreadable_record_is_a_dead_letter_and_the_others_flow(
     assert b"checksum" in letter[b"reason"]
 
 
-def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
+def test_a_group_that_raises_comes_back_and_is_a_dead_letter_after_three_deliveries(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    honest = preprocessor.drop_reason
+    honest = drop_reason
 
     def raises(rewards: list[float | None], *rest: Any) -> str | None:
         if len(rewards) == 3:
@@ -172,7 +173,7 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
             raise ZeroDivisionError("no such luck")
         return honest(rewards, *rest)
 
-    monkeypatch.setattr(preprocessor, "drop_reason", raises)
+    monkeypatch.setattr(train_groups, "drop_reason", raises)
     house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
     house.publish_one("a/1")
     with working(config, redis_url, client):
@@ -184,7 +185,7 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
     assert letter[b"reason"] == b"ZeroDivisionError: no such luck"
 
 
-def test_a_group_that_kills_its_worker_is_buried_unread(
+def test_a_group_that_kills_its_worker_is_a_dead_letter(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House
 ) -> None:
     house.publish_one("a/0")
@@ -196,7 +197,7 @@ def test_a_group_that_kills_its_worker_is_buried_unread(
     assert house.balance().failed == {"unreadable": 1}
 
 
-def test_what_a_dead_worker_held_is_finished_by_another(
+def test_the_groups_of_a_dead_worker_are_finished_by_another(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House
 ) -> None:
     house.publish_one("a/0")
@@ -220,7 +221,7 @@ def test_two_workers_end_every_group_once(
     assert sorted(int(g["ordinal"]) for g in groups) == list(range(60))
 
 
-def test_a_worker_waits_for_room_alive_and_keeps_its_groups(
+def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
     config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
 ) -> None:
     ring = RingSettings(capacity=4, when_full="wait")
@@ -229,7 +230,7 @@ def test_a_worker_waits_for_room_alive_and_keeps_its_groups(
         house.publish_one(f"a/{n}")
     with working(config, redis_url, client, workers=2):
         until(lambda: house.balance().in_flight["ring"] == 2)
-        time.sleep(1.2)  # longer than claim_idle_s: a group not kept would be delivered again and again
+        time.sleep(1.2)  # longer than claim_idle_s: without extended claims groups would be delivered again
         assert {s for _, s in Heartbeats(client, keys).all().values()} >= {"waiting for room in the ring"}
         assert all(silence < 1.0 for silence in Heartbeats(client, keys).silence().values())
         for step in (1, 2, 3):

@@ -21,6 +21,7 @@ from broker.metrics import Metrics
 from broker.run_record import open_run
 from conf.load import dump
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.report.build import report
 from deploy.report.canvas import save
 from deploy.report.contents import contents
@@ -29,7 +30,6 @@ from deploy.report.figure_spec import Figure
 from deploy.report.page import render
 from deploy.report.run_reader import find_runs, read_run
 from deploy.store.metric_files import MetricFile, path_of
-from deploy.store.run_redis import URL_VARIABLE
 from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthetic_run
 
 REPOSITORY = Path(__file__).parents[3]

@@ -21,9 +21,9 @@ from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.audit.command import audit
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.store.measurements import Measurement
 from deploy.store.run_folder import RunFolder
-from deploy.store.run_redis import URL_VARIABLE
 from deploy.store.run_state import RunState
 from deploy.view.ledger_table import RunLedger, ledger_saved, posterior, read_ledger, select, table, to_json
 from deploy.view.summary import print_summary, summarise

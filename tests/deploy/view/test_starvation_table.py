@@ -17,9 +17,9 @@ from broker.run_record import open_run
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.audit.command import audit
+from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.statistics.starvation import StarvationRow
 from deploy.store.run_folder import RunFolder
-from deploy.store.run_redis import URL_VARIABLE
 from deploy.view.starvation_table import Rows, read_starvation, select, starvation_saved, table, to_json
 from tests.broker.house import House
 from tests.cli import pope

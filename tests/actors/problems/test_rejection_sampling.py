@@ -1,11 +1,17 @@
-"""Rejection sampling: how many completions are asked for, and what is kept of them."""
+"""Rejection sampling: how many responses are sampled, and which become demonstrations."""
 
 import msgspec
 import pytest
 
 from actors.problems.catalog import load_problems
-from actors.problems.joined_solutions import REFERS
-from actors.problems.rejection import CUT, SAME, Harvest, RejectionSampling, Sampled
+from actors.problems.joined_solutions import REFERS_TO_PREFIX
+from actors.problems.rejection_sampling import (
+    DUPLICATE,
+    TRUNCATED,
+    CandidateResponse,
+    DemonstrationPool,
+    RejectionSampling,
+)
 from actors.prompts import unguided_message
 from broker.records import Task
 from conf.schema import ProblemSettings
@@ -26,14 +32,14 @@ def rest(index: int) -> str:
     return "\n".join(solution(index).split("\n")[2:])
 
 
-def right(text: str, *, finished: bool = True) -> Sampled:
-    return Sampled(text=text, correct=True, finished=finished)
+def right(text: str, *, finished: bool = True) -> CandidateResponse:
+    return CandidateResponse(text=text, correct=True, finished=finished)
 
 
-WRONG = Sampled(text="So $\\boxed{a}$.", correct=False, finished=True)
+WRONG = CandidateResponse(text="So $\\boxed{a}$.", correct=False, finished=True)
 
 
-def test_a_problem_is_sampled_until_enough_completions_are_correct_and_no_further() -> None:
+def test_a_problem_is_sampled_until_enough_responses_are_correct() -> None:
     plan = RejectionSampling({FIRST: (2, 0), SECOND: (1, 0), THIRD: (1, 0)}, max_samples=40, seed=0)
     rates = {FIRST: 0.0, SECOND: 1.0, THIRD: 0.0}
     log: list = []
@@ -44,7 +50,7 @@ def test_a_problem_is_sampled_until_enough_completions_are_correct_and_no_furthe
     assert len({task.seed for task, _ in log}) == len(log)
 
 
-def test_every_problem_goes_on_in_rounds_of_its_own() -> None:
+def test_the_rounds_of_problems_are_independent() -> None:
     plan = RejectionSampling({FIRST: (1, 0), SECOND: (1, 0)}, max_samples=32, seed=0)
     first, second = plan.tasks()
     assert plan.tasks() == []
@@ -57,7 +63,7 @@ def test_every_problem_goes_on_in_rounds_of_its_own() -> None:
         plan.record(second, result(SECOND, 3, 16))
 
 
-def test_a_later_plan_asks_for_other_samples_and_only_for_what_is_left_of_the_budget() -> None:
+def test_a_later_plan_has_new_seeds_and_only_the_rest_of_the_budget() -> None:
     def tasks(taken: int) -> list[Task]:
         return RejectionSampling({FIRST: (1, taken)}, max_samples=40, seed=0).tasks()
 
@@ -67,43 +73,43 @@ def test_a_later_plan_asks_for_other_samples_and_only_for_what_is_left_of_the_bu
     assert tasks(40) == []
 
 
-def test_a_prompt_that_is_too_long_ends_its_problem() -> None:
+def test_a_problem_with_a_too_long_prompt_is_not_sampled_further() -> None:
     plan = RejectionSampling({FIRST: (1, 0)}, max_samples=40, seed=0)
     (task,) = plan.tasks()
     plan.fail(task, "prompt_too_long")
     assert plan.num_done == 1
     assert plan.failed == {FIRST: "prompt_too_long"}
-    harvest = Harvest(PROBLEMS[:1], completions=1, max_samples=40)
-    harvest.fail(FIRST, plan.failed[FIRST])
-    assert harvest.wanted() == {}
-    assert [row.reason for row in harvest.left_out()] == ["prompt_too_long"]
+    pool = DemonstrationPool(PROBLEMS[:1], completions=1, max_samples=40)
+    pool.fail(FIRST, plan.failed[FIRST])
+    assert pool.wanted() == {}
+    assert [row.reason for row in pool.left_out()] == ["prompt_too_long"]
 
 
-def test_correct_completions_become_whole_solutions_of_the_unguided_problem() -> None:
-    harvest = Harvest(PROBLEMS, completions=1, max_samples=32)
-    harvest.add(FIRST, [WRONG, right(rest(0)), right(solution(0))])
-    harvest.add(SECOND, [WRONG, WRONG, right(solution(1))])  # restated first
-    harvest.add(THIRD, [WRONG] * 32)
-    found = harvest.demonstrations()
+def test_correct_responses_become_complete_solutions_of_the_unguided_problem() -> None:
+    pool = DemonstrationPool(PROBLEMS, completions=1, max_samples=32)
+    pool.add(FIRST, [WRONG, right(rest(0)), right(solution(0))])
+    pool.add(SECOND, [WRONG, WRONG, right(solution(1))])  # restated first
+    pool.add(THIRD, [WRONG] * 32)
+    found = pool.demonstrations()
     assert [(d.problem_id, d.response) for d in found] == [(FIRST, solution(0)), (SECOND, solution(1))]
     assert [d.prompt for d in found] == [unguided_message(problem.statement) for problem in PROBLEMS[:2]]
-    assert harvest.wanted() == {}
-    (row,) = harvest.left_out()
+    assert pool.wanted() == {}
+    (row,) = pool.left_out()
     assert (row.problem_id, row.reason, row.detail) == (THIRD, "no correct completion", "in 32 samples")
 
 
-def test_correct_completions_that_cannot_be_used_are_made_up_for_and_counted() -> None:
-    harvest = Harvest(PROBLEMS[:1], completions=2, max_samples=16)
+def test_correct_responses_that_cannot_be_used_are_counted_and_replaced() -> None:
+    pool = DemonstrationPool(PROBLEMS[:1], completions=2, max_samples=16)
     refers = f"As the partial response shows, we go on.\n{rest(0)}"
-    harvest.add(FIRST, [right(refers), right(rest(0), finished=False), right(rest(0)), right(solution(0))])
-    assert harvest.wanted() == {FIRST: (1, 4)}, "one is kept, the same again is not a second"
-    harvest.add(FIRST, [right(f"We continue.\n{rest(0)}"), right(f"Now.\n{rest(0)}")])
-    assert harvest.wanted() == {}
-    assert len(harvest.demonstrations()) == 2
+    pool.add(FIRST, [right(refers), right(rest(0), finished=False), right(rest(0)), right(solution(0))])
+    assert pool.wanted() == {FIRST: (1, 4)}, "a duplicate is not a second demonstration"
+    pool.add(FIRST, [right(f"We continue.\n{rest(0)}"), right(f"Now.\n{rest(0)}")])
+    assert pool.wanted() == {}
+    assert len(pool.demonstrations()) == 2
 
-    none = Harvest(PROBLEMS[:1], completions=1, max_samples=4)
+    none = DemonstrationPool(PROBLEMS[:1], completions=1, max_samples=4)
     none.add(FIRST, [right(refers), right(refers), right(rest(0), finished=False), WRONG])
     (row,) = none.left_out()
     assert row.reason == "no usable completion"
-    assert row.detail == f"2 {REFERS}, 1 {CUT}, in 4 samples"
-    assert SAME not in row.detail
+    assert row.detail == f"2 {REFERS_TO_PREFIX}, 1 {TRUNCATED}, in 4 samples"
+    assert DUPLICATE not in row.detail

@@ -1,4 +1,4 @@
-"""What asking has brought and cost, counted from attempts: those of a log and new ones alike."""
+"""Counts of requests, answers and tokens, and their cost."""
 
 from collections import Counter
 
@@ -6,24 +6,24 @@ from actors.problems.oracle.attempts import Attempt
 from conf.schema import OracleSettings
 
 
-class Tally:
-    """Every attempt is one request: an answer under `verdicts`, or a failure under `errors`."""
+class RequestCounts:
+    """Sums over attempts. Each is one request, counted as an answer in `verdicts` or as a failure in `errors`."""
 
     def __init__(self) -> None:
-        self.asked: set[str] = set()
-        """Ids of problems."""
+        self.requested: set[str] = set()
+        """Ids of the problems with at least one request."""
         self.accepted: set[str] = set()
-        """Ids of problems."""
+        """Ids of the problems with an accepted solution."""
         self.verdicts: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.retries = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.without_usage = 0
-        """Answers whose tokens the endpoint did not count: tokens and cost are then lower bounds."""
+        """Answers without token counts. If there are any, tokens and cost are lower bounds."""
 
-    def count(self, attempt: Attempt) -> None:
-        self.asked.add(attempt.id)
+    def add(self, attempt: Attempt) -> None:
+        self.requested.add(attempt.id)
         self.retries += attempt.retry > 0
         if attempt.error is not None:
             self.errors[attempt.error] += 1
@@ -44,6 +44,6 @@ class Tally:
         return self.answers + self.errors.total()
 
     def cost(self, settings: OracleSettings) -> float:
-        """In the currency of the prices, which are for 10^6 tokens."""
+        """In the currency of the prices, which are per 10^6 tokens."""
         prompt = self.prompt_tokens * settings.prompt_price
         return (prompt + self.completion_tokens * settings.completion_price) / 1e6

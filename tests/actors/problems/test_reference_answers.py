@@ -1,9 +1,9 @@
-"""Gold answers: what is taken off them, what is refused at sight, and what math-verify is asked."""
+"""Reference answers: how they are cleaned, which have an obvious fault, and which math-verify must parse."""
 
 import pytest
 
-from actors.problems.gold_answers import check_answers, clean, fault, kind
-from actors.problems.problem_set import ProblemSet, Rejected
+from actors.problems.problem_set import ProblemSet, RejectedRow
+from actors.problems.reference_answers import answer_kind, check_answers, clean_answer, obvious_fault
 from broker.records import Problem
 from conf.schema import VerifierSettings
 
@@ -27,9 +27,9 @@ from conf.schema import VerifierSettings
         ("033", "033"),
     ],
 )
-def test_an_answer_is_taken_out_of_its_dress(written, read):
-    assert clean(written) == read
-    assert clean(read) == read
+def test_latex_wrappers_are_removed_from_an_answer(written, read):
+    assert clean_answer(written) == read
+    assert clean_answer(read) == read
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_an_answer_is_taken_out_of_its_dress(written, read):
         ("f(x)=ax, where b is an arbitrary integer", "is a sentence"),
     ],
 )
-def test_what_no_response_can_match_is_refused_at_sight(answer, complaint):
-    assert complaint in fault(answer)
+def test_an_answer_that_no_response_can_match_has_an_obvious_fault(answer, complaint):
+    assert complaint in obvious_fault(answer)
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,22 @@ def test_what_no_response_can_match_is_refused_at_sight(answer, complaint):
     ["42", "3 \\text{ hours and } 20 \\text{ minutes}", "ab + bc + ca + abc", "\\sin a \\cos b", "sin a cos b",
      "Monday", "\\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}", "12 square centimetres"],
 )  # fmt: skip
-def test_formulas_and_units_are_no_sentences(answer):
-    assert fault(answer) is None
+def test_formulas_and_units_are_not_taken_for_sentences(answer):
+    assert obvious_fault(answer) is None
 
 
 def test_the_kinds_of_answers():
     answers = ("-7", "0.5", "\\frac{1}{2}", "1,2", "x=2", "\\text{even}", "2\\sqrt{3}")
     kinds = ["integer", "number", "number", "several values", "equation", "words", "expression"]
-    assert [kind(answer) for answer in answers] == kinds
+    assert [answer_kind(answer) for answer in answers] == kinds
 
 
 def problem(id, answer):
     return Problem(id=id, statement=id, answer=answer, bucket="hard", source="test")
 
 
-def test_answers_that_math_verify_cannot_read_are_rejected_in_the_order_of_their_rows():
-    earlier = Rejected(2, "b", "duplicate", "the same statement as a")
+def test_answers_that_math_verify_cannot_parse_are_rejected_in_the_order_of_their_rows():
+    earlier = RejectedRow(2, "b", "duplicate", "the same statement as a")
     found = ProblemSet(
         [problem("a", "t(0,4]"), problem("c", "42"), problem("d", "\\frac{1}{2}"), problem("e", "0.\\overline{3}")],
         [earlier],
@@ -83,6 +83,6 @@ def test_answers_that_math_verify_cannot_read_are_rejected_in_the_order_of_their
 
 
 def test_integers_and_products_of_powers_start_no_process(monkeypatch):
-    monkeypatch.setattr("actors.problems.gold_answers.VerifierPool", None)
+    monkeypatch.setattr("actors.problems.reference_answers.VerifierPool", None)
     found = ProblemSet([problem("a", "42"), problem("b", "a^4b^0c^4")])
     assert check_answers(found, VerifierSettings()) is found
