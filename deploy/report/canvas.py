@@ -116,12 +116,11 @@ def paint_dots(panels: Sequence[DotPanel]) -> kit.Sheet:
         axis.set_title(panel.title)
         axis.grid(axis="y", visible=False)
         for row, dot in enumerate(panel.dots):
-            mean, lower, upper = dot.estimate[:3]
-            if lower is not None and upper is not None:
-                axis.plot([lower, upper], [row, row], color=dot.colour, lw=2.2, solid_capstyle="butt")
+            if dot.estimate.interval:
+                axis.plot(dot.estimate.interval, [row, row], color=dot.colour, lw=2.2, solid_capstyle="butt")
             if dot.estimate.seeds > 1:
                 axis.plot(dot.estimate.values, [row] * dot.estimate.seeds, "o", mfc="none", mec=OTHER, ms=4, mew=0.8)
-            axis.plot([mean], [row], "o", color=dot.colour, ms=6.5)
+            axis.plot([dot.estimate.mean], [row], "o", color=dot.colour, ms=6.5)
             if dot.before is not None:
                 axis.plot([dot.before], [row], "x", color=OTHER, ms=6)
         axis.set_yticks(range(len(panel.dots)), [dot.label for dot in panel.dots])
@@ -153,23 +152,24 @@ def _line(axis: kit.Axes, line: Line) -> Any:
 def _bands(axis: kit.Axes, panel: Panel) -> None:
     """Draws every interval as a band, and every seed as a thin line."""
     for line in panel.lines:
-        bounded = [point for point in line.points if point.y.lower is not None]
-        xs = [point.x for point in bounded]
-        lower, upper = [point.y.lower or 0.0 for point in bounded], [point.y.upper or 0.0 for point in bounded]
+        bounded = [(point, interval) for point in line.points if (interval := point.y.interval)]
+        xs = [point.x for point, _ in bounded]
+        lower, upper = [low for _, (low, _) in bounded], [high for _, (_, high) in bounded]
         axis.fill_between(xs, lower, upper, color=line.colour, alpha=0.16, lw=0)
-        if bounded and bounded[0].y.seeds > 1 and not line.marker:
-            for seed in zip(*(point.y.values for point in bounded), strict=True):
+        if bounded and bounded[0][0].y.seeds > 1 and not line.marker:
+            for seed in zip(*(point.y.values for point, _ in bounded), strict=True):
                 axis.plot(xs, seed, color=line.colour, ls=line.style, lw=0.7, alpha=0.45)
 
 
 def _end_bars(axis: kit.Axes, panel: Panel) -> None:
     """Draws the last interval of every line to the right of its end, side by side for lines that end together."""
-    right = max(line.points[-1].x for line in panel.lines if line.points)
-    place: Counter[float] = Counter()
-    for line in filter(lambda line: line.points, panel.lines):
-        end, (mean, lower, upper) = line.points[-1].x, line.points[-1].y[:3]
-        if lower is not None and upper is not None:
-            place[end] += 1
-            x = end + 0.014 * right * place[end]
-            axis.plot([x, x], [lower, upper], color=line.colour, ls=line.style, lw=1.2)
-            axis.plot([x], [mean], ".", color=line.colour, ms=5)
+    lines = [line for line in panel.lines if line.points]
+    right = max(line.points[-1].x for line in lines)
+    bars_at: Counter[float] = Counter()
+    for line in lines:
+        last = line.points[-1]
+        if last.y.interval:
+            bars_at[last.x] += 1
+            x = last.x + 0.014 * right * bars_at[last.x]
+            axis.plot([x, x], last.y.interval, color=line.colour, ls=line.style, lw=1.2)
+            axis.plot([x], [last.y.mean], ".", color=line.colour, ms=5)

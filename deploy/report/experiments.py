@@ -59,13 +59,10 @@ class Experiment:
     @property
     def differing(self) -> list[str]:
         """Settings other than `SEED_SETTINGS` in which its runs differ: `key: value, value`."""
-        found = [flat(run.config) for run in self.runs]
-        keys = [
-            key
-            for key in found[0]
-            if not key.startswith(SEED_SETTINGS) and len({repr(each[key]) for each in found}) > 1
-        ]
-        return [f"{key}: {', '.join(str(each[key]) for each in found)}" for key in keys]
+        settings = [flat(run.config) for run in self.runs]
+        shared = [key for key in settings[0] if not key.startswith(SEED_SETTINGS)]
+        keys = [key for key in shared if len({repr(each[key]) for each in settings}) > 1]
+        return [f"{key}: {', '.join(str(each[key]) for each in settings)}" for key in keys]
 
 
 def experiments(runs: Sequence[RunRecords]) -> list[Experiment]:

@@ -32,11 +32,17 @@ class Estimate(NamedTuple):
         return len(self.values)
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """(lower, upper); None: there is no interval."""
+        return None if self.lower is None or self.upper is None else (self.lower, self.upper)
+
+    @property
     def text(self) -> str:
-        """Percent: 93.4 [91.0, 95.8]."""
-        if self.lower is None or self.upper is None:
+        """In percent, for example: 93.4 [91.0, 95.8]."""
+        if self.interval is None:
             return f"{100 * self.mean:.1f}"
-        return f"{100 * self.mean:.1f} [{100 * self.lower:.1f}, {100 * self.upper:.1f}]"
+        lower, upper = self.interval
+        return f"{100 * self.mean:.1f} [{100 * lower:.1f}, {100 * upper:.1f}]"
 
 
 def over_seeds(values: Sequence[float], low: float = float("-inf"), high: float = float("inf")) -> Estimate:

@@ -122,7 +122,7 @@ def explain(rows: Sequence[StarvationRow]) -> str:
     }
     lost = {name: total(part).lost_to_age for name, part in parts.items() if part}
     shares = ", ".join(f"{share:.1%} {name}" for name, share in lost.items() if share is not None)
-    return f"worth training, but replaced or stale: {shares or 'nothing yet'}"
+    return f"lost to age (replaced or stale): {shares or 'nothing yet'}"
 
 
 class LengthDeciles:

@@ -10,7 +10,7 @@ from learner.sft_batches import Curriculum
 
 
 def draw(path: Path, reports: Sequence[Mapping[str, str]], curriculum: Curriculum, config: RunConfig) -> None:
-    """Saves the figure as PNG. `reports`: the learner's, one a step."""
+    """Saves the figure as PNG. `reports`: the learner's, one per step."""
     title = (
         f"{config.run.name} · seed {config.run.seed} · {config.sft.data} · {curriculum.num_examples} demonstrations · "
         f"{curriculum.num_steps} steps"

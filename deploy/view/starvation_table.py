@@ -53,7 +53,7 @@ def select(rows: Rows, arm: str | None) -> Rows:
 
 
 def to_json(rows: Rows) -> bytes:
-    """A list, a row an object."""
+    """A JSON list with one object per row."""
     return msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n"
 
 

@@ -106,7 +106,7 @@ def test_the_table_is_the_count_of_a_slow_loop() -> None:
 def test_a_line_compares_the_short_with_the_long() -> None:
     rows = rows_of(Group("trained", [1, 2, 3, 4]), Group("stale", [5, 9]), Group("trained", [6, 7, 8, 10]))
     assert explain(rows) == (
-        "worth training, but replaced or stale: 20.0% of all, 20.0% of the shorter half, 0.0% of the longest decile"
+        "lost to age (replaced or stale): 20.0% of all, 20.0% of the shorter half, 0.0% of the longest decile"
     )
     assert explain(rows_of(Group("filtered.zero_advantage", [1, 2]))).endswith("nothing yet")
     assert explain(()).endswith("nothing yet")
@@ -134,7 +134,7 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
     assert total(rows).ended == {"trained": 2 * balance.trained, "stale": 2 * balance.stale}
     assert (balance.trained, balance.stale) == (24, 16)
     assert explain(rows) == (
-        "worth training, but replaced or stale: 40.0% of all, 0.0% of the shorter half, 100.0% of the longest decile"
+        "lost to age (replaced or stale): 40.0% of all, 0.0% of the shorter half, 100.0% of the longest decile"
     )
 
 

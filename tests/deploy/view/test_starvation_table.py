@@ -161,7 +161,7 @@ def test_the_command_prints_a_table_or_json(folder: RunFolder, house: BrokerPart
     assert shown.returncode == 0, shown.stderr
     assert "hard/guided" in shown.stdout
     assert "hard/unguided" not in shown.stdout
-    assert "worth training, but replaced or stale: 0.0% of all" in shown.stdout
+    assert "lost to age (replaced or stale): 0.0% of all" in shown.stdout
     as_json = pope("starvation", str(folder.path), "--json")
     assert as_json.stdout.encode() == to_json(EXPECTED)
 
