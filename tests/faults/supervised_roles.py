@@ -65,8 +65,8 @@ class SupervisedRoles:
             self.stop()
             thread.join(TIMEOUT_S)
             self.host.cut_off.clear()
-            for role in self.host.lost:
-                self.host.kill(role)
+            for lost in self.host.lost:
+                self.host.kill(lost)
             for role in (*self.actors, *self.ranks):
                 role.kill()
         if raised:
