@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from broker.connection import connect
+from broker.connection import Retrying, connect
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from conf.schema import RunConfig
@@ -24,7 +24,6 @@ from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.divergence import SkippedSteps
 from learner.heartbeat_thread import HeartbeatThread
-from learner.retrying import Retrying
 from learner.schedule import warmup_then_linear
 from learner.sft_batches import ROOM, Curriculum, Example, as_groups
 from learner.trainable import Trainable
