@@ -9,13 +9,13 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.engine import Engine, canary
 from actors.readable_rollout import sample_values
+from actors.report_sums import Written
 from actors.rollout_writer import PromptTooLong, RolloutWriter
 from actors.weight_file import held
 from broker.connection import with_retries
@@ -25,6 +25,7 @@ from broker.feed import Feed
 from broker.history import History
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement
+from broker.reports import WeightSync
 from broker.rollout_samples import Samples
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
@@ -101,7 +102,7 @@ class Actor:
         """Newest announcement that was acted on."""
         self._syncing = asyncio.Lock()
         self._syncs = 0
-        self._written: Counter[str] = Counter()
+        self._written = Written()
         self._next_sample_at = 0.0
         self._incarnation = incarnation
         """Holds the leases: a restarted actor must not be taken for the one that died."""
@@ -206,7 +207,7 @@ class Actor:
     async def _train_group(self, group_id: int, token: str) -> None:
         group = await self._one_group(self._work, group_id, token)
         if group is not None:
-            self._count(group)
+            self._written.add(group)
             await self._show(group)
 
     async def _one_group(self, work: Work, group_id: int, token: str) -> RolloutGroup | None:
@@ -263,14 +264,13 @@ class Actor:
             wrong = canary(announcement.checksums, await self._engine.checksums())
         await self._call(
             self._metrics.report,
-            "actors",
-            {
-                "actor": self._name,
-                "sync/version": announcement.version,
-                "sync/stall_ms": round(stall_s * 1e3, 3),
-                "sync/in_flight_groups": in_flight,
-                "sync/canary_mismatches": len(wrong),
-            },
+            WeightSync(
+                actor=self._name,
+                version=announcement.version,
+                stall_ms=round(stall_s * 1e3, 3),
+                in_flight_groups=in_flight,
+                canary_mismatches=len(wrong),
+            ),
         )
         if wrong:
             raise CanaryMismatch(
@@ -289,10 +289,9 @@ class Actor:
             for feed, leases in self._held.items():
                 if leases:
                     await self._call(feed.renew, list(leases), self._incarnation, lease_s=self._config.actors.lease_s)
-            written, self._written = self._written, Counter()
-            if written:
-                report = {"actor": self._name, "version": self._engine.version, **written}
-                await self._call(self._metrics.report, "actors", report)
+            written, self._written = self._written, Written()
+            if written.groups:
+                await self._call(self._metrics.report, written.report(self._name, self._engine.version))
             await asyncio.sleep(self._config.deploy.heartbeat_s)
 
     async def _call(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -308,14 +307,6 @@ class Actor:
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
         values = await asyncio.to_thread(sample_values, group, self._decode)
         await self._call(self._samples.add, values)
-
-    def _count(self, group: RolloutGroup) -> None:
-        self._written["groups"] += 1
-        self._written["tokens"] += group.num_completion_tokens
-        for rollout in group.policy_rollouts:
-            self._written[f"verdict/{rollout.verdict}"] += 1
-            self._written["truncated"] += rollout.finish_reason == "length"
-            self._written["multi_version_rollouts"] += len(rollout.version_spans) > 1
 
 
 async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import msgspec
 
 from broker.connection import connect, with_retries
 from broker.errors import ServerBehind
@@ -239,14 +241,14 @@ class Learner:
         self._call(self._ring.still_admitted)
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
-        values: dict[str, Any] = {
-            **report.metrics(),
-            **reward_changes,
-            "publish/seconds": round(publish_s, 4),
-            "checkpoint/step": self._saved,
-            "checkpoint/failures": self._checkpoints.failures,
-        }
-        self._call(lambda: self._metrics.report("learner", values))
+        published = msgspec.structs.replace(
+            report.published(),
+            reward_change=reward_changes,
+            publish_s=round(publish_s, 4),
+            checkpoint_step=self._saved,
+            checkpoint_failures=self._checkpoints.failures,
+        )
+        self._call(lambda: self._metrics.report(published))
         for (group_id, index), ratios in report.watched.items():
             self._call(partial(self._samples.add_ratios, group_id, index, report.step, ratios))
 

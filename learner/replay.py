@@ -8,6 +8,7 @@ import msgspec
 
 from broker.connection import connect
 from broker.keys import Keys
+from broker.reports import to_fields
 from broker.ring import Ring
 from conf.schema import RunConfig
 from learner.replay_plan import STEPS, ReplayPlan
@@ -40,7 +41,7 @@ def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
                 assert groups is not None, "whoever made the plan saw this batch, and nobody else uses the run"
                 report = run_step(engine, groups, config, step=step)
                 if engine.ranks.first:
-                    lines.write(msgspec.json.encode(report.metrics()) + b"\n")
+                    lines.write(msgspec.json.encode(to_fields(report.published())) + b"\n")
                     lines.flush()
         trainable.save_model(plan.out)
     finally:

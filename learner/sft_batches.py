@@ -7,9 +7,6 @@ import numpy as np
 
 from broker.records import Rollout, RolloutGroup, TrainGroup, float32_bytes
 
-ROOM = "sft"
-"""Of the metrics: one report a step."""
-
 
 @dataclass(frozen=True)
 class Example:

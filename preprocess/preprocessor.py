@@ -14,6 +14,7 @@ from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode, float32_bytes
+from broker.reports import KEPT
 from broker.ring import Ring
 from broker.run_record import born
 from broker.streams import Delivery, RolloutStream
@@ -22,7 +23,7 @@ from conf.schema import RunConfig
 from preprocess.advantages import group_advantages
 from preprocess.filters import drop_reason
 from preprocess.overlong import shaped_rewards
-from preprocess.report_sums import Tally, group_values
+from preprocess.report_sums import Tally, group_end
 
 T = TypeVar("T")
 
@@ -136,7 +137,7 @@ class Preprocessor:
                 failpoint("preprocess.after_put")
                 self._history.add("put", group_id=group.group_id, versions=(group.oldest_version, group.newest_version))
         if ended:
-            self._note(group, reason or "kept", step)
+            self._note(group, reason or KEPT, step)
         return True
 
     def valued(self, group: RolloutGroup) -> tuple[TrainGroup, str | None]:
@@ -180,7 +181,7 @@ class Preprocessor:
 
     def _note(self, group: RolloutGroup, outcome: str, step: int) -> None:
         self._tally.add(group, outcome)
-        self._patiently(lambda: self._metrics.report("groups", group_values(group, outcome, step)))
+        self._patiently(lambda: self._metrics.report(group_end(group, outcome, step)))
 
     def _report_when_due(self) -> None:
         if time.monotonic() >= self._report_due:
@@ -189,12 +190,13 @@ class Preprocessor:
     def _report(self) -> None:
         """Send what was counted since the last report, with the fill of the ring and of the stream."""
         tally, self._tally = self._tally, Tally()
-        values = tally.values() | {
-            "step": self._patiently(self._board.version),
-            "preprocess/ring/occupancy": self._patiently(self._ring.occupancy),
-            "preprocess/stream/depth": self._patiently(self._stream.depth),
-        }
-        self._patiently(lambda: self._metrics.report("preprocess", {"worker": self._consumer, **values}))
+        report = tally.report(
+            self._consumer,
+            step=self._patiently(self._board.version),
+            ring_samples=self._patiently(self._ring.occupancy),
+            stream_groups=self._patiently(self._stream.depth),
+        )
+        self._patiently(lambda: self._metrics.report(report))
         self._report_due = time.monotonic() + REPORT_S
 
     def _beat(self, status: str) -> bool:

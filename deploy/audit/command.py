@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.balance import Balance, read_balance
+from broker.balance import Balance
 from deploy.audit.evidence import gather
-from deploy.audit.promises import Verdict, judge
-from deploy.store.run_redis import find_run, run_redis
+from deploy.audit.promises import Finding, judge
+from deploy.store.run_view import RunView
 
 
 @dataclass(frozen=True)
@@ -14,24 +14,24 @@ class Audit:
     """One run at one moment."""
 
     balance: Balance
-    verdicts: list[Verdict]
+    findings: list[Finding]
 
     @property
     def violation(self) -> str | None:
         """The first one."""
         if not self.balance.holds:
             return "the balance does not hold"
-        return next((f"{v.promise}: {v.violation}" for v in self.verdicts if not v.holds), None)
+        return next((f"{v.promise}: {v.violation}" for v in self.findings if not v.holds), None)
 
     def explain(self) -> str:
         """The balance, then a line a promise."""
         lines = [self.balance.explain(), "promises"]
-        for verdict in self.verdicts:
-            lines.append(f"  {verdict.promise:<13}{'holds' if verdict.holds else 'BROKEN':<8}{verdict.evidence}")
-            if verdict.violation:
-                lines.append(f"  {'':<13}{'':<8}{verdict.violation}")
-            if verdict.unchecked:
-                lines.append(f"  {'':<13}{'':<8}not checked: {verdict.unchecked}")
+        for finding in self.findings:
+            lines.append(f"  {finding.promise:<13}{'holds' if finding.holds else 'BROKEN':<8}{finding.evidence}")
+            if finding.violation:
+                lines.append(f"  {'':<13}{'':<8}{finding.violation}")
+            if finding.unchecked:
+                lines.append(f"  {'':<13}{'':<8}not checked: {finding.unchecked}")
         return "\n".join(lines)
 
 
@@ -40,7 +40,6 @@ def audit(path: Path, url: str | None = None) -> Audit:
 
     Raises UsageError when there is no run to read, CheckpointError when the manifest of a checkpoint is damaged.
     """
-    folder, config = find_run(path)
-    with run_redis(folder, config, url) as (client, keys):
-        evidence = gather(folder, config, client, keys)
-        return Audit(read_balance(client, keys), judge(evidence))
+    with RunView(path, url) as run:
+        evidence = gather(run)
+        return Audit(run.balance(), judge(evidence))

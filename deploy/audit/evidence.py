@@ -1,29 +1,22 @@
-"""What an audit goes by, gathered from a run's folder and its Redis."""
+"""What an audit compares: the histories of the roles, what Redis holds, and the checkpoints of a run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from broker.connection import Client
-from broker.group_locations import Whereabouts, read_whereabouts
-from broker.history import Line, RoleHistory, read_history
-from broker.keys import Keys
-from broker.metrics import Metrics
-from conf.schema import RunConfig
+from broker.group_locations import Whereabouts
+from broker.history import Line, RoleHistory
+from broker.reports import PreprocessWork
 from deploy.cluster.placement import demands
-from deploy.store.metric_files import read_reports
-from deploy.store.run_folder import RunFolder
-from learner.manifest import candidates, read_manifest
-
-OCCUPANCY, DEPTH = "preprocess/ring/occupancy", "preprocess/stream/depth"
+from deploy.store.run_view import RunView, SavedCheckpoint
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What may not be exceeded."""
+    """Limits that must not be exceeded."""
 
     ring_samples: int
     stream_groups: int
-    """Actors claim nothing above the high water; what they hold then may still come."""
+    """The high-water mark, above which actors claim nothing, and the groups that they may hold at that moment."""
     max_lag: int | None
     """Optimizer steps; None: no bound."""
 
@@ -38,55 +31,44 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A checkpoint on the disk."""
-
-    name: str
-    step: int
-    sha256: str
-    """Digest of its manifest, and so of all it lists."""
-
-
-@dataclass(frozen=True)
 class Evidence:
-    """All of one run. What the histories say was true when `books` was read, a moment later."""
+    """All of one run. The histories were read before `locations`: what they say had happened by then."""
 
     bounds: Bounds
     histories: tuple[RoleHistory, ...]
     absent: tuple[str, ...]
     """Roles of the settings without a history."""
-    books: Whereabouts
+    locations: Whereabouts
     looks: tuple[Look, ...]
-    saved: tuple[Saved, ...]
+    checkpoints: tuple[SavedCheckpoint, ...]
 
     def lines(self, *whats: str) -> Iterator[Line]:
-        """Lines of these kinds in all histories, each history from its first line on."""
+        """Lines of these kinds in all histories, each history from its first line on; without kinds, all lines."""
         for history in self.histories:
             yield from (line for line in history.lines if not whats or line.event.what in whats)
 
     def here(self, *whats: str) -> Iterator[Line]:
-        """Those of incarnations that worked on the keys of `books`; on a new server group ids begin anew."""
-        server = self.books.server
+        """Those of incarnations that worked on this server's keys; on a new server group ids begin at 0 again."""
+        server = self.locations.server
         incarnations = {line.event.incarnation for line in self.lines("start") if line.event.server == server}
         return (line for line in self.lines(*whats) if line.event.incarnation in incarnations)
 
     @property
     def learner_is_known(self) -> bool:
-        """Whether the learner's history is there from its first step on, without a gap."""
+        """Whether the learner's history begins at its first step and has no gap."""
         learners = [h.lines for h in self.histories if h.role.startswith("learner") and h.lines]
         return any(not lines[0].event.step and not any(line.event.missed for line in lines) for lines in learners)
 
 
-def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> Evidence:
+def gather(run: RunView) -> Evidence:
     """The evidence of a live or finished run.
 
     Raises CheckpointError when a manifest is damaged.
     """
-    histories = tuple(read_history(folder.path))
-    books = read_whereabouts(client, keys)  # after the histories: what they claim has happened by now
+    config, histories = run.config, run.histories()
+    locations = run.locations()  # after the histories: what they say has happened by now
     in_flight = config.actors.num_actors * config.actors.max_in_flight_groups
-    reports = [row for row in read_reports(folder.metrics, "preprocess", Metrics(client, keys)) if OCCUPANCY in row]
-    manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(folder.checkpoints))]
+    reports = run.reports(PreprocessWork)
     written = {history.role for history in histories}
     # Rank 0 speaks for all ranks.
     roles = [d.role for d in demands(config) if not d.role.startswith("learner") or d.role == "learner-0"]
@@ -98,7 +80,7 @@ def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> 
         ),
         histories=histories,
         absent=tuple(role for role in roles if role not in written),
-        books=books,
-        looks=tuple(Look(f"metrics {row['id']}", int(row[OCCUPANCY]), int(row[DEPTH])) for row in reports),
-        saved=tuple(Saved(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests),
+        locations=locations,
+        looks=tuple(Look(f"metrics {r.id}", r.ring_samples, r.stream_groups) for r in reports),
+        checkpoints=run.checkpoints(),
     )

@@ -8,7 +8,7 @@ NO_LEARNER = "no whole history of the learner"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     """What became of one promise."""
 
     promise: str

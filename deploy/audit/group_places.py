@@ -32,20 +32,20 @@ def places_of(evidence: Evidence) -> dict[int, list[Place]]:
     A trained group is named by the notes of Redis, by the learner's history (again when its step is replayed) and by
     the batch log until a checkpoint covers it: all that is one place.
     """
-    books = evidence.books
+    locations = evidence.locations
     found: dict[int, list[Place]] = defaultdict(list)
     batches = _batches(evidence)
-    in_steps = {group_id for step, group_id in batches if step <= books.committed}
-    for group_id, end in books.ended.items():
+    in_steps = {group_id for step, group_id in batches if step <= locations.committed}
+    for group_id, end in locations.ended.items():
         if end != TRAINED or group_id not in in_steps:
             found[group_id].append(Place(end, None, "Redis, ended"))
-    published = tuple(group_id for group_id in books.stream if group_id is not None)
-    in_flight = {RING: books.ring, STREAM: published, LEASED: books.leased, REISSUE: books.reissue}
+    published = tuple(group_id for group_id in locations.stream if group_id is not None)
+    in_flight = {RING: locations.ring, STREAM: published, LEASED: locations.leased, REISSUE: locations.reissue}
     for kind, group_ids in in_flight.items():
         for group_id in group_ids:
             found[group_id].append(Place(kind, None, f"Redis, {kind}"))
     for (step, group_id), source in batches.items():
-        found[group_id].append(Place(TRAINED if step <= books.committed else TAKEN, step, source))
+        found[group_id].append(Place(TRAINED if step <= locations.committed else TAKEN, step, source))
     return dict(found)
 
 
@@ -56,7 +56,7 @@ def _batches(evidence: Evidence) -> dict[tuple[int, int], str]:
         assert line.event.step is not None
         for group_id in line.event.group_ids:
             named.setdefault((line.event.step, group_id), line.place)
-    for step, group_ids in evidence.books.batches.items():
+    for step, group_ids in evidence.locations.batches.items():
         for group_id in group_ids:
             named.setdefault((step, group_id), f"Redis, batches {step}-0")
     return named

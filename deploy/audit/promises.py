@@ -3,25 +3,25 @@
 from collections.abc import Callable, Iterator
 
 from deploy.audit.evidence import Evidence
-from deploy.audit.finding import Verdict, missing
+from deploy.audit.finding import Finding, missing
 from deploy.audit.group_promises import acknowledged, one_end
 from deploy.audit.step_promises import checkpoints, lag, trained_once, versions
 
 
-def judge(evidence: Evidence) -> list[Verdict]:
+def judge(evidence: Evidence) -> list[Finding]:
     """Every promise in turn."""
     return [promise(evidence) for promise in PROMISES]
 
 
-def readable(evidence: Evidence) -> Verdict:
+def readable(evidence: Evidence) -> Finding:
     """Histories hold whole lines; only the end of a life may be torn."""
     damaged = [place for history in evidence.histories for place in history.damaged]
     count = sum(len(history.lines) for history in evidence.histories)
     violation = f"{damaged[0]} is no event, {len(damaged)} in all" if damaged else None
-    return Verdict("histories", f"{count} lines of {len(evidence.histories)} roles", violation, missing(evidence))
+    return Finding("histories", f"{count} lines of {len(evidence.histories)} roles", violation, missing(evidence))
 
 
-def bounded(evidence: Evidence) -> Verdict:
+def bounded(evidence: Evidence) -> Finding:
     """Ring and rollout stream stay within their bounds: a slow learner slows the actors, nothing grows."""
     bounds, looks = evidence.bounds, evidence.looks
 
@@ -35,9 +35,9 @@ def bounded(evidence: Evidence) -> Verdict:
     ring = max((look.ring_samples for look in looks), default=0)
     stream = max((look.stream_groups for look in looks), default=0)
     told = f"in {len(looks)} looks at most {ring}/{bounds.ring_samples} slots, {stream}/{bounds.stream_groups} groups"
-    return Verdict("bounded", told, next(violations(), None))
+    return Finding("bounded", told, next(violations(), None))
 
 
-PROMISES: tuple[Callable[[Evidence], Verdict], ...] = (
+PROMISES: tuple[Callable[[Evidence], Finding], ...] = (
     readable, one_end, acknowledged, trained_once, versions, lag, bounded, checkpoints,
 )  # fmt: skip

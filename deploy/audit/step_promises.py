@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 from broker.history import Line
 from deploy.audit.evidence import Evidence
-from deploy.audit.finding import NO_LEARNER, Verdict
+from deploy.audit.finding import NO_LEARNER, Finding
 from deploy.audit.lineage import lineage_violations
 
 
-def trained_once(evidence: Evidence) -> Verdict:
+def trained_once(evidence: Evidence) -> Finding:
     """No group is trained in two steps of one lineage; a replayed step gets its groups again."""
     lines = [line for h in evidence.histories if h.role.startswith("learner") for line in h.lines]
     incarnations = sum(line.event.what == "start" for line in lines)
     steps = sum(line.event.what == "commit" for line in lines)
-    return Verdict(
+    return Finding(
         "trained once",
         f"{steps} commits in {incarnations} incarnations of the learner",
         next(lineage_violations(lines), None) if evidence.learner_is_known else None,
@@ -21,7 +21,7 @@ def trained_once(evidence: Evidence) -> Verdict:
     )
 
 
-def versions(evidence: Evidence) -> Verdict:
+def versions(evidence: Evidence) -> Finding:
     """Policy versions never go back in one incarnation; engines hold, and tokens name, announced versions only."""
     lines = list(evidence.lines("announce", "hold", "put"))
     announced = {line.event.version for line in evidence.lines("announce")} | {0}
@@ -45,10 +45,10 @@ def versions(evidence: Evidence) -> Verdict:
                         yield f"version {version} was never announced ({line.event.what}, {line.place})"
 
     unchecked = None if evidence.learner_is_known else f"which versions were announced: {NO_LEARNER}"
-    return Verdict("versions", f"{len(lines)} times a version was named", next(violations(), None), unchecked)
+    return Finding("versions", f"{len(lines)} times a version was named", next(violations(), None), unchecked)
 
 
-def lag(evidence: Evidence) -> Verdict:
+def lag(evidence: Evidence) -> Finding:
     """A step trains no group with a token older than `learner.max_lag`."""
     put = {line.event.group_id: line for line in evidence.here("put")}
     bound, oldest, checked, total = evidence.bounds.max_lag, 0, 0, 0
@@ -67,20 +67,20 @@ def lag(evidence: Evidence) -> Verdict:
                 where = f"{line.place}, {put[group_id].place}"
                 violation = f"step {line.event.step} got group {group_id}, {age} steps old, {told} ({where})"
     unknown = f"{total - checked} groups whose put no history tells" if checked < total else None
-    return Verdict("lag", f"{checked} groups in steps, the oldest {oldest} steps old; {told}", violation, unknown)
+    return Finding("lag", f"{checked} groups in steps, the oldest {oldest} steps old; {told}", violation, unknown)
 
 
-def checkpoints(evidence: Evidence) -> Verdict:
+def checkpoints(evidence: Evidence) -> Finding:
     """A checkpoint on the disk is the one its learner wrote."""
     told = {line.event.step: line for line in evidence.lines("checkpoint")}
 
     def violations() -> Iterator[str]:
-        for saved in evidence.saved:
+        for saved in evidence.checkpoints:
             line = told.get(saved.step)
             if line and line.event.sha256 != saved.sha256:
                 yield f"{saved.name} has manifest {saved.sha256[:12]}, written was {line.event.sha256} ({line.place})"
 
-    untold = [saved.name for saved in evidence.saved if saved.step not in told]
-    names = ", ".join(saved.name for saved in evidence.saved) or "none"
+    untold = [saved.name for saved in evidence.checkpoints if saved.step not in told]
+    names = ", ".join(saved.name for saved in evidence.checkpoints) or "none"
     unchecked = f"{', '.join(untold)}: the learner was ended before it told" if untold else None
-    return Verdict("checkpoints", f"kept: {names}", next(violations(), None), unchecked)
+    return Finding("checkpoints", f"kept: {names}", next(violations(), None), unchecked)

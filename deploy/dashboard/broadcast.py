@@ -87,12 +87,12 @@ class Hub:
         while True:
             started = time.monotonic()
             before = source.model
-            news = await asyncio.to_thread(source.look)
-            if news is not None:
-                source.take(news)
-            if news is not None or source.away:
+            snapshot = await asyncio.to_thread(source.look)
+            if snapshot is not None:
+                source.take(snapshot)
+            if snapshot is not None or source.away:
                 self._tell(source, anew=source.model is not before)
-            rest_s = REST_S if news is None else TICK_S
+            rest_s = REST_S if snapshot is None else TICK_S
             await asyncio.sleep(max(0.05, started + rest_s - time.monotonic()))
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -53,8 +53,8 @@ def watch(source: Source, console: Console, *, once: bool) -> None:
 
 
 def _refresh(source: Source) -> None:
-    if (news := source.look()) is not None:
-        source.take(news)
+    if (snapshot := source.look()) is not None:
+        source.take(snapshot)
 
 
 def picture(source: Source, width: int) -> RenderableType:
@@ -89,8 +89,8 @@ def _title(live: Live) -> Text:
         (plain(live.run), "bold"),
         "  ",
         (live.state, STATE_STYLES[live.state]),
-        f"  step {live.step}/{live.max_steps}  groups {live.books.issued}",
-        f"/{live.books.limit}" if live.books.limit else "",
+        f"  step {live.step}/{live.max_steps}  groups {live.balance.issued}",
+        f"/{live.balance.limit}" if live.balance.limit else "",
     )
     if live.ended:
         title.append(f"  {plain(live.ended)}", "dim")
@@ -160,18 +160,18 @@ def _course(steps: dict[int, dict[str, float]], column: str) -> list[float | Non
 
 
 def _facts(live: Live) -> Text:
-    newest, books = live.headline, live.books
+    newest, balance = live.headline, live.balance
     lost = {
-        "filtered": sum(books.filtered.values()), "replaced": books.replaced, "stale": books.stale,
-        "failed": sum(books.failed.values()), "in flight": sum(books.in_flight.values()),
+        "filtered": sum(balance.filtered.values()), "replaced": balance.replaced, "stale": balance.stale,
+        "failed": sum(balance.failed.values()), "in flight": sum(balance.in_flight.values()),
     }  # fmt: skip
     facts = Text()
     for column, (name, form, unit) in SHOWN_FACTS.items():
         if (value := newest.get(column)) is not None:
             facts.append(f"{name} ", "dim").append(f"{value:{form}}{unit}  ")
-    facts.append("\ngroups ", "dim").append(f"{books.issued} = {books.trained} trained")
+    facts.append("\ngroups ", "dim").append(f"{balance.issued} = {balance.trained} trained")
     facts.append("".join(f" + {count} {name}" for name, count in lost.items() if count))
-    facts.append("" if books.holds else "  DOES NOT ADD UP", "bold red")
+    facts.append("" if balance.holds else "  DOES NOT ADD UP", "bold red")
     if live.transfer is not None:
         transferred = Text(explain(live.transfer))
         transferred.truncate(NARROW, overflow="ellipsis")

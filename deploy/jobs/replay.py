@@ -21,7 +21,7 @@ from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import learner_demands
 from deploy.cluster.ray_session import address, only_this_machine, ray_session, spawn
-from deploy.jobs.replay_comparison import Comparison, compare, report, require_equal, rows_of
+from deploy.jobs.replay_comparison import Comparison, compare, report, require_equal, steps_of
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
 from deploy.run.session import start_all
@@ -174,7 +174,7 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
                 for member in ranks:
                     if died := member.poll():
                         raise RoleFailed(f"{died}: {_last_line(plan.out / 'logs' / f'{member.name}.log')}")
-                done = len(rows_of(plan.out / STEPS))
+                done = len(steps_of(plan.out / STEPS))
                 advance(done - shown)
                 shown = done
                 time.sleep(POLL_S)

@@ -44,7 +44,6 @@ from deploy.cluster.preprocess_role import PreprocessRole
 from deploy.cluster.ray_session import address
 from deploy.dashboard.serve import beside
 from deploy.jobs.problems import load, oracle_warning
-from deploy.run.alerts import Alerts
 from deploy.run.progress import TrainingView, stage
 from deploy.run.session import Session, actor_members, close_engines, open_session, placed, role_member, start_all
 from deploy.run.supervisor import Supervisor
@@ -53,10 +52,11 @@ from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.scheduled_evaluations import Evaluations
 from deploy.stages.stage_sequence import Stages
+from deploy.store.alerts import DriverAlerts
+from deploy.store.ledger_file import ledger_saved
 from deploy.store.measurements import Measurement, read_evaluations
 from deploy.store.run_state import RunState
-from deploy.view.ledger_table import ledger_saved
-from deploy.view.starvation_table import starvation_saved
+from deploy.store.starvation_file import starvation_saved
 from deploy.view.summary import draw_figure, print_summary, save_balance, save_samples, summarise
 
 
@@ -159,7 +159,7 @@ class _Run:
         """Let every role work until the run ends. Returns why it ended and how long it took, seconds."""
         start = time.monotonic()
         describe_run(self._client, self._session.keys, {"num_hard": len(self._hard())})
-        self._state = RunState(self._config, self._client, self._problems, self._folder.metrics)
+        self._state = RunState(self._config, self._client, self._problems, self._folder)
         for actor in self._actors:
             actor.work_on(lambda handle, incarnation: handle.run.remote(self._problems, incarnation, self._folder.path))
         for preprocessor in self._preprocessors:
@@ -168,7 +168,7 @@ class _Run:
         for rank, learner in enumerate(self._learners):
             learner.work_on(partial(self._learn, rank))
         evaluations = Evaluations(self._config, self._client, self._hard(), self._folder)
-        alerts = Alerts(self._config)
+        alerts = DriverAlerts(self._config)
         restarts = RestartWatch(self._client, self._session.url_of("driver"))
         with evaluations, TrainingView(self._console) as view:
 
@@ -177,8 +177,8 @@ class _Run:
                 evaluations.follow(state.step)
                 for text in restarts.news():
                     self._tell(text)
-                for notice in alerts.news(state.news["learner"], state.news["groups"]):
-                    self._tell(notice.text, alert=notice.about, raised=int(notice.raised))
+                for notice in alerts.notices(state.fresh.learner, state.fresh.groups):
+                    self._tell(notice.text, alert=notice.about, raised=notice.raised)
 
             with self._interrupts.graceful(self._state.control):
                 board = WeightBoard(self._client, self._session.keys)
@@ -220,9 +220,9 @@ class _Run:
         for member in (*self._preprocessors, *self._learners):
             member.kill()
 
-    def _tell(self, text: str, **more: str | int) -> None:
-        """On the screen, in the summary, and with `more` to those who look on."""
-        self._state.note(text, **more)
+    def _tell(self, text: str, *, alert: str | None = None, raised: bool | None = None) -> None:
+        """Print a note, add it to the summary and report it; `alert` and `raised` as in `DriverNote`."""
+        self._state.note(text, alert=alert, raised=raised)
         self._console.print(f"  note: {text}", highlight=False, markup=False)
 
     def _stages(self) -> Stages:

@@ -8,7 +8,7 @@ unblocked by the user's signal, upon which the ranks save and end; a rank that d
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
+from broker.reports import SFT, SftStep, as_text, read
 from conf.schema import RunConfig
 from deploy.cluster.fleet import Member, RoleFailed
 from deploy.cluster.interrupts import Interrupts
@@ -30,7 +31,7 @@ from deploy.stages.demonstration_data import left_out_counts
 from deploy.store.metric_files import MetricFile, path_of, read_reports
 from deploy.view.sft_figure import draw
 from learner.manifest import MANIFEST, find_newest_valid
-from learner.sft_batches import ROOM, Curriculum, Example
+from learner.sft_batches import Curriculum, Example
 
 LOOK_EVERY_S = 0.3
 
@@ -110,8 +111,8 @@ class FineTuning:
 
     def _follow(self, ranks: Sequence[Member], advance: Callable[[int], None]) -> None:
         """Until every rank has finished; the first signal lets them save and end."""
-        file, moved_at = MetricFile(path_of(self._folder.metrics, ROOM), self._metrics), time.monotonic()
-        step = max((int(report["step"]) for report in read_reports(self._folder.metrics, ROOM)), default=0)
+        file, moved_at = MetricFile(path_of(self._folder.metrics, SFT), self._metrics), time.monotonic()
+        step = max((report.step for report in read_reports(self._folder.metrics, SftStep)), default=0)
         advance(step)
         with self._interrupts.graceful(self._control):
             while any(rank.state == "running" for rank in ranks):
@@ -121,7 +122,7 @@ class FineTuning:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
                         raise RoleFailed(f"{died}; run it again (pope train: with run.resume=true) to go on")
                 if reports := file.follow():
-                    newest = int(reports[-1]["step"])
+                    newest = read(SftStep, reports[-1]).step
                     advance(newest - step)
                     step, moved_at = newest, time.monotonic()
                 self._require_progress(step, time.monotonic() - moved_at)
@@ -134,9 +135,9 @@ class FineTuning:
 
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
         """sft/summary.json, sft/loss.png."""
-        told = read_reports(self._folder.metrics, ROOM, self._metrics)
-        # A server that lost its last second hears of a step again.
-        reports = list({report["step"]: report for report in told}.values())
+        reported = read_reports(self._folder.metrics, SftStep, self._metrics)
+        # A step is reported again after a server lost its last second.
+        reports = list({report.step: report for report in reported}.values())
         sft = self._config.sft
         summary: dict[str, Any] = {
             "data": sft.data,
@@ -145,13 +146,13 @@ class FineTuning:
             "left_out": left_out_counts(self._folder),
             "epochs": sft.epochs,
             "steps": curriculum.num_steps,
-            "trained_tokens": sum(int(report["step/tokens"]) for report in reports),
-            "loss_by_epoch": _by_epoch(reports, "loss/mean"),
-            "entropy_by_epoch": _by_epoch(reports, "entropy/mean"),
+            "trained_tokens": sum(report.tokens for report in reports),
+            "loss_by_epoch": _by_epoch(reports, lambda report: report.loss),
+            "entropy_by_epoch": _by_epoch(reports, lambda report: report.entropy),
             "seconds": round(seconds, 1),
         }
         self._folder.save_json(self._folder.sft / "summary.json", summary)
-        draw(self._folder.sft / "loss.png", reports, curriculum, self._session.config)
+        draw(self._folder.sft / "loss.png", [as_text(report) for report in reports], curriculum, self._session.config)
         loss, entropy = (
             ", ".join(f"{value:.3f}" for value in summary[f"{name}_by_epoch"]) for name in ("loss", "entropy")
         )
@@ -180,12 +181,11 @@ class FineTuning:
         shutil.rmtree(self._checkpoints)
 
 
-def _by_epoch(reports: Sequence[Mapping[str, str]], name: str) -> list[float]:
+def _by_epoch(reports: Sequence[SftStep], value: Callable[[SftStep], float]) -> list[float]:
     """Mean over the trained tokens of each epoch."""
     sums: dict[int, list[float]] = {}
     for report in reports:
-        tokens = int(report["step/tokens"])
-        epoch = sums.setdefault(int(report["epoch"]), [0.0, 0.0])
-        epoch[0] += tokens * float(report[name])
-        epoch[1] += tokens
+        epoch = sums.setdefault(report.epoch, [0.0, 0.0])
+        epoch[0] += report.tokens * value(report)
+        epoch[1] += report.tokens
     return [round(total / tokens, 5) for total, tokens in sums.values()]

@@ -103,8 +103,7 @@ def engines(options: dict[str, Any]) -> None:
                 hook.remove()
                 after = engine.gather_weights()
                 assert all(torch.equal(before[name], after[name]) for name in before)
-            reports.append({"loss": report.tokens.loss, "norm": report.grad_norm, "applied": report.applied,
-                            "ess": report.tokens.ess, "tokens": report.tokens.num_tokens, **report.metrics()})
+            reports.append(structs.asdict(report.published()))
         weights = engine.gather_weights()
         assert bool(weights) == engine.ranks.first
         results[case["name"]] = reports

@@ -6,7 +6,8 @@ from typing import Any
 
 from broker.group_locations import Whereabouts
 from broker.history import Event, Line, RoleHistory
-from deploy.audit.evidence import Bounds, Evidence, Look, Saved
+from deploy.audit.evidence import Bounds, Evidence, Look
+from deploy.store.run_view import SavedCheckpoint
 
 GROUPS_A_STEP = 2
 RING_GROUPS = 4
@@ -63,7 +64,7 @@ class SoundRun:
             ended=dict(self._ended),
             counters=dict(self._counters),
         )
-        saved = tuple(Saved(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
+        saved = tuple(SavedCheckpoint(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
         bounds = Bounds(8 * RING_GROUPS, 10_000, MAX_LAG)
         return Evidence(bounds, tuple(histories), (), books, tuple(self._looks), saved)
 

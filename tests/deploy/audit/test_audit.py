@@ -25,15 +25,16 @@ def broken(evidence: Evidence) -> dict[str, str]:
 def test_a_sound_run_keeps_every_promise(seed: int, moves: int) -> None:
     evidence = SoundRun(seed).evolve(moves).evidence()
     assert broken(evidence) == {}
-    assert all(verdict.evidence for verdict in judge(evidence))
+    assert all(finding.evidence for finding in judge(evidence))
 
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
     """A long run in which everything has happened, and whose learner has caught up."""
     runs = (SoundRun(seed).evolve(1500).evidence() for seed in itertools.count())
-    found = next(r for r in runs if current_step(r) == r.books.committed and r.books.leased and r.books.ring)
-    ends = set(found.books.ended.values())
+    caught_up = (run for run in runs if current_step(run) == run.locations.committed)
+    found = next(run for run in caught_up if run.locations.leased and run.locations.ring)
+    ends = set(found.locations.ended.values())
     assert ends == {"trained", "failed.prompt_too_long", "filtered.zero_advantage", "replaced", "stale"}
     assert sum(line.event.what == "start" and line.event.role == "learner-0" for line in found.lines()) > 2
     return found
@@ -66,8 +67,8 @@ def appended(evidence: Evidence, role: str, **fields: object) -> Evidence:
     return replace(evidence, histories=tuple(histories))
 
 
-def books(evidence: Evidence, **fields: object) -> Evidence:
-    return replace(evidence, books=replace(evidence.books, **fields))  # type: ignore[arg-type]
+def located(evidence: Evidence, **fields: object) -> Evidence:
+    return replace(evidence, locations=replace(evidence.locations, **fields))  # type: ignore[arg-type]
 
 
 def newest(evidence: Evidence, what: str) -> Event:
@@ -89,12 +90,12 @@ def trained_again(evidence: Evidence) -> Evidence:
 
 
 def ended_as(evidence: Evidence, group_id: int, end: str) -> Evidence:
-    return books(evidence, ended={**evidence.books.ended, group_id: end})
+    return located(evidence, ended={**evidence.locations.ended, group_id: end})
 
 
 def counted(evidence: Evidence, end: str, more: int) -> Evidence:
-    counters = evidence.books.counters
-    return books(evidence, counters={**counters, end: counters.get(end, 0) + more})
+    counters = evidence.locations.counters
+    return located(evidence, counters={**counters, end: counters.get(end, 0) + more})
 
 
 def replayed_otherwise(evidence: Evidence) -> Evidence:
@@ -146,14 +147,16 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         lambda e: ended_as(e, newest(e, "batch").group_ids[0], "stale"),
         "one end", "stale (Redis, ended) and trained in step"),
     "dropped and in the ring": (
-        lambda e: ended_as(e, e.books.ring[0], "filtered.no_reward"), "one end", "and ring (Redis, ring)"),
+        lambda e: ended_as(e, e.locations.ring[0], "filtered.no_reward"), "one end", "and ring (Redis, ring)"),
     "trained in no step": (
-        lambda e: ended_as(books(e, ring=e.books.ring[1:]), e.books.ring[0], "trained"),
+        lambda e: ended_as(located(e, ring=e.locations.ring[1:]), e.locations.ring[0], "trained"),
         "one end", "in no step of the learner's history"),
     "on the stream and in the ring": (
-        lambda e: books(e, stream=(*e.books.stream, e.books.ring[0])), "one end", "ring (Redis, ring) and stream"),
-    "lost": (lambda e: books(e, ring=e.books.ring[1:]), "one end", "was issued and is nowhere, 1 in all"),
-    "never issued": (lambda e: books(e, leased=(*e.books.leased, 99_999)), "one end", "group 99999 was never issued"),
+        lambda e: located(e, stream=(*e.locations.stream, e.locations.ring[0])), "one end",
+        "ring (Redis, ring) and stream"),
+    "lost": (lambda e: located(e, ring=e.locations.ring[1:]), "one end", "was issued and is nowhere, 1 in all"),
+    "never issued": (
+        lambda e: located(e, leased=(*e.locations.leased, 99_999)), "one end", "group 99999 was never issued"),
     "a counter that runs ahead": (
         lambda e: counted(e, "replaced", 1), "one end", "counter replaced is"),
     "a counter of a reason nobody gave": (
@@ -161,12 +164,12 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
     "trained groups that are not counted": (
         lambda e: counted(e, "trained", -1), "one end", "counter trained is"),
     "an entry nobody published": (
-        lambda e: books(e, stream=(*e.books.stream, None)), "one end", "an entry that no actor published"),
+        lambda e: located(e, stream=(*e.locations.stream, None)), "one end", "an entry that no actor published"),
     "a publish that Redis lost": (
-        lambda e: appended(e, "actor-0", what="publish", group_id=e.books.leased[0]),
+        lambda e: appended(e, "actor-0", what="publish", group_id=e.locations.leased[0]),
         "acknowledged", "is lost: the group is leased"),
     "a put that Redis lost": (
-        lambda e: appended(e, "preprocess-0", what="put", group_id=e.books.leased[0], versions=(0, 0)),
+        lambda e: appended(e, "preprocess-0", what="put", group_id=e.locations.leased[0], versions=(0, 0)),
         "acknowledged", "put of group"),
     "a drop under another reason": (
         lambda e: changed(e, "drop", reason="no_reward"), "acknowledged", "the group is filtered.zero_advantage"),
@@ -174,7 +177,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         lambda e: appended(e, "preprocess-0", what="put", group_id=newest(e, "put").group_id, versions=(0, 0)),
         "acknowledged", "was done twice"),
     "a commit that Redis lost": (
-        lambda e: books(e, committed=e.books.committed - 1), "acknowledged", "is lost: Redis is at step"),
+        lambda e: located(e, committed=e.locations.committed - 1), "acknowledged", "is lost: Redis is at step"),
     "weights that went back": (
         lambda e: appended(e, "actor-0", what="hold", version=newest(e, "hold").version - 1),
         "versions", "went back from version"),
@@ -188,7 +191,8 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
     "an overfull stream": (
         lambda e: replace(e, looks=(Look("metrics 5-0", 0, 10_001),)), "bounded", "the stream held 10001 groups"),
     "another checkpoint under the same name": (
-        lambda e: replace(e, saved=(replace(e.saved[0], sha256="other"),)), "checkpoints", "has manifest other"),
+        lambda e: replace(e, checkpoints=(replace(e.checkpoints[0], sha256="other"),)), "checkpoints",
+        "has manifest other"),
     "a line that is no event": (
         lambda e: replace(e, histories=(RoleHistory("actor-0", (), ("actor-0.jsonl:3",)), *e.histories)),
         "histories", "actor-0.jsonl:3 is no event"),
