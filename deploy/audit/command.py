@@ -5,7 +5,8 @@ from pathlib import Path
 
 from broker.balance import Balance
 from deploy.audit.evidence import gather
-from deploy.audit.promises import Finding, judge
+from deploy.audit.finding import Finding
+from deploy.audit.promises import judge
 from deploy.store.run_view import RunView
 
 

@@ -37,7 +37,7 @@ class DroppedGroups:
     def add(self, groups: Iterable[GroupEnd], replaced: Iterable[Mapping[str, str]]) -> None:
         """Groups that ended preprocessing, and entries of the stream `replaced`."""
         for group in groups:
-            kind = group.bucket, length_class(group.completion_tokens / group.rollouts)
+            kind: tuple[str, int] = group.bucket, length_class(group.completion_tokens / group.rollouts)
             self._counts[(group.outcome, *kind)] += 1
             if group.kept:
                 self._kept[group.group_id] = kind

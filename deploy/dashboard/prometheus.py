@@ -1,4 +1,4 @@
-"""A run in Prometheus' text format; `grafana/pope.json` draws these names."""
+"""Runs in Prometheus' text format; `grafana/pope.json` draws these metrics."""
 
 from collections.abc import Iterable, Iterator
 
@@ -26,16 +26,16 @@ class _Runs(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("pope_redis_up", "1 while the run's Redis answers.", labels=["run"])
         step = GaugeMetricFamily("pope_step", "Newest trained optimizer step.", labels=["run"])
-        groups = CounterMetricFamily("pope_groups", "Groups by what became of them.", labels=["run", "end", "reason"])
+        groups = CounterMetricFamily("pope_groups", "Groups by outcome.", labels=["run", "end", "reason"])
         issued = CounterMetricFamily("pope_groups_issued", "Groups the feed issued.", labels=["run"])
         flight = GaugeMetricFamily("pope_groups_in_flight", "Groups by where they are.", labels=["run", "place"])
-        holds = GaugeMetricFamily("pope_books_close", "1 while every group is somewhere.", labels=["run"])
-        ring = GaugeMetricFamily("pope_ring_samples", "Slots in use.", labels=["run"])
+        holds = GaugeMetricFamily("pope_books_close", "1 while the balance of groups holds.", labels=["run"])
+        ring = GaugeMetricFamily("pope_ring_samples", "Slots of the ring in use.", labels=["run"])
         tokens = CounterMetricFamily("pope_tokens", "Tokens written, by kind.", labels=["run", "kind"])
         newest = GaugeMetricFamily("pope_newest", "Newest value of a column of the step table.", labels=["run", "what"])
-        by_arm = GaugeMetricFamily("pope_arm", "The same, where there is one an arm.", labels=["run", "what", "arm"])
-        silence = GaugeMetricFamily("pope_role_silence_seconds", "Since the last sign of life.", labels=["run", "role"])
-        alerts = GaugeMetricFamily("pope_alerts", "Alerts that stand, by level.", labels=["run", "level"])
+        by_arm = GaugeMetricFamily("pope_arm", "The same, by arm.", labels=["run", "what", "arm"])
+        silence = GaugeMetricFamily("pope_role_silence_seconds", "Since the last heartbeat.", labels=["run", "role"])
+        alerts = GaugeMetricFamily("pope_alerts", "Current alerts, by level.", labels=["run", "level"])
         for run, live in self._runs.items():
             balance = live.balance
             up.add_metric([run], live.state != "away")

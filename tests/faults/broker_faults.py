@@ -13,6 +13,7 @@ from broker.records import RolloutGroup
 from deploy.audit.evidence import gather
 from deploy.audit.promises import one_end
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.store.run_view import RunView
 from tests.faults.forgetting import forgotten
 from tests.faults.outcome import Outcome
 from tests.faults.proxy import LossyProxy
@@ -105,8 +106,9 @@ def torn(root: Path, dice: random.Random, outcome: Outcome) -> None:
             balance = read_balance(scene.client, scene.keys)
             outcome.require(balance.holds, f"after a torn file: {balance.explain()}")
             learner.forget_what_the_server_forgot()
-        verdict = one_end(gather(scene.folder, scene.config, scene.client, scene.keys))
-        outcome.require(verdict.holds, f"after torn files: {verdict.violation}")
+        with RunView(scene.folder.path) as run:
+            finding = one_end(gather(run))
+        outcome.require(finding.holds, f"after torn files: {finding.violation}")
 
 
 def kill(server: EmbeddedRedis) -> None:

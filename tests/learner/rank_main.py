@@ -19,6 +19,7 @@ from msgspec import structs
 from broker.connection import connect
 from broker.keys import Keys
 from broker.records import Bucket, TrainGroup
+from broker.reports import SftStep
 from broker.weights import WeightBoard
 from conf.load import load
 from conf.schema import (
@@ -173,8 +174,8 @@ class DyingFineTuner(FineTuner):
 
     dies_at = -1
 
-    def _end_step(self, report: dict[str, float | int]) -> None:
-        if report["step"] == self.dies_at:
+    def _end_step(self, report: SftStep) -> None:
+        if report.step == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
         super()._end_step(report)
 
