@@ -1,6 +1,6 @@
-# One command a chore. `make` alone lists them; each does all of its own set-up, and a second run reuses it.
+# One command per chore; `make` alone lists them. Each sets up .venv if need be; a second call reuses it.
 #
-#   make demo ARGS="run.seed=1"                              settings for one run
+#   make demo ARGS="run.seed=1"                              settings of one run
 #   make setup PYTHON=python3.12                             another interpreter (3.11 or newer)
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 #                                                            torch without CUDA, 200 MB instead of several GB
@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := requirements/cpu.lock requirements/dev.lock
 # Set-up is done when the stamp of exactly these files exists; it is written last, so a broken set-up starts again.
-STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml setup.py | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -28,15 +28,15 @@ help:  ## list the commands
 
 setup: $(STAMP)  ## install everything into .venv (about 3 minutes, 3 GB)
 
-demo: $(STAMP)  ## teach a small model problems it cannot solve, on this machine
+demo: $(STAMP)  ## train a small model on problems it cannot solve, on this machine
 	$(BIN)/pope train experiment=pope hardware=cpu $(ARGS)
 
-# Exit code 5: ARGS chose tests of the other half only.
+# Exit code 5: ARGS selects no test of this half.
 test: $(STAMP) browser  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not alone" $(ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
-# The tests of the dashboard drive its page. Where no browser is there and none can be installed, they are skipped.
+# The tests of the dashboard need a browser. If there is none and none can be installed, they are skipped.
 browser:
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
 	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || exit 0; \
@@ -44,37 +44,37 @@ browser:
 	timeout 240 sh -c 'apt-get -q update && apt-get -qy install --no-install-recommends chromium' >/dev/null 2>&1 || \
 	  echo "chromium could not be installed: the tests of the page are skipped"
 
-faults: $(STAMP)  ## inject every fault of the catalogue once (a part of the tests)
+faults: $(STAMP)  ## inject every fault of the catalogue once (part of the tests)
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/faults $(ARGS)
 
-chaos: $(STAMP)  ## inject every fault under many seeds and write the table of the README (SEEDS=10: 40 minutes)
+chaos: $(STAMP)  ## inject every fault under many seeds and write the table of docs/reliability.md (SEEDS=10: 40 minutes)
 	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS) $(ARGS)
 
-soak: $(STAMP)  ## watch the memory of a real run for MINUTES=30
+soak: $(STAMP)  ## measure the memory of a real run for MINUTES=30
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-fuzz: $(STAMP)  ## random input against everything that reads what others wrote (5 minutes)
+fuzz: $(STAMP)  ## feed random input to everything that parses external data (5 minutes)
 	$(BIN)/python -m tests.fuzzing.campaign $(ARGS)
 
-bench: $(STAMP)  ## measure the records, the broker and the CPU engine (2 minutes)
+bench: $(STAMP)  ## measure records, broker and CPU engine (2 minutes)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_engine
 
-viewers: $(STAMP)  ## what 20 viewers of the dashboard cost a live run (ARGS=runs/pope)
+viewers: $(STAMP)  ## measure the cost of 20 dashboard viewers for a live run (ARGS=runs/pope)
 	$(BIN)/python -m tests.bench_viewers $(ARGS)
 
-lock: $(STAMP)  ## write the lock files anew from what is installed
+lock: $(STAMP)  ## rewrite the lock files from the installed packages
 	$(BIN)/python requirements/freeze.py
 
-clean:  ## remove caches and build products, keep .venv and runs
+clean:  ## remove caches and build products; keeps .venv and runs
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv too
+distclean: clean  ## remove .venv, too
 	rm -rf $(VENV)
 
 $(STAMP):

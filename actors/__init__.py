@@ -1,1 +1,1 @@
-"""Actors: problems in, verified rollouts out."""
+"""The actor: turns problems into verified rollout groups."""

@@ -1,8 +1,8 @@
-"""The one door to vLLM: token ids in, token ids with their logprobs and policy versions out.
+"""The only file that runs vLLM: token ids in, token ids with their log-probabilities and policy versions out.
 
-The engine lives in the process that opens it (a Ray actor); vLLM's core and worker are its children. A weight
-update pauses generation, keeps every running request, transfers, stamps the new version and resumes; a request
-that lives through it comes back with one span for each version.
+`Engine` runs in the process that creates it (a Ray actor); vLLM's core and worker are child processes. A weight
+update pauses generation, keeps every running request, transfers, stamps the new version and resumes. A request that
+was running meanwhile returns one span for each version.
 """
 
 import asyncio
@@ -21,34 +21,34 @@ from broker.records import FinishReason, WeightAnnouncement
 from conf.schema import ActorSettings
 
 EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-"""SHA-256 of nothing: the CPU engine empties a linear weight once it is packed, so it has no digest to compare."""
+"""SHA-256 of no bytes. The CPU engine empties a linear weight after packing it: there is nothing to compare."""
 
 CPU_BLOCK_TOKENS = 32
-"""The least a CPU's kernels take. Whole blocks of a prompt are shared by its completions, and vLLM's 128 are more than
-most prompts of a small model have."""
+"""The smallest block the CPU kernels accept. The rollouts of a prompt share whole blocks of it, and vLLM's default of
+128 tokens is longer than most prompts of a small model."""
 
 
 @dataclass(frozen=True)
-class Generation:
-    """One sampled completion."""
+class GeneratedRollout:
+    """One rollout as the engine returns it, before it is judged."""
 
     token_ids: list[int]
     logprobs: list[float]
-    """nats, of the distribution that was sampled from."""
+    """nats, under the distribution that was sampled from."""
     version_spans: tuple[tuple[int, int], ...]
     """(first token index, policy version), ascending."""
     finish_reason: FinishReason
 
 
 class Engine:
-    """vLLM's AsyncLLM behind five verbs: generate, update, checksums, version, close."""
+    """vLLM's AsyncLLM: generates rollouts and takes over weights while it does."""
 
     def __init__(
         self,
         model_path: Path,
         settings: ActorSettings,
         *,
-        dtype: str,
+        dtype: Literal["float32", "bfloat16"],
         device: Literal["cpu", "cuda"],
         transfer_backend: Literal["file", "nccl"],
         stop_token_ids: Sequence[int],
@@ -57,6 +57,7 @@ class Engine:
         _set_environment(settings, device)
         from vllm import AsyncEngineArgs
         from vllm.config import WeightTransferConfig
+        from vllm.inputs import TokensPrompt
         from vllm.sampling_params import RequestOutputKind, SamplingParams
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -65,7 +66,7 @@ class Engine:
         self._version = 0
         self._settled = asyncio.Event()
         self._settled.set()
-        self._sampling_params = SamplingParams
+        self._sampling_params, self._tokens_prompt = SamplingParams, TokensPrompt
         self._final_only = RequestOutputKind.FINAL_ONLY
         more = _gpu(settings) if device == "cuda" else _cpu(settings)
         self._llm = AsyncLLM.from_engine_args(
@@ -81,11 +82,11 @@ class Engine:
                 enable_prefix_caching=settings.prefix_cache,
                 # Ratios need the log-probabilities of the distribution that was sampled from.
                 logprobs_mode="processed_logprobs",
-                # The next batch must not be scheduled before the sampled version of this one is known.
+                # The version that sampled a batch must be known before the next batch is scheduled.
                 async_scheduling=False,
-                # Half a prompt discards a random number; a seeded CPU generator cannot take that back, and vLLM raises.
+                # A partial prefill discards a random number. A seeded CPU generator cannot undo that, and vLLM raises.
                 enable_chunked_prefill=device == "cuda",
-                # Random token ids and tiny models gain nothing from compilation on a CPU, and start slower.
+                # Small models gain nothing from compilation on a CPU and start more slowly.
                 enforce_eager=device == "cpu",
                 weight_transfer_config=WeightTransferConfig(backend=transfer_backend),
                 worker_extension_cls="actors.weight_receiver.WeightReceiverExtension",
@@ -97,20 +98,20 @@ class Engine:
 
     @property
     def version(self) -> int:
-        """The policy version that writes the next token."""
+        """Policy version of the next token."""
         return self._version
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None
-    ) -> list[Generation]:
-        """Sample completions of one prompt; they share its KV cache while the weights stay the same.
+        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+    ) -> list[GeneratedRollout]:
+        """Sample rollouts of one prompt; they share its KV cache as long as the weights do not change.
 
-        With a seed the completions depend on it and on the weights, not on what else the engine is doing.
+        With a seed the rollouts depend on the seed and the weights only, not on other requests.
         """
-        # A request that arrives in the middle of an update is written by the new weights: its salt must be theirs.
+        # A request that arrives during an update is generated by the new weights, so its salt must name them.
         await self._settled.wait()
         params = self._sampling_params(
-            n=num_completions,
+            n=num_rollouts,
             seed=seed,
             temperature=self._settings.temperature,
             max_tokens=self._settings.max_completion_tokens,
@@ -120,12 +121,12 @@ class Engine:
             detokenize=False,
             output_kind=self._final_only,
         )
-        prompt = {"prompt_token_ids": list(prompt_ids), "cache_salt": f"weights-{self._version}"}
+        prompt = self._tokens_prompt(prompt_token_ids=list(prompt_ids), cache_salt=f"weights-{self._version}")
         outputs = [output async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex)]
-        return [_generation(completion) for completion in sorted(outputs[-1].outputs, key=lambda c: c.index)]
+        return [_rollout(completion) for completion in sorted(outputs[-1].outputs, key=lambda c: c.index)]
 
     async def start_version(self, version: int) -> None:
-        """Stamp the weights the engine was loaded with, before anything is generated."""
+        """Stamp the weights that were loaded at start; call it before the first `generate`."""
         await self._llm.update_weight_version(str(version))
         self._version = version
 
@@ -136,9 +137,9 @@ class Engine:
         await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=dict(init_info)))
 
     async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
-        """Take over announced weights while requests are in flight. Returns the stall, seconds.
+        """Take over announced weights while requests are running. Returns how long they were paused, seconds.
 
-        Raises TimeoutError after `timeout_s`; the engine is then in an unknown state and must be replaced.
+        Raises TimeoutError after `timeout_s`. The state of the engine is then undefined; it must be replaced.
         """
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 
@@ -156,13 +157,13 @@ class Engine:
         return time.perf_counter() - start
 
     async def checksums(self) -> dict[str, str]:
-        """Parameter name -> SHA-256 of its bytes in the first worker; emptied parameters are left out."""
+        """Parameter name -> SHA-256 of its bytes in the first worker, without parameters that were emptied."""
         per_worker = await self._llm.compute_weight_checksums()
         digests = {name.rsplit(":", 1)[-1]: digest for name, digest in per_worker[0].items()}
         return {name: digest for name, digest in digests.items() if digest != EMPTY_DIGEST}
 
     async def check(self) -> None:
-        """Raise when the engine has died."""
+        """Raises vLLM's error when the engine has died."""
         await self._llm.check_health()
 
     def close(self) -> None:
@@ -170,15 +171,15 @@ class Engine:
         self._llm.shutdown()
 
 
-def canary(expected: Mapping[str, str], held: Mapping[str, str]) -> list[str]:
-    """Names of parameters whose checksum in the engine differs from the learner's.
+def canary(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
+    """Names of the parameters whose checksum in the engine, `actual`, differs from the learner's, `expected`.
 
-    Only names both sides know are compared; none in common is itself a mismatch, for it would prove nothing.
+    Parameters that only one side knows are not compared. If there is no common parameter, that is a mismatch.
     """
-    common = expected.keys() & held.keys()
+    common = expected.keys() & actual.keys()
     if not common:
         return ["(no parameter in common)"]
-    return sorted(name for name in common if expected[name] != held[name])
+    return sorted(name for name in common if expected[name] != actual[name])
 
 
 def _gpu(settings: ActorSettings) -> dict[str, Any]:
@@ -189,13 +190,13 @@ def _gpu(settings: ActorSettings) -> dict[str, Any]:
 def _cpu(settings: ActorSettings) -> dict[str, Any]:
     """Engine arguments on a CPU.
 
-    Left to itself vLLM gives a CPU worker a process of its own, and core and worker poll for each other without
-    sleeping: of two cores the engine then takes both, and wastes one. A worker in the core's process waits for nobody.
+    By default vLLM starts the CPU worker in its own process, and core and worker poll each other without sleeping,
+    which occupies a core for nothing. Here the worker runs in the core's process.
     """
     from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
     executor = {"distributed_executor_backend": UniProcExecutor} if settings.tensor_parallel == 1 else {}
-    return {"block_size": CPU_BLOCK_TOKENS, **executor}  # by its name vLLM would take the other executor after all
+    return {"block_size": CPU_BLOCK_TOKENS, **executor}  # given by name, vLLM would still choose the other executor
 
 
 def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:
@@ -205,18 +206,18 @@ def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:
     return {"names": list(names), "dtype_names": list(dtypes), "shapes": [list(shape) for shape in shapes]}
 
 
-def _generation(completion: object) -> Generation:
-    """vLLM's CompletionOutput -> ours."""
+def _rollout(completion: object) -> GeneratedRollout:
+    """Convert vLLM's CompletionOutput."""
     token_ids = list(completion.token_ids)  # type: ignore[attr-defined]
     logprobs = np.minimum(completion.logprobs.logprobs, 0.0).tolist()  # type: ignore[attr-defined]
-    assert len(logprobs) == len(token_ids), "vLLM returned another number of logprobs than tokens"
+    assert len(logprobs) == len(token_ids), "vLLM returned different numbers of log-probabilities and tokens"
     spans = tuple((span.start, int(span.version)) for span in completion.weight_versions)  # type: ignore[attr-defined]
     finish: FinishReason = "stop" if completion.finish_reason == "stop" else "length"  # type: ignore[attr-defined]
-    return Generation(token_ids=token_ids, logprobs=logprobs, version_spans=spans, finish_reason=finish)
+    return GeneratedRollout(token_ids=token_ids, logprobs=logprobs, version_spans=spans, finish_reason=finish)
 
 
 def _set_environment(settings: ActorSettings, device: str) -> None:
-    """vLLM reads these once, when it is first imported."""
+    """Set the variables that vLLM reads when it is first imported."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")

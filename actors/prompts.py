@@ -1,11 +1,11 @@
-r"""Problem -> prompt, guided or not: one user message through the model's own chat template.
+r"""Problem -> prompt, guided or unguided: one user message in the model's chat template.
 
-Guided prompts carry one of the two system instructions of the POPE paper, word for word: the one of section 4, or the
-modified one of section 5.2 that forbids restating. One departure: the box of the paper is printed as an empty square
-where its LaTeX said `\boxed{...}`; here it is written out.
+A guided prompt begins with one of the two system instructions of the POPE paper, word for word: the one of section 4,
+or the modified one of section 5.2 that forbids restating. One departure: where the paper prints an empty square for
+the box of its LaTeX source, the instructions here have `\boxed{...}`.
 
-An unguided prompt is the bare problem with the request for a final answer, the same words a guided prompt ends on.
-Every prompt of the product is made here, the base model's corpus included, so a prompt has one form everywhere.
+An unguided prompt is the problem and the request for a final answer, in the words that end a guided prompt. Every
+prompt of the product is built here, also those of the built-in base model's corpus.
 """
 
 from typing import Any, Literal
@@ -39,12 +39,12 @@ ORACLE_REQUEST = (
     "Write a complete solution of this problem, step by step, each step on lines of its own. Give every step that is "
     "needed and its reason, no false starts, and state the final answer at the very end only."
 )
-"""Guidance is a prefix of the solution that ends with a line, and it must not show the answer."""
+"""Asks for lines because guidance is cut at line ends, and for a late answer because guidance must not show it."""
 PARTIAL_RESPONSE = "Partial Response: "
 
 
 class GuidanceLeak(AssertionError):
-    """An unguided or evaluation prompt would have carried guidance."""
+    """An unguided prompt contains guidance."""
 
 
 def unguided_message(statement: str) -> str:
@@ -58,7 +58,7 @@ def oracle_message(statement: str) -> str:
 
 
 def guided_message(statement: str, guidance: str, instruction: Instruction) -> str:
-    """concat(x, z^{0:i*}, I) of eq. 3; an empty prefix gives exactly the unguided message."""
+    """concat(x, z^{0:i*}, I) of eq. 3. With an empty prefix it equals the unguided message."""
     if not guidance:
         return unguided_message(statement)
     return (
@@ -70,9 +70,9 @@ def guided_message(statement: str, guidance: str, instruction: Instruction) -> s
 
 
 def guidance_span(text: str) -> tuple[int, int] | None:
-    """(first, one past last) character of the guidance in a rendered guided prompt; None when it carries none.
+    """(start, stop) of the guidance in a rendered guided prompt, in characters; None when it has none.
 
-    The statement may hold the same words; the guidance stands between the last of them.
+    The statement may contain the marker phrases as well, so their last occurrences are used.
     """
     stop = text.rfind(f"\n\n{CONTINUE_REQUEST}")
     start = text.rfind(PARTIAL_RESPONSE, 0, stop) if stop >= 0 else -1
@@ -80,7 +80,7 @@ def guidance_span(text: str) -> tuple[int, int] | None:
 
 
 def rendered(tokenizer: Any, message: str) -> str:
-    """A user message as the whole prompt, up to where the assistant begins to write."""
+    """The chat template around one user message, up to where the assistant's turn begins."""
     text: str = tokenizer.apply_chat_template(
         [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
     )
@@ -95,12 +95,12 @@ class PromptBuilder:
         self.instruction = instruction
 
     def text(self, problem: Problem, guided: bool) -> str:
-        """The whole prompt, up to where the assistant begins to write.
+        """The whole prompt as text. Raises ValueError when a guided prompt is built before its guidance is chosen.
 
-        A guided prompt needs `problem.guidance` to have been chosen; the empty string is the empty prefix.
+        `problem.guidance` is None before it is chosen; the empty string is the empty prefix.
         """
         if guided and problem.guidance is None:
-            raise ValueError(f"problem {problem.id}: a guided prompt was asked for before its guidance was chosen")
+            raise ValueError(f"problem {problem.id}: a guided prompt was requested before its guidance was chosen")
         guidance = (problem.guidance or "") if guided else ""
         text = rendered(self.tokenizer, guided_message(problem.statement, guidance, self.instruction))
         if not guided:
@@ -108,22 +108,22 @@ class PromptBuilder:
         return text
 
     def ids(self, problem: Problem, guided: bool) -> list[int]:
-        """int[P]: token ids of `text`; the template has already placed every special token."""
+        """int[P]: token ids of `text`. The template has already added all special tokens."""
         ids: list[int] = self.tokenizer(self.text(problem, guided), add_special_tokens=False)["input_ids"]
         return ids
 
     def response_ids(self, response: str) -> list[int]:
-        """int[T]: an answer that was written elsewhere, as the model itself would write it and end it."""
+        """int[T]: token ids of a response from another source, with the end-of-sequence token."""
         ids: list[int] = self.tokenizer(response, add_special_tokens=False)["input_ids"]
         return [*ids, self.tokenizer.eos_token_id]
 
 
 def check_unguided(text: str, problem: Problem) -> None:
-    """Raises `GuidanceLeak` when a rendered unguided prompt holds guidance outside the statement itself."""
+    """Raises `GuidanceLeak` when a rendered unguided prompt contains guidance outside the statement."""
     rest = text.replace(problem.statement, "", 1)
     forbidden = [PARTIAL_RESPONSE, CONTINUE_REQUEST, *INSTRUCTIONS.values()]
     if problem.guidance:
         forbidden.append(problem.guidance)
     for part in forbidden:
         if part in rest:
-            raise GuidanceLeak(f"problem {problem.id}: an unguided prompt holds {part[:60]!r}")
+            raise GuidanceLeak(f"problem {problem.id}: an unguided prompt contains {part[:60]!r}")

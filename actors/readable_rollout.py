@@ -1,4 +1,4 @@
-"""One rollout of a group in readable text: the fields `broker/rollout_samples.py` lists. Pure but for `decode`."""
+"""One rollout of a group as readable text: the fields that `broker/rollout_samples.py` lists."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,13 @@ from broker.rollout_samples import MAX_TEXT, MAX_TOKENS, numbers
 
 Decode = Callable[[list[int]], str]
 UNFINISHED = "\ufffd"
-"""What a decoder writes for the first bytes of a character whose last bytes are in the next token."""
+"""How a decoder renders the first bytes of a character whose last bytes are in the next token."""
 
 
 def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int | str]:
-    """The fields of the first correct rollout of a group, of its first when none is."""
-    written = group.policy_rollouts
-    rollout = next((rollout for rollout in written if rollout.verdict == "correct"), written[0])
+    """The fields of the first correct rollout of the policy, or of its first rollout when none is correct."""
+    rollouts = group.policy_rollouts
+    rollout = next((rollout for rollout in rollouts if rollout.verdict == "correct"), rollouts[0])
     token_ids = int32_array(rollout.token_ids).tolist()
     pieces = token_pieces(token_ids[:MAX_TOKENS], decode)
     prompt = decode(int32_array(group.prompt_ids).tolist())
@@ -39,19 +39,19 @@ def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int 
 
 
 def token_pieces(token_ids: Sequence[int], decode: Decode) -> list[str]:
-    """The text each token added, by decoding it behind the tokens before it.
+    """The text that each token adds when it is decoded after the tokens before it.
 
-    A token that ends inside a character adds nothing; the one that completes the character adds it whole. Characters
-    never completed are added by the last token.
+    A token that ends inside a character adds nothing; the token that completes the character adds all of it. The last
+    token also adds a character that was never completed.
     """
     pieces: list[str] = []
-    known = pending = 0  # token_ids[known:pending] is the context whose text was given out
+    start = pending = 0  # the text of token_ids[start:pending] is in `pieces`; it is decoded again as context
     for end in range(1, len(token_ids) + 1):
-        before = decode(list(token_ids[known:pending]))
-        text = decode(list(token_ids[known:end]))
+        before = decode(list(token_ids[start:pending]))
+        text = decode(list(token_ids[start:end]))
         if (text.endswith(UNFINISHED) and end < len(token_ids)) or len(text) <= len(before):
             pieces.append("")
         else:
             pieces.append(text[len(before) :])
-            known, pending = pending, end
+            start, pending = pending, end
     return pieces

@@ -1,4 +1,4 @@
-"""Problem -> group of rollouts: prompt, generate, judge, reward (arrows 2 to 4)."""
+"""Writes a rollout group: prompt, generate, judge, reward (arrows 2 to 4)."""
 
 import asyncio
 import logging
@@ -7,50 +7,30 @@ from typing import Protocol
 
 import msgspec
 
+from actors.engine import GeneratedRollout
 from actors.prompts import PromptBuilder
 from actors.verification.rewards import reward
 from actors.verification.verifier import VerifierPool
-from broker.records import (
-    Assignment,
-    FinishReason,
-    Problem,
-    Rollout,
-    RolloutGroup,
-    float32_bytes,
-    int32_bytes,
-)
+from broker.records import Assignment, Problem, Rollout, RolloutGroup, float32_bytes, int32_bytes
 from conf.schema import ActorSettings
 
 log = logging.getLogger(__name__)
 
 
-class Sampled(Protocol):
-    """What an engine returns for one completion; see `actors.engine.Generation`."""
-
-    @property
-    def token_ids(self) -> list[int]: ...
-    @property
-    def logprobs(self) -> list[float]: ...
-    @property
-    def version_spans(self) -> tuple[tuple[int, int], ...]: ...
-    @property
-    def finish_reason(self) -> FinishReason: ...
-
-
 class Sampler(Protocol):
-    """The part of `actors.engine.Engine` that writes rollouts."""
+    """The part of `actors.engine.Engine` that generates rollouts."""
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None
-    ) -> Sequence[Sampled]: ...
+        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+    ) -> Sequence[GeneratedRollout]: ...
 
 
 class PromptTooLong(Exception):
-    """A prompt does not leave room for a completion; the group is counted as failed."""
+    """A prompt is longer than `actors.max_prompt_tokens`; the group is counted as failed."""
 
 
 class RolloutWriter:
-    """Writes groups with one engine and one pool of verifiers."""
+    """Writes groups with one engine and one verifier pool."""
 
     def __init__(
         self,
@@ -71,19 +51,18 @@ class RolloutWriter:
         self._problems = problems
         self._settings = settings
         self._too_long: set[str] = set()
-        """Problems whose solution does not fit into a completion; each is warned of once."""
+        """Problems whose solution is longer than a completion may be; one warning is logged for each."""
 
     async def write(self, assignment: Assignment) -> RolloutGroup:
-        """All rollouts of one assignment, the oracle's solution last. Raises PromptTooLong before anything is
-        generated."""
+        """All rollouts of one assignment, an oracle rollout last. Raises PromptTooLong before anything is generated."""
         problem = self._problems[assignment.problem_id]
         if assignment.guidance is not None:
             problem = msgspec.structs.replace(problem, guidance=assignment.guidance)
         prompt_ids = self._prompt_ids(problem, assignment.arm)
-        oracle = self._oracle(assignment, problem)
+        oracle = self._oracle_rollout(assignment, problem)
         num_rollouts = (assignment.samples or self._settings.group_size) - len(oracle)
-        generations = await self._engine.generate(prompt_ids, num_rollouts, seed=assignment.seed)
-        judged = await asyncio.gather(*(self._judged(g, problem.answer) for g in generations))
+        generated = await self._engine.generate(prompt_ids, num_rollouts, seed=assignment.seed)
+        judged = await asyncio.gather(*(self._judge(rollout, problem.answer) for rollout in generated))
         return RolloutGroup(
             group_id=assignment.group_id,
             problem_id=problem.id,
@@ -94,22 +73,22 @@ class RolloutWriter:
             rollouts=(*judged, *oracle),
         )
 
-    async def _judged(self, generation: Sampled, answer: str) -> Rollout:
-        verdict = await self._verifier.judge(self._decode(generation.token_ids), answer)
+    async def _judge(self, generated: GeneratedRollout, answer: str) -> Rollout:
+        verdict = await self._verifier.judge(self._decode(generated.token_ids), answer)
         return Rollout(
-            token_ids=int32_bytes(generation.token_ids),
-            logprobs=float32_bytes(generation.logprobs),
-            version_spans=generation.version_spans,
-            finish_reason=generation.finish_reason,
+            token_ids=int32_bytes(generated.token_ids),
+            logprobs=float32_bytes(generated.logprobs),
+            version_spans=generated.version_spans,
+            finish_reason=generated.finish_reason,
             verdict=verdict,
             reward=reward(verdict),
         )
 
-    def _oracle(self, assignment: Assignment, problem: Problem) -> tuple[Rollout, ...]:
-        """LUFFY: the oracle's solution in place of one rollout, for unguided training groups only.
+    def _oracle_rollout(self, assignment: Assignment, problem: Problem) -> tuple[Rollout, ...]:
+        """LUFFY: the oracle solution as one rollout of an unguided training group, else empty.
 
-        Nobody judges it: it counts as correct, whatever it ends with (`deploy.jobs.problems.oracle_warning`).
-        A task with a number of samples of its own measures the policy (evaluation, mining) and never gets it.
+        It is not judged: it counts as correct whatever it ends with (`deploy.jobs.problems.oracle_warning`). An
+        assignment that sets `samples` measures the policy (evaluation, mining) and gets no oracle rollout.
         """
         training = assignment.samples is None and assignment.arm == "unguided"
         if not (self._settings.oracle_member and training and problem.solution):
@@ -119,7 +98,7 @@ class RolloutWriter:
             if problem.id not in self._too_long:
                 self._too_long.add(problem.id)
                 log.warning(
-                    "%s: its solution has %d tokens, actors.max_completion_tokens=%d; its groups have no oracle member",
+                    "%s: its solution has %d tokens, actors.max_completion_tokens=%d; its groups get no oracle rollout",
                     problem.id, len(token_ids), self._settings.max_completion_tokens,
                 )  # fmt: skip
             return ()

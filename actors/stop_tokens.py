@@ -1,4 +1,4 @@
-"""Which tokens end a completion, from the tokenizer and the model's generation settings."""
+"""The tokens that end a completion."""
 
 from pathlib import Path
 from typing import Any

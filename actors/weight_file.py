@@ -1,4 +1,4 @@
-"""The file of announced weights under a name of the reader's own: the learner keeps only a few of its names."""
+"""Protects announced weights while they are read: the learner removes all but its newest files."""
 
 import os
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from broker.records import WeightAnnouncement
 
 
 @contextmanager
-def held(announcement: WeightAnnouncement, holder: str) -> Iterator[WeightAnnouncement | None]:
-    """The announcement with a hard link as its path: no copy, and there until the end whatever the learner publishes.
+def hard_linked(announcement: WeightAnnouncement, actor: str) -> Iterator[WeightAnnouncement | None]:
+    """The announcement with a hard link of this actor's as its path; the link is removed at the end.
 
-    None when the file is gone already. A link that a dead holder of this name left is replaced. An announcement of
-    another backend is passed through.
+    The data stay readable, without a copy, when the learner removes its file. None when the file is gone already. A
+    link that an earlier incarnation left is replaced. An announcement of another backend is passed through.
     """
     if announcement.backend != "file":
         yield announcement
         return
     assert announcement.path is not None
     path = Path(announcement.path)
-    own = path.with_name(f"held-by-{holder}.safetensors")
-    own.unlink(missing_ok=True)
+    link = path.with_name(f"held-by-{actor}.safetensors")
+    link.unlink(missing_ok=True)
     try:
-        os.link(path, own)
+        os.link(path, link)
     except FileNotFoundError:
         yield None
         return
     try:
-        yield replace(announcement, path=str(own))
+        yield replace(announcement, path=str(link))
     finally:
-        own.unlink(missing_ok=True)
+        link.unlink(missing_ok=True)

@@ -1,11 +1,12 @@
-"""The engine's side of an in-flight weight update: vLLM's weight-transfer backend `file`.
+"""The engine's side of an in-flight weight update: the weight-transfer backend `file` of vLLM.
 
-The learner writes a whole set of weights as one safetensors file on tmpfs; vLLM's worker reads it here through
-the official four-phase update (start, update, finish, stamp). This module is loaded inside vLLM's worker
-process, as its extension class; importing it there is the moment at which the backend can be registered.
+The learner writes all weights to one safetensors file on tmpfs; vLLM's worker reads it here, through vLLM's own
+four-phase update (start, update, finish, stamp). The worker process imports this module as its extension class, and
+the import registers the backend.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -23,18 +24,18 @@ BACKEND = "file"
 
 @dataclass
 class FileInitInfo(WeightTransferInitInfo):
-    """A file needs no rendezvous."""
+    """Empty: a file needs no rendezvous."""
 
 
 @dataclass
 class FileUpdateInfo(WeightTransferUpdateInfo):
-    """One update: the safetensors file that holds every parameter under its Hugging Face name."""
+    """One update: a safetensors file with every parameter under its Hugging Face name."""
 
     path: str
 
 
 class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo]):
-    """Loads weights from a safetensors file; works on any device that sees the file."""
+    """Loads weights from a safetensors file, on any device of a machine that can read it."""
 
     init_info_cls = FileInitInfo
     update_info_cls = FileUpdateInfo
@@ -43,18 +44,19 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
         """Nothing to connect."""
 
     def start_weight_update(self) -> None:
-        # The CPU engine packs linear weights and empties the originals; only the layer-wise reload restores them.
+        # The CPU engine packs linear weights and empties the originals, which only the layer-wise reload restores.
         initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, str]) -> None:
-        """As the base class, without its device synchronisation when there is no accelerator to synchronise."""
+        """As in the base class, but without an accelerator there is no device to synchronise."""
         self.receive_weights(self.parse_update_info(update_info))
         if torch.accelerator.is_available():
             torch.accelerator.synchronize()
 
     def receive_weights(self, update_info: FileUpdateInfo) -> None:
         with safe_open(update_info.path, framework="pt", device=str(self.device)) as weights:
-            self.model.load_weights((name, weights.get_tensor(name)) for name in weights.keys())  # noqa: SIM118
+            model: Any = self.model
+            model.load_weights((name, weights.get_tensor(name)) for name in weights.keys())  # noqa: SIM118
 
     def finish_weight_update(self) -> None:
         finalize_layerwise_reload(self.model, self.model_config)
@@ -66,8 +68,10 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
 
 
 def _repack_lm_heads(model: torch.nn.Module) -> None:
-    """On a CPU an LM head multiplies by a packed copy of its weight. The reload does not see a head that is tied to
-    the embedding as loaded, so its copy would stay that of the old weights while every checksum is right.
+    """Pack the weight of every LM head again: on a CPU the head multiplies by a packed copy.
+
+    The reload does not count a head tied to the embedding as loaded. Its copy would keep the old weights while every
+    checksum is right.
     """
     for layer in model.modules():
         if isinstance(layer, ParallelLMHead):
@@ -75,7 +79,7 @@ def _repack_lm_heads(model: torch.nn.Module) -> None:
 
 
 class WeightReceiverExtension:
-    """vLLM's `worker_extension_cls`: its import registers the backend; it adds no methods."""
+    """vLLM's `worker_extension_cls`. It adds no methods; importing this module registers the backend."""
 
 
 WeightTransferEngineFactory.register_engine(BACKEND, FileWeightTransferEngine)

@@ -1,1 +1,1 @@
-"""What the rooms exchange, and Redis behind one door: records, feed, streams, ring, ledger, weight board."""
+"""The records that roles exchange, and all access to Redis: feed, streams, ring, ledger, weight board."""

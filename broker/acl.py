@@ -1,12 +1,12 @@
-"""Who may do what on the Redis of a run: one user a role, fenced into the run's keys.
+"""Access control on the Redis of a run: one ACL user per role, limited to the keys of the run.
 
-A role's rule names the keys it may change, the keys it may only read, and its commands: those it sends itself and
-those of its scripts. The server checks a script's commands one by one against the same rule, so a script of an
-attacker can do no more. Only the key check of EVAL itself is wider: it cannot know what a script reads or writes, so
-a selector of its own lets a script name any key of the run.
+The rule of a role lists the keys it may write, the keys it may only read, and its commands: those it sends itself and
+those its scripts call. The server checks every command of a script against the same rule, so EVAL gives an attacker
+no further rights. Only the key check of EVAL itself is wider: the server cannot know which keys a script reads or
+writes, so a separate selector lets a script name any key of the run.
 
-Passwords are derived from one secret, so that a run has one secret to keep: HMAC-SHA-256 of `user`. A role that knows
-its own cannot compute another's.
+All passwords are derived from one secret, as the HMAC-SHA-256 of the user name, so that a run keeps one secret only.
+A role cannot compute the password of another role from its own.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ from broker.scripts import Script
 from conf.redact import redacted
 
 Role = Literal["driver", "actor", "preprocess", "learner", "reader"]
-"""`driver` opens, supervises and closes a run; `reader` looks at it: dashboard, audit, ledger."""
+"""`driver` opens, supervises and closes a run; `reader` is for dashboard, audit and ledger."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _EVERY_CLIENT = ("ping", "client|setname")
-_ENDS = ("ended", "ended_codes", "written", "fates")
+_OUTCOMES = ("ended", "ended_codes", "written", "rollout_outcomes")
 _ROLLOUT_SCRIPTS = ("claim", "renew", "publish", "fail", "reclaim")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a role needs. Keys are attributes of `Keys`, `metrics.ROOM` its metrics streams."""
+    """What a role needs. Keys are named by attributes of `Keys`; `metrics.ROOM` is the metrics stream of a room."""
 
     writes: tuple[str, ...]
     reads: tuple[str, ...]
     scripts: tuple[str, ...]
     commands: tuple[str, ...]
-    """Those it sends outside of scripts."""
+    """Commands it sends outside of scripts."""
     stages: bool
-    """Whether it also works under the keys of the run's sampling stages."""
+    """Whether the rule also covers the keys of the run's sampling stages."""
 
 
 RULES: dict[Role, Rule] = {
@@ -56,7 +56,7 @@ RULES: dict[Role, Rule] = {
     ),
     "preprocess": Rule(
         writes=(
-            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", *_ENDS, "forgotten", "failures",
+            "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", *_OUTCOMES, "forgotten", "failures",
             "dead_letters", "ledger_attempts", "ledger_successes", "ledger_first_solve", "ledger_outcomes",
             "heartbeats", "metrics.preprocess", "metrics.groups",
         ),
@@ -67,7 +67,7 @@ RULES: dict[Role, Rule] = {
     ),
     "learner": Rule(
         writes=(
-            "ring", "ring_meta", "payload", "batches", "learner", "counters", *_ENDS, "forgotten", "weights",
+            "ring", "ring_meta", "payload", "batches", "learner", "counters", *_OUTCOMES, "forgotten", "weights",
             "weights_board", "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
         ),
         reads=("run", "weights_held", "samples_shown"),
@@ -76,7 +76,7 @@ RULES: dict[Role, Rule] = {
         stages=False,
     ),
 }  # fmt: skip
-"""Driver and reader are fenced by the run alone: the one changes what it likes, the other changes nothing."""
+"""Driver and reader are limited to the keys of the run: the driver may write all of them, the reader none."""
 
 _DRIVER = (
     "+@read", "+@write", "+@transaction", "-function", "-@dangerous", "-scan", "-randomkey",
@@ -86,7 +86,7 @@ _READER = ("+@read", "+@transaction", "-@dangerous", "-scan", "-randomkey", "+ev
 
 
 def user(run: str, role: Role) -> str:
-    """The name a role logs in with."""
+    """The user name of a role."""
     return f"pope-{run}-{role}"
 
 
@@ -96,16 +96,16 @@ def password(secret: str, run: str, role: Role) -> str:
 
 
 def user_rule(secret: str, run: str, role: Role) -> list[str]:
-    """The words that make the user: `ACL SETUSER *words` on a server, `user *words` in its configuration.
+    """The arguments that create the user: `ACL SETUSER *words` on a server, `user *words` in its configuration.
 
-    They hold the hash of the password, not the password.
+    They contain the hash of the password, not the password.
     """
     digest = hashlib.sha256(password(secret, run, role).encode()).hexdigest()
     return [user(run, role), "on", f"#{digest}", *permissions(run, role)]
 
 
 def permissions(run: str, role: Role) -> list[str]:
-    """The rule of a role in the server's own language."""
+    """The rule of a role in the ACL syntax of Redis."""
     spaces = [Keys(run), Keys(stage_name(run, "*"))]
     everything = [f"~{space.prefix}*" for space in spaces]
     client = [f"+{command}" for command in _EVERY_CLIENT]
@@ -126,9 +126,9 @@ def permissions(run: str, role: Role) -> list[str]:
 
 
 def role_url(url: str, run: str, role: Role) -> str:
-    """The URL by which a role logs in, made of one whose password is the run's secret.
+    """The URL a role logs in with, derived from a URL whose password is the secret of the run.
 
-    A URL that names one of the run's users already is taken as it stands. Raises UsageError when it holds no password.
+    A URL that already names a user of the run is returned unchanged. Raises UsageError when `url` has no password.
     """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -137,7 +137,8 @@ def role_url(url: str, run: str, role: Role) -> str:
     secret = secret_of(url)
     if secret is None:
         raise UsageError(
-            f"broker.url={redacted(url)} holds no password, and broker.role_users=true derives the roles' from it"
+            f"broker.url={redacted(url)} holds no password, and broker.role_users=true derives the "
+            "passwords of the roles from it; add one"
         )
     host = parts.netloc.rpartition("@")[2]
     login = f"{quote(user(run, role))}:{password(secret, run, role)}"
@@ -146,7 +147,7 @@ def role_url(url: str, run: str, role: Role) -> str:
 
 
 def run_of(url: str) -> str | None:
-    """The run whose reader a URL logs in; None for any other user, who may see several runs.
+    """The run whose reader logs in with this URL; None for any other user, who may see several runs.
 
     >>> run_of("redis://pope-big-reader:secret@host:6380/0"), run_of("redis://:secret@host:6380/0")
     ('big', None)
@@ -156,7 +157,7 @@ def run_of(url: str) -> str | None:
 
 
 def secret_of(url: str) -> str | None:
-    """The password in a URL; None when it holds none."""
+    """The password in a URL; None when there is none."""
     parts = urlsplit(url)
     return unquote(parts.password or "") or dict(parse_qsl(parts.query)).get("password") or None
 

@@ -1,10 +1,10 @@
-"""The books of a run: every group that was issued is somewhere, once.
+"""The balance of a run: every issued group has one outcome, or is in flight in one place.
 
     issued = trained + filtered + replaced + stale + failed
              + leased + reissue + stream + ring + taken
 
-The left side and the first line are counters, the second line is what Redis holds right now. Every script that
-moves a group counts it in the same breath, so this holds between any two commands, after any crash.
+`issued` and the first line are counters; the second line is what Redis holds at present. Every script that moves a
+group also counts it, atomically, so the equation holds between any two commands and after any crash.
 """
 
 from dataclasses import dataclass
@@ -19,62 +19,62 @@ _BALANCE = Script("balance")
 
 @dataclass(frozen=True)
 class Balance:
-    """One moment of a run, in groups unless said otherwise."""
+    """All groups of a run at one moment; counts are groups unless stated otherwise."""
 
     issued: int
     trained: int
     filtered: dict[str, int]
-    """Reason -> groups that were dropped before the ring."""
+    """Reason -> groups dropped before the ring."""
     replaced: int
-    """Given up by a full ring."""
+    """Removed from a full ring."""
     stale: int
-    """Older than max_lag when a step wanted them."""
+    """Older than max_lag when a step took its batch."""
     failed: dict[str, int]
-    """Reason -> groups whose rollouts never became a readable group."""
+    """Reason -> groups that were never published, or not readable."""
     in_flight: dict[str, int]
-    """leased, reissue, stream, ring, taken (handed to the learner and not committed)."""
+    """leased, reissue, stream, ring, taken (taken by the learner and not committed)."""
     trained_samples: int
     ring_samples: int
     committed: int
-    """Newest trained step."""
+    """Newest committed step."""
     taken: int
-    """Newest step that was handed out."""
+    """Newest taken step."""
     limit: int | None
-    """Groups the feed may issue in all."""
+    """Groups the feed may issue in all; None: no bound."""
     totals: dict[str, int]
-    """published, rollouts, prompt_tokens, completion_tokens (prompt tokens once for each rollout)."""
+    """published, rollouts, prompt_tokens, completion_tokens (prompt tokens are counted once per rollout)."""
 
     @property
     def dropped(self) -> int:
-        """Groups that ended untrained; the feed credits them back."""
+        """Groups that ended untrained; the admission rule of `Feed.claim` credits them back."""
         return sum(self.filtered.values()) + self.replaced + self.stale + sum(self.failed.values())
 
     @property
     def holds(self) -> bool:
-        """Whether the books close."""
+        """Whether the counters account for every issued group."""
         return self.issued == self.trained + self.dropped + sum(self.in_flight.values())
 
     @property
     def drained(self) -> bool:
-        """Nothing more will ever reach the ring: the feed issued all it may and nothing is on its way."""
-        on_the_way = self.in_flight["leased"] + self.in_flight["reissue"] + self.in_flight["stream"]
-        return self.limit is not None and self.issued >= self.limit and on_the_way == 0
+        """Whether no further group can reach the ring: all are issued, none is leased, returned or on the stream."""
+        upstream = self.in_flight["leased"] + self.in_flight["reissue"] + self.in_flight["stream"]
+        return self.limit is not None and self.issued >= self.limit and upstream == 0
 
     def explain(self) -> str:
-        """One screen: where the groups are, and the sum."""
-        flying = sum(self.in_flight.values())
+        """A table of the groups by outcome, and the equation."""
+        in_flight = sum(self.in_flight.values())
         filtered, failed = sum(self.filtered.values()), sum(self.failed.values())
         lines = [
             f"issued   {self.issued:>6} groups" + ("" if self.limit is None else f" of {self.limit}"),
             _line("trained", self.trained, f"{self.trained_samples} samples, steps 1..{self.committed}"),
             _line("filtered", filtered, _parts(self.filtered)),
-            _line("replaced", self.replaced, "by newcomers to a full ring"),
+            _line("replaced", self.replaced, "by newer groups in a full ring"),
             _line("stale", self.stale, "older than max_lag"),
             _line("failed", failed, _parts(self.failed)),
-            _line("in flight", flying, _parts(self.in_flight)),
+            _line("in flight", in_flight, _parts(self.in_flight)),
         ]
-        terms = [self.trained, filtered, self.replaced, self.stale, failed, flying]
-        verdict = "the books close" if self.holds else f"THE BOOKS DO NOT CLOSE, issued is {self.issued}"
+        terms = [self.trained, filtered, self.replaced, self.stale, failed, in_flight]
+        verdict = "the balance holds" if self.holds else f"THE BALANCE DOES NOT HOLD, issued is {self.issued}"
         lines.append(" + ".join(str(term) for term in terms) + f" = {sum(terms)}: {verdict}")
         return "\n".join(lines)
 
@@ -88,7 +88,7 @@ def _parts(counts: dict[str, int]) -> str:
 
 
 def read_balance(client: redis.Redis, keys: Keys) -> Balance:
-    """The balance at one moment, by one read-only script."""
+    """Reads the balance at one moment, by one read-only script."""
     names = [keys.counters, keys.leases, keys.reissue, keys.rollouts, keys.ring, keys.ring_meta, keys.batches]
     flat, leased, reissue, stream, ring, taken_groups, ring_samples, committed, taken, limit = _BALANCE(
         client, [*names, keys.learner, keys.feed]

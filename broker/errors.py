@@ -1,28 +1,28 @@
-"""What can go wrong between the rooms.
+"""The exceptions of this product.
 
 PopeError
-├── UsageError            the user's input; shown as one line, exit code 2
+├── UsageError            invalid input of the user; shown as one line, exit code 2
 │   └── BrokerUnreachable no Redis answers at the given URL
-└── BrokerError           the pipeline's own state
-    ├── RecordError       bytes that are not a valid record (bad frame, checksum, field, size)
-    ├── RingFull          a put under `when_full: wait` found no room; wait and try again
-    ├── ServerBehind      the server forgot a step that the learner trained; `Ring.adopt` tells it
-    ├── FeedExhausted     every group the feed may issue has been issued and none can come back
-    ├── BrokerFull        the server is out of memory and nothing drains it
-    ├── BrokerLost        the server went away and did not come back in time
-    └── Fenced            another incarnation of the learner has taken over; this one may write nothing more
+└── BrokerError           the state of the pipeline does not allow the operation
+    ├── RecordError       bytes are not a valid record (frame, checksum, field or size)
+    ├── RingFull          the ring is full and `when_full` is `wait`; wait and try again
+    ├── ServerBehind      the server lost a step that the learner trained; call `Ring.adopt`
+    ├── FeedExhausted     all groups are issued and none can be issued again
+    ├── BrokerFull        the server was out of memory until the deadline
+    ├── BrokerLost        the server was unreachable until the deadline
+    └── Fenced            another incarnation of the learner was admitted; this one may not write
 """
 
 
 class PopeError(Exception):
-    """Root of every error this product raises on purpose."""
+    """Base of all exceptions this product raises on purpose."""
 
     final = False
-    """Whether doing the same again, from where it can be gone on with, would end the same way."""
+    """Whether a restart would fail in the same way."""
 
 
 class UsageError(PopeError, ValueError):
-    """Input of the user that breaks a rule. The message names the place, the rule and the remedy."""
+    """Invalid input of the user. The message names the place, the rule and the remedy."""
 
 
 class BrokerUnreachable(UsageError):
@@ -42,20 +42,20 @@ class RingFull(BrokerError):
 
 
 class FeedExhausted(BrokerError):
-    """Every group the feed may issue was issued, and no lease is left that could come back."""
+    """All groups are issued, and no lease is left whose group could be issued again."""
 
 
 class BrokerFull(BrokerError):
-    """The server stayed out of memory until the deadline of a write."""
+    """The server was out of memory until the deadline of a write."""
 
 
 class BrokerLost(BrokerError):
-    """The server stayed away until the deadline of an operation."""
+    """The server was unreachable until the deadline of an operation."""
 
 
 class ServerBehind(BrokerError):
-    """The server lost what it had acknowledged, and with it a step that was taken or trained."""
+    """The server lost acknowledged writes, among them a step that was taken or trained."""
 
 
 class Fenced(BrokerError):
-    """Another incarnation of this learner has taken over; this one may write nothing more."""
+    """Another incarnation of the learner was admitted; this one may not write."""

@@ -1,18 +1,19 @@
-"""Named places where a test makes a role fail, exact to the line.
+"""Failpoints: named places in the code where a test makes a role fail.
 
     POPE_FAILPOINTS="learner.before_commit:kill@3,preprocess.before_put:sleep:2"
 
-is `POINT:ACTION[@N]`, separated by commas. The N-th time (1 when left out) a process reaches POINT it does ACTION:
+The value is a list of entries `POINT:ACTION[@N]`, separated by commas. When a process reaches POINT for the N-th time
+(default 1), it performs ACTION:
 
-    kill            dies at once (SIGKILL)
-    stop            hangs (SIGSTOP), alive for whoever looks from outside
+    kill            sends itself SIGKILL
+    stop            sends itself SIGSTOP: it hangs, but its process still exists
     raise           raises FailpointReached
-    sleep:SECONDS   is late
+    sleep:SECONDS   sleeps
 
-Each entry acts once a run: where POPE_FAILPOINTS_FOLDER is set (`pope train` sets it to a folder of the run) it leaves
-a marker there first, so that the role that takes over does not die of the same entry. N counts in each process anew.
+Each entry acts once a run: if POPE_FAILPOINTS_FOLDER is set (`pope train` sets it to a folder of the run), the process
+first creates a marker file there, so that a restarted role does not repeat the action. N is counted per process.
 
-Without the variable `failpoint` does nothing but look at one global name.
+When the variable is not set, `failpoint` only reads one global variable.
 """
 
 import os
@@ -28,32 +29,32 @@ from broker.errors import PopeError, UsageError
 
 VARIABLE, FOLDER_VARIABLE = "POPE_FAILPOINTS", "POPE_FAILPOINTS_FOLDER"
 FOLDER = "failpoints"
-"""Inside a run's folder."""
+"""Name of the folder of markers in a run's folder."""
 
 POINTS = {
-    "actor.claimed": "a group id is leased, its rollouts are not begun",
+    "actor.claimed": "a group id is leased, no rollout has started",
     "actor.before_publish": "the rollouts are judged, the group is not on the stream",
-    "actor.after_publish": "the group is on the stream, the actor has not noted it",
-    "actor.mid_update": "the engine is paused and takes new weights, its version is still the old one",
-    "preprocess.after_read": "groups are in this worker's hands, none is worked on",
-    "preprocess.before_put": "the advantages are known, the group is still on the stream",
-    "preprocess.after_put": "the group is in the ring and acknowledged, the worker has not noted it",
+    "actor.after_publish": "the group is on the stream, the actor has not recorded it",
+    "actor.mid_update": "the engine is paused and loads new weights, its version is still the old one",
+    "preprocess.after_read": "groups are delivered to this worker, none is processed",
+    "preprocess.before_put": "the advantages are computed, the group is still on the stream",
+    "preprocess.after_put": "the group is in the ring and acknowledged, the worker has not recorded it",
     "learner.after_take": "the batch is in the log, nothing of it is trained",
     "learner.before_optimizer": "the gradients of the step are complete, the weights are the old ones",
     "learner.after_optimizer": "the weights are the new ones, the step is not committed",
     "learner.after_commit": "the step is committed, its weights are not announced",
-    "learner.mid_file": "the new weights lie under a temporary name, engines still find the old ones",
-    "learner.mid_publish": "the new weights lie where engines find them, they are not announced",
-    "learner.mid_broadcast": "another tensor is about to be sent to the engines (nccl)",
-    "checkpoint.begun": "the temporary folder is there, empty",
-    "checkpoint.state": "DeepSpeed has written this rank's files, the weights for everybody else are missing",
-    "checkpoint.written": "this rank has written all its files, their digests are unknown",
-    "checkpoint.sealed": "the digests of this rank are on the disk, the manifest is not",
-    "checkpoint.manifest": "the manifest is on the disk, the folder still has its temporary name",
-    "checkpoint.renamed": "the folder has its final name, LATEST names the one before",
-    "checkpoint.pointed": "LATEST names it, older ones are not removed yet",
+    "learner.mid_file": "the new weights have a temporary name, engines still find the old ones",
+    "learner.mid_publish": "the new weights have their final name, they are not announced",
+    "learner.mid_broadcast": "the next tensor is about to be broadcast to the engines (nccl)",
+    "checkpoint.begun": "the temporary folder exists and is empty",
+    "checkpoint.state": "DeepSpeed has written this rank's files, the exported weights are missing",
+    "checkpoint.written": "this rank has written all its files, their digests are not computed",
+    "checkpoint.sealed": "the digests of this rank are on disk, the manifest is not",
+    "checkpoint.manifest": "the manifest is on disk, the folder still has its temporary name",
+    "checkpoint.renamed": "the folder has its final name, LATEST names the previous one",
+    "checkpoint.pointed": "LATEST names the folder, older ones are not removed yet",
 }
-"""Name -> the exact moment."""
+"""Name -> the state at that moment."""
 
 _ENTRY = re.compile(
     r"(?P<point>[a-z_.]+):(?P<action>kill|stop|raise|sleep:(?P<seconds>\d+(?:\.\d+)?))(?:@(?P<nth>[1-9]\d*))?"
@@ -61,12 +62,12 @@ _ENTRY = re.compile(
 
 
 class FailpointReached(PopeError):
-    """What `raise` raises."""
+    """Raised by the action `raise`."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One failure to come."""
+    """One failure to inject."""
 
     point: str
     action: str
@@ -79,7 +80,7 @@ class Entry:
 
 
 def parse(text: str) -> list[Entry]:
-    """The entries of the variable. Raises UsageError naming the entry, the rule and the nearest remedy."""
+    """Parses the value of the variable. Raises UsageError naming the entry and the rule."""
     entries = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _ENTRY.fullmatch(part)
@@ -94,7 +95,7 @@ def parse(text: str) -> list[Entry]:
 
 
 class Failpoints:
-    """The entries of one process, and how often it reached each point."""
+    """The entries of one process, and how often the process reached each point."""
 
     def __init__(self, entries: list[Entry], folder: Path | None) -> None:
         self._entries, self._folder = entries, folder
@@ -109,7 +110,7 @@ class Failpoints:
                 _ACTIONS[entry.action](entry)
 
     def _first(self, entry: Entry) -> bool:
-        """Whether this run has not done it yet; from now on it has."""
+        """Marks the entry as done; False when this run had done it before."""
         if self._folder is None:
             fresh = entry not in self._done
             self._done.add(entry)
@@ -137,25 +138,24 @@ _armed: Failpoints | None = None
 
 
 def arm(text: str, folder: str | None) -> None:
-    """Set what this process is to fail at; an empty text disarms it. Raises UsageError."""
+    """Sets the failpoints of this process; an empty text clears them. Raises UsageError."""
     global _armed
     _armed = Failpoints(parse(text), Path(folder) if folder else None) if text else None
 
 
 def failpoint(point: str) -> None:
-    """Here the process may be told to fail."""
+    """Marks a place where the process can be made to fail."""
     if _armed is not None:
         _armed.reach(point)
 
 
 def environment() -> dict[str, str]:
-    """What a process started elsewhere needs in its environment to fail at the same points."""
+    """The environment variables that give another process the same failpoints."""
     return {name: os.environ[name] for name in (VARIABLE, FOLDER_VARIABLE) if name in os.environ}
 
 
 def choose_folder(run_folder: Path) -> None:
-    """Markers go into this run's folder, unless somebody chose another one; every process started from here on
-    inherits the choice."""
+    """Puts the markers into the run's folder, unless the folder variable is set; child processes inherit the choice."""
     if os.environ.get(VARIABLE):
         os.environ.setdefault(FOLDER_VARIABLE, str(run_folder / FOLDER))
         arm(os.environ[VARIABLE], os.environ[FOLDER_VARIABLE])

@@ -1,9 +1,9 @@
-"""The problem feed: which group ids were issued, to whom, until when.
+"""The feed: issues group ids and their leases.
 
-An group id stands for one group (problem, arm), by a pure function of the seed that actors know and the broker
-does not. A claim leases the next group id; the lease ends when its group is published or failed, when it expires
-or when its owner is gone. Tokens are `OWNER/N`, N counting the claims of that owner, and OWNER must name one
-incarnation of an actor, so that a restarted actor cannot be taken for its dead predecessor.
+A group id stands for one group (problem, arm), by a pure function of the seed that the actors compute; the broker does
+not know it. A claim leases the next group id. The lease ends when its group is published or failed, when it expires,
+or when the driver releases it. Claim tokens are `OWNER/N`: N counts the claims of that owner, and OWNER names one
+incarnation of an actor, so that a restarted actor is not mistaken for its predecessor.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import cast
 import redis
 
 from broker.errors import FeedExhausted
-from broker.group_ends import outline
+from broker.group_outcomes import summarize_group
 from broker.keys import Keys
 from broker.records import RolloutGroup, encode
 from broker.scripts import Script
@@ -22,19 +22,19 @@ _CLAIM, _RENEW, _PUBLISH = Script("claim"), Script("renew"), Script("publish")
 _FAIL, _RECLAIM = Script("fail"), Script("reclaim")
 _NOTHING_NOW, _NOTHING_EVER = -1, -2
 REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
-"""What a counter may be called after: `failed.REASON`, `filtered.REASON`."""
+"""A reason in the name of a counter: `failed.REASON`, `filtered.REASON`."""
 
 
 class Feed:
-    """Group ids and their leases. Every method is one script and safe to repeat."""
+    """Group ids and their leases. Every method is one script and idempotent."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
 
     def open(self, limit: int | None) -> None:
-        """Set how many groups may be issued in all; None: no bound. Idempotent; a resumed run may raise it.
+        """Sets the number of groups that may be issued in all; None: no bound. A resumed run may raise it.
 
-        Leases of an earlier incarnation have aged while nobody looked: their holders are gone.
+        Leases from before this call age by the full time that has passed, because their holders are gone.
         """
         self._client.hset(self._keys.feed, "limit", -1 if limit is None else limit)
         self._client.hdel(self._keys.feed, "looked_ms")
@@ -49,11 +49,12 @@ class Feed:
         lease_s: float,
         high_water: int,
     ) -> int | None:
-        """Lease a group id for `lease_s`, or None: nothing may be issued just now.
+        """Leases a group id for `lease_s` seconds; None when none may be issued at present.
 
-        Admission (only when `max_lag` is set): a group may be issued when step `held_version + 1 + max_lag` can
-        still need it, that is while issued - dropped < batch_groups * (held_version + 1 + max_lag). `dropped` are
-        the groups that ended untrained; they are credited back, or filtering would starve the learner.
+        Admission (only when `max_lag` is set): a group may be issued if step `held_version + 1 + max_lag` can still
+        train it, that is while issued - dropped < batch_groups * (held_version + 1 + max_lag). `dropped` are the
+        groups that ended untrained; without this credit, filtering would starve the learner.
+        No new claim succeeds while the rollout stream holds `high_water` groups or more.
         Raises `FeedExhausted` when the limit is reached and neither a lease nor a returned group id is left.
         """
         keys = self._keys
@@ -69,16 +70,16 @@ class Feed:
             high_water,
         )
         if answer == _NOTHING_EVER:
-            raise FeedExhausted("every group of the feed was issued")
+            raise FeedExhausted("all groups of the feed were issued")
         return None if answer == _NOTHING_NOW else int(answer)
 
     def renew(self, group_ids: Sequence[int], owner: str, *, lease_s: float) -> list[int]:
-        """Extend the leases of `owner` to `lease_s` from now; the group ids it still holds."""
+        """Extends the leases of `owner` to `lease_s` seconds from now; returns the group ids it still holds."""
         keys = self._keys
         return list(_RENEW(self._client, [keys.leases, keys.owners], owner, _milliseconds(lease_s), *group_ids))
 
     def publish(self, group_id: int, token: str, group: RolloutGroup) -> bool:
-        """Put the finished group on the rollout stream and end the lease. False: the lease is somebody else's now."""
+        """Puts the group on the rollout stream and ends the lease. False: another token holds the lease."""
         if group.group_id != group_id:
             raise ValueError(f"group {group.group_id} published under group id {group_id}")
         keys = self._keys
@@ -93,12 +94,12 @@ class Feed:
             num_rollouts,
             group.num_prompt_tokens * num_rollouts,
             group.num_completion_tokens,
-            outline(group),
+            summarize_group(group),
         )
         return bool(published)
 
     def fail(self, group_id: int, token: str, reason: str) -> bool:
-        """Give the group up for good, counted under `failed.REASON`. False: the lease is somebody else's now."""
+        """Gives the group up, counted as `failed.REASON`. False: another token holds the lease."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
@@ -106,23 +107,24 @@ class Feed:
         return bool(_FAIL(self._client, names, group_id, token, reason))
 
     def release(self, owner: str, *, max_attempts: int | None = None) -> int:
-        """Take back every lease of an owner that stops or died; how many there were.
+        """Ends every lease of an owner that stopped or died; returns their number.
 
-        None says that it stopped on purpose: its leases do not count as attempts. With a number, a group leased
-        that often is counted as `failed.attempts`, so that a prompt that kills its actor cannot do it for ever.
+        With None (an orderly stop) the leases do not count as attempts. With a number, a group leased that many times
+        is counted as `failed.attempts`, so that a prompt that kills its actor is not issued for ever.
         """
-        assert owner, "an empty owner would mean the expired leases"
+        assert owner, "an empty owner would release the expired leases"
         return self._end_leases(owner, -1 if max_attempts is None else max_attempts)
 
     def reclaim(self, *, max_attempts: int) -> int:
-        """Take back the expired leases: issued again, or `failed.attempts` after `max_attempts`; how many.
+        """Ends the expired leases; returns their number.
 
-        Time counts against a lease only while somebody calls this, 5 s a call at most.
+        Their groups are issued again, or counted as `failed.attempts` after `max_attempts` leases. Each call ages the
+        leases by the time since the call before, at most 5 s.
         """
         return self._end_leases("", max_attempts)
 
     def failures(self) -> dict[int, str]:
-        """Group id -> reason, of the groups counted as failed: their rollouts will never come."""
+        """Group id -> reason, for the groups counted as failed."""
         pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.failures))
         return {int(group_id): reason.decode() for group_id, reason in pairs.items()}
 

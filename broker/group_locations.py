@@ -1,35 +1,35 @@
-"""Where every issued group is, by its group id, with the batches that are kept: what `balance.py` counts, one by one.
+"""Where every issued group is, by group id, and the kept batches: the single groups that `balance.py` counts.
 
-For the audit: it reads much, so nothing that runs asks for it.
+Used by `pope audit`. The reply is large; do not call it in a loop.
 """
 
 from dataclasses import dataclass
 
 import redis
 
-from broker.group_ends import ends_by_group_id
+from broker.group_outcomes import outcomes_by_group_id
 from broker.keys import Keys
-from broker.run_record import born
+from broker.run_record import read_keys_id
 from broker.scripts import Script
 
-_WHEREABOUTS = Script("group_locations")
+_GROUP_LOCATIONS = Script("group_locations")
 
 
 @dataclass(frozen=True)
-class Whereabouts:
-    """One moment of a run."""
+class GroupLocations:
+    """All groups of a run at one moment."""
 
     server: str
-    """Tells these keys from others of the same name."""
+    """The id of these keys, see `read_keys_id`."""
     issued: int
-    """Group ids 0 .. issued - 1."""
+    """The group ids are 0 .. issued - 1."""
     leased: tuple[int, ...]
     reissue: tuple[int, ...]
     stream: tuple[int | None, ...]
-    """None: an entry that no actor published."""
+    """None for an entry that no actor published."""
     ring: tuple[int, ...]
     batches: dict[int, tuple[int, ...]]
-    """Step -> its groups, as far back as a checkpoint may need them."""
+    """Step -> its group ids, for the steps that a checkpoint may need."""
     committed: int
     taken: int
     ended: dict[int, str]
@@ -37,14 +37,13 @@ class Whereabouts:
     counters: dict[str, int]
 
 
-def read_whereabouts(client: redis.Redis, keys: Keys) -> Whereabouts:
-    """The places of all groups at one moment, by one read-only script."""
+def read_group_locations(client: redis.Redis, keys: Keys) -> GroupLocations:
+    """The locations of all groups at one moment, by one read-only script."""
     names = [keys.leases, keys.reissue, keys.rollouts, keys.ring, keys.batches, keys.learner]
-    issued, leased, reissue, stream, ring, batches, committed, taken, ended, codes, failures, counters = _WHEREABOUTS(
-        client, [*names, keys.ended, keys.ended_codes, keys.failures, keys.counters]
-    )
-    return Whereabouts(
-        server=born(client, keys),
+    answer = _GROUP_LOCATIONS(client, [*names, keys.ended, keys.ended_codes, keys.failures, keys.counters])
+    issued, leased, reissue, stream, ring, batches, committed, taken, ended, codes, failures, counters = answer
+    return GroupLocations(
+        server=read_keys_id(client, keys),
         issued=issued,
         leased=tuple(map(int, leased)),
         reissue=tuple(map(int, reissue)),
@@ -53,12 +52,12 @@ def read_whereabouts(client: redis.Redis, keys: Keys) -> Whereabouts:
         batches={int(entry_id.split(b"-")[0]): tuple(map(int, joined.split())) for entry_id, joined in batches},
         committed=committed,
         taken=taken,
-        ended=ends_by_group_id(ended, _pairs(codes), _pairs(failures)),
+        ended=outcomes_by_group_id(ended, _pairs(codes), _pairs(failures)),
         counters={name: int(count) for name, count in _pairs(counters).items()},
     )
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:
-    """What HGETALL returns inside a script: field, value, field, ..."""
+    """The flat list field, value, field, ... that HGETALL returns inside a script, as a dict."""
     texts = [value.decode() for value in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))

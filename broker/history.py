@@ -1,18 +1,18 @@
-"""What each role did, line by line, in the run's folder: the evidence `pope audit` holds the promises to.
+"""The history of a run: the events of each role, appended to a file in the run folder. `pope audit` checks them.
 
-    RUN/history/ROLE.jsonl     one Event a line, oldest first; only appended to, by one process at a time (and by one
-                               that was given up for dead, until it finds out)
+    RUN/history/ROLE.jsonl     one Event a line, oldest first; append-only, written by one process at a time (and by a
+                               replaced process until it notices)
 
-A role writes a line once the deed is done and acknowledged, so a line is a fact (`announce` alone comes first). A role
-that is killed between a deed and its line leaves the line out: a missing line is no evidence against anybody, a
-contradiction is. What must not be missing (which groups ended untrained, which a step got) is also noted by the server,
-in the script that does it.
+A role writes a line after the operation was acknowledged, so a line is a fact; only `announce` is written before. A
+role that is killed in between leaves the line out: a missing line is no violation, a contradiction is one. What must
+not be missing (which groups ended untrained, which groups a step got) is also recorded by the server, in the script
+that does the operation.
 
-A line is one `write` to a file opened for appending: it outlives the process at once, a crash of the machine after the
-kernel's next flush. Its end may be missing after that; the next incarnation of the role begins on a new line.
+A line is one `write` to a file opened for appending. It survives the death of the process at once, and a crash of the
+machine after the kernel's next flush. A crash may tear the last line; the next incarnation starts on a new one.
 
-The folder is that of checkpoints and logs. A role on a machine that does not share it writes a local file nobody reads:
-the run goes on, and the audit says which histories it could not find and what it therefore did not check.
+The history is in the same folder as checkpoints and logs. A role on a machine that does not share the folder writes a
+local file that nobody reads: the run continues, and the audit lists the missing histories and the checks it skipped.
 """
 
 import logging
@@ -27,7 +27,7 @@ import msgspec
 log = logging.getLogger(__name__)
 
 FOLDER = "history"
-"""Inside a run's folder."""
+"""Name of the folder in a run's folder."""
 
 What = Literal[
     "start", "gap", "publish", "fail", "hold", "put", "drop", "bury", "batch", "commit", "announce", "checkpoint"
@@ -41,20 +41,20 @@ class Event(
     omit_defaults=True,
     rename={"group_id": "ordinal", "group_ids": "ordinals"},
 ):
-    """One deed of one role.
+    """One event of one role. The wire names are `ordinal` and `ordinals`.
 
-        start        an incarnation begins, on the keys `server`; the learner: at `step`, the newest checkpoint's
-        gap          `missed` lines before this one could not be written (a full disk)
+        start        an incarnation starts, on the keys with the id `server`; the learner starts at checkpoint `step`
+        gap          `missed` events before this one could not be written (full disk)
         publish      actor: group `group_id` is on the rollout stream
         fail         actor: group `group_id` is given up for `reason`
-        hold         actor: its engine holds weights `version`
-        put          preprocessor: group `group_id` is in the ring, written by `versions` (oldest, newest)
+        hold         actor: its engine holds policy version `version`
+        put          preprocessor: group `group_id` is in the ring, sampled by `versions` (oldest, newest)
         drop         preprocessor: group `group_id` is dropped for `reason`
-        bury         preprocessor: a group nobody can read is a dead letter for `reason`
-        batch        learner: step `step` is handed the groups `group_ids`; it is not trained yet
-        commit       learner: `step` is trained, and counted; `reason` says why it changed no weight
-        announce     learner: weights `version` are about to be announced
-        checkpoint   learner: `step` is durable, in a manifest of digest `sha256`
+        bury         preprocessor: an unreadable group is a dead letter for `reason`
+        batch        learner: step `step` has the groups `group_ids`; it is not trained yet
+        commit       learner: step `step` is trained and counted; `reason` says why it changed no weight
+        announce     learner: policy version `version` is about to be announced
+        checkpoint   learner: step `step` is durable, in a manifest with the digest `sha256`
     """
 
     at: float
@@ -81,7 +81,7 @@ class History:
     """Appends the events of one incarnation of one role."""
 
     def __init__(self, run_folder: Path | None, role: str, incarnation: str | None = None) -> None:
-        """`run_folder` None writes nothing. Without an incarnation this incarnation gets a name of its own."""
+        """With `run_folder` None nothing is written. The default for `incarnation` is a new unique name."""
         self._role = role
         self._incarnation = incarnation or f"{role}@{time.time_ns()}"
         self._missed = 0
@@ -90,7 +90,7 @@ class History:
             self._file = _open(run_folder / FOLDER / f"{role}.jsonl")
 
     def add(self, what: What, **fields: Any) -> None:
-        """Note one deed. A disk that is full costs lines, which are counted and told of, never the run."""
+        """Appends one event. If the disk is full, the line is skipped and counted; the run continues."""
         if self._file is None:
             return
         if self._missed and self._write(self._event("gap", missed=self._missed)):
@@ -112,12 +112,12 @@ class History:
         line = msgspec.json.encode(event) + b"\n"
         try:
             written = os.write(self._file, line)
-            if written < len(line):  # the disk had room for a part of it
+            if written < len(line):  # the disk had space for a part of it
                 os.ftruncate(self._file, os.fstat(self._file).st_size - written)
         except OSError as error:
             written = 0
             if not self._missed:
-                log.warning("history of %s: lines are missing from here on (%s)", self._role, error)
+                log.warning("history of %s: events cannot be written and are skipped (%s)", self._role, error)
         return written == len(line)
 
 
@@ -126,13 +126,13 @@ def _open(path: Path) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     size = os.fstat(file).st_size
     if size and os.pread(file, 1, size - 1) != b"\n":
-        os.write(file, b"\n")  # the line before was torn
+        os.write(file, b"\n")  # the last line is torn
     return file
 
 
 @dataclass(frozen=True)
 class Line:
-    """An event and where it stands."""
+    """An event and its place."""
 
     place: str
     """`learner-0.jsonl:31`"""
@@ -141,19 +141,19 @@ class Line:
 
 @dataclass(frozen=True)
 class RoleHistory:
-    """One file."""
+    """The history of one role."""
 
     role: str
     lines: tuple[Line, ...]
     damaged: tuple[str, ...]
-    """Places of lines that are no events and were not torn by the end of a life."""
+    """Places of lines that are no events and were not torn by the end of an incarnation."""
 
 
 def read_history(run_folder: Path) -> list[RoleHistory]:
     """The histories of all roles in a run's folder.
 
-    Of a run that goes on, effects are read before their causes: preprocessors, actors, then the learner. So no history
-    names a version or a group that one read after it has yet to tell of.
+    In a live run effects are read before their causes: preprocessors, actors, then the learner. Every version or group
+    that a history names is therefore in the histories read after it.
     """
     order = ("preprocess", "actor", "learner")
     paths = sorted((run_folder / FOLDER).glob("*.jsonl"))
@@ -163,7 +163,7 @@ def read_history(run_folder: Path) -> list[RoleHistory]:
 
 def _read(path: Path) -> RoleHistory:
     raw = path.read_bytes().split(b"\n")
-    whole = raw[:-1]  # what follows the last line end is being written, or was torn
+    whole = raw[:-1]  # text after the last line end is incomplete: being written, or torn
     lines: list[Line] = []
     unread: list[tuple[int, str]] = []
     for number, text in enumerate(whole, start=1):

@@ -1,69 +1,68 @@
-"""Every Redis key of a run, in one place.
+"""The Redis keys of a run.
 
 All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
-fence runs from each other. Types and meanings:
+separate runs. The wire says `ordinal` for a group id. Types and meanings:
 
-    pope:{name}:run            hash    layout (what these keys look like: `run_record.LAYOUT`), settings_hash,
-                                       opened_unix_s, born (random: tells these keys from later ones of the same name);
+    pope:{name}:run            hash    layout (version of this table: `run_record.LAYOUT`), settings_hash,
+                                       opened_unix_s, born (random id of these keys, new after a loss of data);
                                        settings (JSON, no password), num_hard (hard problems, once training begins)
-    pope:{name}:feed           hash    cursor (next group id), limit, looked_ms (server milliseconds of the last look
+    pope:{name}:feed           hash    cursor (next group id), limit, looked_ms (server milliseconds of the last check
                                        for expired leases)
     pope:{name}:leases         zset    group id -> deadline (server milliseconds)
     pope:{name}:owners         hash    group id -> claim token of the actor that holds it
-    pope:{name}:claims         hash    claim token -> group id: a repeated claim gets the same answer
+    pope:{name}:claims         hash    claim token -> group id: a repeated claim gets the same one
     pope:{name}:attempts       hash    group id -> leases given so far
     pope:{name}:reissue        list    group ids whose lease expired, oldest first
-    pope:{name}:written        hash    group id -> "bucket arm LENGTH ...", published and in flight (group_ends.py)
-    pope:{name}:fates          hash    "bucket arm END LENGTH" -> rollouts, of the published groups that ended
-    pope:{name}:ended          string  a byte a group id, set where its end is counted: its code; 0 or past the end: not
-                                       ended, or failed
+    pope:{name}:written        hash    group id -> "bucket arm LENGTH ...", in flight (group_outcomes.py)
+    pope:{name}:fates          hash    "bucket arm OUTCOME LENGTH" -> rollouts, of the published groups that ended
+    pope:{name}:ended          string  one byte a group id: the code of its outcome; 0 or past the end: not ended, or
+                                       failed
     pope:{name}:ended:codes    hash    trained, filtered.REASON, replaced or stale -> code, from 1 on
-    pope:{name}:failures       hash    group id -> reason, of the groups counted as failed.REASON
-    pope:{name}:tasks          list    Task frames by group id, where group ids are no function of the seed (sampling)
-    pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: answers of the last ten minutes
+    pope:{name}:failures       hash    group id -> reason, for the groups counted as failed.REASON
+    pope:{name}:tasks          list    Task frames by group id, in a sampling stage
+    pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: results of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
     pope:{name}:ring           zset    group id -> arrival number: the groups in the ring, oldest first
     pope:{name}:ring:meta      hash    group id -> "samples oldest_version arm problem_id"
-    pope:{name}:payload        hash    group id -> TrainGroup frame, kept until no checkpoint needs it
-    pope:{name}:batches        stream  id `STEP-0`, fields group ids, groups, samples: the learner's write-ahead log
-    pope:{name}:learner        hash    committed (newest trained step), taken (newest step handed out), skipped
-                                       (steps the learner trained that this server never handed out), admitted (the
-                                       incarnation of the learner that may write; see `Ring.admit`)
-    pope:{name}:forgotten      set     group ids the learner trained and this server lost: counted once they come again
+    pope:{name}:payload        hash    group id -> TrainGroup frame, until a checkpoint covers it
+    pope:{name}:batches        stream  id `STEP-0`, fields ordinals, groups, samples: the learner's write-ahead log
+    pope:{name}:learner        hash    committed (newest trained step), taken (newest taken step), skipped (steps the
+                                       learner trained that were never taken here), admitted (the incarnation of
+                                       the learner that may write; see `Ring.admit`)
+    pope:{name}:forgotten      set     group ids the learner trained and this server lost: counted when they arrive
     pope:{name}:counters       hash    groups: issued, published, admitted, trained, filtered.REASON, replaced, stale,
                                        failed.REASON; rollouts, prompt_tokens, completion_tokens, trained_samples; and
-                                       duplicates (stream entries of a group that was there before), unissued (of one
-                                       that nobody was issued)
-    pope:{name}:replaced       stream  which group a full ring gave up, for which newcomer
-    pope:{name}:dead_letters   stream  the beginning of frames nobody could read, with the reason and their size
+                                       duplicates (stream entries of a group that arrived before), unissued (of a
+                                       group that was never issued)
+    pope:{name}:replaced       stream  which group a full ring removed, for which newer one
+    pope:{name}:dead_letters   stream  the beginning of unreadable frames, with the reason and their size
     pope:{name}:ledger:attempts / :successes / :first_solve   hash  "problem_id|arm" -> number
-    pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups that had
-                                       a judged rollout, oldest first; step as in first_solve
+    pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups with a
+                                       judged rollout, oldest first; step as in first_solve
     pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
     pope:{name}:weights:board  hash    version (newest published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
-    pope:{name}:metrics:ROOM   stream  plain text fields, one entry a report (actors, preprocess, learner, sft), one
-                                       entry a group that ended preprocessing (groups), or one a note of the driver
+    pope:{name}:metrics:ROOM   stream  plain text fields; one entry a report (actors, preprocess, learner, sft), one
+                                       a group that ended preprocessing (groups), or one a message of the driver
                                        (deploy)
-    pope:{name}:samples        stream  rollouts in readable text: broker/rollout_samples.py lists the fields
+    pope:{name}:samples        stream  readable rollouts: broker/rollout_samples.py lists the fields
     pope:{name}:samples:shown  list    "ORDINAL INDEX" of the newest samples, newest first
-    pope:{name}:samples:ratios stream  group id, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
+    pope:{name}:samples:ratios stream  ordinal, index, step, ratios: pi / pi_behaviour of the tokens of a sample in the
                                        step that trained it
     pope:{name}:heartbeats     hash    role -> "unix_ms status"
-    pope:{name}:health         hash    role -> what the driver holds of it: healthy, suspect, dead, restarting, stale
-    pope:{name}:control        hash    stop: the reason the run ends, once it is known
+    pope:{name}:health         hash    role -> its health: healthy, suspect, dead, restarting, stale
+    pope:{name}:control        hash    stop: why the run ends
 """
 
 PREPROCESS_GROUP = "preprocess"
 """Consumer group of the rollout stream."""
 
-
 EVALUATION_STAGE = "evaluation"
-"""The stage whose tasks actors sample beside their training groups."""
+"""The stage whose tasks actors sample alongside their training groups."""
 
 
 def stage_name(run: str, stage: str) -> str:
-    """What the keys of a sampling stage are named by. No run has a colon in its name, so no run is inside another."""
+    """The key name of a sampling stage. The name of a run contains no colon, so it cannot collide."""
     return f"{run}:{stage}"
 
 
@@ -80,7 +79,7 @@ class Keys:
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
         self.written = self.prefix + "written"
-        self.fates = self.prefix + "fates"
+        self.rollout_outcomes = self.prefix + "fates"
         self.ended = self.prefix + "ended"
         self.ended_codes = self.prefix + "ended:codes"
         self.failures = self.prefix + "failures"

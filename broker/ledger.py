@@ -1,4 +1,4 @@
-"""What became of every problem under every arm: the source of solvability, of reward by arm and of transfer."""
+"""The ledger: attempts and successes of every problem under every arm."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ import redis
 from broker.keys import Keys
 
 KEPT_OUTCOMES = 16
-"""Groups of a problem and arm whose outcome is kept one by one."""
+"""Newest groups of a problem and arm whose results are kept individually."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One group of rollouts."""
+    """The result of one group."""
 
     step: int
     """Newest published policy version when it was preprocessed."""
     successes: int
     judged: int
-    """Rollouts that were judged; at least one."""
+    """Judged rollouts; at least one."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ class LedgerRow:
     problem_id: str
     arm: str
     attempts: int
-    """Rollouts that were judged; those whose verifier failed are not in it."""
+    """Judged rollouts; those whose verifier failed do not count."""
     successes: int
     first_solve_step: int | None
-    """Newest published policy version when its first success was preprocessed; None: never solved."""
+    """Newest published policy version when its first success was preprocessed; None if never solved."""
     last: tuple[Outcome, ...] = ()
-    """Newest groups that had a judged rollout, oldest first, at most `KEPT_OUTCOMES`."""
+    """Newest groups with a judged rollout, oldest first, at most `KEPT_OUTCOMES`."""
 
     def solved_within(self, groups: int) -> bool:
-        """Whether one of the newest `groups` groups holds a success; only the kept outcomes can be asked."""
+        """Whether one of the newest `groups` groups contains a success, among the kept outcomes."""
         return any(outcome.successes for outcome in self.last[-groups:])
 
 
 class Ledger:
-    """Written by `Ring.put` and `Ring.drop` in the script that moves the group; read here."""
+    """Reads the ledger; `Ring.put` and `Ring.drop` write it in the script that moves the group."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
@@ -49,8 +49,8 @@ class Ledger:
     def rows(self, *, outcomes: bool = True) -> list[LedgerRow]:
         """All rows, ordered by problem and arm, read in one transaction.
 
-        `outcomes=False` leaves `last` empty: a reader that comes twice a second saves most of the bytes. It is empty,
-        too, where an older version wrote the ledger.
+        `outcomes=False` leaves `last` empty, which saves most of the bytes of a poll. It is also empty in a ledger that
+        an older version wrote.
         """
         keys = self._keys
         with self._client.pipeline(transaction=True) as pipe:
@@ -78,7 +78,7 @@ class Ledger:
 
 
 def _outcome(word: bytes) -> Outcome:
-    """`41:3/8`: at version 41, 3 of 8 judged rollouts were right."""
+    """`41:3/8`: at version 41, 3 of 8 judged rollouts were correct."""
     step, _, counts = word.partition(b":")
     successes, _, judged = counts.partition(b"/")
     return Outcome(step=int(step), successes=int(successes), judged=int(judged))

@@ -1,8 +1,8 @@
-"""Everything that crosses a room, and how it looks on the wire. Read this file first.
+"""The records that roles exchange, and their wire format. Read this file first.
 
 A frame is `magic, schema, kind, CRC-32, length` followed by a msgpack body; token ids and logprobs travel as
 raw little-endian arrays inside it (8 bytes a token). Nothing is pickled. A frame with a wrong checksum, an
-unknown schema or field, a size above the limit or arrays that contradict each other raises `RecordError`.
+unknown schema or field, a size above the limit or inconsistent arrays raises `RecordError`.
 
 Worked example, one group of two rollouts:
 
@@ -31,18 +31,18 @@ from numpy.typing import ArrayLike, NDArray
 from broker.errors import RecordError
 
 SCHEMA = 2
-"""Raised by every change of a record. A frame of another schema is refused, never guessed at."""
+"""Incremented by every change of a record. A frame of another schema is refused."""
 MAX_RECORD_BYTES = 64 * 2**20
-"""A frame larger than this is refused on both sides: 8 rollouts of 32k tokens take 2 MiB."""
+"""Largest frame, checked by writer and reader. 8 rollouts of 32k tokens take 2 MiB."""
 MAX_VERSION = 2**31 - 1
 """Versions travel as int32 beside the tokens."""
 MAX_GROUP_ID = 2**53
-"""The scripts on the server count with doubles."""
+"""Lua scripts represent numbers as doubles."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
 FinishReason = Literal["stop", "length"]
 Bucket = Literal["hard", "easy", "easier"]
-"""What an arm draws from: the problems to be solved, others, and easier versions of them."""
+"""What an arm draws from: hard problems, easy ones, or easier ones."""
 
 _HEADER = struct.Struct("<4sHBxII")  # magic, schema, kind, padding, CRC-32 of the body, length of the body
 _MAGIC = b"POPE"
@@ -76,32 +76,32 @@ R = TypeVar("R", bound=Record)
 
 
 class Problem(Record, frozen=True):
-    """A problem with a verifiable answer; `guidance` is the prefix of its oracle solution, once chosen."""
+    """A problem with a verifiable answer."""
 
     id: str
     statement: str
     answer: str
-    """The gold answer, without the box."""
+    """The reference answer, without its box."""
     bucket: Bucket
     source: str
     solution: str | None = None
     """Oracle solution; guidance is cut from it."""
     guidance: str | None = None
-    """Chosen prefix z^{0:i*} of the solution. Empty when no prefix can be cut without showing the answer; None before
-    it is chosen."""
+    """Chosen prefix z^{0:i*} of the solution. Empty when every possible prefix shows the answer; None before a prefix
+    is chosen."""
 
 
 class Task(Record, frozen=True):
-    """A group of rollouts somebody wants: of which problem, under which arm."""
+    """A request for a rollout group of a problem under an arm."""
 
     problem_id: str
     arm: str
     samples: int | None = None
-    """Rollouts; None: as many as a training group has."""
+    """Number of rollouts; None: as many as a training group has."""
     guidance: str | None = None
     """The prefix to try instead of the problem's own."""
     seed: int | None = None
-    """Sampling seed: the same task gives the same rollouts under the same weights. None: the engine's own stream."""
+    """Sampling seed: the same task gives the same rollouts under the same weights. None: the engine chooses."""
 
 
 class Assignment(Task, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ class Assignment(Task, frozen=True, kw_only=True):
 
 
 class Rollout(Record, frozen=True, rename={"version_spans": "weight_spans"}):
-    """One rollout of the prompt, as the engine wrote it and the verifier judged it."""
+    """One sampled response to the prompt, with its verdict."""
 
     token_ids: bytes
     """int32[T]: sampled ids, the end-of-sequence token included when it was sampled."""
@@ -123,11 +123,11 @@ class Rollout(Record, frozen=True, rename={"version_spans": "weight_spans"}):
     finish_reason: FinishReason
     verdict: Verdict
     reward: float | None
-    """None when the verifier itself failed (`timeout`, `crash`): such a rollout is neither right nor wrong, it
-    takes no part in the baseline and carries no loss."""
+    """None when the verifier failed (verdict `timeout` or `crash`): such a rollout is excluded from the baseline and
+    carries no loss."""
     off_policy: bool = False
-    """The oracle's solution as a member of the group (LUFFY): no weights wrote it, so it has neither logprobs nor
-    spans. It is trained and shares the baseline; it is no rollout and no success of the policy."""
+    """The oracle solution as a rollout of the group (LUFFY). It was not sampled, so it has neither logprobs nor spans.
+    It is trained and shares the baseline; it does not count as a rollout or a success of the policy."""
 
     @property
     def num_tokens(self) -> int:
@@ -135,18 +135,18 @@ class Rollout(Record, frozen=True, rename={"version_spans": "weight_spans"}):
 
     @property
     def oldest_version(self) -> int:
-        """Policy version of the first token; spans never go back. Only of what the policy wrote."""
+        """Policy version of the first token; versions ascend. Undefined for an off-policy rollout."""
         return self.version_spans[0][1]
 
     def token_versions(self) -> NDArray[np.int32]:
-        """int32[T]: the policy version that wrote each token."""
+        """int32[T]: the policy version that sampled each token."""
         starts = [start for start, _ in self.version_spans] + [self.num_tokens]
         versions = [version for _, version in self.version_spans]
         return np.repeat(np.asarray(versions, dtype=np.int32), np.diff(starts))
 
 
 class RolloutGroup(Record, frozen=True, rename={"group_id": "ordinal", "rollouts": "completions"}):
-    """All rollouts of one prompt; the unit of a baseline, of the feed and of every counter."""
+    """All rollouts of one prompt; the unit of the baseline, of the feed and of every counter."""
 
     group_id: int
     problem_id: str
@@ -159,7 +159,7 @@ class RolloutGroup(Record, frozen=True, rename={"group_id": "ordinal", "rollouts
 
     @property
     def policy_rollouts(self) -> tuple[Rollout, ...]:
-        """What the policy wrote: all rollouts but an off-policy one. Everything that is counted counts these."""
+        """The sampled rollouts: all but an off-policy one. All counts are over these."""
         return tuple(c for c in self.rollouts if not c.off_policy)
 
     @property
@@ -204,18 +204,18 @@ class TrainGroup(Record, frozen=True, rename={"rollout_group": "group"}):
 
 
 class Rendezvous(Record, frozen=True):
-    """Where the members of a transfer group meet (nccl backend). The learner is rank 0."""
+    """Address and ranks of a transfer group (nccl backend). The learner is rank 0."""
 
     master_address: str
     master_port: int
     world_size: int
-    """The learner and every engine worker."""
+    """The learner plus every engine worker."""
     rank_offsets: dict[str, int]
-    """Actor -> rank of its first engine worker. An actor that is not named here is not a member."""
+    """Actor -> rank of its first engine worker. Actors that are not listed do not take part."""
     packed: bool = True
 
     def init_info(self, actor: str) -> dict[str, str | int | bool]:
-        """What the engine of `actor` passes to vLLM's `init_weight_transfer_engine`."""
+        """Arguments of vLLM's `init_weight_transfer_engine` for the engine of `actor`."""
         return {
             "master_address": self.master_address,
             "master_port": self.master_port,
@@ -226,7 +226,7 @@ class Rendezvous(Record, frozen=True):
 
 
 class WeightAnnouncement(Record, frozen=True):
-    """The learner tells the engines that a new policy version can be fetched."""
+    """Announces to the engines that a new policy version can be fetched."""
 
     version: int
     """Optimizer steps these weights have seen."""
@@ -236,7 +236,7 @@ class WeightAnnouncement(Record, frozen=True):
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     """(name, dtype, shape) of every tensor in the order the nccl backend broadcasts them."""
     rendezvous: Rendezvous | None = None
-    """nccl backend: set when the transfer group is new; join it before this update."""
+    """nccl backend: set when a new transfer group must be joined before this update."""
     checksums: dict[str, str] = {}
     """Parameter name as the engine holds it -> SHA-256 of its bytes, for the canary."""
 
@@ -248,7 +248,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def encode(record: Record) -> bytes:
-    """Record -> frame. Raises `RecordError` when the frame would break the size limit or the record's own rules."""
+    """Record -> frame. Raises `RecordError` when the record is inconsistent or the frame too large."""
     _check(record)
     body = _ENCODER.encode(record)
     if _HEADER.size + len(body) > MAX_RECORD_BYTES:
@@ -268,7 +268,7 @@ def decode(frame: bytes, expected: type[R]) -> R:
     if schema != SCHEMA:
         raise RecordError(
             f"record of schema {schema}, this program reads schema {SCHEMA}: another version of pope-rl wrote it; "
-            "go on with that version, or start a new run"
+            "continue with that version, or start a new run"
         )
     if _KINDS.get(kind) is not expected:
         raise RecordError(f"record of kind {kind}, expected {expected.__name__}")
@@ -276,7 +276,7 @@ def decode(frame: bytes, expected: type[R]) -> R:
     if len(body) != length:
         raise RecordError(f"record body has {len(body)} bytes, its header says {length}")
     if zlib.crc32(body) != checksum:
-        raise RecordError("checksum mismatch: the record was changed on its way")
+        raise RecordError("checksum mismatch: the record is damaged")
     try:
         record = _DECODERS[kind].decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the second for a field name that is not UTF-8
@@ -287,7 +287,7 @@ def decode(frame: bytes, expected: type[R]) -> R:
 
 
 def _check(record: Record) -> None:
-    """The rules msgspec's types cannot say."""
+    """Checks the rules that the types do not express."""
     match record:
         case RolloutGroup():
             _check_group(record)
@@ -310,7 +310,7 @@ def _check_group(group: RolloutGroup) -> None:
     for rollout in group.rollouts:
         _check_rollout(rollout)
     if not group.policy_rollouts:
-        raise RecordError("a group needs at least one rollout that the policy wrote")
+        raise RecordError("a group needs at least one rollout that was sampled")
 
 
 def _check_ids(name: str, raw: bytes) -> None:

@@ -1,10 +1,10 @@
-"""The ring buffer between preprocessing and the learner, and the learner's batch log behind it.
+"""The ring buffer between preprocessing and the learner, and the learner's batch log.
 
 One sample takes one slot; groups enter and leave whole. `put` acknowledges the group on the rollout stream in
 the same script that stores it, so a group is in exactly one place at any moment.
 
-A group's way out is `take` (step s gets it, for good), then `commit` (step s was trained). Batches and payloads
-stay readable after that until `trim`, because a learner that resumes from checkpoint c replays c + 1, c + 2, ...
+A group leaves by `take` (it is assigned to step s permanently), then `commit` (step s is trained). Batches and payloads
+remain readable until `trim`, because a learner that resumes from checkpoint c replays c + 1, c + 2, ...
 """
 
 from collections.abc import Iterable
@@ -28,11 +28,11 @@ _FULL = -1
 
 @dataclass(frozen=True)
 class RingGroup:
-    """A group that waits in the ring."""
+    """A group in the ring."""
 
     group_id: int
     arrival: int
-    """How many groups entered the ring up to it."""
+    """Number of groups that have entered the ring, this one included."""
     samples: int
     """Slots it takes."""
     oldest_version: int
@@ -41,7 +41,7 @@ class RingGroup:
 
 
 class Ring:
-    """The ring of one run. Every method is one script (or one read) and safe to repeat."""
+    """The ring of one run. Every method is one script (or one read) and idempotent."""
 
     def __init__(
         self,
@@ -52,18 +52,18 @@ class Ring:
         *,
         incarnation: str = "",
     ) -> None:
-        """`incarnation` names the incarnation of the learner that takes and commits here; see `admit`."""
+        """`incarnation` names the learner that takes and commits with this object; see `admit`."""
         self._client, self._keys, self._incarnation = client, keys, incarnation
         self._capacity, self._when_full = capacity, when_full
-        self._ends = [keys.ended, keys.ended_codes, keys.written, keys.fates]
+        self._ends = [keys.ended, keys.ended_codes, keys.written, keys.rollout_outcomes]
         self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
 
     def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
-        """Move a group from the stream into the ring; `step` dates what the ledger notes of it.
+        """Moves a group from the stream into the ring; `step` is the step of its ledger entry.
 
-        False: the entry had ended before, its group is there already (counted as `duplicates`) or was never issued
-        (`unissued`), or a learner that knows more than this server trained it. A full ring gives up whole oldest
-        groups, counted as `replaced`; under `wait` it raises `RingFull` instead, and the group stays on the stream.
+        False: the entry was acknowledged before, the group arrived before (counted as `duplicates`) or was never issued
+        (`unissued`), or it belongs to a step that the learner trained and this server lost. A full ring removes whole
+        groups, oldest first, counted as `replaced`; under `wait` it raises `RingFull`, the group stays on the stream.
         """
         keys, rollouts = self._keys, group.rollout_group
         names = [keys.rollouts, keys.counters, keys.payload, keys.forgotten, keys.ring, keys.ring_meta, keys.replaced]
@@ -90,7 +90,7 @@ class Ring:
         return bool(answer)
 
     def drop(self, entry_id: str, group: RolloutGroup, reason: str, *, step: int) -> bool:
-        """End a group that is not worth training, counted as `filtered.REASON`. False: as for `put`."""
+        """Drops a group before the ring, counted as `filtered.REASON`. False: as for `put`."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
@@ -112,25 +112,25 @@ class Ring:
         return bool(answer)
 
     def admit(self, incarnation: str) -> None:
-        """From now on only this incarnation of the learner may write; any other one raises `Fenced`.
+        """Admits this incarnation of the learner: from now on every other one raises `Fenced` when it writes.
 
-        The driver calls it before each incarnation starts. One that was given up for dead may only have been stopped or
-        cut off from the network, and may come back.
+        The driver calls it before an incarnation starts. An incarnation that was considered dead may only have been
+        stopped or disconnected, and may continue later.
         """
         self._client.hset(self._keys.learner, "admitted", incarnation)
 
-    def still_admitted(self) -> None:
-        """Raises `Fenced` when another incarnation of the learner has taken over; for writes outside the ring."""
+    def require_admitted(self) -> None:
+        """Raises `Fenced` when another incarnation of the learner is admitted. For writes outside the ring."""
         admitted = cast(bytes | None, self._client.hget(self._keys.learner, "admitted"))
         if admitted is not None and admitted != self._incarnation.encode():
-            raise Fenced(f"{self._incarnation} was replaced, the learner is {admitted.decode()} by now")
+            raise Fenced(f"{self._incarnation} was replaced: the admitted learner is {admitted.decode()}")
 
     def take(self, step: int, samples: int, *, max_lag: int | None) -> list[int] | None:
-        """The group ids of step `step`: oldest whole groups of exactly `samples` samples; None: too few yet.
+        """The group ids of step `step`: the oldest whole groups of exactly `samples` samples; None: too few yet.
 
-        Step s updates version s - 1, so a group's lag is s - 1 minus its oldest version. Groups above `max_lag`
-        are dropped first and counted as `stale`. A step already taken gets the batch it got before.
-        Raises `ServerBehind` when the server lost the step before.
+        Step s updates version s - 1, so the lag of a group is s - 1 minus its oldest version. Groups above `max_lag`
+        are dropped first, counted as `stale`. A repeated call for a step returns the same batch.
+        Raises `ServerBehind` when the server lost the previous step.
         """
         keys = self._keys
         names = [*self._ends, keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
@@ -138,7 +138,7 @@ class Ring:
         return None if answer is None else _group_ids(answer)
 
     def batch(self, step: int) -> list[TrainGroup] | None:
-        """The groups of a step that was taken, in the same order on every rank; None: not taken."""
+        """The groups of a taken step, in the same order on every rank; None when it was not taken."""
         entries = cast(Entries, self._client.xrange(self._keys.batches, min=f"{step}-0", max=f"{step}-0"))
         if not entries:
             return None
@@ -151,32 +151,32 @@ class Ring:
             groups.append(decode(frame, TrainGroup))
         return groups
 
-    def recorded(self) -> list[int]:
+    def recorded_steps(self) -> list[int]:
         """The steps whose batches and payloads are kept, ascending."""
         entries = cast(Entries, self._client.xrange(self._keys.batches))
         return [int(entry_id.split(b"-")[0]) for entry_id, _ in entries]
 
     def commit(self, step: int) -> bool:
-        """Count the batch of `step` as trained. False: it was committed before.
+        """Counts the batch of `step` as trained. False: it was committed before.
 
-        Raises `ServerBehind` when the server lost it.
+        Raises `ServerBehind` when the server lost the batch.
         """
         keys = self._keys
         names = [*self._ends, keys.learner, keys.batches, keys.counters]
         return bool(_COMMIT(self._client, names, step, self._incarnation))
 
     def adopt(self, step: int, trained: Iterable[int] = ()) -> int:
-        """Bring a server that is behind the learner's step up to it; the newest committed step.
+        """Moves a server that is behind the learner forward to `step`; returns the newest committed step.
 
         For a resume on a new server, or on one that lost its last second (`broker.fsync: everysec`). `trained` are
-        groups of the steps it may have lost: it hands none of them out again.
+        the groups of the steps it may have lost; they are not trained a second time.
         """
         keys = self._keys
         names = [keys.learner, keys.batches, keys.counters, keys.ring, keys.ring_meta, keys.payload, keys.forgotten]
         return int(_ADOPT(self._client, [*self._ends, *names], step, self._incarnation, *trained))
 
     def trim(self, step: int) -> None:
-        """Forget the batches up to `step` and their payloads: a durable checkpoint covers them."""
+        """Removes the batches up to `step` and their payloads; a durable checkpoint covers them."""
         _TRIM(self._client, [self._keys.batches, self._keys.payload, self._keys.learner], step, self._incarnation)
 
     def committed(self) -> int:
@@ -198,7 +198,7 @@ class Ring:
 
 
 def _ring_group(group_id: bytes, arrival: int, value: bytes) -> RingGroup:
-    """`8 41 guided chain-0003`: samples, oldest version, arm, problem; only the last may hold a space."""
+    """`8 41 guided chain-0003`: samples, oldest version, arm, problem; only the last may contain a space."""
     samples, version, arm, problem_id = value.decode().split(" ", 3)
     return RingGroup(int(group_id), arrival, int(samples), int(version), arm, problem_id)
 

@@ -1,20 +1,20 @@
-"""Rollouts in readable text, the newest few hundred, for people to look at.
+"""The newest few hundred rollouts as readable text.
 
 An entry of the stream has plain fields:
 
-    problem, arm, bucket   what was asked
-    group id, index         which rollout (from 0) of which group
-    verdict, reward        how it was judged; reward is empty when the verifier itself failed
-    version                newest policy version that wrote it
+    problem, arm, bucket   what was sampled
+    ordinal, index         group id, and number of the rollout in its group, from 0
+    verdict, reward        reward is empty when the verifier failed
+    version                newest policy version that sampled it
     spans                  "0:41 118:42": tokens 0..117 by version 41, the rest by 42
     prompt                 text, guidance included, cut at `MAX_TEXT` characters
     guidance               "START:STOP", characters of the prompt that are guidance; empty when there is none
-    completion_tokens      how many tokens the rollout has
+    completion_tokens      number of tokens
     completion             text, cut at `MAX_TEXT` characters
-    token_chars            "3 1 0 2": characters of each of the first tokens; together they begin the completion
+    token_chars            "3 1 0 2": characters of each of the first tokens, which begin the completion
     logprobs               "-0.12 -2": of the same tokens, nats, under the distribution sampled from
 
-What the learner made of a rollout comes later, in a stream of its own: `ratios`.
+The learner adds the importance ratios of a rollout to a separate stream, see `add_ratios`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,13 +30,13 @@ from broker.scripts import Script
 _SHOW = Script("show")
 KEPT_SAMPLES = 500
 MAX_TEXT = 32_768
-"""Characters of a prompt or of a completion that are kept."""
+"""Characters kept of a prompt or a completion."""
 MAX_TOKENS = 1024
-"""First tokens of a completion that are kept one by one."""
+"""Tokens of a completion whose logprobs and ratios are kept, from the first on."""
 
 
-class Samples:
-    """Written by actors and by the learner, read by whoever looks."""
+class RolloutSamples:
+    """The samples of a run: actors add rollouts, the learner adds ratios, viewers read both."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
@@ -47,12 +47,12 @@ class Samples:
             _SHOW(self._client, [self._keys.samples_shown], f"{values['ordinal']} {values['index']}", KEPT_SAMPLES)
 
     def shown(self) -> set[tuple[int, int]]:
-        """(group id, index) of the newest samples: whose ratios somebody may want to see."""
+        """(group id, index) of the newest samples: the rollouts whose ratios the learner adds."""
         words = cast(list[bytes], self._client.lrange(self._keys.samples_shown, 0, -1))
         return {(int(group_id), int(index)) for group_id, index in (word.split() for word in words)}
 
     def add_ratios(self, group_id: int, index: int, step: int, ratios: Sequence[float]) -> None:
-        """pi / pi_behaviour of the first tokens of a sample, in the step that trained it."""
+        """Adds pi / pi_behaviour of the first tokens of a sample, in the step that trained it."""
         text = numbers(ratios[:MAX_TOKENS])
         values: dict[str, float | int | str] = {"ordinal": group_id, "index": index, "step": step, "ratios": text}
         append_entry(self._client, self._keys.samples_ratios, KEPT_SAMPLES, values)
@@ -64,5 +64,5 @@ class Samples:
 
 
 def numbers(values: Iterable[float | int]) -> str:
-    """Numbers as the fields of a sample hold them."""
+    """Numbers in the form of a sample's fields: four significant digits, separated by spaces."""
     return " ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)

@@ -1,4 +1,4 @@
-"""Which run the keys of a name belong to; on a server that other runs share, nobody takes over keys by accident."""
+"""The record of a run in Redis: settings hash, layout and id, so that no run uses the keys of another."""
 
 import secrets
 import time
@@ -11,13 +11,13 @@ from broker.errors import UsageError
 from broker.keys import Keys
 
 LAYOUT = 2
-"""Raised by every change of what the keys of a run hold. Keys that note none are of layout 1."""
+"""Incremented by every change of the keys' contents. Keys without a layout have layout 1."""
 
 
 def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: bool) -> None:
-    """Claim the keys of a run, or go on with them.
+    """Claims the keys of a new run, or continues with those of an existing one.
 
-    Raises UsageError when they belong to another run, or to the same one under other settings or by another version.
+    Raises UsageError when the keys belong to another run, or were written under other settings or by another version.
     """
     known = client.hget(keys.run, "settings_hash")
     if known is not None and not resume:
@@ -37,39 +37,39 @@ def open_run(client: redis.Redis, keys: Keys, settings_hash: str, *, resume: boo
 
 
 def holds_run(client: redis.Redis, keys: Keys) -> bool:
-    """Whether the server knows a run of this name."""
+    """Whether the server has a run of this name."""
     return bool(client.exists(keys.run))
 
 
 def require_layout(client: redis.Redis, keys: Keys) -> None:
-    """Raises UsageError when another version of this program began the run: what its keys hold looks different."""
+    """Raises UsageError when the keys were written by a version of this program with another layout."""
     layout = int(cast(bytes | None, client.hget(keys.run, "layout")) or 1)
     if layout != LAYOUT:
         raise UsageError(
             f"another version of pope-rl began the run under {keys.prefix}* (its keys have layout {layout}, this "
-            f"version reads {LAYOUT}): go on with that version, or start a new run"
+            f"version reads {LAYOUT}): continue with that version, or start a new run"
         )
 
 
-def born(client: redis.Redis, keys: Keys) -> str:
-    """Random id of these keys: a server that lost them, or another server, counts group ids from 0 again."""
+def read_keys_id(client: redis.Redis, keys: Keys) -> str:
+    """The random id of these keys. It changes when the keys are lost, because group ids then start again from 0."""
     value = cast(bytes | None, client.hget(keys.run, "born"))
     return "" if value is None else value.decode()
 
 
 def describe_run(client: redis.Redis, keys: Keys, facts: Mapping[str, str | int]) -> None:
-    """Note what a reader without the run's folder needs to know."""
+    """Records facts for readers that do not have the run folder."""
     client.hset(keys.run, mapping={name: str(value) for name, value in facts.items()})
 
 
 def read_run(client: redis.Redis, keys: Keys) -> dict[str, str]:
-    """What is noted about a run; empty when the server does not know it."""
+    """The record of a run; empty when the server does not have it."""
     pairs = cast(dict[bytes, bytes], client.hgetall(keys.run))
     return {name.decode(): value.decode() for name, value in pairs.items()}
 
 
 def run_names(client: redis.Redis) -> list[str]:
-    """The runs this server knows, by name; walks over all its keys. Raises UsageError for a user who may not."""
+    """The names of all runs on this server; scans all its keys. Raises UsageError when the user may not."""
     keys = cast(Iterator[bytes], client.scan_iter(match=Keys("*").run, count=1000))
     try:
         return sorted(key.decode().split("{", 1)[1].split("}", 1)[0] for key in keys)

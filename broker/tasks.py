@@ -1,7 +1,7 @@
-"""Tasks by group id, where what comes next depends on what came back: mining, prefix search, evaluation.
+"""Tasks by group id, for stages that choose tasks by earlier results: mining, prefix search, evaluation.
 
-In training a group id is a pure function of the seed. Here a plan appends tasks while it learns from results, and
-the list itself says what a group id stands for. The feed issues no group id beyond the end of the list.
+In training, a group id stands for a (problem, arm) by a pure function of the seed. In a sampling stage, a plan appends
+tasks to a list, and a group id is an index into the list. The feed issues no group id beyond the end of the list.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from broker.scripts import Script
 
 _APPEND = Script("append_tasks")
 _BATCH = 500
-"""Tasks of one script call; a server must not be busy with one for long."""
+"""Tasks per script call, so that one call does not block the server for long."""
 
 
 class Tasks:
-    """The tasks of one stage of sampling. One process appends, any number read."""
+    """The tasks of one sampling stage. One process appends, any number of processes read."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
 
     def all(self) -> list[Task]:
-        """Every task so far; the place in the list is its group id."""
+        """All tasks so far; the index of a task is its group id."""
         return [decode(frame, Task) for frame in cast(list[bytes], self._client.lrange(self._keys.tasks, 0, -1))]
 
     def append(self, known: int, tasks: Sequence[Task]) -> None:
-        """Add tasks behind the `known` there are, and let the feed issue them. Safe to repeat."""
+        """Appends tasks to a list of `known` tasks, and lets the feed issue them. Idempotent."""
         names = [self._keys.tasks, self._keys.feed]
         for start in range(0, len(tasks), _BATCH):
             frames = [encode(task) for task in tasks[start : start + _BATCH]]
             if not _APPEND(self._client, names, known + start, *frames):
-                raise BrokerError(f"{self._keys.tasks} grew under our hands: another process samples under this name")
+                raise BrokerError(f"{self._keys.tasks} was changed by another process that samples under the same name")
 
     def assignment(self, group_id: int) -> Assignment:
-        """What a group id stands for."""
+        """The task of a group id."""
         frame = cast(bytes | None, self._client.lindex(self._keys.tasks, group_id))
         if frame is None:
             raise BrokerError(f"{self._keys.tasks} has no task {group_id}")

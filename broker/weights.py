@@ -1,6 +1,6 @@
-"""Policy versions: the board where the learner announces them, and the one definition of lag.
+"""Policy versions: their announcement to the engines, and the definition of lag.
 
-A version is the number of optimizer steps the weights have seen; 0 are the weights training starts from.
+A policy version is the number of optimizer steps the weights have seen; 0 is the initial policy.
 """
 
 import time
@@ -20,23 +20,23 @@ KEPT_ANNOUNCEMENTS = 8
 
 
 def lag(learner_version: int, token_versions: V) -> V:
-    """Optimizer steps between the weights that wrote a token and the weights it updates.
+    """Optimizer steps between the weights that sampled a token and the weights it updates.
 
     Step s turns version s - 1 into s, so a token that step s trains has lag s - 1 - version: here
-    `learner_version` is s - 1. Works on a number, an array or a tensor; same shape out.
+    `learner_version` is s - 1. Accepts a number, an array or a tensor; returns the same shape.
     """
     return cast(V, learner_version - cast(Any, token_versions))
 
 
 class WeightBoard:
-    """The newest policy version, and which version each engine holds. Versions never go back."""
+    """The newest policy version, and the version each engine holds. Versions never decrease."""
 
     def __init__(self, client: redis.Redis, keys: Keys, *, incarnation: str = "") -> None:
-        """`incarnation` names the incarnation of the learner that announces here; see `Ring.admit`."""
+        """`incarnation` names the learner that announces with this object; see `Ring.admit`."""
         self._client, self._keys, self._incarnation = client, keys, incarnation
 
     def announce(self, announcement: WeightAnnouncement) -> bool:
-        """Publish a version. False: the board already holds it or a newer one."""
+        """Announces a version. False: it or a newer one was announced before."""
         names = [self._keys.weights, self._keys.weights_board, self._keys.learner]
         frame = encode(announcement)
         return bool(_ANNOUNCE(self._client, names, announcement.version, frame, KEPT_ANNOUNCEMENTS, self._incarnation))
@@ -47,7 +47,7 @@ class WeightBoard:
         return decode(entries[0][1][b"announcement"], WeightAnnouncement) if entries else None
 
     def wait_newer(self, version: int, *, timeout_s: float) -> WeightAnnouncement | None:
-        """The newest announcement as soon as it is above `version` (-1: any); None after `timeout_s`."""
+        """Waits for an announcement newer than `version` (-1: any) and returns the newest; None after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         after = f"{version}-1" if version >= 0 else "0-0"
         while True:
@@ -58,22 +58,22 @@ class WeightBoard:
                 return None
 
     def hold(self, actor: str, version: int) -> None:
-        """Note which version an actor's engine holds."""
+        """Records which version the engine of an actor holds."""
         _NOTE(self._client, [self._keys.weights_held], actor, version, "replace")
 
     def held(self) -> dict[str, int]:
-        """Actor -> version its engine holds."""
+        """Actor -> version that its engine holds."""
         pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.weights_held))
         return {actor.decode(): int(version) for actor, version in pairs.items()}
 
     def forget(self, actor: str) -> None:
-        """Remove an actor that is gone."""
+        """Removes an actor that has stopped."""
         self._client.hdel(self._keys.weights_held, actor)
 
     def version(self) -> int:
-        """The newest published version; 0 before the first announcement."""
+        """The newest announced version; 0 before the first announcement."""
         return int(self._client.hget(self._keys.weights_board, "version") or 0)
 
     def reopen(self) -> None:
-        """Forget every announcement before a resume: the files are gone, and the learner begins at its checkpoint."""
+        """Removes all announcements before a resume: their files are gone, and the learner starts at its checkpoint."""
         self._client.delete(self._keys.weights, self._keys.weights_board, self._keys.weights_held)

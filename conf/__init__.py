@@ -1,1 +1,1 @@
-"""Settings: what a run may be told, checked before anything starts."""
+"""The settings of a run, checked before anything starts."""

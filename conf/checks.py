@@ -1,6 +1,6 @@
-"""The rules settings must keep: the range of each number, and the rules across settings in `conf/rules/`.
+"""Checks the range of every number, and the rules across settings in `conf/rules/`.
 
-`check` raises the first violation; `conf/load.py` adds where the setting was set.
+`check` raises the first violation; `conf/load.py` adds the place where the setting was set.
 """
 
 import math
@@ -15,7 +15,7 @@ from conf.schema import Range, RunConfig
 
 
 def check(config: RunConfig) -> None:
-    """Raises `ConfigError` with the first rule that is broken."""
+    """Raises `ConfigError` with the first violation."""
     for rule in RULES:
         for keys, sentence in rule(config):
             raise ConfigError(sentence, keys)
@@ -31,7 +31,7 @@ def _ranges(section: Any, prefix: str) -> Iterator[Violation]:
         if is_dataclass(value):
             yield from _ranges(value, f"{name}.")
         elif isinstance(value, int | float) and abs(value) > 2**53:
-            yield (name,), f"{name} is not a number up to 2**53; nothing here is as large"
+            yield (name,), f"{name} must be a number from -2**53 to 2**53; give a smaller one"
         elif bounds is not None and value is not None and not _inside(value, bounds):
             nearest = _clamp(value, bounds)
             yield (name,), f"{name}={value} is outside its range {bounds}; the nearest valid value is {nearest}"

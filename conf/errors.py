@@ -1,10 +1,10 @@
-"""The one error of this room."""
+"""The exception of this package."""
 
 
 class ConfigError(ValueError):
-    """A setting that breaks a rule. One line: the key, its value, the rule, the nearest valid value or name."""
+    """A setting that violates a rule. The message is one line: key, value, rule and a valid value or name."""
 
     def __init__(self, message: str, keys: tuple[str, ...] = ()) -> None:
         super().__init__(" ".join(message.split()))
         self.keys = keys
-        """Dotted names of the settings the rule is about; `load` looks up where they were set."""
+        """Dotted names of the settings in the rule; `load` looks up where they were set."""

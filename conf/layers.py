@@ -1,6 +1,7 @@
-"""YAML files of settings: what each sets, where, and which files it builds on. A door to yaml and omegaconf.
+"""Reads the YAML files of settings, with the place of every setting and the files a file inherits from.
 
-Experiments, hardware and sweeps ship under names; any other file is named by its path.
+Shipped experiments, hardware files and sweeps are chosen by name, other files by path. Only this module and
+`conf/load.py` import yaml and omegaconf.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,15 +21,15 @@ from conf.redact import holds_a_secret, redacted
 CONF_FOLDER = Path(__file__).parent
 _FOLDERS = {"experiment": "experiments", "hardware": "hardware", "sweep": "sweeps"}
 CHOICES = ("experiment", "hardware")
-"""What a command line and `defaults:` choose by name."""
+"""Files that a command line and `defaults:` choose by name or path."""
 YAML_ENDINGS = (".yaml", ".yml")
 COMMAND_LINE = "command line"
-"""The place of a setting that stands in no file."""
+"""The place of a setting that is not in a file."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """One setting, its value, and where it was set (`FILE:LINE` or `command line`)."""
+    """One setting, its value, and its place (`FILE:LINE` or `command line`)."""
 
     name: str
     value: Any
@@ -37,20 +38,20 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Layer:
-    """One YAML file: the files it builds on and the settings it makes."""
+    """One YAML file: the files it inherits from and its settings."""
 
     path: Path
     defaults: dict[str, str]
     assignments: list[Assignment]
     for_hardware: dict[str, list[Assignment]]
-    """Name of a hardware file -> settings it makes only there."""
+    """Name of a hardware file -> settings for that hardware only."""
 
     def on(self, hardware: str) -> list[Assignment]:
         return [*self.assignments, *self.for_hardware.get(hardware, ())]
 
 
 def find(kind: str, name: str, named_in: Path | None = None) -> Path:
-    """A shipped file by its name, or any file by its path, seen from the file that names it."""
+    """A shipped file by its name, or any file by its path, relative to the file that names it."""
     if name.endswith(YAML_ENDINGS):
         return named_in.parent / name if named_in is not None else Path(name)
     known = shipped(kind)
@@ -63,27 +64,29 @@ def find(kind: str, name: str, named_in: Path | None = None) -> Path:
 
 
 def shipped(kind: str) -> dict[str, Path]:
-    """Name -> file, of the experiments, the hardware or the sweeps that ship."""
+    """Name -> path of the shipped experiments, hardware files or sweeps."""
     return {path.stem: path for path in sorted((CONF_FOLDER / _FOLDERS[kind]).glob("*.yaml"))}
 
 
 def check_hardware_names(found: Iterable[str], place: str) -> None:
-    """Raises `ConfigError` for a name under which no hardware file ships: its settings would never count."""
+    """Raises `ConfigError` for a name without a shipped hardware file: its settings would never apply."""
     known = shipped("hardware")
     for name in found:
         if name not in known:
             hint = names.did_you_mean(name, known)
-            raise ConfigError(f"{place}: {said(name)} is no hardware; there are {', '.join(known)}{hint}")
+            raise ConfigError(f"{place}: {said(name)} is no hardware file; the names are {', '.join(known)}{hint}")
 
 
 def read_with_parents(path: Path) -> list[Layer]:
-    """The layers of an experiment, the oldest parent first."""
+    """The layers of an experiment, the topmost parent first."""
     layers: list[Layer] = []
     seen: set[Path] = set()
     child: Path | None = path
     while child is not None:
         if child.resolve() in seen:
-            raise ConfigError(f"{shown_path(child)}: an experiment cannot build on itself; change defaults.experiment")
+            raise ConfigError(
+                f"{shown_path(child)}: an experiment cannot inherit from itself; set another defaults.experiment"
+            )
         seen.add(child.resolve())
         layer = read_file(child)
         layers.insert(0, layer)
@@ -93,7 +96,7 @@ def read_with_parents(path: Path) -> list[Layer]:
 
 
 def read_file(path: Path) -> Layer:
-    """One YAML file of settings."""
+    """Reads one YAML file of settings."""
     shown = shown_path(path)
     tree, lines = read_tree(path)
     defaults = _defaults(tree.pop("defaults", None), shown)
@@ -102,9 +105,9 @@ def read_file(path: Path) -> Layer:
 
 
 def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
-    """The mapping a YAML file holds, and the line of each of its keys. Raises `ConfigError`.
+    """The mapping in a YAML file, and the line of each of its keys. Raises `ConfigError`.
 
-    Parsed with omegaconf, and with PyYAML's node tree for the line numbers.
+    omegaconf parses the file; the node tree of PyYAML gives the line numbers.
     """
     shown = shown_path(path)
     try:
@@ -132,7 +135,7 @@ def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
 
 
 def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
-    """(path of keys, line) of every key; a path ends where the settings end, so aliases cannot blow it up."""
+    """(path of keys, line) of every key. Only sections are descended into, so YAML aliases cannot multiply the work."""
     if isinstance(node, yaml.MappingNode) and ".".join(path) in ("", *names.SECTIONS):
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -165,7 +168,7 @@ def _flatten(
         name = ".".join(here)
         place = f"{shown}:{lines[here]}" if here in lines else shown
         if "." in str(key):
-            raise ConfigError(f"{place}: the key {said(key)} holds a dot; write section and setting as two levels")
+            raise ConfigError(f"{place}: the key {said(key)} contains a dot; write section and setting as two levels")
         if name in names.SETTINGS:
             yield Assignment(name, value, place)
         elif name not in names.SECTIONS:
@@ -177,7 +180,7 @@ def _flatten(
 
 
 def shown_path(path: Path) -> str:
-    """The path as the user would type it."""
+    """The path relative to the working directory, if it is inside."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -185,7 +188,7 @@ def shown_path(path: Path) -> str:
 
 
 def said(value: object, name: str = "") -> str:
-    """A value as an error message shows it: short, without a password, and not at all when its name says secret."""
+    """A value for an error message: cut to 80 characters, without a password; `***` if its name denotes a secret."""
     if holds_a_secret(name):
         return "***"
     text = plain(redacted(str(value)) or "''")

@@ -1,14 +1,14 @@
-"""YAML files and `key=value` overrides -> one frozen `RunConfig`. A door to omegaconf and yaml.
+"""YAML files and `key=value` overrides -> one frozen `RunConfig`.
 
-A run is composed in this order; what comes later wins, setting by setting:
+The settings of a run are composed in this order; later values win, setting by setting:
 
     base.yaml  <-  hardware/NAME.yaml  <-  experiments/NAME.yaml (its parents first)  <-  key=value ...
 
 An experiment names its parent and its hardware under `defaults: {experiment: NAME, hardware: NAME}`;
-`experiment=NAME` and `hardware=NAME` on the command line choose them too, by name or by the path of a file. A setting
-always replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. What an experiment sets on one
-hardware only stands under `for_hardware: {NAME: {section: {setting: value}}}`. Settings are plain values; `${...}` is
-refused, so that no file can read the environment.
+`experiment=NAME` and `hardware=NAME` on the command line override these, by name or by the path of a file. A setting
+replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. `for_hardware: {NAME: {section: {setting:
+value}}}` in an experiment applies on that hardware only. Values are literal; `${...}` is refused, so that no file can
+read the environment.
 """
 
 import hashlib
@@ -43,11 +43,11 @@ NOT_PART_OF_A_RUN = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
     "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
 )  # fmt: skip
-"""Settings that may differ between a run and its continuation."""
+"""Settings that may change when a run is resumed."""
 
 
 def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
-    """The settings of a run, complete and checked. Raises `ConfigError` with one line that names the place."""
+    """The complete, checked settings of a run. Raises `ConfigError` with one line that names the place."""
     chosen, assigned = _read_overrides(overrides)
     if experiment is not None and "experiment" in chosen:
         raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {experiment}; give one of them")
@@ -60,44 +60,44 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
     try:
         check(config)
     except ConfigError as error:
-        # The setting made last is the one that broke the rule.
+        # The setting that was set last caused the violation.
         place = next((a.place for a in reversed(assignments) if _is_about(a.name, error.keys)), COMMAND_LINE)
         raise ConfigError(f"{place}: {error}", error.keys) from None
     return config
 
 
 def hardware_name(overrides: Sequence[str]) -> str:
-    """Name of the hardware file that `load` takes for these overrides."""
+    """Name of the hardware file that `load` uses for these overrides."""
     chosen, _ = _read_overrides(overrides)
     experiment = find("experiment", chosen["experiment"]) if "experiment" in chosen else None
     return _hardware(chosen, _layers(experiment)).stem
 
 
 def dump(config: RunConfig) -> str:
-    """The settings as YAML that `load` reads back; the password of `broker.url` is left out."""
+    """The settings as YAML that `load` can read, without the password of `broker.url`."""
     shown = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
     return OmegaConf.to_yaml(OmegaConf.structured(shown))
 
 
 def settings_hash(config: RunConfig) -> str:
-    """SHA-256 of all settings that make a run what it is: equal for a run and its continuation."""
+    """SHA-256 of the settings that must not change when a run is resumed."""
     values = asdict(config)
     for name in NOT_PART_OF_A_RUN:
         section, _, key = name.partition(".")
         del values[section][key]
-    del values["oracle"]  # it makes problems, not runs
+    del values["oracle"]  # `pope oracle` only
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_changes(started: RunConfig, config: RunConfig) -> None:
-    """Raises `ConfigError` naming the settings in which a run's continuation differs from the run, if it does."""
+    """Raises `ConfigError` naming the settings that changed between a run and its continuation, if any."""
     before, now = _of_a_run(started), _of_a_run(config)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
         what = ", ".join(f"{name}={_shown(now, name)} (it has {_shown(before, name)})" for name in changed[:5])
         raise ConfigError(
             f"run.resume=true needs the settings that run {config.run.name} was started with, but {what}"
-            f"{' and more' if len(changed) > 5 else ''}: take them back, or start a new run under another run.name",
+            f"{' and more' if len(changed) > 5 else ''}: restore them, or start a new run under another run.name",
             tuple(changed),
         )
 
@@ -107,9 +107,9 @@ def _shown(values: dict[str, Any], name: str) -> str:
 
 
 def _of_a_run(config: RunConfig) -> dict[str, Any]:
-    """`section.key` -> value of all settings that make a run what it is."""
+    """`section.key` -> value of the settings that must not change when a run is resumed."""
     values = asdict(config)
-    del values["oracle"]  # it makes problems, not runs
+    del values["oracle"]  # `pope oracle` only
     return {name: value for name, value in _flat(values, "").items() if name not in NOT_PART_OF_A_RUN}
 
 
@@ -128,7 +128,7 @@ def _is_about(name: str, keys: tuple[str, ...]) -> bool:
 
 
 def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[Assignment]]:
-    """`key=value` words -> (chosen experiment and hardware, settings)."""
+    """`key=value` arguments -> (chosen experiment and hardware, settings)."""
     chosen, assigned = {}, []
     for word in overrides:
         name, equals, text = word.partition("=")
@@ -148,11 +148,11 @@ def _read_override(name: str, text: str) -> Assignment:
         raise ConfigError(f"{COMMAND_LINE}: {said(name)}={said(text, name)}: {error}") from None
     if name == "broker.url" and redacted(text) != text and not is_redacted(text):
         raise ConfigError(
-            f"{COMMAND_LINE}: {name}={said(text)}: everybody on this machine reads a command line, and Ray keeps it; "
-            "put the whole URL into $POPE_BROKER_URL and leave the password out here"
+            f"{COMMAND_LINE}: {name}={said(text)}: every user of this machine can read a command line, and Ray stores "
+            "it; put the whole URL into $POPE_BROKER_URL and leave the password out here"
         )
     annotation = names.annotation_of(name)
-    if names.is_text(annotation):  # as it stands: run.name=007 is not the number 7
+    if names.is_text(annotation):  # not parsed: run.name=007 is not the number 7
         optional = annotation == str | None
         return Assignment(name, None if optional and text == "null" else text, COMMAND_LINE)
     try:
@@ -169,7 +169,7 @@ def _layers(experiment: Path | None) -> list[Layer]:
 
 
 def _hardware(chosen: dict[str, str], layers: Sequence[Layer]) -> Path:
-    """The hardware file the command line names, else the experiment, else its parents, else base.yaml."""
+    """The hardware file named by the command line, else by the experiment, its parents, or base.yaml."""
     if "hardware" in chosen:
         return find("hardware", chosen["hardware"])
     layer = next(layer for layer in reversed(layers) if "hardware" in layer.defaults)
@@ -181,7 +181,7 @@ def _hardware(chosen: dict[str, str], layers: Sequence[Layer]) -> Path:
 
 def _build(assignments: Sequence[Assignment]) -> RunConfig:
     config = OmegaConf.structured(RunConfig)
-    for section in names.SECTIONS:  # frozen dataclasses make read-only nodes
+    for section in names.SECTIONS:  # nodes of frozen dataclasses are read-only
         OmegaConf.set_readonly(OmegaConf.select(config, section), False)
     OmegaConf.set_readonly(config, False)
     for assignment in assignments:
@@ -193,10 +193,10 @@ def _assign(config: DictConfig, assignment: Assignment) -> None:
     name, value = assignment.name, assignment.value
     if _interpolates(value):
         raise ConfigError(
-            f"{assignment.place}: {name}={said(value)} is no plain value; ${{...}} and ??? are not supported"
+            f"{assignment.place}: {name}={said(value)} is not a literal value; ${{...}} and ??? are not supported"
         )
     annotation = names.annotation_of(name)
-    # omegaconf would take 2 for true and 7 for "7".
+    # omegaconf would convert 2 to true and 7 to "7".
     loose = (annotation is bool and not isinstance(value, bool)) or (
         names.is_text(annotation) and not isinstance(value, str | None)
     )

@@ -1,4 +1,4 @@
-"""The settings by dotted name: which exist, what each may hold, which one a misspelled name meant."""
+"""The settings by dotted name: their types, and suggestions for misspelled names."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
@@ -26,14 +26,14 @@ SECTIONS: tuple[str, ...] = tuple(name for name in _ALL if name not in SETTINGS)
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
-    """`learner.max_lag` -> its value, for every setting that has one."""
+    """`learner.max_lag` -> its value, for every setting."""
     return {name: attrgetter(name)(config) for name in SETTINGS}
 
 
 def full_name(name: str) -> str:
-    """The setting an override names. `max_lag` is enough for `learner.max_lag`: any ending that only one setting has.
+    """The full name of the setting that an override names by any unambiguous ending, such as `max_lag`.
 
-    An item of a mapping is named by one more part: `problems.arms.easy`.
+    `problems.arms.easy` names an item of a mapping. Raises `ConfigError` for unknown and ambiguous names.
     """
     if name in SETTINGS:
         return name
@@ -53,7 +53,7 @@ def _ending_with(name: str) -> list[str]:
 
 
 def unknown(name: str) -> str:
-    """What is wrong with a name that is no setting, with the nearest that is one."""
+    """An error message for a name that is no setting, with the most similar setting or the valid names."""
     if name in SECTIONS:
         return f"a section, not a setting; it holds {', '.join(_children(name))}"
     score, best = max((_likeness(name, known), known) for known in _ALL)
@@ -71,25 +71,27 @@ def _children(section: str) -> list[str]:
 
 
 def _likeness(name: str, known: str) -> float:
-    """0..2: how alike the whole names are plus how alike their last parts are, so that a right name in the wrong
+    """0 to 2: similarity of the whole names plus similarity of their last parts, so that a correct name in the wrong
     section is found."""
     pairs = ((name, known), (name.rpartition(".")[2], known.rpartition(".")[2]))
     return sum(SequenceMatcher(None, a, b).ratio() for a, b in pairs)
 
 
 def did_you_mean(value: object, valid: Iterable[str]) -> str:
-    """"; did you mean X?", or nothing when no valid name is near."""
+    """"; did you mean X?", or nothing when no valid name is similar."""
     near = get_close_matches(str(value), list(valid), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def expected(annotation: Any) -> str:
-    """What a setting of this type may hold, in words."""
+    """The values of a setting of this type, in words."""
     arms = [arm for arm in get_args(annotation) if arm is not NoneType]
     if get_origin(annotation) is Literal:
         return f"one of {', '.join(map(str, arms))}"
     if get_origin(annotation) is dict and is_text(item_of(annotation)):
         return "a mapping of names to names, such as {statement: question}"
+    if get_origin(annotation) is dict and get_origin(item_of(annotation)) is list:
+        return "a mapping of names to intervals, such as {hard: [0, 0], easy: [0.2, 0.4]}"
     if get_origin(annotation) is dict:
         return "a mapping of names to whole numbers, such as {unguided: 1, guided: 1}"
     if get_origin(annotation) is list:

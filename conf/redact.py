@@ -1,23 +1,23 @@
-"""What of a setting may be shown and written down, and how to tell that something was left out."""
+"""Removes passwords from URLs before they are shown or stored."""
 
 import re
 
 
 def redacted(url: str | None) -> str | None:
-    """The URL with its password replaced by `***`, wherever redis-py would read one from.
+    """The URL with its password replaced by `***`, wherever redis-py reads one.
 
     >>> redacted("redis://me:secret@host:6380/0?password=x")
     'redis://me:***@host:6380/0?password=***'
     """
     if url is None:
         return None
-    # The last @ before the path ends the credentials: a password may itself hold an @.
+    # The last @ before the path ends the credentials: a password may contain an @.
     url = re.sub(r"([a-z]+://[^:/?#]*):[^/?#]*@", r"\1:***@", url, flags=re.IGNORECASE)
     return re.sub(r"([?&]password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
 
 
 def holds_a_secret(name: str) -> bool:
-    """Whether the value of a setting by this name would be a secret. No setting is; a mistaken one may be.
+    """Whether a setting of this name would hold a secret. None does, but a user may try.
 
     >>> holds_a_secret("oracle.api_key"), holds_a_secret("oracle.api_key_env")
     (True, False)
@@ -26,7 +26,7 @@ def holds_a_secret(name: str) -> bool:
 
 
 def is_redacted(url: str) -> bool:
-    """Whether a password was taken out of the URL.
+    """Whether a password was removed from the URL.
 
     >>> is_redacted("redis://me:***@host:6380/0"), is_redacted("redis://host:6380/0")
     (True, False)

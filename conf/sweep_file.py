@@ -1,9 +1,9 @@
-"""`conf/sweeps/NAME.yaml`: which experiments run one after another, under which seeds.
+"""Sweep files, `conf/sweeps/NAME.yaml`: experiments and seeds that run one after another.
 
     experiments: [hard, hard_guide]           # names, or paths of .yaml files
     seeds: [0, 1, 2]
-    more_seeds: {hard_guide: [3, 4]}          # further seeds of some of them
-    settings:                                 # hardware -> what it adds to all of them, as on the command line
+    more_seeds: {hard_guide: [3, 4]}          # additional seeds of some experiments
+    settings:                                 # hardware -> overrides for all experiments
       cpu: [run.max_groups=1600]
 """
 
@@ -20,14 +20,14 @@ _KEYS = ("experiments", "seeds", "more_seeds", "settings")
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says."""
+    """The contents of a sweep file."""
 
     experiments: tuple[str, ...]
     seeds: tuple[int, ...]
     more_seeds: dict[str, tuple[int, ...]]
-    """Experiment -> seeds beside `seeds`."""
+    """Experiment -> seeds in addition to `seeds`."""
     settings: dict[str, tuple[str, ...]]
-    """Name of a hardware file -> `key=value` words."""
+    """Name of a hardware file -> `key=value` overrides."""
 
     @property
     def runs(self) -> list[tuple[int, str]]:
@@ -42,10 +42,10 @@ class SweepFile:
 
 
 def read_sweep(path: Path) -> SweepFile:
-    """Raises `ConfigError` with one line that names the file and the key."""
+    """Reads a sweep file. Raises `ConfigError` with one line that names the file and the key."""
     tree, _ = read_tree(path)
     if unknown := [key for key in tree if key not in _KEYS]:
-        raise ConfigError(f"{path}: {str(unknown[0])[:80]!r} is unknown; a sweep holds {', '.join(_KEYS)}")
+        raise ConfigError(f"{path}: {str(unknown[0])[:80]!r} is unknown; the keys of a sweep are {', '.join(_KEYS)}")
     settings = tree.get("settings") or {}
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: settings must be {{HARDWARE: [key=value, ...]}}")

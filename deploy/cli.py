@@ -1,5 +1,4 @@
-"""The console command `pope`. Every command ends with 0 when it did what it says, 2 when the input was wrong,
-1 when a run failed, 130 or 143 when a signal ended it."""
+"""The console command `pope`. Exit codes: 0 success, 1 a run failed, 2 wrong input, 130 or 143 ended by a signal."""
 
 import logging
 import signal
@@ -10,10 +9,11 @@ import typer
 from broker.errors import PopeError, UsageError
 from conf.errors import ConfigError
 from conf.plain import PlainFormatter, plain
+from deploy.cluster.import_path import put_rooms_first
 from deploy.cluster.interrupts import Interrupted
 from deploy.commands import prepare as preparing
 from deploy.commands import run as running
-from deploy.commands import view as looking
+from deploy.commands import view as viewing
 
 app = typer.Typer(
     help="Teach a language model problems it cannot solve yet (POPE).",
@@ -22,21 +22,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (running, looking, preparing):
-    app.add_typer(room.commands)
+for group in (running, viewing, preparing):
+    app.add_typer(group.commands)
 
 
 def main() -> None:
-    """Run a command; errors made for people are one line."""
-    notes = logging.StreamHandler()
-    notes.setFormatter(PlainFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[notes])
+    """Run a command. Errors of the user and of a run are printed as one line."""
+    put_rooms_first()
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
-        code = app(standalone_mode=False)  # a number when Ctrl-C came before a run had its own handlers
+        code = app(standalone_mode=False)  # an exit code when Ctrl-C came before a run had installed its handlers
     except (UsageError, ConfigError) as error:
         _fail(str(error), 2)
     except typer.TyperException as error:
-        _fail(error.format_message(), 2)  # names the option, which str(error) does not
+        _fail(error.format_message(), 2)  # str(error) would not name the option
     except Interrupted as error:
         _fail(str(error), error.exit_code)
     except PopeError as error:

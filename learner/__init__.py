@@ -1,1 +1,1 @@
-"""Optimisation: batches out of the ring become optimizer steps, checkpoints and published weights."""
+"""Optimisation: trains batches of the ring, saves checkpoints and publishes weights."""

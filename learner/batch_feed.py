@@ -1,11 +1,11 @@
-"""From the groups of a step to the packed rows of each rank. Pure and deterministic: no rank asks another.
+"""From the groups of a step to the packed rows of each rank. Pure and deterministic: every rank computes its own rows.
 
-A bundle is a prompt with some of the completions sampled from it; bundles are what rows are packed with. A rollout
-without a reward (its verifier failed) is left out: it carries no loss.
+Rows are packed with bundles. A bundle is a prompt with some of its rollouts. A rollout without a reward (its verifier
+failed) is left out: it carries no loss.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -24,30 +24,31 @@ class Row:
     input_ids: Tensor
     """int64 [1, T]"""
     position_ids: Tensor
-    """int64 [1, T]: from 0 in each prompt; a completion goes on where its prompt ends."""
+    """int64 [1, T]: from 0 in each prompt; every rollout continues where its prompt ends."""
     layout: Layout
     positions: Tensor
-    """int64 [N]: index in the row whose hidden state predicts the token. A prompt's last serves all its completions."""
+    """int64 [N]: index in the row whose hidden state predicts the token; for the first token of every rollout of a
+    prompt it is the prompt's last."""
     targets: Tensor
-    """int64 [N]: the tokens that were sampled."""
+    """int64 [N]: the sampled tokens."""
     behaviour_logprobs: Tensor
-    """float32 [N], nats: as the engine sampled them; 0 where nobody sampled, that is in an off-policy completion."""
+    """float32 [N], nats: by the engine that sampled the token; 0 in an off-policy rollout, which was not sampled."""
     advantages: Tensor
-    """float32 [N]: of the rollout the token belongs to."""
+    """float32 [N]: advantage of the token's rollout."""
     weights: Tensor
-    """float32 [N]: 1; 0 in the filler row of a rank that has none left."""
+    """float32 [N]: 1; 0 in a filler row."""
     sequences: Tensor
-    """int64 [N]: number in the row, from 0, of the completion the token belongs to. Completions are never cut."""
+    """int64 [N]: number of the token's rollout in the row, from 0. Rollouts are never cut."""
     off_policy: Tensor
-    """bool [N]: the token is of an oracle's solution, not of the policy."""
+    """bool [N]: the token is of an oracle solution, not sampled from the policy."""
     reference_logprobs: Tensor | None
     """float32 [N], nats: under the frozen reference; None when preprocessing computed none."""
-    completions: tuple[tuple[int, int], ...] = ()
-    """(group id of the group, index in it) of each completion, by its number in the row; none in a filler row."""
+    rollouts: tuple[tuple[int, int], ...] = ()
+    """(group id, index in the group) of each rollout, by its number in the row; empty in a filler row."""
 
     def to(self, device: torch.device) -> "Row":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Row(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in values.items()})
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -55,56 +56,56 @@ class StepBatch:
     """One step as one rank sees it."""
 
     rows: list[Row]
-    """This rank's rows; every rank has the same number."""
+    """This rank's rows; every rank has the same number of them."""
     num_tokens: int
     """Trained tokens of the step, all ranks together."""
     num_sequences: int
-    """Trained completions of the step, all ranks together."""
+    """Trained rollouts of the step, all ranks together."""
     packing_fill: float
-    """Share of the rows' room that is used, all ranks together."""
+    """Share of the rows' tokens that are in use, all ranks together."""
 
 
 @dataclass(frozen=True)
 class _Bundle:
     group: TrainGroup
-    members: tuple[int, ...]
-    """Completions of the group that are in this bundle."""
+    indices: tuple[int, ...]
+    """Which rollouts of the group are in the bundle."""
 
     @property
     def num_tokens(self) -> int:
-        rollouts = self.group.rollout_group
-        return rollouts.num_prompt_tokens + sum(rollouts.rollouts[i].num_tokens for i in self.members)
+        group = self.group.rollout_group
+        return group.num_prompt_tokens + sum(group.rollouts[i].num_tokens for i in self.indices)
 
 
 def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, world_size: int) -> StepBatch:
     """The rows of `rank`. Raises ValueError when a sample is longer than a row."""
     bundles = [bundle for group in groups for bundle in _bundles(group, row_tokens)]
     lengths = [bundle.num_tokens for bundle in bundles]
-    # Shorter rows when the step is small, so that no rank is left without work.
+    # A small step gets shorter rows, so that every rank has work.
     room = min(row_tokens, max([-(-sum(lengths) // world_size), *lengths]))
     rows = pack(lengths, room)
     mine = deal(rows, world_size)[rank]
     return StepBatch(
-        rows=[_row([bundles[i] for i in members]) if members else filler_row() for members in mine],
-        num_tokens=sum(b.group.rollout_group.rollouts[i].num_tokens for b in bundles for i in b.members),
-        num_sequences=sum(len(b.members) for b in bundles),
+        rows=[_row([bundles[i] for i in numbers]) if numbers else filler_row() for numbers in mine],
+        num_tokens=sum(b.group.rollout_group.rollouts[i].num_tokens for b in bundles for i in b.indices),
+        num_sequences=sum(len(b.indices) for b in bundles),
         packing_fill=fill(lengths, len(rows), room),
     )
 
 
 def token_lags(groups: Sequence[TrainGroup], step: int) -> np.ndarray:
-    """int32 [tokens]: age of every trained token the policy wrote; step s updates version s - 1."""
+    """int32 [tokens]: lag of every trained token the policy sampled; step s updates version s - 1."""
     versions = [
-        completion.token_versions()
+        rollout.token_versions()
         for group in groups
-        for completion in group.rollout_group.policy_rollouts
-        if completion.reward is not None
+        for rollout in group.rollout_group.policy_rollouts
+        if rollout.reward is not None
     ]
     return lag(step - 1, np.concatenate(versions)) if versions else np.zeros(0, dtype=np.int32)
 
 
 def filler_row() -> Row:
-    """Two tokens of weight 0: a rank without a row must still take part in every collective."""
+    """Two tokens of weight 0, for a rank without a row: it must take part in every collective."""
     zeros = torch.zeros(1)
     return Row(
         input_ids=torch.zeros((1, 2), dtype=torch.int64),
@@ -122,47 +123,45 @@ def filler_row() -> Row:
 
 
 def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
-    """The group's trained completions in their order; cut when prompt and completions outgrow a row."""
+    """The group's trained rollouts in their order, in several bundles when one is longer than a row."""
     bundles: list[_Bundle] = []
-    members: list[int] = []
+    indices: list[int] = []
     for i in np.flatnonzero(group.loss_weights()).tolist():
-        if members and _Bundle(group, (*members, i)).num_tokens > row_tokens:
-            bundles.append(_Bundle(group, tuple(members)))
-            members = []
-        members.append(i)
-    return [*bundles, _Bundle(group, tuple(members))] if members else bundles
+        if indices and _Bundle(group, (*indices, i)).num_tokens > row_tokens:
+            bundles.append(_Bundle(group, tuple(indices)))
+            indices = []
+        indices.append(i)
+    return [*bundles, _Bundle(group, tuple(indices))] if indices else bundles
 
 
 def _row(bundles: Sequence[_Bundle]) -> Row:
     ids, position_ids, layout = [], [], []
     positions, targets, behaviour, advantages = [], [], [], []
-    off_policy, reference, completions = [], [], []
+    off_policy, reference, rollouts = [], [], []
     start = 0
     for bundle in bundles:
-        rollouts = bundle.group.rollout_group
-        prompt = int32_array(rollouts.prompt_ids)
+        group = bundle.group.rollout_group
+        prompt = int32_array(group.prompt_ids)
         prompt_end = start + len(prompt)
         ids.append(prompt)
         position_ids.append(np.arange(len(prompt)))
         start = prompt_end
         group_advantages = float32_array(bundle.group.advantages)
-        for i in bundle.members:
-            completion = rollouts.rollouts[i]
-            tokens = int32_array(completion.token_ids)
+        for i in bundle.indices:
+            rollout = group.rollouts[i]
+            tokens = int32_array(rollout.token_ids)
             ids.append(tokens)
             position_ids.append(np.arange(len(prompt), len(prompt) + len(tokens)))
             positions.append(np.concatenate([[prompt_end - 1], np.arange(start, start + len(tokens) - 1)]))
             targets.append(tokens)
-            off_policy.append(completion.off_policy)
-            behaviour.append(
-                np.zeros(len(tokens)) if completion.off_policy else float32_array(completion.logprobs)
-            )
+            off_policy.append(rollout.off_policy)
+            behaviour.append(np.zeros(len(tokens)) if rollout.off_policy else float32_array(rollout.logprobs))
             if bundle.group.reference_logprobs is not None:
                 reference.append(float32_array(bundle.group.reference_logprobs[i]))
             advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
-            completions.append((rollouts.group_id, i))
+            rollouts.append((group.group_id, i))
             start += len(tokens)
-        layout.append((len(prompt), tuple(rollouts.rollouts[i].num_tokens for i in bundle.members)))
+        layout.append((len(prompt), tuple(group.rollouts[i].num_tokens for i in bundle.indices)))
     lengths = list(map(len, targets))
     return Row(
         input_ids=_tensor(ids, np.int64).unsqueeze(0),
@@ -176,7 +175,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
         sequences=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
         off_policy=torch.from_numpy(np.repeat(off_policy, lengths)),
         reference_logprobs=_tensor(reference, np.float32) if len(reference) == len(lengths) else None,
-        completions=tuple(completions),
+        rollouts=tuple(rollouts),
     )
 
 

@@ -1,16 +1,17 @@
-"""Checkpoints that are whole or absent, and that say so.
+"""Saves checkpoints atomically, and finds the newest intact one.
 
     checkpoints/
-        LATEST                 name of the newest
+        LATEST                 name of the newest checkpoint
         step-000100/
             MANIFEST.json      every file with size and SHA-256, step, settings, versions, RNG state of each rank
             config.json, model.safetensors, tokenizer files: a Hugging Face folder, loadable as it is
-            state/             DeepSpeed's own files, one set a rank
-        step-000125.tmp/       a save that was cut off; removed by the next one
+            state/             DeepSpeed's own files, one set per rank
+        step-000125.tmp/       an interrupted save; the next save removes it
 
 DeepSpeed writes in place and names a checkpoint `latest` before all ranks have saved; neither torch nor safetensors
-notices a flipped byte. So: write into a temporary folder, hash every file, write the manifest, fsync, rename, fsync
-the parent, move LATEST, and only then remove older ones. A load trusts nothing whose manifest it has not verified.
+detects a flipped byte. A save therefore writes into a temporary folder, hashes every file, writes the manifest, calls
+fsync, renames the folder, calls fsync on its parent, replaces LATEST, and only then removes older checkpoints. Nothing
+is loaded from a checkpoint before its manifest has been verified.
 """
 
 import base64
@@ -37,7 +38,7 @@ from learner.manifest import (
     find_newest_valid,
     folder_of,
     read_manifest,
-    seal,
+    sync_and_hash,
     sync_folder,
 )
 from learner.ranks import Ranks
@@ -45,34 +46,34 @@ from learner.ranks import Ranks
 log = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
-"""Saves that may fail in a row before training ends."""
+"""Training ends when so many saves in a row have failed."""
 HEADROOM = 1.2
-"""Free space needed for a save, as a multiple of the newest checkpoint's size."""
+"""Free space that a save needs, as a multiple of the newest checkpoint's size."""
 _LIBRARIES = ("torch", "transformers", "deepspeed", "safetensors")
 
 
 class Checkpoints:
-    """The checkpoints of one run. `save` and `newest` are collectives: all ranks call them together."""
+    """The checkpoints of one run. `save` and `newest` are collectives: all ranks must call them."""
 
     def __init__(self, folder: Path, ranks: Ranks, *, keep: int, settings: dict[str, Any]) -> None:
-        """`settings`: what a checkpoint depends on; kept in the manifest and compared at a resume."""
+        """`settings`: what a checkpoint depends on; stored in the manifest and compared when training resumes."""
         self._folder, self._ranks, self._keep, self._settings = folder, ranks, keep, settings
         self._failed_in_a_row = 0
         self.failures = 0
-        """Saves that failed so far."""
+        """Number of saves that failed."""
 
     def save(self, step: int, write: Callable[[Path], None], confirm: Callable[[], None] = lambda: None) -> bool:
-        """Save step `step`; each rank's `write(folder)` puts its files there. False: it failed, training goes on.
-        Rank 0 calls `confirm` before the checkpoint takes its place; what it raises rises.
+        """Save a checkpoint; each rank's `write(folder)` writes its files. False: it failed, training continues.
 
-        Raises CheckpointError at the third failure in a row.
+        Rank 0 calls `confirm` before the checkpoint is renamed to its final name; an exception from it rises. Raises
+        CheckpointError at the `MAX_FAILURES`th failure in a row.
         """
         final = self.folder_of(step)
         scratch = final.with_name(final.name + ".tmp")
         stages: tuple[Callable[[], None], ...] = (
             lambda: self._prepare(scratch),
-            lambda: _fill(scratch, write),
-            lambda: self._seal_own_files(scratch),
+            lambda: _write_files(scratch, write),
+            lambda: self._hash_own_files(scratch),
             lambda: self._publish(step, scratch, final, confirm),
         )
         for stage in stages:
@@ -82,24 +83,27 @@ class Checkpoints:
         return True
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is intact; damaged ones are named in a warning and passed over."""
-        found = find_newest_valid(self._folder) if self._ranks.first else None
-        step = self._ranks.from_first(-1 if found is None else found.step)
+        """The newest intact checkpoint, None if there is none. Damaged ones are skipped with a warning."""
+        checkpoint = find_newest_valid(self._folder) if self._ranks.first else None
+        step = self._ranks.from_first(-1 if checkpoint is None else checkpoint.step)
         if step < 0:
             return None
-        if found is None:
-            found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
-        self._refuse_unfit(found)
-        return found
+        if checkpoint is None:
+            checkpoint = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
+        self._require_compatible(checkpoint)
+        return checkpoint
 
     def at(self, step: int) -> Checkpoint:
-        """The checkpoint of a step; its files were verified before. Raises CheckpointError when it does not fit."""
-        found = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
-        self._refuse_unfit(found)
-        return found
+        """The checkpoint of a step, whose files the caller has verified.
+
+        Raises CheckpointError when another number of ranks, ZeRO stage or dtype wrote it.
+        """
+        checkpoint = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
+        self._require_compatible(checkpoint)
+        return checkpoint
 
     def folder_of(self, step: int) -> Path:
-        """Where the checkpoint of a step is, or would be."""
+        """Folder of the checkpoint of a step, whether it exists or not."""
         return folder_of(self._folder, step)
 
     def kept_steps(self) -> list[int]:
@@ -107,12 +111,12 @@ class Checkpoints:
         return sorted(step for step, _ in candidates(self._folder))
 
     def restore_rng(self, checkpoint: Checkpoint) -> None:
-        """Set this rank's random state to what it was."""
+        """Restore this rank's random state."""
         state = base64.b64decode(checkpoint.manifest["rng"][self._ranks.rank])
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
     def _attempt(self, stage: Callable[[], None]) -> str | None:
-        """Run a stage on this rank. Returns why it failed here or on another rank; None when it held everywhere."""
+        """Run a stage on this rank. Returns why it failed, here or on another rank; None when all ranks succeeded."""
         reason = None
         try:
             stage()
@@ -136,23 +140,24 @@ class Checkpoints:
                 raise OSError(f"{free / 2**20:.1f} MiB free, a checkpoint needs {needed / 2**20:.1f} MiB")
         scratch.mkdir()
 
-    def _seal_own_files(self, scratch: Path) -> None:
-        """Hash and sync this rank's share of the files; the digests travel to rank 0 in a file of their own."""
+    def _hash_own_files(self, scratch: Path) -> None:
+        """Sync and hash this rank's share of the files; rank 0 reads the digests from a file."""
         ours = _files(scratch)[self._ranks.rank :: self._ranks.world_size]
-        sealed = {
-            "files": {str(f.relative_to(scratch)): {"bytes": f.stat().st_size, "sha256": seal(f)} for f in ours},
+        entries = {str(f.relative_to(scratch)): {"bytes": f.stat().st_size, "sha256": sync_and_hash(f)} for f in ours}
+        hashed = {
+            "files": entries,
             "rng": base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode(),
         }
-        _rank_file(scratch, self._ranks.rank).write_text(json.dumps(sealed))
+        _rank_file(scratch, self._ranks.rank).write_text(json.dumps(hashed))
         failpoint("checkpoint.sealed")
 
     def _publish(self, step: int, scratch: Path, final: Path, confirm: Callable[[], None]) -> None:
         if not self._ranks.first:
             return
-        sealed = []
+        hashed = []
         for rank in range(self._ranks.world_size):
             file = _rank_file(scratch, rank)
-            sealed.append(json.loads(file.read_text()))
+            hashed.append(json.loads(file.read_text()))
             file.unlink()
         manifest: dict[str, Any] = {
             "format": FORMAT,
@@ -161,30 +166,30 @@ class Checkpoints:
             "settings": self._settings,
             "settings_sha256": digest_of(self._settings),
             "versions": {name: version(name) for name in _LIBRARIES},
-            "rng": [part["rng"] for part in sealed],
-            "files": dict(sorted((name, entry) for part in sealed for name, entry in part["files"].items())),
+            "rng": [part["rng"] for part in hashed],
+            "files": dict(sorted((name, entry) for part in hashed for name, entry in part["files"].items())),
         }
         manifest["sha256"] = digest_of(manifest)
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        seal(scratch / MANIFEST)
+        sync_and_hash(scratch / MANIFEST)
         for folder in (*(p for p in scratch.rglob("*") if p.is_dir()), scratch):
             sync_folder(folder)
         failpoint("checkpoint.manifest")
         confirm()
         if final.exists():
-            shutil.rmtree(final)  # a replayed step: the same weights, written again
+            shutil.rmtree(final)  # the step was trained again; the weights are the same
         os.rename(scratch, final)
         sync_folder(self._folder)
         failpoint("checkpoint.renamed")
         pointer = self._folder / (LATEST + ".tmp")
         pointer.write_text(final.name + "\n")
-        seal(pointer)
+        sync_and_hash(pointer)
         os.replace(pointer, self._folder / LATEST)
         sync_folder(self._folder)
         failpoint("checkpoint.pointed")
-        # A higher step than this one belongs to a lineage that was given up, because its checkpoint was damaged.
-        lineage = sorted((s, folder) for s, folder in candidates(self._folder) if s <= step)
-        kept = {folder for _, folder in lineage[-self._keep :]}
+        # A checkpoint of a higher step is a damaged one, from before training resumed at an older one.
+        current = sorted((s, folder) for s, folder in candidates(self._folder) if s <= step)
+        kept = {folder for _, folder in current[-self._keep :]}
         for _, folder in candidates(self._folder):
             if folder not in kept:
                 shutil.rmtree(folder)
@@ -197,10 +202,11 @@ class Checkpoints:
         message = f"checkpoint of step {step} in {self._folder} was not saved ({reason})"
         if self._failed_in_a_row >= MAX_FAILURES:
             raise CheckpointError(f"{message}; {MAX_FAILURES} failures in a row")
-        log.warning("%s; training goes on", message)
+        log.warning("%s; training continues", message)
         return False
 
-    def _refuse_unfit(self, checkpoint: Checkpoint) -> None:
+    def _require_compatible(self, checkpoint: Checkpoint) -> None:
+        """Raises CheckpointError when this run cannot load the checkpoint; warns of other settings that differ."""
         manifest = checkpoint.manifest
         ours = {**self._settings, "learner.num_ranks": self._ranks.world_size}
         theirs = {**manifest["settings"], "learner.num_ranks": manifest["world_size"]}
@@ -215,7 +221,7 @@ class Checkpoints:
             log.warning("settings changed since %s: %s", checkpoint.folder.name, ", ".join(changed))
 
 
-def _fill(scratch: Path, write: Callable[[Path], None]) -> None:
+def _write_files(scratch: Path, write: Callable[[Path], None]) -> None:
     failpoint("checkpoint.begun")
     write(scratch)
     failpoint("checkpoint.written")

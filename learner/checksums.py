@@ -1,7 +1,8 @@
-"""What the engine's parameters must hash to after a weight sync: the learner's half of the canary.
+"""SHA-256 of the parameters as the engine holds them: the learner's half of the canary.
 
-vLLM fuses some parameters; their digest here is that of the parts one after another. A name the engine does not have
-is compared by nobody, so this need not know every architecture; a wrong digest under a right name would be an alarm.
+vLLM fuses some parameters; the digest of a fused parameter is that of its parts, concatenated. A name that the engine
+does not have is not compared, so this need not know every architecture. A wrong digest under a right name would be
+reported as a corrupted sync.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ FUSED = {
 }
 """vLLM's parameter -> the Hugging Face parameters it is made of, in the order of its rows."""
 VOCABULARY_PADDING = 64
-"""vLLM pads embedding and LM head to a multiple of this many words; padded ones have other bytes."""
+"""vLLM pads the embedding and the LM head to a multiple of this vocabulary size; a padded one has other bytes."""
 _VOCABULARY = ("embed_tokens.weight", "lm_head.weight")
 _NORM = re.compile(r"norm\.weight$")
 _HASHERS = 4
@@ -27,7 +28,8 @@ _HASHERS = 4
 def checksums(weights: Mapping[str, Tensor], *, tensor_parallel: int = 1) -> dict[str, str]:
     """Parameter name as the engine holds it -> SHA-256 of its bytes.
 
-    `weights` are in the engine's dtype. With tensor parallelism a worker holds slices; only norms are whole there.
+    `weights` are in the engine's dtype. Under tensor parallelism a worker holds slices of all parameters but the norms,
+    so only these are hashed.
     """
     parts = _norms(weights) if tensor_parallel > 1 else _engine_parts(weights)
     with ThreadPoolExecutor(_HASHERS) as pool:  # hashlib releases the interpreter lock
@@ -39,18 +41,18 @@ def _norms(weights: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
 
 
 def _engine_parts(weights: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
-    """Engine's name -> tensors whose bytes, one after another, are the parameter's."""
+    """Engine's name -> tensors whose concatenated bytes are those of the parameter."""
     fused: dict[str, list[Tensor]] = {}
-    members = set()
+    fused_names = set()
     for name in weights:
         for target, sources in FUSED.items():
             prefix, found, kind = name.rpartition(sources[0] + ".")
             names = [f"{prefix}{source}.{kind}" for source in sources]
             if found and all(n in weights for n in names):
                 fused[f"{prefix}{target}.{kind}"] = [weights[n] for n in names]
-                members.update(names)
+                fused_names.update(names)
     plain = {
-        name: [weight] for name, weight in weights.items() if name not in members and not _is_padded(name, weight)
+        name: [weight] for name, weight in weights.items() if name not in fused_names and not _is_padded(name, weight)
     }
     return plain | fused
 
@@ -62,5 +64,5 @@ def _is_padded(name: str, weight: Tensor) -> bool:
 def _digest(parts: list[Tensor]) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

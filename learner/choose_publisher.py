@@ -1,29 +1,31 @@
-"""The weight publisher that `weights.backend` names."""
+"""Makes the weight publisher that `weights.backend` names."""
 
 from pathlib import Path
 
 from broker.weights import WeightBoard
-from conf.schema import RunConfig
+from conf.schema import WeightSettings
 from learner.file_publisher import FilePublisher
 from learner.nccl_publisher import NcclPublisher
 from learner.weight_publisher import Publisher
 
 
-def make_publisher(config: RunConfig, board: WeightBoard) -> Publisher:
-    """The publisher of `weights.backend`."""
-    with_checksums = config.weights.canary_every > 0
-    if config.weights.backend == "file":
-        assert config.weights.folder is not None, "whoever starts the learner chooses the folder"
+def make_publisher(
+    settings: WeightSettings, board: WeightBoard, *, num_actors: int, tensor_parallel: int
+) -> Publisher:
+    """The publisher of `weights.backend`. `num_actors`, `tensor_parallel`: the fleet it publishes to."""
+    with_checksums = settings.canary_every > 0
+    if settings.backend == "file":
+        assert settings.folder is not None, "the driver sets weights.folder before it starts the learner"
         return FilePublisher(
-            Path(config.weights.folder).expanduser(),
+            Path(settings.folder).expanduser(),
             board,
-            tensor_parallel=config.actors.tensor_parallel,
+            tensor_parallel=tensor_parallel,
             with_checksums=with_checksums,
         )
     return NcclPublisher(
         board,
-        num_actors=config.actors.num_actors,
-        tensor_parallel=config.actors.tensor_parallel,
-        timeout_s=config.weights.timeout_s,
+        num_actors=num_actors,
+        tensor_parallel=tensor_parallel,
+        timeout_s=settings.timeout_s,
         with_checksums=with_checksums,
     )

@@ -18,16 +18,16 @@ from learner.batch_feed import Row
 from learner.losses.objective import RowLoss
 from learner.model import PREFIX, Policy
 from learner.ranks import Ranks
-from learner.rendezvous import meet
+from learner.rendezvous import open_process_group
 
 ADAM_EPS = 1e-8
 COLLECTIVE_TIMEOUT_S = 600.0
-"""A rank that waits this long for another takes the run down; `Ranks` is used at least every few seconds."""
+"""A rank that waits this long for another one raises. `Ranks` is used at least every few seconds."""
 TAG = "state"
 """Folder of DeepSpeed's own files inside a checkpoint."""
 
 LossOfRow = Callable[[Row, Tensor, Tensor], RowLoss]
-"""(a row, its logprobs [N], its entropies [N]) -> the row's share of the step's loss."""
+"""(row, logprobs [N], entropies [N]) -> the row's share of the step's loss."""
 
 
 class DeepSpeedEngine:
@@ -43,7 +43,7 @@ class DeepSpeedEngine:
         timeout = timedelta(seconds=COLLECTIVE_TIMEOUT_S)
         backend = "nccl" if device.type == "cuda" else "gloo"
         if not torch.distributed.is_initialized():
-            meet(backend, timeout)  # DeepSpeed takes over the group it finds
+            open_process_group(backend, timeout)  # DeepSpeed takes over the group it finds
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False, timeout=timeout)
         self.device = device
         self.ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
@@ -64,49 +64,50 @@ class DeepSpeedEngine:
             config=_deepspeed_config(settings, dtype, self.ranks.world_size),
             dist_init_required=False,
         )
-        # It would put a converter program into every checkpoint; a checkpoint is data.
+        # DeepSpeed would copy a conversion script into every checkpoint; a checkpoint holds no code.
         self._engine._copy_recovery_script = lambda folder: None
 
     def forward(self, row: Row) -> tuple[Tensor, Tensor]:
         """(logprobs [N], entropies [N]) of a row on this rank's device."""
-        return self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+        logprobs, entropies = self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+        return logprobs, entropies
 
     @contextmanager
     def accumulate(self, *, last: bool, gradient: bool = True) -> Iterator[None]:
         """Around forward and backward of one row; the gradients are reduced at the last row of a step.
 
-        Without `gradient` there is no backward and no `step`: the row is only looked at.
+        `gradient` False: forward only, without backward and `step`.
         """
         self._engine.set_gradient_accumulation_boundary(last)
         with torch.set_grad_enabled(gradient):
             yield
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of `loss`. The sum over the ranks counts, so DeepSpeed's mean is undone."""
+        """Add the gradient of `loss`. The ranks' losses are summed, so the mean that DeepSpeed takes is undone."""
         self._engine.backward(loss * self.ranks.world_size)
 
     def gradient(self, rows: Sequence[Row], loss_of: LossOfRow) -> list[Tensor]:
-        """Gradient of the sum of these rows' losses: float32 in main memory, a tensor a parameter, this rank's part.
+        """Gradient of the sum of these rows' losses on this rank: a float32 tensor per parameter, in main memory.
 
-        It goes past DeepSpeed and leaves no trace: gradients, optimizer and random state stay as they are. It needs
-        whole weights on every rank, so ZeRO 3 cannot give it.
+        Computed without DeepSpeed; its gradients, the optimizer and the random state do not change. Not available under
+        ZeRO 3, where no rank holds whole weights.
         """
-        assert self._stage < 3, "conf/rules refuses this"
+        assert self._stage < 3, "conf/rules refuses ZeRO 3 with gradient_cosine_every"
         parameters = [p for p in self._policy.parameters() if p.requires_grad]
         total = [torch.zeros_like(p, dtype=torch.float32) for p in parameters]
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             for cpu_row in rows:
                 row = cpu_row.to(self.device)
-                found = self._policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
-                gradients = torch.autograd.grad(loss_of(row, *found).total, parameters)
+                outputs = self._policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+                gradients = torch.autograd.grad(loss_of(row, *outputs).total, parameters)
                 for sum_, gradient in zip(total, gradients, strict=True):
                     sum_ += gradient
         return [gradient.cpu() for gradient in total]
 
     def step(self, learning_rate: float) -> tuple[bool, float]:
-        """One optimizer step -> (applied, gradient norm before clipping).
+        """Take one optimizer step. Returns (applied, gradient norm before clipping).
 
-        A gradient that is not finite has norm inf and changes nothing: neither weights nor moments.
+        With a gradient that is not finite the norm is inf, and neither weights nor moments change.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
@@ -121,7 +122,7 @@ class DeepSpeedEngine:
         return applied, norm
 
     def _plain_norm(self) -> float | None:
-        """The norm where DeepSpeed's wrappers, which compute and check it, are not in use."""
+        """The gradient norm, when no optimizer wrapper of DeepSpeed computes it; None otherwise."""
         if self._optimizer is not self._engine.basic_optimizer:
             return None
         gradients = [p.grad for p in self._policy.parameters() if p.grad is not None]
@@ -130,7 +131,7 @@ class DeepSpeedEngine:
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face name, whole weight) in the model's dtype, one at a time; tied weights once.
 
-        Under ZeRO 3 each is gathered, so all ranks must iterate to the end; a weight is valid until the next.
+        Under ZeRO 3 each is gathered: all ranks must iterate to the end, and a weight is valid until the next one.
         """
         for name, parameter in self._policy.named_parameters():
             if self._stage == 3:
@@ -142,7 +143,7 @@ class DeepSpeedEngine:
     def gather_weights(self) -> dict[str, Tensor]:
         """All weights as copies in main memory on rank 0, in the order of `named_weights`; empty on other ranks.
 
-        Gathered completely before anything is done with them: a sink that fails on rank 0 leaves no rank waiting.
+        They are gathered completely before they are used, so that an error on rank 0 leaves no rank waiting.
         """
         keep = self.ranks.first
         weights = {}
@@ -152,9 +153,9 @@ class DeepSpeedEngine:
         return weights
 
     def save(self, folder: Path) -> None:
-        """This rank's part of optimizer and weights under `folder`; the folder is published by `checkpoints.py`.
+        """Write this rank's part of optimizer and weights under `folder`.
 
-        A rank that cannot write raises, but only once DeepSpeed's collectives are behind it: the others wait in them.
+        A rank that cannot write raises only after DeepSpeed's collectives, in which the other ranks wait for it.
         """
         writer = self._engine.checkpoint_engine
         failed: list[OSError | RuntimeError] = []
@@ -174,9 +175,9 @@ class DeepSpeedEngine:
             raise failed[0]
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote; whoever calls has verified the folder's manifest.
+        """Continue from what `save` wrote. The caller has verified the folder's manifest.
 
-        Raises when a file holds anything but tensors, plain values and three records of DeepSpeed: no code is run.
+        No code in a file is run. Raises when one holds anything but tensors, plain values and three DeepSpeed classes.
         """
         loaded, _ = self._engine.load_checkpoint(str(folder), tag=TAG, load_lr_scheduler_states=False)
         if loaded is None:
@@ -190,9 +191,9 @@ class DeepSpeedEngine:
 
 
 def import_deepspeed(device: torch.device) -> Any:
-    """The library, told what it may unpickle and what it must not compile."""
+    """Import the library; set what it may unpickle and that it compiles nothing."""
     os.environ["DS_ACCELERATOR"] = device.type  # read at the first import
-    # DeepSpeed asks torch.load to unpickle anything; this outweighs what it asks for.
+    # DeepSpeed asks torch.load to unpickle anything; this variable overrides it.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     import deepspeed
@@ -200,10 +201,10 @@ def import_deepspeed(device: torch.device) -> Any:
     from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address
 
-    # All classes there are in its state files: an enum and two plain records.
+    # All the classes in its state files: an enum and two plain records.
     torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    # Its shared-memory collectives on a CPU are compiled at start, for minutes and with a compiler; gloo serves.
+    # Its shared-memory collectives for CPUs are compiled at start, which takes minutes and a compiler; gloo is used.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed
 
@@ -212,7 +213,7 @@ def _deepspeed_config(settings: LearnerSettings, dtype: torch.dtype, world_size:
     config: dict[str, Any] = {
         "train_batch_size": world_size,
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,  # boundaries are set by hand: steps differ in their number of rows
+        "gradient_accumulation_steps": 1,  # set by `accumulate`: steps differ in their number of rows
         "gradient_clipping": settings.gradient_clip,
         "zero_optimization": {"stage": settings.zero_stage},
         "steps_per_print": 10**9,
@@ -221,6 +222,6 @@ def _deepspeed_config(settings: LearnerSettings, dtype: torch.dtype, world_size:
     if dtype == torch.bfloat16:
         config["bf16"] = {"enabled": True, "check_grad_overflow": True}
         config["data_types"] = {"grad_accum_dtype": "fp32"}
-        # DeepSpeed accumulates bf16 gradients in float32 only from stage 1 on; at one rank they are the same.
+        # DeepSpeed accumulates bf16 gradients in float32 only from stage 1 on; on one rank stages 0 and 1 are equal.
         config["zero_optimization"]["stage"] = max(1, settings.zero_stage)
     return config

@@ -1,4 +1,4 @@
-"""When training has come off the rails: gradients that stay not finite."""
+"""Ends training when the gradient stays not finite."""
 
 import logging
 
@@ -7,25 +7,25 @@ from broker.errors import PopeError
 log = logging.getLogger(__name__)
 
 MAX_SKIPPED = 5
-"""Steps in a row whose gradient may be not finite before training ends."""
+"""Training ends when the gradient was not finite in so many steps in a row."""
 
 
 class TrainingDiverged(PopeError):
-    """Gradients stay not finite."""
+    """The gradient was not finite in `MAX_SKIPPED` steps in a row."""
 
     final = True
 
 
 class SkippedSteps:
-    """Counts the steps in a row that changed nothing."""
+    """Counts consecutive steps that were skipped because their gradient was not finite."""
 
     def __init__(self, remedy: str) -> None:
         """`remedy`: what the user should do, such as `lower learner.learning_rate=0.1`."""
         self._remedy = remedy
         self._in_a_row = 0
 
-    def look(self, step: int, *, applied: bool) -> None:
-        """Raises TrainingDiverged at the last step that may be skipped."""
+    def add(self, step: int, *, applied: bool) -> None:
+        """Count one step. Raises TrainingDiverged when it is the `MAX_SKIPPED`th skipped one in a row."""
         self._in_a_row = 0 if applied else self._in_a_row + 1
         if self._in_a_row == MAX_SKIPPED:
             raise TrainingDiverged(

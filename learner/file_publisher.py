@@ -16,12 +16,12 @@ from learner.weight_publisher import PublishError
 
 
 class FilePublisher:
-    """Writes `weights-VERSION.safetensors` whole or not at all, announces it, keeps the newest files."""
+    """Writes `weights-VERSION.safetensors` atomically, announces it, and keeps the newest files."""
 
     def __init__(
         self, folder: Path, board: WeightBoard, *, keep: int = 2, tensor_parallel: int = 1, with_checksums: bool = True
     ) -> None:
-        """Two files are kept, because an engine may still be reading one when the next is announced."""
+        """`keep`: files that stay; two, because an engine may still read one when the next is announced."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder, self._board, self._keep = folder, board, keep
         self._tensor_parallel, self._with_checksums = tensor_parallel, with_checksums
@@ -29,7 +29,7 @@ class FilePublisher:
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
         newest = self._board.newest()
         if newest is not None and newest.version >= version:
-            return newest  # its file stays as it was announced: an engine that starts now reads that one
+            return newest  # an announced file is never written again: an engine may be reading it
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in source}
         announcement = WeightAnnouncement(
             version=version,
@@ -44,7 +44,7 @@ class FilePublisher:
         return announcement
 
     def close(self) -> None:
-        """Nothing: engines may still be reading. Whoever made the folder removes it."""
+        """Does nothing: engines may still be reading. The driver, which made the folder, removes it."""
 
     def _path(self, version: int) -> Path:
         return self._folder / f"weights-{version:06d}.safetensors"
@@ -52,7 +52,7 @@ class FilePublisher:
     def _write(self, path: Path, weights: dict[str, Tensor]) -> None:
         needed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
         free = shutil.disk_usage(self._folder).free
-        if free < needed:  # a full tmpfs kills writers with SIGBUS instead of an error
+        if free < needed:  # a full tmpfs kills the writer with SIGBUS instead of raising an error
             raise PublishError(
                 f"weights.folder={self._folder} has {free / 2**20:.0f} MiB free, one set of weights takes "
                 f"{needed / 2**20:.0f} MiB; free some or name another folder"
@@ -63,7 +63,7 @@ class FilePublisher:
         os.replace(temporary, path)
 
     def _prune(self, version: int) -> None:
-        """Remove all but the newest `keep` files up to this version; later ones are of a run that was cut off."""
+        """Remove all but the newest `keep` files up to this version. Later ones stay: they were announced before."""
         files = sorted(self._folder.glob("weights-*.safetensors"), key=lambda path: int(path.stem.split("-")[1]))
         current = [path for path in files if int(path.stem.split("-")[1]) <= version]
         for path in current[: -self._keep]:

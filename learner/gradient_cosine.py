@@ -1,7 +1,7 @@
-"""Whether the parts of a step pull in one direction: cosines between their gradients.
+"""Cosines between the gradients of a step's parts.
 
-The gradient of a part is that of the step's own loss with all other parts left out, so the parts' gradients sum to the
-step's. A negative cosine between the easy and the hard bucket is interference (POPE section 3.2).
+The gradient of a part is that of the step's loss restricted to the part's tokens, so the gradients of all parts sum to
+the step's. A negative cosine between the easy and the hard bucket is interference (POPE section 3.2).
 """
 
 import math
@@ -21,7 +21,7 @@ from learner.interference import parts
 from learner.ranks import Ranks
 
 CHUNK = 2**20
-"""Elements multiplied at once in float64."""
+"""Elements of a gradient that are converted to float64 and multiplied at once."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,25 @@ class Cosines:
 def gradient_cosines(
     engine: DeepSpeedEngine, groups: Sequence[TrainGroup], loss_of: LossOfRow, *, row_tokens: int
 ) -> Cosines:
-    """`cosines` of the gradients of this step at the current weights; empty when the step has one part only.
+    """`cosines` of the gradients of this step at the current weights; empty when the step has only one part.
 
-    Takes about as long as training the step, and a float32 gradient for each part in main memory. Called on all ranks.
+    Takes about as long as training the step, and main memory for a float32 gradient of each part. Called on all ranks.
     """
-    members = parts(groups)
-    if len(members) < 2:
+    groups_of = parts(groups)
+    if len(groups_of) < 2:
         return Cosines({}, {})
     ranks = engine.ranks
     gradients = [
         engine.gradient(
             build_step(part, row_tokens=row_tokens, rank=ranks.rank, world_size=ranks.world_size).rows, loss_of
         )
-        for part in members.values()
+        for part in groups_of.values()
     ]
-    return cosines(list(members), inner_products(gradients, ranks))
+    return cosines(list(groups_of), inner_products(gradients, ranks))
 
 
 def inner_products(gradients: Sequence[Sequence[Tensor]], ranks: Ranks) -> NDArray[np.float64]:
-    """[P, P] inner products of P gradients, each a tensor a parameter; those of all ranks are summed first."""
+    """[P, P] inner products of P gradients. A gradient is a tensor for each parameter, summed over the ranks first."""
     products = torch.zeros(len(gradients), len(gradients), dtype=torch.float64)
     for of_parameter in zip(*gradients, strict=True):
         stacked = ranks.sum(torch.stack([gradient.flatten() for gradient in of_parameter]))
@@ -67,8 +67,8 @@ def inner_products(gradients: Sequence[Sequence[Tensor]], ranks: Ranks) -> NDArr
 def cosines(names: Sequence[str], products: NDArray[np.float64]) -> Cosines:
     """The norm of each part's gradient, and the cosine of each pair of parts and of buckets.
 
-    `names` are parts, ascending, in the order of the [P, P] inner products. The gradient of a bucket is the sum of its
-    arms'. A gradient that is zero or not finite has no cosine.
+    `names` are parts, ascending, in the order of the [P, P] inner products. The gradient of a bucket is the sum of
+    those of its arms. A gradient that is zero or not finite has no cosine.
     """
     buckets = sorted({name.partition("/")[0] for name in names})
     belongs = np.asarray([[name.partition("/")[0] == bucket for name in names] for bucket in buckets], dtype=float)

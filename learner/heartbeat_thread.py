@@ -1,24 +1,25 @@
-"""Heartbeats of a rank, on a thread of its own: a step, a save or a transfer may take longer than one heartbeat."""
+"""Heartbeats of a rank, from a thread: a step, a save or a transfer may take longer than the heartbeat interval."""
 
 import threading
 from types import TracebackType
 
-from broker.connection import with_retries
 from broker.metrics import Heartbeats
+from learner.retrying import Retrying
 
-PATIENCE_S = 60.0
+RETRY_S = 60.0
 
 
-class Pulse:
-    """`with Pulse(...) as pulse:` beats every `every_s` seconds and says `pulse.status`."""
+class HeartbeatThread:
+    """`with HeartbeatThread(...) as heartbeat:` sends `heartbeat.status` every `every_s` seconds."""
 
     def __init__(self, heartbeats: Heartbeats, role: str, every_s: float) -> None:
         self._heartbeats, self._role, self._every_s = heartbeats, role, every_s
+        self._retry = Retrying(RETRY_S)
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self.status = "starting"
 
-    def __enter__(self) -> "Pulse":
+    def __enter__(self) -> "HeartbeatThread":
         self._thread.start()
         return self
 
@@ -30,5 +31,5 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._end.is_set():
-            with_retries(lambda: self._heartbeats.beat(self._role, self.status), deadline_s=PATIENCE_S)
+            self._retry(lambda: self._heartbeats.beat(self._role, self.status))
             self._end.wait(self._every_s)

@@ -1,7 +1,7 @@
-"""What makes a checkpoint trustworthy: a manifest with the size and SHA-256 of every file.
+"""The manifest of a checkpoint: size and SHA-256 of every file.
 
-Neither torch nor safetensors notices a flipped byte, and DeepSpeed unpickles what it loads. Nothing is loaded from a
-checkpoint before every one of its files was compared with the manifest.
+Neither torch nor safetensors detects a flipped byte, and DeepSpeed unpickles what it loads. Nothing is loaded from a
+checkpoint before all its files have been compared with the manifest.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from broker.errors import PopeError
 
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 MANIFEST = "MANIFEST.json"
 LATEST = "LATEST"
 WEIGHTS = "model.safetensors"
-"""The weights in a checkpoint, as in every Hugging Face folder."""
+"""The weights in a checkpoint, under the name they have in every Hugging Face folder."""
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{6,})")
 _BLOCK = 2**22
 
 
 class CheckpointError(PopeError):
-    """No checkpoint could be saved for several intervals, or one cannot be continued from."""
+    """Checkpoints repeatedly failed to save, or training cannot resume from one."""
 
     final = True
 
@@ -45,19 +45,19 @@ class Checkpoint:
 
 
 def find_newest_valid(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint under `folder`, LATEST first; the bad file of each damaged one is in a warning."""
-    found = dict(candidates(folder))
+    """The newest intact checkpoint under `folder`, LATEST first. A warning names the bad file of each damaged one."""
+    folders = dict(candidates(folder))
     pointed = _step_of((folder / LATEST).read_text().strip()) if (folder / LATEST).exists() else None
-    for step in sorted(found, key=lambda step: (step == pointed, step), reverse=True):
+    for step in sorted(folders, key=lambda step: (step == pointed, step), reverse=True):
         try:
-            return Checkpoint(found[step], verify(found[step]))
+            return Checkpoint(folders[step], verify(folders[step]))
         except CheckpointError as error:
             log.warning("%s; falling back to an older checkpoint", error)
     return None
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of an intact checkpoint. Raises CheckpointError naming the file that is not as it was written."""
+    """The manifest of an intact checkpoint. Raises CheckpointError, which names the missing or changed file."""
     manifest = read_manifest(folder)
     for name, entry in manifest["files"].items():
         path = folder / name
@@ -65,14 +65,14 @@ def verify(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"checkpoint {folder.name}: {name} is missing")
         size = path.stat().st_size
         if size != entry["bytes"]:
-            raise CheckpointError(f"checkpoint {folder.name}: {name} has {size} bytes, written were {entry['bytes']}")
+            raise CheckpointError(f"checkpoint {folder.name}: {name} has {size} bytes instead of {entry['bytes']}")
         if _sha256(path) != entry["sha256"]:
             raise CheckpointError(f"checkpoint {folder.name}: {name} was changed since it was written")
     return manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, compared with its own digest; the files it lists are not read. Raises CheckpointError."""
+    """The manifest, compared with its own digest. The files it lists are not read. Raises CheckpointError."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = dict(manifest["files"])
@@ -82,11 +82,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("it was changed since it was written")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {folder.name}: {MANIFEST} is damaged ({error})") from error
-    return manifest
+    return cast(dict[str, Any], manifest)
 
 
 def digest_of(values: dict[str, Any]) -> str:
-    """SHA-256 of named values, whatever their order."""
+    """SHA-256 of named values; their order does not matter."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -96,7 +96,7 @@ def folder_of(checkpoints: Path, step: int) -> Path:
 
 
 def candidates(folder: Path) -> list[tuple[int, Path]]:
-    """(step, folder) of everything that is named like a finished checkpoint."""
+    """(step, folder) of each folder that has the name of a finished checkpoint."""
     if not folder.is_dir():
         return []
     steps = [(_step_of(path.name), path) for path in folder.iterdir() if path.is_dir()]
@@ -116,14 +116,15 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def seal(path: Path) -> str:
-    """Force a file to the disk; its SHA-256."""
+def sync_and_hash(path: Path) -> str:
+    """Call fsync on a file. Returns its SHA-256."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return _sha256(path)
 
 
 def sync_folder(folder: Path) -> None:
+    """Call fsync on a folder, so that renames in it are durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

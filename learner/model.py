@@ -1,4 +1,4 @@
-"""The policy as the learner holds it: a Hugging Face causal LM whose forward pass gives log-probabilities."""
+"""The learner's policy: a Hugging Face causal LM whose forward pass returns log-probabilities."""
 
 import shutil
 from pathlib import Path
@@ -15,15 +15,14 @@ from learner.packed_attention import NAME, Layout, packed_attention
 AttentionInterface.register(NAME, packed_attention)
 
 PREFIX = "lm."
-"""What `Policy` puts before the Hugging Face name of a parameter."""
+"""Prefix that `Policy` adds to the Hugging Face name of a parameter."""
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
 
 
 class Policy(nn.Module):
     """log pi of response tokens under softmax(logits / temperature).
 
-    The body runs in the model's dtype and only on hidden states; the LM head runs in float32 and only on positions
-    that predict a trained token.
+    The body runs in the model's dtype; the LM head runs in float32, only on positions that predict a trained token.
     """
 
     def __init__(self, lm: nn.Module) -> None:
@@ -39,14 +38,15 @@ class Policy(nn.Module):
         """
         lm: Any = self.lm
         output = lm.base_model(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
-        return lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
+        logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
+        return logprobs, entropies
 
 
 class TokenHead(nn.Module):
-    """The LM head: hidden states and the tokens that followed -> their log-probabilities and entropies.
+    """The LM head: hidden states and the tokens that followed -> log-probabilities of the tokens, and entropies.
 
-    It multiplies in float32 whatever the dtype of its weight; tied weights stay tied. The chunks are inside one module
-    call, because under ZeRO 3 a call is a collective and ranks differ in how many chunks their rows have.
+    It multiplies in float32, whatever the dtype of its weight; tied weights stay tied. All chunks are inside one module
+    call: under ZeRO 3 a call is a collective, and ranks differ in the number of chunks of a row.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TokenHead(nn.Module):
 
 
 def load_policy(path: Path, *, dtype: torch.dtype, **options: Any) -> Policy:
-    """The model in the folder `path`; weights come from safetensors only and no code of the folder is run.
+    """The model in the folder `path`; only safetensors are read and no code of the folder is run.
 
     `options`: those of `as_policy`.
     """
@@ -92,7 +92,7 @@ def as_policy(
     gradient_checkpointing: bool = False,
     entropy_gradient: bool = False,
 ) -> Policy:
-    """A Hugging Face causal LM in memory -> policy; the LM is changed in place.
+    """Turn a Hugging Face causal LM into a policy; the LM is changed in place.
 
     `entropy_gradient`: entropies carry a gradient, for an entropy bonus.
     """
@@ -108,7 +108,7 @@ def as_policy(
 
 
 def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:
-    """All that a Hugging Face folder holds besides weights: the tokenizer's files as they are, and the config."""
+    """Write all files of a Hugging Face folder but the weights: the model's config, and a copy of the other files."""
     for source in sorted(model_path.iterdir()):
         if source.is_file() and not source.name.endswith(_WEIGHT_FILES):
             shutil.copyfile(source, folder / source.name)

@@ -1,11 +1,12 @@
 """The learner's end of vLLM's `nccl` weight transfer: one packed broadcast from rank 0 to all engine workers.
 
-vLLM's trainer engine drives the transfer through a client object; ours is the weight board. An update is announced
-there, every actor joins the group if it is new, receives, and notes on the board which version it holds.
+vLLM's trainer engine drives the transfer through a client object, which `BoardClient` implements with the weight board.
+An update is announced there; every actor joins the group if the group is new, receives the weights, and writes to the
+board which version it holds.
 
-A collective never fails by itself: a dead actor blocks the broadcast for ever while everybody else looks healthy. So
-membership is compared with the board before each transfer, the group is built again when it changed, and the transfer
-runs on a thread that is given up after `weights.timeout_s`. Such a failure ends the learner; it resumes from its
+A collective does not detect a dead peer: one dead actor blocks the broadcast for ever. The actors on the board are
+therefore compared with the group before each transfer, and the group is built again when they changed. The transfer
+runs on a thread that is abandoned after `weights.timeout_s`. Such a failure ends the learner; it resumes from its
 newest checkpoint.
 """
 
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,43 +33,43 @@ POLL_S = 0.02
 
 
 class BoardClient:
-    """vLLM's `VLLMWeightSyncClient` spoken over the weight board, for one update.
+    """vLLM's `VLLMWeightSyncClient` over the weight board.
 
-    vLLM calls `init_weight_transfer_engine` only for a new group, on a thread beside the rendezvous, then
-    `update_weights` on a thread beside the broadcast. Either announces the update, the first one called.
+    vLLM calls `init_weight_transfer_engine` for a new group only, on a thread beside the rendezvous, then
+    `update_weights` on a thread beside the broadcast. The first of the two that is called announces the update.
     """
 
     def __init__(self, board: WeightBoard, *, timeout_s: float) -> None:
         self._board, self._timeout_s = board, timeout_s
         self._update: WeightAnnouncement | None = None
-        self._members: Mapping[str, int] = {}
+        self._rank_offsets: Mapping[str, int] = {}
         self._announced = False
 
-    def prepare(self, update: WeightAnnouncement, members: Mapping[str, int]) -> None:
-        """The next update, and actor -> rank of its first worker for everybody who has to take it."""
-        self._update, self._members, self._announced = update, members, False
+    def prepare(self, update: WeightAnnouncement, rank_offsets: Mapping[str, int]) -> None:
+        """Set the next update; `rank_offsets`: actor -> rank of its first worker, for every actor of the group."""
+        self._update, self._rank_offsets, self._announced = update, rank_offsets, False
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         rendezvous = Rendezvous(
             master_address=init_info["master_address"],
             master_port=init_info["master_port"],
             world_size=init_info["world_size"],
-            rank_offsets=dict(self._members),
+            rank_offsets=dict(self._rank_offsets),
             packed=init_info["packed"],
         )
         self._announce(rendezvous)
 
     def start_weight_update(self) -> None:
-        """Engines start an update when they hear of it."""
+        """Does nothing: engines start an update when they read the announcement."""
 
     def update_weights(self, update_info: dict[str, Any] | list[dict[str, Any]]) -> None:
-        """Returns when every member holds the version. Raises PublishError naming those that do not in time."""
+        """Returns when every actor of the group holds the version. Raises PublishError, which names the late ones."""
         if not self._announced:
             self._announce(None)
         assert self._update is not None
         version = self._update.version
         deadline = time.monotonic() + self._timeout_s
-        while late := [actor for actor in self._members if self._board.held().get(actor, -1) < version]:
+        while late := [actor for actor in self._rank_offsets if self._board.held().get(actor, -1) < version]:
             if time.monotonic() > deadline:
                 raise PublishError(
                     f"weights.timeout_s={self._timeout_s:g} s passed and {', '.join(late)} did not take over "
@@ -77,7 +78,7 @@ class BoardClient:
             time.sleep(POLL_S)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        """Engines finish and stamp by themselves, before they say which version they hold."""
+        """Does nothing: engines finish and stamp an update before they write which version they hold."""
 
     def _announce(self, rendezvous: Rendezvous | None) -> None:
         assert self._update is not None
@@ -117,11 +118,11 @@ class NcclPublisher:
         self._client = BoardClient(board, timeout_s=timeout_s)
         self._source = WeightsInMemory()
         self._engine: Any = None
-        self._members: dict[str, int] = {}
+        self._rank_offsets: dict[str, int] = {}
         self._sent_version = -1
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        """Returns when every engine holds the version. Raises PublishError when one does not in time."""
+        """Returns when every engine holds the version. Raises PublishError after `timeout_s`."""
         self._source.weights = dict(source)
         update = WeightAnnouncement(
             version=version,
@@ -131,10 +132,10 @@ class NcclPublisher:
         )
         held = self._await_actors()
         if version > self._board.version() and any(holds < version for holds in held.values()):
-            members = {actor: 1 + i * self._tensor_parallel for i, actor in enumerate(sorted(held))}
-            new_group = members != self._members or self._restarted(held)
-            self._client.prepare(update, members)
-            self._with_deadline(lambda: self._transfer(members, new_group), version)
+            rank_offsets = {actor: 1 + i * self._tensor_parallel for i, actor in enumerate(sorted(held))}
+            new_group = rank_offsets != self._rank_offsets or self._restarted(held)
+            self._client.prepare(update, rank_offsets)
+            self._with_deadline(lambda: self._transfer(rank_offsets, new_group), version)
             self._sent_version = version
         self._source.weights = {}
         return update
@@ -149,7 +150,7 @@ class NcclPublisher:
         return checksums(self._source.weights, tensor_parallel=self._tensor_parallel) if self._with_checksums else {}
 
     def _await_actors(self) -> dict[str, int]:
-        """Actor -> version it holds; before the first transfer all actors must have come up."""
+        """Actor -> version it holds. Before the first transfer it waits for all actors."""
         deadline = time.monotonic() + self._timeout_s
         while len(held := self._board.held()) < self._num_actors and self._sent_version < 0:
             if time.monotonic() > deadline:
@@ -158,15 +159,15 @@ class NcclPublisher:
         return held
 
     def _restarted(self, held: Mapping[str, int]) -> bool:
-        """Whether an actor of the group is a new process: it holds less than what the group was sent last."""
+        """Whether an actor of the group is a new process: it holds an older version than the group was sent last."""
         return any(holds < self._sent_version for holds in held.values())
 
-    def _transfer(self, members: dict[str, int], new_group: bool) -> None:
+    def _transfer(self, rank_offsets: dict[str, int], new_group: bool) -> None:
         if new_group:
             self.close()
-            world_size = 1 + len(members) * self._tensor_parallel
+            world_size = 1 + len(rank_offsets) * self._tensor_parallel
             self._engine = self._connect(self._client, self._source, world_size)
-            self._members = members
+            self._rank_offsets = rank_offsets
         self._engine.send_weights()
 
     def _with_deadline(self, transfer: Callable[[], None], version: int) -> None:
@@ -178,7 +179,7 @@ class NcclPublisher:
             except BaseException as error:
                 errors.append(error)
 
-        # A daemon: when NCCL never returns, nobody waits for this thread, not even the interpreter's exit.
+        # A daemon: if NCCL never returns, the interpreter must exit without waiting for this thread.
         thread = threading.Thread(target=run, name="weight-transfer", daemon=True)
         thread.start()
         thread.join(self._timeout_s + 1.0)
@@ -189,7 +190,7 @@ class NcclPublisher:
 
 
 class WeightsInMemory:
-    """vLLM's `WeightSource`: weights that were gathered completely before, so no collective runs inside a transfer."""
+    """vLLM's `WeightSource` of weights that are gathered before: no collective of the ranks runs inside a transfer."""
 
     def __init__(self) -> None:
         self.weights: dict[str, Tensor] = {}
@@ -207,15 +208,15 @@ class WeightsInMemory:
 
 
 def connect_nccl(client: BoardClient, source: WeightsInMemory, world_size: int) -> Any:
-    """Meet the engine workers; this process is rank 0 of `world_size`."""
+    """Form the group with the engine workers; this process is rank 0 of `world_size`."""
     from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
 
-    host = os.environ["MASTER_ADDR"]  # where the other ranks find this one; on one machine that is loopback
+    host = os.environ["MASTER_ADDR"]  # where other machines reach this one; loopback on a single machine
     with socket.socket() as probe:
         probe.bind((host, 0))
         port = int(probe.getsockname()[1])
     info = NCCLTrainerInitInfo(rank=0, master_address=host, master_port=port, world_size=world_size)
-    return NCCLTrainerWeightTransferEngine.trainer_init(info, client=client, source=source)
+    return NCCLTrainerWeightTransferEngine.trainer_init(info, client=client, source=cast(Any, source))
 
 
 def _dtype_name(tensor: Tensor) -> str:

@@ -1,7 +1,7 @@
-"""Attention of a packed row: every sequence sees itself and nothing else, and a prompt is computed only once.
+"""Attention of a packed row: every sequence attends only to itself, and each prompt is computed once.
 
-The completions of one prompt follow it in the row. Each attends to the prompt and causally to itself, which gives the
-numbers of separate sequences prompt + completion at the cost of one prompt. There is no T x T mask.
+The rollouts of a prompt follow it in the row. Each attends to the prompt and causally to itself, which gives the same
+numbers as separate sequences prompt + rollout while the prompt is computed once. There is no T x T mask.
 `learner/model.py` registers the function with transformers as `packed`.
 """
 
@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 NAME = "packed"
 
 Layout = tuple[tuple[int, tuple[int, ...]], ...]
-"""What lies in a row, end to end: (tokens of a prompt, tokens of each of its completions), one entry a bundle.
+"""Contents of a row, end to end: (tokens of a prompt, tokens of each of its rollouts) for each bundle.
 ((3, (2, 4)), (5, (1,))): p p p a a b b b b, then p p p p p c."""
 
 
@@ -34,21 +34,21 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]; T is the sum of the layout."""
     assert attention_mask is None, "packed rows carry no mask"
-    longest = max(prompt + max(completions) for prompt, completions in layout)
+    longest = max(prompt + max(rollouts) for prompt, rollouts in layout)
     if sliding_window is not None and longest > sliding_window:
         raise ValueError(f"this model attends to {sliding_window} tokens at most, a sample has {longest}")
     grouped = query.shape[1] != key.shape[1]
-    sizes = [size for prompt, completions in layout for size in (prompt, *completions)]
+    sizes = [size for prompt, rollouts in layout for size in (prompt, *rollouts)]
     parts = zip(query.split(sizes, dim=2), key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True)
     outputs = []
-    for _prompt, completions in layout:
+    for _prompt, rollouts in layout:
         q, k_prompt, v_prompt = next(parts)
         outputs.append(
             scaled_dot_product_attention(
                 q, k_prompt, v_prompt, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped
             )
         )
-        for _completion in completions:
+        for _rollout in rollouts:
             q, k, v = next(parts)
             k, v = torch.cat([k_prompt, k], dim=2), torch.cat([v_prompt, v], dim=2)
             causal = causal_lower_right(q.shape[2], k.shape[2])

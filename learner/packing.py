@@ -1,10 +1,10 @@
-"""Which samples share a row, and which rank trains which rows. Pure; every rank computes the same answer."""
+"""Which samples share a row, and which rank trains which rows. Pure: every rank computes the same result."""
 
 from collections.abc import Sequence
 
 
 def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
-    """Sample numbers of each row: first-fit decreasing, so no row exceeds `row_tokens` and few are half empty.
+    """Sample numbers of each row, by first-fit decreasing: at most one row is at most half full.
 
     Of equal lengths the lower number comes first. Raises ValueError when a sample is longer than a row.
     """
@@ -27,7 +27,7 @@ def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
 
 
 def deal(rows: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
-    """Rows of each rank. All ranks get the same number, because each row is a collective; the rest are empty rows.
+    """Rows of each rank. Every rank gets the same number, because a row is a collective; empty rows fill up.
 
     `pack` returns fuller rows first, so dealing them in turn also balances the tokens.
     """
@@ -37,5 +37,5 @@ def deal(rows: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
 
 
 def fill(lengths: Sequence[int], num_rows: int, row_tokens: int) -> float:
-    """Share of the rows' tokens that are samples."""
+    """Share of the rows' tokens that belong to samples."""
     return sum(lengths) / (num_rows * row_tokens) if num_rows else 0.0

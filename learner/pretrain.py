@@ -1,13 +1,14 @@
-"""Supervised training of a small causal LM from scratch: how the built-in base model comes to be.
+"""Supervised training of a small causal LM from scratch, on a CPU: makes the built-in base model.
 
-Made for CPU machines. Sequences of about the same length share a micro-batch, padded on the right: under a causal
-mask padding behind the text changes nothing before it, so no mask is needed at all. One micro-batch is the work of
-one thread, which keeps its tensors in cache and does not stall when another process takes the second core. The
-micro-batches and the order of their sums do not depend on the number of threads, so neither does the result.
+Sequences of about the same length share a micro-batch, padded on the right: under a causal mask, padding after a text
+does not change the text, so no attention mask is needed. Each micro-batch is computed by one thread, which keeps its
+tensors in cache and does not stall when another process takes the second core. The micro-batches and the order of their
+sums do not depend on the number of threads, so the result does not either.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional
 from learner.schedule import warmup_then_linear
 
 MICRO_BATCHES = 4
-"""Micro-batches of one step, of about the same size, so that two or four threads end together."""
+"""Micro-batches of one step; they have about the same size, so that two or four threads finish together."""
 WARMUP_SHARE = 0.05
 GRADIENT_CLIP = 1.0
 ADAM_BETAS = (0.9, 0.99)
@@ -38,16 +39,16 @@ def pretrain(
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Train `model` (a Hugging Face causal LM, in place) for one epoch; returns the loss of each step, nats a token.
+    """Train `model` (a Hugging Face causal LM, in place) for one epoch. Returns the loss of each step, nats per token.
 
-    Token `first_loss_index[i]` of sequence i is the first one to be predicted: the length of its prompt, or 1 to
-    train on all of it. The learning rate rises over the first 5 % of the steps and falls linearly to zero.
-    `on_step(step, loss)` is called after every step, counted from 1.
+    Token `first_loss_index[i]` of sequence i is the first that is predicted: the length of its prompt, or 1 to train on
+    all of it. The learning rate rises over the first 5 % of the steps and falls linearly to zero. `on_step(step, loss)`
+    is called after every step, counted from 1.
     """
     _check(sequences, first_loss_index)
     steps = split_into_steps([len(s) for s in sequences], tokens_per_step, seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    # Muon learns the built-in corpus from half the examples, but RL on its models forgets their form and collapses.
+    # Muon learns the built-in corpus from half the examples, but its models lose the answer format in RL and collapse.
     optimizer = torch.optim.AdamW(
         parameters, lr=learning_rate, betas=ADAM_BETAS, weight_decay=weight_decay, fused=True
     )
@@ -58,11 +59,11 @@ def pretrain(
     threads_before = torch.get_num_threads()
     model.train()
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-        for members in steps:
-            num_targets = sum(len(sequences[i]) - first_loss_index[i] for i in members)
+        for numbers in steps:
+            num_targets = sum(len(sequences[i]) - first_loss_index[i] for i in numbers)
             batches = [
                 _pad([sequences[i] for i in batch], [first_loss_index[i] for i in batch])
-                for batch in split_by_length(members, [len(s) for s in sequences])
+                for batch in split_by_length(numbers, [len(s) for s in sequences])
             ]
             results = list(pool.map(lambda batch, n=num_targets: _gradients(model, parameters, batch, n), batches))
             for parameter, gradients in zip(parameters, zip(*(g for _, g in results), strict=True), strict=True):
@@ -80,7 +81,7 @@ def pretrain(
 
 
 def split_into_steps(lengths: Sequence[int], tokens_per_step: int, seed: int) -> list[list[int]]:
-    """Sequence numbers in a random order, cut into steps of `tokens_per_step` tokens or just above."""
+    """Sequence numbers in a random order, cut into steps; the sequence that reaches `tokens_per_step` ends a step."""
     steps: list[list[int]] = []
     room = 0
     for i in np.random.default_rng(seed).permutation(len(lengths)).tolist():
@@ -92,11 +93,11 @@ def split_into_steps(lengths: Sequence[int], tokens_per_step: int, seed: int) ->
     return steps
 
 
-def split_by_length(members: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """The sequences of one step, longest first, cut into `MICRO_BATCHES` or fewer of about the same padded size."""
-    ordered = sorted(members, key=lambda i: -lengths[i])
+def split_by_length(numbers: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """The sequences of one step, longest first, cut into at most `MICRO_BATCHES` of about the same padded size."""
+    ordered = sorted(numbers, key=lambda i: -lengths[i])
     low, high = lengths[ordered[0]], len(ordered) * lengths[ordered[0]]
-    while low < high:  # the smallest size that needs no more micro-batches than that
+    while low < high:  # the smallest padded size that needs no more micro-batches
         middle = (low + high) // 2
         if len(_cut(ordered, lengths, middle)) <= MICRO_BATCHES:
             high = middle
@@ -106,7 +107,7 @@ def split_by_length(members: Sequence[int], lengths: Sequence[int]) -> list[list
 
 
 def _cut(ordered: Sequence[int], lengths: Sequence[int], padded_tokens: int) -> list[list[int]]:
-    """Micro-batches of at most that many padded tokens; the longest sequence comes first in each."""
+    """Micro-batches of at most `padded_tokens` tokens; the longest sequence comes first in each."""
     batches: list[list[int]] = []
     for i in ordered:
         if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > padded_tokens:
@@ -116,7 +117,7 @@ def _cut(ordered: Sequence[int], lengths: Sequence[int], padded_tokens: int) -> 
 
 
 def _pad(sequences: Sequences, firsts: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """-> input_ids [B, L], flat positions [N] that predict a target, targets [N]."""
+    """Returns input_ids [B, L], flat positions [N] that predict a target, targets [N]."""
     length = max(len(s) for s in sequences)
     ids = np.zeros((len(sequences), length), dtype=np.int64)
     positions, targets = [], []
@@ -130,10 +131,11 @@ def _pad(sequences: Sequences, firsts: Sequence[int]) -> tuple[Tensor, Tensor, T
 def _gradients(
     model: nn.Module, parameters: list[nn.Parameter], batch: tuple[Tensor, Tensor, Tensor], num_targets: int
 ) -> tuple[float, tuple[Tensor, ...]]:
-    """This micro-batch's share of the step's mean loss, and its gradients (not added to `.grad`: threads share it)."""
+    """The micro-batch's share of the step's mean loss, and its gradients; not in `.grad`, which the threads share."""
     ids, positions, targets = batch
-    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    logits = model.get_output_embeddings()(hidden.flatten(0, 1)[positions])
+    lm: Any = model
+    hidden = lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    logits = lm.get_output_embeddings()(hidden.flatten(0, 1)[positions])
     loss = functional.cross_entropy(logits, targets, reduction="sum") / num_targets
     return loss.item(), torch.autograd.grad(loss, parameters)
 

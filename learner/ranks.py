@@ -1,4 +1,4 @@
-"""The learner's processes among themselves: who this is, and what they agree on."""
+"""Collectives among the learner's processes."""
 
 import torch
 import torch.distributed as dist
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Ranks:
-    """Collectives of the group that `deepspeed_engine` opened; with one rank every method is free.
+    """One rank's end of the process group that `deepspeed_engine` opened. A single rank does not communicate.
 
     All ranks must call the same methods in the same order.
     """
@@ -20,11 +20,11 @@ class Ranks:
         return self.rank == 0
 
     def from_first(self, number: int) -> int:
-        """The number rank 0 passes."""
+        """The number that rank 0 passed, on every rank."""
         return int(self._all(torch.tensor([number if self.first else 0], dtype=torch.int64), dist.ReduceOp.SUM)[0])
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true on some rank."""
+        """Whether the flag is true on some rank."""
         return bool(self.max(torch.tensor([float(flag)]))[0])
 
     def sum(self, values: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class Ranks:
     def _all(self, values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         if self.world_size == 1:
             return values
-        reduced = values.to(self._device)  # nccl reduces only what is on the GPU
+        reduced = values.to(self._device)  # nccl reduces only tensors on the GPU
         reduced = reduced.clone() if reduced is values else reduced
         dist.all_reduce(reduced, op=operation)
         return reduced.to(values.device)

@@ -1,4 +1,4 @@
-"""Where the ranks meet. Only rank 0 listens, and only on the address it was given.
+"""Opens the process group of the ranks. Only rank 0 listens, and only on the address it was given.
 
 torch's own `env://` rendezvous listens on every interface of the machine, without a password, even for a single rank.
 """
@@ -7,21 +7,22 @@ import os
 import socket
 from datetime import timedelta
 
-import torch.distributed as dist
+# torch.distributed exports its stores without declaring them.
+from torch.distributed import HashStore, Store, TCPStore, init_process_group  # type: ignore[attr-defined]
 
 
-def meet(backend: str, timeout: timedelta) -> None:
-    """Open the default process group of the ranks that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe."""
+def open_process_group(backend: str, timeout: timedelta) -> None:
+    """Open torch's default process group as RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe it."""
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store = _store(rank, world_size, timeout)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
+    init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
 
 
-def _store(rank: int, world_size: int, timeout: timedelta) -> dist.Store:
+def _store(rank: int, world_size: int, timeout: timedelta) -> Store:
     if world_size == 1:
-        return dist.HashStore()  # nobody to meet, so nothing to listen for
+        return HashStore()  # a single rank needs no socket
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     if rank > 0:
-        return dist.TCPStore(host, port, world_size, is_master=False, timeout=timeout)
+        return TCPStore(host, port, world_size, is_master=False, timeout=timeout)
     listener = socket.create_server((host, port))
-    return dist.TCPStore(host, port, world_size, is_master=True, timeout=timeout, master_listen_fd=listener.detach())
+    return TCPStore(host, port, world_size, is_master=True, timeout=timeout, master_listen_fd=listener.detach())

@@ -1,7 +1,7 @@
-"""Recorded batches trained again, beside the run they are of: nothing of the run is written.
+"""Trains recorded batches again. The run they come from is only read.
 
-The same settings on a CPU reach the same weights, bit for bit. Others show what another objective does with the same
-data.
+With the same settings on a CPU the weights are the same, bit for bit. Other settings show what another objective does
+with the same data.
 """
 
 import msgspec
@@ -17,15 +17,16 @@ from learner.trainable import Trainable
 
 
 def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
-    """Train the batches of `plan` on this rank; RANK and its like are set as for a learner.
+    """Train the batches of `plan` on this rank; RANK and the other variables are set as for a learner.
 
-    The files in `start` are read as they are: whoever made the plan has verified them. Raises CheckpointError when they
-    are of another number of ranks.
+    The caller has verified the files in `plan.start`. Raises CheckpointError when another number of ranks wrote them.
     """
     client = connect(redis_url, client_name="replay", timeout_s=config.broker.connect_timeout_s)
     ring = Ring(client, Keys(config.run.name), config.broker.ring.capacity)
     trainable = Trainable(
-        config,
+        config.learner,
+        dtype=config.model.dtype,
+        device=config.deploy.device,
         model_path=plan.start,
         checkpoints=plan.start.parent,
         temperature=config.actors.temperature,
@@ -34,12 +35,18 @@ def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
     engine = trainable.engine
     try:
         if plan.first:
-            trainable.move_to(plan.first)
+            trainable.load(plan.first)
         with (plan.out / STEPS).open("ab") as lines:
             for step in range(plan.first + 1, plan.last + 1):
                 groups = ring.batch(step)
-                assert groups is not None, "whoever made the plan saw this batch, and nobody else uses the run"
-                report = run_step(engine, groups, config, step=step)
+                assert groups is not None, "the plan names recorded batches, and the run is locked"
+                report = run_step(
+                    engine,
+                    groups,
+                    config.learner,
+                    step=step,
+                    max_completion_tokens=config.actors.max_completion_tokens,
+                )
                 if engine.ranks.first:
                     lines.write(msgspec.json.encode(to_fields(report.published())) + b"\n")
                     lines.flush()

@@ -1,20 +1,20 @@
-"""What a replay is to train, and what it leaves behind. Light: whoever asks for one needs no torch."""
+"""Input and output of a replay. Imported by the command line, so without torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 STEPS = "steps.jsonl"
-"""In the replay's folder: the metrics of each step, a line each, as they are trained."""
+"""File in the replay's folder: the metrics of each step, one line per step."""
 
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """Steps `first` + 1 ... `last`."""
+    """Trains steps `first` + 1 ... `last` again."""
 
     first: int
-    """The step whose weights it begins with; 0: those training began with."""
+    """The step whose weights the replay starts from; 0: the weights that training started from."""
     last: int
     start: Path
-    """Folder of the checkpoint of step `first`, or of the model training began with."""
+    """Folder of the checkpoint of step `first`, or of the model that training started from."""
     out: Path
-    """Where the metrics and the weights of step `last` go."""
+    """Folder for the metrics of all steps and the weights of step `last`."""

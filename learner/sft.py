@@ -1,22 +1,22 @@
-"""Supervised fine-tuning: imitates demonstrations, keeps checkpoints (POPE section 6, appendix C, table 3).
+"""Supervised fine-tuning on demonstrations, with checkpoints (POPE section 6, appendix C, table 3).
 
 consumes    demonstrations in token ids, the same on all ranks
-waits for   nobody
-unblocked by its own last step; `Control.stop` ends it earlier, at a checkpoint it resumes from
+waits for   nothing
+ended by    its last step; `Control.stop` ends it earlier, at a checkpoint from which it can resume
 
 The loss of a step is the mean cross entropy over the response tokens of its demonstrations, over all ranks; prompts
-carry no loss. What a step trains is a pure function of the seed, so a resumed run reaches the same weights, bit by bit.
+carry no loss. What a step trains is a pure function of the seed, so a resumed run reaches the same weights, bit for
+bit.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
-from broker.connection import connect, with_retries
+from broker.connection import connect
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.reports import SftStep
@@ -24,15 +24,15 @@ from conf.schema import RunConfig
 from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.divergence import SkippedSteps
-from learner.heartbeat_thread import Pulse
+from learner.heartbeat_thread import HeartbeatThread
+from learner.retrying import Retrying
 from learner.schedule import warmup_then_linear
 from learner.sft_batches import Curriculum, Example, as_groups
 from learner.trainable import Trainable
 
-T = TypeVar("T")
 
 class FineTuner:
-    """One DeepSpeed rank. `config.learner` holds what SFT shares with RL, the learning rate and the ranks are its own.
+    """One DeepSpeed rank. SFT has its own learning rate and number of ranks; the rest is that of `config.learner`.
 
     RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set by the caller.
     """
@@ -49,11 +49,12 @@ class FineTuner:
     ) -> None:
         self._config, self._examples = config, examples
         self._checkpoints, self._model_path = checkpoints, model_path
+        self._retry = Retrying(config.deploy.dead_after_s)
         client = connect(redis_url, client_name=f"sft-{rank}", timeout_s=config.broker.connect_timeout_s)
         keys = Keys(config.run.name)
         self._metrics = Metrics(client, keys, keep=config.broker.kept_reports)
         self._control = Control(client, keys)
-        self._pulse = Pulse(Heartbeats(client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
+        self._heartbeat = HeartbeatThread(Heartbeats(client, keys), f"learner-{rank}", config.deploy.heartbeat_s)
         self._curriculum = Curriculum(len(examples), config.sft.batch_samples, config.sft.epochs, config.run.seed)
         self._skipped = SkippedSteps(f"lower sft.learning_rate={config.sft.learning_rate:g}")
         self._step = 0
@@ -62,44 +63,46 @@ class FineTuner:
 
     def run(self) -> None:
         """Train until the last step, or until the run is stopped."""
-        with self._pulse:
+        with self._heartbeat:
             self._open()
             try:
                 self._resume()
                 while self._step < self._curriculum.num_steps and not self._stopped():
-                    self._pulse.status = f"fine-tuning, step {self._step + 1}"
+                    self._heartbeat.status = f"fine-tuning, step {self._step + 1}"
                     self._end_step(self._train(self._step + 1))
                 self._save()
             finally:
                 self._trainable.engine.close()
 
     def _open(self) -> None:
-        """The model on its device, and the group of ranks."""
-        self._pulse.status = "loading the model"
+        """Load the model onto its device; join the group of ranks."""
+        self._heartbeat.status = "loading the model"
         digest = hashlib.sha256(b"".join(e.prompt_ids + e.response_ids for e in self._examples)).hexdigest()
         self._trainable = Trainable(
-            self._config,
+            self._config.learner,
+            dtype=self._config.model.dtype,
+            device=self._config.deploy.device,
             model_path=self._model_path,
             checkpoints=self._checkpoints,
-            temperature=1.0,  # imitated is the model's own distribution, whatever RL samples with
-            settings={"sft.examples_sha256": digest},
+            temperature=1.0,  # SFT trains the model's own distribution; RL may sample at another temperature
+            more_settings={"sft.examples_sha256": digest},
         )
         self._ranks = self._trainable.engine.ranks
 
     def _resume(self) -> None:
-        self._pulse.status = "looking for a checkpoint"
+        self._heartbeat.status = "looking for a checkpoint"
         self._step = self._saved = self._trainable.resume() or 0
-        reports = self._call(lambda: self._metrics.read(SftStep))
+        reports = self._retry(lambda: self._metrics.read(SftStep))
         self._reported = reports[-1].step if reports else 0
 
     def _stopped(self) -> bool:
-        """Rank 0 decides for all."""
-        return bool(self._ranks.from_first(int(self._ranks.first and bool(self._call(self._control.stopped)))))
+        """Whether the run was stopped; rank 0 decides for all ranks."""
+        return bool(self._ranks.from_first(int(self._ranks.first and bool(self._retry(self._control.stopped)))))
 
     def _train(self, step: int) -> SftStep:
-        """One optimizer step, and its report."""
+        """Take one optimizer step. Returns its report."""
         sft, curriculum = self._config.sft, self._curriculum
-        examples = [self._examples[i] for i in curriculum.members(step)]
+        examples = [self._examples[i] for i in curriculum.examples(step)]
         learning_rate = sft.learning_rate * warmup_then_linear(step, curriculum.num_steps, sft.warmup_share)
         return run_sft_step(
             self._trainable.engine,
@@ -111,11 +114,11 @@ class FineTuner:
         )
 
     def _end_step(self, report: SftStep) -> None:
-        """Report, save: what one trained step owes the others."""
+        """Report, save."""
         self._step = report.step
-        if self._ranks.first and self._step > self._reported:  # a replayed step was reported the first time
-            self._call(lambda: self._metrics.report(report))
-        self._skipped.look(self._step, applied=report.applied)
+        if self._ranks.first and self._step > self._reported:  # a step that is trained again was reported before
+            self._retry(lambda: self._metrics.report(report))
+        self._skipped.add(self._step, applied=report.applied)
         every = self._config.learner.checkpoint_every
         if every and self._step % every == 0:
             self._save()
@@ -123,13 +126,9 @@ class FineTuner:
     def _save(self) -> None:
         if self._saved == self._step:
             return
-        self._pulse.status = f"saving step {self._step}"
+        self._heartbeat.status = f"saving step {self._step}"
         if self._trainable.save(self._step):
             self._saved = self._step
-
-    def _call(self, operation: Callable[[], T]) -> T:
-        """One idempotent word with Redis, which may be away for as long as a silent role is borne with."""
-        return with_retries(operation, deadline_s=self._config.deploy.dead_after_s)
 
 
 def run_sft_step(

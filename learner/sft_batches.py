@@ -1,4 +1,4 @@
-"""Demonstrations as the learner sees them: token ids, and which of them each optimizer step trains. Pure."""
+"""Demonstrations in token ids, and which of them each optimizer step trains. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Example:
     """A demonstration in token ids."""
 
     prompt_ids: bytes
-    """int32[P]: carries no loss."""
+    """int32[P]: no loss on these tokens."""
     response_ids: bytes
-    """int32[R]: imitated token by token, its end-of-sequence token included."""
+    """int32[R]: the trained tokens, including the end-of-sequence token."""
 
     @property
     def num_tokens(self) -> int:
@@ -24,9 +24,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Curriculum:
-    """`epochs` passes over the examples, each in a random order of its own, cut into steps of `batch_samples`.
+    """`epochs` passes over the examples, each in its own random order, cut into steps of `batch_samples`.
 
-    A pure function of these numbers: every rank draws the same, however many there are, and so does a resumed run.
+    A pure function of these numbers: every rank and every resumed run gets the same steps.
     """
 
     num_examples: int
@@ -43,27 +43,26 @@ class Curriculum:
         return self.epochs * self.steps_per_epoch
 
     def epoch(self, step: int) -> int:
-        """Epoch of a step; both count from 1."""
+        """The epoch of a step; both count from 1."""
         return (step - 1) // self.steps_per_epoch + 1
 
-    def members(self, step: int) -> list[int]:
-        """Numbers of the examples that step 1, ..., `num_steps` trains."""
+    def examples(self, step: int) -> list[int]:
+        """Numbers of the examples that a step in 1, ..., `num_steps` trains."""
         order = np.random.default_rng([self.seed, self.epoch(step)]).permutation(self.num_examples)
         start = (step - 1) % self.steps_per_epoch * self.batch_samples
-        return order[start : start + self.batch_samples].tolist()
+        return [int(number) for number in order[start : start + self.batch_samples]]
 
 
 def as_groups(examples: Sequence[Example]) -> list[TrainGroup]:
-    """The form in which `batch_feed` packs samples: groups of one completion that is trained as a whole.
+    """The examples in the form that `batch_feed` packs: groups of one rollout each.
 
-    Cross entropy is the policy gradient of a completion with advantage 1 and ratio 1, so this loses nothing. The
-    log-probabilities of a sampler are not used.
+    The SFT step uses the packed tokens only; advantages and log-probabilities in these records are placeholders.
     """
     return [_as_group(number, example) for number, example in enumerate(examples)]
 
 
 def _as_group(number: int, example: Example) -> TrainGroup:
-    completion = Rollout(
+    rollout = Rollout(
         token_ids=example.response_ids,
         logprobs=bytes(len(example.response_ids)),
         version_spans=((0, 0),),
@@ -78,6 +77,6 @@ def _as_group(number: int, example: Example) -> TrainGroup:
         bucket="hard",
         actor="demonstration",
         prompt_ids=example.prompt_ids,
-        rollouts=(completion,),
+        rollouts=(rollout,),
     )
     return TrainGroup(rollout_group=group, advantages=float32_bytes([1.0]))

@@ -1,8 +1,9 @@
-"""One optimizer step: groups in, weights changed, a report out (arrow 9)."""
+"""One optimizer step: takes groups, changes the weights, returns a report (arrow 9)."""
 
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -10,45 +11,43 @@ from torch import Tensor
 from broker.failpoints import failpoint
 from broker.records import TrainGroup
 from broker.reports import LearnerStep
-from conf.schema import LearnerSettings, RunConfig
+from conf.schema import LearnerSettings
 from learner.batch_feed import Row, build_step, token_lags
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.gradient_cosine import Cosines, gradient_cosines
 from learner.interference import advantage_shares, reward_means, token_shares
 from learner.losses.aggregation import StepSize
 from learner.losses.objective import RowLoss, row_loss
-from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram, watched_ratios
+from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What step `step` trained and what it did."""
+    """What an optimizer step trained and how it went."""
 
     step: int
     tokens: TokenStatistics
     grad_norm: float
-    """Before clipping; inf exactly when the step was skipped."""
+    """Before clipping; inf if and only if the step was skipped."""
     applied: bool
-    """False: the gradient was not finite, and the weights are those of the step before."""
+    """False: the gradient was not finite, and the weights are unchanged."""
     learning_rate: float
-    """0 in a step that teaches nothing."""
+    """0 in a step without a gradient."""
     lags: dict[int, int]
-    """Age in optimizer steps -> trained tokens."""
+    """Lag in optimizer steps -> trained tokens."""
     num_samples: int
     num_untrained: int
     """Rollouts without a reward."""
     completion_tokens_mean: float
     reward_mean: dict[str, float]
-    """By `bucket/arm`; an arm draws from one bucket."""
+    """By part, `bucket/arm`; an arm draws from one bucket."""
     advantage_share: dict[str, float]
-    """By part, as the three below: see `learner.interference`."""
+    """By part, as the two below: see `learner.interference`."""
     token_share: dict[str, float]
     gradients: Cosines
-    """Empty in steps that do not compare gradients."""
+    """Empty unless the step is one of every `gradient_cosine_every`."""
     packing_fill: float
     seconds: float
-    watched: dict[tuple[int, int], list[float]] = field(default_factory=dict)
-    """(group id, completion) -> ratio of each of its tokens, of the rollouts somebody watches and this rank trained."""
 
     def published(self) -> LearnerStep:
         """As it is reported to the others."""
@@ -84,26 +83,37 @@ class StepReport:
         )
 
 
+class StepObserver(Protocol):
+    """Sees the rows of a rank while they are trained."""
+
+    def start_step(self) -> None: ...
+
+    def see_row(self, row: Row, logprobs: Tensor) -> None:
+        """logprobs [N]: of the row's trained tokens, by the policy before the step."""
+
+
 def run_step(
     engine: DeepSpeedEngine,
     groups: Sequence[TrainGroup],
-    config: RunConfig,
+    settings: LearnerSettings,
     *,
     step: int,
-    watched: Collection[tuple[int, int]] = (),
+    max_completion_tokens: int,
+    observer: StepObserver | None = None,
 ) -> StepReport:
     """Turn policy version `step` - 1 into `step`. Called on all ranks with the same groups.
 
-    `watched`: (group id, completion) of rollouts whose ratios are wanted token by token; each rank may say others.
+    `max_completion_tokens`: `actors.max_completion_tokens`. The observer sees the rows of this rank.
     """
+    if observer is not None:
+        observer.start_step()
     start = time.perf_counter()
-    ranks, settings = engine.ranks, config.learner
+    ranks = engine.ranks
     batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
-    size = StepSize(batch.num_tokens, batch.num_sequences, config.actors.max_completion_tokens)
-    learns = teaches(groups, settings)
-    learning_rate = scheduled_rate(settings, step) if learns else 0.0
+    size = StepSize(batch.num_tokens, batch.num_sequences, max_completion_tokens)
+    trains = has_gradient(groups, settings)
+    learning_rate = scheduled_rate(settings, step) if trains else 0.0
     sums = TokenSums(settings)
-    ratios: dict[tuple[int, int], list[float]] = {}
 
     def loss_of(row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
         return row_loss(row, logprobs, entropies, settings, size)
@@ -113,15 +123,16 @@ def run_step(
         gradients = gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
-        with engine.accumulate(last=number == len(batch.rows), gradient=learns):
+        with engine.accumulate(last=number == len(batch.rows), gradient=trains):
             logprobs, entropies = engine.forward(row)
             loss = loss_of(row, logprobs, entropies)
-            if learns:
+            if trains:
                 engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
-        ratios |= watched_ratios(row, logprobs, watched)
+        if observer is not None:
+            observer.see_row(row, logprobs)
     failpoint("learner.before_optimizer")
-    applied, grad_norm = engine.step(learning_rate) if learns else (True, 0.0)
+    applied, grad_norm = engine.step(learning_rate) if trains else (True, 0.0)
     failpoint("learner.after_optimizer")
     rollouts = [rollout for group in groups for rollout in group.rollout_group.policy_rollouts]
     return StepReport(
@@ -140,16 +151,15 @@ def run_step(
         gradients=gradients,
         packing_fill=batch.packing_fill,
         seconds=time.perf_counter() - start,
-        watched=ratios,
     )
 
 
-def teaches(groups: Sequence[TrainGroup], settings: LearnerSettings) -> bool:
-    """Whether the step's loss may have a gradient: an advantage other than 0, or a term that needs none.
+def has_gradient(groups: Sequence[TrainGroup], settings: LearnerSettings) -> bool:
+    """Whether the loss of the step may have a gradient: some advantage is not 0, or a term does not need one.
 
-    A step without one leaves the optimizer alone, as if the filter had dropped its groups. Adam would move the weights
-    by the momentum of the steps before, off a policy that just solved every rollout, and its averages would forget:
-    at a rate of zero, where one step in twenty has a success, each success would count half.
+    Without a gradient the optimizer is not stepped, as if the filter had dropped the groups. Adam would otherwise move
+    the weights by the momentum of earlier steps and decay its moments: on problems where one step in twenty has a
+    success, each success would count half.
     """
     if settings.kl_coef > 0 or settings.entropy_coef > 0:
         return True
@@ -157,5 +167,5 @@ def teaches(groups: Sequence[TrainGroup], settings: LearnerSettings) -> bool:
 
 
 def scheduled_rate(settings: LearnerSettings, step: int) -> float:
-    """Linear warm-up, then constant; a function of the step, so a resume needs no scheduler state."""
+    """Linear warm-up, then constant. A function of the step, so a resume needs no scheduler state."""
     return settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))

@@ -1,6 +1,5 @@
-"""What one optimizer step looked like, token by token: sums on each rank, reduced once."""
+"""Statistics over the tokens of one optimizer step: summed on each rank, reduced once."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,10 @@ from learner.ranks import Ranks
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Of all trained tokens of a step that the policy wrote."""
+    """Over all trained tokens of a step that were sampled from the policy."""
 
     loss: float
-    """Of the whole step, oracle solutions included."""
+    """Of the whole step, including oracle solutions."""
     num_tokens: int
     ess: float
     """Effective sample size, (sum w)^2 / (n sum w^2), of the unclamped ratios; 1 when all ratios are equal."""
@@ -28,15 +27,15 @@ class TokenStatistics:
     ratio_max: float
     ratio_mean: float
     entropy_mean: float
-    """nats a token, at the sampling temperature."""
+    """nats per token, at the sampling temperature."""
     logprob_rms: float
     """Root mean square of log pi - log pi_behaviour, nats: at lag 0 the disagreement of engine and learner."""
     kl_mean: float | None
-    """k3 estimate of KL(pi || reference), nats a token; None without a KL term."""
+    """k3 estimate of KL(pi || reference), nats per token; None without a KL term."""
 
 
 class TokenSums:
-    """Adds up rows; `reduce` turns the sums of all ranks into statistics."""
+    """Sums over rows; `reduce` turns the sums of all ranks into statistics."""
 
     def __init__(self, settings: LearnerSettings) -> None:
         self._settings = settings
@@ -44,7 +43,7 @@ class TokenSums:
         self._max = torch.zeros(1, dtype=torch.float64)
 
     def add(self, row: Row, logprobs: Tensor, entropies: Tensor, loss: RowLoss) -> None:
-        """One row and its loss."""
+        """Add one row and its loss."""
         trained = (row.weights > 0) & ~row.off_policy
         new, old = logprobs.detach()[trained].double(), row.behaviour_logprobs[trained].double()
         ratio, clipped_ratio = token_log_ratio(new, old).exp(), loss.log_ratio[trained].exp()
@@ -65,7 +64,7 @@ class TokenSums:
             self._max = torch.maximum(self._max, ratio.max().cpu().reshape(1))
 
     def reduce(self, ranks: Ranks) -> TokenStatistics:
-        """Called on all ranks."""
+        """The statistics of the step. Called on all ranks."""
         loss, count, w, w2, clipped, entropy, square, kl = ranks.sum(self._sums).tolist()
         n = max(count, 1.0)
         return TokenStatistics(
@@ -81,15 +80,7 @@ class TokenSums:
         )
 
 
-def watched_ratios(
-    row: Row, logprobs: Tensor, watched: Collection[tuple[int, int]]
-) -> dict[tuple[int, int], list[float]]:
-    """(group id, completion) -> importance ratio of each of its tokens, of the watched rollouts in a row."""
-    ratios = token_log_ratio(logprobs.detach().float(), row.behaviour_logprobs).exp()
-    return {key: ratios[row.sequences == n].tolist() for n, key in enumerate(row.completions) if key in watched}
-
-
 def lag_histogram(lags: np.ndarray) -> dict[int, int]:
-    """Age in optimizer steps -> tokens of that age, ascending."""
+    """Lag in optimizer steps -> number of tokens with it, ascending."""
     values, counts = np.unique(lags, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What RL and SFT train: one rank's share of the policy under DeepSpeed, and its checkpoints.
+"""What RL and SFT both train: one rank's share of the policy under DeepSpeed, with its checkpoints.
 
 All ranks call the same methods in the same order.
 """
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from broker.failpoints import failpoint
-from conf.schema import RunConfig
+from conf.schema import LearnerSettings
 from learner.checkpoints import Checkpoints
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.manifest import WEIGHTS, Checkpoint
@@ -24,42 +24,46 @@ log = logging.getLogger(__name__)
 
 
 class Trainable:
-    """Opened at the starting weights; `resume` moves it to the newest intact checkpoint."""
+    """Has the starting weights at first; `resume` loads the newest intact checkpoint."""
 
     def __init__(
         self,
-        config: RunConfig,
+        settings: LearnerSettings,
         *,
+        dtype: str,
+        device: str,
         model_path: Path,
         checkpoints: Path,
         temperature: float,
         entropy_gradient: bool = False,
-        settings: Mapping[str, Any] | None = None,
+        more_settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """`temperature`: of the distribution whose log-probabilities are trained. `entropy_gradient`: entropies carry a
-        gradient, for an entropy bonus. `settings`: what a checkpoint depends on besides `learner` and the model's
-        dtype."""
-        learner = config.learner
-        device = torch.device(config.deploy.device, 0) if config.deploy.device == "cuda" else torch.device("cpu")
-        dtype = getattr(torch, config.model.dtype)
+        """`dtype`, `device`: `model.dtype`, `deploy.device`. `temperature`: of the distribution whose log-probabilities
+        are trained. `entropy_gradient`: entropies carry a gradient, for an entropy bonus. `more_settings`: what a
+        checkpoint depends on besides `settings` and `dtype`."""
         self._model_path = model_path
         self._policy = load_policy(
             model_path,
-            dtype=dtype,
+            dtype=getattr(torch, dtype),
             temperature=temperature,
-            chunk_tokens=learner.logprob_chunk_tokens,
-            gradient_checkpointing=learner.gradient_checkpointing,
+            chunk_tokens=settings.logprob_chunk_tokens,
+            gradient_checkpointing=settings.gradient_checkpointing,
             entropy_gradient=entropy_gradient,
         )
-        self.engine = DeepSpeedEngine(self._policy, learner, dtype=dtype, device=device)
+        self.engine = DeepSpeedEngine(
+            self._policy,
+            settings,
+            dtype=getattr(torch, dtype),
+            device=torch.device("cuda", 0) if device == "cuda" else torch.device("cpu"),
+        )
         self.checkpoints = Checkpoints(
             checkpoints,
             self.engine.ranks,
-            keep=learner.keep_checkpoints,
+            keep=settings.keep_checkpoints,
             settings={
-                **{f"learner.{name}": value for name, value in asdict(learner).items()},
-                "model.dtype": config.model.dtype,
-                **(settings or {}),
+                **{f"learner.{name}": value for name, value in asdict(settings).items()},
+                "model.dtype": dtype,
+                **(more_settings or {}),
             },
         )
 
@@ -72,8 +76,8 @@ class Trainable:
         log.info("resumed at step %d", checkpoint.step)
         return checkpoint.step
 
-    def move_to(self, step: int) -> None:
-        """Continue from the checkpoint of a step, whose files the caller has verified."""
+    def load(self, step: int) -> None:
+        """Continue from the checkpoint of a step. The caller has verified its files."""
         self._load(self.checkpoints.at(step))
 
     def _load(self, checkpoint: Checkpoint) -> None:
@@ -81,9 +85,9 @@ class Trainable:
         self.checkpoints.restore_rng(checkpoint)
 
     def save(self, step: int, confirm: Callable[[], None] = lambda: None) -> bool:
-        """Make this step durable, with a Hugging Face folder in it. False: it failed, training goes on.
+        """Save a checkpoint of this step, with a Hugging Face folder in it. False: it failed, training continues.
 
-        Rank 0 calls `confirm` at the last moment; what it raises ends the save, with nothing changed.
+        Rank 0 calls `confirm` before the checkpoint becomes visible; an exception from it ends the save and rises.
         """
         weights = self.engine.gather_weights()
 
@@ -96,7 +100,7 @@ class Trainable:
         return self.checkpoints.save(step, write, confirm)
 
     def save_model(self, folder: Path) -> None:
-        """The present weights as a Hugging Face folder; equal weights make an equal file."""
+        """Write the current weights as a Hugging Face folder; equal weights give an equal file."""
         weights = self.engine.gather_weights()
         if self.engine.ranks.first:
             self._write_model(weights, folder)

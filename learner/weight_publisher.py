@@ -1,4 +1,4 @@
-"""What the learner needs of a backend that carries new weights to the engines (arrow 10, the learner's end)."""
+"""The interface of a backend that publishes new weights to the engines (arrow 10, the learner's end)."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -10,21 +10,21 @@ from broker.records import WeightAnnouncement
 
 
 class PublishError(PopeError):
-    """Weights could not be handed to the engines."""
+    """Weights could not be published to the engines."""
 
 
 class Publisher(Protocol):
-    """What the learner needs of a backend; used on rank 0 only."""
+    """Publishes policy versions; used on rank 0 only."""
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        """Offer a version to the engines. Versions never go back: one the board has already is not offered again.
+        """Publish a version. A version that is not newer than the board's is not published again.
 
-        That happens after a roll-back: the learner trains the batches since its checkpoint anew, and the engines keep
-        what they hold until the first version beyond it. On a CPU the weights are the same to the last bit. On a GPU
-        they may differ in rounding: tokens keep the log-probabilities they were sampled with, so ratios stay right.
+        That is the case when a resumed learner trains batches again: the engines keep their weights until a newer
+        version comes. On a CPU the weights are equal to the last bit. On a GPU they may differ in rounding; every token
+        keeps the log-probability it was sampled with, so the ratios are right.
         """
         ...
 
     def close(self) -> None:
-        """Give up what this process holds."""
+        """Release what this process holds."""
         ...

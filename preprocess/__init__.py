@@ -1,1 +1,1 @@
-"""Turns rollout groups into advantages and fills the ring."""
+"""Turns rollout groups into train groups and puts them into the ring."""

@@ -5,11 +5,11 @@ With the rewards r_1 ... r_n of the rollouts of one prompt that have one, m thei
     mean           r_i - m                            POPE section 2; Dr. GRPO (arXiv 2503.20783)
     std            (r_i - m) / (s + eps)              GRPO (arXiv 2402.03300) section 4.1.2; s as in verl, over n - 1
     leave_one_out  r_i - mean of the others           RLOO (arXiv 2402.14740); n / (n - 1) times `mean`
-    maxrl          (r_i - m) / m, 0 when m = 0        MaxRL (arXiv 2602.02710): divided by the rate of success
+    maxrl          (r_i - m) / m, 0 when m = 0        MaxRL (arXiv 2602.02710): divided by the success rate
     pass_at_k      k/n if correct, else               POPE appendix B, eq. 7
                    k/n rho(n - 1, c, k - 1)
 
-A rollout whose verifier failed has no reward (None): it takes no part and gets advantage 0.
+A rollout whose verifier failed has no reward (None): it is left out of the mean and gets advantage 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 def group_advantages(rewards: Rewards, settings: PreprocessSettings) -> NDArray[np.float32]:
-    """float32[G] by `preprocess.advantage`; all zero when fewer have a reward than it needs.
+    """float32[G] by `preprocess.advantage`; all zero when fewer rollouts have a reward than it needs.
 
     Under `mean`: [1.0, 0.0, None, 0.0, 0.0] -> [0.75, -0.25, 0, -0.25, -0.25].
     """
@@ -40,17 +40,19 @@ def group_advantages(rewards: Rewards, settings: PreprocessSettings) -> NDArray[
 
 
 def min_judged(settings: PreprocessSettings) -> int:
-    """Rollouts that must have a reward: two to compare, k to estimate pass@k."""
+    """Rollouts that must have a reward: two for a baseline, k to estimate pass@k."""
     return max(2, settings.pass_k) if settings.advantage == "pass_at_k" else 2
 
 
 def mean(rewards: Array) -> Array:
-    """r_i - mean(r). Rounding must not make a gradient of equal rewards."""
-    return np.zeros_like(rewards) if rewards.min() == rewards.max() else rewards - rewards.mean()
+    """r_i - mean(r). Exactly zero for equal rewards, whatever their mean is rounded to."""
+    if rewards.min() == rewards.max():
+        return np.zeros_like(rewards)
+    return np.asarray(rewards - rewards.mean())
 
 
 def std(rewards: Array) -> Array:
-    return mean(rewards) / (rewards.std(ddof=1) + STD_EPS)
+    return mean(rewards) / (float(rewards.std(ddof=1)) + STD_EPS)
 
 
 def leave_one_out(rewards: Array) -> Array:
@@ -58,7 +60,7 @@ def leave_one_out(rewards: Array) -> Array:
 
 
 def maxrl(rewards: Array) -> Array:
-    """The gradient of log(rate of success) instead of the rate: rare successes weigh more. Rewards are 0 or 1."""
+    """The gradient of log(success rate) instead of the rate: rare successes weigh more. Rewards are 0 or 1."""
     rate = rewards.mean()
     return mean(rewards) / rate if rate > 0 else np.zeros_like(rewards)
 
@@ -66,14 +68,14 @@ def maxrl(rewards: Array) -> Array:
 def pass_at_k_weights(rewards: Array, k: int) -> Array:
     """Eq. 7: the weight of each rollout's grad log pi in the unbiased gradient of pass@k. Rewards are 0 or 1.
 
-    Of all k-subsets, the share that holds rollout i and a correct one. 1 <= k <= n.
+    It is the share of all k-subsets that hold rollout i and a correct one. 1 <= k <= n.
     """
     n, c = len(rewards), int((rewards == 1.0).sum())
     return np.asarray([k / n if reward == 1.0 else k / n * rho(n - 1, c, k - 1) for reward in rewards])
 
 
 def rho(n: int, c: int, k: int) -> float:
-    """Eq. 4 and 8: share of the k-subsets of n rollouts, c of them correct, that hold a correct one."""
+    """Eq. 4 and 8: share of the k-subsets of n rollouts, c of which are correct, that hold a correct one."""
     return 1.0 - comb(n - c, k) / comb(n, k)
 
 
@@ -89,4 +91,4 @@ ADVANTAGES: dict[str, Callable[[Array, PreprocessSettings], Array]] = {
     "maxrl": lambda rewards, _: maxrl(rewards),
     "pass_at_k": pass_at_k,
 }
-"""Name in the settings -> formula over the rewards that are known, float64[n]."""
+"""Name in the settings -> formula over the n rewards that are not None, float64[n]."""

@@ -1,4 +1,4 @@
-"""Which groups are not worth training, and why. Pure."""
+"""Which groups are dropped before training, and why. Pure."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def drop_reason(
 ) -> str | None:
     """The reason to drop a group, or None to keep it.
 
-    `no_reward`: too few rollouts have a reward: nothing to compare, or fewer than pass@k needs.
+    `no_reward`: fewer rollouts have a reward than the advantage needs.
     `zero_advantage`: every advantage, and with it the policy gradient, is exactly zero.
     """
     if sum(reward is not None for reward in rewards) < min_judged(settings):

@@ -4,20 +4,20 @@ from broker.records import RolloutGroup
 
 
 def shaped_rewards(group: RolloutGroup, *, overlong_tokens: int, max_completion_tokens: int) -> list[float | None]:
-    """The rewards advantages are made of: the verifier's, plus 0 to -1 for length.
+    """The rewards that advantages are computed from: the verifier's reward plus a length penalty between -1 and 0.
 
-    A completion of |y| tokens, L_max = `max_completion_tokens`, L_cache = `overlong_tokens`:
+    The penalty of |y| tokens, with L_max = `max_completion_tokens` and L_cache = `overlong_tokens`:
 
         0                                   |y| <= L_max - L_cache
-        (L_max - L_cache - |y|) / L_cache   above; -1 at L_max, where completions are cut
+        (L_max - L_cache - |y|) / L_cache   above; -1 at L_max, where rollouts are cut
 
-    0 tokens switch it off. An off-policy completion is as long as the oracle made it and is not punished. The records,
+    `overlong_tokens` = 0 disables it. An off-policy rollout is not penalised: the oracle chose its length. The records,
     the ledger and every count keep the verifier's reward.
     """
     free = max_completion_tokens - overlong_tokens
     return [
-        completion.reward
-        if not overlong_tokens or completion.reward is None or completion.off_policy or completion.num_tokens <= free
-        else completion.reward + max(-1.0, (free - completion.num_tokens) / overlong_tokens)
-        for completion in group.rollouts
+        rollout.reward
+        if not overlong_tokens or rollout.reward is None or rollout.off_policy or rollout.num_tokens <= free
+        else rollout.reward + max(-1.0, (free - rollout.num_tokens) / overlong_tokens)
+        for rollout in group.rollouts
     ]

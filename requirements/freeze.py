@@ -1,8 +1,8 @@
-"""Writes cpu.lock and dev.lock: what pyproject.toml asks for, at the versions installed in this environment.
+"""Writes cpu.lock and dev.lock: the requirements of pyproject.toml, pinned to the installed versions.
 
-Run it by `make lock` after changing a dependency and installing it. torch is left out because it is installed first,
-from an index of the user's choice; torchvision, torchaudio and torchcodec because the builds an ordinary index gives
-are linked with CUDA and break `import transformers` beside a CPU torch.
+Run it by `make lock` after changing and installing a dependency. torch is left out because it is installed first, from
+an index of the user's choice; torchvision, torchaudio and torchcodec because the default builds are linked with CUDA
+and break `import transformers` with a CPU build of torch.
 """
 
 import re
@@ -16,15 +16,16 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent
 LEFT_OUT = {"torch", "torchvision", "torchaudio", "torchcodec"}
 ONLY_ON = {"intel-openmp": "x86_64", "intel-cmplr-lib-ur": "x86_64"}
-"""Packages without wheels for other processors."""
+"""Package -> the only processor with wheels."""
 
 
 def normal(name: str) -> str:
+    """The normalized name of a package (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def closure(wanted: Iterable[str]) -> dict[str, str]:
-    """Requirements -> {name: pinned line} of everything they need, transitively."""
+    """Name -> pinned line of every package that the requirements need, transitively. Exits if one is missing."""
     pins: dict[str, str] = {}
     waiting = [Requirement(text) for text in wanted]
     seen: set[tuple[str, frozenset[str]]] = set()

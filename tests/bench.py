@@ -1,4 +1,4 @@
-"""How fast records travel: `make bench`. One client on one server, groups of 8 rollouts; rates are groups a second."""
+"""Speed of records and broker: `make bench`. One client, one server, groups of 8 rollouts; rates are groups/s."""
 
 import tempfile
 import time
@@ -13,7 +13,7 @@ from broker.connection import connect
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode, encode
 from deploy.cluster.redis_server import EmbeddedRedis
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 
 REWARDS = (1.0, 0.0) * 4
@@ -29,12 +29,12 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def house(fsync: Literal["always", "everysec"]) -> Iterator[House]:
+def house(fsync: Literal["always", "everysec"]) -> Iterator[BrokerParts]:
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedRedis(Path(folder), fsync=fsync, max_memory_gib=4.0)
         client = connect(server.start(), client_name="bench")
         try:
-            yield House(client, Keys("bench"), capacity=GROUPS * len(REWARDS), batch_groups=BATCH_GROUPS)
+            yield BrokerParts(client, Keys("bench"), capacity=GROUPS * len(REWARDS), batch_groups=BATCH_GROUPS)
         finally:
             client.close()
             server.stop()
@@ -51,23 +51,23 @@ def wire() -> None:
         print(f"{num_tokens:>18} {per_token:>14.2f} {encode_ms:>10.2f} {decode_ms:>10.2f}")
 
 
-def publish_all(house: House, num_tokens: int) -> None:
-    """Arrows 1 and 5."""
+def publish_all(house: BrokerParts, num_tokens: int) -> None:
+    """Claim and publish (arrows 1 and 5)."""
     for number in range(GROUPS):
         group_id = house.claim(f"bench/{number}", high_water=GROUPS + 1)
         assert group_id is not None
         assert house.feed.publish(group_id, f"bench/{number}", rollout_group(group_id, REWARDS, num_tokens=num_tokens))
 
 
-def put_all(house: House) -> None:
-    """Arrows 6 and 7, one group at a time as the preprocessor does."""
+def put_all(house: BrokerParts) -> None:
+    """Read and put (arrows 6 and 7), one group at a time as the preprocessor does."""
     for _ in range(GROUPS):
         entry_id, group = house.read_one()
         assert house.ring.put(entry_id, train_group(group), step=1)
 
 
-def train_all(house: House) -> None:
-    """Arrow 8 and the end of a step, with a checkpoint after each."""
+def train_all(house: BrokerParts) -> None:
+    """Take and commit (arrow 8), with a trim after each step as after a checkpoint."""
     for step in range(1, GROUPS // BATCH_GROUPS + 1):
         assert house.ring.take(step, BATCH_GROUPS * len(REWARDS), max_lag=None) is not None
         assert house.ring.batch(step) is not None
@@ -75,8 +75,8 @@ def train_all(house: House) -> None:
         house.ring.trim(step)
 
 
-def road() -> None:
-    """Every group goes the whole way from the feed to a step."""
+def whole_path() -> None:
+    """Every group goes from the feed through stream and ring into a step."""
     print(f"{'fsync':>18} {'tokens a rollout':>18} {'claim+publish/s':>16} {'read+put/s':>12} {'take+commit/s':>14}")
     for fsync, num_tokens in product(POLICIES, (100, 4000)):
         with house(fsync) as h:
@@ -91,4 +91,4 @@ def road() -> None:
 if __name__ == "__main__":
     wire()
     print()
-    road()
+    whole_path()

@@ -1,7 +1,7 @@
-"""What a CPU engine writes under our arguments and under vLLM's own: `make bench`, both in one run.
+"""Throughput of a CPU engine under our arguments and under vLLM's defaults: `make bench`.
 
-A small random model never ends by itself, so every completion has all its tokens. A CPU second is one of any process of
-the engine: two cores that are shared with a learner are what a laptop has too few of.
+The small random model never stops by itself, so every response has the maximum length. CPU seconds are those of all
+processes of the engine; on a laptop it shares two cores with the learner, so they matter as much as the wall clock.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ KINDS = ("vllm", "ours")
 
 
 def save_model(folder: Path) -> None:
-    """Of the size of the built-in base model."""
+    """Save a random model of the size of the built-in base model."""
     torch.manual_seed(0)
     logging.disable_progress_bar()
     config = Qwen3Config(
@@ -39,7 +39,7 @@ def save_model(folder: Path) -> None:
 
 
 def cpu_s() -> float:
-    """Of this process and all below it."""
+    """CPU seconds of this process and its descendants."""
     me = psutil.Process()
     times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
     return sum(time.user + time.system for time in times)
@@ -58,7 +58,7 @@ async def measure(engine: Engine, prompt_tokens: int) -> tuple[float, float]:
 
 
 def one(kind: str, folder: Path) -> None:
-    """A process of its own for each kind: vLLM reads its environment once."""
+    """Measure one kind; in a new process, because vLLM reads its environment once."""
     if kind == "vllm":
         engine_file._cpu = lambda settings: {}
     arguments: dict[str, Any] = {"dtype": "float32", "device": "cpu", "transfer_backend": "file"}

@@ -1,7 +1,7 @@
-"""What viewers of the dashboard cost a run that is going on: `make viewers ARGS=runs/pope`.
+"""Cost of dashboard viewers for a live run: `make viewers ARGS=runs/pope`.
 
-Windows without and with viewers take turns within one run, so that whatever else changes over the run cancels. The
-viewers read on this machine too, which real ones do not: the cost is an upper bound.
+Windows without and with viewers alternate, so that other changes over the run cancel out. The viewers run on this
+machine too, unlike real ones, so the measured cost is an upper bound.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from broker.errors import UsageError
 from deploy.store.run_redis import find_run, run_redis
 
 SETTLE_S = 2.0
-"""Left out at the start of each window."""
+"""Skipped at the start of each window."""
 
 
 class Viewers:
-    """Browsers that follow one run, in a thread of their own."""
+    """Clients that follow one run, on a thread."""
 
     def __init__(self, address: str, run: str, count: int) -> None:
         self._address, self._run, self._count = address, run, count
@@ -62,7 +62,7 @@ class Viewers:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run that is going on")
+    parser.add_argument("run", type=Path, help="folder of a live run")
     parser.add_argument("--viewers", type=int, default=20)
     parser.add_argument("--window", type=float, default=20.0, help="seconds")
     parser.add_argument("--rounds", type=int, default=6, help="pairs of windows")
@@ -79,18 +79,18 @@ def main() -> None:
             for number in range(words.rounds):
                 without = _rates(lambda: read_balance(client, keys), words.window, process)
                 with Viewers(address, config.run.name, words.viewers) as viewers:
-                    beside = _rates(lambda: read_balance(client, keys), words.window, process)
-                pairs.append((without, beside))
+                    viewed = _rates(lambda: read_balance(client, keys), words.window, process)
+                pairs.append((without, viewed))
                 print(
-                    f"{number + 1}: tokens/s {without[0]:,.0f} and {beside[0]:,.0f} with viewers, samples trained/s "
-                    f"{without[1]:.1f} and {beside[1]:.1f}, dashboard {without[2]:.1%} and {beside[2]:.1%} of a core, "
+                    f"{number + 1}: tokens/s {without[0]:,.0f} and {viewed[0]:,.0f} with viewers, samples trained/s "
+                    f"{without[1]:.1f} and {viewed[1]:.1f}, dashboard {without[2]:.1%} and {viewed[2]:.1%} of a core, "
                     f"{viewers.bytes / words.window / words.viewers / 1e3:.1f} kB/s a viewer",
                     flush=True,
                 )
         finally:
             process.terminate()
     for i, name in enumerate(("tokens written", "samples trained")):
-        changes = [beside[i] / without[i] - 1 for without, beside in pairs]
+        changes = [viewed[i] / without[i] - 1 for without, viewed in pairs]
         spread = statistics.stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else float("nan")
         print(f"{name}: {statistics.mean(changes):+.2%} with {words.viewers} viewers (standard error {spread:.2%})")
 
@@ -105,7 +105,7 @@ def _rates(
     time.sleep(window_s)
     seconds, last = time.monotonic() - start, look()
     if last.issued == first.issued:
-        raise UsageError("the run stands still; this needs one that is going on")
+        raise UsageError("the run makes no progress; this needs a live run")
     return (
         (last.totals["completion_tokens"] - first.totals["completion_tokens"]) / seconds,
         (last.trained_samples - first.trained_samples) / seconds,

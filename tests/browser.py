@@ -1,6 +1,6 @@
-"""Headless Chromium by its own protocol (CDP): open a page, run JavaScript in it, press, look, take a picture.
+"""Headless Chromium over the DevTools protocol (CDP): open a page, run JavaScript, click, take screenshots.
 
-Debian's package `chromium`; no driver is needed beside it.
+Needs Debian's package `chromium`, and no web driver.
 """
 
 import base64
@@ -31,7 +31,7 @@ class Page:
         self._connection = connection
         self._numbers = itertools.count(1)
         self.errors: list[str] = []
-        """What the console said as an error, exceptions and refused contents included."""
+        """Errors of the console, exceptions and blocked contents included."""
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -50,7 +50,7 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression, waited for when it is a promise."""
+        """The value of a JavaScript expression; a promise is awaited."""
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, f"{expression}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
@@ -62,7 +62,7 @@ class Page:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def press(self, x: float, y: float) -> None:
-        """A real click at a place of the window."""
+        """A mouse click at a position in the window."""
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -83,7 +83,7 @@ class Page:
         )
 
     def theme(self, name: str) -> None:
-        """What the system prefers: light or dark."""
+        """Set the preferred colour scheme: light or dark."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
     def picture(self, path: Path) -> None:
@@ -105,12 +105,12 @@ KEY_CODES = {"ArrowDown": 40, "ArrowUp": 38, "ArrowRight": 39, "ArrowLeft": 37, 
 
 @contextmanager
 def browser() -> Iterator[Page]:
-    """A fresh Chromium with one empty tab; nothing of it is left afterwards."""
+    """A new Chromium with one empty tab. Process and profile are removed afterwards."""
     assert CHROMIUM is not None
     profile = tempfile.mkdtemp(prefix="pope-browser-")
     options = ["--headless=new", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu", "--hide-scrollbars"]
     if os.geteuid() == 0:
-        options.append("--no-sandbox")  # Chromium refuses to sandbox root; it shows only our own page
+        options.append("--no-sandbox")  # Chromium cannot sandbox root; it opens only our own page
     process = subprocess.Popen(
         [CHROMIUM, *options, f"--user-data-dir={profile}", "about:blank"],
         stdout=subprocess.DEVNULL,
@@ -131,12 +131,12 @@ def browser() -> Iterator[Page]:
 def _address(process: subprocess.Popen[str]) -> str:
     """host:port of the debugging server, which Chromium writes once it listens."""
     assert process.stderr is not None
-    said = []
+    lines = []
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         if match := re.search(r"DevTools listening on ws://([^/]+)/", line):
             return match[1]
-    raise AssertionError(f"Chromium did not start: {''.join(said)}")
+    raise AssertionError(f"Chromium did not start: {''.join(lines)}")
 
 
 def _tab(address: str) -> str:

@@ -1,17 +1,17 @@
-"""A `pope` command in a process of its own, as a user calls it."""
+"""Runs a `pope` command in its own process."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from deploy.store.run_redis import URL_VARIABLE
+from deploy.cluster.secret_environment import URL_VARIABLE
 
 REPOSITORY = Path(__file__).parents[1]
 
 
 def pope(*words: str, variable: str | None = None) -> subprocess.CompletedProcess[str]:
-    """`variable`: the URL that the environment names, if any."""
+    """Run it to its end. `variable`: value of $POPE_BROKER_URL, if any."""
     environment = {k: v for k, v in os.environ.items() if k != URL_VARIABLE}
     return subprocess.run(
         [sys.executable, "-m", "deploy.cli", *words],

@@ -1,4 +1,4 @@
-"""One embedded server for the whole session, one fresh run name for each test."""
+"""Fixtures: one embedded Redis for the whole session, a new run name for each test."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-if not any(Path("/dev").glob("nvidia[0-9]*")):  # no GPU here: say so before torch or DeepSpeed look for one
+if not any(Path("/dev").glob("nvidia[0-9]*")):  # no GPU: set before torch and DeepSpeed look for one
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,7 +19,10 @@ from hypothesis import HealthCheck, settings
 
 from broker.connection import connect
 from broker.keys import Keys
+from deploy.cluster.import_path import put_rooms_first
 from deploy.cluster.redis_server import EmbeddedRedis
+
+put_rooms_first()  # for the processes that a test starts in another folder
 
 settings.register_profile(
     "pope", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -27,15 +30,14 @@ settings.register_profile(
 settings.load_profile("pope")
 
 
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first, whole runs last."""
+    """Order: complete runs last."""
     items.sort(key=lambda item: item.get_closest_marker("flow") is not None)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    """The real embedded server. `everysec`: the tests of durability start their own with `always`."""
+    """The embedded server, with fsync `everysec`; tests of durability start their own with `always`."""
     folder = tmp_path_factory.mktemp("redis")
     server = EmbeddedRedis(folder, fsync="everysec", max_memory_gib=1.0)
     server.start()
@@ -46,7 +48,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedR
 
 @pytest.fixture
 def redis_url(redis_server: EmbeddedRedis) -> str:
-    return redis_server.start()  # again, should a test have taken it down
+    return redis_server.start()  # idempotent; restarts it if a test stopped it
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def keys(run_name: str) -> Keys:
 
 @pytest.fixture
 def client(redis_url: str, keys: Keys) -> Iterator[redis.Redis]:
-    """A client; the keys of the test are deleted afterwards."""
+    """A client. The keys of the test are deleted afterwards."""
     connection = connect(redis_url, client_name="test")
     yield connection
     for key in connection.scan_iter(match=keys.prefix + "*", count=1000):

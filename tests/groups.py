@@ -10,7 +10,7 @@ from preprocess.advantages import group_advantages
 def completion(
     reward: float | None = 1.0, *, version: int = 0, num_tokens: int = 3, verdict: Verdict | None = None
 ) -> Rollout:
-    """`num_tokens` tokens by one policy version; the verdict follows from the reward unless given."""
+    """A rollout of `num_tokens` tokens by one policy version. The verdict follows from the reward unless given."""
     if verdict is None:
         verdict = "timeout" if reward is None else "correct" if reward > 0 else "wrong"
     return Rollout(
@@ -24,7 +24,7 @@ def completion(
 
 
 def oracle_rollout(num_tokens: int = 4) -> Rollout:
-    """The oracle's solution as an off-policy member of a group."""
+    """The oracle solution as an off-policy rollout of a group."""
     return Rollout(
         token_ids=int32_bytes(range(11, 11 + num_tokens)), logprobs=b"", version_spans=(), finish_reason="stop",
         verdict="correct", reward=1.0, off_policy=True,
@@ -41,7 +41,7 @@ def rollout_group(
     num_tokens: int = 3,
     oracle: bool = False,
 ) -> RolloutGroup:
-    """One completion a reward, and one of the oracle if asked for."""
+    """A group with one rollout for each reward, and one of the oracle with `oracle`."""
     return RolloutGroup(
         group_id=group_id,
         problem_id=problem_id or f"p{group_id}",

@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server that misbehaves as told, and remembers what it was asked."""
+"""A local OpenAI-compatible server that misbehaves as scripted, and records its requests."""
 
 import json
 import re
@@ -14,27 +14,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 CANARY = "sk-canary-7f3a9b1c2d4e5f60"
-"""An API key that must never be seen anywhere."""
+"""An API key that must not appear anywhere."""
 PROMPT_TOKENS, COMPLETION_TOKENS = 100, 50
-"""Usage of every answer."""
+"""Token counts of every answer."""
 
 HUGE = b"7" * (9 * 2**20)
-"""More than the product reads."""
+"""Larger than the product reads."""
 
 
 @dataclass
 class Server:
-    """What a test tells the server, and what the server has seen."""
+    """The script of a test, and the requests that were received."""
 
     url: str = ""
     script: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Problem -> how its first, second, ... request is met; the last word repeats. `right`, `wrong`, or a fault."""
+    """Problem -> behaviour at its first, second, ... request; the last repeats. `right`, `wrong` or a fault."""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """{problem, path, headers, body, at (monotonic seconds)} of each, in order."""
+    """{problem, path, headers, body, at (monotonic seconds)} of each request, in order."""
     hold: threading.Event = field(default_factory=threading.Event)
-    """Ends every hang."""
+    """Set it to end every hang."""
 
     def asked(self) -> Counter[str]:
+        """Problem -> number of requests."""
         return Counter(request["problem"] for request in self.requests)
 
 
@@ -47,7 +48,7 @@ def completion(text: str | None, **changes: Any) -> bytes:
 
 @contextmanager
 def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
-    """Problems are named by a word P1, P2, ... in their statement; the right answer of Pn is n."""
+    """A server for problems whose statement has a word P1, P2, ...; the right answer of Pn is n."""
     state = Server(script=script)
     seen: dict[str, int] = defaultdict(int)
     lock = threading.Lock()
@@ -67,13 +68,13 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
                     "problem": found[0], "path": self.path, "headers": dict(self.headers.items()), "body": body,
                     "at": time.monotonic(),
                 })  # fmt: skip
-                words = script.get(found[0], ["right"])
-                word = words[min(seen[found[0]], len(words) - 1)]
+                behaviours = script.get(found[0], ["right"])
+                behaviour = behaviours[min(seen[found[0]], len(behaviours) - 1)]
                 seen[found[0]] += 1
-            self.behave(word, found[1])
+            self.behave(behaviour, found[1])
 
-        def behave(self, word: str, answer: str) -> None:
-            match word.partition(":"):
+        def behave(self, behaviour: str, answer: str) -> None:
+            match behaviour.partition(":"):
                 case "right", _, _:
                     self.reply(200, completion(f"Think.\nSo it is \\boxed{{{answer}}}."))
                 case "wrong", _, _:
@@ -121,21 +122,21 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
                     self.start({"content-length": "1000"})
                     self.wfile.write(b'{"choices": ')
                     self.close_connection = True
-                case "redirect", _, where:
-                    self.reply(307, b"", {"location": where})
+                case "redirect", _, location:
+                    self.reply(307, b"", {"location": location})
                 case "retry_after", _, seconds:
                     self.reply(429, b'{"error": {"message": "slow down"}}', {"retry-after": seconds})
                 case "quota", _, _:
                     self.reply(429, b'{"error": {"message": "no credit", "code": "insufficient_quota"}}')
-                case status, _, said:
-                    self.reply(int(status), json.dumps({"error": {"message": said or "no"}}).encode())
+                case status, _, message:
+                    self.reply(int(status), json.dumps({"error": {"message": message or "no"}}).encode())
 
         def reply(self, status: int, body: bytes, headers: Mapping[str, str] = {}) -> None:
             self.start({"content-type": "application/json", "content-length": str(len(body)), **headers}, status)
             try:
                 self.wfile.write(body)
             except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the client has heard enough
+                self.close_connection = True  # the client has closed the connection
 
         def start(self, headers: Mapping[str, str], status: int = 200) -> None:
             self.send_response(status)
@@ -150,7 +151,7 @@ def serving(script: Mapping[str, Sequence[str]]) -> Iterator[Server]:
         request_queue_size = 256
 
         def handle_error(self, *words: object) -> None:
-            return  # a client that went away
+            return  # a client closed the connection
 
     server = Quiet(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

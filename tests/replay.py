@@ -1,7 +1,7 @@
-"""A run without vLLM: recorded or made-up reports, told again through the product's own writers.
+"""A run without vLLM: recorded or synthetic reports, written again by the product's own writers.
 
-Every group goes the whole way: claimed, published, read, put into the ring or dropped, taken, committed. So the balance
-holds, the ring moves, and whoever reads Redis sees what a live run writes.
+Every group is claimed, published, read, put into the ring or dropped, taken and committed. So the balance holds, the
+ring moves, and readers of Redis see what a live run writes.
 
     python -m tests.replay runs/pope /tmp/again --speed 20      # then: pope dashboard /tmp/again/pope
 """
@@ -25,7 +25,7 @@ from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Rollout, RolloutGroup, Verdict, WeightAnnouncement, float32_bytes, int32_bytes
 from broker.reports import ACTORS, GroupEnd, LearnerStep, Report
 from broker.ring import Ring
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.run_record import describe_run, open_run
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
@@ -39,12 +39,12 @@ from tests.groups import train_group
 from tests.reports import actor_output, ended, learner_step, preprocess_work, weight_sync
 
 SAMPLE_EVERY = 5
-"""One group in so many becomes a sample."""
+"""One group of this many becomes a sample."""
 KEPT_BATCHES = 20
 
 
 def text_of(token_ids: list[int]) -> str:
-    """The replay's tokenizer: a token is a character."""
+    """The replay's tokenizer: every token is a character."""
     return "".join(map(chr, token_ids))
 
 
@@ -69,7 +69,7 @@ class Recording:
 
 
 def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
-    """A run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
+    """A synthetic run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
     rng = random.Random(seed)
     made = Reports()
     group_id = 0
@@ -86,7 +86,7 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
                 ended(
                     successes, id=f"{start_ms + 10 * group_id % 900}-0", group_id=group_id, arm=arm, outcome=outcome,
                     problem_id=f"p{group_id // 2 % problems:03d}", step=step, oldest_version=max(0, step - 1),
-                    prompt_tokens=0, completion_tokens=0,  # those of the group that is told
+                    prompt_tokens=0, completion_tokens=0,  # those of the group that is written
                 )
             )  # fmt: skip
             group_id += 1
@@ -104,14 +104,14 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
 
 
 class Replay:
-    """Writes a recording to Redis. `write` words of one's own for the newest completions, hostile ones for example."""
+    """Writes a recording to Redis. `write`: group id -> text of its rollouts, hostile texts for example."""
 
     def __init__(self, client: Client, config: RunConfig, *, write: Callable[[int], str] | None = None) -> None:
         keys = Keys(config.run.name)
         self.config, self.client, self.keys = config, client, keys
         self.feed, self.stream, self.board = Feed(client, keys), RolloutStream(client, keys), WeightBoard(client, keys)
         self.ring = Ring(client, keys, config.broker.ring.capacity, config.broker.ring.when_full)
-        self.metrics, self.samples = Metrics(client, keys), Samples(client, keys)
+        self.metrics, self.samples = Metrics(client, keys), RolloutSamples(client, keys)
         self.heartbeats, self.control = Heartbeats(client, keys), Control(client, keys)
         self._write = write or _chain
         self._version = 0
@@ -134,7 +134,7 @@ class Replay:
             if speed is not None:
                 time.sleep(max(0.0, started + moment_s / speed - time.monotonic()))
             if isinstance(report, GroupEnd):
-                if waiting and waiting[0] is report:  # else it was needed for an earlier step
+                if waiting and waiting[0] is report:  # else it was used in an earlier step
                     self._group(waiting.popleft())
             elif isinstance(report, LearnerStep):
                 self._step(report, waiting)
@@ -225,7 +225,7 @@ def _chain(group_id: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("out", type=Path, help="folder that gets the run told again")
+    parser.add_argument("out", type=Path, help="root of the new run folder")
     parser.add_argument("--speed", type=float, default=10.0)
     words = parser.parse_args()
     config = load(words.run / "settings.yaml")
@@ -236,7 +236,7 @@ def main() -> None:
     with EmbeddedRedis(folder.redis, run=config.run.name, fsync="everysec") as server:
         replay = Replay(connect(server.url_of("driver"), client_name="replay"), config)
         replay.open()
-        print(f"telling {words.run} again in {folder.path}", flush=True)
+        print(f"replaying {words.run} in {folder.path}", flush=True)
         replay.run(Recording.read(words.run), speed=words.speed)
         replay.control.stop("the recording is over")
 

@@ -1,4 +1,4 @@
-"""Whole runs as a user starts them: a `pope` command in a process of its own, small and bounded in time."""
+"""Complete runs for tests: a `pope` command in its own process, small and bounded in time."""
 
 import contextlib
 import json
@@ -31,17 +31,17 @@ SMALL = (
     "actors.max_num_seqs=64",
     "deploy.heartbeat_s=0.5",
 )
-"""Chains of two steps: the base model solves some of them, so that groups carry a signal from the first step on."""
+"""Chains of two steps: the base model solves some of them, so groups have a gradient from the first step on."""
 
 
 @dataclass
 class Run:
-    """A run in a process of its own."""
+    """A command in its own process."""
 
     process: subprocess.Popen[str]
     folder: Path
     seen: dict[int, psutil.Process] = field(default_factory=dict)
-    """Every process the run was seen to have started."""
+    """Every process that the run was observed to start."""
 
     def __post_init__(self) -> None:
         threading.Thread(target=self._watch, daemon=True).start()
@@ -53,7 +53,7 @@ class Run:
             time.sleep(0.3)
 
     def left_behind(self) -> list[psutil.Process]:
-        """Processes of the run that outlived it by more than a moment."""
+        """Processes of the run that still run some seconds after its end."""
         return surviving(list(self.seen.values()))
 
     def running(self) -> list[str]:
@@ -66,7 +66,7 @@ class Run:
         return names
 
     def wait(self, timeout_s: float) -> str:
-        """What it printed, once it has ended by itself. A run that does not end in time is killed and fails."""
+        """Its output, once it has ended. A run that does not end in time is killed; raises AssertionError."""
         try:
             output, _ = self.process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -79,7 +79,7 @@ class Run:
         return json.loads((self.folder / "summary.json").read_text())
 
     def steps(self) -> int:
-        """Optimizer steps committed so far, by the run's own Redis."""
+        """Optimizer steps committed so far, read from the run's Redis."""
         url = running_url(self.folder / "redis", self.folder.name)
         if url is None:
             return 0
@@ -94,7 +94,7 @@ class Run:
         return "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in sorted(self.folder.glob("logs/*.log")))
 
     def descendants(self) -> list[psutil.Process]:
-        """Every process this run started and that still runs."""
+        """Every process of this run that runs now."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def kill(self) -> None:
@@ -104,22 +104,22 @@ class Run:
 
 
 def start_run(root: Path, *overrides: str, name: str = "small") -> Run:
-    """`pope train` on a small size."""
+    """Start `pope train` with the settings `SMALL`."""
     return start("train", root, *SMALL, *overrides, name=name)
 
 
 def start(command: str, root: Path, *words: str, name: str) -> Run:
-    """`pope COMMAND WORDS` for the run folder `root/name`, in a process of its own."""
+    """Start `pope COMMAND WORDS` for the run folder `root/name`."""
     return Run(_pope(command, *words, f"run.root={root}", f"run.name={name}"), root / name)
 
 
 def start_on(folder: Path, command: str, *words: str) -> Run:
-    """`pope COMMAND FOLDER WORDS` for a run that is there, in a process of its own."""
+    """Start `pope COMMAND FOLDER WORDS` for an existing run."""
     return Run(_pope(command, str(folder), *words), folder)
 
 
 def finish(run: Run, timeout_s: float = 240) -> str:
-    """What a command printed that ended well and left nothing behind."""
+    """The output of a command, which must succeed and leave no process."""
     output = run.wait(timeout_s)
     assert run.process.returncode == 0, output
     assert run.left_behind() == []
@@ -146,14 +146,14 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
         time.sleep(0.2)
 
 
-def surviving(processes: list[psutil.Process], patience_s: float = 10.0) -> list[psutil.Process]:
-    """Those of the processes that still run after a moment of patience."""
-    _, alive = psutil.wait_procs(processes, timeout=patience_s)
+def surviving(processes: list[psutil.Process], timeout_s: float = 10.0) -> list[psutil.Process]:
+    """The processes that still run after `timeout_s`."""
+    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
     return [process for process in alive if not _has_ended(process)]
 
 
 def _has_ended(process: psutil.Process) -> bool:
-    """A zombie is over; whether the machine's first process has asked for its code is not the run's doing."""
+    """A zombie has ended, even if init has not reaped it yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

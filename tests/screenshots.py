@@ -1,4 +1,4 @@
-"""Pictures of every page of a dashboard, in light and dark.
+"""Screenshots of every page of a dashboard, in light and dark.
 
     python -m tests.screenshots http://127.0.0.1:8600 pope docs/ --problem chain5-s2-0014
 """
@@ -14,10 +14,10 @@ SETTLE_S = 3.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", help="what `pope dashboard` printed, without a token")
+    parser.add_argument("address", help="address that `pope dashboard` printed, without a token")
     parser.add_argument("run")
-    parser.add_argument("out", type=Path, help="folder for the pictures")
-    parser.add_argument("--problem", help="problem that is open on its page")
+    parser.add_argument("out", type=Path, help="folder for the screenshots")
+    parser.add_argument("--problem", help="id of the problem to open")
     words = parser.parse_args()
     words.out.mkdir(parents=True, exist_ok=True)
     with browser() as page:
@@ -34,7 +34,7 @@ def main() -> None:
                 page.picture(path)
                 print(path, flush=True)
         if page.errors:
-            raise SystemExit(f"the console said: {page.errors}")
+            raise SystemExit(f"errors in the console: {page.errors}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""A real run watched for long: does the memory of any role grow, and do the books close at the end?
+"""A long run: does the memory of any role grow, and does the balance hold at the end?
 
     make soak MINUTES=30
     python -m tests.soak --minutes 30 --out runs/soak
 
-`pope train` on the built-in problems at a small size, without a step budget, is ended by Ctrl-C after the time.
-Meanwhile the resident memory of every role is sampled (a role's child processes count as its own): memory.csv and
-memory.png. Then the slope of each role over the second half of the time, with its standard error from means of blocks
-(neighbouring samples are alike), and `pope audit`. Ends with 1 when a role grows, the books do not close, or a process
-is left behind.
+Runs a small `pope train` without a step budget and ends it by Ctrl-C after the time. Samples the resident memory of
+every role, its child processes included, into memory.csv and memory.png. Prints the slope of each role over the second
+half of the time, with a standard error from block means (neighbouring samples are correlated), and the result of `pope
+audit`. The exit code is 1 when a role grows, the audit finds a violation, or a process is left.
 """
 
 import argparse
@@ -35,40 +34,40 @@ mpl.use("Agg")
 EVERY_S = 2.0
 BLOCKS = 10
 GROWTH, GROWTH_MIB = 0.05, 3.0
-"""Growth in an hour, as a share of a role's memory and in MiB, below which a slope that is no noise is still called
-flat: an allocator's."""
+"""Growth per hour, as a share of the role's memory and in MiB, below which a significant slope still counts as flat:
+allocators cause that much."""
 START_S, END_S = 600.0, 180.0
 SETTINGS = (
     "run.max_steps=1000000", "run.max_groups=null", "learner.checkpoint_every=25", "evaluation.num_held_out=0",
     "actors.max_num_seqs=32", "experiment=pope",
-    "broker.kept_reports=1000",  # a bound that is reached within the time
+    "broker.kept_reports=1000",  # small enough to be reached within the time
 )  # fmt: skip
 ROLES = {
     "ActorRole": "actor", "PreprocessRole": "preprocess", "LearnerRole": "learner",
     "valkey-server": "redis", "raylet": "raylet", "gcs_server": "gcs",
 }  # fmt: skip
-"""What stands in a process's command line -> the role it belongs to, children included."""
+"""Part of a process's command line -> the role that it and its children belong to."""
 RAYS = ("raylet", "gcs", "ray")
 
 
 @dataclass(frozen=True)
 class Slope:
-    """Of one role's memory over the second half of a soak."""
+    """Slope of one role's memory over the second half of a soak."""
 
     role: str
     mean_mib: float
     mib_per_hour: float
     error: float
-    """Standard error of it."""
+    """Standard error of `mib_per_hour`."""
 
     @property
     def flat(self) -> bool:
-        """Within twice its noise, or too small to matter."""
+        """Whether the slope is within two standard errors, or too small to matter."""
         return self.mib_per_hour < max(2 * self.error, GROWTH * self.mean_mib, GROWTH_MIB)
 
     @property
     def judged(self) -> bool:
-        """No line of ours runs in Ray's own processes."""
+        """Whether the role runs our code; Ray's own processes do not."""
         return self.role not in RAYS
 
     @property
@@ -79,8 +78,8 @@ class Slope:
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Watch the memory of a real run.")
     parser.add_argument("--minutes", type=float, default=30, metavar="N", help="how long, from the first step on")
-    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the run soak goes")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="overrides of the run")
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="run.root of the run")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of the run")
     options = parser.parse_args(words)
     console = Console()
     run = start("train", options.out.resolve(), *SMALL, *SETTINGS, *options.settings, name="soak")
@@ -101,7 +100,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _watch(run: Run, for_s: float, console: Console) -> Iterator[tuple[float, str, float]]:
-    """(seconds, role, MiB) from the first step on, until the time is over or the run ends."""
+    """Yields (seconds, role, MiB) from the first step until the time is over or the run ends."""
     with Progress(console=console) as progress:
         waiting = progress.add_task("until the first step", total=None)
         deadline = time.monotonic() + START_S
@@ -120,14 +119,14 @@ def _watch(run: Run, for_s: float, console: Console) -> Iterator[tuple[float, st
 
 
 def _memory(run: Run) -> dict[str, float]:
-    """Role -> MiB resident now."""
+    """Role -> resident memory now, MiB."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return _of(psutil.Process(run.process.pid), "driver")
     return {}
 
 
 def _of(process: psutil.Process, role: str) -> dict[str, float]:
-    """Of a process and all below it; a child that has no role of its own belongs to its parent's."""
+    """Memory of a process and its descendants by role. A child without a role of its own counts for its parent's."""
     memory: dict[str, float] = defaultdict(float)
     with contextlib.suppress(psutil.NoSuchProcess):
         line = " ".join(process.cmdline())
@@ -140,7 +139,7 @@ def _of(process: psutil.Process, role: str) -> dict[str, float]:
 
 
 def _slopes(samples: Sequence[tuple[float, str, float]]) -> list[Slope]:
-    """By role; the first half is warm-up."""
+    """Slope of each role over the second half; the first half is warm-up."""
     end = max((moment for moment, _, _ in samples), default=0.0)
     slopes = []
     for role in sorted({role for _, role, _ in samples}):
@@ -170,8 +169,8 @@ def _save(folder: Path, samples: Sequence[tuple[float, str, float]], slopes: Seq
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for role in sorted({role for _, role, _ in samples}):
         points = [(moment / 60, mib) for moment, name, mib in samples if name == role]
-        told = [f"{s.mib_per_hour:+.1f} ± {2 * s.error:.1f} MiB/h" for s in slopes if s.role == role]
-        axes.plot(*zip(*points, strict=True), label=" ".join([role, *told]), linewidth=1)
+        label = [f"{s.mib_per_hour:+.1f} ± {2 * s.error:.1f} MiB/h" for s in slopes if s.role == role]
+        axes.plot(*zip(*points, strict=True), label=" ".join([role, *label]), linewidth=1)
     axes.set(xlabel="minutes since the first step", ylabel="resident memory, MiB", yscale="log")
     axes.legend(fontsize="small", ncols=2)
     figure.savefig(folder / "memory.png", dpi=110)
@@ -184,13 +183,13 @@ def _judge(run: Run, slopes: Sequence[Slope], console: Console) -> int:
         cells = f"{slope.mean_mib:.1f}", f"{slope.mib_per_hour:+.2f}", f"{2 * slope.error:.2f}"
         table.add_row(slope.role, *cells, slope.verdict)
     console.print(table)
-    found, left = audit(run.folder), run.left_behind()
-    console.print(found.explain(), highlight=False, markup=False)
+    result, left = audit(run.folder), run.left_behind()
+    console.print(result.explain(), highlight=False, markup=False)
     console.print(f"memory.csv and memory.png are in {run.folder}", highlight=False)
     if left:
         console.print(f"[red]left running: {[process.pid for process in left]}[/red]")
     grows = any(slope.judged and not slope.flat for slope in slopes)
-    return int(not slopes or grows or found.violation is not None or bool(left))
+    return int(not slopes or grows or result.violation is not None or bool(left))
 
 
 if __name__ == "__main__":

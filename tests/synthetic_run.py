@@ -1,4 +1,4 @@
-"""The folder a run leaves, made in a second by the product's own writers: a policy that is simulated, not trained."""
+"""The folder of a finished run, written in a second by the product's own writers from a simulated policy."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
 from broker.metrics import Metrics
 from broker.records import Problem, Rollout, RolloutGroup, encode, float32_bytes, int32_bytes
 from broker.reports import LearnerStep
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.store.ledger_file import RunLedger, to_json
@@ -33,13 +33,13 @@ from tests.reports import actor_output, learner_step, weight_sync
 
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
 HOSTILE = "</pre></script><script>alert(1)</script><img src=http://x.example/y>\x1b[31m\u202e & 'q' \"d\""
-"""What a model or a data set may write."""
+"""Text that a model or a data set may contain."""
 ENDINGS = [
     {"bucket": "hard", "arm": arm, "length_decile": decile, "ended": {"trained": 40, "stale": decile}, "rollouts": 0}
     for arm in ("unguided", "guided")
     for decile in range(1, 11)
 ]
-"""Rows of starvation.json, without what the report adds up itself."""
+"""Rows of starvation.json, without the sums that the report computes."""
 
 
 def synthetic_run(
@@ -51,7 +51,7 @@ def synthetic_run(
     skill: float = 0.9,
     diagnostics: bool = False,
 ) -> RunFolder:
-    """A finished run. `skill`: how often a hard problem is solved without guidance in the end."""
+    """Write a finished run. `skill`: solve rate of the hard problems, without guidance, at the end."""
     run = _Simulation(client, path, seed, arms, skill, diagnostics)
     run.settings()
     run.train()
@@ -118,7 +118,7 @@ class _Simulation:
         rows = tuple(_row(*key, outcomes) for key, outcomes in sorted(self._outcomes.items()))
         for room in ROOMS:
             MetricFile(path_of(self.folder.metrics, room), self._metrics).follow()
-        save_samples(Samples(self._client, self._keys), self.folder.samples)
+        save_samples(RolloutSamples(self._client, self._keys), self.folder.samples)
         balance = Balance(
             issued=GROUPS,
             trained=self._kept,
@@ -192,7 +192,7 @@ def configured(seed: int, arms: Sequence[str]) -> RunConfig:
 
 
 def byte_tokenizer() -> Tokenizer:
-    """One token a byte: any text comes back as it was."""
+    """A tokenizer with one token for each byte: decoding restores any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

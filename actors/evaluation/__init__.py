@@ -1,4 +1,4 @@
-"""What a sampling stage asks for and what it measures: plans, results, pass@k and its intervals.
+"""Evaluation: the plan of a sampling stage, its results, pass@k and its intervals.
 
-May import the records of `broker`; nothing else of `actors`.
+May import the records of `broker`, and nothing else of `actors`.
 """

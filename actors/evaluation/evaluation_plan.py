@@ -1,4 +1,4 @@
-"""Evaluation: every problem the same number of times, under one arm."""
+"""Plans that sample every problem equally often: one evaluation, and the evaluations during training."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from broker.records import Problem, Task
 
 
 def without_solutions(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems as an evaluation may see them: what is not there cannot leak into a prompt."""
+    """The problems without solution and guidance, so that neither can leak into a prompt."""
     return [msgspec.structs.replace(problem, solution=None, guidance=None) for problem in problems]
 
 
 class EvaluationPlan:
-    """`samples` rollouts of each problem; no result changes what is asked."""
+    """`samples` rollouts of each problem under one arm; its tasks do not depend on results."""
 
     def __init__(self, problems: Sequence[Problem], arm: str, samples: int, seed: int) -> None:
         self._problems = list(problems)
@@ -24,10 +24,10 @@ class EvaluationPlan:
         self._seed = seed
         self._named = False
         self._outstanding: dict[str, set[int]] = {problem.id: set() for problem in problems}
-        """Problem -> seeds of its tasks that have not come back."""
+        """Problem -> seeds of its tasks without a result."""
         self._results: dict[str, list[Result]] = {problem.id: [] for problem in problems}
         self.failed: dict[str, str] = {}
-        """Problem -> why it could not be sampled."""
+        """Problem -> reason why it could not be sampled."""
 
     @property
     def largest_task(self) -> int:
@@ -62,7 +62,7 @@ class EvaluationPlan:
         self.failed[task.problem_id] = reason
 
     def results(self) -> list[Result]:
-        """One result a problem, in their order; without those that could not be sampled."""
+        """One result for each problem, in order, without problems that could not be sampled."""
         return [merge(parts) for id, parts in self._results.items() if parts and id not in self.failed]
 
     def _end(self, task: Task) -> None:
@@ -72,9 +72,9 @@ class EvaluationPlan:
 
 
 class ScheduledEvaluation:
-    """Evaluations of the same problems again and again while training goes on.
+    """Repeated evaluations of the same problems during training.
 
-    A problem's rollouts are one task, so that one engine writes all of them with one version of the weights.
+    All rollouts of a problem are one task, so that one engine writes them with one policy version.
     """
 
     def __init__(self, problems: Sequence[Problem], samples: int, seed: int) -> None:
@@ -82,10 +82,10 @@ class ScheduledEvaluation:
         self._samples = samples
         self._seed = seed
         self._due: list[int] = []
-        self._asked: dict[int, int] = {}
-        """Seed of a task -> the step it was asked at."""
+        self._steps: dict[int, int] = {}
+        """Seed of a task without a result -> the step of its evaluation."""
         self._missing: dict[int, int] = {}
-        """Step -> tasks that have not come back."""
+        """Step -> number of tasks without a result."""
         self._results: dict[int, list[Result]] = {}
 
     @property
@@ -100,8 +100,8 @@ class ScheduledEvaluation:
     def num_done(self) -> int:
         return self.num_problems - sum(self._missing.values())
 
-    def at(self, step: int) -> None:
-        """Ask for an evaluation; one that was asked for is not asked for again."""
+    def schedule(self, step: int) -> None:
+        """Schedule the evaluation of a step; no effect if it has been scheduled before."""
         if step not in self._missing:
             self._missing[step] = len(self._problems)
             self._results[step] = []
@@ -112,7 +112,7 @@ class ScheduledEvaluation:
         for step in self._due:
             for problem in self._problems:
                 seed = task_seed(self._seed, "scheduled", step, problem.id)
-                self._asked[seed] = step
+                self._steps[seed] = step
                 tasks.append(Task(problem_id=problem.id, arm="unguided", samples=self._samples, seed=seed))
         self._due.clear()
         return tasks
@@ -124,11 +124,11 @@ class ScheduledEvaluation:
         self._end(task)
 
     def results(self) -> dict[int, list[Result]]:
-        """Step at which it was asked for -> one result a problem; empty while the evaluation is not complete."""
+        """Step of the evaluation -> one result for each problem; empty until the evaluation is complete."""
         return {step: [] if missing else self._results[step] for step, missing in sorted(self._missing.items())}
 
     def _end(self, task: Task) -> int:
-        step = self._asked.pop(task.seed if task.seed is not None else -1, None)
+        step = self._steps.pop(task.seed if task.seed is not None else -1, None)
         if step is None:
             raise ValueError(f"no such task is outstanding: {task}")
         self._missing[step] -= 1

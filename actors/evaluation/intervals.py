@@ -1,4 +1,4 @@
-"""Intervals for one rate: how well s successes of n tries pin it down. Pure."""
+"""Confidence intervals for a rate, given s successes in n samples. Pure."""
 
 from functools import lru_cache
 from math import asin, log, pi, sin, sqrt
@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(100)
-"""Gauss-Legendre on [-1, 1]: exact to 12 digits for a bell curve within 12 of its deviations."""
+"""Gauss-Legendre on [-1, 1]: 12 correct digits for a normal density over 12 standard deviations."""
 
 
 class Interval(NamedTuple):
-    """Both ends belong to it."""
+    """A closed interval."""
 
     lower: float
     upper: float
 
 
 def wilson(successes: int, samples: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval: the rates p that s of n does not contradict, |s/n - p| <= z sqrt(p (1 - p) / n).
+    """Wilson's score interval (Wilson 1927): all rates p with |s/n - p| <= z sqrt(p (1 - p) / n).
 
-    Wilson 1927; z is the normal quantile of (1 + confidence) / 2. It stays wide where nothing was seen: 0 of n gives
-    [0, z^2 / (n + z^2)]. Raises ValueError unless 0 <= s <= n, 1 <= n and 0 < confidence < 1.
+    z is the normal quantile of (1 + confidence) / 2. Without successes the interval is [0, z^2 / (n + z^2)].
+    Raises ValueError unless 0 <= s <= n, 1 <= n and 0 < confidence < 1.
     """
     _check(successes, samples, confidence)
     if samples == 0:
@@ -33,7 +33,7 @@ def wilson(successes: int, samples: int, confidence: float = 0.95) -> Interval:
     centre = rate + z2 / (2 * samples)
     reach = sqrt(z2 * (rate * (1 - rate) + z2 / (4 * samples)) / samples)
     scale = 1 + z2 / samples
-    # Nothing or everything solved: the bound is exactly 0 or 1, rounding would leave 1e-17 of it.
+    # With s = 0 or s = n a bound is exactly 0 or 1; rounding would give a value 1e-17 away.
     lower = 0.0 if successes == 0 else (centre - reach) / scale
     upper = 1.0 if successes == samples else (centre + reach) / scale
     return Interval(lower, upper)
@@ -43,7 +43,7 @@ def wilson(successes: int, samples: int, confidence: float = 0.95) -> Interval:
 def jeffreys(successes: int, samples: int, confidence: float = 0.95) -> Interval:
     """Equal-tailed posterior interval of a rate under Jeffreys' prior, Beta(1/2, 1/2).
 
-    The posterior is Beta(s + 1/2, n - s + 1/2). Without samples it is the prior's own, [0.0015, 0.9985] at 95 %.
+    The posterior is Beta(s + 1/2, n - s + 1/2). Without samples it is the prior: [0.0015, 0.9985] at 95 %.
     Raises ValueError unless 0 <= s <= n and 0 < confidence < 1.
     """
     _check(successes, samples, confidence)
@@ -56,9 +56,9 @@ def jeffreys(successes: int, samples: int, confidence: float = 0.95) -> Interval
 def _posterior_quantile(successes: int, samples: int, p: float) -> float:
     """The x with Pr[X <= x] = p for X ~ Beta(s + 1/2, f + 1/2), f = n - s.
 
-    With x = sin^2 t the density of the angle t is proportional to sin^2s t cos^2f t: smooth, without the poles of the
-    prior. Its mode is t0 with sin^2 t0 = s / n, and the second derivative of its logarithm, -2s/sin^2 t - 2f/cos^2 t,
-    is nowhere above -2n: it falls at least as fast as a bell of deviation 1/sqrt(2n). Eight of those hold all of it.
+    With x = sin^2 t the density of the angle t is proportional to sin^2s t cos^2f t, which has no poles. Its mode is t0
+    with sin^2 t0 = s / n. The second derivative of its logarithm, -2s/sin^2 t - 2f/cos^2 t, is at most -2n, so it
+    decays at least as fast as a normal density of standard deviation 1/sqrt(2n): eight of these cover it.
     """
     failures = samples - successes
     if samples == 0:
@@ -66,11 +66,12 @@ def _posterior_quantile(successes: int, samples: int, p: float) -> float:
     else:
         mode, reach = asin(sqrt(successes / samples)), 8 / sqrt(2 * samples)
         low, high = max(0.0, mode - reach), min(pi / 2, mode + reach)
-    # At the mode 2 s ln sin t + 2 f ln cos t is s ln(s/n) + f ln(f/n); less that, the peak is 1 and nothing overflows.
+    # At the mode 2 s ln sin t + 2 f ln cos t = s ln(s/n) + f ln(f/n). Subtracted, the peak is 1 and nothing overflows.
     peak = sum(count * log(count / samples) for count in (successes, failures) if count)
 
     def density(t: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.exp(2 * (successes * np.log(np.sin(t)) + failures * np.log(np.cos(t))) - peak)
+        exponent = 2 * (successes * np.log(np.sin(t)) + failures * np.log(np.cos(t))) - peak
+        return np.asarray(np.exp(exponent), dtype=np.float64)
 
     def mass(to: float) -> float:
         half = (to - low) / 2

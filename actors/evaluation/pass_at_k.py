@@ -1,7 +1,7 @@
-"""pass@k without bias, and how far its mean over problems may be off. Pure.
+"""Unbiased pass@k, and a confidence interval for its mean over problems. Pure.
 
-What is estimated is the mean pass@k of the population that the problems were drawn from, not of these very problems:
-which problems happened to be in the set is most of the uncertainty, and what another set would show is what is asked.
+The estimand is the mean pass@k of the population from which the problems were drawn, not of these problems alone: the
+choice of problems is most of the uncertainty.
 """
 
 from math import comb
@@ -30,16 +30,17 @@ def pass_at_k(num_samples: int, num_successes: int, k: int) -> float:
 def bootstrap_mean(
     values: ArrayLike, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Interval for the mean of the population that `values` in [0, 1], one estimate a problem, were drawn from.
+    """Bootstrap interval for the mean of the population from which `values`, one estimate for each problem, were drawn.
 
-    Whole problems are resampled, each with the estimate it has. Those estimates are independent and unbiased, so their
-    spread already holds both the differences between problems and the chance of n samples; drawing samples anew within
-    a drawn problem would count that chance twice. The ends are the bias-corrected and accelerated percentiles (BCa,
-    Efron 1987): pass@k of hard problems is skewed, and plain percentiles miss on one side. In simulations the 95 %
-    interval covers in 90 to 96 % of data sets of 50 to 100 problems; with 30 problems nearly all at one end, in 87 %.
+    Problems are resampled together with their estimates, values in [0, 1]. The estimates are independent and unbiased,
+    so their spread contains both the differences between problems and the sampling error of n samples; resampling
+    within a problem as well would count that error twice. The ends are bias-corrected and accelerated percentiles (BCa,
+    Efron 1987), because pass@k of hard problems is skewed and plain percentiles miss on one side. In simulations the
+    95 % interval covers in 90 to 96 % of data sets of 50 to 100 problems, and in 87 % with 30 problems that are nearly
+    all at one end.
 
-    Where all values agree a bootstrap shows no spread at all. The interval then allows for the share of other problems
-    that Wilson's bound leaves open: 0 solved of 64 problems gives [0, 0.0566].
+    If all values are equal, a bootstrap has no spread. The interval then allows for the share of other problems that
+    Wilson's bound admits: 0 solved of 64 problems gives [0, 0.0566].
     Raises ValueError without values, or unless 0 < confidence < 1.
     """
     array = np.asarray(values, dtype=np.float64)
@@ -51,7 +52,7 @@ def bootstrap_mean(
         return Interval(mean * (1 - unseen), mean + (1 - mean) * unseen)
     means = np.sort(_resampled_means(array, resamples, seed))
     normal = NormalDist()
-    # Ties count half, and rounding makes none of them a difference; a share of 0 or 1 would be an infinite quantile.
+    # Ties count half; 1e-12 absorbs rounding. The share is kept off 0 and 1, whose normal quantiles are infinite.
     share = float(np.searchsorted(means, [mean - 1e-12, mean + 1e-12]).sum()) / (2 * resamples)
     bias = normal.inv_cdf(min(max(share, 1 / resamples), 1 - 1 / resamples))
     deviations = array - mean

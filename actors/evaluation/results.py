@@ -1,15 +1,14 @@
-"""What an evaluation found: one `Result` a problem, and the figures a table shows of them. Pure.
+"""Results of an evaluation: one `Result` for each problem, and the statistics of a problem set. Pure.
 
-A sample whose verifier failed (`timeout`, `crash`) is no attempt: nobody knows whether it was right, so n counts the
-judged samples alone and pass@k is as unbiased as the failures are unrelated to being right. They stay visible as
-verdicts. A sample without an answer, or with one that cannot be read, is judged, and wrong.
+A sample whose verifier failed (`timeout`, `crash`) is no attempt: n counts only judged samples. pass@k is then unbiased
+if these failures are independent of whether the response was correct. The verdicts still count them. A sample without
+an answer, or with one that cannot be parsed, is judged and not correct.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from actors.evaluation.intervals import Interval, wilson
 from actors.evaluation.pass_at_k import RESAMPLES, bootstrap_mean, pass_at_k
 from broker.records import Record, Rollout, Verdict
 
@@ -18,23 +17,23 @@ _UNJUDGED: tuple[Verdict, ...] = ("timeout", "crash")
 
 
 class Result(Record, frozen=True, rename={"policy_version": "weight_version"}):
-    """The samples of one problem, counted."""
+    """Counts over the samples of one problem."""
 
     problem_id: str
     source: str
     """Name of the problem set, such as `AIME25`."""
     samples: int
     verdicts: dict[Verdict, int]
-    """How many samples got each verdict; they sum to `samples`. A verdict that nobody got may be left out."""
+    """Samples by verdict; they sum to `samples`. A verdict without samples may be missing."""
     truncated: int
-    """Samples cut by the token budget: no evidence that a problem is hard."""
+    """Samples cut by the token budget; they are no evidence that a problem is hard."""
     completion_tokens: int
-    """All samples together."""
+    """Sum over all samples."""
     longest_completion_tokens: int
     policy_version: int
-    """Optimizer steps that the oldest weights which wrote a sample have seen."""
+    """The oldest policy version that wrote a sample."""
     unfinished: int = 0
-    """Samples cut by the token budget, judged and not correct: a longer one might have been right."""
+    """Samples cut by the token budget, judged and not correct; with more tokens they might have been."""
 
     def __post_init__(self) -> None:
         if self.samples < 1 or min(self.verdicts.values(), default=0) < 0:
@@ -47,21 +46,17 @@ class Result(Record, frozen=True, rename={"policy_version": "weight_version"}):
 
     @property
     def judged(self) -> int:
-        """Samples that are attempts: those whose verifier gave an answer."""
+        """Samples whose verifier returned a verdict."""
         return self.samples - sum(self.verdicts.get(verdict, 0) for verdict in _UNJUDGED)
 
     @property
     def evidence(self) -> int:
-        """Samples that say something about the problem: judged, and not cut short before the right answer."""
+        """Samples that show how hard the problem is: judged, and not `unfinished`."""
         return self.judged - self.unfinished
 
     @property
     def successes(self) -> int:
         return self.verdicts.get("correct", 0)
-
-    def solve_rate_interval(self, confidence: float = 0.95) -> Interval:
-        """Wilson's interval for how often this problem is solved; everything when no sample was judged."""
-        return wilson(self.successes, self.judged, confidence) if self.judged else Interval(0.0, 1.0)
 
 
 class Score(Record, frozen=True):
@@ -69,48 +64,48 @@ class Score(Record, frozen=True):
 
     k: int
     value: float | None
-    """Share of 1; None when no problem has k judged samples."""
+    """In [0, 1]; None when no problem has k judged samples."""
     lower: float | None
-    """Ends of the interval for the mean of the population of problems (`bootstrap_mean`); None with the value."""
+    """Ends of the interval for the population mean (`bootstrap_mean`); None if the value is."""
     upper: float | None
     problems: int
-    """Problems with at least k judged samples: the mean is over these."""
+    """Problems with at least k judged samples; the mean is over these."""
 
 
 class SetReport(Record, frozen=True):
-    """One problem set under one checkpoint."""
+    """What was measured of one checkpoint on one problem set."""
 
     name: str
     scores: tuple[Score, ...]
-    """One for each k, in the order they were asked for."""
+    """One for each requested k, in that order."""
     samples: int
     truncated: int
     """Samples cut by the token budget."""
     verdicts: dict[Verdict, int]
-    """Every verdict of the taxonomy, in its order, over all samples."""
+    """Samples by verdict, for every verdict, in the order of `VERDICTS`."""
     completion_tokens: int
     longest_completion_tokens: int
     results: tuple[Result, ...]
-    """Ordered by problem."""
+    """Sorted by problem id."""
 
     def score(self, k: int) -> Score | None:
-        """The score at k; None when this k was not asked for."""
+        """The score at k; None when this k was not requested."""
         return next((score for score in self.scores if score.k == k), None)
 
 
-class Report(Record, frozen=True):
-    """Everything that was measured of one checkpoint: one row of the table."""
+class EvaluationReport(Record, frozen=True):
+    """What was measured of one checkpoint: one row of the table."""
 
     label: str
     confidence: float
-    """Of every interval in it."""
+    """Of all intervals."""
     resamples: int
     seed: int
     sets: tuple[SetReport, ...]
 
 
 def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Result:
-    """Count the judged rollouts of one problem. Raises ValueError when there are none."""
+    """Count the rollouts of one problem. Raises ValueError when there are none."""
     tokens = [rollout.num_tokens for rollout in rollouts]
     return Result(
         problem_id=problem_id,
@@ -126,7 +121,7 @@ def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Resu
 
 
 def merge(results: Sequence[Result]) -> Result:
-    """One result of several about the same problem. Raises ValueError when they are about different ones."""
+    """Add up results of one problem. Raises ValueError when they are of different problems or sets."""
     first = results[0]
     if any((result.problem_id, result.source) != (first.problem_id, first.source) for result in results):
         raise ValueError(f"results of different problems: {sorted({result.problem_id for result in results})}")
@@ -146,7 +141,7 @@ def merge(results: Sequence[Result]) -> Result:
     )
 
 
-def report(
+def evaluation_report(
     results_by_set: Mapping[str, Sequence[Result]],
     ks: Sequence[int],
     label: str,
@@ -154,17 +149,18 @@ def report(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Report:
-    """The figures of one checkpoint, set by set in the given order. `label` names its row.
+) -> EvaluationReport:
+    """Statistics of one checkpoint, set by set in the given order. `label` names the checkpoint's row.
 
-    Raises ValueError when a set is empty, holds a problem twice or a result of another set, or when a k is below 1.
+    Raises ValueError when a set is empty or has a problem twice or a result of another set, and when a k is below 1
+    or repeated.
     """
     if not ks or min(ks) < 1 or len(set(ks)) != len(ks):
         raise ValueError(f"ks must be different whole numbers from 1, got {list(ks)}")
     sets = []
     for name, results in results_by_set.items():
         _check_set(name, results)
-        # The order of the problems must not choose the resamples.
+        # Sorted, so that the order of the problems does not change the resamples.
         ordered = tuple(sorted(results, key=lambda result: result.problem_id))
         verdicts = Counter[Verdict]()
         for result in ordered:
@@ -181,7 +177,7 @@ def report(
                 results=ordered,
             )
         )
-    return Report(label=label, confidence=confidence, resamples=resamples, seed=seed, sets=tuple(sets))
+    return EvaluationReport(label=label, confidence=confidence, resamples=resamples, seed=seed, sets=tuple(sets))
 
 
 def _check_set(name: str, results: Sequence[Result]) -> None:

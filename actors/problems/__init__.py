@@ -1,1 +1,1 @@
-"""Which problems there are, who draws them when, and the guidance they carry."""
+"""The problems of a run: where they come from, in which order arms draw them, and their guidance."""

@@ -1,8 +1,8 @@
-"""Settings -> the problems of a run: the built-in domain, a file, or a data set of the hub.
+"""Loads the problems of a run from the built-in domain, a file or a data set of the Hugging Face hub.
 
 The built-in problems are a pure function of the settings and the seed. Their ids are readable: chain8-s0-0003 is the
 fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy, ring1-… and short1-…
-easier. Others are named by their content.
+easier. Problems of other sources have an id of their own or one made from their statement.
 """
 
 import itertools
@@ -10,10 +10,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.problems.gold_answers import Progress, check_answers
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.problem_set import ProblemSet
 from actors.problems.problem_sources import read_source
+from actors.problems.reference_answers import ProgressCallback, check_answers
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
 from actors.problems.tiny.terse import terse_solution
@@ -23,77 +23,80 @@ from conf.schema import ProblemSettings, VerifierSettings
 
 BUILTIN = "builtin:tiny"
 _LENGTHS: dict[Bucket, tuple[tuple[int, ...], tuple[int, ...]]] = {"easy": ((2, 3, 4), (2,)), "easier": ((1,), (1,))}
-"""Bucket -> moves of its ring walks, steps of its short chains."""
+"""Bucket -> (moves of its ring walks, steps of its short chains)."""
 
 
 def load_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
-    """The problems of `load_problem_set`, without what was rejected."""
+    """The problems of `load_problem_set`."""
     return load_problem_set(settings, seed).problems
 
 
 def load_problem_set(
-    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None = None, progress: Progress | None = None
+    settings: ProblemSettings,
+    seed: int,
+    verifier: VerifierSettings | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ProblemSet:
-    """What a run trains on: hard problems, and those of the buckets that an arm with a weight draws from, each at most
-    as many as `problems.limit` says.
+    """What a run trains on: the hard problems and those of every bucket that an arm with a weight draws from.
 
-    Every answer of a file or data set is parsed. Raises UsageError when the source breaks a rule, when none of its
-    problems is left, or when the guided arm has a problem without a solution.
+    Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed. Raises UsageError
+    when the source breaks a rule or has no usable problem, or when the guided arm has a weight and a hard problem has
+    neither solution nor guidance.
     """
-    found = _read(settings, seed, verifier, progress)
-    if not found.problems:
+    loaded = _read(settings, seed, verifier, progress)
+    if not loaded.problems:
         raise UsageError(
-            f"problems.source={settings.source}: {found.explain()}; "
-            f"pope problems check {settings.source} writes down why"
+            f"problems.source={settings.source}: {loaded.explain()}; "
+            f"pope problems check {settings.source} --reasons FILE lists the rejected rows"
         )
     wanted = {"hard"} | {ARM_BUCKET[arm] for arm, weight in settings.arms.items() if weight > 0}
-    found = replace(found, problems=_limited([p for p in found.problems if p.bucket in wanted], settings, seed))
+    loaded = replace(loaded, problems=_limited([p for p in loaded.problems if p.bucket in wanted], settings, seed))
     if settings.arms.get("guided", 0) > 0:
-        _check_solutions(found.problems, settings.source)
-    return found
+        _check_solutions(loaded.problems, settings.source)
+    return loaded
 
 
 def _read(
-    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None, progress: Progress | None
+    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None, progress: ProgressCallback | None
 ) -> ProblemSet:
     if settings.source != BUILTIN:
         return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
-    drawn = [_easy(settings, seed, bucket) for bucket in _LENGTHS if settings.arms.get(bucket, 0)]
-    return ProblemSet([*_hard_chains(settings, seed), *itertools.chain.from_iterable(drawn)])
+    easy = [_easy_problems(settings, seed, bucket) for bucket in _LENGTHS if settings.arms.get(bucket, 0)]
+    return ProblemSet([*_hard_problems(settings, seed), *itertools.chain.from_iterable(easy)])
 
 
 def _limited(problems: Sequence[Problem], settings: ProblemSettings, seed: int) -> list[Problem]:
-    """The problems in their order, without those of a bucket that are one too many; the seed says which these are."""
+    """At most `problems.limit` problems of each bucket, drawn by the seed, in their original order."""
     if settings.source == BUILTIN:
         return list(problems)
-    kept = set()
+    drawn: set[str] = set()
     for bucket in {problem.bucket for problem in problems}:
         ids = [problem.id for problem in problems if problem.bucket == bucket]
         random.Random(f"limit/{bucket}/{seed}").shuffle(ids)
-        kept |= set(ids[: settings.limit.get(bucket)])
-    return [problem for problem in problems if problem.id in kept]
+        drawn |= set(ids[: settings.limit.get(bucket)])
+    return [problem for problem in problems if problem.id in drawn]
 
 
 def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
-    """`count` unseen hard problems of the built-in domain, never equal to a hard one of any seed."""
+    """`count` hard problems of the built-in domain that no seed trains on. Raises UsageError for another source."""
     if settings.source != BUILTIN:
         raise UsageError(
-            f"evaluation.num_held_out={count} needs problems.source={BUILTIN}; "
-            "a file has no unseen problems: set it to 0"
+            f"evaluation.num_held_out={count} needs problems.source={BUILTIN}: no other source has held-out problems; "
+            "set it to 0"
         )
     rng = random.Random(f"held-out/{settings.chain_steps}/{seed}")
     chains = distinct_chains("held_out", (settings.chain_steps,), count, rng)
     return _records(chains, f"held{settings.chain_steps}-s{seed}", "hard", settings.oracle_style)
 
 
-def _hard_chains(settings: ProblemSettings, seed: int) -> list[Problem]:
+def _hard_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
     rng = random.Random(f"hard/{settings.chain_steps}/{seed}")
     chains = distinct_chains("hard", (settings.chain_steps,), settings.num_hard, rng)
     return _records(chains, f"chain{settings.chain_steps}-s{seed}", "hard", settings.oracle_style)
 
 
-def _easy(settings: ProblemSettings, seed: int, bucket: Bucket) -> list[Problem]:
-    """The easy or the easier problems."""
+def _easy_problems(settings: ProblemSettings, seed: int, bucket: Bucket) -> list[Problem]:
+    """The problems of the bucket `easy` or `easier`."""
     count, mark = (settings.num_easy, "") if bucket == "easy" else (settings.num_easier, "1")
     moves, steps = _LENGTHS[bucket]
     rng = random.Random(f"{bucket}/{settings.easy_kind}/{seed}")
@@ -121,6 +124,6 @@ def _check_solutions(problems: list[Problem], source: str) -> None:
     for problem in problems:
         if problem.bucket == "hard" and not problem.solution and problem.guidance is None:
             raise UsageError(
-                f"{source}: problem {problem.id} has no solution, but problems.arms.guided has a weight and guidance "
-                "is cut from the solution; add one, or set problems.arms.guided=0"
+                f"{source}: problem {problem.id} has no solution, but problems.arms.guided is above 0 and guidance is "
+                "cut from the solution; add a solution, or set problems.arms.guided=0"
             )

@@ -1,4 +1,4 @@
-"""Where a solution may be cut: after a step, a paragraph or a sentence, and never inside what belongs together."""
+"""Where a solution may be cut: after a step, paragraph or sentence, never inside LaTeX or code."""
 
 import re
 
@@ -15,7 +15,7 @@ _PROTECTED = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-"""LaTeX and code, whole."""
+"""LaTeX and code that must not be cut."""
 _BRACKETS = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\[/?asy\]")
 _LINE_END = re.compile(r"[ \t]*\n\s*")
 _SENTENCE_END = re.compile(
@@ -39,7 +39,7 @@ _DISPLAY = re.compile(r"\$|\\\[|\\\(|\\begin")
 
 
 def boundaries(solution: str) -> list[int]:
-    """Ends of steps, paragraphs and sentences, and the end of the text; ascending."""
+    """Indices at which a step, paragraph or sentence ends, ascending; the last is the length of the text."""
     protected = [match.span() for match in _PROTECTED.finditer(solution)]
     ends = {match.end() for match in _LINE_END.finditer(solution) if _ends_step(solution, *match.span())}
     ends |= {match.end() for match in _SENTENCE_END.finditer(solution) if _ends_sentence(solution, match.start())}
@@ -48,15 +48,15 @@ def boundaries(solution: str) -> list[int]:
 
 
 def _ends_step(solution: str, start: int, stop: int) -> bool:
-    """Whether the line that ends at `start` is done: the next one neither continues nor displays what it announces."""
+    """Whether the line that ends at `start` is complete: the next one neither continues it nor displays its formula."""
     before, after = solution[max(0, start - 200) : start], solution[stop : stop + 30]
     if not after or _OPEN_END.search(before) or _CONTINUES.match(after) or (before[-1:] == after[0] == "|"):
-        return False  # the last: between two rows of a table
+        return False  # the last condition: between two rows of a table
     return not (before[-1:].isalpha() and _DISPLAY.match(after))
 
 
 def _ends_sentence(solution: str, position: int) -> bool:
-    """Whether the full stop at `position` ends a sentence: not an abbreviation, an initial or the number of an item."""
+    """Whether the full stop at `position` ends a sentence, not an abbreviation, an initial or an item number."""
     if solution[position] != ".":
         return True
     before = solution[max(0, position - 60) : position]
@@ -64,6 +64,6 @@ def _ends_sentence(solution: str, position: int) -> bool:
 
 
 def _outside_environments(solution: str, ends: list[int]) -> list[int]:
-    """The ends at which as many environments were opened as closed; environments of one name may be nested."""
+    """The ends that lie outside every environment. Counts brackets, because environments of one name may be nested."""
     changes = [(match.start(), -1 if match[0][1] in "e/" else 1) for match in _BRACKETS.finditer(solution)]
     return [end for end in ends if sum(change for start, change in changes if start < end) <= 0]

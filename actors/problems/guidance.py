@@ -1,8 +1,8 @@
-r"""Which prefix of its oracle solution a hard problem is guided with (POPE section 4).
+r"""The prefixes of an oracle solution that may guide a hard problem (POPE section 4).
 
-Candidates are uniformly spaced, z^{0:i} for i/n of the part of the solution that comes before its answer. They end
-where a step, paragraph or sentence ends (`cuts.py`) and never contain the final answer (`leaks.py`). `prefix_search.py`
-chooses among them by sampling; a problem without a useful one gets a random prefix shorter than a quarter, as in the
+Candidates are uniformly spaced: z^{0:i} holds i/n of the part of the solution before its answer. They end where a step,
+paragraph or sentence ends (`cut_points.py`) and never contain the final answer (`leaks.py`). `prefix_search.py` chooses
+among them by sampling. A problem without a useful candidate gets a random prefix shorter than a quarter, as in the
 paper.
 """
 
@@ -13,27 +13,27 @@ from actors.problems.cut_points import boundaries
 from actors.problems.leaks import shows_answer
 
 FALLBACK_SHARE = 0.25
-"""The fall-back prefix is shorter than this part of the solution (POPE section 4)."""
+"""The fall-back prefix is shorter than this share of the solution (POPE section 4)."""
 
 
-def candidates(solution: str, num_prefixes: int, answer: str, statement: str = "") -> list[str]:
-    """At most `num_prefixes - 1` different prefixes of the solution, ascending; none when there is no place to cut.
+def candidate_prefixes(solution: str, num_prefixes: int, answer: str, statement: str = "") -> list[str]:
+    """At most `num_prefixes - 1` different prefixes of the solution, ascending in length; may be empty.
 
-    An answer that stands in the statement is no secret; then only the claim that it is the answer is held back.
-    For a built-in chain of n steps and n prefixes they are exactly its first 1, 2, ..., n-1 lines.
+    An answer that also occurs in the statement may occur in a prefix, but not where it is claimed to be the answer.
+    For a built-in chain of n steps and num_prefixes=n they are exactly its first 1, 2, ..., n-1 lines.
     """
     usable = _before_answer(solution, answer, statement)
-    cuts = _cuts(solution, usable)
+    cuts = _cut_points(solution, usable)
     chosen = {_nearest(cuts, usable * i / num_prefixes) for i in range(1, num_prefixes)} if cuts else set()
     return list(dict.fromkeys(solution[:cut].rstrip() for cut in sorted(chosen)))
 
 
 def random_short_prefix(solution: str, answer: str, rng: random.Random, statement: str = "") -> str:
-    """A random prefix shorter than a quarter of the solution, at least its first line or sentence.
+    """A random prefix shorter than a quarter of the solution, or its first step when that is longer.
 
-    Empty when even that would show the answer; an empty prefix is the unguided prompt.
+    Empty when the first step already shows the answer; an empty prefix gives the unguided prompt.
     """
-    cuts = _cuts(solution, _before_answer(solution, answer, statement) + 1)
+    cuts = _cut_points(solution, _before_answer(solution, answer, statement) + 1)
     if not cuts:
         return ""
     short = [cut for cut in cuts if cut < FALLBACK_SHARE * len(solution)] or cuts[:1]
@@ -41,7 +41,7 @@ def random_short_prefix(solution: str, answer: str, rng: random.Random, statemen
 
 
 def _before_answer(solution: str, answer: str, statement: str) -> int:
-    """Length of the solution up to the line or sentence that first shows the final answer."""
+    """Length of the solution before the first step or sentence that shows the final answer."""
     start = 0
     for stop in boundaries(solution):
         if shows_answer(solution[start:stop], answer, statement):
@@ -50,7 +50,7 @@ def _before_answer(solution: str, answer: str, statement: str) -> int:
     return start
 
 
-def _cuts(solution: str, stop: int) -> list[int]:
+def _cut_points(solution: str, stop: int) -> list[int]:
     """Boundaries below `stop` at which a prefix may end, ascending."""
     return [cut for cut in boundaries(solution) if cut < stop and solution[:cut].strip()]
 

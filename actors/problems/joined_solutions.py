@@ -1,8 +1,8 @@
-"""A prefix of the oracle solution and what the model wrote after it, as one solution that says nothing twice. Pure.
+"""Joins a prefix of the oracle solution and the model's completion into one solution without repetition. Pure.
 
-Under POPE's instruction a model may restate the partial response, or its end, before it goes on. What it restates is
-taken out of the completion, never out of the prefix: the joined text always begins with the prefix as the oracle wrote
-it. A completion that cannot be joined to one coherent solution is refused with a reason.
+Under POPE's instruction a model may restate the partial response, or the end of it, before it continues. The restated
+part is removed from the completion, so the joined text always begins with the prefix as the oracle wrote it. A
+completion that does not make a coherent solution with the prefix is refused with a reason.
 """
 
 import re
@@ -10,30 +10,30 @@ import re
 from actors.problems.cut_points import boundaries
 
 STARTS_OVER = "starts over"
-REFERS = "refers to the partial response"
+REFERS_TO_PREFIX = "refers to the partial response"
 
 _REFERENCE = re.compile(r"\bpartial\s+(?:response|solution)\b", re.IGNORECASE)
-"""The unguided prompt, after which the joined text is trained, holds no such thing."""
+"""The joined text is trained after the unguided prompt, which has no partial response."""
 
 
-class Incoherent(ValueError):
-    """Prefix and completion make no one solution; the text is the reason, in a few words that are counted."""
+class JoinError(ValueError):
+    """Prefix and completion make no coherent solution. The text is one of a few reasons, which are counted."""
 
 
 def join(prefix: str, completion: str) -> str:
-    """One solution. White space does not count when the two are compared. Raises Incoherent.
+    """One solution, compared without regard to white space. Raises JoinError.
 
-    The whole prefix stands in the completion: the completion counts from behind it, without what led up to it.
-    The completion begins with the last steps of the prefix: it counts from behind them.
-    It begins with the first step and deviates then, or has it further down: it starts over, and is refused.
-    Else it goes on where the prefix ends.
+    - The completion contains the whole prefix: only what follows the prefix is appended.
+    - It begins with the last steps of the prefix: what follows them is appended.
+    - It contains the first step of the prefix, but not the rest: it starts over and is refused.
+    - Otherwise it continues where the prefix ends and is appended whole.
     """
     prefix, completion = prefix.strip(), completion.strip()
     if not prefix:
         return completion
     rest = _rest(prefix, completion)
     if _REFERENCE.search(rest) and not _REFERENCE.search(prefix):
-        raise Incoherent(REFERS)
+        raise JoinError(REFERS_TO_PREFIX)
     return f"{prefix}\n{rest.strip()}" if rest.strip() else prefix
 
 
@@ -47,10 +47,10 @@ def _rest(prefix: str, completion: str) -> str:
             return completion[overlap.end() :]
     first_step = prefix[: boundaries(prefix)[0]]
     if _pattern(first_step).search(completion):
-        raise Incoherent(STARTS_OVER)
+        raise JoinError(STARTS_OVER)
     return completion
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """The text, whatever white space is between its words, and not as a part of a longer word."""
+    """Matches the text with any white space between its words, but not as part of a longer word."""
     return re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, text.split())) + r"(?!\w)")

@@ -1,17 +1,17 @@
 r"""Whether a piece of a solution shows the final answer in a form that a verifier would accept.
 
 A piece shows the answer when it
-- boxes anything, or says that an answer follows ("the answer is", "final answer", "answer:", "####");
-- holds an answer of two characters or more standing alone, in any spelling that is equal exactly (033 and 33, 1,000 and
-  1000, \frac12 and 0.5), unless that stands in the statement too;
-- ends on "= X" or "is X", whatever the answer X. A single digit anywhere else is an ordinary number of the solution.
+- has a box, or announces an answer ("the answer is", "final answer", "answer:", "####");
+- contains an answer of two or more characters as a separate token, in any spelling of equal value (033 and 33, 1,000
+  and 1000, \frac12 and 0.5), unless the statement contains it too;
+- ends with "= X" or "is X", where X is the answer, of any length. Elsewhere a single digit is an ordinary number.
 
-Of a list of answers, any member claimed like that shows the answer; standing alone counts for the whole list only.
+Of a list of answers, a claim ("= X") of any one value shows the answer; the other rules apply to the whole list only.
 """
 
 import re
 
-from actors.verification import exact_numbers as exact
+from actors.verification import exact_numbers
 from actors.verification.answer_spelling import cleaned, parts, sides_of
 
 _ANNOUNCED = re.compile(
@@ -33,26 +33,26 @@ _BRACKETS = re.compile(r"[\s)\]$.]+$")
 
 
 def shows_answer(piece: str, answer: str, statement: str = "") -> bool:
-    """See the file."""
+    """Whether the piece shows the answer, by the rules above."""
     if _ANNOUNCED.search(piece):
         return True
     text = cleaned(answer)
     members = [cleaned(sides_of(member)[-1]) for member in parts(text)]
-    if any(_ends_on(piece, form) for form in {text, *members} if form):
+    if any(_claims_at_end(piece, form) for form in {text, *members} if form):
         return True
     whole = {text, members[0]} if len(members) == 1 else {text}
-    return any(len(form) > 1 and _stands_in(piece, form) and not _stands_in(statement, form) for form in whole)
+    return any(len(form) > 1 and _occurs_in(piece, form) and not _occurs_in(statement, form) for form in whole)
 
 
-def _ends_on(piece: str, form: str) -> bool:
-    """Whether the piece ends on `= form` or `is form`."""
+def _claims_at_end(piece: str, form: str) -> bool:
+    """Whether the piece ends with `= form` or `is form`."""
     text = _TAIL.sub("", piece)[-len(form) - 60 :]
-    ends = {text, _BRACKETS.sub("", text)}  # (so n = 5), and a tuple
+    ends = {text, _BRACKETS.sub("", text)}  # the second form is for "(so n = 5)" and tuples
     return any(_equal(form, end[claim.end() :].lstrip("&{ ")) for end in ends for claim in _CLAIM.finditer(end))
 
 
-def _stands_in(text: str, form: str) -> bool:
-    """Whether the form, or a number equal to it, stands alone somewhere in the text."""
+def _occurs_in(text: str, form: str) -> bool:
+    """Whether the form, or a number equal to it, occurs in the text as a separate token."""
     if _pattern(form).search(_SIZES.sub(" ", text)):
         return True
     if not text or not _is_number(form):
@@ -66,15 +66,15 @@ def _equal(form: str, piece: str) -> bool:
     piece = cleaned(piece)
     if piece.replace(" ", "") == form.replace(" ", ""):
         return True
-    return exact.compare(form, piece.replace(",", "") if form.isdecimal() else piece) is True
+    return exact_numbers.compare(form, piece.replace(",", "") if form.isdecimal() else piece) is True
 
 
 def _is_number(form: str) -> bool:
-    return exact.compare(form, form) is True
+    return exact_numbers.compare(form, form) is True
 
 
 def _pattern(form: str) -> re.Pattern[str]:
-    """The form standing alone, with any spacing, zeros in front, and any size of fraction or bracket."""
+    """Matches the form as a separate token, with any spacing, leading zeros, and any size of fraction or bracket."""
     tokens = re.findall(r"\\[a-zA-Z]+|\\.|[0-9]+|\S", form)
     spelled = [r"\\[dtc]?frac" if token == "\\frac" else re.escape(token) for token in tokens]
     gap = r"(?:\s|\\[,;:! ]|~)*"

@@ -1,7 +1,7 @@
-"""Which problems are hard for a model, by sampling it (POPE sections 2 and 3.2; hard: no success in 128 samples).
+"""Sorts problems into buckets by the solve rate of a model (POPE sections 2 and 3.2; hard: no success in 128 samples).
 
-A sample is evidence when it was finished and judged. One that the token budget cut, or that the verifier failed on,
-says nothing about the problem: it is counted apart, and a problem with too little evidence gets no bucket.
+A sample is evidence when it was finished and judged. A sample that the token budget cut, or that the verifier failed
+on, says nothing about the problem: it is counted separately, and a problem with too little evidence gets no bucket.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,40 +14,44 @@ from conf.schema import MiningSettings
 
 
 class MinedProblem(Record, frozen=True):
-    """What mining found out about one problem."""
+    """The result of mining one problem."""
 
     problem_id: str
     bucket: str | None
-    """hard, easy or easier; None: between the buckets, or unknown."""
+    """hard, easy or easier; None when the solve rate lies in no bucket or is unknown."""
     reason: str
-    """Why it has this bucket, or none."""
+    """Why it has this bucket, or no bucket."""
     samples: int
     successes: int
     evidence: int
     """Samples that were finished and judged."""
     truncated: int
-    """Samples cut by the token budget and not correct: no evidence that the problem is hard."""
+    """Samples cut by the token budget and not correct. They are no evidence."""
     unjudged: int
     """Samples whose verifier timed out or crashed."""
     lower: float
     upper: float
-    """Wilson interval of the solve rate, 95 %, over the evidence."""
+    """`lower`, `upper`: 95 % Wilson interval of the solve rate over the evidence."""
     mean_completion_tokens: float
     longest_completion_tokens: int
 
 
 class MiningPlan:
-    """Samples each problem in rounds of one task, until its bucket is certain or its samples are used up."""
+    """Samples each problem in rounds of one task until its bucket is certain or its samples are used up.
+
+    A `SamplingPlan`.
+    """
 
     def __init__(self, problems: Sequence[Problem], settings: MiningSettings, seed: int) -> None:
         self._settings = settings
         self._seed = seed
         self._waiting = [problem.id for problem in problems]
-        """Problems whose next task has not been named yet."""
+        """Ids of problems whose next task has not been returned yet."""
         self._outstanding: dict[str, int] = {}
-        """Problem -> seed of its task that has not come back."""
+        """Problem id -> seed of the task whose result has not been recorded yet."""
         self._results: dict[str, Result | None] = {problem.id: None for problem in problems}
         self.failed: dict[str, str] = {}
+        """Problem id -> why it could not be sampled."""
 
     @property
     def largest_task(self) -> int:
@@ -67,19 +71,19 @@ class MiningPlan:
         return tasks
 
     def record(self, task: Task, result: Result) -> None:
-        self._end(task)
+        self._close(task)
         so_far = self._results[task.problem_id]
         total = result if so_far is None else merge([so_far, result])
         self._results[task.problem_id] = total
-        if verdict(total, self._settings) is None:
+        if decide_bucket(total, self._settings) is None:
             self._waiting.append(task.problem_id)
 
     def fail(self, task: Task, reason: str) -> None:
-        self._end(task)
+        self._close(task)
         self.failed[task.problem_id] = reason
 
     def mined(self) -> list[MinedProblem]:
-        """One record a problem that was sampled, in their order."""
+        """One record for each problem that was sampled, in the order of the problems."""
         return [self._mined(result) for result in self._results.values() if result is not None]
 
     def _next_task(self, problem_id: str) -> Task:
@@ -90,14 +94,14 @@ class MiningPlan:
         size = min(CHUNK_SAMPLES, self._settings.samples - taken)
         return Task(problem_id=problem_id, arm="unguided", samples=size, seed=seed)
 
-    def _end(self, task: Task) -> None:
+    def _close(self, task: Task) -> None:
         if self._outstanding.get(task.problem_id) != task.seed:
             raise ValueError(f"no such task is outstanding: {task}")
         del self._outstanding[task.problem_id]
 
     def _mined(self, result: Result) -> MinedProblem:
         failed = self.failed.get(result.problem_id)
-        bucket, reason = (None, failed) if failed else verdict(result, self._settings) or (None, "not finished")
+        bucket, reason = (None, failed) if failed else decide_bucket(result, self._settings) or (None, "not finished")
         evidence = result.evidence
         interval = wilson(result.successes, evidence) if evidence else None
         return MinedProblem(
@@ -116,11 +120,11 @@ class MiningPlan:
         )
 
 
-def verdict(result: Result, settings: MiningSettings) -> tuple[str | None, str] | None:
-    """(bucket or None, why) once no sample still to come can change the bucket; None before that.
+def decide_bucket(result: Result, settings: MiningSettings) -> tuple[str | None, str] | None:
+    """(bucket or None, reason) once no further sample can change the bucket; None before that.
 
-    With s successes in e samples of evidence and r samples left, the final solve rate lies between s / (e + r), when
-    all of them fail, and (s + r) / (e + r), when all succeed.
+    With s successes in e samples of evidence and r samples left, the final solve rate lies between s / (e + r), if all
+    of them fail, and (s + r) / (e + r), if all succeed.
     """
     left = settings.samples - result.samples
     most_evidence = result.evidence + left
@@ -132,7 +136,7 @@ def verdict(result: Result, settings: MiningSettings) -> tuple[str | None, str] 
         )
     lowest, highest = result.successes / most_evidence, (result.successes + left) / most_evidence
     bucket = bucket_of(lowest, settings.buckets)
-    if left and (result.evidence < needed or not _one_bucket(lowest, highest, settings.buckets)):
+    if left and (result.evidence < needed or not _same_bucket(lowest, highest, settings.buckets)):
         return None
     rate = f"{result.successes} of {result.evidence}"
     return bucket, f"{rate} solved" + (f", certain after {result.samples} of {settings.samples}" if left else "")
@@ -143,8 +147,8 @@ def bucket_of(rate: float, buckets: Mapping[str, Sequence[float]]) -> str | None
     return next((name for name, (low, high) in buckets.items() if low <= rate <= high), None)
 
 
-def _one_bucket(lowest: float, highest: float, buckets: Mapping[str, Sequence[float]]) -> bool:
-    """Whether every rate between the two has the same bucket, or none has any."""
+def _same_bucket(lowest: float, highest: float, buckets: Mapping[str, Sequence[float]]) -> bool:
+    """Whether all rates between the two lie in the same bucket, or all in none."""
     bucket = bucket_of(lowest, buckets)
     if bucket is not None:
         return highest <= buckets[bucket][1]

@@ -1,8 +1,8 @@
-"""Group id -> (problem, arm): which problem each group of a run is about.
+"""Assigns each group id of a run a problem and an arm.
 
-Arms take turns by smooth weighted round robin, so weights 1:1 alternate and any window of sum(weights) groups holds
-each arm exactly as often as its weight says. Every arm walks through its problems in a shuffled order that is new each
-epoch; arms over the same problems use the same order, so a problem and its guided twin meet close to each other.
+Arms take turns by smooth weighted round robin: weights 1:1 alternate, and any window of sum(weights) groups holds each
+arm exactly as often as its weight says. Each arm goes through its problems in an order that is shuffled anew in each
+epoch. Arms over the same bucket use the same order, so the unguided and the guided group of a problem are close.
 """
 
 import random
@@ -13,11 +13,11 @@ from broker.errors import UsageError
 from broker.records import Assignment, Bucket, Problem
 
 ARM_BUCKET: dict[str, Bucket] = {"unguided": "hard", "guided": "hard", "easy": "easy", "easier": "easier"}
-"""Arm -> the bucket it draws from."""
+"""Arm -> the bucket it draws problems from."""
 
 
 class Mixture:
-    """A pure function of (problem ids, weights, seed); it holds no position."""
+    """The assignment of group ids: a pure function of (problem ids, weights, seed), without a position."""
 
     def __init__(self, problems: Sequence[Problem], arms: Mapping[str, int], seed: int) -> None:
         weights = {arm: weight for arm, weight in arms.items() if weight > 0}
@@ -39,7 +39,7 @@ class Mixture:
         self._seed = seed
 
     def assignment(self, group_id: int) -> Assignment:
-        """The same group id gives the same assignment, in any process and any order of asking."""
+        """The problem and arm of a group; the same in every process and in any order of calls."""
         cycle, slot = divmod(group_id, len(self._cycle))
         arm = self._cycle[slot]
         draw = cycle * self._weights[arm] + self._cycle[:slot].count(arm)
@@ -51,10 +51,10 @@ class Mixture:
 
 
 def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:
-    """One cycle of sum(weights) turns, each arm as often as its weight and as evenly spread as can be.
+    """One cycle of sum(weights) turns with each arm as often as its weight, spread as evenly as possible.
 
-    Every turn each arm earns its weight, the richest (the first of equals) takes the turn and pays the sum.
-    {"a": 2, "b": 1} -> a b a.
+    In every turn each arm's credit grows by its weight; the arm with the highest credit (the first of equals) takes the
+    turn and its credit falls by the sum of the weights. {"a": 2, "b": 1} -> a b a.
     """
     total = sum(weights.values())
     credit = dict.fromkeys(weights, 0)
@@ -62,15 +62,15 @@ def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:
     for _ in range(total):
         for arm, weight in weights.items():
             credit[arm] += weight
-        richest = max(credit, key=lambda arm: credit[arm])
-        credit[richest] -= total
-        cycle.append(richest)
+        highest = max(credit, key=lambda arm: credit[arm])
+        credit[highest] -= total
+        cycle.append(highest)
     return tuple(cycle)
 
 
 @lru_cache(maxsize=64)
 def _shuffled(size: int, seed: str) -> tuple[int, ...]:
-    """0..size-1 in the order of one epoch."""
+    """0..size-1 in a shuffled order."""
     order = list(range(size))
     random.Random(seed).shuffle(order)
     return tuple(order)

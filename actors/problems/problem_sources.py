@@ -1,15 +1,15 @@
-"""`problems.source` -> rows -> problems, for everything but the built-in domain.
+"""Reads every kind of `problems.source` but the built-in domain.
 
-    set.jsonl, set.json, set.parquet   a file; `problems.fields` names its columns where they are not the usual ones
-    gsm8k                              a data set of the hub, by its short name
-    gsm8k:test.parquet                 the same data set, its rows from a file: for machines that see no hub
+    set.jsonl, set.json, set.parquet   a file; `problems.fields` names columns that do not have the usual names
+    gsm8k                              a data set of the Hugging Face hub, by its short name
+    gsm8k:test.parquet                 the same data set, read from a file on machines without access to the hub
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actors.problems.hub_datasets import HUB, HubSet
+from actors.problems.hub_datasets import HUB_DATASETS, HubDataset
 from actors.problems.jsonl import json_rows, jsonl_rows
 from actors.problems.problem_set import ProblemSet
 from actors.problems.rows import Layout, Row, read_rows
@@ -18,32 +18,31 @@ from broker.errors import UsageError
 from conf.schema import ProblemSettings
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": jsonl_rows, ".json": json_rows}
-"""How a file is read, by its ending; Parquet files may leave columns out and are read apart."""
+"""File ending -> its reader. Parquet files are read by `parquet_rows`, which can select columns."""
 
 
 def read_source(settings: ProblemSettings) -> ProblemSet:
-    """All rows of the source, as problems or rejected. No answer is parsed. Raises UsageError as its readers do."""
+    """Every row of the source as a problem or a rejected row. No answer is parsed. Raises UsageError."""
     levels = (settings.levels[0], settings.levels[1]) if settings.levels else None
     name, _, path = settings.source.partition(":")
-    if name not in HUB:
+    if name not in HUB_DATASETS:
         file = Path(settings.source).expanduser()
         layout = Layout(file.stem, str(file), settings.fields, levels=levels)
-        return _some(read_rows(_file_rows(file), layout), str(file))
-    known = HUB[name]
-    columns = {**known.columns, **settings.fields}
-    layout = Layout(name, name, columns, known.tidy, levels)
-    return _some(read_rows(_hub_rows(name, known, path, layout, settings.split), layout), settings.source)
+        return _not_empty(read_rows(_file_rows(file), layout), str(file))
+    dataset = HUB_DATASETS[name]
+    layout = Layout(name, name, {**dataset.columns, **settings.fields}, dataset.strip_instructions, levels)
+    return _not_empty(read_rows(_hub_rows(name, dataset, path, layout, settings.split), layout), settings.source)
 
 
-def _hub_rows(name: str, known: HubSet, path: str, layout: Layout, split: str | None) -> Iterator[Row]:
+def _hub_rows(name: str, dataset: HubDataset, path: str, layout: Layout, split: str | None) -> Iterator[Row]:
     wanted = [column.partition(".")[0] for column in layout.columns.values()]
     if path:
         file = Path(path).expanduser()
         if file.suffix == ".parquet":
-            return parquet_rows(file, wanted, known.unique_by)
-        return _only(wanted, _file_rows(file))
+            return parquet_rows(file, wanted, dataset.unique_by)
+        return _select(wanted, _file_rows(file))
     try:
-        return iter(list(hub_rows(known.hub_id, known.config, split or known.split, wanted, known.unique_by)))
+        return iter(list(hub_rows(dataset.hub_id, dataset.config, split or dataset.split, wanted, dataset.unique_by)))
     except UsageError as error:
         raise UsageError(
             f"problems.source={name}: {error}; see problems.split, or download a file of it and give "
@@ -51,8 +50,8 @@ def _hub_rows(name: str, known: HubSet, path: str, layout: Layout, split: str | 
         ) from error
 
 
-def _only(columns: Sequence[str], rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows without their other columns, so that an id or a bucket of the file's own means nothing here either."""
+def _select(columns: Sequence[str], rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows with these columns only, so that a column called id or bucket is ignored as on the hub."""
     for row in rows:
         yield replace(row, columns={name: value for name, value in row.columns.items() if name in columns})
 
@@ -65,7 +64,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
     return READERS[path.suffix](path)
 
 
-def _some(found: ProblemSet, source: str) -> ProblemSet:
-    if not found.num_rows:
-        raise UsageError(f"problems.source={source}: it has no rows")
-    return found
+def _not_empty(problem_set: ProblemSet, source: str) -> ProblemSet:
+    if not problem_set.num_rows:
+        raise UsageError(f"problems.source={source}: the source has no rows; name a file or split that has some")
+    return problem_set

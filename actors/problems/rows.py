@@ -1,7 +1,7 @@
-r"""Rows of any source -> problems, by the names of their columns.
+r"""Turns the rows of any source into problems, by the names of their columns.
 
-A row that breaks the form of its source (a missing column, a wrong type, an id twice) stops the reading with a
-`UsageError`. A row whose content is no use (see `Reason`) becomes a `Rejected`.
+A row with a wrong form (a missing column, a wrong type, a repeated id) raises `UsageError`. A row whose content cannot
+be trained on (see `RejectionReason`) becomes a `RejectedRow`.
 
     layout = Layout("sums", "sums.jsonl", {"statement": "question"})
     read_rows([Row(1, "sums.jsonl:1", {"question": "What is 1+1?", "answer": "1+1=2\n#### 2"})], layout)
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from actors.problems.gold_answers import clean, fault
-from actors.problems.problem_set import ProblemSet, Reason, Rejected
+from actors.problems.problem_set import ProblemSet, RejectedRow, RejectionReason
+from actors.problems.reference_answers import clean_answer, obvious_fault
 from broker.errors import UsageError
 from broker.records import Bucket, Problem
 from conf.names import did_you_mean
@@ -30,93 +30,94 @@ COLUMNS = {
     "guidance": ("guidance",),
     "source": ("source",),
 }
-"""Our field -> the columns it is looked for in, unless `problems.fields` names one."""
+"""Problem field -> its usual columns, in the order they are tried; `problems.fields` may name another."""
 BUCKETS: dict[str, Bucket] = {"hard": "hard", "easy": "easy", "easier": "easier"}
-NEEDED = ("statement", "answer")
-NO_ANSWERS = ("proof", "notfound", "not found", "n/a", "see solution")
-"""What some sets write where there is no answer."""
+ANSWER_PLACEHOLDERS = ("proof", "notfound", "not found", "n/a", "see solution")
+"""What some data sets write in place of a missing answer."""
 
 _PROOF_REQUEST = re.compile(r"\s*(?:\(?[a-z0-9]{1,2}[.)]\s*)?(?:prove|show) (?:that|the)\b", re.IGNORECASE)
 _QUESTION = re.compile(
     r"\?|\b(?:find|determine|compute|calculate|evaluate|what|how many|which|express)\b", re.IGNORECASE
 )
 _STEPS = re.compile(r"(.*?)\s*^####[ \t]*(\S[^\n]*)\s*\Z", re.MULTILINE | re.DOTALL)
-"""GSM8K writes solution and answer in one: the steps, then `#### 1,080` on a line of its own."""
+"""GSM8K has solution and answer in one text: the steps, then a line `#### 1,080`."""
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
-"""GSM8K marks what a calculator would have written: `<<16-3-4=9>>9`."""
+"""GSM8K has calculator annotations: `<<16-3-4=9>>9`."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LEVEL = re.compile(r"\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row as its source holds it."""
+    """One row of a source, before it is interpreted."""
 
     number: int
     """From 1: line of a JSONL file, item of a JSON list, row of a table."""
-    place: str
-    """How a complaint names it, such as FILE:LINE."""
+    location: str
+    """How error messages name it, such as FILE:LINE."""
     columns: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of one source are read."""
+    """How the rows of one source are interpreted."""
 
     stem: str
-    """Ids begin with it."""
+    """Prefix of ids that are made from the statement."""
     source: str
-    """Where the problems come from, unless a row says it."""
+    """`Problem.source` of rows that have no column `source`."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Our field -> its column; `a.b` is b inside a, `a.0` the first of the list a."""
-    tidy: Callable[[str], str] | None = None
-    """Takes off what a set wraps around every statement."""
+    """Problem field -> its column; `a.b` is b inside a, `a.0` the first of the list a."""
+    strip_instructions: Callable[[str], str] | None = None
+    """Removes the instructions that a data set adds to every statement."""
     levels: tuple[float, float] | None = None
-    """Only rows of these levels, both ends included."""
+    """(lowest, highest) level that is used; other rows are rejected. None: all."""
 
 
 def content_id(stem: str, statement: str) -> str:
-    """`stem-` and the first 12 hex digits of the SHA-256 of the statement, its white space made single blanks."""
-    return f"{stem}-{hashlib.sha256(_normal(statement).encode()).hexdigest()[:12]}"
+    """`stem-` and the first 12 hex digits of the SHA-256 of the statement, its white space normalized to blanks."""
+    return f"{stem}-{hashlib.sha256(_normalized(statement).encode()).hexdigest()[:12]}"
 
 
 def read_rows(rows: Iterable[Row], layout: Layout) -> ProblemSet:
-    """Problems and rejected rows in their order. No answer has been parsed yet: see `golds.check_answers`."""
+    """Problems and rejected rows, in their order. Answers are not parsed here, but by `check_answers`."""
     problems: list[Problem] = []
-    rejected: list[Rejected] = []
-    own_ids: dict[str, int] = {}
-    taken: dict[str, Problem] = {}
-    numbers: dict[str, int] = {}
+    rejected: list[RejectedRow] = []
+    row_of_id: dict[str, int] = {}
+    by_statement: dict[str, Problem] = {}
+    row_of_problem: dict[str, int] = {}
     seen_columns: set[str] = set()
     for row in rows:
         seen_columns.update(row.columns)
-        reader = _Reader(row, layout)
-        found = reader.read()
+        reader = _RowReader(row, layout)
+        result = reader.read()
         if (own_id := reader.own_id()) is not None:
-            if own_id in own_ids:
-                line = f"{'line' if row.place.endswith(f':{row.number}') else 'row'} {own_ids[own_id]}"
-                raise UsageError(f'{row.place}: "id" {own_id!r} is already that of {line}; ids are unique')
-            own_ids[own_id] = row.number
-        if isinstance(found, Problem):
-            earlier = taken.setdefault(_normal(found.statement), found)
-            if earlier is not found:
-                found = Rejected(row.number, found.id, "duplicate", _same_as(earlier, found))
-        if isinstance(found, Problem):
-            problems.append(found)
-            numbers[found.id] = row.number
+            if own_id in row_of_id:
+                line = f"{'line' if row.location.endswith(f':{row.number}') else 'row'} {row_of_id[own_id]}"
+                raise UsageError(
+                    f'{row.location}: "id" {own_id!r} is already that of {line}; give every problem an id of its own'
+                )
+            row_of_id[own_id] = row.number
+        if isinstance(result, Problem):
+            earlier = by_statement.setdefault(_normalized(result.statement), result)
+            if earlier is not result:
+                result = RejectedRow(row.number, result.id, "duplicate", _duplicate_detail(earlier, result))
+        if isinstance(result, Problem):
+            problems.append(result)
+            row_of_problem[result.id] = row.number
         else:
-            rejected.append(found)
+            rejected.append(result)
     _check_mapping(layout, seen_columns)
-    return ProblemSet(problems, rejected, numbers)
+    return ProblemSet(problems, rejected, row_of_problem)
 
 
-def _same_as(earlier: Problem, found: Problem) -> str:
-    differs = f", whose answer is {earlier.answer!r} and not {found.answer!r}" if earlier.answer != found.answer else ""
+def _duplicate_detail(earlier: Problem, later: Problem) -> str:
+    differs = f", whose answer is {earlier.answer!r} and not {later.answer!r}" if earlier.answer != later.answer else ""
     return f"the same statement as {earlier.id}{differs}"
 
 
 def _check_mapping(layout: Layout, seen: set[str]) -> None:
-    """A misspelt column that may be missing from a row would otherwise never be noticed."""
+    """Raises UsageError for a column of `problems.fields` that no row has, because it is probably misspelt."""
     for name, column in layout.columns.items():
         top = column.partition(".")[0]
         if seen and column not in seen and top not in seen:
@@ -126,37 +127,37 @@ def _check_mapping(layout: Layout, seen: set[str]) -> None:
             )
 
 
-def _normal(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(text.split())
 
 
-class _Reader:
-    """One row under one layout."""
+class _RowReader:
+    """Interprets one row by one layout."""
 
     def __init__(self, row: Row, layout: Layout) -> None:
         self._row = row
         self._layout = layout
 
-    def read(self) -> Problem | Rejected:
-        if (broken := self._not_unicode()) is not None:
-            detail = f'"{broken}" holds half of a surrogate pair, which no file can; write the character it belongs to'
-            return Rejected(self._row.number, f"row {self._row.number}", "not_unicode", detail)
-        column, value = self._needed("statement")
+    def read(self) -> Problem | RejectedRow:
+        if (column := self._column_with_surrogate()) is not None:
+            detail = f'"{column}" holds half of a surrogate pair, which UTF-8 cannot encode; write the whole character'
+            return RejectedRow(self._row.number, f"row {self._row.number}", "not_unicode", detail)
+        column, value = self._required("statement")
         statement = self._text(column, value)
-        column, value = self._needed("answer")
+        column, value = self._required("answer")
         answer = self._answer(column, value)
         bucket = self._bucket()
         solution = self._solution()
         guidance = self._guidance()
         level = self._level()
-        if self._layout.tidy is not None:
-            statement = self._layout.tidy(statement).strip()
+        if self._layout.strip_instructions is not None:
+            statement = self._layout.strip_instructions(statement).strip()
         if steps := _STEPS.fullmatch(answer):
             solution, answer = solution or _CALCULATOR.sub("", steps[1]).strip() or None, steps[2].replace(",", "")
         id = self.own_id() or content_id(self._layout.stem, statement)
-        answer = clean(answer)
-        if refusal := self._refusal(statement, answer, level):
-            return Rejected(self._row.number, id if statement else f"row {self._row.number}", *refusal)
+        answer = clean_answer(answer)
+        if rejection := self._rejection(statement, answer, level):
+            return RejectedRow(self._row.number, id if statement else f"row {self._row.number}", *rejection)
         source = self._value("source")[1]
         return Problem(
             id=id, statement=statement, answer=answer, solution=solution, guidance=guidance, bucket=bucket,
@@ -164,89 +165,90 @@ class _Reader:
         )  # fmt: skip
 
     def own_id(self) -> str | None:
-        """The id the row brings with it."""
+        """The id in the row, if it has one."""
         value = self._value("id")[1]
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-            self._refuse('"id" must be a text or a whole number; leave it out to have one made from the statement')
+            self._fail('"id" must be a text or a whole number; without an id one is made from the statement')
         return str(value).strip()
 
-    def _not_unicode(self) -> str | None:
-        """The column whose text cannot be encoded, if one is: JSON can spell a lone surrogate."""
+    def _column_with_surrogate(self) -> str | None:
+        """The first column with half of a surrogate pair, which JSON can spell but UTF-8 cannot encode."""
         columns = (self._value(name) for name in COLUMNS)
         return next((column for column, value in columns if _holds_surrogate(value)), None)
 
-    def _refusal(self, statement: str, answer: str, level: float | None) -> tuple[Reason, str] | None:
-        """Why the row is no use, if it is none."""
+    def _rejection(self, statement: str, answer: str, level: float | None) -> tuple[RejectionReason, str] | None:
+        """(reason, detail) when the row cannot be trained on."""
         if not statement:
-            return "empty_statement", f'"{self._value("statement")[0]}" is empty; write it, or leave the line out'
+            column = self._value("statement")[0]
+            return "empty_statement", f'"{column}" is empty; write the statement, or remove the row'
         if (levels := self._layout.levels) is not None and (level is None or not levels[0] <= level <= levels[1]):
-            said = "it has no level" if level is None else f"its level is {level:g}"
-            return "outside_levels", f"{said}, problems.levels asks for {levels[0]:g} to {levels[1]:g}"
+            found = "it has no level" if level is None else f"its level is {level:g}"
+            return "outside_levels", f"{found}, problems.levels asks for {levels[0]:g} to {levels[1]:g}"
         is_proof = _PROOF_REQUEST.match(statement) is not None and _QUESTION.search(statement) is None
-        if is_proof or answer.lower() in NO_ANSWERS:
+        if is_proof or answer.lower() in ANSWER_PLACEHOLDERS:
             return "proof_only", "it asks for a proof, which no final answer can be compared with"
         if not answer:
-            said = self._value("answer")[1]
-            once = " once its box or dollar signs are gone" if isinstance(said, str) and said.strip() else ""
-            return "no_answer", f'"answer" is empty{once}; write the answer itself, or leave the line out'
-        if complaint := fault(answer):
-            return "unparsable_answer", f'"answer" {complaint}'
+            written = self._value("answer")[1]
+            once = " once its box or dollar signs are removed" if isinstance(written, str) and written.strip() else ""
+            return "no_answer", f'"answer" is empty{once}; write the answer itself, or remove the row'
+        if fault := obvious_fault(answer):
+            return "unparsable_answer", f'"answer" {fault}'
         return None
 
     def _value(self, name: str) -> tuple[str, Any]:
-        """(column, what is in it) of our field `name`; None when there is no such column."""
+        """(column, value) of the problem field `name`; the value is None when the row has no such column."""
         columns = self._row.columns
         if mapped := self._layout.columns.get(name):
-            return mapped, _inside(columns, mapped)
+            return mapped, _value_at(columns, mapped)
         column = next((column for column in COLUMNS[name] if column in columns), COLUMNS[name][0])
         return column, columns.get(column)
 
-    def _needed(self, name: str) -> tuple[str, Any]:
+    def _required(self, name: str) -> tuple[str, Any]:
         column, value = self._value(name)
         if value is None and column.partition(".")[0] not in self._row.columns:
             mapped = f"; problems.fields.{name} names it" if name in self._layout.columns else ""
-            there = f", this one has {', '.join(self._row.columns)}" if self._row.columns else ""
-            self._refuse(f'no "{column}"; every line needs a problem and an answer{there}{mapped}')
+            present = f", this one has {', '.join(self._row.columns)}" if self._row.columns else ""
+            self._fail(f'no "{column}"; every line needs a problem and an answer{present}{mapped}')
         return column, value
 
     def _text(self, column: str, value: Any) -> str:
         if value is None:
             return ""
         if not isinstance(value, str):
-            self._refuse(f'"{column}" is a JSON {type(value).__name__}; write it as a string')
+            self._fail(f'"{column}" is a JSON {type(value).__name__}; write it as a string')
         return value.strip()
 
     def _answer(self, column: str, value: Any) -> str:
-        """A list of one answer is that answer, of several all of them."""
+        """As text. The answers of a list are joined by commas."""
         if isinstance(value, list):
             return ", ".join(self._answer(column, item) for item in value)
-        if isinstance(value, float) and value.is_integer():  # a table with an empty cell holds its integers as floats
+        if isinstance(value, float) and value.is_integer():  # tables with empty cells store integers as floats
             value = int(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = str(value)
         return self._text(column, value)
 
     def _solution(self) -> str | None:
-        """The first of several."""
+        """The first that is not empty, of a list."""
         column, value = self._value("solution")
-        written = value if isinstance(value, list) else [value]
-        return next((text for item in written if (text := self._text(column, item))), None)
+        items = value if isinstance(value, list) else [value]
+        return next((text for item in items if (text := self._text(column, item))), None)
 
     def _guidance(self) -> str | None:
-        """As it stands: a prefix of the solution, and its end is where it was cut."""
+        """Unchanged, white space included, because it is a prefix of the solution."""
         column, value = self._value("guidance")
-        if value is not None and not isinstance(value, str):
-            self._text(column, value)
-        return value
+        if value is None or isinstance(value, str):
+            return value
+        return self._text(column, value)  # raises UsageError
 
     def _bucket(self) -> Bucket:
         value = self._value("bucket")[1]
         if value is None:
             return "hard"
         if not isinstance(value, str) or value not in BUCKETS:
-            self._refuse(f'"bucket" is {value!r}; it is {", ".join(list(BUCKETS)[:-1])} or {list(BUCKETS)[-1]}')
+            self._fail(f'"bucket" is {value!r}; it is {", ".join(list(BUCKETS)[:-1])} or {list(BUCKETS)[-1]}')
         return BUCKETS[value]
 
     def _level(self) -> float | None:
@@ -255,14 +257,14 @@ class _Reader:
             return None
         column, value = self._value("level")
         if column not in self._row.columns and "level" not in self._layout.columns:
-            self._refuse("problems.levels needs a level; name its column in problems.fields.level, or set it to null")
+            self._fail("problems.levels needs a level; name its column in problems.fields.level, or set it to null")
         if isinstance(value, str):
             number = _LEVEL.search(value)
             return float(number[0]) if number else None
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
-    def _refuse(self, complaint: str) -> NoReturn:
-        raise UsageError(f"{self._row.place}: {complaint}")
+    def _fail(self, message: str) -> NoReturn:
+        raise UsageError(f"{self._row.location}: {message}")
 
 
 def _holds_surrogate(value: Any) -> bool:
@@ -271,8 +273,8 @@ def _holds_surrogate(value: Any) -> bool:
     return isinstance(value, str) and _SURROGATE.search(value) is not None
 
 
-def _inside(columns: Mapping[str, Any], path: str) -> Any:
-    """The value at `a.b.0`; None where the path ends early. A column whose name holds dots comes first."""
+def _value_at(columns: Mapping[str, Any], path: str) -> Any:
+    """The value at `a.b.0`, or None. A column whose name is the whole path, dots included, comes first."""
     if path in columns:
         return columns[path]
     value: Any = columns

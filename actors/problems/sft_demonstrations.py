@@ -1,10 +1,10 @@
-"""What supervised fine-tuning imitates: unguided prompts and responses to them. Pure.
+"""Demonstrations for supervised fine-tuning: prompts and responses by `sft.data`.
 
     full_oracle   unguided prompt -> the whole oracle solution
-    prefix        unguided prompt -> the prefix POPE guides with, and a correct completion (`rejection.py`)
+    prefix        unguided prompt -> POPE's guidance and a correct completion of it (`rejection_sampling.py`)
     FILE.jsonl    {"prompt": "What is 1+1?", "response": "1+1=2."}, one object a line
 
-A prompt is the user's message; the model's own chat template goes around it when it is tokenized.
+A prompt is the user's message. The model's chat template is applied when it is tokenized.
 """
 
 from collections.abc import Sequence
@@ -23,31 +23,31 @@ class Demonstration(Record, frozen=True):
 
     problem_id: str
     source: str
-    """How it came to be: full_oracle, prefix, or the name of the file."""
+    """full_oracle, prefix, or the name of the file."""
     prompt: str
-    """The user's message; it carries no loss."""
+    """The user's message. It carries no loss."""
     response: str
-    """What is imitated, without the end-of-sequence token."""
+    """The text that is imitated, without the end-of-sequence token."""
 
 
 class LeftOut(Record, frozen=True):
-    """A problem or line that SFT does not see."""
+    """A problem, or a line of the user's file, that SFT does not use."""
 
     problem_id: str
     reason: str
-    """A few words that are counted."""
+    """One of a few reasons, which are counted."""
     detail: str = ""
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=False):
-    """What a line of the user's own file must hold."""
+    """The required fields of a line of the user's file. Others are ignored."""
 
     prompt: str
     response: str
 
 
-def full_oracle(problems: Sequence[Problem]) -> tuple[list[Demonstration], list[LeftOut]]:
-    """The oracle solutions as they are ("Full-oracle SFT", POPE section 6)."""
+def full_oracle_demonstrations(problems: Sequence[Problem]) -> tuple[list[Demonstration], list[LeftOut]]:
+    """The whole oracle solutions ("Full-oracle SFT", POPE section 6), and the problems that have none."""
     demonstrations = [
         Demonstration(
             problem_id=problem.id,
@@ -62,21 +62,21 @@ def full_oracle(problems: Sequence[Problem]) -> tuple[list[Demonstration], list[
 
 
 def read_demonstrations(path: Path) -> list[Demonstration]:
-    """The user's own prompts and responses. Raises UsageError with file and line."""
+    """The prompts and responses of the user's file. Raises UsageError with file and line."""
     try:
         lines = path.expanduser().read_bytes().splitlines()
     except OSError as error:
         raise UsageError(f"sft.data={path}: {error.strerror}; give the path of a .jsonl file") from error
-    found = [_demonstration(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not found:
+    demonstrations = [_demonstration(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not demonstrations:
         raise UsageError(f"{path}: no demonstration in it; {_REMEDY}")
-    return found
+    return demonstrations
 
 
 def token_ids(demonstration: Demonstration, tokenizer: Any) -> tuple[bytes, bytes]:
-    """int32[P] of the whole prompt, int32[R] of the response with the end-of-sequence token.
+    """int32[P] of the prompt in its chat template, int32[R] of the response with the end-of-sequence token.
 
-    Tokenized apart, as a rollout is: the prompt's ids are fixed before the first token of the answer.
+    The two are tokenized separately, as in a rollout, where the prompt is tokenized before the response exists.
     """
     prompt, response = (
         tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -1,6 +1,6 @@
-"""The one door to `datasets` and `pyarrow`: Parquet files and data sets of the Hugging Face hub, as rows.
+"""Reads Parquet files and data sets of the Hugging Face hub. The only file that imports `datasets` and `pyarrow`.
 
-Both are imported when a source needs them and not before. No code of a data set is ever run.
+Both libraries are imported only when a source needs them. No code of a data set is run.
 """
 
 import logging
@@ -13,7 +13,7 @@ from broker.errors import UsageError
 
 
 def parquet_rows(path: Path, columns: Sequence[str] = (), unique_by: str | None = None) -> Iterator[Row]:
-    """The rows of a Parquet file; see `_rows`. Raises UsageError when it cannot be read."""
+    """The rows of a Parquet file, by the rules of `_rows`. Raises UsageError when it cannot be read."""
     import pyarrow
     import pyarrow.parquet
 
@@ -29,11 +29,11 @@ def hub_rows(
 ) -> Iterator[Row]:
     """The rows of one split of a data set of the hub, or of a folder in a hub data set's layout.
 
-    It is downloaded once and kept where HF_HOME says. Raises UsageError when it cannot be had.
+    The data set is downloaded once into the cache of HF_HOME. Raises UsageError when it cannot be loaded.
     """
     import datasets
 
-    # A failed look-up prints every retry otherwise; the one line of UsageError says it all.
+    # Without this a failed look-up logs every retry; the UsageError is enough.
     for library in ("datasets", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
     datasets.disable_progress_bars()
@@ -44,21 +44,21 @@ def hub_rows(
     yield from _rows(dataset.with_format("arrow")[:], f"{hub_id} {split}", columns, unique_by)
 
 
-def _rows(table: Any, place: str, columns: Sequence[str], unique_by: str | None) -> Iterator[Row]:
-    """The named columns of a table, all of them when none is named; of rows that are equal in `unique_by` the first."""
+def _rows(table: Any, location: str, columns: Sequence[str], unique_by: str | None) -> Iterator[Row]:
+    """The rows of a table: only the named columns if any are named, only the first row of each value in `unique_by`."""
     if unique_by is not None:
-        table = _first_of_each(table, unique_by)
+        table = _without_duplicates(table, unique_by)
     if columns:
         table = table.select([name for name in table.column_names if name in columns])
     number = 0
     for batch in table.to_batches(max_chunksize=1000):
         for row in batch.to_pylist():
             number += 1
-            yield Row(number, f"{place}: row {number}", row)
+            yield Row(number, f"{location}: row {number}", row)
 
 
-def _first_of_each(table: Any, path: str) -> Any:
-    """Rows whose value at `a.b` is new; the table as it is when it has no such column."""
+def _without_duplicates(table: Any, path: str) -> Any:
+    """The first row of each value at `a.b`; the whole table when it has no such column."""
     import pyarrow.compute
 
     name, *inside = path.split(".")

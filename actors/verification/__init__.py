@@ -1,4 +1,4 @@
-"""Verdicts: what a response answers, whether that equals the reference answer, and the reward it earns.
+"""Verification: the answers a response claims, whether they equal the reference answer, verdict and reward.
 
-May import the records and errors of `broker`; nothing else of `actors`.
+May import the records and errors of `broker`, and nothing else of `actors`.
 """

@@ -1,4 +1,4 @@
-"""Which answers are not parsed because they can only be meant to burn time or to hide something."""
+"""Answers that are refused unparsed: too costly to parse or to evaluate, or with characters that are not visible."""
 
 import re
 import unicodedata
@@ -6,15 +6,15 @@ import unicodedata
 from actors.verification.answer_spelling import has_variable
 
 MAX_NESTING = 20
-"""Brackets of all kinds; real answers stay below 7."""
-MAX_MEMBERS = 100
-"""Commas of one answer; real lists stay below 70."""
+"""Brackets of all kinds; real answers have at most 6."""
+MAX_COMMAS = 100
+"""Real lists have fewer than 70."""
 MAX_EXPONENT_DIGITS = 4
 MAX_FACTORIAL_DIGITS = 4
 
 
 def has_hidden_characters(text: str) -> bool:
-    """Whether a control, formatting (zero-width, right-to-left), private or broken character is in it."""
+    """Whether the text has a control, format (zero-width, right-to-left), private-use or surrogate character."""
     return any(unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs") for char in text if char not in "\n\t\r")
 
 
@@ -29,15 +29,15 @@ _FACTORIAL = re.compile(r"(?P<argument>\([^()]*\)|\{[^{}]*\}|[0-9]+|[)}])\s*!")
 _BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:\{.*\}|[0-9].*)|.*\\choose.*", re.DOTALL)
 
 
-def burns_time(answer: str) -> bool:
-    """Whether the answer is nested, raised, or multiplied out beyond any real one."""
+def is_too_costly(answer: str) -> bool:
+    """Whether brackets, lists, powers, factorials or binomials exceed those of any real answer."""
     depth = deepest = 0
     for char in answer:
         depth += (char in "{([") - (char in "})]")
         deepest = max(deepest, depth)
     if deepest > MAX_NESTING or _LONG_EXPONENT.search(answer) or _HIGH_TOWER.search(answer):
         return True
-    if answer.count(",") > MAX_MEMBERS or re.search(r"!\s*[)}]?\s*!", answer):
+    if answer.count(",") > MAX_COMMAS or re.search(r"!\s*[)}]?\s*!", answer):
         return True
     if any(_is_big(match[0]) for match in _BINOMIAL.finditer(answer)):
         return True

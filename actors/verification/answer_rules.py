@@ -1,27 +1,28 @@
-r"""Which answers are refused before math-verify sees them, and in which form the rest reaches it.
+r"""Rules that decide an answer before math-verify is asked, or give the form in which it is asked.
 
-math-verify asks whether two expressions have the same value. That is too little for a reward: `43=42`, `6\cdot 7` and
-`42\%` have or contain the value 42 and do not answer a question whose answer is 42. The rules here are read off the two
-texts; tests/actors/verification/test_answer_table.py holds a line for each.
+math-verify tests whether two expressions have the same value. For a reward that is not enough: `43=42`, `6\cdot 7` and
+`42\%` have or contain the value 42, and none of them answers a problem whose answer is 42. The rules compare the texts
+of the answer and the reference answer; tests/actors/verification/test_answer_table.py has cases for each.
 
-- One equation names what is found: `x=5`, `f(x)=2x`, `m+n=42`, but not `43=42` or `x+1=42`. A chain `a=b=c` is
-  refused. A gold answer that has as many relations itself lifts the rule.
-- A gold answer that is plain numbers (also in lists, tuples, intervals, sets) wants plain numbers: signs, decimals,
-  fractions, thousands separators, powers of ten, units; no sums, products, roots or functions left to work out.
-- Against any other gold answer, no integral, sum, product or limit that the gold answer does not have; against a
-  number, no factorial, binomial or function of a class that it does not have.
-- Percent by gold: when the gold answer has none, 42\% is 0.42. When it is 62.5\%, right are 62.5\%, 62.5 and 0.625.
-- A unit is dropped when the gold answer has none; when both name one, they must be the same word.
-- What can only be meant to burn time is not parsed: nesting, towers of powers, exponents, factorials and binomials
-  beyond any real answer. Nor is what contains characters that do not show.
+- Equations: one may name the result (`x=5`, `f(x)=2x`, `m+n=42`); `43=42`, `x+1=42` and a chain `a=b=c` are wrong.
+  A reference answer with as many relations lifts the rule.
+- Numbers: if the reference answer consists of numbers (also in lists, tuples, intervals, sets), so must the answer.
+  Signs, decimals, fractions, thousands separators, powers of ten and units are allowed; sums, products, roots and
+  functions are not.
+- Other reference answers: no integral, sum, product or limit that the reference answer does not have. If it is a
+  number, no factorial, binomial or function of a class that it does not have either.
+- Percent: if the reference answer has none, 42\% is 0.42. If it is 62.5\%, then 62.5\%, 62.5 and 0.625 are correct.
+- Units: a unit is dropped if the reference answer has none. If both have one, the words must be equal.
+- Cost: an answer with nesting, powers, exponents, factorials or binomials beyond those of any real answer is not
+  parsed, nor is one with invisible characters.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-from actors.verification import exact_numbers as exact
-from actors.verification.answer_cost import burns_time, has_hidden_characters
+from actors.verification import exact_numbers
+from actors.verification.answer_cost import has_hidden_characters, is_too_costly
 from actors.verification.answer_spelling import (
     PERCENT,
     SUBSCRIPT,
@@ -39,70 +40,70 @@ Decision = Literal["correct", "wrong", "unparsable"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A question only math-verify can decide: does the answer equal one of the gold forms?"""
+    """What only math-verify can decide: whether the answer equals one form of the reference answer."""
 
-    golds: tuple[str, ...]
+    references: tuple[str, ...]
     answer: str
 
 
-def decide(gold: str, answer: str) -> Decision | Comparison:
-    """The verdict on one claimed answer, or the question to ask math-verify."""
-    if gold == answer:
+def decide(reference: str, answer: str) -> Decision | Comparison:
+    """The verdict on one claimed answer, or the comparison that math-verify has to make."""
+    if reference == answer:
         return "correct"
     if len(answer) > MAX_ANSWER_CHARS or has_hidden_characters(answer):
         return "unparsable"
-    gold, answer = cleaned(gold), cleaned(answer)
-    equal = compare_plainly(gold, answer)
+    reference, answer = cleaned(reference), cleaned(answer)
+    equal = compare_plainly(reference, answer)
     if equal is not None:
         return "correct" if equal else "wrong"
-    if burns_time(answer):
+    if is_too_costly(answer):
         return "unparsable"
-    if breaks_equation_rule(gold, answer):
+    if breaks_equation_rule(reference, answer):
         return "wrong"
-    gold, answer = _without_names(gold, answer)
-    gold, gold_unit = split_unit(gold)
-    answer, answer_unit = split_unit(answer, bare=is_plain(gold))
-    if gold_unit and answer_unit and gold_unit != answer_unit:
+    reference, answer = _without_names(reference, answer)
+    reference, reference_unit = split_unit(reference)
+    answer, answer_unit = split_unit(answer, bare=is_numeric(reference))
+    if reference_unit and answer_unit and reference_unit != answer_unit:
         return "wrong"
-    if is_plain(gold) and "," not in gold:
+    if is_numeric(reference) and "," not in reference:
         answer = joined_thousands(answer)
-    golds, answer = _by_gold_percent(gold, answer)
-    if "%" in answer and "%" not in gold:
+    forms, answer = _without_percent(reference, answer)
+    if "%" in answer and "%" not in reference:
         return "wrong"
-    if is_unevaluated(golds[0], answer):
+    if is_unevaluated(forms[0], answer):
         return "wrong"
-    plain = [exact.compare(form, answer) for form in golds]
-    if any(plain):
+    equalities = [exact_numbers.compare(form, answer) for form in forms]
+    if any(equalities):
         return "correct"
-    if all(equal is False for equal in plain):
+    if all(equal is False for equal in equalities):
         return "wrong"
-    return Comparison(golds, answer)
+    return Comparison(forms, answer)
 
 
-def gold_form(gold: str) -> str:
-    """The gold answer as math-verify would be asked about it."""
-    return _by_gold_percent(split_unit(cleaned(gold))[0], "")[0][0]
+def reference_form(reference: str) -> str:
+    """The form of a reference answer in which math-verify is asked about it."""
+    return _without_percent(split_unit(cleaned(reference))[0], "")[0][0]
 
 
-def _by_gold_percent(gold: str, answer: str) -> tuple[tuple[str, ...], str]:
-    """(gold forms, answer) without a percent sign at their ends."""
-    gold_match, answer_match = PERCENT.fullmatch(gold), PERCENT.fullmatch(answer)
-    if gold_match and answer_match:
-        return (gold_match["value"],), answer_match["value"]
-    if gold_match:
-        return (gold_match["value"], f"\\frac{{{gold_match['value']}}}{{100}}"), answer
+def _without_percent(reference: str, answer: str) -> tuple[tuple[str, ...], str]:
+    """(forms of the reference answer, answer), both without a percent sign at the end."""
+    reference_match, answer_match = PERCENT.fullmatch(reference), PERCENT.fullmatch(answer)
+    if reference_match and answer_match:
+        return (reference_match["value"],), answer_match["value"]
+    if reference_match:
+        return (reference_match["value"], f"\\frac{{{reference_match['value']}}}{{100}}"), answer
     if answer_match:
-        return (gold,), f"\\frac{{{answer_match['value']}}}{{100}}"
-    return (gold,), answer
+        return (reference,), f"\\frac{{{answer_match['value']}}}{{100}}"
+    return (reference,), answer
 
 
 _ARGUMENTS = re.compile(r"(?<=[a-zA-Z}'])\s*\([^()]*\)")
-_MEMBER = re.compile(r"[a-zA-Z]\s*\\in(?![a-zA-Z])\s*(.+)", re.DOTALL)
+_ELEMENT = re.compile(r"[a-zA-Z]\s*\\in(?![a-zA-Z])\s*(.+)", re.DOTALL)
 
 
-def breaks_equation_rule(gold: str, answer: str) -> bool:
-    """Whether the answer is a chain, or states an equation whose left side is no name, and gold does not do so too."""
-    allowed = max(len(sides_of(part)) - 1 for part in parts(gold))
+def breaks_equation_rule(reference: str, answer: str) -> bool:
+    """Whether the answer is a chain, or an equation whose left side is not a name; see the module."""
+    allowed = max(len(sides_of(part)) - 1 for part in parts(reference))
     for part in parts(answer):
         sides = sides_of(part)
         if len(sides) - 1 > max(1, allowed):
@@ -113,25 +114,27 @@ def breaks_equation_rule(gold: str, answer: str) -> bool:
 
 
 def _is_name(latex: str) -> bool:
-    """x, f(2), a_{10}, m+n, AB: something named by letters; a number in it would be a second statement."""
+    """Whether the text has letters and no numbers outside arguments and subscripts: x, f(2), a_{10}, m+n, AB."""
     bare = _ARGUMENTS.sub("", SUBSCRIPT.sub("", latex))
     return bool(re.search("[a-zA-Z]", bare)) and not re.search("[0-9]", bare)
 
 
-def _without_names(gold: str, answer: str) -> tuple[str, str]:
-    """`x=5` -> `5` on a side that names what the other does not name, and on both when they name it alike."""
-    gold, answer = (match[1] if (match := _MEMBER.fullmatch(side)) else side for side in (gold, answer))
-    gold_parts, answer_parts = ([sides_of(part) for part in parts(side)] for side in (gold, answer))
-    gold_named, answer_named = (max(map(len, sides)) == 2 for sides in (gold_parts, answer_parts))
-    if gold_named and answer_named:
-        (name, *gold_values), (other, *answer_values) = gold_parts[0], answer_parts[0]
-        if len(gold_parts) == len(answer_parts) == 1 and _is_name(name) and name.split() == other.split():
-            return gold_values[0], answer_values[0]
-    elif answer_named and max(map(len, gold_parts)) == 1:
+def _without_names(reference: str, answer: str) -> tuple[str, str]:
+    """`x=5` -> `5`, if only one of the two has a name, or if both have the same name."""
+    reference, answer = (match[1] if (match := _ELEMENT.fullmatch(side)) else side for side in (reference, answer))
+    reference_parts, answer_parts = ([sides_of(part) for part in parts(side)] for side in (reference, answer))
+    reference_named, answer_named = (max(map(len, sides)) == 2 for sides in (reference_parts, answer_parts))
+    if reference_named and answer_named:
+        (name, *reference_values), (other, *answer_values) = reference_parts[0], answer_parts[0]
+        if len(reference_parts) == len(answer_parts) == 1 and _is_name(name) and name.split() == other.split():
+            return reference_values[0], answer_values[0]
+    elif answer_named and max(map(len, reference_parts)) == 1:
         answer = ",".join(sides[-1] for sides in answer_parts)
-    elif gold_named and len(gold_parts) == 1 and max(map(len, answer_parts)) == 1 and _is_name(gold_parts[0][0]):
-        gold = gold_parts[0][1]
-    return gold, answer
+    elif reference_named and len(reference_parts) == 1 and max(map(len, answer_parts)) == 1:
+        name, value = reference_parts[0]
+        if _is_name(name):
+            reference = value
+    return reference, answer
 
 
 _POWER_OF_TEN = re.compile(
@@ -162,22 +165,25 @@ _FUNCTIONS = [
 ]
 
 
-def is_plain(gold: str) -> bool:
-    """Whether a gold answer is made of plain numbers only."""
-    return bool(re.search("[0-9]", gold)) and not _WORK.search(_numbers_marked(gold)) and not has_variable(gold)
+def is_numeric(reference: str) -> bool:
+    """Whether a reference answer consists of numbers only."""
+    has_digit = bool(re.search("[0-9]", reference))
+    return has_digit and not _WORK.search(_numbers_marked(reference)) and not has_variable(reference)
 
 
-def is_unevaluated(gold: str, answer: str) -> bool:
-    """Whether the answer leaves work to do that the gold answer has done."""
-    if is_plain(gold):
+def is_unevaluated(reference: str, answer: str) -> bool:
+    """Whether the answer leaves an operation to evaluate that the reference answer does not have."""
+    if is_numeric(reference):
         return bool(_WORK.search(_numbers_marked(answer)))
-    if not set(_OPERATORS.findall(answer)) <= set(_OPERATORS.findall(gold)):
+    if not set(_OPERATORS.findall(answer)) <= set(_OPERATORS.findall(reference)):
         return True
-    return not has_variable(gold) and any(kind.search(answer) and not kind.search(gold) for kind in _FUNCTIONS)
+    if has_variable(reference):
+        return False
+    return any(kind.search(answer) and not kind.search(reference) for kind in _FUNCTIONS)
 
 
 def _numbers_marked(latex: str) -> str:
-    """Fractions as F, the words of lists and sets gone; what is left should be digits and brackets."""
+    """The text with F for each fraction and without the words of lists and sets: of numbers, digits and brackets."""
     latex = _POWER_OF_TEN.sub(lambda power: power[1] or "1", latex.replace("\\pm", "+"))
     latex = _SLASH.sub("F", _FRACTION.sub("F", latex))
     return _PLAIN_WORDS.sub(lambda word: word[0][-1] if word[0] in ("\\{", "\\}") else " , ", latex)

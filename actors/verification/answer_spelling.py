@@ -1,4 +1,4 @@
-r"""LaTeX answers as text: one spelling for each content, and the pieces of it."""
+r"""LaTeX answers as text: a uniform spelling, and splitting into parts, sides and units."""
 
 import re
 
@@ -16,7 +16,7 @@ _STYLED = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:bf|rm|it|sf)|boldsym
 
 
 def cleaned(latex: str) -> str:
-    r"""The same content in one spelling: no $, \left, \, or full stop, no braces around it all."""
+    r"""The answer in a uniform spelling: without $, \left, \, and a full stop, and without braces around all of it."""
     for pattern, spelling in _SPELLINGS:
         latex = pattern.sub(spelling, latex)
     latex = re.sub(r"(?:\\\\|[\s.,;:])+$", "", latex.strip())
@@ -30,7 +30,7 @@ def cleaned(latex: str) -> str:
 
 
 def _closes_at_the_end(latex: str) -> bool:
-    """Whether the brace that opens the text is the one that closes it."""
+    """Whether the brace at the start of the text is closed by the one at its end."""
     depth = 0
     for position, char in enumerate(latex):
         depth += (char == "{") - (char == "}")
@@ -43,7 +43,7 @@ _THOUSANDS = re.compile(r"([+-]?[0-9]{1,3}(?:([ ,])[0-9]{3})(?:\2[0-9]{3})*)(\.[
 
 
 def joined_thousands(answer: str) -> str:
-    """1,000 and 1 000 -> 1000, when that is how the answer begins and it has no other list in it."""
+    """1,000 and 1 000 -> 1000, if the answer begins so and has no other comma."""
     match = _THOUSANDS.match(answer)
     if not match or "," in answer[match.end() :]:
         return answer
@@ -70,7 +70,7 @@ PERCENT = re.compile(
 
 
 def split_unit(latex: str, bare: bool = False) -> tuple[str, str]:
-    r"""(value, unit in lower case without a plural s). A unit that stands outside \text counts only when `bare`."""
+    r"""(value, unit in lower case without a plural s). A unit outside \text is recognised only if `bare`."""
     if PERCENT.fullmatch(latex):
         return latex, ""
     if match := _UNIT.fullmatch(latex):
@@ -87,13 +87,11 @@ def split_unit(latex: str, bare: bool = False) -> tuple[str, str]:
 
 _RELATION = re.compile(r"(?<![\\<>!:=])=|\\(?:approx|equiv|implies|iff|(?:long|Long)?(?:r|R)ightarrow|to)(?![a-zA-Z])")
 SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|[a-zA-Z0-9])")
-
-
 _SEPARATOR = re.compile(r"\\[{}]|[()\[\]{},;]|\\text\s*\{\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])")
 
 
 def parts(latex: str) -> list[str]:
-    """The members of a list at top level: `x=1, (2,3)` -> two."""
+    """The elements of a list at top level: `x=1, (2,3)` has two."""
     found, depth, start = [], 0, 0
     for match in _SEPARATOR.finditer(latex):
         token = match[0]
@@ -108,7 +106,7 @@ def parts(latex: str) -> list[str]:
 
 
 def sides_of(latex: str) -> list[str]:
-    """`f(x)=2x` -> two; the relation in the index of a sum divides nothing."""
+    """What stands between relations: `f(x)=2x` has two sides. A relation inside a subscript does not count."""
     masked = SUBSCRIPT.sub(lambda index: " " * len(index[0]), latex)
     sides, start = [], 0
     for relation in _RELATION.finditer(masked):
@@ -121,4 +119,5 @@ _CONSTANTS = re.compile(r"\\[a-zA-Z]+|\{|\}|(?<![a-zA-Z])[ei](?![a-zA-Z])")
 
 
 def has_variable(latex: str) -> bool:
+    """Whether the text has a letter other than e and i, outside commands."""
     return bool(re.search("[a-zA-Z]", _CONSTANTS.sub("", latex)))

@@ -1,11 +1,11 @@
-r"""What a response claims, and the answers that can be compared without a computer algebra system.
+r"""The answers a response claims, and the comparisons that need no computer algebra system.
 
-Only text after the last `</think>` counts; a thought that is opened there and never closed leaves no answer. (When the
-chat template opens the thought, a response that never closes it cannot be told from one without any thought.)
+Only the text after the last `</think>` counts. If that text opens another `<think>`, there is no answer. (If the chat
+template opens the thought, a response that never closes it cannot be distinguished from one without a thought.)
 
-A response claims the content of every \boxed{...} in that text and, when it goes on to announce another one in so many
-words ("final answer: 41"), that one too. It is right when all it claims is right. So one answer boxed twice, in
-whatever form, is one answer; two different ones are a hedge and wrong; an empty box claims nothing.
+A response claims the content of every \boxed{...} in that text, and an answer that it announces in words after the last
+box ("final answer: 41"). It is correct if all its claims are. The same answer boxed twice, in any forms, is therefore
+correct; two different answers are wrong; an empty box claims nothing.
 """
 
 import re
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 MAX_ANSWER_CHARS = 1000
-"""A longer box is never an answer; parsing it is only a way to burn time."""
+"""The content of a longer box is refused unparsed."""
 
 _BOX = re.compile(r"\\+boxed\s*\{")
 _BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
@@ -38,11 +38,10 @@ _MONOMIAL = re.compile(rf"(?:{_POWER.pattern})+")
 
 
 def claimed_answers(text: str) -> tuple[str, ...]:
-    r"""The different answers a response claims, in their order; empty when it has none.
+    r"""The different answers a response claims, in order; empty if there are none.
 
-    There is none without a filled box, when the last box is not closed (the response was cut off), or when the last
-    box is taken back: the words right behind it call it wrong ("\boxed{42} is wrong"), those right before it deny it
-    ("it is not \boxed{42}").
+    There are none without a filled box, if the last box is not closed (the response was cut), or if the last box is
+    retracted by the words after it ("\boxed{42} is wrong") or before it ("it is not \boxed{42}").
     """
     text = text.rpartition("</think>")[2]
     if "<think>" in text:
@@ -58,14 +57,14 @@ def claimed_answers(text: str) -> tuple[str, ...]:
 
 
 def num_unboxed(responses: Iterable[str]) -> int:
-    r"""How many hold no \boxed at all, and so claim nothing. What the others claim is not looked at."""
+    r"""How many responses contain no \boxed and therefore claim nothing."""
     return sum("\\boxed" not in response for response in responses)
 
 
 def _boxes(text: str) -> list[tuple[int, int, str]]:
-    """(start, stop, content) of every filled box, in one pass; a box in a box counts as the braces it stands in.
+    """(start, stop, content) of every filled box, in one pass; an inner box is part of the outer one's content.
 
-    Empty when the last box is not closed.
+    Empty if the last box is not closed.
     """
     boxes, end = [], 0
     while box := _BOX.search(text, end):
@@ -86,28 +85,28 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
 
 
 def is_plain(answer: str) -> bool:
-    """Whether `compare_plainly` can read it: an integer, or a product of powers. math-verify reads each of them too."""
+    """Whether `compare_plainly` can read the answer: an integer or a product of powers. math-verify reads both too."""
     return bool(_INTEGER.fullmatch(answer) or _MONOMIAL.fullmatch(answer))
 
 
-def compare_plainly(gold: str, answer: str) -> bool | None:
-    """Whether two answers are equal, decided exactly and at once; None when only math-verify can tell.
+def compare_plainly(reference: str, answer: str) -> bool | None:
+    """Whether two answers are equal, decided exactly; None if only math-verify can decide.
 
-    Equal strings are equal answers. Two integers, or two products of powers such as a^4b^0c^12 (LaTeX: c to the 1,
-    times 2, which is not of this form), have a unique normal form, so they are equal iff the forms are. Parsing such
-    a product with math-verify takes 0.1 s; most answers of the built-in domain are decided here.
+    Equal strings are equal answers. Integers and products of powers such as a^4b^0c^{12} have a unique normal form, so
+    they are equal iff their forms are. (c^12 is not of this form: in LaTeX it is c^1 times 2.) Most answers of the
+    built-in domain are decided here; math-verify takes 0.1 s to parse such a product.
     """
-    if gold == answer:
+    if reference == answer:
         return True
-    if _INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer):
-        return int(gold) == int(answer)
-    if _MONOMIAL.fullmatch(gold) and _MONOMIAL.fullmatch(answer):
-        return _exponents(gold) == _exponents(answer)
+    if _INTEGER.fullmatch(reference) and _INTEGER.fullmatch(answer):
+        return int(reference) == int(answer)
+    if _MONOMIAL.fullmatch(reference) and _MONOMIAL.fullmatch(answer):
+        return _exponents(reference) == _exponents(answer)
     return None
 
 
 def _exponents(monomial: str) -> Counter[str]:
-    """'a^4b^0' -> {a: 4}; Counters compare as if a missing letter had exponent 0."""
+    """'a^4b^0' -> {a: 4, b: 0}. Counters compare equal if a missing letter has exponent 0 in the other."""
     exponents: Counter[str] = Counter()
     for letter, digit, braced in _POWER.findall(monomial):
         exponents[letter] += int(digit or braced)

@@ -1,10 +1,10 @@
-r"""Numbers made of integers, fractions, square roots and powers of pi, with an exact normal form.
+r"""Exact comparison of numbers made of integers, fractions, square roots and powers of pi.
 
     3\sqrt{8} = \sqrt{72} = \frac{12}{\sqrt{2}} = {(2, 0): 6}        a value: (radicand, power of pi) -> coefficient
 
 Square roots of different squarefree integers are linearly independent over the rationals, also with powers of pi as
-coefficients, so two values are equal iff the forms are. math-verify takes 25 ms for such an answer, this takes 20 us.
-Whatever is written less plainly than the grammar below is not read at all.
+coefficients, so two values are equal iff their forms are. This takes 20 us for an answer, math-verify 25 ms. Only this
+grammar is read:
 
     sum     [-] term {(+|-) term}        term    factor {[\cdot|\times] factor} [/ integer]
     factor  number | \frac{sum}{sum} | \frac12 | \sqrt{integer} | \sqrt2 | \pi | \pi^2 | \pi^{2} | (sum)
@@ -18,7 +18,7 @@ Value = dict[tuple[int, int], Fraction]
 
 MAX_CHARS = 120
 MAX_RADICAND = 10**6
-"""Its squarefree part takes at most 1000 divisions."""
+"""Bounds the search for the squarefree part to 1000 divisions."""
 MAX_TERMS = 8
 _TOKEN = re.compile(
     r"\s*(\\frac(?=\s*\{)|\\frac\s*[0-9][0-9](?![0-9])|\\sqrt\s*\{\s*[0-9]{1,7}\s*\}|\\sqrt\s*[0-9](?![0-9])"
@@ -28,7 +28,7 @@ _TOKEN = re.compile(
 
 
 class NotPlain(Exception):
-    """Written in another form than the grammar knows."""
+    """The text is not of the grammar, or the number exceeds a limit."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class _Reader:
             if token in ("\\cdot", "\\times"):
                 self.take()
                 product = _multiplied(product, self.factor())
-            elif token.startswith(("\\sqrt", "\\pi")):  # next to each other: only these cannot be read otherwise
+            elif token.startswith(("\\sqrt", "\\pi")):  # a product without a sign is unambiguous only with these
                 product = _multiplied(product, self.factor())
             elif token == "/":
                 self.take()
@@ -109,7 +109,7 @@ class _Reader:
 
 
 def read(latex: str) -> tuple[Value, bool]:
-    """(value, whether it is written with a decimal point). Raises `NotPlain`."""
+    """(value, whether the text has a decimal point). Raises `NotPlain`."""
     if len(latex) > MAX_CHARS:
         raise NotPlain
     tokens, position = [], 0
@@ -126,19 +126,19 @@ def read(latex: str) -> tuple[Value, bool]:
     return value, reader.has_decimal
 
 
-def compare(gold: str, answer: str) -> bool | None:
-    """Whether two numbers are equal; None when one is not of this form, or a decimal is only nearly equal.
+def compare(reference: str, answer: str) -> bool | None:
+    """Whether two numbers are equal; None if one is not of the grammar, or if math-verify has to decide.
 
-    A decimal that is off by less than 1e-5 is left to math-verify, which rounds to six places.
+    It does for a decimal that is not equal and not known to differ by more than 1e-5: math-verify rounds to six places.
     """
     try:
-        expected, gold_decimal = read(gold)
+        expected, reference_decimal = read(reference)
         given, answer_decimal = read(answer)
     except NotPlain:
         return None
     if expected == given:
         return True
-    if not (gold_decimal or answer_decimal):
+    if not (reference_decimal or answer_decimal):
         return False
     difference = _added(expected, _scaled(given, -1))
     if set(difference) == {(1, 0)} and abs(difference[1, 0]) > Fraction(1, 10**5):
@@ -169,7 +169,7 @@ def _multiplied(first: Value, second: Value) -> Value:
 
 
 def _inverse(value: Value) -> Value:
-    """1/value, for a value of one term."""
+    """1/value. Raises `NotPlain` unless the value has one term."""
     if len(value) != 1:
         raise NotPlain
     ((n, power), coefficient), *_ = value.items()
@@ -177,7 +177,7 @@ def _inverse(value: Value) -> Value:
 
 
 def _root(n: int) -> Value:
-    """sqrt(n) as factor * sqrt(squarefree)."""
+    """sqrt(n) = factor * sqrt(squarefree part)."""
     if n > MAX_RADICAND:
         raise NotPlain
     if n == 0:

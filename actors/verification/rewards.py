@@ -1,4 +1,4 @@
-"""Verdict -> reward: binary outcome reward (POPE section 2)."""
+"""Binary outcome reward (POPE section 2)."""
 
 from broker.records import Verdict
 
@@ -13,5 +13,5 @@ _REWARDS: dict[Verdict, float | None] = {
 
 
 def reward(verdict: Verdict) -> float | None:
-    """1 for a correct answer, 0 for one that is not; None when the verifier failed and nobody knows."""
+    """1 for a correct response, 0 for any other judged one; None if the verifier failed."""
     return _REWARDS[verdict]

@@ -1,9 +1,9 @@
-"""Verdicts by math-verify, in child processes that can be killed.
+"""Judges responses; runs math-verify in child processes that can be killed.
 
-One answer may hang math-verify inside a C call, where no alarm and no thread can stop it, or eat all memory. So every
-question that `answer_rules` leaves open goes to a worker process with a memory limit; when the deadline passes the
-worker is killed and replaced, and only that response is a `timeout`. A worker that dies makes only its own response a
-`crash`.
+An answer may hang math-verify inside a C call, which neither an alarm nor a thread can interrupt, or use all memory.
+Every comparison that `answer_rules` leaves open is therefore made in a worker process with a memory limit. When the
+deadline passes, the worker is killed and replaced, and the verdict on that response is `timeout`. If a worker dies, the
+verdict on the response it was judging is `crash`. No other response is affected.
 """
 
 import asyncio
@@ -18,76 +18,72 @@ from typing import Any
 
 import msgspec
 
-from actors.verification.answer_rules import Comparison, decide, gold_form
+from actors.verification.answer_rules import Comparison, decide, reference_form
 from actors.verification.answers import claimed_answers
 from broker.records import Verdict
 from conf.schema import VerifierSettings
 
-TASKS_PER_WORKER = 2000
-"""A worker is replaced after so many answers; sympy's caches grow."""
+COMPARISONS_PER_WORKER = 2000
+"""A worker is replaced after this many comparisons, because sympy's caches grow."""
 START_S = 60.0
-"""A worker that is not ready by then will never be; importing math-verify takes about a second."""
+"""A worker must be ready within this time; importing math-verify takes about a second."""
 START_ATTEMPTS = 3
 MAX_CLAIMS = 8
-"""A response that boxes more different answers is wrong without a look at them."""
+"""A response that claims more different answers is wrong; they are not compared."""
 
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
-"""What the children see of it: no token, no key, no URL."""
+"""The variables that child processes inherit: none holds a token, a key or a URL."""
 _SCRIPT = Path(__file__).with_name("verifier_process.py")
 
 
 class VerifierUnavailable(RuntimeError):
-    """No worker can be started."""
+    """The pool is closed, or no worker can be started."""
 
 
 class WorkerDied(Exception):
-    """The worker's socket was closed by its end."""
+    """The worker's end of the socket is closed."""
 
 
 class VerifierPool:
-    """`settings.workers` warm workers, used from one event loop. Close it, or let its process end."""
+    """`settings.workers` worker processes, used from one event loop. They end with `close`, or with this process."""
 
     def __init__(self, settings: VerifierSettings) -> None:
         self._deadline_s = settings.deadline_s
-        self._nursery = _Nursery(int(settings.memory_gib * 2**30))
+        self._fork_server = _ForkServer(int(settings.memory_gib * 2**30))
         self._closed = False
-        self._workers = {_Worker(self._nursery) for _ in range(settings.workers)}
+        self._workers = {_Worker(self._fork_server) for _ in range(settings.workers)}
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
         for worker in self._workers:
             self._idle.put_nowait(worker)
 
-    async def judge(self, text: str, gold: str) -> Verdict:
-        """Verdict on what a response claims: correct when every answer it boxes is, see `answers`."""
+    async def judge(self, text: str, reference: str) -> Verdict:
+        """Verdict on a response: `correct` if every answer that it claims is (see `answers`)."""
         answers = claimed_answers(text)
         if not answers:
             return "no_answer"
         if len(answers) > MAX_CLAIMS:
             return "wrong"
-        decisions = [decide(gold, answer) for answer in answers]
+        decisions = [decide(reference, answer) for answer in answers]
         for refused in ("wrong", "unparsable"):
             if refused in decisions:
                 return refused
         comparisons = [decision for decision in decisions if isinstance(decision, Comparison)]
         if not comparisons:
             return "correct"
-        return await self._ask([{"golds": each.golds, "answer": each.answer} for each in comparisons])
+        return await self._compare([{"references": each.references, "answer": each.answer} for each in comparisons])
 
-    async def parses(self, gold: str) -> bool:
-        """Whether math-verify understands a gold answer; one that it does not could never be matched."""
-        return await self.judge_gold(gold) == "correct"
-
-    async def judge_gold(self, gold: str) -> Verdict:
-        """`correct` when math-verify understands a gold answer, else `unparsable`, `timeout` or `crash`."""
-        return await self._ask([{"golds": [gold_form(gold)], "answer": None}])
+    async def judge_reference(self, reference: str) -> Verdict:
+        """`correct` if math-verify can parse a reference answer, else `unparsable`, `timeout` or `crash`."""
+        return await self._compare([{"references": [reference_form(reference)], "answer": None}])
 
     def close(self) -> None:
-        """End all workers at once; a question still open gets `timeout` or `crash`."""
+        """Kill all workers. Responses that are being judged get `timeout` or `crash`."""
         self._closed = True
         for worker in self._workers:
             worker.close()
-        self._nursery.close()
+        self._fork_server.close()
 
-    async def _ask(self, questions: list[dict[str, Any]]) -> Verdict:
+    async def _compare(self, comparisons: list[dict[str, Any]]) -> Verdict:
         worker = await self._idle.get()
         if self._closed:
             self._idle.put_nowait(worker)
@@ -99,48 +95,49 @@ class VerifierPool:
                     await worker.start()
                     break
                 except WorkerDied:
-                    worker = self._replaced(worker)
+                    worker = self._replace(worker)
             else:
                 raise VerifierUnavailable(
-                    f"{START_ATTEMPTS} verifier processes ended before their first answer; their stderr says why"
+                    f"{START_ATTEMPTS} verifier processes ended before their first verdict; see their stderr"
                 )
             async with asyncio.timeout(self._deadline_s):
-                verdict = await worker.ask(questions)
+                verdict = await worker.compare(comparisons)
             healthy = True
             return verdict
         except TimeoutError:
             return "timeout"
         except WorkerDied:
             return "crash"
-        finally:  # also when cancelled: a reply still to come must not answer the next question
-            if not healthy or worker.num_asked >= TASKS_PER_WORKER:
-                worker = self._replaced(worker)
+        finally:  # also when cancelled: a late reply must not be read as the verdict on the next response
+            if not healthy or worker.num_comparisons >= COMPARISONS_PER_WORKER:
+                worker = self._replace(worker)
             self._idle.put_nowait(worker)
 
-    def _replaced(self, worker: "_Worker") -> "_Worker":
+    def _replace(self, worker: "_Worker") -> "_Worker":
+        """Kill a worker and return a fresh one; the same one if the pool is closed."""
         self._workers.discard(worker)
         worker.close()
         if self._closed:
             return worker
-        fresh = _Worker(self._nursery)
-        self._workers.add(fresh)
-        return fresh
+        replacement = _Worker(self._fork_server)
+        self._workers.add(replacement)
+        return replacement
 
 
 class _Worker:
     """The parent's end of one worker process."""
 
-    def __init__(self, nursery: "_Nursery") -> None:
-        self._nursery = nursery
+    def __init__(self, fork_server: "_ForkServer") -> None:
+        self._fork_server = fork_server
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
-            self._id = nursery.spawn(theirs)
+            self._id = fork_server.spawn(theirs)
         self._ready = False
-        self.num_asked = 0
+        self.num_comparisons = 0
 
     async def start(self) -> None:
-        """Returns once the worker waits for a question. Raises WorkerDied when it is gone."""
+        """Wait until the worker is ready. Raises WorkerDied, or VerifierUnavailable after `START_S`."""
         if not self._ready:
             try:
                 async with asyncio.timeout(START_S):
@@ -148,25 +145,27 @@ class _Worker:
             except TimeoutError as error:
                 raise VerifierUnavailable(f"a verifier process did not start within {START_S:g} s") from error
             self._ready = True
-        self._check_alive()  # also the first time: it may have died since it said so
+        self._check_alive()  # also the first time: it may have died after it was ready
 
-    async def ask(self, questions: list[dict[str, Any]]) -> Verdict:
-        self.num_asked += 1
-        body = json.dumps(questions).encode()
+    async def compare(self, comparisons: list[dict[str, Any]]) -> Verdict:
+        """The verdict of `verifier_process.judge_all`. Raises WorkerDied."""
+        self.num_comparisons += 1
+        body = json.dumps(comparisons).encode()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, len(body).to_bytes(4, "big") + body)
         except OSError as error:
             raise WorkerDied from error
-        return msgspec.json.decode(await self._receive(), type=Verdict)
+        verdict: Verdict = msgspec.json.decode(await self._receive(), type=Verdict)
+        return verdict
 
     def close(self) -> None:
-        """Kill the process; its end is not waited for."""
+        """Kill the process without waiting for its end."""
         if self._socket.fileno() >= 0:
             self._socket.close()
-            self._nursery.kill(self._id)
+            self._fork_server.kill(self._id)
 
     def _check_alive(self) -> None:
-        """An idle worker has nothing to say; what can be read from it is the end of the stream."""
+        """Raises WorkerDied at the end of the stream; an idle worker sends nothing."""
         try:
             if self._socket.recv(1, socket.MSG_PEEK) == b"":
                 raise WorkerDied
@@ -176,9 +175,9 @@ class _Worker:
             raise WorkerDied from error
 
     async def _receive(self) -> bytes:
-        return await self._exactly(int.from_bytes(await self._exactly(4), "big"))
+        return await self._receive_exactly(int.from_bytes(await self._receive_exactly(4), "big"))
 
-    async def _exactly(self, size: int) -> bytes:
+    async def _receive_exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
             try:
@@ -191,8 +190,8 @@ class _Worker:
         return data
 
 
-class _Nursery:
-    """The process that forks the workers; started again when it is gone."""
+class _ForkServer:
+    """The parent's end of the process that forks the workers; restarted when it has died."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
@@ -200,12 +199,12 @@ class _Nursery:
         self._start()
 
     def spawn(self, connection: socket.socket) -> int:
-        """Have a worker forked that answers on `connection`. Returns at once, with the worker's id."""
+        """Order a worker that communicates through `connection`. Returns its id without waiting for it."""
         worker_id = next(self._ids)
         order = json.dumps({"op": "spawn", "id": worker_id}).encode()
         try:
             socket.send_fds(self._control, [order], [connection.fileno()])
-        except OSError:  # the nursery is gone, and by its death all its workers
+        except OSError:  # the fork server has died, and all its workers with it
             self.close()
             self._start()
             socket.send_fds(self._control, [order], [connection.fileno()])
@@ -213,15 +212,15 @@ class _Nursery:
 
     def kill(self, worker_id: int) -> None:
         if worker_id < self._first_id:
-            return  # died with an earlier nursery
+            return  # it died with an earlier fork server
         try:
             self._control.send(json.dumps({"op": "kill", "id": worker_id}).encode())
         except OSError:
-            return  # the nursery is gone, and by its death all its workers
+            return  # the fork server has died, and all its workers with it
 
     def close(self) -> None:
         self._control.close()
-        self._process.kill()  # its workers follow: they asked the kernel for that
+        self._process.kill()  # the kernel then kills its workers (PR_SET_PDEATHSIG)
         self._process.wait()
 
     def _start(self) -> None:

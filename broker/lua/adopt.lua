@@ -1,10 +1,9 @@
 #!lua flags=allow-oom
--- uses: fence, fates, ends
--- What the learner trained is the truth. A server behind it (new, or one that lost its last second) is moved
--- forward: batches up to that step count as trained, steps it never handed out are remembered as skipped. Of the
--- groups in those, as far as the learner names them, what lies in the ring is trained now; what is still on its way
--- there is trained when it comes.
--- ARGV  step, life of the learner, ordinals that it trained
+-- uses: fence, rollout_outcomes, outcomes
+-- Moves a server that is behind the learner (new, or one that lost its last second) forward to the learner's step.
+-- Batches up to that step count as trained; steps this server never handed out are counted as skipped. Groups of
+-- skipped steps that the learner names count as trained now if they are in the ring, else when they arrive again.
+-- ARGV  step, incarnation of the learner, ordinals of groups it trained
 -- Returns the newest committed step, never less than before.
 local learner, batches, counters, ring, meta, payload, forgotten = unpack(KEYS, 5)
 local step = tonumber(ARGV[1])
@@ -19,7 +18,7 @@ if step <= committed then return committed end
 for _, entry in ipairs(redis.call('XRANGE', batches, (committed + 1) .. '-0', step .. '-0')) do
   redis.call('HINCRBY', counters, 'trained', entry[2][4])
   redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
-  for ordinal in entry[2][2]:gmatch('%d+') do note_end(ordinal, 'trained') end
+  for ordinal in entry[2][2]:gmatch('%d+') do record_outcome(ordinal, 'trained') end
 end
 for i = 3, #ARGV do
   local ordinal = ARGV[i]
@@ -30,7 +29,7 @@ for i = 3, #ARGV do
     redis.call('HDEL', payload, ordinal)
     redis.call('HINCRBY', counters, 'trained', 1)
     redis.call('HINCRBY', counters, 'trained_samples', waiting:match('^%d+'))
-    note_end(ordinal, 'trained')
+    record_outcome(ordinal, 'trained')
   elseif not has_ended(ordinal) then
     redis.call('SADD', forgotten, ordinal)
   end

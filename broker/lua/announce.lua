@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- uses: fence
--- Puts a weight version on the board, if it is newer. The entry id carries the version, so that a reader can
--- wait for anything newer than what it holds.
--- ARGV  version, frame, how many announcements to keep, life of the learner
+-- Announces a policy version if it is newer than the newest one. The entry id contains the version, so that a reader
+-- can wait for anything newer than the version it holds.
+-- ARGV  version, frame, number of announcements to keep, incarnation of the learner
 -- Returns 1, or 0 when the board holds this version or a newer one.
 local weights, board, learner = unpack(KEYS)
 local version, frame, keep = tonumber(ARGV[1]), ARGV[2], ARGV[3]

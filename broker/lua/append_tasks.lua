@@ -1,7 +1,7 @@
 #!lua
--- Adds tasks to the end of the list and opens the feed for them. A repeated call adds nothing.
+-- Appends tasks to the list and raises the limit of the feed to its new length. A repeated call adds nothing.
 -- ARGV  number of tasks the caller knows of, then the frames of the new ones
--- Returns 1 (added, now or before) or 0 (the list has another length: somebody else adds tasks too).
+-- Returns 1 (added, now or before) or 0 (the list has another length: another process appended to it).
 local tasks, feed = unpack(KEYS)
 local known, added = tonumber(ARGV[1]), #ARGV - 1
 if not known then return redis.error_reply('POPE append_tasks: the number of tasks is not a number') end

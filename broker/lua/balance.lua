@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- One look at where every issued group is.
+-- Counts all groups by outcome and by place, at one moment.
 -- Returns the counters, then leased, reissue, stream, ring, taken (groups), ring samples, committed, taken step, limit.
 local counters, leases, reissue, rollouts, ring, meta, batches, learner, feed = unpack(KEYS)
 local committed = tonumber(redis.call('HGET', learner, 'committed') or 0)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Notes a sign of life of a role by the server's clock.
+-- Records a heartbeat of a role with the server's time.
 -- ARGV  role, status
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)

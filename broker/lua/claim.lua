@@ -1,8 +1,8 @@
 #!lua
--- Leases one group of the feed to a claim token: a returned ordinal first, else the next fresh one.
+-- Leases one group to a claim token: a returned ordinal if there is one, else the next new one.
 -- A repeated claim of a token that holds a lease gets the same ordinal and a new deadline.
 -- ARGV  token, held_version, batch_groups, max_lag (-1: no bound), lease_ms, high_water
--- Returns the ordinal, -1 (nothing now) or -2 (nothing ever again).
+-- Returns the ordinal, -1 (none at present) or -2 (none ever again).
 local feed, leases, owners, claims, attempts, reissue, counters, rollouts, learner = unpack(KEYS)
 local token = ARGV[1]
 local held_version, batch_groups, max_lag = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -32,8 +32,8 @@ local function dropped()
   return sum
 end
 
-local mine = redis.call('HGET', claims, token)
-if mine then return lease(mine) end
+local held = redis.call('HGET', claims, token)
+if held then return lease(held) end
 
 if redis.call('XLEN', rollouts) >= high_water then return -1 end
 
@@ -46,12 +46,12 @@ end
 local cursor = tonumber(redis.call('HGET', feed, 'cursor') or 0)
 local limit = tonumber(redis.call('HGET', feed, 'limit') or -1)
 if limit >= 0 and cursor >= limit then
-  -- A lease that still stands may come back, so the feed has ended only when none is left.
+  -- The group of a lease may be issued again, so the feed is exhausted only when no lease is left.
   return redis.call('ZCARD', leases) > 0 and -1 or -2
 end
 
 if max_lag >= 0 then
-  -- Groups that steps 1 .. held_version + 1 + max_lag can train. Steps trained elsewhere took none of ours.
+  -- Groups that steps 1 .. held_version + 1 + max_lag can train. Skipped steps took no groups of this server.
   local skipped = tonumber(redis.call('HGET', learner, 'skipped') or 0)
   local issued = tonumber(redis.call('HGET', counters, 'issued') or 0)
   if issued - dropped() >= batch_groups * (held_version + 1 + max_lag - skipped) then return -1 end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- uses: fence, fates, ends
--- Counts the batch of step s as trained, once.
--- ARGV  step, life of the learner
+-- uses: fence, rollout_outcomes, outcomes
+-- Counts the batch of a step as trained, once.
+-- ARGV  step, incarnation of the learner
 -- Returns 1, or 0 when the step was committed before.
 local learner, batches, counters = unpack(KEYS, 5)
 local step = tonumber(ARGV[1])
@@ -19,6 +19,6 @@ end
 
 redis.call('HINCRBY', counters, 'trained', entry[2][4])
 redis.call('HINCRBY', counters, 'trained_samples', entry[2][6])
-for ordinal in entry[2][2]:gmatch('%d+') do note_end(ordinal, 'trained') end
+for ordinal in entry[2][2]:gmatch('%d+') do record_outcome(ordinal, 'trained') end
 redis.call('HSET', learner, 'committed', step)
 return 1

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- uses: fates
--- Takes a group nobody can use off the rollout stream, keeps the beginning of it for a look and counts it as failed.
--- ARGV  consumer group, entry id, reason, how many dead letters to keep, bytes to keep of each of its first fields
--- Returns 1, or 0 when the entry had ended before.
+-- uses: rollout_outcomes
+-- Removes an unreadable entry from the rollout stream, keeps the beginning of its fields and counts it as failed.
+-- ARGV  consumer group, entry id, reason, number of dead letters to keep, bytes to keep of each of its first fields
+-- Returns 1, or 0 when the entry had been acknowledged before.
 local rollouts, dead_letters, counters, failures, written, fates = unpack(KEYS)
 local group, entry_id, reason, keep, bytes = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 if not bytes then return redis.error_reply('POPE dead_letter: the bytes to keep are not a number') end
@@ -24,7 +24,7 @@ redis.call('XDEL', rollouts, entry_id)
 redis.call('HINCRBY', counters, 'failed.unreadable', 1)
 if ordinal then
   redis.call('HSET', failures, ordinal, 'unreadable')
-  fold(written, fates, ordinal, 'failed.unreadable')
+  count_rollouts(written, fates, ordinal, 'failed.unreadable')
 end
 redis.call('XADD', dead_letters, 'MAXLEN', keep, '*', 'reason', reason, 'bytes', size, unpack(kept))
 return 1

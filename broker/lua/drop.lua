@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- uses: fates, ends, arrivals, ledger
--- Takes a group that carries no gradient off the rollout stream, counts why, and writes what it taught into the ledger.
+-- uses: rollout_outcomes, outcomes, arrivals, ledger
+-- Removes a group from the rollout stream, counts it as filtered and adds its result to the ledger.
 -- ARGV  consumer group, entry id, ordinal, reason, samples, arm, problem_id, judged rollouts, successes, step,
 --       outcomes kept in the ledger
 -- Returns 1, or 0 when the entry or its group had ended before.
@@ -15,9 +15,9 @@ end
 
 if redis.call('XACK', rollouts, group, entry_id) ~= 1 then return 0 end
 redis.call('XDEL', rollouts, entry_id)
-if is_over(ordinal, samples, counters, payload, forgotten) then return 0 end
+if must_skip(ordinal, samples, counters, payload, forgotten) then return 0 end
 
 redis.call('HINCRBY', counters, 'filtered.' .. reason, 1)
-note_end(ordinal, 'filtered.' .. reason)
-note_taught(problem, arm, num_judged, num_successes, step, kept)
+record_outcome(ordinal, 'filtered.' .. reason)
+update_ledger(problem, arm, num_judged, num_successes, step, kept)
 return 1

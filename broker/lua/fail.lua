@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Ends the lease of a group that its actor gives up, and counts it as failed.
+-- Ends the lease of a group that its actor gives up, and counts the group as failed.
 -- ARGV  ordinal, token, reason
--- Returns 1 (counted, now or before) or 0 (the lease belongs to somebody else).
+-- Returns 1 (counted, now or before) or 0 (another token holds the lease).
 local leases, owners, claims, attempts, answered, counters, failures = unpack(KEYS)
 local ordinal, token, reason = ARGV[1], ARGV[2], ARGV[3]
 

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- One look at where every issued group is, group by group.
--- Returns issued; the ordinals that are leased, to be reissued, on the stream ('' without one), in the ring; the kept
--- batches as {id, ordinals joined by spaces}; committed, taken; the code of every end by ordinal, the codes by name, why
--- those that failed did; the counters.
+-- Lists where every issued group is, at one moment.
+-- Returns issued; the ordinals that are leased, to be reissued, on the stream ('' for an entry without one), in the
+-- ring; the kept batches as {id, ordinals joined by spaces}; committed, taken; `ended`, `ended:codes`, `failures`; the
+-- counters.
 local leases, reissue, rollouts, ring, batches, learner, ended, ended_codes, failures, counters = unpack(KEYS)
 
 local stream = {}

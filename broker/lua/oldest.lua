@@ -1,4 +1,4 @@
 #!lua flags=no-writes
--- The id of a stream's oldest entry, without its bytes; nothing when the stream is empty.
+-- Returns the id of a stream's oldest entry; nothing when the stream is empty.
 local entry = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return entry and entry[1]

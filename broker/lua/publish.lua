@@ -1,8 +1,8 @@
 #!lua
--- Puts a finished group on the rollout stream and ends its lease, if the lease still stands.
--- Answers are remembered for ten minutes: a publisher whose reply was lost asks again and hears the same.
--- ARGV  ordinal, token, frame, rollouts, prompt_tokens, completion_tokens, outline (see broker/group_ends.py)
--- Returns 1 (published, now or before) or 0 (the lease belongs to somebody else).
+-- Puts a finished group on the rollout stream and ends its lease, if the token still holds it.
+-- Results are kept for ten minutes: a caller that lost the reply and repeats the call gets the same result.
+-- ARGV  ordinal, token, frame, rollouts, prompt_tokens, completion_tokens, summary (see broker/group_outcomes.py)
+-- Returns 1 (published, now or before) or 0 (another token holds the lease).
 local leases, owners, claims, attempts, answered, rollouts, counters, written = unpack(KEYS)
 local ordinal, token, frame = ARGV[1], ARGV[2], ARGV[3]
 if not (tonumber(ARGV[4]) and tonumber(ARGV[5]) and tonumber(ARGV[6])) then

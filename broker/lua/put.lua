@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- uses: fates, ends, arrivals, ledger
--- Moves a group from the rollout stream into the ring. A full ring gives up whole oldest groups, or the put is
--- refused while the group still waits on the stream, so that nothing is lost.
+-- uses: rollout_outcomes, outcomes, arrivals, ledger
+-- Moves a group from the rollout stream into the ring. A full ring removes whole groups, oldest first; under `wait` the
+-- put is refused and the group stays on the stream.
 -- ARGV  consumer group, entry id, ordinal, frame, samples, oldest_version, arm, problem_id,
 --       judged rollouts, successes, step, outcomes kept in the ledger, capacity, when_full
 -- Returns 1 (stored), 0 (the entry or its group had ended before) or -1 (full).
@@ -19,7 +19,7 @@ end
 
 if #redis.call('XPENDING', rollouts, group, entry_id, entry_id, 1) == 0 then return 0 end
 
-if is_over(ordinal, samples, counters, payload, forgotten) then
+if must_skip(ordinal, samples, counters, payload, forgotten) then
   redis.call('XACK', rollouts, group, entry_id)
   redis.call('XDEL', rollouts, entry_id)
   return 0
@@ -38,7 +38,7 @@ while occupied + samples > capacity do
   redis.call('HDEL', meta, victim)
   redis.call('HDEL', payload, victim)
   redis.call('HINCRBY', counters, 'replaced', 1)
-  note_end(victim, 'replaced')
+  record_outcome(victim, 'replaced')
   redis.call('XADD', replaced, 'MAXLEN', '~', 10000, '*', 'ordinal', victim, 'meta', value, 'newcomer', ordinal)
   occupied = occupied - tonumber(value:match('^%d+'))
 end
@@ -48,5 +48,5 @@ redis.call('ZADD', ring, arrival, ordinal)
 redis.call('HSET', meta, ordinal, samples .. ' ' .. version .. ' ' .. arm .. ' ' .. problem)
 redis.call('HSET', payload, ordinal, frame)
 
-note_taught(problem, arm, num_judged, num_successes, step, kept)
+update_ledger(problem, arm, num_judged, num_successes, step, kept)
 return 1

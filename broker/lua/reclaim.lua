@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Takes leases away: those past their deadline, or all of one owner. Their groups are issued again, or counted
--- as failed once they were leased max_attempts times.
--- A lease ages by the server's clock, but between two looks for expired ones by 5 s at most: neither a clock that was
--- set anew nor an outage, in which nobody could renew, takes leases away.
--- ARGV  owner ('': the expired leases), max_attempts (-1: no bound, and this lease does not count)
--- Returns how many leases ended.
+-- Ends leases: those past their deadline, or all of one owner. Their groups are issued again, or counted as failed
+-- after max_attempts leases.
+-- Leases age by the server's clock, but by at most 5 s between two calls: neither a clock that was set nor an outage,
+-- during which nobody could renew, ends leases.
+-- ARGV  owner ('': expired leases), max_attempts (-1: no bound, and this lease does not count as an attempt)
+-- Returns the number of leases ended.
 local leases, owners, claims, attempts, reissue, counters, failures, feed = unpack(KEYS)
 local owner, max_attempts = ARGV[1], tonumber(ARGV[2])
 if not max_attempts then return redis.error_reply('POPE reclaim: max_attempts is not a number') end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Hands a consumer the entries that another one read and left unfinished for too long.
+-- Transfers entries that another consumer read and did not acknowledge in time to this consumer.
 -- ARGV  consumer group, consumer, min_idle_ms, count
 -- Returns {entry id, fields, deliveries} for each.
 local rollouts = KEYS[1]

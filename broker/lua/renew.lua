@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Moves the deadlines of the leases that an owner still holds.
+-- Extends the leases that an owner still holds.
 -- ARGV  owner, lease_ms, ordinal ...
 -- Returns the ordinals that are still held.
 local leases, owners = unpack(KEYS)

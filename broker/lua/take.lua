@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- uses: fence, fates, ends
--- Hands step s its batch: drops groups that are too old, then moves the oldest whole groups that sum to exactly
--- the samples asked for from the ring to the batch log. A second take of a step gets the same batch.
--- ARGV  step, samples, max_lag (-1: no bound), life of the learner
--- Returns the ordinals joined by spaces, or nothing when the ring holds too few.
+-- uses: fence, rollout_outcomes, outcomes
+-- Assigns a batch to a step: drops groups that are too old, then moves the oldest whole groups that sum to exactly the
+-- requested number of samples from the ring to the batch log. A repeated call for a step returns the same batch.
+-- ARGV  step, samples, max_lag (-1: no bound), incarnation of the learner
+-- Returns the ordinals joined by spaces, or nothing when the ring holds too few samples.
 local ring, meta, payload, batches, learner, counters = unpack(KEYS, 5)
 local step, samples, max_lag = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not (step and samples and max_lag) then return redis.error_reply('POPE take: an argument is not a number') end
@@ -29,7 +29,7 @@ for _, ordinal in ipairs(redis.call('ZRANGE', ring, 0, -1)) do
     redis.call('HDEL', meta, ordinal)
     redis.call('HDEL', payload, ordinal)
     redis.call('HINCRBY', counters, 'stale', 1)
-    note_end(ordinal, 'stale')
+    record_outcome(ordinal, 'stale')
   elseif total + size <= samples then
     batch[#batch + 1] = ordinal
     total = total + size

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- uses: fence
--- Forgets the batches up to step s and their payloads: a durable checkpoint covers them.
--- ARGV  step, life of the learner
--- Returns how many batches were forgotten.
+-- Removes the batches up to a step and their payloads; a durable checkpoint covers them.
+-- ARGV  step, incarnation of the learner
+-- Returns the number of batches removed.
 local batches, payload, learner = unpack(KEYS)
 local step = tonumber(ARGV[1])
 if not step then return redis.error_reply('POPE trim: the step is not a number') end

@@ -1,1 +1,1 @@
-"""The rules across settings, a file for each subject."""
+"""The rules across settings, one file per subject."""

@@ -1,4 +1,4 @@
-"""Measuring: pass@k, unseen problems, evaluations during training."""
+"""Evaluation: pass@k, unseen problems, evaluations during training."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from conf.schema import RunConfig
 def pass_at_k_can_be_estimated(config: RunConfig) -> Iterator[Violation]:
     ks, samples = config.evaluation.k, config.evaluation.samples
     if not ks or min(ks) < 1 or ks != sorted(set(ks)):
-        yield ("evaluation.k",), f"evaluation.k={ks} must be whole numbers from 1, ascending, such as [1, 8]"
+        yield ("evaluation.k",), f"evaluation.k={ks} must be ascending whole numbers from 1, such as [1, 8]"
     elif max(ks) > samples:
         yield ("evaluation.k", "evaluation.samples"), (
-            f"evaluation.k={ks} holds {max(ks)}, and pass@{max(ks)} cannot be estimated from "
-            f"evaluation.samples={samples}; raise the samples to {max(ks)} or lower k"
+            f"evaluation.k={ks} contains {max(ks)}, and pass@{max(ks)} cannot be estimated from "
+            f"evaluation.samples={samples}; raise evaluation.samples to {max(ks)}, or lower evaluation.k"
         )
 
 
@@ -22,28 +22,28 @@ def held_out_problems_can_be_made(config: RunConfig) -> Iterator[Violation]:
     held_out, source = config.evaluation.num_held_out, config.problems.source
     if held_out and source != BUILTIN:
         yield ("evaluation.num_held_out", "problems.source"), (
-            f"evaluation.num_held_out={held_out} needs problems.source={BUILTIN}, which can make unseen problems; "
-            f"it is {source}: set evaluation.num_held_out=0"
+            f"evaluation.num_held_out={held_out} needs problems.source={BUILTIN}, which generates unseen "
+            f"problems, and it is {source}; set evaluation.num_held_out=0"
         )
 
 
-def evaluations_pin_their_weights(config: RunConfig) -> Iterator[Violation]:
+def evaluations_can_run_during_training(config: RunConfig) -> Iterator[Violation]:
     evaluation, actors = config.evaluation, config.actors
     if evaluation.every_steps and config.weights.backend == "nccl":
         yield ("evaluation.every_steps", "weights.backend"), (
-            f"evaluation.every_steps={evaluation.every_steps} holds an engine's weights while it writes a problem's "
-            "rollouts, and weights.backend=nccl cannot wait for one engine: set evaluation.every_steps=0 and run "
-            "pope eval on the checkpoints"
+            f"evaluation.every_steps={evaluation.every_steps} needs an engine whose weights do not change while it "
+            "samples a problem, and weights.backend=nccl cannot update engines one by one; set "
+            "evaluation.every_steps=0 and run pope eval on the checkpoints"
         )
     if evaluation.every_steps and evaluation.every_samples > actors.max_num_seqs:
         yield ("evaluation.every_samples", "actors.max_num_seqs"), (
-            f"evaluation.every_samples={evaluation.every_samples} do not fit into the engine at once "
-            f"(actors.max_num_seqs={actors.max_num_seqs}); lower the first to {actors.max_num_seqs} or less"
+            f"evaluation.every_samples={evaluation.every_samples} is more than an engine decodes at the same time, "
+            f"actors.max_num_seqs={actors.max_num_seqs}; lower the first to {actors.max_num_seqs} or less"
         )
 
 
 RULES: tuple[Rule, ...] = (
     pass_at_k_can_be_estimated,
     held_out_problems_can_be_made,
-    evaluations_pin_their_weights,
+    evaluations_can_run_during_training,
 )

@@ -1,4 +1,4 @@
-"""Which losses, advantages and penalties go together; docs/objectives.md says why."""
+"""Combinations of losses, advantages and penalties; see docs/objectives.md for the reasons."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ from conf.rules.rule import Rule, Violation
 from conf.schema import RunConfig
 
 GSPO_BOUNDS = (0.9, 1.1)
-"""The ratio of a sequence is a geometric mean over its tokens and keeps within a few thousandths of 1."""
+"""The ratio of a sequence is a geometric mean over its tokens and differs from 1 by a few thousandths only."""
 CISPO_BELOW = 5.0
-"""PipelineRL's upper bound. From here on, and with no lower one, CISPO is `truncated_is` in formula and bounds."""
+"""The upper bound of PipelineRL. With this or a larger one, and no lower bound, CISPO equals `truncated_is`."""
 
 
 def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
@@ -16,29 +16,29 @@ def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
     low, high = GSPO_BOUNDS
     if learner.policy_loss == "truncated_is" and learner.ratio_min > 0:
         yield ("learner.ratio_min", "learner.policy_loss"), (
-            f"learner.ratio_min={learner.ratio_min:g} has no meaning for learner.policy_loss=truncated_is, which "
+            f"learner.ratio_min={learner.ratio_min:g} has no effect with learner.policy_loss=truncated_is, which "
             "bounds the ratio from above only; set learner.ratio_min=0, or learner.policy_loss=cispo"
         )
     if learner.policy_loss == "gspo" and not (low <= learner.ratio_min and learner.ratio_max <= high):
         yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (
             f"learner.policy_loss=gspo with ratios in [{learner.ratio_min:g}, {learner.ratio_max:g}] would never clip: "
-            f"the ratio of a whole sequence stays close to 1, and the bounds must lie within [{low:g}, {high:g}]; set "
-            "learner.ratio_min=0.9997 and learner.ratio_max=1.0004, as its paper does"
+            f"the ratio of a sequence is close to 1, and the bounds must be within [{low:g}, {high:g}]; set "
+            "learner.ratio_min=0.9997 and learner.ratio_max=1.0004, as in its paper"
         )
     if learner.policy_loss == "cispo" and learner.ratio_min == 0 and learner.ratio_max >= CISPO_BELOW:
         yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (
-            f"learner.policy_loss=cispo with ratios in [0, {learner.ratio_max:g}] is truncated_is number for number: "
-            f"CISPO's bounds lie around 1, and without a lower one the upper must be below {CISPO_BELOW:g}; set "
+            f"learner.policy_loss=cispo with ratios in [0, {learner.ratio_max:g}] equals truncated_is: without a "
+            f"lower bound, the upper bound of CISPO must be below {CISPO_BELOW:g}; set "
             "learner.ratio_max=1.28, or learner.policy_loss=truncated_is"
         )
 
 
-def gspo_is_an_average_over_sequences(config: RunConfig) -> Iterator[Violation]:
+def gspo_averages_over_sequences(config: RunConfig) -> Iterator[Violation]:
     learner = config.learner
     if learner.policy_loss == "gspo" and learner.loss_aggregation != "sequence_mean":
         yield ("learner.loss_aggregation", "learner.policy_loss"), (
-            f"learner.loss_aggregation={learner.loss_aggregation} would weigh sequences by their length, and "
-            "learner.policy_loss=gspo is an average over sequences (its eq. 5); set "
+            f"learner.loss_aggregation={learner.loss_aggregation} would weight sequences by length, and "
+            "learner.policy_loss=gspo is a mean over sequences (GSPO eq. 5); set "
             "learner.loss_aggregation=sequence_mean"
         )
 
@@ -55,9 +55,9 @@ def pass_k_fits_the_group(config: RunConfig) -> Iterator[Violation]:
         )
     if k == group and preprocess.pass_k_baseline == "mean":
         yield ("preprocess.pass_k", "preprocess.pass_k_baseline", "actors.group_size"), (
-            f"preprocess.pass_k={k} = actors.group_size with preprocess.pass_k_baseline=mean leaves no gradient: one "
-            f"success gives all {k} rollouts the same weight; set preprocess.pass_k={max(1, k - 1)} or lower, or "
-            "preprocess.pass_k_baseline=none"
+            f"preprocess.pass_k={k} = actors.group_size with preprocess.pass_k_baseline=mean leaves no gradient, "
+            f"because one success gives all {k} rollouts the same weight; set preprocess.pass_k={max(1, k - 1)} or "
+            "lower, or preprocess.pass_k_baseline=none"
         )
 
 
@@ -65,8 +65,8 @@ def pass_k_settings_are_used(config: RunConfig) -> Iterator[Violation]:
     preprocess = config.preprocess
     if preprocess.pass_k_baseline != "none" and preprocess.advantage != "pass_at_k":
         yield ("preprocess.pass_k_baseline", "preprocess.advantage"), (
-            f"preprocess.pass_k_baseline={preprocess.pass_k_baseline} is of preprocess.advantage=pass_at_k, and that "
-            f"is {preprocess.advantage}; set preprocess.pass_k_baseline=none, or preprocess.advantage=pass_at_k"
+            f"preprocess.pass_k_baseline={preprocess.pass_k_baseline} applies to preprocess.advantage=pass_at_k only, "
+            f"and it is {preprocess.advantage}; set preprocess.pass_k_baseline=none, or preprocess.advantage=pass_at_k"
         )
 
 
@@ -74,8 +74,8 @@ def overlong_penalty_leaves_room(config: RunConfig) -> Iterator[Violation]:
     overlong, longest = config.preprocess.overlong_tokens, config.actors.max_completion_tokens
     if overlong >= longest:
         yield ("preprocess.overlong_tokens", "actors.max_completion_tokens"), (
-            f"preprocess.overlong_tokens={overlong} would punish every completion, "
-            f"actors.max_completion_tokens={longest}; lower the first below {longest}"
+            f"preprocess.overlong_tokens={overlong} penalizes every rollout, because it is not "
+            f"below actors.max_completion_tokens={longest}; lower the first below {longest}"
         )
 
 
@@ -83,40 +83,41 @@ def advantage_suits_the_rewards(config: RunConfig) -> Iterator[Violation]:
     advantage, overlong = config.preprocess.advantage, config.preprocess.overlong_tokens
     if advantage in ("maxrl", "pass_at_k") and overlong:
         yield ("preprocess.overlong_tokens", "preprocess.advantage"), (
-            f"preprocess.overlong_tokens={overlong} makes rewards that are neither 0 nor 1, and "
+            f"preprocess.overlong_tokens={overlong} gives rewards other than 0 and 1, and "
             f"preprocess.advantage={advantage} counts successes; set preprocess.overlong_tokens=0, or "
             "preprocess.advantage=mean"
         )
     if advantage in ("maxrl", "pass_at_k") and config.actors.oracle_member:
         yield ("preprocess.advantage", "actors.oracle_member"), (
-            f"preprocess.advantage={advantage} estimates the policy's own rate of success, and with "
-            "actors.oracle_member=true one success of every group is the oracle's; set preprocess.advantage=mean, or "
-            "actors.oracle_member=false"
+            f"preprocess.advantage={advantage} estimates the success rate of the policy, and with "
+            "actors.oracle_member=true one success of every group is the oracle solution; set "
+            "preprocess.advantage=mean, or actors.oracle_member=false"
         )
 
 
-def oracle_member_has_a_place(config: RunConfig) -> Iterator[Violation]:
+def oracle_member_is_supported(config: RunConfig) -> Iterator[Violation]:
     if not config.actors.oracle_member:
         return
     if config.learner.policy_loss == "gspo":
         yield ("actors.oracle_member", "learner.policy_loss"), (
-            "actors.oracle_member=true with learner.policy_loss=gspo: LUFFY weighs the oracle token by token, and "
-            "nobody's logprobs give its sequence a ratio; set learner.policy_loss=ppo_clip, or "
+            "actors.oracle_member=true is not possible with learner.policy_loss=gspo: the oracle solution has no "
+            "logprobs of a sampling policy, so its sequence has no ratio; set learner.policy_loss=ppo_clip, or "
             "actors.oracle_member=false"
         )
     if not config.problems.arms.get("unguided"):
         yield ("actors.oracle_member", "problems.arms"), (
-            f"actors.oracle_member=true adds to groups of the arm unguided, and problems.arms={config.problems.arms} "
-            "draws none; set problems.arms.unguided=1, or actors.oracle_member=false"
+            f"actors.oracle_member=true applies to groups of the arm unguided, and "
+            f"problems.arms={config.problems.arms} draws none; set problems.arms.unguided=1, or "
+            "actors.oracle_member=false"
         )
 
 
 RULES: tuple[Rule, ...] = (
     ratio_bounds_suit_the_loss,
-    gspo_is_an_average_over_sequences,
+    gspo_averages_over_sequences,
     pass_k_fits_the_group,
     pass_k_settings_are_used,
     overlong_penalty_leaves_room,
     advantage_suits_the_rewards,
-    oracle_member_has_a_place,
+    oracle_member_is_supported,
 )

@@ -1,4 +1,4 @@
-"""The endpoint that writes oracle solutions."""
+"""The endpoint of `pope oracle`."""
 
 import re
 from collections.abc import Iterator
@@ -8,23 +8,23 @@ from conf.rules.rule import Rule, Violation
 from conf.schema import RunConfig
 
 
-def oracle_can_be_asked(config: RunConfig) -> Iterator[Violation]:
+def oracle_settings_are_valid(config: RunConfig) -> Iterator[Violation]:
     oracle = config.oracle
     if not _is_endpoint(oracle.endpoint):
         # The value is not shown: it may hold a password.
         yield ("oracle.endpoint",), (
-            "oracle.endpoint must be http://HOST or https://HOST with a port and path if need be, such as "
-            "http://127.0.0.1:8000/v1, without user, password, query or fragment; a key goes where "
-            "oracle.api_key_env says"
+            "oracle.endpoint must be http://HOST or https://HOST, with an optional port and path, such as "
+            "http://127.0.0.1:8000/v1, without user, password, query or fragment; put a key into the environment "
+            "variable named by oracle.api_key_env"
         )
     if oracle.api_key_env is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", oracle.api_key_env):
         # Not shown either: it may be the key itself.
         yield ("oracle.api_key_env",), (
             "oracle.api_key_env must name an environment variable in capitals, such as ORACLE_API_KEY; "
-            "the key itself never goes into the settings"
+            "the key itself must not be in the settings"
         )
     if oracle.model is not None and not (oracle.model.isprintable() and oracle.model.strip()):
-        yield ("oracle.model",), "oracle.model must be a name on one line, as the endpoint knows the model"
+        yield ("oracle.model",), "oracle.model must be one line of printable characters, the name at the endpoint"
 
 
 def _is_endpoint(url: str) -> bool:
@@ -33,20 +33,20 @@ def _is_endpoint(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port above 65535, a bracket without its other
+    except ValueError:  # a port above 65535, an unmatched bracket
         return False
 
 
-def one_bad_moment_is_no_dead_endpoint(config: RunConfig) -> Iterator[Violation]:
+def max_failures_covers_concurrency(config: RunConfig) -> Iterator[Violation]:
     failures, concurrency = config.oracle.max_failures, config.oracle.concurrency
     if failures < concurrency:
         yield ("oracle.max_failures", "oracle.concurrency"), (
-            f"oracle.max_failures={failures} is fewer than the oracle.concurrency={concurrency} requests that one bad "
-            f"moment of the endpoint fails together; raise the first to {concurrency} or more, or lower the second"
+            f"oracle.max_failures={failures} is fewer than the oracle.concurrency={concurrency} requests that a short "
+            f"outage of the endpoint fails together; raise the first to {concurrency} or more, or lower the second"
         )
 
 
 RULES: tuple[Rule, ...] = (
-    oracle_can_be_asked,
-    one_bad_moment_is_no_dead_endpoint,
+    oracle_settings_are_valid,
+    max_failures_covers_concurrency,
 )

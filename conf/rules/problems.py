@@ -1,4 +1,4 @@
-"""What is drawn: sources, arms, buckets."""
+"""Problems: sources, arms, buckets."""
 
 import math
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def builtins_exist(config: RunConfig) -> Iterator[Violation]:
         if not value:
             yield (key,), f"{key} is empty; give a path or {BUILTIN}"
         if value.startswith("builtin:") and value not in known:
-            yield (key,), f"{key}={value[:80]} is not built in; there is {' and '.join(known)}"
+            yield (key,), f"{key}={value[:80]} is not built in; valid are {' and '.join(known)}"
 
 
 def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
@@ -40,7 +40,7 @@ def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
         )
 
 
-def reading_settings_suit_the_source(config: RunConfig) -> Iterator[Violation]:
+def reading_settings_fit_the_source(config: RunConfig) -> Iterator[Violation]:
     problems = config.problems
     if problems.split is not None and problems.source not in DATA_SETS:
         yield ("problems.split", "problems.source"), (
@@ -50,7 +50,7 @@ def reading_settings_suit_the_source(config: RunConfig) -> Iterator[Violation]:
     for name, value, none in (("fields", problems.fields, "{}"), ("levels", problems.levels, "null")):
         if value and problems.source == BUILTIN:
             yield (f"problems.{name}", "problems.source"), (
-                f"problems.{name} is about the rows of a file, and problems.source={BUILTIN} has none; "
+                f"problems.{name} applies to the rows of a file, and problems.source={BUILTIN} has none; "
                 f"set problems.{name}={none}"
             )
 
@@ -59,10 +59,11 @@ def fields_are_known(config: RunConfig) -> Iterator[Violation]:
     for name, column in config.problems.fields.items():
         if name not in FIELDS:
             yield ("problems.fields",), (
-                f"problems.fields holds {name[:80]!r}, the fields are {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}"
+                f"problems.fields contains {name[:80]!r}, the fields are {', '.join(FIELDS)}"
+                f"{did_you_mean(name, FIELDS)}"
             )
         if not column:
-            yield ("problems.fields",), f"problems.fields.{name} is empty; name the column, or leave the field out"
+            yield ("problems.fields",), f"problems.fields.{name} is empty; name the column, or remove the field"
 
 
 def levels_are_an_interval(config: RunConfig) -> Iterator[Violation]:
@@ -77,42 +78,42 @@ def arms_are_drawable(config: RunConfig) -> Iterator[Violation]:
     key, arms = ("problems.arms",), config.problems.arms
     for arm, weight in arms.items():
         if arm not in ARMS:
-            yield key, f"problems.arms holds {arm[:80]!r}, the arms are {', '.join(ARMS)}{did_you_mean(arm, ARMS)}"
+            yield key, f"problems.arms contains {arm[:80]!r}, the arms are {', '.join(ARMS)}{did_you_mean(arm, ARMS)}"
         if not 0 <= weight <= 1000:
             yield key, f"problems.arms.{arm}={weight} is outside the weights 0 to 1000; 0 leaves the arm out"
     if not any(arms.values()):
-        yield key, f"problems.arms={arms} draws nothing; give one of {', '.join(ARMS)} a weight of at least 1"
+        yield key, f"problems.arms={arms} draws nothing; set the weight of one of {', '.join(ARMS)} to at least 1"
     for arm, count in (("easy", config.problems.num_easy), ("easier", config.problems.num_easier)):
         if arms.get(arm) and config.problems.source == BUILTIN and count == 0:
             yield (f"problems.num_{arm}", "problems.arms"), (
-                f"problems.num_{arm}=0 leaves the arm {arm} (weight {arms[arm]}) nothing to draw; raise it, "
+                f"problems.num_{arm}=0 leaves no problem for the arm {arm} (weight {arms[arm]}); raise it, "
                 f"or set problems.arms.{arm}=0"
             )
 
 
-def limits_leave_something(config: RunConfig) -> Iterator[Violation]:
+def limits_are_positive(config: RunConfig) -> Iterator[Violation]:
     for bucket, count in config.problems.limit.items():
         if bucket not in BUCKETS:
             yield ("problems.limit",), (
-                f"problems.limit holds {bucket[:80]!r}, the buckets are {', '.join(BUCKETS)}"
+                f"problems.limit contains {bucket[:80]!r}, the buckets are {', '.join(BUCKETS)}"
                 f"{did_you_mean(bucket, BUCKETS)}"
             )
         if count < 1:
             yield ("problems.limit",), (
-                f"problems.limit.{bucket}={count} leaves no problem; give 1 or more, or an arm the weight 0"
+                f"problems.limit.{bucket}={count} leaves no problem; set it to 1 or more, or the weight of the arm to 0"
             )
 
 
-def oracle_style_is_ours_to_choose(config: RunConfig) -> Iterator[Violation]:
+def oracle_style_needs_the_builtin_domain(config: RunConfig) -> Iterator[Violation]:
     style, source = config.problems.oracle_style, config.problems.source
     if style != "model" and source != BUILTIN:
         yield ("problems.oracle_style", "problems.source"), (
-            f"problems.oracle_style={style} is about the solutions the built-in domain writes, and "
-            f"problems.source={source[:80]} brings its own; set problems.oracle_style=model"
+            f"problems.oracle_style={style} applies to the solutions of the built-in domain, and "
+            f"problems.source={source[:80]} has its own; set problems.oracle_style=model"
         )
 
 
-def buckets_are_apart(config: RunConfig) -> Iterator[Violation]:
+def buckets_do_not_overlap(config: RunConfig) -> Iterator[Violation]:
     key, buckets = ("mining.buckets",), config.mining.buckets
     if not buckets:
         yield key, f"mining.buckets is empty; name at least one of {', '.join(BUCKETS)}, such as hard: [0, 0]"
@@ -120,23 +121,29 @@ def buckets_are_apart(config: RunConfig) -> Iterator[Violation]:
     for name, interval in sorted(buckets.items(), key=lambda item: item[1]):
         if name not in BUCKETS:
             known = f"the buckets are {', '.join(BUCKETS)}{did_you_mean(name, BUCKETS)}"
-            yield key, f"mining.buckets holds {name[:80]!r}, {known}"
+            yield key, f"mining.buckets contains {name[:80]!r}, {known}"
         if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
-            yield key, f"mining.buckets.{name}={interval} is no interval of solve rates; write [low, high] in 0 to 1"
+            yield key, (
+                f"mining.buckets.{name}={interval} is no interval of solve rates; write [low, high] with "
+                "0 <= low <= high <= 1"
+            )
             return
         if interval[0] <= above:
-            yield key, f"mining.buckets.{name}={interval} overlaps {below}; a solve rate must lie in one bucket at most"
+            yield key, (
+                f"mining.buckets.{name}={interval} overlaps {below}, and a solve rate must be in one bucket at most; "
+                f"raise its lower end above {above:g}"
+            )
         above, below = interval[1], name
 
 
 RULES: tuple[Rule, ...] = (
     builtins_exist,
-    buckets_are_apart,
+    buckets_do_not_overlap,
     problems_have_a_source,
     fields_are_known,
     levels_are_an_interval,
-    reading_settings_suit_the_source,
+    reading_settings_fit_the_source,
     arms_are_drawable,
-    limits_leave_something,
-    oracle_style_is_ours_to_choose,
+    limits_are_positive,
+    oracle_style_needs_the_builtin_domain,
 )

@@ -1,9 +1,9 @@
-"""What a rule is."""
+"""The type of a rule."""
 
 from collections.abc import Callable, Iterator
 
 from conf.schema import RunConfig
 
 Violation = tuple[tuple[str, ...], str]
-"""(the settings it is about, the first is the one to change; one sentence with values, rule and remedy)."""
+"""(names of the settings, first the one to change; a sentence with values, rule and remedy)."""
 Rule = Callable[[RunConfig], Iterator[Violation]]

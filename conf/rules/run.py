@@ -1,4 +1,4 @@
-"""The run itself: its name, its device, its servers."""
+"""The run: its name, device and servers."""
 
 import re
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from conf.rules.rule import Rule, Violation
 from conf.schema import RunConfig
 
 
-def run_name_is_plain(config: RunConfig) -> Iterator[Violation]:
+def run_name_is_valid(config: RunConfig) -> Iterator[Violation]:
     name = config.run.name
     if not re.fullmatch(r"[a-z0-9_][a-z0-9._-]{0,63}", name):
         plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip(".-")[:64] or "pope"
         yield ("run.name",), (
-            f"run.name={name[:80]!r} names a folder and Redis keys: 1 to 64 of a-z, 0-9, '.', '_', '-', "
-            f"the first none of '.', '-'; try {plain}"
+            f"run.name={name[:80]!r} names a folder and Redis keys and must be 1 to 64 of a-z, 0-9, '.', '_', '-', "
+            f"not starting with '.' or '-'; try {plain}"
         )
 
 
@@ -22,25 +22,25 @@ def settings_suit_the_device(config: RunConfig) -> Iterator[Violation]:
         return
     if config.weights.backend == "nccl":
         yield ("weights.backend", "deploy.device"), (
-            "weights.backend=nccl needs GPUs and deploy.device=cpu; set weights.backend=file, or deploy.device=cuda"
+            "weights.backend=nccl needs GPUs, and deploy.device=cpu; set weights.backend=file, or deploy.device=cuda"
         )
     if config.model.dtype != "float32":
         yield ("model.dtype", "deploy.device"), (
-            f"model.dtype={config.model.dtype} needs deploy.device=cuda: on the CPU engine and learner agree in "
+            f"model.dtype={config.model.dtype} needs deploy.device=cuda, because engine and learner agree on a CPU in "
             "float32 only; set model.dtype=float32"
         )
     if config.actors.tensor_parallel > 1:
         yield ("actors.tensor_parallel", "deploy.device"), (
-            f"actors.tensor_parallel={config.actors.tensor_parallel} splits one engine over GPUs and "
+            f"actors.tensor_parallel={config.actors.tensor_parallel} splits one engine over GPUs, and "
             "deploy.device=cpu; set actors.tensor_parallel=1, or deploy.device=cuda"
         )
 
 
-def silence_is_longer_than_a_heartbeat(config: RunConfig) -> Iterator[Violation]:
+def dead_after_exceeds_two_heartbeats(config: RunConfig) -> Iterator[Violation]:
     deploy = config.deploy
     if deploy.dead_after_s < 2 * deploy.heartbeat_s:
         yield ("deploy.dead_after_s", "deploy.heartbeat_s"), (
-            f"deploy.dead_after_s={deploy.dead_after_s:g} would kill a healthy role that is one beat late "
+            f"deploy.dead_after_s={deploy.dead_after_s:g} would kill a healthy role after one late heartbeat "
             f"(deploy.heartbeat_s={deploy.heartbeat_s:g}); raise the first to {2 * deploy.heartbeat_s:g} or more"
         )
 
@@ -55,18 +55,18 @@ def broker_url_is_a_redis_url(config: RunConfig) -> Iterator[Violation]:
         )
 
 
-def role_users_are_of_an_external_server(config: RunConfig) -> Iterator[Violation]:
+def role_users_need_an_external_server(config: RunConfig) -> Iterator[Violation]:
     if config.broker.role_users and config.broker.url is None:
         yield ("broker.role_users", "broker.url"), (
-            "broker.role_users=true is about a server of your own and broker.url=null starts the embedded one, which "
-            "always has a user for each role; leave it out, or set broker.url"
+            "broker.role_users=true applies to an external server, and broker.url=null starts the embedded one, which "
+            "always has a user for each role; set broker.role_users=false, or broker.url"
         )
 
 
 RULES: tuple[Rule, ...] = (
-    run_name_is_plain,
+    run_name_is_valid,
     settings_suit_the_device,
-    silence_is_longer_than_a_heartbeat,
+    dead_after_exceeds_two_heartbeats,
     broker_url_is_a_redis_url,
-    role_users_are_of_an_external_server,
+    role_users_need_an_external_server,
 )

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: its data, and what must fit into what."""
+"""Supervised fine-tuning: data and sizes."""
 
 from collections.abc import Iterator
 
@@ -22,8 +22,8 @@ def rows_hold_the_longest_demonstration(config: RunConfig) -> Iterator[Violation
     rows, longest = config.learner.row_tokens, config.sft.max_tokens
     if config.sft.wanted and rows < longest:
         yield ("sft.max_tokens", "learner.row_tokens"), (
-            f"sft.max_tokens={longest} is more than a row holds, learner.row_tokens={rows}; lower the first to {rows} "
-            f"or raise the second to {longest}"
+            f"sft.max_tokens={longest} is more than learner.row_tokens={rows}, the size of a packed row; lower "
+            f"the first to {rows} or raise the second to {longest}"
         )
 
 
@@ -40,8 +40,8 @@ def enough_completions_are_sampled(config: RunConfig) -> Iterator[Violation]:
     kept, sampled = config.sft.completions, config.sft.max_samples
     if kept > sampled:
         yield ("sft.completions", "sft.max_samples"), (
-            f"sft.completions={kept} cannot be kept of sft.max_samples={sampled}; lower the first to {sampled} "
-            f"or raise the second to {kept}"
+            f"sft.completions={kept} is more than sft.max_samples={sampled}, from which they are chosen; lower "
+            f"the first to {sampled} or raise the second to {kept}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What must fit into what: groups, batches, rows, the ring, and the age of what is trained."""
+"""Sizes of groups, batches, rows and the ring, and the largest lag."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ def prompts_fit_the_engine(config: RunConfig) -> Iterator[Violation]:
     if actors.max_num_seqs < actors.group_size:
         yield ("actors.max_num_seqs", "actors.group_size"), (
             f"actors.max_num_seqs={actors.max_num_seqs} cannot decode one group of "
-            f"actors.group_size={actors.group_size} at once; raise the first to {actors.group_size} or more"
+            f"actors.group_size={actors.group_size} at the same time; raise the first to {actors.group_size} or more"
         )
 
 
@@ -34,8 +34,8 @@ def ring_holds_a_batch(config: RunConfig) -> Iterator[Violation]:
     capacity, batch, group = config.broker.ring.capacity, config.learner.batch_samples, config.actors.group_size
     if capacity < batch:
         yield keys, (
-            f"broker.ring.capacity={capacity} cannot hold one batch of learner.batch_samples={batch}, so no step would "
-            f"ever start; raise the first to {batch} or lower the second"
+            f"broker.ring.capacity={capacity} cannot hold one batch of learner.batch_samples={batch}, so no step could "
+            f"start; raise the first to {batch} or lower the second"
         )
     if capacity % group:
         yield keys, (
@@ -48,7 +48,7 @@ def ring_holds_a_batch(config: RunConfig) -> Iterator[Violation]:
 def budget_allows_a_step(config: RunConfig) -> Iterator[Violation]:
     if config.run.max_groups is not None and config.run.max_groups < config.batch_groups:
         yield ("run.max_groups", "learner.batch_samples"), (
-            f"run.max_groups={config.run.max_groups} ends before the first step, which takes {config.batch_groups} "
+            f"run.max_groups={config.run.max_groups} is too few for the first step, which takes {config.batch_groups} "
             f"groups (learner.batch_samples / actors.group_size); raise it to {config.batch_groups} or more"
         )
 
@@ -57,7 +57,7 @@ def rows_hold_the_longest_sample(config: RunConfig) -> Iterator[Violation]:
     rows, longest = config.learner.row_tokens, config.actors.max_model_tokens
     if rows < longest:
         yield ("learner.row_tokens", "actors.max_prompt_tokens", "actors.max_completion_tokens"), (
-            f"learner.row_tokens={rows} is smaller than the longest sample the actors may write, "
+            f"learner.row_tokens={rows} is smaller than the longest sample of the actors, "
             f"actors.max_prompt_tokens + actors.max_completion_tokens = {longest}; raise the first to {longest} "
             "or lower one of the others"
         )
@@ -72,14 +72,14 @@ def every_rank_has_work(config: RunConfig) -> Iterator[Violation]:
         )
 
 
-def lag_bound_lets_the_next_weights_come(config: RunConfig) -> Iterator[Violation]:
-    # Between two publications `every_steps` steps train on what the older weights wrote; the last of them trains
-    # tokens that are every_steps - 1 behind. A tighter bound admits too few groups for it, and all wait for ever.
+def max_lag_allows_the_publication_interval(config: RunConfig) -> Iterator[Violation]:
+    # The `every_steps` steps between two announcements train rollouts of the older weights; the lag of the last of them
+    # is every_steps - 1. With a smaller bound the feed admits too few groups for that step: a deadlock.
     max_lag, every = config.learner.max_lag, config.weights.every_steps
     if max_lag is not None and max_lag < every - 1:
         yield ("learner.max_lag", "weights.every_steps"), (
-            f"learner.max_lag={max_lag} with weights.every_steps={every} would wait for ever: the last step before a "
-            f"publication trains tokens {every - 1} steps old; set weights.every_steps={max_lag + 1} or lower, "
+            f"learner.max_lag={max_lag} with weights.every_steps={every} would deadlock: tokens of the last step "
+            f"before an announcement have a lag of {every - 1}; set weights.every_steps={max_lag + 1} or lower, "
             f"or learner.max_lag={every - 1} or higher"
         )
 
@@ -91,5 +91,5 @@ RULES: tuple[Rule, ...] = (
     budget_allows_a_step,
     rows_hold_the_longest_sample,
     every_rank_has_work,
-    lag_bound_lets_the_next_weights_come,
+    max_lag_allows_the_publication_interval,
 )

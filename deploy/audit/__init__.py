@@ -1,4 +1,4 @@
-"""`pope audit`: whether a run kept its promises, by its histories, its Redis and its checkpoints.
+"""`pope audit`: checks a run's promises against its histories, its Redis and its checkpoints.
 
 May import `store` and the rooms below it.
 """

@@ -1,4 +1,4 @@
-"""`pope audit`: the balance of a run and what became of each promise."""
+"""`pope audit`: the balance of a run, and one finding for each promise."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from broker.balance import Balance
 from deploy.audit.evidence import gather
 from deploy.audit.finding import Finding
-from deploy.audit.promises import judge
+from deploy.audit.promises import check
 from deploy.store.run_view import RunView
 
 
@@ -19,13 +19,13 @@ class Audit:
 
     @property
     def violation(self) -> str | None:
-        """The first one."""
+        """The first violation; None when there is none."""
         if not self.balance.holds:
             return "the balance does not hold"
-        return next((f"{v.promise}: {v.violation}" for v in self.findings if not v.holds), None)
+        return next((f"{f.promise}: {f.violation}" for f in self.findings if not f.holds), None)
 
     def explain(self) -> str:
-        """The balance, then a line a promise."""
+        """The balance, then one line for each promise."""
         lines = [self.balance.explain(), "promises"]
         for finding in self.findings:
             lines.append(f"  {finding.promise:<13}{'holds' if finding.holds else 'BROKEN':<8}{finding.evidence}")
@@ -37,10 +37,10 @@ class Audit:
 
 
 def audit(path: Path, url: str | None = None) -> Audit:
-    """A live or finished run; `url` as in `run_redis`.
+    """Audits a live or finished run; `url` as in `run_redis`.
 
-    Raises UsageError when there is no run to read, CheckpointError when the manifest of a checkpoint is damaged.
+    Raises UsageError when the run cannot be read, CheckpointError when the manifest of a checkpoint is damaged.
     """
     with RunView(path, url) as run:
         evidence = gather(run)
-        return Audit(run.balance(), judge(evidence))
+        return Audit(run.balance(), check(evidence))

@@ -1,21 +1,21 @@
-"""What an audit says of one promise. Pure."""
+"""The result of checking one promise. Pure."""
 
 from dataclasses import dataclass
 
 from deploy.audit.evidence import Evidence
 
-NO_LEARNER = "no whole history of the learner"
+NO_LEARNER = "the learner's history is not complete"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one promise."""
+    """Whether one promise holds."""
 
     promise: str
     evidence: str
-    """What was compared, with numbers."""
+    """What was compared, with counts."""
     violation: str | None = None
-    """The first one: what, and where it stands."""
+    """The first violation, with the file and line that shows it; None: the promise holds."""
     unchecked: str | None = None
     """What could not be compared, and why."""
 
@@ -24,8 +24,8 @@ class Finding:
         return self.violation is None
 
 
-def missing(evidence: Evidence) -> str | None:
-    """What the histories leave out by their own account."""
+def history_gaps(evidence: Evidence) -> str | None:
+    """Which roles have no history, and how many lines the others could not write; None: nothing is missing."""
     parts = []
     if evidence.absent:
         parts.append(f"no history of {', '.join(evidence.absent)} in this folder")

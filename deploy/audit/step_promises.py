@@ -1,4 +1,4 @@
-"""What is promised of steps, policy versions and checkpoints. Pure."""
+"""Promises about steps, policy versions and checkpoints. Pure."""
 
 from collections.abc import Iterator
 
@@ -9,20 +9,20 @@ from deploy.audit.lineage import lineage_violations
 
 
 def trained_once(evidence: Evidence) -> Finding:
-    """No group is trained in two steps of one lineage; a replayed step gets its groups again."""
+    """No group is trained in two steps of one lineage, and a replayed step gets the same groups again."""
     lines = [line for h in evidence.histories if h.role.startswith("learner") for line in h.lines]
     incarnations = sum(line.event.what == "start" for line in lines)
     steps = sum(line.event.what == "commit" for line in lines)
     return Finding(
         "trained once",
         f"{steps} commits in {incarnations} incarnations of the learner",
-        next(lineage_violations(lines), None) if evidence.learner_is_known else None,
-        None if evidence.learner_is_known else NO_LEARNER,
+        next(lineage_violations(lines), None) if evidence.has_whole_learner else None,
+        None if evidence.has_whole_learner else NO_LEARNER,
     )
 
 
 def versions(evidence: Evidence) -> Finding:
-    """Policy versions never go back in one incarnation; engines hold, and tokens name, announced versions only."""
+    """Policy versions never decrease within an incarnation, and every version in use was announced."""
     lines = list(evidence.lines("announce", "hold", "put"))
     announced = {line.event.version for line in evidence.lines("announce")} | {0}
 
@@ -38,49 +38,50 @@ def versions(evidence: Evidence) -> Finding:
                 was = before.event.version
                 yield f"{event.incarnation} went back from version {was} to {event.version} ({line.place})"
             newest[event.incarnation] = line
-        if evidence.learner_is_known:
+        if evidence.has_whole_learner:
             for line in lines:
                 for version in line.event.versions or (line.event.version,):
                     if version not in announced:
                         yield f"version {version} was never announced ({line.event.what}, {line.place})"
 
-    unchecked = None if evidence.learner_is_known else f"which versions were announced: {NO_LEARNER}"
-    return Finding("versions", f"{len(lines)} times a version was named", next(violations(), None), unchecked)
+    unchecked = None if evidence.has_whole_learner else f"which versions were announced: {NO_LEARNER}"
+    return Finding("versions", f"{len(lines)} lines that name a version", next(violations(), None), unchecked)
 
 
 def lag(evidence: Evidence) -> Finding:
-    """A step trains no group with a token older than `learner.max_lag`."""
-    put = {line.event.group_id: line for line in evidence.here("put")}
-    bound, oldest, checked, total = evidence.bounds.max_lag, 0, 0, 0
-    told = "no bound is set" if bound is None else f"learner.max_lag is {bound}"
+    """No step trains a group whose oldest token has a lag above `learner.max_lag`."""
+    puts = {line.event.group_id: line for line in evidence.on_this_server("put")}
+    bound, largest, checked, total = evidence.bounds.max_lag, 0, 0, 0
+    bound_text = "learner.max_lag is not set" if bound is None else f"learner.max_lag is {bound}"
     violation = None
-    for line in evidence.here("batch"):
+    for line in evidence.on_this_server("batch"):
         for group_id in line.event.group_ids:
             total += 1
-            if group_id not in put:
+            if group_id not in puts:
                 continue
             checked += 1
-            version = (put[group_id].event.versions or (0, 0))[0]
-            age = (line.event.step or 0) - 1 - version
-            oldest = max(oldest, age)
-            if bound is not None and age > bound and violation is None:
-                where = f"{line.place}, {put[group_id].place}"
-                violation = f"step {line.event.step} got group {group_id}, {age} steps old, {told} ({where})"
-    unknown = f"{total - checked} groups whose put no history tells" if checked < total else None
-    return Finding("lag", f"{checked} groups in steps, the oldest {oldest} steps old; {told}", violation, unknown)
+            put = puts[group_id]
+            group_lag = (line.event.step or 0) - 1 - (put.event.versions or (0, 0))[0]
+            largest = max(largest, group_lag)
+            if bound is not None and group_lag > bound and violation is None:
+                where = f"{line.place}, {put.place}"
+                violation = f"step {line.event.step} got group {group_id} with lag {group_lag}, {bound_text} ({where})"
+    unchecked = f"{total - checked} groups without a put in a history" if checked < total else None
+    return Finding("lag", f"{checked} groups in steps, largest lag {largest}; {bound_text}", violation, unchecked)
 
 
 def checkpoints(evidence: Evidence) -> Finding:
-    """A checkpoint on the disk is the one its learner wrote."""
-    told = {line.event.step: line for line in evidence.lines("checkpoint")}
+    """Every checkpoint on disk is the one its learner wrote."""
+    written = {line.event.step: line for line in evidence.lines("checkpoint")}
 
     def violations() -> Iterator[str]:
         for saved in evidence.checkpoints:
-            line = told.get(saved.step)
+            line = written.get(saved.step)
             if line and line.event.sha256 != saved.sha256:
-                yield f"{saved.name} has manifest {saved.sha256[:12]}, written was {line.event.sha256} ({line.place})"
+                was = line.event.sha256
+                yield f"{saved.name} has manifest {saved.sha256[:12]}, but {was} was written ({line.place})"
 
-    untold = [saved.name for saved in evidence.checkpoints if saved.step not in told]
+    unrecorded = [saved.name for saved in evidence.checkpoints if saved.step not in written]
     names = ", ".join(saved.name for saved in evidence.checkpoints) or "none"
-    unchecked = f"{', '.join(untold)}: the learner was ended before it told" if untold else None
-    return Finding("checkpoints", f"kept: {names}", next(violations(), None), unchecked)
+    unchecked = f"{', '.join(unrecorded)}: the learner died before it recorded the write" if unrecorded else None
+    return Finding("checkpoints", f"on disk: {names}", next(violations(), None), unchecked)

@@ -1,4 +1,4 @@
-"""Processes and where they run: Ray, one file for each role, supervision of processes, the embedded Redis.
+"""Processes and where they run: Ray, one file for each role, failure domains and health, the embedded Redis.
 
 May import no other room of `deploy`.
 """

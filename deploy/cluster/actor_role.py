@@ -1,4 +1,4 @@
-"""The actor as a Ray actor: one vLLM engine and the loops around it."""
+"""The actor's process, as a Ray actor."""
 
 import os
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from conf.schema import RunConfig
 from deploy.cluster.role_process import open_role
 
 if TYPE_CHECKING:
-    from actors.actor import Work
+    from actors.leased_groups import GroupSource
     from broker.connection import Client
     from broker.history import History
 
 
 class ActorRole:
-    """One vLLM engine and the actor loop around it."""
+    """One vLLM engine, its verifiers and the `Actor` that uses them."""
 
     def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
         open_role(log_path, config.actors.threads)
@@ -28,7 +28,7 @@ class ActorRole:
         self._model_path = model_path
 
     async def start(self) -> int:
-        """Load tokenizer, verifier and engine. Returns the process id."""
+        """Load the tokenizer, the verifiers and the engine. Returns the process id."""
         from transformers import AutoTokenizer
 
         from actors.engine import Engine
@@ -53,46 +53,47 @@ class ActorRole:
         return os.getpid()
 
     async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
-        """Write training groups, and evaluations when there is a schedule, until the run stops."""
-        from actors.actor import Work
+        """Write training groups, and evaluation groups if evaluations are scheduled, until the run stops."""
+        from actors.leased_groups import GroupSource
         from actors.problems.mixture import Mixture
         from broker.feed import Feed
         from broker.history import History
-        from broker.run_record import born
+        from broker.run_record import read_keys_id
 
         config, client, keys = self._config, self._client(), Keys(self._config.run.name)
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
-        training = Work(Feed(client, keys), mixture.assignment)
+        training = GroupSource(Feed(client, keys), mixture.assignment)
         stage = stage_name(config.run.name, EVALUATION_STAGE)
-        evaluations = self._tasks(stage) if config.evaluation.every_steps else None
+        evaluations = self._task_list(stage) if config.evaluation.every_steps else None
         with closing(History(run_path, self._name, incarnation)) as history:
-            history.add("start", server=born(client, keys))
-            await self._work(config, problems, incarnation, training, evaluations, history)
+            history.add("start", server=read_keys_id(client, keys))
+            await self._run_actor(config, problems, incarnation, history, training, evaluations)
 
     async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
-        """Write the groups a sampling stage asks for, until it stops; `config` names its keys.
+        """Write the groups of a sampling stage until it stops. `config.run.name` is the stage's name.
 
-        What sampling found out is in its archive; it keeps no history.
+        A sampling stage has an archive and no history.
         """
         from broker.history import History
 
         history = History(None, self._name, incarnation)
-        await self._work(config, problems, incarnation, self._tasks(config.run.name), None, history)
+        await self._run_actor(config, problems, incarnation, history, self._task_list(config.run.name))
 
-    async def _work(
+    async def _run_actor(
         self,
         config: RunConfig,
         problems: Sequence[Problem],
         incarnation: str,
-        work: "Work",
-        evaluations: "Work | None",
         history: "History",
+        training: "GroupSource",
+        evaluations: "GroupSource | None" = None,
     ) -> None:
-        """The actor loop under `config`, with the weights of this role's own run."""
-        from actors.actor import Actor
+        """Run the actor on the Redis keys of `config`, except that the weights are those of this role's run."""
+        from actors.actor import Actor, ActorLoopSettings
+        from actors.actor_broker import ActorBroker
         from actors.rollout_writer import RolloutWriter
         from broker.metrics import Control, Heartbeats, Metrics
-        from broker.rollout_samples import Samples
+        from broker.rollout_samples import RolloutSamples
         from broker.weights import WeightBoard
 
         client, keys = self._client(), Keys(config.run.name)
@@ -105,31 +106,35 @@ class ActorRole:
             problems={problem.id: problem for problem in problems},
             settings=config.actors,
         )
-        await Actor(
-            config,
-            name=self._name,
+        broker = ActorBroker(
+            actor=self._name,
             incarnation=incarnation,
-            engine=self._engine,
-            writer=writer,
-            decode=self._decode,
-            work=work,
-            evaluations=evaluations,
+            retry_s=config.deploy.dead_after_s,
             board=WeightBoard(client, Keys(self._config.run.name)),
             metrics=Metrics(client, keys, keep=config.broker.kept_reports),
-            samples=Samples(client, keys),
+            samples=RolloutSamples(client, keys),
             heartbeats=Heartbeats(client, keys),
             control=Control(client, keys),
             history=history,
+        )
+        await Actor(
+            ActorLoopSettings.of(config),
+            broker,
+            engine=self._engine,
+            writer=writer,
+            decode=self._decode,
+            training=training,
+            evaluations=evaluations,
         ).run()
 
-    def _tasks(self, name: str) -> "Work":
-        """The feed and the task list of a sampling stage."""
-        from actors.actor import Work
+    def _task_list(self, stage: str) -> "GroupSource":
+        """The groups of a sampling stage."""
+        from actors.leased_groups import GroupSource
         from broker.feed import Feed
         from broker.tasks import Tasks
 
-        client, keys = self._client(), Keys(name)
-        return Work(Feed(client, keys), Tasks(client, keys).assignment)
+        client, keys = self._client(), Keys(stage)
+        return GroupSource(Feed(client, keys), Tasks(client, keys).assignment)
 
     def _client(self) -> "Client":
         from broker.connection import connect
@@ -137,8 +142,9 @@ class ActorRole:
         return connect(self._redis_url, client_name=self._name)
 
     def _decode(self, token_ids: list[int]) -> str:
-        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
     async def close(self) -> None:
+        """End the verifiers' and the engine's child processes."""
         self._verifier.close()
         self._engine.close()

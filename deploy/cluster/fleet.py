@@ -1,4 +1,4 @@
-"""The roles of a run and what becomes of each: started, running, dead and started again, finished."""
+"""The roles of a run and their processes: start, work, death, restart, end."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from broker.errors import PopeError
-from conf.schema import RunConfig
+from conf.schema import WeightSettings
 from deploy.cluster.health import Event, Health, after
 
 log = logging.getLogger(__name__)
@@ -17,16 +17,16 @@ class RoleFailed(PopeError):
 
 
 class Host(Protocol):
-    """Where roles live: how their calls are followed, and how their processes are ended."""
+    """Runs the processes of roles: follows their calls and kills them."""
 
     def done(self, call: Any) -> bool: ...
 
     def result(self, call: Any, timeout_s: float | None = None) -> Any:
-        """Raises what the role raised, and whatever the host says of a process that is gone."""
+        """Raises what the role raised, or the host's own error when the process is gone."""
         ...
 
     def kill(self, handle: Any) -> None:
-        """End the process without asking it."""
+        """Kill the process."""
         ...
 
 
@@ -50,9 +50,11 @@ class RayHost:
         ray.kill(handle, no_restart=True)
 
 
-class Member:
-    """One role. `spawn` makes its process; its work is a method `work(handle, incarnation)` calls, which ends when the
-    work does."""
+class ManagedRole:
+    """One role and the process of its present incarnation.
+
+    `spawn` makes the process. The role's work is one call, `work(handle, incarnation)`, which ends when the work does.
+    """
 
     def __init__(
         self,
@@ -68,8 +70,8 @@ class Member:
         self.restarts = 0
         self.state: Literal["absent", "starting", "up", "running", "finished"] = "absent"
         self.health: Health = "restarting"
-        self.hopeless = False
-        """It died of an error that would come again."""
+        self.fails_again = False
+        """Whether a restart would fail in the same way."""
         self.handle: Any = None
         self._host = host or RayHost()
         self._session = time.time_ns()
@@ -81,11 +83,11 @@ class Member:
 
     @property
     def incarnation(self) -> str:
-        """Names this incarnation of the role; a restarted role must not be taken for the one that died."""
+        """Name of the present incarnation; no two incarnations of a role share one."""
         return f"{self.name}@{self._session}.{self.restarts}"
 
     def start(self) -> None:
-        """Make the process; `poll` sees it come up."""
+        """Make the process; `poll` notices when it is up."""
         self.observe("restart")
         self.handle = self._spawn()
         self._call = self.handle.start.remote()
@@ -95,12 +97,12 @@ class Member:
         """Block until the role is up. Raises RoleFailed."""
         self._result(self._call, timeout_s)
 
-    def ask(self, question: Callable[[Any], Any], timeout_s: float) -> Any:
-        """The answer of a role that is up and not at work. Raises RoleFailed."""
-        return self._result(question(self.handle), timeout_s)
+    def ask(self, call: Callable[[Any], Any], timeout_s: float) -> Any:
+        """The result of `call(handle)`, which calls a role that is up and idle. Raises RoleFailed."""
+        return self._result(call(self.handle), timeout_s)
 
     def work_on(self, work: Callable[[Any, str], Any]) -> None:
-        """Give a role its next work; one that is not there is started first."""
+        """Give the role its next work; start it first if it has no process."""
         self._work = work
         if self.handle is None:
             self.start()
@@ -108,7 +110,7 @@ class Member:
             self.begin()
 
     def begin(self) -> None:
-        """Go to work. The role is up."""
+        """Begin the work. The role is up."""
         assert self._work is not None, "supervision begins once every role has work"
         self.observe("up")
         self._call = self._work(self.handle, self.incarnation)
@@ -122,13 +124,13 @@ class Member:
             self._host.result(self._call)
         except Exception as error:
             self.state = "absent"
-            self.hopeless = getattr(error, "final", False)
+            self.fails_again = getattr(error, "final", False)
             return self._describe(error)
         self._enter("up" if self.state == "starting" else "finished")
         return None
 
     def observe(self, event: Event) -> None:
-        """What was seen of the role."""
+        """Update the health."""
         self.health = after(self.health, event)
         if event == "up" and not self.serves_weights:
             self.health = after(self.health, "synced")
@@ -137,7 +139,7 @@ class Member:
         return time.monotonic() - self._since
 
     def kill(self) -> None:
-        """End the process without asking it."""
+        """Kill the process, if there is one."""
         if self.handle is not None:
             self._host.kill(self.handle)
             self.observe("died")
@@ -161,81 +163,88 @@ class Member:
 
 
 class Domain:
-    """Roles that fail together; most are alone in their own (`failure_domains`)."""
+    """Roles that fail and restart together; most roles have a domain of their own (`failure_domains`)."""
 
     def __init__(
-        self, members: Sequence[Member], *, before: Callable[[], None] = lambda: None, to_the_end: bool = False
+        self,
+        roles: Sequence[ManagedRole],
+        *,
+        before_work: Callable[[], None] = lambda: None,
+        needed_to_finish: bool = False,
     ) -> None:
-        """`before` is called when the members of a new incarnation are up, before they begin; it may raise RoleFailed.
-        `to_the_end`: what they do last is needed, so they are replaced even while the run winds down."""
-        self.members = tuple(members)
-        self.to_the_end = to_the_end
-        self._before = before
+        """`before_work` is called when all roles of a new incarnation are up, before they begin; it may raise
+        RoleFailed. `needed_to_finish`: the roles are restarted even while the run winds down, because they save its
+        result."""
+        self.roles = tuple(roles)
+        self.needed_to_finish = needed_to_finish
+        self._before_work = before_work
 
     @property
     def restarts(self) -> int:
-        return self.members[0].restarts
+        return self.roles[0].restarts
 
     @property
-    def hopeless(self) -> bool:
-        return any(member.hopeless for member in self.members)
+    def fails_again(self) -> bool:
+        return any(role.fails_again for role in self.roles)
 
     @property
-    def awaited(self) -> bool:
-        """Whether a run that ends waits for it: for roles at work, and for those whose last deeds are still to come."""
-        states = ("starting", "up", "running") if self.to_the_end else ("running",)
-        return any(member.state in states for member in self.members)
+    def must_finish(self) -> bool:
+        """Whether a run that ends must wait for it."""
+        states = ("starting", "up", "running") if self.needed_to_finish else ("running",)
+        return any(role.state in states for role in self.roles)
 
     def poll(self) -> str | None:
-        """Advance every member; they begin once all are up. Returns why one died, if one did since the last call."""
-        for member in self.members:
-            if died := member.poll():
+        """Advance every role; they begin once all are up. Returns why one died, if one did since the last call."""
+        for role in self.roles:
+            if died := role.poll():
                 return died
-        if all(member.state == "up" for member in self.members):
+        if all(role.state == "up" for role in self.roles):
             try:
-                self._before()
+                self._before_work()
             except RoleFailed as error:
                 return str(error)
-            for member in self.members:
-                member.begin()
+            for role in self.roles:
+                role.begin()
         return None
 
     def kill(self) -> None:
-        for member in self.members:
-            member.kill()
+        for role in self.roles:
+            role.kill()
 
     def restart(self) -> None:
-        """A new incarnation of all members, which are gone."""
-        for member in self.members:
-            member.restarts += 1
-            member.start()
+        """Start a new incarnation of every role. Their processes are gone."""
+        for role in self.roles:
+            role.restarts += 1
+            role.start()
 
 
-def alone(members: Sequence[Member]) -> list[Domain]:
-    """Each in a domain of its own."""
-    return [Domain([member]) for member in members]
+def separate_domains(roles: Sequence[ManagedRole]) -> list[Domain]:
+    """A domain for each role."""
+    return [Domain([role]) for role in roles]
 
 
 def failure_domains(
-    config: RunConfig,
+    weights: WeightSettings,
     *,
-    actors: Sequence[Member],
-    preprocessors: Sequence[Member],
-    learners: Sequence[Member],
+    actors: Sequence[ManagedRole],
+    preprocessors: Sequence[ManagedRole],
+    learners: Sequence[ManagedRole],
     admit: Callable[[], None],
     reopen: Callable[[], None],
 ) -> list[Domain]:
-    """What fails together. `admit` admits a new incarnation of the learner, `reopen` clears the announced weights.
+    """The roles of a training run, grouped by what fails together.
 
-    No rank of the learner can go on without the others. Nor can an engine that nobody stands in for, where weights are
-    broadcast: a new one waits for the next broadcast, and the learner for rollouts before it makes one. So both begin
-    again, at the newest checkpoint.
+    `admit` admits a new incarnation of the learner, `reopen` clears the announced weights. No learner rank can go on
+    without the others. With the nccl backend a single engine and the learner depend on each other too: a new engine
+    waits for the next broadcast, and the learner for rollouts before it makes one. Both then restart from the newest
+    checkpoint.
     """
-    if config.weights.backend == "nccl" and len(actors) == 1:
+    if weights.backend == "nccl" and len(actors) == 1:
 
         def begin() -> None:
             reopen()
             admit()
 
-        return [*alone(preprocessors), Domain([*learners, *actors], before=begin, to_the_end=True)]
-    return [*alone([*actors, *preprocessors]), Domain(learners, before=admit, to_the_end=True)]
+        both = Domain([*learners, *actors], before_work=begin, needed_to_finish=True)
+        return [*separate_domains(preprocessors), both]
+    return [*separate_domains([*actors, *preprocessors]), Domain(learners, before_work=admit, needed_to_finish=True)]

@@ -1,23 +1,22 @@
-"""What the driver holds of a role. Pure.
+"""The health of a role, as the driver sees it. Pure.
 
-    HEALTHY <-> SUSPECT      a beat is late, and comes after all
-    HEALTHY, SUSPECT -> DEAD   its process ended, or was ended because it gave no sign of life for too long
+    HEALTHY <-> SUSPECT        a heartbeat is late; the next one arrives
+    HEALTHY, SUSPECT -> DEAD   the process ended, or was killed because it was silent for too long
     DEAD -> RESTARTING -> STALE -> HEALTHY
 
-A process that answers says nothing about the weights it holds: from DEAD only a completed sync leads back to HEALTHY.
-A sync that fails ends the engine's process: what it holds then nobody knows. A role that serves no weights has nothing
-to sync, and is healthy as soon as it is up.
+A process that answers may hold old weights: after DEAD only a completed sync leads back to HEALTHY. A failed sync ends
+the engine's process, because its weights are then unknown. A role that serves no weights is healthy once it is up.
 """
 
 from typing import Literal
 
 Health = Literal["healthy", "suspect", "dead", "restarting", "stale"]
 Event = Literal["late", "beat", "died", "restart", "up", "synced"]
-"""`late`: no sign of life for a few heartbeats. `up`: its process is ready to work. `synced`: it holds weights as new
-as those that were published when it came up."""
+"""`late`: no heartbeat for `LATE_BEATS` intervals. `up`: the process is ready to work. `synced`: it holds weights at
+least as new as those that were published when it came up."""
 
 LATE_BEATS = 5.0
-"""A role is late after this many heartbeats of silence."""
+"""A role is late after this many heartbeat intervals without one."""
 
 _NEXT: dict[tuple[Health, Event], Health] = {
     ("healthy", "late"): "suspect",
@@ -33,5 +32,6 @@ _NEXT: dict[tuple[Health, Event], Health] = {
 
 
 def after(health: Health, event: Event) -> Health:
-    """What becomes of it. An event that tells nothing new, such as the beat of a healthy role, changes nothing."""
+    """The health after an event; unchanged where the table has no entry, as for the beat of a healthy role."""
+
     return _NEXT.get((health, event), health)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the run to end in order, the second ends it now. And children end with us."""
+"""Ctrl-C and SIGTERM: the first stops the run in order, the second ends it now. Children end with their parent."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from broker.errors import PopeError
 
 _PR_SET_PDEATHSIG = 1
 REASON = "interrupted by "
-"""How the reason of a run that a signal ended begins; the signal's name follows."""
+"""Prefix of the reason of a run that a signal ended; the signal's name follows."""
 
 
 class Interrupted(PopeError):
@@ -25,20 +25,20 @@ class Interrupted(PopeError):
 
 
 class Stoppable(Protocol):
-    """What can be asked to end in order, and why."""
+    """Can be asked to stop in order."""
 
     def stop(self, reason: str) -> None: ...
 
 
 class Interrupts:
-    """Installed after `ray.init`, which replaces handlers that were there before it.
+    """Signal handlers, for as long as the context lasts. Enter it after `ray.init`, which installs handlers of its own.
 
-    Outside `graceful` a signal raises Interrupted at once: there is nothing to wind down yet.
+    Outside `graceful` a signal raises Interrupted at once.
     """
 
     def __init__(self) -> None:
         self.requested: int | None = None
-        """The signal that asked for the end, if one did."""
+        """The last signal that arrived, if any."""
         self._control: Stoppable | None = None
         self._before: dict[int, Any] = {}
 
@@ -53,7 +53,7 @@ class Interrupts:
 
     @contextmanager
     def graceful(self, control: Stoppable) -> Iterator[None]:
-        """While this lasts the first signal stops `control`, and what it controls finishes what it does."""
+        """While this lasts the first signal calls `control.stop` instead of raising; a second one raises."""
         self._control = control
         try:
             yield
@@ -61,7 +61,7 @@ class Interrupts:
             self._control = None
 
     def raise_if_requested(self) -> None:
-        """Raises Interrupted once a signal has asked for the end."""
+        """Raises Interrupted if a signal has arrived."""
         if self.requested is not None:
             raise Interrupted(self.requested)
 
@@ -74,15 +74,16 @@ class Interrupts:
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """A child's `preexec_fn`: it asks the kernel for SIGTERM when the thread that started it ends."""
+    """A `preexec_fn` for a child that gets SIGTERM when the thread that started it ends; None outside Linux."""
     if sys.platform != "linux":
         return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: the child of a fork should not load libraries
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: a forked child should not load libraries
     parent = os.getpid()
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel knew
+        if os.getppid() != parent:  # the parent died before the call above
+
             os._exit(1)
 
-    return ask
+    return set_death_signal

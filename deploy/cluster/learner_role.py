@@ -1,4 +1,4 @@
-"""One DeepSpeed rank as a Ray actor, for RL, SFT or the replay of recorded batches."""
+"""One DeepSpeed rank as a Ray actor: RL, SFT or the replay of recorded batches."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LearnerRole:
-    """One DeepSpeed rank, of RL or of SFT."""
+    """One DeepSpeed rank."""
 
     def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
         open_role(log_path, config.learner.threads)
@@ -25,7 +25,7 @@ class LearnerRole:
         return os.getpid()
 
     def address(self) -> tuple[str, int]:
-        """Where this machine can be reached, and a port that is free now."""
+        """This machine's address, and a port that is free now."""
         import ray
 
         host = ray.util.get_node_ip_address()
@@ -34,14 +34,13 @@ class LearnerRole:
             return host, probe.getsockname()[1]
 
     def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path, incarnation: str) -> None:
-        """RL, until the run stops."""
+        """RL until the run stops."""
         from learner.learner import Learner
 
         self._take_rank(rank, master)
         Learner(
             self._config,
             rank=rank,
-            world_size=self._config.learner.num_ranks,
             redis_url=self._redis_url,
             run_folder=run_path,
             model_path=model_path,
@@ -49,7 +48,7 @@ class LearnerRole:
         ).run()
 
     def replay(self, rank: int, master: tuple[str, int], plan: "ReplayPlan") -> None:
-        """Train recorded batches again, beside the run they are of."""
+        """Train recorded batches again; the run they come from is only read."""
         from learner.replay import replay
 
         self._take_rank(rank, master)
@@ -58,7 +57,7 @@ class LearnerRole:
     def fine_tune(
         self, rank: int, master: tuple[str, int], checkpoints: Path, model_path: Path, examples: Sequence["Example"]
     ) -> None:
-        """SFT, to its last step."""
+        """SFT to its last step."""
         from learner.sft import FineTuner
 
         self._take_rank(rank, master)
@@ -72,7 +71,7 @@ class LearnerRole:
         ).run()
 
     def _take_rank(self, rank: int, master: tuple[str, int]) -> None:
-        """What DeepSpeed reads from the environment, before it is imported."""
+        """Set what DeepSpeed reads from the environment when it is imported."""
         os.environ.update(
             RANK=str(rank),
             LOCAL_RANK="0",

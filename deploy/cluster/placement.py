@@ -1,4 +1,4 @@
-"""What each role asks of the cluster; pure."""
+"""The CPUs and GPUs each role needs. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,42 +6,41 @@ from typing import Literal, cast
 
 from conf.schema import RunConfig
 
-Room = Literal["actor", "preprocess", "learner"]
+RoleKind = Literal["actor", "preprocess", "learner"]
 
 SHARED_CPU = 0.1
-"""CPUs a role reserves where roles share the cores of one machine: threads are set by the roles themselves, so Ray
-only has to place them, not to keep them apart."""
+"""CPUs a role reserves. Roles share the cores of a machine and set their own thread counts, so Ray only places them."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Resources of one role."""
+    """Resources that one role needs."""
 
     role: str
-    """Room and number: `actor-0`."""
+    """Kind and number: `actor-0`."""
     num_cpus: float
     num_gpus: float
 
     @property
-    def room(self) -> Room:
-        return cast(Room, self.role.rpartition("-")[0])
+    def kind(self) -> RoleKind:
+        return cast(RoleKind, self.role.rpartition("-")[0])
 
 
 def actor_demands(config: RunConfig) -> list[Demand]:
-    """One entry an engine: all that sampling needs."""
+    """One entry for each engine: all that sampling needs."""
     gpus = config.actors.tensor_parallel if config.deploy.device == "cuda" else 0
     return [Demand(f"actor-{i}", SHARED_CPU, gpus) for i in range(config.actors.num_actors)]
 
 
 def learner_demands(config: RunConfig) -> list[Demand]:
-    """One entry a DeepSpeed rank."""
+    """One entry for each DeepSpeed rank."""
     gpus = 1 if config.deploy.device == "cuda" else 0
     return [Demand(f"learner-{i}", SHARED_CPU, gpus) for i in range(config.learner.num_ranks)]
 
 
 def demands(config: RunConfig) -> list[Demand]:
-    """One entry a role of a training run: actors first, then preprocessors, then learner ranks."""
-    # A preprocessor that holds the reference model of the KL penalty runs it where the learner runs the policy.
+    """One entry for each role of a training run: actors first, then preprocessors, then learner ranks."""
+    # With a KL penalty each preprocessor runs the reference model, on a GPU where the learner has GPUs.
     reference_gpus = 1 if config.deploy.device == "cuda" and config.learner.kl_coef > 0 else 0
     return [
         *actor_demands(config),
@@ -51,12 +50,13 @@ def demands(config: RunConfig) -> list[Demand]:
 
 
 def largest(*stages: Sequence[Demand]) -> list[Demand]:
-    """Of stages that follow one another, the one that asks for most: GPUs first, then CPUs."""
+    """Of stages that run one after another, the one that needs most GPUs, then most CPUs."""
     return list(max(stages, key=lambda stage: (sum(d.num_gpus for d in stage), sum(d.num_cpus for d in stage))))
 
 
 def shortage(config: RunConfig, needed: Sequence[Demand], *, cpus: float, gpus: float) -> str | None:
-    """One sentence naming what the cluster lacks, or None when every role finds a place."""
+    """A sentence that names what the cluster lacks, or None when every role fits."""
+
     need_cpus, need_gpus = sum(d.num_cpus for d in needed), sum(d.num_gpus for d in needed)
     if need_gpus > gpus:
         reference = (

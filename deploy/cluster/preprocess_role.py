@@ -16,12 +16,18 @@ class PreprocessRole:
         self._model_path = model_path
 
     def start(self) -> int:
-        """Load the reference model when there is a KL penalty. Returns the process id."""
+        """Load the reference model if there is a KL penalty. Returns the process id."""
         self._reference = None
         if self._config.learner.kl_coef > 0:
             from preprocess.reference import load_reference
 
-            self._reference = load_reference(self._config, self._model_path)
+            self._reference = load_reference(
+                self._model_path,
+                dtype=self._config.model.dtype,
+                device=self._config.deploy.device,
+                temperature=self._config.actors.temperature,
+                chunk_tokens=self._config.learner.logprob_chunk_tokens,
+            )
         return os.getpid()
 
     def run(self, incarnation: str, run_path: Path) -> None:

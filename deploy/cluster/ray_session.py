@@ -1,42 +1,53 @@
-"""The door to Ray for the driver: starting or joining it, making role actors, waiting for their calls."""
+"""The driver's use of Ray: start or join it, make the Ray actors of roles, wait for their calls."""
 
 import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from broker import failpoints
 from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
+from deploy.cluster.import_path import hiding_packages, worker_environment
 from deploy.cluster.placement import Demand, shortage
-from deploy.cluster.secret_environment import secrets_withheld
+from deploy.cluster.secret_environment import without_secrets
 
 RAY_STARTS = 3
-"""Attempts to start a local Ray."""
+"""Number of tries to start a local Ray."""
 
 
 @contextmanager
 def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
-    """A local Ray for these roles, or the cluster that RAY_ADDRESS names. Raises UsageError when it is too small."""
+    """A local Ray for these roles, or the cluster that RAY_ADDRESS names.
+
+    Raises UsageError when it is too small, or when a package of the current folder hides one of ours from Ray's
+    workers, which search that folder first.
+    """
+    if hiding := hiding_packages(Path.cwd()):
+        raise UsageError(
+            f"{hiding[0]} hides a package of pope-rl from Ray's workers, which search the current folder first; "
+            "start from another folder"
+        )
     address = os.environ.get("RAY_ADDRESS")
-    # Without it a killed actor leaves vLLM's core and worker processes alive; read where the raylet starts.
+    # Without it a killed actor leaves vLLM's core and worker processes alive. The raylet reads it at its start.
     os.environ["RAY_process_group_cleanup_enabled"] = "1"
     if not address:
-        # Explicit on both sides and before the import: Ray reads these once. The token never touches the disk.
+        # Set before the import, because Ray reads these once. The token is never written to disk.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # No cluster: Ray knows this machine as 127.0.0.1 and listens there. Asked for that address in any other way it
-        # looks up the one that others reach.
+        # Makes Ray use 127.0.0.1 for this machine and listen there; passed in any other way, that address is replaced
+        # by one that other machines reach.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
 
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        with secrets_withheld(config):
+        with without_secrets(config.oracle):
             _start_local_ray()
     try:
         available = ray.cluster_resources()
@@ -49,18 +60,21 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
 
 
 def _start_local_ray() -> None:
-    """Raises PopeError when Ray does not come up: it waits half a minute for itself, which a busy machine may need."""
+    """Try `RAY_STARTS` times: Ray waits half a minute for its own start, which is too short on a busy machine.
+
+    Raises PopeError when every try timed out.
+    """
     import ray
 
     for _ in range(RAY_STARTS):
         try:
             ray.init(
-                address="local",  # without it Ray would join whatever cluster was last started on this machine
+                address="local",  # without it Ray would join the cluster that was last started on this machine
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except Exception as error:  # Ray's own word for it has no type
+        except Exception as error:  # Ray raises no type of its own for a time-out
             ray.shutdown()
             if "timed out during startup" not in str(error):
                 raise
@@ -70,27 +84,24 @@ def _start_local_ray() -> None:
 
 
 def only_this_machine() -> bool:
-    """Whether every role of this cluster runs here, so that a unix socket reaches it."""
+    """Whether the cluster is this machine alone, so that every role can use a unix socket."""
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes()) == 1
+    return sum(bool(node["Alive"]) for node in ray.nodes()) == 1
 
 
-def give_time(calls: Sequence[Any], timeout_s: float) -> None:
-    """Let calls to roles end, well or badly, but no longer than that."""
+def wait_for_calls(calls: Sequence[Any], timeout_s: float) -> None:
+    """Wait until the calls have returned or raised, for at most `timeout_s`."""
     import ray
 
     if calls:
         ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
 
 
-def address(learner: Any) -> Any:
-    """Ask the first rank where the others find it."""
-    return learner.address.remote()
-
 
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
-    """A Ray actor of that role; it dies with this process and is never restarted behind our back."""
+    """A Ray actor of that role. It ends with this process, and Ray never restarts it."""
+
     import ray
 
     return (
@@ -101,7 +112,7 @@ def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
             num_gpus=demand.num_gpus,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": failpoints.environment()},
+            runtime_env={"env_vars": failpoints.environment() | worker_environment()},
         )
         .remote(*arguments)
     )

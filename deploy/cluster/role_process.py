@@ -1,7 +1,7 @@
-"""What every role does first in its own process: output to its log file, thread limits, loopback on one machine.
+"""The set-up of a role's process: output to its log file, thread limits, loopback on one machine.
 
-Role modules are imported by the driver, which loads neither torch nor vLLM: a role imports the libraries of its room
-inside its methods, after `open_role` has set the environment that they read at import.
+The driver imports the role modules and must load neither torch nor vLLM: a role imports its libraries inside its
+methods, after `open_role` has set the environment variables that they read at import.
 """
 
 import logging
@@ -12,11 +12,11 @@ from conf.environment import refuse_unsafe_environment
 from conf.plain import PlainFormatter
 
 LOOPBACK = "127.0.0.1"
-"""Where everything of a local Ray listens."""
+"""The address on which a local Ray listens."""
 
 
 def open_role(log_path: Path, threads: int) -> None:
-    """First thing in a role's process: its output goes to its own log, its libraries keep to their threads."""
+    """Call first in a role's process: sends its output to `log_path` and limits its libraries to `threads` threads."""
     refuse_unsafe_environment()
     _stay_on_loopback()
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,8 @@ def open_role(log_path: Path, threads: int) -> None:
 
 
 def _stay_on_loopback() -> None:
-    """On one machine nobody else needs to reach what gloo, NCCL and vLLM listen on; left alone they go by hostname."""
+    """On a local Ray, make gloo, NCCL and vLLM listen on loopback instead of the address of the hostname."""
+
     import ray
 
     if ray.util.get_node_ip_address() == LOOPBACK:

@@ -1,4 +1,4 @@
-"""The commands for the time before a run: its problems, their solutions, its users on Redis."""
+"""The commands that prepare a run: check problems, write solutions, set up users on Redis."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,27 +13,27 @@ problems = typer.Typer(help="List and validate problems before a run.", no_args_
 commands.add_typer(problems, name="problems", rich_help_panel=PREPARE)
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="What problems.source takes, or the folder of a run or of a mining run.")
+    str, typer.Argument(metavar="SOURCE", help="As in problems.source, or the folder of a run or of a mining run.")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as problems.fields.answer=gold.")
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as problems.fields.answer=target.")
 ]
 
 
 @problems.command(
     epilog="Examples:\n\n"
     "  pope problems check data/hard.jsonl --reasons why.jsonl\n\n"
-    "  pope problems check rows.parquet problems.fields.statement=question problems.fields.answer=gold\n\n"
+    "  pope problems check rows.parquet problems.fields.statement=question problems.fields.answer=target\n\n"
     "  pope problems check omni-math problems.levels='[6,10]'"
 )
 def check(
     source: Source,
     settings: Overrides = None,
     reasons: Annotated[
-        Path | None, typer.Option("--reasons", metavar="FILE", help="Where to write the rejected rows and why.")
+        Path | None, typer.Option("--reasons", metavar="FILE", help="Write rejected rows, with reasons, to this file.")
     ] = None,
 ) -> None:
-    """Load every row, parse every answer, and say what would be trained on and what not."""
+    """Load every row, parse every answer, and report which problems can be trained on and why others cannot."""
     from deploy.jobs.problems import check as run
 
     run(source, settings or [], reasons, screen())
@@ -45,10 +45,10 @@ def check(
 def show(
     source: Source,
     settings: Overrides = None,
-    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Show one problem whole.")] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Problems listed at most.")] = 20,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Show this problem in full.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="List at most N problems.")] = 20,
 ) -> None:
-    """List problems, or show one with its solution and the end of its guidance marked."""
+    """List problems, or show one in full, with the end of its guidance marked in the solution."""
     from deploy.jobs.problems import show as run
 
     run(source, settings or [], id, limit, screen())
@@ -61,16 +61,16 @@ def show(
     "oracle.endpoint=http://127.0.0.1:8000/v1\n\n"
     "  pope oracle hard.jsonl --out solved.jsonl oracle.endpoint=https://api.example.com/v1 oracle.model=big "
     "oracle.api_key_env=ORACLE_API_KEY oracle.prompt_price=2.5 oracle.completion_price=10\n\n"
-    "The same command goes on where a run was cut off.",
+    "The same command resumes an interrupted one.",
 )
 def oracle(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Problems, as problems.source names them.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSONL file for all problems with solutions.")],
-    settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; an older log is kept aside.")] = False,
-    redo: Annotated[bool, typer.Option("--redo", help="Ask also for problems that have a solution.")] = False,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSONL file to write: problems with solutions.")],
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier log is kept aside.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Ask for problems that have a solution, too.")] = False,
 ) -> None:
-    """Ask a strong model for solutions and keep those whose final answer verifies."""
+    """Ask a stronger model for oracle solutions, and keep those whose final answer is correct."""
     from conf.load import load
 
     config = load(None, [f"problems.source={source}", *(settings or [])])
@@ -85,14 +85,14 @@ def oracle(
     epilog="Examples:\n\n"
     "  POPE_BROKER_URL=rediss://:SECRET@redis.example:6380/0 pope redis-acl broker.url=rediss://redis.example:6380/0 "
     "run.name=big | redis-cli -u rediss://admin@redis.example:6380 --askpass\n\n"
-    "then train with the same variable, broker.url, run.name and broker.role_users=true",
+    "Then train with the same variable, broker.url, run.name and broker.role_users=true.",
 )
 def redis_acl(
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE.yaml] [KEY=VALUE]...", help="The settings of the run.")
     ] = None,
 ) -> None:
-    """Print the commands that give each role of a run a user on your own Redis, fenced into the run's keys."""
+    """Print the ACL commands that make a user on an external Redis for each role, restricted to the keys of the run."""
     from deploy.store.run_redis import acl_commands
 
     for command in acl_commands(experiment(settings, [])):

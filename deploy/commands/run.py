@@ -23,9 +23,13 @@ commands = typer.Typer()
 )
 def train(
     settings: SettingsArgument = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and exit.")] = False,
 ) -> None:
-    """Train on hard problems and their guided versions; measure before and after."""
+    """Train on hard problems and their guided versions, and measure pass@k before and after.
+
+    Starts and stops Redis, Ray and every role. Writes to run.root/run.name.
+    Ctrl-C saves a checkpoint and ends the run; run.resume=true continues it.
+    """
     from conf.load import dump
 
     config = experiment(settings, [])
@@ -47,14 +51,14 @@ def train(
     "  pope sweep terse seeds=[0,1] --at-once 2\n\n"
     "  RAY_ADDRESS=http://head:8265 pope sweep paper --jobs 4 hardware=node8 run.root=/shared/runs "
     "broker.url=rediss://head:6380/0\n\n"
-    "The same command goes on where a sweep stopped: finished runs are skipped, others resumed.",
+    "The same command resumes a sweep: finished runs are skipped, unfinished ones resumed.",
 )
 def sweep(
     words: Annotated[
         list[str],
         typer.Argument(
             metavar="EXPERIMENT... [seeds=[0,1,2]] [KEY=VALUE]...",
-            help="Experiments, or one sweep (conf/sweeps), by name or file.",
+            help="Experiments (conf/experiments) or one sweep (conf/sweeps), by name or file.",
         ),
     ],
     jobs: Annotated[
@@ -62,17 +66,17 @@ def sweep(
         typer.Option("--jobs", metavar="N", min=1, help="Submit the runs as jobs to $RAY_ADDRESS, N at once."),
     ] = None,
     at_once: Annotated[
-        int, typer.Option("--at-once", metavar="N", min=1, help="Runs side by side on this machine.")
+        int, typer.Option("--at-once", metavar="N", min=1, help="Number of runs at the same time on this machine.")
     ] = 1,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start every run anew; earlier folders are kept under a number.")
+        bool, typer.Option("--fresh", help="Start every run anew; earlier folders are renamed to NAME.1, ...")
     ] = False,
     stop_on_failure: Annotated[
-        bool, typer.Option("--stop-on-failure", help="Start no further run once one has failed.")
+        bool, typer.Option("--stop-on-failure", help="Start no further run after one has failed.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and exit.")] = False,
 ) -> None:
-    """Run several experiments under several seeds with equal budgets, one after another or a few at once."""
+    """Train several experiments under several seeds with equal budgets, and print a table of their results."""
     from deploy.sweep.command import sweep as run
 
     console = table_screen()
@@ -89,11 +93,11 @@ def sweep(
 def mine(
     settings: SettingsArgument = None,
     guidance: Annotated[
-        bool, typer.Option("--guidance", help="Then search the shortest useful prefix for every hard problem.")
+        bool, typer.Option("--guidance", help="Then search for the shortest useful guidance of every hard problem.")
     ] = False,
     fresh: FreshOption = False,
 ) -> None:
-    """Sample problems to find out which are hard for the model; the same command again goes on where it stopped."""
+    """Sample problems to find out which are hard for the model. The same command resumes its work."""
     from deploy.jobs.mine import mine as run
 
     config = experiment(settings, ["run.name=mine"])
@@ -106,17 +110,17 @@ def mine(
     "  pope sft\n\n"
     "  pope sft experiment=sft_prefix run.name=warm --data-only\n\n"
     "  pope sft sft.data=mine.jsonl sft.epochs=1 model.path=Qwen/Qwen3-0.6B run.name=mine\n\n"
-    "  pope train experiment=sft_prefix                 SFT first, then RL from its result",
+    "  pope train experiment=sft_prefix                 # SFT first, then RL from its result",
 )
 def sft(
     settings: SettingsArgument = None,
-    data_only: Annotated[bool, typer.Option("--data-only", help="Write sft.jsonl and stop.")] = False,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Write the demonstrations and exit.")] = False,
     fresh: FreshOption = False,
 ) -> None:
-    """Fine-tune on oracle solutions, on prefix and completion, or on a file; the same command again goes on."""
+    """Fine-tune on oracle solutions, prefixes with completions, or a file. The same command resumes its work."""
     from deploy.jobs.sft import sft as run
 
-    config = experiment(settings, ["run.name=sft"], meant="sft_full_oracle")
+    config = experiment(settings, ["run.name=sft"], default_experiment="sft_full_oracle")
     run(config, screen(), data_only=data_only, fresh=fresh)
 
 
@@ -130,16 +134,16 @@ def sft(
 )
 def evaluate(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A run (its newest checkpoint), a model folder, a hub id.")
+        str, typer.Argument(metavar="CHECKPOINT", help="A run (its newest checkpoint), a model folder or a hub id.")
     ],
     words: Annotated[
         list[str],
-        typer.Argument(metavar="SET... [KEY=VALUE]...", help="Problem sets; k= and n= set evaluation.k and .samples."),
+        typer.Argument(metavar="SET... [KEY=VALUE]...", help="Problem sets. k=, n=: evaluation.k, evaluation.samples."),
     ],
-    label: Annotated[str | None, typer.Option(help="Name of its row in the table; the checkpoint's own name.")] = None,
+    label: Annotated[str | None, typer.Option(help="Name of the table row. Default: the checkpoint's name.")] = None,
     fresh: FreshOption = False,
 ) -> None:
-    """Measure pass@k of a checkpoint without any guidance; the same command again goes on where it stopped."""
+    """Measure pass@k of a checkpoint, without guidance, on problem sets. The same command resumes its work."""
     from conf.load import load
     from deploy.jobs.evaluate import checkpoint_folder, set_name
     from deploy.jobs.evaluate import evaluate as run

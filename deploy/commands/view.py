@@ -1,4 +1,4 @@
-"""The commands that look at runs, live or finished, and change none of them."""
+"""The commands that read runs, running or finished, and change none of them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,15 +22,15 @@ commands = typer.Typer()
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Folders of runs, live or finished, or a folder that holds some."),
+        typer.Argument(metavar="RUN...", help="Folders of runs, running or finished, or a folder that holds runs."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write it.")] = Path("report"),
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write the page to.")] = Path("report"),
     rollouts: Annotated[
-        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems of each experiment shown with rollouts.")
+        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems of each experiment with rollouts shown.")
     ] = 5,
     url: UrlOption = None,
 ) -> None:
-    """Draw runs as one self-contained page, with every figure as PNG and CSV. NAME-s0, NAME-s1 are seeds of NAME."""
+    """Write a self-contained page about runs, with figures as PNG and CSV. NAME-s0, NAME-s1 are seeds of NAME."""
     from deploy.report.build import report as run
 
     run(runs, out, screen(), url=url, num_rollouts=rollouts)
@@ -42,10 +42,10 @@ def report(
 )
 def watch(
     run: RunArgument,
-    once: Annotated[bool, typer.Option("--once", help="Show one picture and stop.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the state once and exit.")] = False,
     url: UrlOption = None,
 ) -> None:
-    """Show the essentials of a run in the terminal, until it has ended."""
+    """Show the key figures of a run in the terminal until it has ended."""
     from deploy.dashboard.run_sources import FolderSource
     from deploy.dashboard.terminal import watch as show
 
@@ -54,7 +54,7 @@ def watch(
 
 RunsArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[RUN]...", help="Run folders, or folders of runs; runs/ unless --url names a Redis."),
+    typer.Argument(metavar="[RUN]...", help="Run folders, or folders of runs. Default: runs, unless --url is given."),
 ]
 
 
@@ -69,12 +69,12 @@ RunsArgument = Annotated[
 def dashboard(
     runs: RunsArgument = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; anywhere but on this machine viewers need a token.")
+        str, typer.Option(help="Address to listen on. On any but a loopback address viewers need a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8600,
     url: UrlOption = None,
 ) -> None:
-    """Show runs in the browser, live or finished: what they learn, where the pipeline waits, what the model writes."""
+    """Serve a page about runs, running or finished: learning curves, the state of the pipeline, rollouts."""
     from deploy.dashboard.serve import dashboard as run
 
     paths = runs or ([] if url else [Path("runs")])
@@ -90,16 +90,16 @@ def dashboard(
 )
 def ledger(
     run: RunArgument,
-    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Show only the rows of this arm.")] = None,
     sort: Annotated[
         Literal["problem", "rate", "attempts", "first-solve", "recent"],
-        typer.Option(help="rate, recent: least solved first. attempts: most tried first. first-solve: earliest first."),
+        typer.Option(help="rate, recent: least solved first. attempts: most first. first-solve: earliest first."),
     ] = "problem",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All that is known, for programs.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all fields as JSON.")] = False,
     url: UrlOption = None,
 ) -> None:
-    """Show what became of every problem under every arm, and what guidance carried over to the unguided problem."""
+    """Show attempts and successes of every problem under every arm, and the transfer from guided to unguided."""
     from deploy.statistics.transfer import explain
     from deploy.store.ledger_file import to_json
     from deploy.store.run_view import RunView
@@ -128,11 +128,11 @@ def ledger(
 )
 def starvation(
     run: RunArgument,
-    arm: Annotated[str | None, typer.Option(help="Only the rows of this arm.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Numbers instead of shares, for programs.")] = False,
+    arm: Annotated[str | None, typer.Option(help="Show only the rows of this arm.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts as JSON instead of shares.")] = False,
     url: UrlOption = None,
 ) -> None:
-    """Show what became of every rollout by bucket, arm and length: whether the long ones are lost on the way."""
+    """Show how rollouts ended, by bucket, arm and length: whether long ones are lost before training."""
     from deploy.statistics.starvation import explain
     from deploy.store.run_view import RunView
     from deploy.store.starvation_file import to_json
@@ -155,9 +155,10 @@ def starvation(
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope",
 )
 def audit(run: RunArgument, url: UrlOption = None) -> None:
-    """Check a run's promises: every group ends once, none is trained twice, weights never go back, memory is bounded.
+    """Check a run: every group ends once, none is trained twice, policy versions never decrease, memory is bounded.
 
-    Compares what each role wrote down (history/), what Redis holds and counts, and the checkpoints' manifests.
+    Compares the histories of the roles (history/), the state and counters in
+    Redis, and the manifests of the checkpoints.
     """
     from deploy.audit.command import audit as check
 
@@ -177,21 +178,22 @@ def audit(run: RunArgument, url: UrlOption = None) -> None:
 def replay(
     run: RunArgument,
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the learner to try instead.")
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the learner that differ.")
     ] = None,
     from_step: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Step whose weights it begins with; the oldest possible.")
+        int | None, typer.Option(min=0, metavar="N", help="Start from the weights of step N. Default: the oldest.")
     ] = None,
-    to: Annotated[int | None, typer.Option(min=1, metavar="M", help="Last step trained; the newest recorded.")] = None,
+    to: Annotated[int | None, typer.Option(min=1, metavar="M", help="Train up to step M. Default: the newest.")] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="New folder for the weights under other settings.")
+        Path | None, typer.Option(metavar="DIR", help="New folder for the weights when settings are replaced.")
     ] = None,
     url: UrlOption = None,
 ) -> None:
-    """Train the batches a run recorded again, the learner alone. The run itself is only read.
+    """Train the recorded batches of a run again, with the learner alone. The run itself is only read.
 
-    With the run's own settings the result must be the run's, bit for bit on a CPU. With others it shows what another
-    objective does with the same data. Batches are recorded from the oldest kept checkpoint on.
+    With the run's own settings the result is compared with the run's; on a CPU
+    both must be bit-identical. Other settings show what another objective does
+    with the same data. Batches are recorded from the oldest existing checkpoint on.
     """
     from deploy.jobs.replay import replay as again
 
@@ -207,11 +209,13 @@ def replay(
 )
 def export(
     run: RunArgument,
-    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="What to write.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="RUN/tensorboard, RUN/wandb.")] = None,
+    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="Format to write.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RUN/tensorboard or RUN/wandb.")
+    ] = None,
     url: UrlOption = None,
 ) -> None:
-    """Write the numbers of every step for TensorBoard or Weights & Biases."""
+    """Write the metrics of every step for TensorBoard or Weights & Biases."""
     from deploy.dashboard.exporting import export as write
     from deploy.dashboard.run_sources import FolderSource
 
@@ -224,9 +228,9 @@ def export(
 
 @commands.command(rich_help_panel=LOOK, epilog="Example:\n\n  pope table runs/eval-*/report.json > table.md")
 def table(
-    reports: Annotated[list[Path], typer.Argument(metavar="FILE...", help="report.json files of pope eval.")],
+    reports: Annotated[list[Path], typer.Argument(metavar="FILE...", help="report.json files that pope eval wrote.")],
 ) -> None:
-    """Merge evaluations into the table of the paper: a row a checkpoint, in Markdown."""
+    """Merge evaluations into one Markdown table with a row for each checkpoint, as in the paper."""
     from deploy.view.evaluation_tables import read_reports, to_markdown
 
     print(to_markdown(read_reports(reports)), end="")

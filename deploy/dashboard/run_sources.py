@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from broker.acl import run_of
-from broker.connection import Client, connect, once
+from broker.connection import Client, connect, without_retries
 from broker.errors import BrokerUnreachable, UsageError
 from broker.keys import Keys
 from broker.run_record import run_names
@@ -40,7 +40,7 @@ class Source(ABC):
         """Read everything that is there. Raises UsageError when there is nothing to read."""
         self._attach_now()
         assert self._view is not None
-        self.take(once(self._view.refresh))
+        self.take(without_retries(self._view.refresh))
 
     def look(self) -> Snapshot | None:
         """What is new; None while Redis does not answer, and for a run that is over."""
@@ -50,7 +50,7 @@ class Source(ABC):
                     return None
                 self._attach_now()
             assert self._view is not None
-            return once(self._view.refresh)
+            return without_retries(self._view.refresh)
         except UsageError as error:
             self.close()
             self.away = str(error)

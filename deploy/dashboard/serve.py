@@ -20,7 +20,7 @@ from rich.console import Console
 
 from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
-from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
+from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, without_secrets
 from deploy.dashboard.app import dashboard_app
 from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import is_loopback
@@ -103,7 +103,7 @@ def say_where(listener: socket.socket, token: str | None, console: Console) -> N
 
 
 @contextmanager
-def beside(config: RunConfig, folder: RunFolder, reader_url: str, console: Console) -> Iterator[None]:
+def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, console: Console) -> Iterator[None]:
     """Runs the dashboard of one run in a separate process, if the settings ask for one. It gets the reader's login."""
     if not config.deploy.dashboard:
         yield
@@ -111,9 +111,9 @@ def beside(config: RunConfig, folder: RunFolder, reader_url: str, console: Conso
     host = config.deploy.dashboard_host
     with listening(host, config.deploy.dashboard_port) as listener, (folder.logs / "dashboard.log").open("ab") as out:
         token = token_for(host)
-        with secrets_withheld(config):
+        with without_secrets(config.oracle):
             process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
+                [sys.executable, "-P", "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
                 env=os.environ | {URL_VARIABLE: reader_url} | ({TOKEN_VARIABLE: token} if token else {}),
                 stdin=subprocess.PIPE,  # closed when this process ends for any reason: see `_end_with_parent`
                 stdout=out,
@@ -134,7 +134,7 @@ def beside(config: RunConfig, folder: RunFolder, reader_url: str, console: Conso
 
 
 def main(run: str, descriptor: str) -> None:
-    """The process that `beside` starts: serves one run on an inherited socket until standard input ends."""
+    """The process that `dashboard_process` starts: serves one run on an inherited socket until standard input ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(fileno=int(descriptor)) as listener:
         sources = find_sources([Path(run)], None, screen())

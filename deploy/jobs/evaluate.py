@@ -1,6 +1,6 @@
 """`pope eval`: pass@k of one checkpoint on any number of problem sets.
 
-report.json     everything, per problem; `pope table` merges several
+report.json     all results, for each problem; `pope table` merges several
 report.md       the tables
 sampling/       every rollout
 """
@@ -13,21 +13,21 @@ from pathlib import Path
 from rich.console import Console
 
 from actors.evaluation.evaluation_plan import EvaluationPlan, without_solutions
-from actors.evaluation.results import Report, Result, report
+from actors.evaluation.results import EvaluationReport, Result, evaluation_report
 from actors.problems.catalog import BUILTIN
 from actors.problems.problem_set import ProblemSet
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
-from deploy.jobs.problems import load_every_bucket
-from deploy.stages.stage_sequence import Stages, engines_only
+from deploy.jobs.problems import load_all_buckets
+from deploy.stages.stage_sequence import Stages, open_stages
 from deploy.store.run_folder import RunFolder
 from deploy.view.evaluation_tables import to_json, to_markdown
 from learner.manifest import find_newest_valid
 
 
 def checkpoint_folder(words: str) -> tuple[str, Path | None]:
-    """What `model.path` must be for CHECKPOINT, and the run folder it came from, if it is one.
+    """(`model.path` for CHECKPOINT, the run folder if CHECKPOINT is one).
 
     Raises UsageError for a run folder without an intact checkpoint.
     """
@@ -51,8 +51,10 @@ def set_name(source: str) -> str:
     return re.sub(r"[^a-zA-Z0-9._-]+", "-", stem).strip(".-") or "set"
 
 
-def evaluate(config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool) -> Report:
-    """Sample every problem of every source `evaluation.samples` times; goes on where an equal call stopped.
+def evaluate(
+    config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool
+) -> EvaluationReport:
+    """Sample every problem of every source `evaluation.samples` times. Resumes the work of an equal call.
 
     Raises UsageError for the user's input, Interrupted when a signal ends it.
     """
@@ -62,28 +64,29 @@ def evaluate(config: RunConfig, sources: Sequence[str], console: Console, *, lab
         raise UsageError(f"two of the problem sets have the same name ({names}); rename one")
     every = ProblemSet([p for s in sets.values() for p in s.problems], [r for s in sets.values() for r in s.rejected])
     results: dict[str, list[Result]] = {}
-    with engines_only(config, console, every, fresh=fresh) as stages:
+    with open_stages(config, console, every, fresh=fresh) as stages:
         for name, problems in sets.items():
             results[name] = _measure(stages, config, name, problems.problems, console)
-        found = report(results, config.evaluation.k, label, seed=config.run.seed)
-        (stages.folder / "report.json").write_bytes(to_json([found]))
-        (stages.folder / "report.md").write_text(to_markdown([found]))
-        console.print(to_markdown([found]), highlight=False, markup=False, soft_wrap=True)
+        evaluation = evaluation_report(results, config.evaluation.k, label, seed=config.run.seed)
+        (stages.folder / "report.json").write_bytes(to_json([evaluation]))
+        (stages.folder / "report.md").write_text(to_markdown([evaluation]))
+        console.print(to_markdown([evaluation]), highlight=False, markup=False, soft_wrap=True)
         console.print(f"  {stages.num_rollouts:,} rollouts; everything is in {stages.folder}", highlight=False)
-    return found
+    return evaluation
 
 
 def _load(config: RunConfig, source: str) -> ProblemSet:
-    """The problems of one set; of the built-in domain the hard ones."""
+    """The problems of one set; of the built-in domain, only the hard ones."""
     path = Path(source).expanduser()
     if path.is_dir():
         source = str(path / "problems.jsonl")
-    found = load_every_bucket(replace(config, problems=replace(config.problems, source=source)))
+    problem_set = load_all_buckets(replace(config, problems=replace(config.problems, source=source)))
     if source == BUILTIN:
-        found = replace(found, problems=[problem for problem in found.problems if problem.bucket == "hard"])
-    if not found.problems:
-        raise UsageError(f"{source}: {found.explain()}; pope problems check {source} says why")
-    return found
+        problem_set = replace(problem_set, problems=[p for p in problem_set.problems if p.bucket == "hard"])
+    if not problem_set.problems:
+        raise UsageError(f"{source}: {problem_set.explain()}; pope problems check {source} says why")
+    return problem_set
+
 
 
 def _measure(

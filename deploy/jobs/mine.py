@@ -1,9 +1,9 @@
-"""`pope mine`: which problems are hard for a model, and with how much of its solution each can be started.
+"""`pope mine`: sorts problems into buckets by a model's solve rate, and searches guidance for the hard ones.
 
-mined.jsonl       one record a problem: bucket, successes, evidence, Wilson interval, lengths
-chosen.jsonl      one record a hard problem: its prefix i*, and why            (--guidance)
-prefixes.jsonl    one record for each prefix that was tried: its cost, its successes (--guidance)
-problems.jsonl    the problems that have a bucket, ready for problems.source=FOLDER/problems.jsonl
+mined.jsonl       one record for each problem: bucket, successes, evidence, Wilson interval, lengths
+chosen.jsonl      one record for each hard problem: its prefix i* and the reason (--guidance)
+prefixes.jsonl    one record for each prefix that was sampled: rollouts and successes (--guidance)
+problems.jsonl    the problems that have a bucket, for problems.source=FOLDER/problems.jsonl
 sampling/         every rollout
 mining.png, summary.json
 """
@@ -20,43 +20,42 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.evaluation.evaluation_plan import without_solutions
-from actors.problems.jsonl import write_problems
+from actors.problems.jsonl import write_lines, write_problems
 from actors.problems.mining import MinedProblem, MiningPlan
 from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
-from actors.problems.problem_set import write_lines
 from broker.records import Bucket, Problem
-from conf.schema import RunConfig
-from deploy.jobs.problems import load_every_bucket
+from conf.schema import GuidanceSettings, MiningSettings, RunConfig
+from deploy.jobs.problems import load_all_buckets
 from deploy.stages.guidance_search import choose_guidance
-from deploy.stages.stage_sequence import Stages, engines_only
+from deploy.stages.stage_sequence import Stages, open_stages
 from deploy.store.run_folder import RunFolder
 from deploy.view.mining_figure import draw
 
 
 @dataclass(frozen=True)
-class Mined:
-    """What a mining run found."""
+class MiningResult:
+    """The result of a mining run."""
 
     problems: list[Problem]
-    """Those with a bucket; the hard ones with their guidance when it was searched."""
+    """The problems that have a bucket; with --guidance the hard ones have their guidance."""
     records: list[MinedProblem]
     failed: dict[str, str]
-    """Problem -> why it could not be sampled at all."""
+    """Problem id -> why it could not be sampled."""
     chosen: list[ChosenPrefix]
     trials: list[PrefixTrial]
 
 
 def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) -> dict[str, Any]:
-    """Mine the problems of the settings; goes on where an earlier call with the same settings stopped, unless `fresh`.
+    """Mine the problems of the settings. Continues an interrupted run with the same settings, unless `fresh`.
 
-    Returns the summary. Raises UsageError for the user's input, Interrupted when a signal ends it.
+    Returns the summary. Raises UsageError for invalid input and Interrupted when a signal ends it.
     """
     start = time.monotonic()
-    found = load_every_bucket(config)
-    with engines_only(config, console, found, fresh=fresh) as stages:
-        mined = _buckets(stages, config, found.problems)
+    problem_set = load_all_buckets(config)
+    with open_stages(config, console, problem_set, fresh=fresh) as stages:
+        mined = _sort_into_buckets(stages, problem_set.problems, config.mining, config.run.seed)
         if guidance:
-            mined = _guidance(stages, config, mined)
+            mined = _search_guidance(stages, mined, config.guidance, config.run.seed)
         summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)
         _save(stages.folder, mined, summary)
         draw(stages.folder / "mining.png", mined.records, mined.chosen, mined.trials, config)
@@ -64,28 +63,30 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     return summary
 
 
-def _buckets(stages: Stages, config: RunConfig, problems: Sequence[Problem]) -> Mined:
+def _sort_into_buckets(
+    stages: Stages, problems: Sequence[Problem], settings: MiningSettings, seed: int
+) -> MiningResult:
     """Sample every problem until its bucket is certain."""
-    asked = without_solutions(problems)
-    plan = MiningPlan(asked, config.mining, config.run.seed)
-    stages.run("sample problems", "mining", plan, asked, source="mining")
+    sampled = without_solutions(problems)
+    plan = MiningPlan(sampled, settings, seed)
+    stages.run("sample problems", "mining", plan, sampled, source="mining")
     records = plan.mined()
     bucket_of = {record.problem_id: record.bucket for record in records}
-    kept = [
+    with_bucket = [
         msgspec.structs.replace(problem, bucket=cast(Bucket, bucket))
         for problem in problems
         if (bucket := bucket_of.get(problem.id)) is not None
     ]
-    return Mined(kept, records, plan.failed, [], [])
+    return MiningResult(with_bucket, records, plan.failed, [], [])
 
 
-def _guidance(stages: Stages, config: RunConfig, mined: Mined) -> Mined:
+def _search_guidance(stages: Stages, mined: MiningResult, settings: GuidanceSettings, seed: int) -> MiningResult:
     """Search a prefix for every hard problem that has a solution."""
-    problems, search = choose_guidance(stages, config, mined.problems)
-    return Mined(problems, mined.records, mined.failed, search.chosen(), search.trials())
+    problems, search = choose_guidance(stages, mined.problems, settings, seed)
+    return MiningResult(problems, mined.records, mined.failed, search.chosen(), search.trials())
 
 
-def _summary(config: RunConfig, mined: Mined, num_rollouts: int, wall_s: float) -> dict[str, Any]:
+def _summary(config: RunConfig, mined: MiningResult, num_rollouts: int, wall_s: float) -> dict[str, Any]:
     buckets = Counter(record.bucket or "none" for record in mined.records)
     hard_without_solution = sum(p.bucket == "hard" and not p.solution for p in mined.problems)
     return {
@@ -107,15 +108,15 @@ def _summary(config: RunConfig, mined: Mined, num_rollouts: int, wall_s: float) 
     }
 
 
-def _save(folder: Path, mined: Mined, summary: dict[str, Any]) -> None:
+def _save(folder: Path, mined: MiningResult, summary: dict[str, Any]) -> None:
     for name, records in (("mined", mined.records), ("chosen", mined.chosen), ("prefixes", mined.trials)):
         write_lines(folder / f"{name}.jsonl", [msgspec.json.encode(record) for record in records])
     write_problems(folder / "problems.jsonl", mined.problems)
     RunFolder(folder).save_json(folder / "summary.json", summary)
 
 
-def _print(console: Console, mined: Mined, summary: dict[str, Any], folder: Path) -> None:
-    table = Table(title="what the model can do with these problems", title_justify="left")
+def _print(console: Console, mined: MiningResult, summary: dict[str, Any], folder: Path) -> None:
+    table = Table(title="solve rates of the model on these problems", title_justify="left")
     for name in ("bucket", "problems", "solve rate", "samples a problem", "tokens a sample"):
         table.add_column(name, justify="left" if name == "bucket" else "right")
     for bucket in summary["buckets"]:
@@ -134,7 +135,7 @@ def _print(console: Console, mined: Mined, summary: dict[str, Any], folder: Path
     if summary["truncated"] or summary["unjudged"]:
         facts.append(
             f"no evidence: {summary['truncated']} samples cut by actors.max_completion_tokens, "
-            f"{summary['unjudged']} that the verifier failed on"
+            f"{summary['unjudged']} on which the verifier failed"
         )
     if summary["not_sampled"]:
         facts.append("not sampled: " + ", ".join(f"{n} {reason}" for reason, n in summary["not_sampled"].items()))
@@ -144,7 +145,7 @@ def _print(console: Console, mined: Mined, summary: dict[str, Any], folder: Path
             f"random short one; {summary['prefix_samples']:,} rollouts"
         )
     if summary["hard_without_solution"]:
-        facts.append(f"{summary['hard_without_solution']} hard problems have no solution; pope oracle can ask for one")
+        facts.append(f"{summary['hard_without_solution']} hard problems have no solution; pope oracle can request one")
     facts.append(f"train with problems.source={folder / 'problems.jsonl'}")
     for fact in facts:
         console.print(f"  {fact}", highlight=False, soft_wrap=True)

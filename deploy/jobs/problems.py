@@ -1,4 +1,4 @@
-"""The problems of a run, and `pope problems`: what a source holds, before anything is trained on it."""
+"""Loads the problems of a run, and implements `pope problems`, which shows the content of a source."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,48 +11,52 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from actors.problems import gold_answers as golds
 from actors.problems.catalog import BUILTIN, load_problem_set
-from actors.problems.problem_set import ProblemSet, write_rejected
+from actors.problems.jsonl import write_rejected
+from actors.problems.problem_set import ProblemSet
 from actors.problems.problem_sources import read_source
+from actors.problems.reference_answers import ProgressCallback, answer_kind, check_answers
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.load import load as load_settings
 from conf.names import did_you_mean
 from conf.plain import plain, plain_lines
-from conf.schema import RunConfig
+from conf.schema import ProblemSettings, RunConfig
 from deploy.view.screen import Screen
 
-CUT = "──── guidance ends here ────"
-SHOWN_CHARS = 80
-"""Of a statement in a list."""
+GUIDANCE_END = "──── guidance ends here ────"
+MAX_STATEMENT_CHARS = 80
+"""Longer statements are cut in the list."""
 
 
-def load(config: RunConfig) -> ProblemSet:
-    """The problems of a run, every answer parsed; a bar on stderr while that lasts."""
-    with _bar() as progress:
+def load_run_problems(config: RunConfig) -> ProblemSet:
+    """The problems that a run trains on, with a progress bar on stderr while their answers are parsed."""
+    with _progress_bar() as progress:
         return load_problem_set(config.problems, config.run.seed, config.verifier, progress)
 
 
-def load_every_bucket(config: RunConfig) -> ProblemSet:
-    """All problems of the settings' source, whichever arm draws them, every answer parsed."""
-    with _bar() as progress:
-        return golds.check_answers(_read(config), config.verifier, progress)
+def load_all_buckets(config: RunConfig) -> ProblemSet:
+    """The problems of every bucket of the source, with a progress bar on stderr while their answers are parsed."""
+    with _progress_bar() as progress:
+        return check_answers(_read(config.problems, config.run.seed), config.verifier, progress)
 
 
 def oracle_warning(problems: Sequence[Problem]) -> str:
-    """What to know before oracle solutions are trained as members of groups (LUFFY). Raises UsageError without any."""
+    """The warning for a run that adds oracle solutions to its groups (LUFFY).
+
+    Raises UsageError when no hard problem has a solution.
+    """
     hard = [problem for problem in problems if problem.bucket == "hard"]
     solutions = [problem.solution for problem in hard if problem.solution]
     if not solutions:
         raise UsageError(
-            "actors.oracle_member=true, but no hard problem has a solution; pope oracle writes some, "
+            "actors.oracle_member=true, but no hard problem has a solution; request solutions with pope oracle, "
             "or set actors.oracle_member=false"
         )
     without, unboxed = len(hard) - len(solutions), num_unboxed(solutions)
-    missing = f"; {without} of {len(hard)} hard problems have no solution, their groups stay as they are"
-    unjudged = f"; {unboxed} of {len(solutions)} solutions hold no \\boxed answer and get reward 1 all the same"
+    missing = f"; {without} of {len(hard)} hard problems have no solution, their groups stay unchanged"
+    unjudged = f"; {unboxed} of {len(solutions)} solutions hold no \\boxed answer and get reward 1 nevertheless"
     return (
         "actors.oracle_member=true (LUFFY): the POPE paper could not make it train stably on hard problems with human "
         f"solutions (section 6); watch entropy and grad norm{missing if without else ''}"
@@ -61,45 +65,46 @@ def oracle_warning(problems: Sequence[Problem]) -> str:
 
 
 def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> None:
-    """Print what the rows of a source are, and write the rejected ones to `reasons`."""
+    """Print counts of the rows of a source. Write the rejected rows to `reasons`, if given."""
     config = _settings(source, overrides)
-    found = load_every_bucket(config)
+    problem_set = load_all_buckets(config)
     table = Table("")
     table.add_column("rows", justify="right")
-    for name, count in _summary(found):
+    for name, count in _counts(problem_set):
         table.add_row(name, f"{count}")
     console.print(config.problems.source, markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     if reasons is not None:
         try:
-            write_rejected(reasons, found.rejected)
+            write_rejected(reasons, problem_set.rejected)
         except OSError as error:
-            raise UsageError(f"--reasons {reasons}: {error.strerror}; name a file in a folder you may write") from error
-        console.print(f"{len(found.rejected)} rejected rows in {reasons}", highlight=False, markup=False)
-    elif found.rejected:
-        first = found.rejected[0]
+            raise UsageError(f"--reasons {reasons}: {error.strerror}; name a file in a writable folder") from error
+        console.print(f"{len(problem_set.rejected)} rejected rows in {reasons}", highlight=False, markup=False)
+    elif problem_set.rejected:
+        first = problem_set.rejected[0]
         console.print(
-            f"the first: row {first.row} ({first.id}): {first.detail}; --reasons FILE writes all of them",
+            f"the first rejected row: row {first.row} ({first.id}): {first.detail}; --reasons FILE writes all of them",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
 
 
 def show(source: str, overrides: Sequence[str], id: str | None, limit: int, console: Console) -> None:
-    """Print the first problems of a source, or one of them whole. No answer is parsed."""
-    found = _read(_settings(source, overrides))
+    """Print the first `limit` problems of a source, or the full text of one. No answer is parsed."""
+    config = _settings(source, overrides)
+    problem_set = _read(config.problems, config.run.seed)
     if id is None:
-        console.print(_listed(found.problems[:limit]))
-        if len(found.problems) > limit:
-            console.print(f"{limit} of {len(found.problems)}; --limit N lists more", highlight=False)
+        console.print(_table(problem_set.problems[:limit]))
+        if len(problem_set.problems) > limit:
+            console.print(f"{limit} of {len(problem_set.problems)}; --limit N lists more", highlight=False)
         return
-    problem = next((problem for problem in found.problems if problem.id == id), None)
+    problem = next((problem for problem in problem_set.problems if problem.id == id), None)
     if problem is None:
-        rejected = next((row for row in found.rejected if row.id == id), None)
+        rejected = next((row for row in problem_set.rejected if row.id == id), None)
         if rejected is not None:
             raise UsageError(f"{source}: {id} is row {rejected.row}, rejected as {rejected.reason}: {rejected.detail}")
-        hint = did_you_mean(id, (problem.id for problem in found.problems))
-        raise UsageError(f"{source}: no problem has the id {id}{hint or '; leave --id out to list them'}")
-    for part in _whole(problem):
+        hint = did_you_mean(id, (problem.id for problem in problem_set.problems))
+        raise UsageError(f"{source}: no problem has the id {id}{hint or '; omit --id to list the problems'}")
+    for part in _full_text(problem):
         console.print(part, highlight=False, soft_wrap=True)
 
 
@@ -112,31 +117,31 @@ def _settings(source: str, overrides: Sequence[str]) -> RunConfig:
     return load_settings(None, [f"problems.source={source}", *overrides])
 
 
-def _read(config: RunConfig) -> ProblemSet:
-    """Every row of the source, of all buckets."""
-    if config.problems.source != BUILTIN:
-        return read_source(config.problems)
-    problems = config.problems
-    every = replace(problems, arms={"unguided": 1, "easy": problems.num_easy, "easier": problems.num_easier})
-    return load_problem_set(every, config.run.seed)
+def _read(settings: ProblemSettings, seed: int) -> ProblemSet:
+    """Every row of the source, of all buckets. No answer is parsed."""
+    if settings.source != BUILTIN:
+        return read_source(settings)
+    all_arms = {"unguided": 1, "easy": settings.num_easy, "easier": settings.num_easier}
+    return load_problem_set(replace(settings, arms=all_arms), seed)
 
 
-def _summary(found: ProblemSet) -> Iterator[tuple[str, int]]:
-    """(what, how many rows), in the order a reader wants them."""
-    yield "in the source", found.num_rows
-    yield "loaded", len(found.problems)
-    for reason, count in found.reasons().items():
+def _counts(problem_set: ProblemSet) -> Iterator[tuple[str, int]]:
+    """The rows of the table: (name, number of rows of the source)."""
+    problems = problem_set.problems
+    yield "in the source", problem_set.num_rows
+    yield "loaded", len(problems)
+    for reason, count in problem_set.reasons().items():
         yield f"  rejected: {reason}", count
-    yield "with a solution", sum(problem.solution is not None for problem in found.problems)
-    if guided := sum(problem.guidance is not None for problem in found.problems):
+    yield "with a solution", sum(problem.solution is not None for problem in problems)
+    if guided := sum(problem.guidance is not None for problem in problems):
         yield "with guidance", guided
-    for bucket, count in Counter(problem.bucket for problem in found.problems).items():
+    for bucket, count in Counter(problem.bucket for problem in problems).items():
         yield f"bucket: {bucket}", count
-    for kind, count in Counter(golds.kind(problem.answer) for problem in found.problems).most_common():
+    for kind, count in Counter(answer_kind(problem.answer) for problem in problems).most_common():
         yield f"answer: {kind}", count
 
 
-def _listed(problems: Sequence[Problem]) -> Table:
+def _table(problems: Sequence[Problem]) -> Table:
     table = Table()
     table.add_column("id", no_wrap=True)
     for name in ("bucket", "answer", "solution", "guidance", "statement"):
@@ -144,8 +149,8 @@ def _listed(problems: Sequence[Problem]) -> Table:
     for problem in problems:
         guidance = "-" if problem.guidance is None else f"{_guided_share(problem):.0%}"
         statement = " ".join(problem.statement.split())
-        if len(statement) > SHOWN_CHARS:
-            statement = statement[: SHOWN_CHARS - 1] + "…"
+        if len(statement) > MAX_STATEMENT_CHARS:
+            statement = statement[: MAX_STATEMENT_CHARS - 1] + "…"
         solution = f"{len(problem.solution)} chars" if problem.solution else "-"
         row = (problem.id, problem.bucket, problem.answer, solution, guidance, statement)
         table.add_row(*row)
@@ -156,25 +161,26 @@ def _guided_share(problem: Problem) -> float:
     return len(problem.guidance or "") / len(problem.solution) if problem.solution else 0.0
 
 
-def _whole(problem: Problem) -> Iterator[Text | str]:
+def _full_text(problem: Problem) -> Iterator[Text | str]:
     yield Text(plain(f"{problem.id}  bucket {problem.bucket}  from {problem.source}"), style="bold")
     yield f"\n{problem.statement}\n"
     yield f"answer: {problem.answer}"
     if problem.guidance is not None and not (problem.solution or "").startswith(problem.guidance):
-        yield f"\nguidance, which is not how the solution begins:\n\n{problem.guidance}\n\n{CUT}"
+        yield f"\nguidance, which is not a prefix of the solution:\n\n{problem.guidance}\n\n{GUIDANCE_END}"
         yield f"\nsolution:\n\n{problem.solution or 'none'}"
     elif problem.guidance is not None:
         rest = (problem.solution or "")[len(problem.guidance) :]
         yield f"\nsolution, {_guided_share(problem):.0%} of it guidance:\n"
         new_line = "" if rest.startswith("\n") else "\n"
-        yield Text.assemble((plain_lines(problem.guidance), "green"), (f"\n{CUT}", "bold"), new_line, plain_lines(rest))
+        guidance, end = (plain_lines(problem.guidance), "green"), (f"\n{GUIDANCE_END}", "bold")
+        yield Text.assemble(guidance, end, new_line, plain_lines(rest))
     else:
         yield f"\nsolution:\n\n{problem.solution or 'none'}"
 
 
 @contextmanager
-def _bar() -> Iterator[golds.Progress]:
-    """A bar on stderr, in a terminal only; it appears with the first answer that is asked about."""
+def _progress_bar() -> Iterator[ProgressCallback]:
+    """A bar on stderr if it is a terminal, from the first answer that needs the verifier."""
     columns = (TextColumn("  parse answers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Screen(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""`pope replay`: the learner alone, over the batches a run recorded."""
+"""`pope replay`: trains the batches that a run recorded again, with the learner alone."""
 
 import shutil
 import tempfile
@@ -16,11 +16,12 @@ from broker.errors import UsageError
 from broker.ring import Ring
 from conf.load import dump, load
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member, RoleFailed
+from deploy.cluster.fleet import ManagedRole, RoleFailed
 from deploy.cluster.interrupts import Interrupts
+from deploy.cluster.learner_ranks import LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import learner_demands
-from deploy.cluster.ray_session import address, only_this_machine, ray_session, spawn
+from deploy.cluster.ray_session import only_this_machine, ray_session, spawn
 from deploy.jobs.replay_comparison import Comparison, compare, report, require_equal, steps_of
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
@@ -32,8 +33,8 @@ from learner.replay_plan import STEPS, ReplayPlan
 
 POLL_S = 0.2
 SETTINGS = "replay.yaml"
-"""Beside the weights; not settings.yaml, which would make the folder a run."""
-MADE_THE_DATA = ("learner.batch_samples", "learner.max_lag")
+"""Name of the settings file beside the weights; settings.yaml would make the folder a run."""
+DATA_SETTINGS = ("learner.batch_samples", "learner.max_lag")
 """Settings of the learner that decide which groups a step gets."""
 
 
@@ -50,28 +51,28 @@ def replay(
     """Train the run's batches of steps `first` + 1 ... `last` again. The run itself is only read.
 
     Raises UsageError when the run is live, a step was not recorded, or a setting would change the data; CheckpointError
-    when the weights to begin with are damaged; PopeError when unchanged settings on a CPU give other weights or numbers
+    when the weights at `first` are damaged; PopeError when unchanged settings on a CPU give other weights or metrics
     than the run had.
     """
     folder, config = find_run(run)
     ours = load(folder.settings, overrides)
     changed = _changes(config, ours)
     with ExitStack() as stack:
-        stack.enter_context(_nobody_else(folder))
+        stack.enter_context(_locked(folder))
         redis_url = stack.enter_context(reader_url(folder, config, url))
         client, keys = stack.enter_context(run_redis(folder, config, url))
         plan = _plan(folder, ours, Ring(client, keys, ours.broker.ring.capacity), first, last)
-        kept = _destination(folder, plan, out) if changed else None
+        destination = _destination(folder, plan, out) if changed else None
         scratch = Path(tempfile.mkdtemp(prefix=".replay-", dir=folder.path.parent))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         plan = ReplayPlan(plan.first, plan.last, plan.start, scratch)
         _train(ours, plan, redis_url, console)
         comparison = compare(folder, plan, changed, client, keys)
-        if kept is not None:
+        if destination is not None:
             (scratch / SETTINGS).write_text(dump(ours))
             scratch.chmod(0o755)
-            scratch.rename(kept)
-            console.print(f"  weights, settings and metrics are in {kept}", highlight=False)
+            scratch.rename(destination)
+            console.print(f"  weights, settings and metrics are in {destination}", highlight=False)
     report(comparison, console)
     if not changed and config.deploy.device == "cpu":
         require_equal(comparison)
@@ -79,14 +80,14 @@ def replay(
 
 
 def _changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
-    """Dotted name -> new value of what differs. Raises UsageError for a setting that made the data."""
+    """Dotted name -> new value of the settings that differ. Raises UsageError for one that would change the data."""
     old, new = _flat(asdict(before)), _flat(asdict(after))
     changed = {name: value for name, value in new.items() if value != old[name]}
     for name, value in changed.items():
-        if not name.startswith("learner.") or name in MADE_THE_DATA:
+        if not name.startswith("learner.") or name in DATA_SETTINGS:
             raise UsageError(
-                f"{name}={value}: a replay trains the groups the run recorded, and this setting took part in making "
-                f"them; only learner.* may change, without {' and '.join(MADE_THE_DATA)}"
+                f"{name}={value}: a replay trains the groups the run recorded, and this setting would change them; "
+                f"only learner.* may change, except {' and '.join(DATA_SETTINGS)}"
             )
     if after.learner.kl_coef > 0 and before.learner.kl_coef == 0:
         raise UsageError(
@@ -104,8 +105,8 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def _nobody_else(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's folder, so that it neither goes on nor is replayed twice meanwhile."""
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the lock of the run's folder, so that meanwhile it is neither resumed nor replayed again."""
     lock = FolderLock(folder.path)
     lock.acquire()
     try:
@@ -115,16 +116,17 @@ def _nobody_else(folder: RunFolder) -> Iterator[None]:
 
 
 def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, last: int | None) -> ReplayPlan:
-    """Where to begin and to end. Raises UsageError naming what is there instead, CheckpointError naming a bad file."""
+    """The steps and the weights to begin with. Raises UsageError that names the possible steps, CheckpointError that
+    names a damaged file."""
     saved = {step for step, _ in candidates(folder.checkpoints)}
     committed = ring.committed()
-    recorded = [step for step in ring.recorded() if step <= committed]
+    recorded = [step for step in ring.recorded_steps() if step <= committed]
     possible = sorted(step for step in saved | {0} if step + 1 in recorded)
     if not possible:
-        raise UsageError(f"{folder.path}: no trained batch follows a kept checkpoint, there is nothing to replay")
+        raise UsageError(f"{folder.path}: nothing to replay: no trained batch follows an existing checkpoint")
     begin = possible[0] if first is None else first
     if begin not in possible:
-        raise UsageError(f"--from-step {begin}: weights and the batches after them are kept at step {_or(possible)}")
+        raise UsageError(f"--from-step {begin}: weights and the batches after them exist at step {_or(possible)}")
     end = recorded[-1] if last is None else last
     if end <= begin or end > recorded[-1]:
         raise UsageError(f"--to {end}: from step {begin} a replay can end at steps {begin + 1} to {recorded[-1]}")
@@ -142,15 +144,17 @@ def _or(steps: Sequence[int]) -> str:
 
 
 def _destination(folder: RunFolder, plan: ReplayPlan, out: Path | None) -> Path:
-    kept = (out or folder.path.parent / f"{folder.path.name}-replay-{plan.first}-{plan.last}").expanduser().absolute()
-    if kept.exists():
-        raise UsageError(f"{kept} exists: name another folder with --out, or remove it")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    return kept
+    """The new folder for the weights. Raises UsageError when it exists."""
+    default = folder.path.parent / f"{folder.path.name}-replay-{plan.first}-{plan.last}"
+    destination = (out or default).expanduser().absolute()
+    if destination.exists():
+        raise UsageError(f"{destination} exists: name another folder with --out, or remove it")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    return destination
 
 
 def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console) -> None:
-    """The ranks of the learner, placed by Ray as in a run. Raises RoleFailed."""
+    """Run the learner's ranks as Ray actors until they have finished. Raises RoleFailed."""
     demands = learner_demands(config)
     with ExitStack() as stack:
         with stage(console, "Ray"):
@@ -158,33 +162,38 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
             if config.broker.url is None and not only_this_machine():
                 raise UsageError("the Ray cluster has several machines, and they do not reach the run's embedded Redis")
         stack.enter_context(Interrupts())
-        ranks = []
+        roles = []
         for demand in demands:
-            log = plan.out / "logs" / f"{demand.role}.log"
+            log = _log(plan, demand.role)
             spawned = partial(spawn, LearnerRole, demand, config, demand.role, redis_url, log)
-            ranks.append(Member(demand.role, spawn=spawned, log_path=str(log)))
-            stack.callback(ranks[-1].kill)
-        start_all(ranks, config.deploy.start_timeout_s)
-        master = ranks[0].ask(address, config.deploy.start_timeout_s)
-        for rank, member in enumerate(ranks):
-            member.work_on(partial(_begin, rank, master, plan))
-        with stage(console, f"steps {plan.first + 1} to {plan.last}", total=plan.last - plan.first) as advance:
-            shown = 0
-            while any(member.state == "running" for member in ranks):
-                for member in ranks:
-                    if died := member.poll():
-                        raise RoleFailed(f"{died}: {_last_line(plan.out / 'logs' / f'{member.name}.log')}")
-                done = len(steps_of(plan.out / STEPS))
-                advance(done - shown)
-                shown = done
-                time.sleep(POLL_S)
+            roles.append(ManagedRole(demand.role, spawn=spawned, log_path=str(log)))
+            stack.callback(roles[-1].kill)
+        ranks = LearnerRanks(roles)
+        start_all(ranks.roles, config.deploy.start_timeout_s)
+        ranks.choose_address(config.deploy.start_timeout_s)
+        ranks.work_on(lambda handle, rank, address, incarnation: handle.replay.remote(rank, address, plan))
+        _follow(ranks, plan, console)
 
 
-def _begin(rank: int, master: tuple[str, int], plan: ReplayPlan, handle: Any, incarnation: str) -> Any:
-    return handle.replay.remote(rank, master, plan)
+def _follow(ranks: LearnerRanks, plan: ReplayPlan, console: Console) -> None:
+    """Show the steps until every rank has finished. Raises RoleFailed."""
+    with stage(console, f"steps {plan.first + 1} to {plan.last}", total=plan.last - plan.first) as advance:
+        shown = 0
+        while any(role.state == "running" for role in ranks.roles):
+            for role in ranks.roles:
+                if died := role.poll():
+                    raise RoleFailed(f"{died}: {_last_line(_log(plan, role.name))}")
+            done = len(steps_of(plan.out / STEPS))
+            advance(done - shown)
+            shown = done
+            time.sleep(POLL_S)
+
+
+def _log(plan: ReplayPlan, role: str) -> Path:
+    return plan.out / "logs" / f"{role}.log"
 
 
 def _last_line(log: Path) -> str:
-    """Of a log that is removed with the replay's scratch folder."""
+    """The last line of a log; for messages, because the log is removed with the replay's scratch folder."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return lines[-1][:300] if lines else "it wrote nothing"

@@ -1,4 +1,4 @@
-"""A replay beside the run it is of: which numbers are the same."""
+"""Compares a replay with the run: which metrics and weights are the same."""
 
 import hashlib
 import math
@@ -30,26 +30,26 @@ COMPARED = {
     "clip_share": "clip share",
     "ess": "effective samples",
 }
-"""Field of `LearnerStep` -> its column."""
+"""Field of `LearnerStep` -> title of its column."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out, beside what the run had written."""
+    """Metrics and weights of a replay, and those that the run recorded."""
 
     plan: ReplayPlan
     changed: dict[str, Any]
     """Settings that differ from the run's."""
     recorded: dict[int, Mapping[str, float]]
-    """Step -> its metrics in the run; a step whose report died with its process has none."""
+    """Step -> its metrics in the run; a step whose report was lost with its process is missing."""
     replayed: dict[int, Mapping[str, float]]
     digest: str
     """SHA-256 of the weights of the last step."""
     expected: str | None
-    """The same in the run's checkpoint of that step, where there is one."""
+    """The digest in the run's checkpoint of that step, if there is one."""
 
     def differing(self) -> list[int]:
-        """Steps that the run reported with other numbers."""
+        """Steps whose metrics differ from those that the run reported."""
         return [
             step
             for step, values in self.replayed.items()
@@ -74,7 +74,7 @@ def compare(
 
 
 def steps_of(path: Path) -> list[LearnerStep]:
-    """The whole lines so far; JSON has neither infinity nor NaN, and null stands for both."""
+    """The complete lines so far. JSON has neither infinity nor NaN; null is read as infinity."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
@@ -87,7 +87,7 @@ def _compared(report: LearnerStep) -> dict[str, float]:
 
 
 def _finite(value: float) -> float:
-    """The value; infinity for NaN and infinities."""
+    """The value if it is finite, else infinity."""
     return value if math.isfinite(value) else math.inf
 
 
@@ -97,7 +97,7 @@ def _sha256(path: Path) -> str:
 
 
 def report(comparison: Comparison, console: Console) -> None:
-    """A verdict for the run's own settings, a table for others."""
+    """Print whether the replay equals the run; under changed settings, a table of both."""
     plan = comparison.plan
     if comparison.changed:
         settings = ", ".join(f"{name}={value}" for name, value in comparison.changed.items())
@@ -117,8 +117,8 @@ def report(comparison: Comparison, console: Console) -> None:
         f"  {', '.join(COMPARED.values())} equal to the run's in {equal} of {compared} reported steps", highlight=False
     )
     verdict = {None: "the run has no checkpoint of that step", comparison.digest: "equal to the run's checkpoint"}
-    said = verdict.get(comparison.expected, "NOT those of the run's checkpoint")
-    console.print(f"  weights of step {plan.last}: sha256 {comparison.digest}, {said}", highlight=False)
+    result = verdict.get(comparison.expected, "NOT those of the run's checkpoint")
+    console.print(f"  weights of step {plan.last}: sha256 {comparison.digest}, {result}", highlight=False)
 
 
 def _number(value: float) -> str:
@@ -126,7 +126,8 @@ def _number(value: float) -> str:
 
 
 def require_equal(comparison: Comparison) -> None:
-    """What unchanged settings owe on a CPU. Raises PopeError naming the first number that is another."""
+    """Raises PopeError that names the first difference; under unchanged settings a CPU must give the same bits."""
+
     if differing := comparison.differing():
         step = differing[0]
         key = next(k for k in COMPARED if comparison.replayed[step][k] != comparison.recorded[step][k])

@@ -1,7 +1,7 @@
 """`pope sft`: supervised fine-tuning on its own (POPE section 6, appendix C). `pope train` has it as a stage.
 
-data        demonstrations out of oracle solutions, of samples, or of a file (`demonstrations.py`)
-fine-tune   the base model imitates them (`fine_tuning.py`); the result is sft/model
+data        demonstrations from oracle solutions, samples or a file (`stages/demonstration_data.py`)
+fine-tune   the base model imitates them (`stages/fine_tuning.py`); the result is sft/model
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
-from deploy.jobs.problems import load
-from deploy.run.session import actor_members, close_engines, continued, open_session, placed
-from deploy.stages.demonstration_data import check_data, is_file, load_examples
+from deploy.jobs.problems import load_run_problems
+from deploy.run.session import close_engines, make_actors, open_cluster, open_session, resume_if_same
+from deploy.stages.demonstration_data import check_demonstration_data, is_demonstration_file, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.stage_sequence import Stages
@@ -27,37 +27,37 @@ from deploy.store.run_folder import RunFolder
 
 
 def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) -> Path:
-    """Fine-tune the model of the settings; goes on where an equal call stopped, unless `fresh`.
+    """Fine-tune the model of the settings. Resumes the work of an equal call, unless `fresh`.
 
     Returns the folder of the fine-tuned model, or with `data_only` the file of the demonstrations.
     Raises UsageError for the user's input, Interrupted when a signal ends it.
     """
     if not config.sft.wanted:
         raise UsageError("sft.data=none leaves nothing to imitate: set it to full_oracle, prefix or FILE.jsonl")
-    found = ProblemSet([]) if is_file(config.sft.data) else load(config)
-    check_data(config, found.problems)
-    inputs = _digest(config, found.problems)
+    problem_set = ProblemSet([]) if is_demonstration_file(config.sft.data) else load_run_problems(config)
+    check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
+    inputs = _digest(config, problem_set.problems)
     seen = RunFolder.of(config).sft / "inputs.sha256"
     if not fresh and (not seen.exists() or seen.read_text() == inputs):
-        config = continued(config)
+        config = resume_if_same(config)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, found))
+        session = stack.enter_context(open_session(config, console, problem_set))
         folder = session.folder
         folder.sft.mkdir(exist_ok=True)
         seen.write_text(inputs)
         needed = largest(actor_demands(config), sft_demands(config))
-        model_path, interrupts = stack.enter_context(placed(session, needed))
-        engines = actor_members(session, model_path, actor_demands(config))
+        model_path, interrupts = stack.enter_context(open_cluster(session, needed))
+        engines = make_actors(session, model_path, actor_demands(config))
         stack.callback(close_engines, engines)
         stages = Stages(session, engines, interrupts, model_path)
         tuning = FineTuning(session, interrupts, model_path)
         if not tuning.finished:
-            problems = found.problems
+            problems = problem_set.problems
             if problems and not folder.demonstrations.exists():
                 if config.sft.data == "prefix":
-                    problems, _ = choose_guidance(stages, config, problems)
+                    problems, _ = choose_guidance(stages, problems, config.guidance, config.run.seed)
                 folder.save_problems(problems)
-            examples = load_examples(config, problems, stages, folder, console)
+            examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed)
             close_engines(engines)
             if data_only:
                 console.print(f"  {folder.demonstrations}", highlight=False, soft_wrap=True)
@@ -68,7 +68,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
 
 
 def _digest(config: RunConfig, problems: Sequence[Problem]) -> str:
-    """SHA-256 of what the demonstrations are made of: the same command about another content is another work."""
-    if is_file(config.sft.data):
+    """SHA-256 of the data from which the demonstrations are made; other content must not resume earlier work."""
+    if is_demonstration_file(config.sft.data):
         return hashlib.sha256(Path(config.sft.data).expanduser().read_bytes()).hexdigest()
     return hashlib.sha256(msgspec.json.encode(list(problems))).hexdigest()

@@ -1,4 +1,4 @@
-"""One self-contained page from runs: records -> estimates -> figures -> page. `build.py` is the command.
+"""`pope report`: one self-contained page about runs, made by `build.py`: records -> estimates -> figures -> page.
 
 May import `run` and the rooms below it.
 """

@@ -1,4 +1,4 @@
-"""Everything the page says, in its order: verdict, learning, transfer, interference, pipeline, problems."""
+"""The content of the page, in its order: results, learning, transfer, interference, pipeline, problems."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from deploy.report.draw_transfer import transfers
 from deploy.report.experiments import Experiment, seed_names
 from deploy.report.figure_spec import Absent, Figure
 from deploy.report.findings import Card, card, sentences
-from deploy.report.problem_rows import ProblemRow, problem_rows, telling
+from deploy.report.problem_rows import ProblemRow, examples, problem_rows
 from deploy.report.run_records import RunRecords
 from deploy.report.scores import Score, TableRow, scores, table_rows
-from deploy.report.shown_rollouts import Reading, readings
+from deploy.report.shown_rollouts import ShownGroup, shown_groups
 
 MOST_ROWS = 640
-"""Problems the page lists at most, all runs together: about 1 MB."""
+"""Most problems that the page lists, all runs together; they take about 1 MB."""
 FEWEST_ROWS = 10
-"""A run keeps so many, however many runs there are."""
+"""At least this many per run, however many runs there are."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,23 @@ class ProblemList:
     run: RunRecords
     arms: Sequence[str]
     rows: Sequence[ProblemRow]
-    """At most a share of `MOST_ROWS`."""
+    """At most the run's share of `MOST_ROWS`."""
     num_problems: int
-    to_read: Sequence[tuple[ProblemRow, Sequence[Reading]]]
-    """Problems with their rollouts; of the first seed of an experiment only."""
-    unread: str
-    """Why there are no rollouts, if there are none."""
+    examples: Sequence[tuple[ProblemRow, Sequence[ShownGroup]]]
+    """Problems with their rollouts, of the first seed of an experiment only."""
+    no_examples: str
+    """Why there are no rollouts to show; empty when there are some."""
 
     @property
     def stalled(self) -> str:
-        """Share of the generation time that weight updates took."""
+        """Share of the generation time that weight syncs took; empty when it is not known."""
         share = self.run.summary.get("sync", {}).get("stall_share")
         return "" if share is None else f"{share:.1%}"
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What `page.py` lays out."""
+    """What `page.py` renders."""
 
     shown: Sequence[Experiment]
     sentences: Sequence[str]
@@ -68,23 +68,23 @@ class Contents:
     sections: Sequence[Section]
     problems: Sequence[ProblemList]
     notes: Sequence[str]
-    """What is missing, and what should be known of the runs."""
+    """What is missing, and other remarks on the runs."""
 
 
 def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
-    """`num_rollouts`: problems of each experiment whose rollouts can be read."""
-    found = scores(shown)
-    table = table_rows(shown, found)
-    spent = costs(shown)
+    """The page about the experiments. `num_rollouts`: problems of each experiment that are shown with rollouts."""
+    all_scores = scores(shown)
+    table = table_rows(shown, all_scores)
+    all_costs = costs(shown)
     return Contents(
         shown=shown,
         sentences=sentences([row for row in table if not row.base]),
-        cards=[card(each, found, each_cost) for each, each_cost in zip(shown, spent, strict=True)],
-        scores=found,
+        cards=[card(each, all_scores, each_cost) for each, each_cost in zip(shown, all_costs, strict=True)],
+        scores=all_scores,
         table=table,
-        costs=spent,
+        costs=all_costs,
         sections=[
-            Section("verdict", "Verdict", [outcome(shown, found)]),
+            Section("results", "Results", [outcome(shown, all_scores)]),
             Section("learning", "Learning", [*learning(shown), cost(shown)]),
             Section("transfer", "Transfer from guidance", transfers(shown)),
             Section("interference", "Interference and starvation", [*interference(shown), *starvation(shown)]),
@@ -99,7 +99,7 @@ def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
     for each in shown:
         for run in each.runs:
             if not run.over:
-                yield f"{run.path.name} was still going on when it was read, or was cut off."
+                yield f"{run.path.name} was still running when it was read, or was killed."
             yield from (f"{run.path.name}: {missing}" for missing in run.missing)
             yield from (f"{run.path.name} noted: {note}" for note in run.summary.get("notes", ()))
         for stage in dict.fromkeys(when for run in each.runs for when in run.measured):
@@ -114,14 +114,14 @@ def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
 def _problems(each: Experiment, run: RunRecords, shown: Sequence[Experiment], num_rollouts: int) -> ProblemList:
     rows = problem_rows(run)
     most = max(FEWEST_ROWS, MOST_ROWS // sum(len(other.runs) for other in shown))
-    chosen = telling(rows, num_rollouts) if run is each.runs[0] else []
-    read, unread = readings(run, [row.id for row in chosen]) if chosen else ({}, "")
+    chosen = examples(rows, num_rollouts) if run is each.runs[0] else []
+    groups, no_examples = shown_groups(run, [row.id for row in chosen]) if chosen else ({}, "")
     return ProblemList(
         label=each.label,
         run=run,
         arms=each.arms,
         rows=rows[:most],
         num_problems=len(rows),
-        to_read=[(row, read[row.id]) for row in chosen if read.get(row.id)],
-        unread=unread,
+        examples=[(row, groups[row.id]) for row in chosen if groups.get(row.id)],
+        no_examples=no_examples,
     )

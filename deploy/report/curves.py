@@ -1,24 +1,17 @@
-"""From what happened in a run to curves: means in windows, then over the seeds of an experiment. Pure."""
+"""Curves of an experiment: means in windows of a run, then over its seeds. Pure."""
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from deploy.report.estimates import Estimate, over_seeds
 from deploy.report.experiments import Experiment
 from deploy.report.run_records import Group, News, RunRecords
+from deploy.statistics.estimates import Estimate, over_seeds
+from deploy.statistics.windows import TREND_WINDOWS, Sample, common_windows, slopes, window_means, window_width
 
-MOST_WINDOWS = 40
-"""A curve has at most so many points."""
-TREND_WINDOWS = 8
-"""A slope is taken over so many: over fewer steps the chance of single groups hides it."""
 PAUSE_S = 60.0
-"""A run that reports nothing for longer stood still."""
-
-Sample = tuple[float, float, float]
-"""(x, sum, weight): a mean of the values that were summed, at x."""
+"""A run that reports nothing for longer was paused."""
 
 
 @dataclass(frozen=True)
@@ -29,52 +22,28 @@ class Point:
     y: Estimate
 
 
-def window_width(spans: Iterable[float]) -> int:
-    """The narrowest window of whole units with which the longest span takes at most `MOST_WINDOWS`."""
-    return max(1, -int(-max(spans, default=0) // MOST_WINDOWS))
-
-
-def window_means(samples: Iterable[Sample], width: float) -> dict[int, float]:
-    """(x, sum, weight) -> window i, which holds i width <= x < (i + 1) width -> sum of sums / sum of weights.
-
-    A window without weight has no value.
-    """
-    totals: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for x, amount, weight in samples:
-        total = totals[int(x // width)]
-        total[0] += amount
-        total[1] += weight
-    return {i: amount / weight for i, (amount, weight) in sorted(totals.items()) if weight}
-
-
 def over_all_seeds(
     seeds: Sequence[Mapping[int, float]], x_of: Callable[[int], float], low: float = 0.0, high: float = float("inf")
 ) -> list[Point]:
-    """The mean over the seeds wherever all of them have a value, so that no seed comes or goes within a curve.
-
-    A seed without any value is no seed of the curve.
+    """The mean over the seeds, in the windows in which all of them have a value, so that a curve has the same seeds
+    throughout. A seed without any value is left out.
     """
     seeds = [seed for seed in seeds if seed]
-    return [Point(x_of(i), over_seeds([seed[i] for seed in seeds], low, high)) for i in shared(seeds)]
-
-
-def shared(seeds: Sequence[Mapping[int, object]]) -> list[int]:
-    """The windows in which every seed has a value, ascending."""
-    return sorted(set[int]().union(*seeds).intersection(*seeds))
+    return [Point(x_of(i), over_seeds([seed[i] for seed in seeds], low, high)) for i in common_windows(seeds)]
 
 
 def centre(width: float) -> Callable[[int], float]:
-    """Window -> its middle."""
+    """Window -> x of its middle."""
     return lambda i: (i + 0.5) * width
 
 
 def end(width: float) -> Callable[[int], float]:
-    """Window -> where it ends."""
+    """Window -> x of its end."""
     return lambda i: (i + 1) * width
 
 
 def step_width(shown: Sequence[Experiment]) -> int:
-    """Optimizer steps of one window: the same for every curve over steps."""
+    """Optimizer steps of one window, the same for every curve over steps."""
     return window_width(run.steps for each in shown for run in each.runs)
 
 
@@ -93,36 +62,13 @@ def step_curve(
 
 
 def slope_curve(each: Experiment, width: int, samples: Callable[[RunRecords], Iterable[Sample]]) -> list[Point]:
-    """`slopes` in windows of `width` steps, each at the middle of what it is taken over, then over the seeds."""
+    """`slopes` in windows of `width` steps, each at the middle of its stretch, then over the seeds."""
     seeds = [slopes(_within(run, samples(run)), width, run.steps // width) for run in each.runs]
     return over_all_seeds(seeds, lambda i: (i + 1 - TREND_WINDOWS / 2) * width, low=float("-inf"))
 
 
-def slopes(samples: Iterable[Sample], width: float, windows: int) -> dict[int, float]:
-    """Window i of the first `windows` -> change of the value per unit of x over the `TREND_WINDOWS` that end with it.
-
-    The slope of least squares of sum / weight over x, every sample by its weight. A stretch without two different x
-    has none.
-    """
-    found: dict[int, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        found[int(sample[0] // width)].append(sample)
-    stretches = {
-        i: [sample for j in range(i + 1 - TREND_WINDOWS, i + 1) for sample in found[j]]
-        for i in range(TREND_WINDOWS - 1, windows)
-    }
-    return {i: _slope(inside) for i, inside in stretches.items() if len({x for x, _, weight in inside if weight}) > 1}
-
-
-def _slope(samples: Sequence[Sample]) -> float:
-    """sum w (x - mean) y / sum w (x - mean)^2 with w y = the sum of a sample."""
-    mean = sum(x * weight for x, _, weight in samples) / sum(weight for _, _, weight in samples)
-    across = sum(weight * (x - mean) ** 2 for x, _, weight in samples)
-    return sum((x - mean) * amount for x, amount, _ in samples) / across
-
-
 def _within(run: RunRecords, samples: Iterable[Sample]) -> list[Sample]:
-    """What is preprocessed after the last step was ended by its weights."""
+    """The samples, with those that were preprocessed after the last step counted to it."""
     last = max(0, run.steps - 1)
     return [(min(x, last), total, weight) for x, total, weight in samples]
 
@@ -137,6 +83,7 @@ def success_by_step(groups: Iterable[Group], arm: str, bucket: str | None = None
 
 
 def part_success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
+    """`success_by_step` of one arm and bucket of a run."""
     return success_by_step(run.groups, arm, bucket)
 
 
@@ -152,7 +99,7 @@ def learner_by_step(learner: Iterable[News], key: str) -> list[Sample]:
 def success_by_rollouts(groups: Iterable[Group]) -> list[Sample]:
     """(rollouts spent on hard problems before it, successes, judged) of every unguided group of a hard problem.
 
-    Guided rollouts of hard problems are spent on them too (figure 5d).
+    Guided rollouts of hard problems count as spent, too (figure 5d).
     """
     spent, samples = 0, []
     for group in groups:
@@ -163,26 +110,8 @@ def success_by_rollouts(groups: Iterable[Group]) -> list[Sample]:
     return samples
 
 
-def first_reached(windows: Mapping[int, float], threshold: float) -> int | None:
-    """The first window with a mean of at least `threshold`; None: there is none."""
-    return next((i for i, value in sorted(windows.items()) if value >= threshold), None)
-
-
-def rate_by_time(events: Sequence[tuple[float, float]], width_s: float) -> dict[int, float]:
-    """(second, amount) -> window -> amount a second, of whole windows from the first event on."""
-    if not events:
-        return {}
-    start = min(moment for moment, _ in events)
-    whole = int((max(moment for moment, _ in events) - start) // width_s)
-    totals = dict.fromkeys(range(whole), 0.0)
-    for moment, amount in events:
-        if (window := int((moment - start) // width_s)) in totals:
-            totals[window] += amount
-    return {window: amount / width_s for window, amount in totals.items()}
-
-
 def active_s(run: RunRecords) -> Callable[[float], float]:
-    """Unix s of one of its reports -> seconds the run had been at work; pauses, as before it was resumed, are none."""
+    """Unix seconds of one of its reports -> seconds that the run had worked by then, without its pauses."""
     reported = sorted([*map(moment, run.learner), *map(moment, run.actors), *run.signs_of_life])
     gaps = [later - earlier for earlier, later in pairwise(reported)]
     active = list(accumulate((gap if gap <= PAUSE_S else 0.0 for gap in gaps), initial=0.0))
@@ -190,5 +119,5 @@ def active_s(run: RunRecords) -> Callable[[float], float]:
 
 
 def moment(news: News) -> float:
-    """Unix seconds at which the server took a report."""
+    """Unix seconds at which Redis received a report."""
     return int(news["id"].partition("-")[0]) / 1e3

@@ -1,38 +1,32 @@
-"""What learning cost: success on the hard problems against the rollouts spent on them (figure 5d)."""
+"""Cost of learning: success on the hard problems against the rollouts spent on them (figure 5d)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from deploy.report.curves import (
-    end,
-    first_reached,
-    over_all_seeds,
-    success_by_rollouts,
-    window_means,
-    window_width,
-)
+from deploy.report.curves import end, over_all_seeds, success_by_rollouts
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Panel, nth_line
+from deploy.statistics.windows import first_reached, window_means, window_width
 
 THRESHOLD = 0.9
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Rollouts until the hard problems were solved, of one experiment."""
+    """Rollouts that one experiment needed to solve its hard problems."""
 
     label: str
     seeds: tuple[int, ...]
     rollouts: tuple[int | None, ...]
-    """Spent on hard problems by the end of the first window with a mean of at least `THRESHOLD`; None: never."""
+    """By seed: spent on hard problems at the end of the first window with a mean >= `THRESHOLD`; None: never."""
     spent: tuple[int, ...]
-    """In all, seed by seed."""
+    """By seed: all rollouts of hard problems."""
 
     @property
     def median(self) -> float:
-        """Over the seeds; those that never got there count as infinitely many."""
+        """Over the seeds; a seed that never reached the threshold counts as infinite."""
         return median(float("inf") if rollouts is None else rollouts for rollouts in self.rollouts)
 
     @property
@@ -52,6 +46,7 @@ def cost_width(shown: Sequence[Experiment]) -> int:
 
 
 def costs(shown: Sequence[Experiment]) -> list[Cost]:
+    """The cost of each experiment."""
     width = cost_width(shown)
     found = []
     for each in shown:
@@ -68,6 +63,7 @@ def costs(shown: Sequence[Experiment]) -> list[Cost]:
 
 
 def cost(shown: Sequence[Experiment]) -> Figure | Absent:
+    """The figure."""
     width = cost_width(shown)
     lines = [
         nth_line(

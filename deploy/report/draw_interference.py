@@ -1,22 +1,14 @@
-"""Figures of who gets the gradient: advantage, tokens and change of reward by bucket and arm, and cosines."""
+"""Figures of interference: advantage, tokens and change of reward by bucket and arm, and gradient cosines."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from deploy.report.curves import (
-    TREND_WINDOWS,
-    Point,
-    Sample,
-    learner_by_step,
-    part_success,
-    slope_curve,
-    step_curve,
-    step_width,
-)
+from deploy.report.curves import Point, learner_by_step, part_success, slope_curve, step_curve, step_width
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Line, Panel, arm_line, nth_colour, part_line
 from deploy.report.run_records import RunRecords
+from deploy.statistics.windows import TREND_WINDOWS, Sample
 
 SHARES = {"share/advantage/": ("advantage", "-"), "share/tokens/": ("tokens", "--")}
 COSINE = "gradient/cosine/"
@@ -40,9 +32,9 @@ def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
         panels.append(Panel(each.label, "optimizer step", "share", lines, share=True))
     return curves(
         "shares",
-        "Who drives the update",
-        "Share of the summed absolute advantage and of the trained tokens that each bucket and arm has in a step, in "
-        f"windows of {width} steps. A hard bucket whose share of advantage goes to nothing is starved. Bands are 95 % "
+        "Shares of the update",
+        "Share of each bucket and arm in the summed absolute advantage and in the trained tokens of a step, in "
+        f"windows of {width} steps. A hard bucket whose share of advantage goes to zero is starved. Bands are 95 % "
         "t intervals over seeds.",
         about(shown),
         panels,
@@ -69,8 +61,7 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
         "cosines",
         "Gradient cosine between buckets and between arms",
         "Cosine between the gradients of two buckets, or of two arms, at the same weights; below zero a step for one "
-        "undoes the other. "
-        f"Windows of {width} steps; bands are 95 % t intervals over seeds.",
+        f"works against the other. Windows of {width} steps; bands are 95 % t intervals over seeds.",
         about(shown),
         panels,
         reason="the runs did not measure gradient cosines, which are off by default",
@@ -83,7 +74,7 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
         Panel(
             each.label,
             "optimizer step",
-            "reward a step",
+            "reward per step",
             [
                 part_line(arm, bucket, slope_curve(each, width, partial(part_success, arm=arm, bucket=bucket)))
                 for arm, bucket in each.parts
@@ -95,11 +86,11 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
     ]
     return curves(
         "reward_change",
-        "Whose reward moves",
+        "Change of reward by arm and bucket",
         "Change of the mean reward of an arm and bucket in one optimizer step: the slope of least squares over "
         f"{TREND_WINDOWS * width} steps, drawn at their middle, of all judged rollouts, those of filtered groups "
-        "included. A hard bucket on the broken line at zero while an easy one lies above it gains nothing from the "
-        "updates. Bands are 95 % t intervals over seeds and may reach beyond the picture; thin lines are the seeds.",
+        "included. A hard bucket that stays on the broken line at zero while an easy one is above it does not profit "
+        "from the updates. Bands are 95 % t intervals over seeds and may exceed the axis; thin lines are the seeds.",
         about(shown),
         panels,
         reason=f"no run took {TREND_WINDOWS * width} steps with judged rollouts yet",
@@ -111,7 +102,7 @@ def _keys(each: Experiment, prefix: str) -> list[str]:
 
 
 def shares(run: RunRecords, key: str, prefix: str) -> list[Sample]:
-    """(policy version a step began with, share, 1): who has no rollout in a step has no part in it."""
+    """(policy version a step began with, share, 1). The share is 0 in a step without rollouts of the bucket and arm."""
     return [
         (int(news["step"]) - 1, float(news.get(key, 0.0)), 1.0)
         for news in run.learner

@@ -1,30 +1,21 @@
-"""Figures of what was learnt: solvability, reward, entropy, interference of easy and hard, rollouts spent."""
+"""Figures of learning: solvability, evaluations, reward, entropy, and the trajectory of easy and hard reward."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from deploy.report.curves import (
-    Point,
-    end,
-    learner_by_step,
-    part_success,
-    shared,
-    step_curve,
-    step_width,
-    success_by_step,
-    window_width,
-)
-from deploy.report.estimates import METHODS, Estimate, over_seeds_of_problems, score
+from deploy.report.curves import Point, end, learner_by_step, part_success, step_curve, step_width, success_by_step
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Panel, nth_line, part_line
-from deploy.report.solvability import solvability, unguided_by_rollouts, unguided_by_step
+from deploy.statistics.estimates import METHODS, Estimate, over_seeds_of_problems, score
+from deploy.statistics.solvability import solvability, unguided_by_rollouts, unguided_by_step
+from deploy.statistics.windows import common_windows, window_width
 
 KS = (8, 32)
-"""Figures 3, 4 and 6 of the paper show pass@8, figure 10 pass@32."""
+"""Figures 3, 4 and 6 of the paper show pass@8, figure 10 shows pass@32."""
 STEP, ROLLOUTS = "optimizer step", "rollouts spent, all arms"
 MORE_STEPS = 3
-"""A trajectory has windows so many times as wide: it is noisy on both axes."""
+"""Factor by which the windows of the trajectory are wider, because it is noisy on both axes."""
 SEEDS = "Bands are 95 % t intervals over seeds, thin lines the seeds; a curve ends with the first of its seeds."
 
 
@@ -46,8 +37,8 @@ def _solvability(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "solvability",
         "Solvability: hard problems with a success among k unguided rollouts",
-        "Of every hard problem the newest unguided training rollouts that hold k judged ones, pass@k estimated without "
-        "bias, averaged over problems; it trails the policy by the time those took. A curve begins when half of the "
+        "Unbiased pass@k of the newest unguided training groups of each hard problem that hold k judged rollouts, "
+        "averaged over problems; it lags behind the policy by the age of these groups. A curve begins when half of the "
         f"problems have k rollouts and ends with the first of its seeds. Bands are 95 % intervals, {METHODS}; thin "
         "lines the seeds. As in figures 3, 4, 6 and 10 of the paper.",
         about(shown),
@@ -65,7 +56,7 @@ def _solvable(each: Experiment, k: int, width: int, *, over_steps: bool) -> list
     seeds = [seed for seed in seeds if seed]
     return [
         Point(end(width)(window), over_seeds_of_problems([seed[window].values for seed in seeds]))
-        for window in shared(seeds)
+        for window in common_windows(seeds)
     ]
 
 
@@ -73,9 +64,9 @@ def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
     ks = {1, *(run.config.evaluation.every_samples for each in shown for run in each.runs)}
     return curves(
         "evaluations",
-        "Hard problems evaluated while training",
-        "Unbiased pass@k of one policy at a time, without guidance, from rollouts that are not trained on. Bands are "
-        f"95 % intervals, {METHODS}.",
+        "Hard problems evaluated during training",
+        "Unbiased pass@k of a single policy version, without guidance, from rollouts that are not trained on. Bands "
+        f"are 95 % intervals, {METHODS}.",
         about(shown),
         [
             Panel(
@@ -87,14 +78,14 @@ def _evaluations(shown: Sequence[Experiment]) -> Figure | Absent:
             )
             for k in sorted(ks)
         ],
-        reason="no run was evaluated while it trained (evaluation.every_steps)",
+        reason="no run was evaluated during training (evaluation.every_steps)",
     )
 
 
 def _evaluated(each: Experiment, k: int) -> Iterator[Point]:
-    """Where all seeds that were evaluated at all were evaluated whole."""
+    """Pass@k at the steps at which every seed with evaluations has results."""
     seeds = [found for run in each.runs if (found := {step: r for step, r in run.evaluations.items() if r})]
-    for step in shared(seeds):
+    for step in common_windows(seeds):
         if (estimate := score([seed[step] for seed in seeds], k)) is not None:
             yield Point(step, estimate)
 
@@ -110,7 +101,7 @@ def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
         panels.append(Panel(each.label, STEP, "mean reward", lines, share=True))
     return curves(
         "reward",
-        "Reward by arm and bucket while training",
+        "Reward by arm and bucket during training",
         f"Mean reward of all judged training rollouts in windows of {width} steps. The arms unguided and guided draw "
         f"hard problems, easy and easier their own buckets. {SEEDS} As in figures 4b and 6b.",
         about(shown),
@@ -131,7 +122,7 @@ def _entropy(shown: Sequence[Experiment]) -> Figure | Absent:
         "Entropy of the policy at the trained tokens, at the sampling temperature, averaged over tokens in windows of "
         f"{width} steps. {SEEDS} As in figures 3, 4c, 6c and 11.",
         about(shown),
-        [Panel("", STEP, "nats a token", lines)],
+        [Panel("", STEP, "nats per token", lines)],
         reason="the learner reported no step yet",
     )
 
@@ -149,14 +140,15 @@ def _trajectory(shown: Sequence[Experiment]) -> Figure | Absent:
         "trajectory",
         "Interference: J(easy) against J(hard)",
         f"Mean reward of unguided hard rollouts over mean reward of easy ones in windows of {width} steps, means over "
-        "seeds. A ring marks the start; a path along the bottom is interference. As in figure 5b.",
+        "seeds. A ring marks the start. A path along the bottom shows interference. As in figure 5b.",
         about([each for each in shown if {"easy", "easier"} & set(each.arms)] or shown),
         [Panel("", "J(easy)", "J(hard), unguided", lines, share=True, share_x=True)],
-        reason="none of the runs trained on easy problems beside unguided hard ones",
+        reason="no run trained on both easy and unguided hard problems",
     )
 
 
 def _jointly(each: Experiment, easy: str, width: int) -> Iterator[Point]:
+    """(mean reward of the easy arm, mean reward of the unguided one) of each window that has both."""
     hard = {p.x: p.y for p in step_curve(each, width, lambda run: success_by_step(run.groups, "unguided"))}
     for point in step_curve(each, width, lambda run: success_by_step(run.groups, easy)):
         if point.x in hard:

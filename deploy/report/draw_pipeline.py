@@ -1,4 +1,4 @@
-"""Figures of the pipeline's health: age of what is trained, throughput, where every group went, the optimizer."""
+"""Figures of the pipeline: lag of the trained tokens, throughput, groups by outcome, the optimizer."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,26 +7,24 @@ from broker.balance import Balance
 from deploy.report.curves import (
     PAUSE_S,
     Point,
-    Sample,
     active_s,
     centre,
     learner_by_step,
     moment,
     over_all_seeds,
-    rate_by_time,
     step_curve,
     step_width,
-    window_width,
 )
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
 from deploy.report.run_records import News, RunRecords
+from deploy.statistics.windows import Sample, rate_by_time, window_width
 from deploy.view.palette import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
 SHARE_OF_TOKENS = 0.001
-"""Ages that fewer of the trained tokens have end the picture; the CSV file ends there too."""
-ENDINGS = {
+"""The histogram of ages, and its CSV file, end at the oldest age with at least this share of the trained tokens."""
+OUTCOMES = {
     "trained": BLUE,
     "filtered": ORANGE,
     "replaced": SKY,
@@ -35,7 +33,7 @@ ENDINGS = {
     "in flight": YELLOW,
     "unaccounted": PURPLE,
 }
-MINUTES = "minutes at work"
+MINUTES = "minutes of work"
 NO_STEP = "the learner reported no step yet"
 
 
@@ -54,8 +52,8 @@ def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
         "lag",
         "Age of the trained tokens",
         "Lag is the learner's step minus the policy version that wrote a token. Left: its mean over tokens in windows "
-        f"of {width} steps. Right: share of all trained tokens by age, where at least {SHARE_OF_TOKENS:.1%} have it. "
-        "Bands are 95 % t intervals over seeds.",
+        f"of {width} steps. Right: share of all trained tokens by age, up to the oldest age with at least "
+        f"{SHARE_OF_TOKENS:.1%}. Bands are 95 % t intervals over seeds.",
         about(shown),
         [
             Panel("mean lag", "optimizer step", "optimizer steps", _of_learner(shown, "lag/mean")),
@@ -66,7 +64,7 @@ def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def age_shares(learner: Sequence[News]) -> dict[int, float]:
-    """Age in steps -> share of all trained tokens, up to the oldest age with `SHARE_OF_TOKENS`."""
+    """Age in steps -> share of all trained tokens, up to the oldest age with at least `SHARE_OF_TOKENS`."""
     tokens: Counter[int] = Counter()
     for news in learner:
         for word in news.get("lag/histogram", "").split():
@@ -87,19 +85,23 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "throughput",
         "Throughput",
-        f"Tokens a second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
-        "groups that teach nothing are written and never trained. Times in which the run reported nothing for over "
-        f"{PAUSE_S:.0f} s, as before it was resumed, are cut out. Right: how long generation stood still for new "
-        "weights. Bands are 95 % t intervals over seeds.",
+        f"Tokens per second in windows of {width_s} s, written by the actors and trained by the learner; tokens of "
+        "filtered groups are written but not trained. Pauses of more than "
+        f"{PAUSE_S:.0f} s without a report, such as before a resume, are left out. Right: how long generation stopped "
+        "for a weight sync. Bands are 95 % t intervals over seeds.",
         about(shown),
         [
-            Panel("written", MINUTES, "tokens/s", [nth_line(i, e.label, rates(written, e)) for i, e in _in(shown)]),
-            Panel("trained", MINUTES, "tokens/s", [nth_line(i, e.label, rates(trained, e)) for i, e in _in(shown)]),
             Panel(
-                "stall of a weight update",
+                "written", MINUTES, "tokens/s", [nth_line(i, e.label, rates(written, e)) for i, e in enumerate(shown)]
+            ),
+            Panel(
+                "trained", MINUTES, "tokens/s", [nth_line(i, e.label, rates(trained, e)) for i, e in enumerate(shown)]
+            ),
+            Panel(
+                "stall of a weight sync",
                 "optimizer step",
                 "ms",
-                [nth_line(i, e.label, step_curve(e, step_width(shown), _stalls)) for i, e in _in(shown)],
+                [nth_line(i, e.label, step_curve(e, step_width(shown), _stalls)) for i, e in enumerate(shown)],
             ),
         ],
         reason=NO_STEP,
@@ -107,22 +109,24 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def written(run: RunRecords) -> list[tuple[float, float]]:
+    """(seconds of work, tokens that actors wrote since their last report)."""
     at = active_s(run)
     return [(at(moment(news)), float(news["tokens"])) for news in run.actors if "tokens" in news]
 
 
 def trained(run: RunRecords) -> list[tuple[float, float]]:
+    """(seconds of work, tokens trained) of every step."""
     at = active_s(run)
     return [(at(moment(news)), float(news["step/tokens"])) for news in run.learner]
 
 
 def _stalls(run: RunRecords) -> list[Sample]:
-    """(policy version before it, stall in ms, 1) of every update."""
+    """(policy version before it, stall in ms, 1) of every weight sync."""
     return [(int(n["sync/version"]) - 1, float(n["sync/stall_ms"]), 1.0) for n in run.actors if "sync/stall_ms" in n]
 
 
 def _seconds(run: RunRecords) -> float:
-    """From its first step to its last, at work."""
+    """Seconds of work from the first to the last step."""
     at = active_s(run)
     return at(moment(run.learner[-1])) - at(moment(run.learner[0])) if run.learner else 0.0
 
@@ -130,22 +134,22 @@ def _seconds(run: RunRecords) -> float:
 def _accounting(shown: Sequence[Experiment]) -> Figure | Absent:
     stacks = []
     for each in shown:
-        counts = [endings(run.balance) for run in each.runs if run.balance is not None]
+        counts = [outcome_counts(run.balance) for run in each.runs if run.balance is not None]
         stacks.append(Bar(each.label, dict(sum(counts, Counter()))))
     return bars(
         "accounting",
-        "Where every group went",
-        "Groups issued, by how they ended: filtered groups had equal rewards and teach nothing, replaced ones were "
-        "given up by a full ring, stale ones exceeded learner.max_lag. All seeds together.",
+        "Groups by outcome",
+        "Groups issued, by outcome: filtered groups had equal rewards and so no gradient, replaced ones were pushed "
+        "out of a full ring, stale ones exceeded learner.max_lag. All seeds together.",
         about(shown),
         [BarPanel("", stacks, "groups issued")],
-        ENDINGS,
-        reason="no run has left its balance",
+        OUTCOMES,
+        reason="no run has a balance",
     )
 
 
-def endings(balance: Balance) -> Counter[str]:
-    """Groups by how they ended; `unaccounted` is what is missing when the books do not close."""
+def outcome_counts(balance: Balance) -> Counter[str]:
+    """Groups by outcome; `unaccounted` is the difference when the balance does not hold."""
     return Counter(
         {
             "trained": balance.trained,
@@ -164,9 +168,9 @@ def _optimizer(shown: Sequence[Experiment]) -> Figure | Absent:
         "optimizer",
         "Optimizer",
         "Effective sample size of the importance ratios (1: on-policy), share of tokens whose ratio is out of bounds, "
-        "norm of the gradient before clipping, and tokens of a completion: a collapse shows as ratios out of bounds "
-        f"and a changing length. Means over tokens in windows of {step_width(shown)} steps; bands are 95 % t intervals "
-        "over seeds.",
+        "norm of the gradient before clipping, and tokens per completion. A collapse shows as ratios out of "
+        f"bounds and a changing length. Means over tokens in windows of {step_width(shown)} steps; bands are 95 % "
+        "t intervals over seeds.",
         about(shown),
         [
             Panel("effective sample size", "optimizer step", "share of tokens", _of_learner(shown, "ratio/ess", 1.0)),
@@ -179,13 +183,9 @@ def _optimizer(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def _of_learner(shown: Sequence[Experiment], key: str, high: float = float("inf")) -> list[Line]:
-    """A line an experiment: the mean over tokens of what the learner reports under `key`."""
+    """One line per experiment: the mean over tokens of the learner's metric `key`."""
     width = step_width(shown)
     return [
         nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, key), high=high))
         for i, each in enumerate(shown)
     ]
-
-
-def _in(shown: Sequence[Experiment]) -> list[tuple[int, Experiment]]:
-    return list(enumerate(shown))

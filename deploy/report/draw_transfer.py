@@ -1,29 +1,29 @@
-"""Figures of what guidance carried over: pass@k with and without it, first solves by arm, the classes of problems."""
+"""Figures of transfer: problems by first solve, first solves by arm, pass@k with and without guidance."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from actors.evaluation.results import Result
 from deploy.report.curves import Point, end, over_all_seeds, step_width
-from deploy.report.estimates import METHODS, score
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Panel, arm_line
 from deploy.report.run_records import RunRecords
+from deploy.statistics.estimates import METHODS, score
 from deploy.statistics.transfer import RECENT_GROUPS, Transfer, transfer
-from deploy.view.palette import BLUE, GREEN, PURPLE, SKY, VERMILLION
+from deploy.view.palette import BLUE, GREEN, PALE, PURPLE, SKY, VERMILLION
 
 GUIDED, UNGUIDED = "guided", "unguided"
-STROKES = {"before": ":", "sft": "--", "after": "-"}
-"""Stage -> its stroke in every panel."""
-OTHER_STROKE = "-."
+STYLES = {"before": ":", "sft": "--", "after": "-"}
+"""Stage -> line style, the same in every panel."""
+OTHER_STYLE = "-."
 CLASSES = {
     "carried over": BLUE,
-    "carried over, not lately": SKY,
+    "carried over, not recently": SKY,
     "not carried over": VERMILLION,
     "same step": PURPLE,
     "unguided first": GREEN,
-    "unsolved": "#BBBBBB",
+    "unsolved": PALE,
 }
 
 
@@ -33,21 +33,21 @@ def transfers(shown: Sequence[Experiment]) -> list[Figure | Absent]:
 
 
 def transfer_of(run: RunRecords) -> Transfer | None:
-    """None for a run without guidance."""
+    """The transfer of a run; None when it has no guidance."""
     return transfer(run.ledger)
 
 
-def class_counts(found: Transfer) -> Counter[str]:
-    """Problems of each class the figure tells apart; every problem is in exactly one."""
-    since, recently = len(found.then_unguided), len(found.unguided_recently)
+def class_counts(classes: Transfer) -> Counter[str]:
+    """Problems by the classes of the figure; every problem is in exactly one."""
+    since, recently = len(classes.then_unguided), len(classes.unguided_recently)
     return Counter(
         {
             "carried over": recently,
-            "carried over, not lately": since - recently,
-            "not carried over": len(found.guided_first) - since,
-            "same step": len(found.same_step),
-            "unguided first": len(found.unguided_first),
-            "unsolved": len(found.unsolved),
+            "carried over, not recently": since - recently,
+            "not carried over": len(classes.guided_first) - since,
+            "same step": len(classes.same_step),
+            "unguided first": len(classes.unguided_first),
+            "unsolved": len(classes.unsolved),
         }
     )
 
@@ -60,14 +60,14 @@ def _classes(shown: Sequence[Experiment]) -> Figure | Absent:
             stacks.append(Bar(each.label, dict(sum(counts, Counter()))))
     return bars(
         "transfer",
-        "What guidance carried over",
-        "Problems by the arm that solved them first in training. Those first solved with guidance are carried over "
-        f"when they were since solved without; lately is in one of the newest {RECENT_GROUPS} unguided groups. Same "
-        "step: both arms solved it under one policy version. All seeds together.",
+        "Transfer from guided to unguided",
+        "Problems by the arm that solved them first in training. A problem first solved with guidance is carried "
+        f"over when it was later solved without; recently: in one of the newest {RECENT_GROUPS} unguided groups. Same "
+        "step: both arms solved it at one policy version. All seeds together.",
         about([each for each in shown if each.label in {bar.label for bar in stacks}] or shown),
         [BarPanel("", stacks, "problems")],
         CLASSES,
-        reason="no run trained under guidance, or none has left a ledger",
+        reason="no run trained with guidance, or no run has a ledger",
     )
 
 
@@ -90,11 +90,11 @@ def _first_solves(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "first_solves",
         "Hard problems solved at least once in training",
-        "Share of the hard problems that an arm had solved at least once by a step; guidance leads where its line lies "
-        "above. Bands are 95 % t intervals over seeds, thin lines the seeds.",
+        "Share of the hard problems that an arm had solved at least once by a step. Guidance leads where its line is "
+        "higher. Bands are 95 % t intervals over seeds, thin lines the seeds.",
         about(shown),
         panels,
-        reason="no run has left a ledger",
+        reason="no run has a ledger",
     )
 
 
@@ -113,7 +113,7 @@ def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
     panels = []
     for each in shown:
         lines = [
-            arm_line(arm, points, when, style=STROKES.get(when, OTHER_STROKE), marker=".")
+            arm_line(arm, points, when, style=STYLES.get(when, OTHER_STYLE), marker=".")
             for when in measured_stages(each)
             for arm in (UNGUIDED, GUIDED)
             for points in [_by_k([run.measured[when].get(arm, ()) for run in each.runs if when in run.measured])]
@@ -121,9 +121,9 @@ def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
         panels.append(Panel(each.label, "k", "pass@k", lines, share=True))
     return curves(
         "guidance",
-        "Guided against unguided, measured",
-        "Unbiased pass@k of the hard problems for every k up to the rollouts of one, with guidance in the prompt and "
-        f"without, of the seeds that measured them. Bands are 95 % intervals, {METHODS}. As in figure 9.",
+        "Guided and unguided, measured",
+        "Unbiased pass@k of the hard problems for every k up to the rollouts per problem, with and without guidance in "
+        f"the prompt, over the seeds that measured them. Bands are 95 % intervals, {METHODS}. As in figure 9.",
         about(shown),
         panels,
         reason="no run has measured its hard problems yet",
@@ -131,7 +131,7 @@ def _pass_at_k(shown: Sequence[Experiment]) -> Figure | Absent:
 
 
 def measured_stages(each: Experiment) -> list[str]:
-    """Stages that measured the hard problems themselves, in order."""
+    """The stages that measured the run's hard problems, in order."""
     return [
         when
         for when in dict.fromkeys(when for run in each.runs for when in run.measured)
@@ -140,7 +140,7 @@ def measured_stages(each: Experiment) -> list[str]:
 
 
 def measures_hard(run: RunRecords, when: str) -> bool:
-    """False for a stage about other problems, such as held-out ones."""
+    """False for a stage that measured other problems, such as held-out ones."""
     return all(result.problem_id in run.hard for results in run.measured[when].values() for result in results)
 
 

@@ -1,4 +1,4 @@
-"""Runs as seeds of experiments: which belong together, and how a figure names them. Pure."""
+"""Groups runs into experiments with several seeds, and describes them for figures. Pure."""
 
 import re
 from collections import Counter
@@ -11,12 +11,21 @@ from conf.names import flat
 from conf.plain import plain
 from deploy.report.run_records import RunRecords
 
-OWN = ("run.name", "run.root", "run.seed", "run.resume", "model.cache_dir", "weights.folder", "broker.url", "deploy")
+SEED_SETTINGS = (
+    "run.name",
+    "run.root",
+    "run.seed",
+    "run.resume",
+    "model.cache_dir",
+    "weights.folder",
+    "broker.url",
+    "deploy",
+)
 """Settings in which the seeds of one experiment may differ."""
 NAMED_RUNS = 4
-"""A figure names at most so many experiments; of more it says how many."""
+"""Most experiments that a figure names; of more it gives the number."""
 NAMED_SEEDS = 3
-"""So many different sets of seeds it tells apart."""
+"""Most different sets of seeds that a figure lists."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +58,18 @@ class Experiment:
 
     @property
     def differing(self) -> list[str]:
-        """Settings in which its runs differ although they count as one experiment: `key: value, value`."""
-        found = [flat(run.config) for run in self.runs]
-        keys = [key for key in found[0] if not key.startswith(OWN) and len({repr(each[key]) for each in found}) > 1]
-        return [f"{key}: {', '.join(str(each[key]) for each in found)}" for key in keys]
+        """Settings other than `SEED_SETTINGS` in which its runs differ: `key: value, value`."""
+        settings = [flat(run.config) for run in self.runs]
+        shared = [key for key in settings[0] if not key.startswith(SEED_SETTINGS)]
+        keys = [key for key in shared if len({repr(each[key]) for each in settings}) > 1]
+        return [f"{key}: {', '.join(str(each[key]) for each in settings)}" for key in keys]
 
 
 def experiments(runs: Sequence[RunRecords]) -> list[Experiment]:
-    """Runs of one label together, in the order the labels first appear.
+    """Groups the runs by label, in the order in which the labels first appear.
 
-    A label is the name of the run's folder without the run's own seed at its end: hard-s0 and hard-s1 are two seeds of
-    hard. Raises UsageError for two runs of one label and seed.
+    A label is the name of the run's folder without the run's seed at its end: hard-s0 and hard-s1 are two seeds of
+    hard. Raises UsageError for two runs with the same label and seed.
     """
     found: dict[str, dict[int, RunRecords]] = {}
     for run in runs:
@@ -74,12 +84,12 @@ def experiments(runs: Sequence[RunRecords]) -> list[Experiment]:
 
 
 def label(folder: str, seed: int) -> str:
-    """hard-s0, hard_0, hard-seed0 of seed 0 -> hard; a number that is not the seed stays."""
+    """hard-s0, hard_0 or hard-seed0 with seed 0 -> hard. A number that is not the seed stays."""
     return plain(re.sub(rf"[-_.]+(seed|s)?{seed}$", "", folder) or folder)
 
 
 def about(shown: Sequence[Experiment]) -> str:
-    """The runs of a figure in a line: names, seeds, steps."""
+    """The experiments of a figure in one line: names, seeds, steps."""
     if len(shown) == 1:
         return shown[0].about
     names = ", ".join(each.label for each in shown) if len(shown) <= NAMED_RUNS else f"{len(shown)} experiments"
@@ -88,16 +98,16 @@ def about(shown: Sequence[Experiment]) -> str:
     if len(shown) <= NAMED_RUNS:
         whose = "; ".join(f"{each.label} {seed_names(each.seeds)}" for each in shown)
     else:
-        whose = f"{names}: {_who_has_which(shown)}"
+        whose = f"{names}: {_seed_sets(shown)}"
     return f"{whose}; {_steps(shown)}"
 
 
-def _who_has_which(shown: Sequence[Experiment]) -> str:
-    """4 with seeds 0, 1; 1 with seed 3. Of many different sets of seeds all seeds there are."""
-    alike = Counter(tuple(each.seeds) for each in shown)
-    if len(alike) > NAMED_SEEDS:
-        return f"{seed_names(sorted({*chain(*alike)}))}, not all of each"
-    return "; ".join(f"{count} with {seed_names(seeds)}" for seeds, count in alike.items())
+def _seed_sets(shown: Sequence[Experiment]) -> str:
+    """4 with seeds 0, 1; 1 with seed 3. With more than `NAMED_SEEDS` sets: all seeds."""
+    counts = Counter(tuple(each.seeds) for each in shown)
+    if len(counts) > NAMED_SEEDS:
+        return f"{seed_names(sorted({*chain(*counts)}))}, not all of each"
+    return "; ".join(f"{count} with {seed_names(seeds)}" for seeds, count in counts.items())
 
 
 def seed_names(seeds: Sequence[int]) -> str:

@@ -1,22 +1,23 @@
-"""Figures out of panels: the rows of the CSV, the words for those who cannot see, and the painter."""
+"""Builds figures from panels: rows of the CSV, alternative text, and how to paint them."""
 
 from collections.abc import Sequence
 
 from deploy.report.canvas import crowded, paint_bars, paint_curves, paint_dots
 from deploy.report.figure_spec import Absent, BarPanel, DotPanel, Figure, Panel
 
-TOLD = 12
-"""The text that stands for a picture tells at most so many of its lines."""
+MOST_DESCRIBED = 12
+"""Most curves, bars or dots that the alternative text of a figure describes."""
 
 NO_BANDS = (
-    "With this many curves bands are left out: a bar right of where each ends shows its last interval, the CSV has all."
+    "With this many curves the bands are left out: a bar to the right of each curve's end shows its last interval; "
+    "the CSV has all."
 )
 
 
 def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Panel], *, reason: str) -> Figure | Absent:
-    """A figure of curves, a panel beside the other; panels without a point are left out.
+    """A figure of curves, one panel per pair of axes. Panels without a point are left out.
 
-    `reason`: why there is nothing to draw, when no panel has a point.
+    `reason`: why the figure is absent when no panel has a point.
     """
     panels = [panel for panel in panels if any(line.points for line in panel.lines)]
     if not panels:
@@ -27,8 +28,8 @@ def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Pan
         for line in panel.lines
         for point in line.points
     )
-    told = [
-        f"{_place(panel.title, line.label)}: from {line.points[0].y.mean:.3g} to {line.points[-1].y.mean:.3g}"
+    descriptions = [
+        f"{_name(panel.title, line.label)}: from {line.points[0].y.mean:.3g} to {line.points[-1].y.mean:.3g}"
         for panel in panels
         for line in panel.lines
         if line.points
@@ -38,7 +39,7 @@ def curves(name: str, title: str, caption: str, about: str, panels: Sequence[Pan
         title=title,
         caption=f"{caption} {NO_BANDS}" if any(map(crowded, panels)) else caption,
         about=about,
-        alt=_alt("Line chart", title, told),
+        alt=_alt("Line chart", title, descriptions),
         columns=("panel", "line", "x", "mean", "lower", "upper", "by_seed"),
         rows=rows,
         paint=lambda: paint_curves(panels),
@@ -55,11 +56,11 @@ def bars(
     *,
     reason: str,
 ) -> Figure | Absent:
-    """A figure of stacked bars, as `curves`. `colours`: part -> colour, in the order of the stack."""
+    """A figure of stacked bars; otherwise as `curves`. `colours`: part -> colour, in the order of the stack."""
     panels = [panel for panel in panels if any(bar.total for bar in panel.bars)]
     if not panels:
         return Absent(name, title, reason)
-    beside = dict.fromkeys(name for panel in panels for bar in panel.bars for name in bar.beside)
+    extra = dict.fromkeys(name for panel in panels for bar in panel.bars for name in bar.extra_counts)
     rows = tuple(
         (
             panel.title,
@@ -67,15 +68,15 @@ def bars(
             part,
             bar.parts.get(part, 0.0),
             bar.parts.get(part, 0.0) / bar.total,
-            *(bar.beside.get(name) for name in beside),
+            *(bar.extra_counts.get(name) for name in extra),
         )
         for panel in panels
         for bar in panel.bars
         for part in colours
         if bar.total
     )
-    told = [
-        f"{_place(panel.title, bar.label)}: "
+    descriptions = [
+        f"{_name(panel.title, bar.label)}: "
         + ", ".join(f"{part} {value / bar.total:.0%}" for part, value in bar.parts.items() if value)
         for panel in panels
         for bar in panel.bars
@@ -86,8 +87,8 @@ def bars(
         title=title,
         caption=caption,
         about=about,
-        alt=_alt("Stacked bar chart", title, told),
-        columns=("panel", "bar", "part", "amount", "share", *(f"{name}_in_bar" for name in beside)),
+        alt=_alt("Stacked bar chart", title, descriptions),
+        columns=("panel", "bar", "part", "amount", "share", *(f"{name}_in_bar" for name in extra)),
         rows=rows,
         paint=lambda: paint_bars(panels, colours),
     )
@@ -96,7 +97,7 @@ def bars(
 def dots(
     name: str, title: str, caption: str, about: str, panels: Sequence[DotPanel], *, reason: str
 ) -> Figure | Absent:
-    """A figure of estimates, as `curves`."""
+    """A figure of estimates; otherwise as `curves`."""
     if not panels:
         return Absent(name, title, reason)
     drawn = [(panel.title, dot.label, dot.before, dot.estimate) for panel in panels for dot in panel.dots]
@@ -105,7 +106,7 @@ def dots(
         title=title,
         caption=caption,
         about=about,
-        alt=_alt("Dot plot", title, [f"{_place(panel, label)}: {found.text} %" for panel, label, _, found in drawn]),
+        alt=_alt("Dot plot", title, [f"{_name(panel, label)}: {found.text} %" for panel, label, _, found in drawn]),
         columns=("panel", "row", "before", "mean", "lower", "upper", "by_seed", "method"),
         rows=tuple(
             (panel, label, before, *found[:3], " ".join(map(str, found.values)), found.method)
@@ -115,10 +116,11 @@ def dots(
     )
 
 
-def _place(panel: str, part: str) -> str:
+def _name(panel: str, part: str) -> str:
     return f"{panel}, {part}" if panel else part
 
 
-def _alt(kind: str, title: str, told: Sequence[str]) -> str:
-    rest = f"; and {len(told) - TOLD} more, in the CSV file" if len(told) > TOLD else ""
-    return f"{kind}: {title}. {'; '.join(told[:TOLD])}{rest}."
+def _alt(kind: str, title: str, descriptions: Sequence[str]) -> str:
+    left_out = len(descriptions) - MOST_DESCRIBED
+    rest = f"; and {left_out} more, in the CSV file" if left_out > 0 else ""
+    return f"{kind}: {title}. {'; '.join(descriptions[:MOST_DESCRIBED])}{rest}."

@@ -1,15 +1,15 @@
-"""What a figure is: its words, its numbers, and how to paint them. The numbers are the CSV, so both say the same."""
+"""A figure as data: its text, its numbers and how to paint them. The same numbers make the picture and the CSV."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from deploy.report.curves import Point
-from deploy.report.estimates import Estimate
+from deploy.statistics.estimates import Estimate
+from deploy.view.figure_kit import Sheet
 from deploy.view.palette import ARMS, OTHER, SERIES
 
 Cell = str | int | float | None
-USUAL = {("unguided", "hard"), ("guided", "hard"), ("easy", "easy"), ("easier", "easier")}
+OWN_BUCKETS = {("unguided", "hard"), ("guided", "hard"), ("easy", "easy"), ("easier", "easier")}
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -18,23 +18,23 @@ class Figure:
     """One picture with the table it shows."""
 
     name: str
-    """Of its files and its anchor in the page."""
+    """Name of its files and of its anchor in the page."""
     title: str
     caption: str
     """What is shown and how it was computed."""
     about: str
-    """Whose: experiments, seeds, steps."""
+    """Experiments, seeds and steps."""
     alt: str
-    """In words, for those who cannot see it."""
+    """Alternative text."""
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    paint: Callable[[], Any]
-    """Makes a matplotlib figure without a title."""
+    paint: Callable[[], Sheet]
+    """Draws it, without a title."""
 
 
 @dataclass(frozen=True)
 class Absent:
-    """A figure the runs have no records for."""
+    """A figure that cannot be drawn, because the runs have no records for it."""
 
     name: str
     title: str
@@ -50,7 +50,7 @@ class Line:
     colour: str
     style: str = "-"
     marker: str = ""
-    """`o`: a trajectory, whose points do not ascend and whose first has a ring."""
+    """`o`: a trajectory. Its points need not ascend in x, and a ring marks the first."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,22 @@ class Panel:
     y_label: str
     lines: Sequence[Line]
     share: bool = False
-    """Whether the values are shares of one: the axis then shows all of 0 to 1."""
+    """Whether the values are shares: the axis then shows 0 to 1."""
     share_x: bool = False
     threshold: float | None = None
-    """Where a line is drawn across."""
+    """Value of a broken horizontal line."""
     tight: bool = False
-    """Whether the axis is that of zero and the seeds: a band may then reach beyond it."""
+    """Whether the y axis fits zero and the seeds only, so that a band may exceed it."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One stacked bar: what it is of, and the size of each part."""
+    """One stacked bar: its label, and the size of each part."""
 
     label: str
     parts: Mapping[str, float]
-    beside: Mapping[str, float] = field(default_factory=dict)
-    """Counted beside the parts, for the CSV alone."""
+    extra_counts: Mapping[str, float] = field(default_factory=dict)
+    """Counts that are no part of the bar, for the CSV only."""
 
     @property
     def total(self) -> float:
@@ -86,7 +86,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarPanel:
-    """Stacked bars as shares of each bar's own total."""
+    """Stacked bars, each as shares of its own total."""
 
     title: str
     bars: Sequence[Bar]
@@ -101,30 +101,30 @@ class Dot:
     label: str
     estimate: Estimate
     before: float | None
-    """What it began with."""
+    """Value before training."""
     colour: str
 
 
 @dataclass(frozen=True)
 class DotPanel:
-    """Rows over one axis of shares."""
+    """Rows of dots over one axis of shares."""
 
     title: str
     dots: Sequence[Dot]
 
 
 def arm_line(arm: str, points: Sequence[Point], which: str = "", **more: str) -> Line:
-    """The line of an arm, in its colour; `which` is added to its name."""
+    """The line of an arm, in its colour. `which` is appended to its label."""
     return Line(f"{arm}, {which}" if which else arm, points, ARMS.get(arm, OTHER), **more)
 
 
 def part_line(arm: str, bucket: str, points: Sequence[Point]) -> Line:
-    """The line of an arm and a bucket, named by the arm alone where it draws the bucket one expects."""
-    return arm_line(arm, points, "" if (arm, bucket) in USUAL else bucket)
+    """The line of an arm and bucket. The label names the bucket only when it is not the arm's own."""
+    return arm_line(arm, points, "" if (arm, bucket) in OWN_BUCKETS else bucket)
 
 
 def nth_line(number: int, label: str, points: Sequence[Point], **more: str) -> Line:
-    """The line of the experiment with that number: a colour each, then the same colours in other strokes."""
+    """The line of the n-th experiment. After all colours were used, the line style changes."""
     return Line(label, points, nth_colour(number), STYLES[number // len(SERIES) % len(STYLES)], **more)
 
 

@@ -1,7 +1,7 @@
-"""The page: contents and pictures through the template, everything escaped, nothing from elsewhere.
+"""Renders the page from its contents and pictures. It is self-contained, and every value in it is escaped.
 
-What a model or a data set wrote may be hostile. The template escapes every value, control characters come in as text
-(`conf/plain.py`), and the page's own policy lets run only the one script whose hash it names.
+Text of a model or a data set may be hostile: the template escapes every value, control characters are shown as text
+(`conf/plain.py`), and the page's content security policy allows only the one script whose hash it names.
 """
 
 import base64
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conf.plain import plain, plain_lines
 from deploy.report.contents import Contents
-from deploy.report.problem_rows import Course
+from deploy.report.problem_rows import ArmHistory
 from deploy.report.scores import cell, columns
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -20,7 +20,7 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 110, 22, 2
 
 
 def render(contents: Contents, pictures: Mapping[str, bytes]) -> str:
-    """HTML. `pictures`: name of a figure -> SVG."""
+    """The page as HTML. `pictures`: name of a figure -> SVG."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -47,17 +47,17 @@ def render(contents: Contents, pictures: Mapping[str, bytes]) -> str:
     )
 
 
-def spark(course: Course, steps: int) -> str:
-    """The points of a polyline: success of the groups over the steps of the run, 0 at the bottom and 1 at the top."""
-    return " ".join(_place(step / max(1, steps), share) for step, share in _held(course.points))
+def spark(history: ArmHistory, steps: int) -> str:
+    """The points of an SVG polyline: success of each group over the steps of the run, 0 at the bottom, 1 at the top."""
+    return " ".join(_coordinates(step / max(1, steps), share) for step, share in _at_least_two(history.points))
 
 
-def _held(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """A single point as a short stroke, which a polyline needs to be seen."""
+def _at_least_two(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """A single point becomes a short line, because a polyline of one point is invisible."""
     return [*points, (points[0][0] + 1, points[0][1])] if len(points) == 1 else points
 
 
-def _place(across: float, up: float) -> str:
+def _coordinates(across: float, up: float) -> str:
     x = SPARK_MARGIN + min(1.0, across) * (SPARK_WIDTH - 2 * SPARK_MARGIN)
     y = SPARK_HEIGHT - SPARK_MARGIN - up * (SPARK_HEIGHT - 2 * SPARK_MARGIN)
     return f"{x:.1f},{y:.1f}"

@@ -1,6 +1,7 @@
-"""From the folder of a run to its records: files when the run is over, its Redis otherwise.
+"""Reads the records of a run: from its files when it has finished, otherwise from its Redis.
 
-A run that was cut off has only some of its files. What is absent is left out and said; what is damaged is refused.
+A run that was killed has only some of its files. A missing file is noted in `RunRecords.missing`; a damaged one is an
+error.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from broker.metrics import Metrics
 from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.report.curves import moment
-from deploy.report.run_records import Ending, Group, News, RunRecords
+from deploy.report.run_records import Group, News, RolloutOutcomes, RunRecords
 from deploy.store.ledger_file import load_ledger
 from deploy.store.measurements import Measurement, read_evaluations
 from deploy.store.metric_files import path_of, read_entries
@@ -28,14 +29,14 @@ T = TypeVar("T")
 D = TypeVar("D")
 ROOMS = ("groups", "learner", "actors")
 LIFE = "preprocess"
-"""The room whose reports only tell when the run was at work."""
+"""The room whose reports only show when the run was working."""
 SWEEP = "sweep.json"
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The run folders that the paths name; the folder of a sweep stands for the runs in it, in the sweep's order.
+    """The run folders that the paths name. The folder of a sweep stands for its runs, in the order of the sweep.
 
-    Raises UsageError for a run that is named twice, and for a damaged sweep.json.
+    Raises UsageError for a run that is named twice and for a damaged sweep.json.
     """
     found: list[Path] = []
     for path in paths:
@@ -43,7 +44,7 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         found += [path] if RunFolder(path).settings.exists() or not inside else inside
     for path in found:
         if [each.resolve() for each in found].count(path.resolve()) > 1:
-            raise UsageError(f"{path} is named twice; name every run once")
+            raise UsageError(f"{path} is named twice; name each run once")
     return found
 
 
@@ -53,14 +54,14 @@ class _SweepRun(msgspec.Struct):
 
 
 class _Sweep(msgspec.Struct):
-    """What is read of sweep.json."""
+    """The part of sweep.json that is read."""
 
     experiments: list[str]
     runs: list[_SweepRun]
 
 
 def _in_order(folder: Path, runs: Sequence[Path]) -> list[Path]:
-    """Experiments as the sweep has them, so that none changes its colour as it fills; other runs come last."""
+    """In the order of the sweep's experiments, so that colours stay the same while it runs; other runs come last."""
     sweep = _json(folder / SWEEP, _Sweep, _Sweep([], []))
     experiment = {run.name: run.experiment for run in sweep.runs}
     place = {name: number for number, name in enumerate(sweep.experiments)}
@@ -68,9 +69,9 @@ def _in_order(folder: Path, runs: Sequence[Path]) -> list[Path]:
 
 
 def read_run(path: Path, url: str | None = None) -> RunRecords:
-    """All there is to know about one run. `url`: as in `run_redis`, for a run that goes on with a Redis of its own.
+    """The records of one run. `url`: as in `run_redis`, for a running run with an external Redis.
 
-    Raises UsageError when the folder holds no run, one of its files is damaged, or `url` does not answer.
+    Raises UsageError when the folder holds no run, a file is damaged, or the Redis at `url` does not answer.
     """
     folder, config = find_run(path)
     missing: list[str] = []
@@ -84,7 +85,7 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
         (folder.summary, summary, "why and when the run ended"),
     ):
         if not there:
-            missing.append(f"{file.name}: not there (yet, or the run was cut off); the report lacks {lacks}")
+            missing.append(f"{file.name}: not there (yet, or the run was killed); the report lacks {lacks}")
     return RunRecords(
         path=path,
         config=config,
@@ -99,20 +100,20 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
         evaluations=_guarded(folder.evaluations, lambda: read_evaluations(folder.evaluations), {}),
         balance=streams.balance,
         summary=summary,
-        endings=_json(folder.starvation, list[Ending], []),
+        rollout_outcomes=_json(folder.starvation, list[RolloutOutcomes], []),
         missing=missing,
     )
 
 
 class _Sign(msgspec.Struct):
-    """What is read of a report that only tells when the run was at work."""
+    """The part of a report that shows when the run was working."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class _Streams:
-    """What a run's Redis holds while it goes on, and its folder afterwards."""
+    """Records that are in Redis while a run goes on, and in its folder afterwards."""
 
     over: bool
     groups: Sequence[Group]
@@ -124,9 +125,9 @@ class _Streams:
 
 
 def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: list[str]) -> _Streams:
-    """A run that is over has a ledger and metrics in its folder; any other is asked for in Redis.
+    """From the folder when it has the ledger and all metrics; otherwise from Redis.
 
-    A run without either gives what it has; but where the user named the Redis of a run, that one must answer.
+    When Redis cannot be read, either, the files that exist are used; but a Redis that the user named must answer.
     """
     files = folder.ledger, *(path_of(folder.metrics, room) for room in ROOMS)
     absent = [path.name for path in files if not path.exists()]
@@ -171,16 +172,16 @@ def _json(path: Path, kind: type[T], absent: D) -> T | D:
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:
-    """One record a line; numbers may stand in quotes, as Redis gives them back. A torn last line is passed over."""
+    """One record per line; numbers may be quoted, as Redis returns them. An incomplete last line is ignored."""
     decoder = msgspec.json.Decoder(kind, strict=False)
     return _guarded(path, lambda: [decoder.decode(line) for line in path.read_bytes().split(b"\n")[:-1]], [])
 
 
 def _guarded(path: Path, read: Callable[[], T], absent: D) -> T | D:
-    """What `read` makes of the file, `absent` where there is none. Raises UsageError when it is damaged."""
+    """The result of `read`, or `absent` when there is no such file. Raises UsageError when it is damaged."""
     if not path.exists():
         return absent
     try:
         return read()
-    except ValueError as error:  # msgspec's and Python's own for bytes that are not what they should be
+    except ValueError as error:  # msgspec and Python raise it for bytes they cannot decode
         raise UsageError(f"{path} is damaged: {error}; move it away to get a report without it") from error

@@ -1,4 +1,4 @@
-"""What one run left behind, in one value. `reading.py` fills it; the rest of the report only looks at it."""
+"""The records of one run that the report is made from. `run_reader.py` reads them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from broker.records import Problem
 from conf.schema import RunConfig
 
 News = dict[str, str]
-"""One report of a room, as `broker/metrics.py` gives it back."""
+"""One report of a room, as `broker/metrics.py` returns it."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -31,18 +31,18 @@ class Group(msgspec.Struct, frozen=True):
     successes: int
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """How the rollouts of one bucket, arm and decile of length ended: a row of starvation.json."""
+class RolloutOutcomes(msgspec.Struct, frozen=True):
+    """Rollouts of one bucket, arm and decile of length by outcome: a row of starvation.json."""
 
     bucket: str
     arm: str
     length_decile: int | None
-    """Ascending with the length; None: never written."""
+    """1 (shortest) to 10; None: never written."""
     ended: dict[str, int]
-    """Way of ending -> rollouts; a rollout ends as its group does."""
+    """Outcome of their group -> rollouts."""
     rollouts: int
     truncated: int = 0
-    """Counted beside the ends, as are verifier failures."""
+    """Counted in addition to the outcomes, as are verifier failures."""
     verifier_failure: int = 0
     tokens: tuple[int, int] | None = None
     """(shortest, longest) rollout of the decile in its run, to two significant digits."""
@@ -50,30 +50,30 @@ class Ending(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class RunRecords:
-    """One run at one moment. What is absent is empty, and `missing` says so."""
+    """One run at one moment. A record that is absent is empty, and `missing` names it."""
 
     path: Path
     config: RunConfig
     over: bool = True
-    """Whether the run had ended when it was read."""
+    """Whether the run had finished when it was read."""
     problems: Sequence[Problem] = ()
     groups: Sequence[Group] = ()
     """In the order they were preprocessed."""
     learner: Sequence[News] = ()
-    """One a step."""
+    """One per step."""
     actors: Sequence[News] = ()
     signs_of_life: Sequence[float] = ()
-    """Unix s of the reports of the preprocessors, which come every second while the run is at work."""
+    """Unix seconds of the preprocessors' reports, which they send every second while the run is working."""
     ledger: Sequence[LedgerRow] = ()
     measured: Mapping[str, Mapping[str, Sequence[Result]]] = field(default_factory=dict)
-    """When (before, sft, after, held_out, ...) -> arm -> one result a problem."""
+    """When (before, sft, after, held_out, ...) -> arm -> one result per problem."""
     evaluations: Mapping[int, Sequence[Result]] = field(default_factory=dict)
-    """Optimizer step -> one result a hard problem."""
+    """Optimizer step -> one result per hard problem."""
     balance: Balance | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
-    endings: Sequence[Ending] = ()
+    rollout_outcomes: Sequence[RolloutOutcomes] = ()
     missing: Sequence[str] = ()
-    """What is not there, and what the report lacks for it: one sentence each."""
+    """Records that are absent, and what the report lacks for it: one sentence each."""
 
     @property
     def seed(self) -> int:
@@ -81,7 +81,7 @@ class RunRecords:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of which there is a record."""
+        """The last recorded optimizer step."""
         return max((int(news["step"]) for news in self.learner), default=0)
 
     @property
@@ -91,7 +91,7 @@ class RunRecords:
 
     @property
     def hard(self) -> frozenset[str]:
-        """Ids of the hard problems: those saved, else those that were drawn."""
+        """Ids of the hard problems: those saved, otherwise those that were sampled."""
         if self.problems:
             return frozenset(problem.id for problem in self.problems if problem.bucket == "hard")
         return frozenset(group.problem_id for group in self.groups if group.bucket == "hard")

@@ -1,4 +1,4 @@
-"""Table 2: one row an experiment, pass@k of what was measured, with intervals over its seeds. Pure."""
+"""Scores in the layout of the paper's table 2: one row per experiment, pass@k with intervals over seeds. Pure."""
 
 import csv
 import io
@@ -8,8 +8,8 @@ from typing import Any
 
 from actors.evaluation.results import Result
 from deploy.report.draw_transfer import UNGUIDED, measured_stages
-from deploy.report.estimates import Estimate, score
 from deploy.report.experiments import Experiment
+from deploy.statistics.estimates import Estimate, score
 from deploy.view.evaluation_tables import NOT_MEASURED, markdown
 
 HARD = "hard"
@@ -25,41 +25,41 @@ class Score:
     stage: str
     """before, sft, after, held_out, ..."""
     problem_set: str
-    """`hard`: those of the run; else the stage that measured others."""
+    """`hard`: the run's hard problems; otherwise the name of the stage that measured other problems."""
     arm: str
     k: int
     estimate: Estimate
     seeds: tuple[int, ...]
     of_seeds: int
-    """Seeds of the experiment, measured or not."""
+    """Number of seeds of the experiment, measured or not."""
     problems: int
-    """Of one seed, at most."""
+    """Most problems of a seed."""
     samples: int
-    """Of one problem, at most."""
+    """Most samples of a problem."""
 
     @property
-    def lacking(self) -> str:
-        """1 of 3 seeds, when it is not of all seeds."""
+    def partial(self) -> str:
+        """For example: 1 of 3 seeds. Empty when all seeds were measured."""
         return f"{self.estimate.seeds} of {self.of_seeds} seeds" if self.estimate.seeds < self.of_seeds else ""
 
     @property
     def text(self) -> str:
-        """Percent: 36.2 [26.2, 46.2] (1 of 3 seeds)."""
-        return f"{self.estimate.text} ({self.lacking})" if self.lacking else self.estimate.text
+        """In percent, for example: 36.2 [26.2, 46.2] (1 of 3 seeds)."""
+        return f"{self.estimate.text} ({self.partial})" if self.partial else self.estimate.text
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of the paper's table: its name, and (problem set, k) -> score."""
+    """A row of the table: its label, and (problem set, k) -> score."""
 
     label: str
     scores: Mapping[tuple[str, int], Score]
     base: bool = False
-    """Whether it is the model before training."""
+    """Whether this is the model before training."""
 
 
 def scores(shown: Sequence[Experiment]) -> list[Score]:
-    """Everything that was measured, experiment by experiment, in the order it was measured."""
+    """All scores, experiment by experiment, in the order of the measurements."""
     found = []
     for each in shown:
         hard = measured_stages(each)
@@ -87,10 +87,10 @@ def scores(shown: Sequence[Experiment]) -> list[Score]:
 
 
 def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[TableRow]:
-    """Unguided scores in the layout of table 2: base models first, then a row for each later stage.
+    """Unguided scores in the layout of table 2: base models first, then one row per later stage.
 
-    Experiments that begin with one model and one set of problems share the base row of the first of them. What is
-    measured of other problems stands in the row of the last stage.
+    Experiments with the same base model and problems share one base row. Scores on other problem sets are in the row
+    of the last stage.
     """
     bases: dict[str, TableRow] = {}
     rows = []
@@ -104,7 +104,7 @@ def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[Tabl
             if last:
                 here |= {(s.problem_set, s.k): s for s in others}
             if place == 0 and (not last or stage == BEFORE):
-                bases.setdefault(_beginning(each), TableRow(f"base, measured by {each.label}", here, base=True))
+                bases.setdefault(_base_key(each), TableRow(f"base, measured by {each.label}", here, base=True))
             else:
                 rows.append(TableRow(each.label if last else f"{each.label} ({stage})", here))
     return [*bases.values(), *rows]
@@ -116,7 +116,7 @@ def columns(rows: Sequence[TableRow]) -> list[tuple[str, int]]:
 
 
 def to_markdown(rows: Sequence[TableRow]) -> str:
-    """Percent with 95 % intervals, and how many seeds where some are lacking."""
+    """In percent with 95 % intervals, and with the number of seeds when some are not measured."""
     shown = columns(rows)
     cells = [[row.label, *(cell(row, column) for column in shown)] for row in rows]
     return markdown(["run", *(f"{name} pass@{k}" for name, k in shown)], cells)
@@ -127,7 +127,7 @@ def cell(row: TableRow, column: tuple[str, int]) -> str:
 
 
 def to_records(found: Sequence[Score]) -> list[dict[str, Any]]:
-    """Flat records for CSV and JSON, shares of one."""
+    """Flat records for CSV and JSON. Means and intervals are shares, 0 to 1."""
     records = []
     for each in found:
         flat = asdict(each) | each.estimate._asdict()
@@ -137,7 +137,7 @@ def to_records(found: Sequence[Score]) -> list[dict[str, Any]]:
 
 
 def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lines end as RFC 4180 says; nothing is an empty field."""
+    """CSV with the line ends of RFC 4180. None is an empty field."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
@@ -149,6 +149,6 @@ def _has(measured: Mapping[str, Mapping[str, Sequence[Result]]], stage: str, arm
     return bool(measured.get(stage, {}).get(arm))
 
 
-def _beginning(each: Experiment) -> str:
-    """What the measurement before training depends on."""
+def _base_key(each: Experiment) -> str:
+    """Equal for experiments whose measurement before training is the same."""
     return repr([(run.config.model.path, run.seed, sorted(run.hard)) for run in each.runs])

@@ -1,4 +1,4 @@
-"""Rollouts one can read: archived token ids back to text, with the guidance found in the prompt."""
+"""Archived rollouts as text for the page, with the guidance marked in the prompt."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ from deploy.store.run_folder import RunFolder
 from learner.manifest import candidates
 
 MOST_CHARS = 4000
-"""A text longer than this is cut."""
+"""Longer texts are cut."""
 _STAGE = re.compile(r"(?P<stage>.+?)(?:-(?P<step>\d+))?-(?:guided|unguided|easy|easier)-[0-9a-f]{8}")
-"""Archive of a measurement: after-157-unguided-c9500bc8."""
+"""Name of a measurement's archive: after-157-unguided-c9500bc8."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A text, safe to look at, and how much of it is not shown."""
+    """A text without control characters, and how many of its characters are not shown."""
 
     text: str
     more_chars: int = 0
@@ -31,19 +31,19 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class ShownRollout:
-    """One completion."""
+    """One rollout as text."""
 
     verdict: str
     tokens: int
     finish_reason: str
     version: int
-    """Of the weights that wrote its last token."""
+    """Policy version of its last token."""
     completion: Excerpt
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One archived group: its prompt in three parts, and one rollout of each of its most telling verdicts."""
+class ShownGroup:
+    """One archived group: its prompt in three parts, one correct rollout and one that is not, where it has them."""
 
     stage: str
     arm: str
@@ -51,26 +51,26 @@ class Reading:
     rollouts: int
     before: Excerpt
     guidance: Excerpt
-    """Empty where the prompt carries none."""
+    """Empty when the prompt has none."""
     after: Excerpt
     shown: tuple[ShownRollout, ...]
 
 
-def readings(run: RunRecords, problem_ids: Sequence[str]) -> tuple[dict[str, list[Reading]], str]:
-    """Problem -> its archived groups in the order of the measurements; and why there are none, if there are none."""
+def shown_groups(run: RunRecords, problem_ids: Sequence[str]) -> tuple[dict[str, list[ShownGroup]], str]:
+    """Problem -> its archived groups in the order of the measurements, and the reason when there are none."""
     folder = RunFolder(run.path)
     archives = sorted(folder.sampling.glob("*.results"), key=lambda path: path.stat().st_mtime_ns)
     stages = [(path, _stage(match)) for path in archives if (match := _STAGE.fullmatch(path.stem))]
     if not stages:
-        return {}, f"{folder.sampling} holds no rollouts of a measurement"
+        return {}, f"{folder.sampling} has no rollouts of a measurement"
     tokenizer = _tokenizer(run, folder)
     if tokenizer is None:
-        return {}, "neither a checkpoint of the run nor its model folder holds a tokenizer.json to read rollouts with"
+        return {}, "neither a checkpoint of the run nor its model folder has a tokenizer.json to decode rollouts with"
     problems = {problem.id: problem for problem in run.problems}
-    found: dict[str, list[Reading]] = {id: [] for id in problem_ids}
+    found: dict[str, list[ShownGroup]] = {id: [] for id in problem_ids}
     for path, stage in stages:
         for group in read_rollouts(path.with_suffix(""), set(problem_ids)):
-            found[group.problem_id].append(_reading(group, stage, problems.get(group.problem_id), tokenizer))
+            found[group.problem_id].append(_shown_group(group, stage, problems.get(group.problem_id), tokenizer))
     return found, ""
 
 
@@ -79,10 +79,10 @@ def _stage(match: re.Match[str]) -> str:
     return name if match["step"] is None else f"{name}, step {match['step']}"
 
 
-def _reading(group: RolloutGroup, stage: str, problem: Problem | None, tokenizer: Any) -> Reading:
+def _shown_group(group: RolloutGroup, stage: str, problem: Problem | None, tokenizer: Any) -> ShownGroup:
     prompt = tokenizer.decode(int32_array(group.prompt_ids).tolist(), skip_special_tokens=True)
     before, guidance, after = split_at_guidance(prompt, problem.guidance if problem else None)
-    return Reading(
+    return ShownGroup(
         stage=stage,
         arm=group.arm,
         successes=group.num_successes,
@@ -90,14 +90,14 @@ def _reading(group: RolloutGroup, stage: str, problem: Problem | None, tokenizer
         before=excerpt(before),
         guidance=excerpt(guidance),
         after=excerpt(after),
-        shown=tuple(_rollout(rollout, tokenizer) for rollout in _telling(group)),
+        shown=tuple(_rollout(rollout, tokenizer) for rollout in _examples(group)),
     )
 
 
 def split_at_guidance(prompt: str, guidance: str | None) -> tuple[str, str, str]:
-    """What stands before the guidance, the guidance, what stands after it; a prompt without it is all before.
+    """(text before the guidance, the guidance, text after it). Without guidance, the first part is the whole prompt.
 
-    It is looked for where `actors/prompts.py` puts it, so that a statement which quotes it is not taken for it.
+    The guidance is searched for where `actors/prompts.py` puts it, so that a statement that quotes it is not marked.
     """
     place = prompt.rfind(PARTIAL_RESPONSE + guidance) if guidance else -1
     if not guidance or place < 0:
@@ -110,7 +110,7 @@ def excerpt(text: str) -> Excerpt:
     return Excerpt(plain_lines(text[:MOST_CHARS]), max(0, len(text) - MOST_CHARS))
 
 
-def _telling(group: RolloutGroup) -> Iterator[Rollout]:
+def _examples(group: RolloutGroup) -> Iterator[Rollout]:
     """The first correct rollout and the first that is not."""
     for correct in (True, False):
         yield from [c for c in group.policy_rollouts if (c.verdict == "correct") is correct][:1]
@@ -127,7 +127,7 @@ def _rollout(rollout: Rollout, tokenizer: Any) -> ShownRollout:
 
 
 def _tokenizer(run: RunRecords, folder: RunFolder) -> Any:
-    """The run's own tokenizer, which is data; None when no file holds it. Raises UsageError for a damaged one."""
+    """The run's tokenizer; None when there is no tokenizer.json. Raises UsageError for a damaged one."""
     from tokenizers import Tokenizer
 
     newest = sorted(candidates(folder.checkpoints), reverse=True)
@@ -137,5 +137,7 @@ def _tokenizer(run: RunRecords, folder: RunFolder) -> Any:
         return None
     try:
         return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exceptions
-        raise UsageError(f"{file} is no tokenizer: {error}; move it away to get a report without it") from error
+    except Exception as error:  # the library raises Exception itself
+        raise UsageError(
+            f"{file} is not a tokenizer: {error}; move it away to get a report without rollouts"
+        ) from error

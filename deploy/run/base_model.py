@@ -1,6 +1,6 @@
 """The base models of the built-in domain, made once (two minutes, the reader five) and kept in the cache folder.
 
-One model serves every seed of every run: its recipe is fixed, and the folder is named by a hash of the recipe.
+All seeds of all runs use the same model: its recipe is fixed, and the folder is named by a hash of the recipe.
 """
 
 import fcntl
@@ -28,12 +28,12 @@ from conf.schema import ModelSettings
 from deploy.view.screen import Screen
 
 RECIPE_VERSION = 2
-"""Raise it when the way a recipe is carried out changes; a changed number or prompt changes the hash by itself."""
+"""Part of the hash. Raise it when the code that carries out a recipe changes; numbers and prompts are hashed."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every number that makes the base model."""
+    """All hyperparameters of a base model."""
 
     vocab_size: int = 1024
     hidden_size: int = 128
@@ -43,22 +43,23 @@ class Recipe:
     head_dim: int = 32
     mlp_size: int = 256
     rope_theta: float = 1000.0
-    """Short sequences: with the usual 1e6 most rotary dimensions would hardly turn."""
+    """For short sequences: with the usual 1e6 most rotary dimensions would hardly rotate."""
     max_position_embeddings: int = 4096
     num_examples: int = 20_000
     tokenizer_examples: int = 2_000
     mix: Mix = field(default_factory=Mix)
     tokens_per_step: int = 1024
-    """Many small steps: with 2,048 tokens the least learned of the forty steps of the domain came out right with 0.10
-    of 15,000 examples and, under another seed, 0.11 of 20,000, where the corpus has 0.30. RL seldom mends that."""
+    """Many small steps. With 2,048 tokens the model got the worst learned of the domain's forty step kinds right with
+    probability 0.10 (15,000 examples) and 0.11 (20,000, another seed), where the corpus has 0.30; RL rarely repairs
+    that."""
     learning_rate: float = 3e-3
     seed: int = 0
 
     @property
     def key(self) -> str:
-        """Hash of the numbers and of what the first prompts and answers look like."""
-        seen = [_message(e) + e.response for e in itertools.islice(corpus(200, self.seed, self.mix), 200)]
-        recipe = json.dumps([RECIPE_VERSION, asdict(self), seen], sort_keys=True)
+        """Hash of the hyperparameters and of the first 200 prompts and responses."""
+        examples = [_message(e) + e.response for e in itertools.islice(corpus(200, self.seed, self.mix), 200)]
+        recipe = json.dumps([RECIPE_VERSION, asdict(self), examples], sort_keys=True)
         return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
@@ -66,17 +67,17 @@ RECIPES = {
     "builtin:tiny": Recipe(),
     "builtin:tiny-reader": Recipe(num_examples=40_000, tokens_per_step=2048, mix=Mix(terse=0.3)),
 }
-"""`model.path` -> how that model is made. The reader also follows partial solutions in the terse hand: to copy digits
-from sentences into lines takes longer to learn (15,000 examples, half of them terse: it copies from neither hand)."""
+"""`model.path` -> recipe. The reader also follows partial solutions in the terse style. Copying digits from sentences
+into formulas takes longer to learn: with 15,000 examples, half of them terse, it copies from neither style."""
 
 
 def ensure_base_model(
     settings: ModelSettings, *, progress: bool | None = None, recipe: Recipe | None = None, threads: int = 2
 ) -> Path:
-    """Folder of a built-in base model; it is made when the cache does not hold it yet.
+    """Folder of a built-in base model, which is made if the cache does not hold it yet.
 
-    `progress` shows a bar on stderr; None shows one when stderr is a terminal. Of several processes that need the
-    model at the same time one makes it and the others wait.
+    `progress` shows a bar on stderr; None shows one when stderr is a terminal. If several processes need the model at
+    the same time, one makes it and the others wait.
     """
     recipe = recipe or RECIPES[settings.path]
     cache = Path(settings.cache_dir).expanduser()
@@ -91,7 +92,7 @@ def ensure_base_model(
 
 
 def _make(recipe: Recipe, folder: Path, threads: int, advance: Callable[[float], None]) -> None:
-    """Corpus -> tokenizer -> pretraining -> folder, visible only when it is complete."""
+    """Corpus -> tokenizer -> pretraining -> `folder`, which appears only when it is complete."""
     import transformers
 
     from deploy.run.base_tokenizer import train_tokenizer
@@ -125,7 +126,7 @@ def _make(recipe: Recipe, folder: Path, threads: int, advance: Callable[[float],
 
 
 def _tokenize(examples: list[Example], tokenizer: Any) -> tuple[list[NDArray[np.int32]], list[int]]:
-    """Of every example the token ids, int32[T], with EOS at the end, and the index of the first token of the answer."""
+    """(token ids of each example, int32[T], with EOS at the end; index of the first token of each response)."""
     names: tuple[Instruction, ...] = ("default", "modified")
     builders = {name: PromptBuilder(tokenizer, name) for name in names}
     prompts = tokenizer(
@@ -176,13 +177,13 @@ def _message(example: Example) -> str:
 
 
 def _conversation(example: Example) -> str:
-    """What the tokenizer learns its merges from."""
+    """The text of an example on which the tokenizer is trained."""
     return f"user\n{_message(example)}\nassistant\n{example.response}"
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """An exclusive lock that the kernel releases when its holder ends, however it ends."""
+    """An exclusive file lock, which the kernel releases when the process ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
@@ -198,7 +199,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _bar(progress: bool | None) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr; the function it yields takes the share that is done."""
+    """A progress bar on stderr. Yields a function that takes the share that is done, 0 to 1."""
+
     shown = sys.stderr.isatty() if progress is None else progress
     percent = TextColumn("{task.percentage:>3.0f} %")
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), percent, TimeRemainingColumn()]

@@ -1,7 +1,7 @@
-"""The tokenizer of the built-in base model: byte-level BPE in which every step of a solution costs six tokens.
+"""The tokenizer of the built-in base model: byte-level BPE in which every step of a solution takes six tokens.
 
-Digits and step symbols are cut out one by one, so `$a=K(6)=4$` is always `a=` `K(` `6` `)=` `4` `$`-newline-`$` and
-steps align. Prose is not cut at spaces: fixed sentences of statements and instructions grow into few, long tokens.
+Digits and step symbols are split off one by one, so `$a=K(6)=4$` is always `a=` `K(` `6` `)=` `4` `$`-newline-`$` and
+steps align. Prose is not split at spaces: the fixed sentences of statements and instructions become few, long tokens.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ PIECES = "|".join(
         r"\$\n\$",  # end of one step, begin of the next
         r"\)=",
         r"\)\$, \$",  # between two definitions of a chain
-        r"(?<![A-Za-z ])[a-z][=^]",  # a variable that gets its digit
+        r"(?<![A-Za-z ])[a-z][=^]",  # a variable that is assigned
         r"(?<==)[FGHK]\(",
         r"(?<=\()[a-z](?=\))",  # a variable an operation is applied to
         r"\\boxed\{",
@@ -37,7 +37,8 @@ PIECES = "|".join(
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """BPE of exactly `vocab_size` tokens, trained on whole conversations."""
+    """Train BPE of exactly `vocab_size` tokens on whole conversations. Raises ValueError when it gives fewer."""
+
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

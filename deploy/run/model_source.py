@@ -1,4 +1,4 @@
-"""Where the weights of a run come from, and the tokenizer beside them."""
+"""The model of a run: its folder, from the built-in recipe, a local path or the hub, and its tokenizer."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from conf.schema import ModelSettings
 def resolve_model(settings: ModelSettings) -> Path:
     """A local Hugging Face folder: the built-in base model (made when needed), the user's folder, or a hub download.
 
-    Raises UsageError when the path is neither, with what was tried.
+    Raises UsageError when `model.path` names none of these.
     """
-    if settings.path.startswith("builtin:"):  # conf/rules knows which there are
+    if settings.path.startswith("builtin:"):  # conf/rules has checked the name
         from deploy.run.base_model import ensure_base_model
 
         return ensure_base_model(settings)
@@ -33,7 +33,8 @@ def resolve_model(settings: ModelSettings) -> Path:
 
 
 def load_tokenizer(model_path: Path) -> Any:
-    """The tokenizer of a model's folder; no code of the folder is run."""
+    """The tokenizer of a model's folder. No code of the folder is run."""
+
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_path, trust_remote_code=False)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live panel in a terminal, a line every few seconds elsewhere."""
+"""The progress of a run on the screen: a live panel in a terminal, a line every few seconds elsewhere."""
 
 import math
 import time
@@ -22,7 +22,7 @@ NONE_YET = "-"
 
 @contextmanager
 def stage(console: Console, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A named piece of work with a bar where there is a terminal. Yields `advance(n)`; says how long it took."""
+    """A progress bar, in a terminal, while a stage lasts; then a line with its duration. Yields `advance(n)`."""
     start = time.monotonic()
     name, count = TextColumn("  {task.description}", markup=False), TextColumn("{task.completed}/{task.total}")
     columns = [name, BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn()]
@@ -33,7 +33,7 @@ def stage(console: Console, title: str, total: int | None = None) -> Iterator[Ca
 
 
 class TrainingView:
-    """Shows a `RunState`; call it whenever the state was refreshed."""
+    """Shows a `RunState`. Call it whenever the state was refreshed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,20 +59,21 @@ class TrainingView:
 
 
 def line(state: RunState) -> str:
-    """The essentials in one line."""
-    return " · ".join(f"{name} {value}" for name, value in essentials(state).items())
+    """The key figures in one line."""
+    return " · ".join(f"{name} {value}" for name, value in key_figures(state).items())
 
 
 def panel(state: RunState) -> RenderableType:
-    """The essentials as a table under a bar."""
+    """The key figures as a table under a bar."""
     table = Table.grid(padding=(0, 2))
-    for name, value in essentials(state).items():
+    for name, value in key_figures(state).items():
         table.add_row(Text(name, style="dim"), value)
     return Group(ProgressBar(total=1.0, completed=state.share_done, width=60), table)
 
 
-def essentials(state: RunState) -> dict[str, str]:
-    """Name -> text, in the order a reader wants them."""
+def key_figures(state: RunState) -> dict[str, str]:
+    """Name -> text, in the order in which they are shown."""
+
     newest = state.newest
     arms = [arm for arm, weight in state.config.problems.arms.items() if weight]
     shown = {

@@ -1,4 +1,4 @@
-"""What every command that samples stands on: a locked folder, Redis, a model, Ray."""
+"""The resources of every command that samples: a locked folder, Redis, a model, Ray, and the roles' processes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -11,35 +11,36 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from actors.problems.problem_set import ProblemSet, write_rejected
+from actors.problems.jsonl import write_rejected
+from actors.problems.problem_set import ProblemSet
 from broker import failpoints
 from broker.connection import Client, connect
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import describe_run, open_run
-from broker.server_health import doubts
+from broker.server_health import durability_warnings
 from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, refuse_changes, settings_hash
 from conf.plain import plain
 from conf.redact import redacted
 from conf.schema import RunConfig
 from deploy.cluster.actor_role import ActorRole
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import Demand
-from deploy.cluster.ray_session import give_time, only_this_machine, ray_session, spawn
+from deploy.cluster.ray_session import only_this_machine, ray_session, spawn, wait_for_calls
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
 from deploy.store.run_folder import RunFolder, open_run_folder
 from deploy.store.run_redis import UrlOf, embedded_urls, external_urls
 
 CLOSE_S = 10.0
-"""Seconds an engine has to end its own processes before they are killed."""
+"""Seconds an engine has to end its processes before they are killed."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """Open for as long as the command lasts."""
+    """Folder, Redis and settings of the command that runs."""
 
     config: RunConfig
     console: Console
@@ -56,8 +57,8 @@ class Session:
 
 
 @contextmanager
-def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iterator[Session]:
-    """Lock the run's folder, start or reach Redis, claim the run's keys.
+def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -> Iterator[Session]:
+    """Lock the run's folder, start or reach Redis, claim the run's keys. Rejected problems are written to the folder.
 
     Raises UsageError before anything is moved when the folder is in use or Redis cannot be reached.
     """
@@ -65,9 +66,9 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
     external = None if config.broker.url is None else external_urls(config)
     if external is not None:
         with closing(_driver(external, config)) as client:
-            for doubt in doubts(client, external("driver")):
+            for doubt in durability_warnings(client, external("driver")):
                 console.print(Text.assemble(("warning", "yellow"), f": {doubt}"))
-    # From here on the settings travel: to every role, and to whoever prints them.
+    # From here on the settings are sent to roles and printed, so the password is removed.
     config = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
     with ExitStack() as stack:
         folder, lock, moved = open_run_folder(config)
@@ -79,9 +80,9 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
             refuse_changes(load(folder.settings), config)
         folder.settings.write_text(dump(config))
         failpoints.choose_folder(folder.path)
-        if found.rejected:
-            write_rejected(folder.rejected, found.rejected)
-            console.print(f"  {found.explain()} ({folder.rejected})", highlight=False)
+        if problem_set.rejected:
+            write_rejected(folder.rejected, problem_set.rejected)
+            console.print(f"  {problem_set.explain()} ({folder.rejected})", highlight=False)
         url_of = external or stack.enter_context(embedded_urls(folder, config))
         client = _driver(url_of, config)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
@@ -90,19 +91,19 @@ def open_session(config: RunConfig, console: Console, found: ProblemSet) -> Iter
 
 
 def _driver(url_of: UrlOf, config: RunConfig) -> Client:
-    """Everything this process asks may be asked again, so all of it waits for a server that restarts."""
+    """The driver's client. Its calls are idempotent, so it repeats them while the server restarts."""
     return connect(
         url_of("driver"),
         client_name="driver",
         timeout_s=config.broker.connect_timeout_s,
-        patience_s=config.deploy.dead_after_s,
+        retry_s=config.deploy.dead_after_s,
     )
 
 
-def continued(config: RunConfig) -> RunConfig:
-    """The settings with `run.resume` set when the folder already holds this very work, finished or not.
+def resume_if_same(config: RunConfig) -> RunConfig:
+    """The settings with `run.resume` set if the run's folder holds work under the same settings, finished or not.
 
-    Sampling is a pure function of its settings, so going on is what a repeated command means.
+    Sampling is a pure function of its settings, so a repeated command resumes.
     """
     settings = RunFolder.of(config).settings
     same = settings.exists() and settings_hash(load(settings)) == settings_hash(config)
@@ -110,8 +111,11 @@ def continued(config: RunConfig) -> RunConfig:
 
 
 @contextmanager
-def placed(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
-    """The model's folder, and a Ray on which roles of these demands find a place; from here on signals are ours."""
+def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
+    """Resolve the model, start or join Ray, install signal handlers. Yields the model's folder and the handlers.
+
+    Raises UsageError when the model cannot be had, or the cluster is too small or cannot reach Redis.
+    """
     config, console = session.config, session.console
     with ExitStack() as stack:
         with stage(console, "base model" if config.model.path.startswith("builtin:") else "model"):
@@ -123,29 +127,30 @@ def placed(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, 
         yield model_path, stack.enter_context(Interrupts())
 
 
-def role_member(session: Session, role: type, demand: Demand, *more: Any) -> Member:
-    """A role under the session's settings, not started yet; `more` are arguments that only this role takes."""
-    log, url = session.log(demand.role), session.url_of(demand.room)
-    spawned = partial(spawn, role, demand, session.config, demand.role, url, log, *more)
-    return Member(demand.role, spawn=spawned, log_path=str(log), serves_weights=demand.room == "actor")
+def make_role(session: Session, role_class: type, demand: Demand, *more: Any) -> ManagedRole:
+    """A role under the session's settings, not started yet. `more`: further arguments of this kind of role."""
+    log, url = session.log(demand.role), session.url_of(demand.kind)
+    spawned = partial(spawn, role_class, demand, session.config, demand.role, url, log, *more)
+    return ManagedRole(demand.role, spawn=spawned, log_path=str(log), serves_weights=demand.kind == "actor")
 
 
-def actor_members(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[Member]:
-    """One member an engine, not started yet."""
-    return [role_member(session, ActorRole, demand, model_path) for demand in demands]
+def make_actors(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[ManagedRole]:
+    """An actor for each demand, not started yet."""
+    return [make_role(session, ActorRole, demand, model_path) for demand in demands]
 
 
-def start_all(members: Sequence[Member], timeout_s: float) -> None:
-    """Start roles side by side and wait for all. Raises RoleFailed."""
-    for member in members:
-        member.start()
-    for member in members:
-        member.wait_started(timeout_s)
+def start_all(roles: Sequence[ManagedRole], timeout_s: float) -> None:
+    """Start all roles at the same time and wait until they are up. Raises RoleFailed."""
+    for role in roles:
+        role.start()
+    for role in roles:
+        role.wait_started(timeout_s)
 
 
-def close_engines(members: Sequence[Member]) -> None:
-    """End the engines' processes in order, then whatever is left."""
-    closing = [member.handle.close.remote() for member in members if member.handle is not None]
-    give_time(closing, CLOSE_S)  # an engine that does not close itself is killed below
-    for member in members:
-        member.kill()
+def close_engines(roles: Sequence[ManagedRole]) -> None:
+    """Ask the engines to close, wait for `CLOSE_S` seconds, then kill their processes."""
+    closing = [role.handle.close.remote() for role in roles if role.handle is not None]
+    wait_for_calls(closing, CLOSE_S)
+
+    for role in roles:
+        role.kill()

@@ -1,24 +1,24 @@
-"""Supervision: every role is alive, every lease is somebody's, the run makes progress or says why it ends.
+"""Supervision: every role is alive, expired leases are issued again, and the run makes progress or ends with a reason.
 
-consumes    the host's word on each role, heartbeats, the weight board, the balance
+consumes    the host's view of each role, heartbeats, the weight board, the balance
 waits for   the stop flag: set by the learner at its last step, by the user's signal, or here when the rollout budget
             is used up and no further batch can form
 unblocked by its own deadlines: a silent role is killed, a run without progress is stopped with an error
 
-A role that died is started again, the ranks of the learner all together: they go on from the newest intact checkpoint
-while the engines keep generating, until the ring or the bound on the lag holds them back. `deploy.max_restarts` bounds
-it.
+A role that died is restarted, the ranks of the learner all together: they resume at the newest intact checkpoint while
+the engines keep generating, until the ring or the bound on the lag blocks them. `deploy.max_restarts` limits restarts.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from broker.balance import Balance
 from broker.errors import PopeError
 from broker.weights import WeightBoard
-from conf.schema import DeploySettings, RunConfig
-from deploy.cluster.fleet import Domain, Member, RoleFailed
+from conf.schema import DeploySettings
+from deploy.cluster.fleet import Domain, ManagedRole, RoleFailed
 from deploy.cluster.health import LATE_BEATS
 from deploy.store.run_state import RunState
 
@@ -26,47 +26,54 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 WIND_DOWN_S = 120.0
-"""Longest time a role may take to finish once the run stops: a checkpoint on a slow disk fits in."""
+"""Longest time a role may take to finish once the run stops; enough for a checkpoint on a slow disk."""
 
 
 class NoProgress(PopeError):
     """Nothing moved for too long."""
 
 
-def overdue(member: Member, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
-    """Why a role must be killed although its process lives. `silence`: role -> seconds since its last sign of life."""
-    if member.state == "starting" and member.seconds_in_state() > deploy.start_timeout_s:
-        return f"{member.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
-    if member.state == "running" and silent_s(member, silence) > deploy.dead_after_s:
-        return f"{member.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
+def overdue(role: ManagedRole, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
+    """Why a role must be killed although its process lives, or None. `silence`: role -> seconds since its last
+    heartbeat."""
+    if role.state == "starting" and role.seconds_in_state() > deploy.start_timeout_s:
+        return f"{role.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
+    if role.state == "running" and silent_s(role, silence) > deploy.dead_after_s:
+        return f"{role.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
     return None
 
 
-def silent_s(member: Member, silence: Mapping[str, float]) -> float:
-    """Seconds since the last sign of incarnation of a role at work, or since it went to work."""
-    return min(silence.get(member.name, float("inf")), member.seconds_in_state())
+def silent_s(role: ManagedRole, silence: Mapping[str, float]) -> float:
+    """Seconds since the last heartbeat of a running role, or since it began to run."""
+    return min(silence.get(role.name, float("inf")), role.seconds_in_state())
 
 
 class Supervisor:
-    """Watches the roles of a run until they have all finished."""
+    """Watches the roles of a run until all have finished."""
 
     def __init__(
         self,
-        config: RunConfig,
+        deploy: DeploySettings,
         domains: Sequence[Domain],
         state: RunState,
         board: WeightBoard,
+        *,
+        max_attempts: int,
+        batch_samples: int,
         show: Callable[[RunState], None],
     ) -> None:
-        """`board`: where the engines say which weights they hold, that of the run even in one of its stages."""
-        self._config = config
+        """`board`: where the engines record the version they hold; in a stage of a run, the board of the run.
+        `max_attempts`: how often a group is issued. `batch_samples`: size of a batch. `show` gets every new state."""
+        self._deploy = deploy
         self._domains = domains
         self._state = state
         self._board = board
+        self._max_attempts = max_attempts
+        self._batch_samples = batch_samples
         self._show = show
-        self._owed: dict[str, int] = {}
-        """Engine that is not trusted yet -> policy version it must come to hold first."""
-        self._noted: dict[str, str] = {}
+        self._required_version: dict[str, int] = {}
+        """Stale engine -> policy version it must hold before it counts as healthy."""
+        self._reported_health: dict[str, str] = {}
         self._progress: tuple[object, ...] = ()
         self._progress_at = time.monotonic()
 
@@ -80,51 +87,52 @@ class Supervisor:
         return reason
 
     def tick(self) -> None:
-        """One look at everything: leases, roles, the balance."""
-        self._state.feed.reclaim(max_attempts=self._config.actors.max_attempts)
+        """Check everything once: leases, roles, progress."""
+        self._state.feed.reclaim(max_attempts=self._max_attempts)
         for domain in self._domains:
-            if died := self._dead(domain):
+            if died := self._failure(domain):
                 self._replace(domain, died)
-        self._look()
+        self._refresh()
         self._require_progress(self._state.balance)
 
-    def _dead(self, domain: Domain) -> str | None:
-        """Why the domain needs a new incarnation, if it does."""
-        late = (overdue(member, self._state.silence, self._config.deploy) for member in domain.members)
+    def _failure(self, domain: Domain) -> str | None:
+        """Why the domain must be restarted, or None."""
+        late = (overdue(role, self._state.silence, self._deploy) for role in domain.roles)
         return domain.poll() or next(filter(None, late), None)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         self._state.refresh()
         self._follow_health()
         self._show(self._state)
 
     def _follow_health(self) -> None:
-        """Tell each role what was seen of it, and everybody else what it is held for."""
-        patience_s = LATE_BEATS * self._config.deploy.heartbeat_s
+        """Update the health of every role, and report changes."""
+        late_s = LATE_BEATS * self._deploy.heartbeat_s
         held = self._board.held()
-        for member in (member for domain in self._domains for member in domain.members):
-            if member.state == "running":
-                member.observe("late" if silent_s(member, self._state.silence) > patience_s else "beat")
-            if member.health == "stale":
-                owed = self._owed.setdefault(member.name, self._board.version())
-                if held.get(member.name, -1) >= owed:
-                    member.observe("synced")
+        for role in chain.from_iterable(domain.roles for domain in self._domains):
+            if role.state == "running":
+                role.observe("late" if silent_s(role, self._state.silence) > late_s else "beat")
+            if role.health == "stale":
+                required = self._required_version.setdefault(role.name, self._board.version())
+                if held.get(role.name, -1) >= required:
+                    role.observe("synced")
             else:
-                self._owed.pop(member.name, None)
-            if self._noted.get(member.name) != member.health:
-                self._noted[member.name] = member.health
-                self._state.health.note(member.name, member.health)
+                self._required_version.pop(role.name, None)
+            if self._reported_health.get(role.name) != role.health:
+                self._reported_health[role.name] = role.health
+                self._state.health.note(role.name, role.health)
 
     def _replace(self, domain: Domain, died: str) -> None:
+        """Kill the domain, release its leases and restart it. Raises RoleFailed when a restart is of no use."""
         domain.kill()
-        for member in domain.members:
-            self._state.feed.release(member.incarnation, max_attempts=self._config.actors.max_attempts)
-            if member.serves_weights:
-                self._board.forget(member.name)
-        if domain.hopeless:
+        for role in domain.roles:
+            self._state.feed.release(role.incarnation, max_attempts=self._max_attempts)
+            if role.serves_weights:
+                self._board.forget(role.name)
+        if domain.fails_again:
             raise RoleFailed(died)
-        if domain.restarts >= self._config.deploy.max_restarts:
-            used_up = f"deploy.max_restarts={self._config.deploy.max_restarts} is used up"
+        if domain.restarts >= self._deploy.max_restarts:
+            used_up = f"deploy.max_restarts={self._deploy.max_restarts} is used up"
             raise RoleFailed(f"{died}; {used_up}; continue with run.resume=true")
         domain.restart()
         self._state.restarts += 1
@@ -132,42 +140,45 @@ class Supervisor:
         log.warning("%s; restart %d", died, domain.restarts)
 
     def _stop_when_drained(self) -> None:
-        """The budget is used up and what is left in the ring fills no batch."""
+        """Stop when the rollout budget is used up and the ring holds too little for a batch."""
         balance = self._state.balance
-        too_few = balance.ring_samples < self._config.learner.batch_samples
+        too_few = balance.ring_samples < self._batch_samples
         if balance.drained and balance.in_flight["taken"] == 0 and too_few:
             self._state.control.stop(f"rollout budget used up: run.max_groups={balance.limit}")
 
     def _require_progress(self, balance: Balance) -> None:
-        """A learner that was started again trains steps which are counted already: what it says tells of them."""
+        """Raises NoProgress when nothing changed for `deploy.no_progress_s`.
+
+        The learner's status counts as a change: after a restart it trains steps again that the counters already hold.
+        """
         counted = (balance.issued, balance.trained, balance.dropped, self._state.restarts)
         progress = (*counted, self._state.learner_does)
         if progress != self._progress:
             self._progress, self._progress_at = progress, time.monotonic()
-        elif time.monotonic() - self._progress_at > self._config.deploy.no_progress_s:
+        elif time.monotonic() - self._progress_at > self._deploy.no_progress_s:
             raise NoProgress(
-                f"no group was issued or ended for deploy.no_progress_s={self._config.deploy.no_progress_s:g} s; "
-                f"where they are: {balance.in_flight}"
+                f"no group was issued or ended for deploy.no_progress_s={self._deploy.no_progress_s:g} s; "
+                f"groups in flight: {balance.in_flight}"
             )
 
     def wind_down(self) -> None:
-        """Everybody has seen the stop flag; wait for them, then end those that do not come.
+        """Wait for the roles, which have seen the stop flag, and kill those that do not finish in time.
 
-        Of those that die now only the learner is replaced: the weights it was about to leave behind are not safe yet.
+        Of roles that die now only the learner is restarted: the final weights may not be saved yet.
         """
         deadline = time.monotonic() + WIND_DOWN_S
-        while any(domain.awaited for domain in self._domains) and time.monotonic() < deadline:
+        while any(domain.must_finish for domain in self._domains) and time.monotonic() < deadline:
             for domain in self._domains:
-                died = self._dead(domain)
-                if died and domain.to_the_end:
+                died = self._failure(domain)
+                if died and domain.needed_to_finish:
                     self._replace(domain, died)
                     deadline = time.monotonic() + WIND_DOWN_S
                 elif died:
                     domain.kill()
                     self._state.note(f"{died}; the run was ending, it is not replaced")
-            self._look()
+            self._refresh()
             time.sleep(TICK_S / 5)
         for domain in self._domains:
-            if domain.awaited:
-                self._state.note(f"{domain.members[0].name} did not finish in {WIND_DOWN_S:g} s and was ended")
+            if domain.must_finish:
+                self._state.note(f"{domain.roles[0].name} did not finish in {WIND_DOWN_S:g} s and was killed")
                 domain.kill()

@@ -1,17 +1,16 @@
-"""Between a plan and the feed: what the plan wants becomes tasks, what comes back is archived and told to the plan.
+"""The collector of a sampling stage: turns what the plan wants into tasks, archives the groups that come back, and
+tells the plan their results.
 
-A stage has Redis keys of its own, so that its books and those of a training run never mix. What it learned is in its
-archive: a stage that was killed is given the same name, replays the archive and asks only for what is missing.
+A stage has Redis keys of its own, so its counters and those of a training run stay apart. Its results are in its
+archive: a stage that was killed is started under the same name, replays the archive and asks only for what is missing.
 """
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from actors.evaluation.sampling_plan import SamplingPlan
-from broker.connection import Client, with_retries
+from broker.connection import Client, Retrying
 from broker.errors import RecordError
 from broker.feed import Feed
 from broker.keys import Keys
@@ -19,10 +18,7 @@ from broker.records import RolloutGroup, Task, decode
 from broker.ring import Ring
 from broker.streams import Delivery, RolloutStream
 from broker.tasks import Tasks
-from conf.schema import RunConfig
 from deploy.store.rollout_archive import RolloutArchive
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +27,23 @@ CONSUMER = "collector"
 
 
 class Collector:
-    """Open it, call `step` until the plan has what it wants, close it."""
+    """Open it, call `step` until the plan is done, close it."""
 
-    def __init__(self, config: RunConfig, client: Client, plan: SamplingPlan, archive: Path, source: str) -> None:
-        """`config.run.name` names the keys; `source` goes into the results."""
-        keys = Keys(config.run.name)
-        self._deadline_s = config.deploy.dead_after_s
-        self._max_attempts = config.actors.max_attempts
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        plan: SamplingPlan,
+        archive: Path,
+        *,
+        source: str,
+        max_attempts: int,
+        retry_s: float,
+    ) -> None:
+        """`keys`: those of the stage. `source`: name of the problem set in the results. `max_attempts`: how often a
+        group is issued. `retry_s`: how long a call to Redis is repeated while the server cannot be reached."""
+        self._retry = Retrying(retry_s)
+        self._max_attempts = max_attempts
         self._plan = plan
         self._source = source
         self._archive_path = archive
@@ -45,20 +51,20 @@ class Collector:
         self._tasks = Tasks(client, keys)
         self._stream = RolloutStream(client, keys)
         self._ring = Ring(client, keys, capacity=0)
-        self._named: list[Task] = []
+        self._issued: list[Task] = []
         """Tasks by group id."""
-        self._known: set[Task] = set()
+        self._issued_set: set[Task] = set()
         self._failures: set[int] = set()
         self.num_rollouts = 0
-        """Told to the plan so far."""
+        """Rollouts that the plan was told of."""
 
     def __enter__(self) -> "Collector":
         """Open the archive and replay it to the plan."""
         self._archive = RolloutArchive(self._archive_path)
         self._stream.open()
-        self._named = self._tasks.all()
-        self._known = set(self._named)
-        if not self._named:
+        self._issued = self._tasks.all()
+        self._issued_set = set(self._issued)
+        if not self._issued:
             self._feed.open(0)
         self._replay()
         return self
@@ -67,70 +73,66 @@ class Collector:
         self._archive.close()
 
     def step(self, block_s: float) -> None:
-        """Name what the plan wants now, then wait up to `block_s` for groups and tell it of them.
+        """Issue the tasks that the plan wants now, then wait up to `block_s` for groups and tell it their results.
 
-        A group is archived, then told, and only then taken off the stream. Deliveries an earlier incarnation did not
-        finish are taken over at once: there is no other reader.
+        A group is archived, then told, and only then taken off the stream. Deliveries that an earlier incarnation did
+        not finish are claimed at once: the stream has no other reader.
         """
-        self._name_tasks()
-        deliveries = self._patiently(
+        self._issue_tasks()
+        deliveries = self._retry(
             lambda: self._stream.read(CONSUMER, count=READ_GROUPS, block_s=block_s, claim_idle_s=0.0)
         )
         arrived = [(group, delivery) for delivery in deliveries if (group := self._read(delivery)) is not None]
         for entry in self._archive.add([(group, delivery.frame) for group, delivery in arrived], self._source):
-            self._take(entry.group_id)
+            self._record(entry.group_id)
         for group, delivery in arrived:
-            self._patiently(partial(self._end, delivery.entry_id, group))
+            self._retry(partial(self._acknowledge, delivery.entry_id, group))
 
-    def look_for_failures(self) -> None:
-        """Issue expired leases again, and tell the plan of tasks whose rollouts will never come."""
-        self._patiently(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
-        for group_id, reason in sorted(self._patiently(self._feed.failures).items()):
-            if group_id < len(self._named) and group_id not in self._failures:
-                self._give_up(group_id, reason)
+    def check_failures(self) -> None:
+        """Issue groups with expired leases again, and tell the plan of tasks that have failed for good."""
+        self._retry(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
+        for group_id, reason in sorted(self._retry(self._feed.failures).items()):
+            if group_id < len(self._issued) and group_id not in self._failures:
+                self._record_failure(group_id, reason)
 
     def _replay(self) -> None:
-        """Tell the plan what earlier incarnations found out, in the order of the tasks."""
+        """Tell the plan the results of earlier incarnations, in the order of the tasks."""
         failures = self._feed.failures()
         for group_id in sorted({*self._archive.entries, *failures}):
-            self._name_tasks()
+            self._issue_tasks()
             if group_id in self._archive.entries:
-                self._take(group_id)
+                self._record(group_id)
             else:
-                self._give_up(group_id, failures[group_id])
+                self._record_failure(group_id, failures[group_id])
 
-    def _name_tasks(self) -> None:
-        fresh = [task for task in self._plan.tasks() if task not in self._known]
+    def _issue_tasks(self) -> None:
+        fresh = [task for task in self._plan.tasks() if task not in self._issued_set]
         if fresh:
-            self._patiently(lambda: self._tasks.append(len(self._named), fresh))
-            self._named += fresh
-            self._known.update(fresh)
+            self._retry(lambda: self._tasks.append(len(self._issued), fresh))
+            self._issued += fresh
+            self._issued_set.update(fresh)
 
     def _read(self, delivery: Delivery) -> RolloutGroup | None:
-        """The group; None for one nobody can use, whose task is told to the plan as failed."""
+        """The group; None if it is unusable: it becomes a dead letter, and its task has failed."""
         try:
             group = decode(delivery.frame, RolloutGroup)
-            if group.group_id >= len(self._named) or self._named[group.group_id].problem_id != group.problem_id:
+            if group.group_id >= len(self._issued) or self._issued[group.group_id].problem_id != group.problem_id:
                 raise RecordError(f"group {group.group_id} of {group.problem_id}: no such task")
         except RecordError as error:
             log.error("rollout stream entry %s is a dead letter: %s", delivery.entry_id, error)
             reason = str(error)
-            self._patiently(lambda: self._stream.dead_letter(delivery.entry_id, reason))
+            self._retry(lambda: self._stream.dead_letter(delivery.entry_id, reason))
             return None
         return group
 
-    def _take(self, group_id: int) -> None:
+    def _record(self, group_id: int) -> None:
         result = self._archive.entries[group_id].result
-        self._plan.record(self._named[group_id], result)
+        self._plan.record(self._issued[group_id], result)
         self.num_rollouts += result.samples
 
-    def _give_up(self, group_id: int, reason: str) -> None:
+    def _record_failure(self, group_id: int, reason: str) -> None:
         self._failures.add(group_id)
-        self._plan.fail(self._named[group_id], reason)
+        self._plan.fail(self._issued[group_id], reason)
 
-    def _end(self, entry_id: str, group: RolloutGroup) -> None:
+    def _acknowledge(self, entry_id: str, group: RolloutGroup) -> None:
         self._ring.drop(entry_id, group, "collected", step=group.oldest_version)
-
-    def _patiently(self, operation: Callable[[], T]) -> T:
-        """Every call to Redis is safe to repeat, so a server that restarts is waited for."""
-        return with_retries(operation, deadline_s=self._deadline_s)

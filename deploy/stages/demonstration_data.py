@@ -1,7 +1,7 @@
-"""Settings and problems -> the demonstrations of a run: built, sampled or read, and kept in its folder.
+"""The demonstrations of a run: built from oracle solutions, sampled or read from a file, and saved in its folder.
 
-    sft.jsonl             {"problem_id", "source", "prompt", "response"} a line: all that SFT sees
-    sft_left_out.jsonl    {"problem_id", "reason", "detail"} a line
+    sft.jsonl             {"problem_id", "source", "prompt", "response"} a line: the demonstrations of SFT
+    sft_left_out.jsonl    {"problem_id", "reason", "detail"} a line: what was left out
 """
 
 from collections import Counter
@@ -13,121 +13,138 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from actors.problems.problem_set import write_lines
-from actors.problems.rejection import Harvest, RejectionSampling, Sampled
-from actors.problems.sft_demonstrations import Demonstration, LeftOut, full_oracle, read_demonstrations, token_ids
+from actors.problems.jsonl import write_lines
+from actors.problems.rejection_sampling import CandidateResponse, DemonstrationPool, RejectionSampling
+from actors.problems.sft_demonstrations import (
+    Demonstration,
+    LeftOut,
+    full_oracle_demonstrations,
+    read_demonstrations,
+    token_ids,
+)
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
 from broker.records import Problem, Rollout, int32_array
-from conf.schema import RunConfig
+from conf.schema import SftSettings
 from deploy.run.model_source import load_tokenizer
 from deploy.stages.stage_sequence import Stages
 from deploy.store.run_folder import RunFolder
 from learner.sft_batches import Example
 
-Found = tuple[list[Demonstration], list[LeftOut]]
 TOO_LONG = "longer than sft.max_tokens"
 
 
-def is_file(data: str) -> bool:
-    """Whether `sft.data` names the user's own demonstrations; they need no problems."""
+def is_demonstration_file(data: str) -> bool:
+    """Whether `sft.data` names a file of the user's own demonstrations, which needs no problems."""
     return data.endswith(".jsonl")
 
 
-def check_data(config: RunConfig, problems: Sequence[Problem]) -> None:
-    """Refuse what can give no demonstration, before anything is made. Raises UsageError."""
-    if is_file(config.sft.data):
-        read_demonstrations(Path(config.sft.data))
+def check_demonstration_data(settings: SftSettings, problems: Sequence[Problem], source: str) -> None:
+    """Raises UsageError when `sft.data` cannot give any demonstration. `source`: `problems.source`, for the message."""
+    if is_demonstration_file(settings.data):
+        read_demonstrations(Path(settings.data))
         return
-    guidance_will_do = config.sft.data == "prefix"
-    usable = (p.solution or (guidance_will_do and p.guidance) for p in problems if p.bucket == "hard")
-    if config.sft.wanted and not any(usable):
+    guidance_suffices = settings.data == "prefix"
+    usable = (p.solution or (guidance_suffices and p.guidance) for p in problems if p.bucket == "hard")
+    if settings.wanted and not any(usable):
         raise UsageError(
-            f"sft.data={config.sft.data} needs oracle solutions, and no hard problem of "
-            f"problems.source={config.problems.source} has one; pope oracle can ask for them"
+            f"sft.data={settings.data} needs oracle solutions, and no hard problem of problems.source={source} has "
+            "one; request them with pope oracle"
         )
 
 
 def load_examples(
-    config: RunConfig, problems: Sequence[Problem], stages: Stages, folder: RunFolder, console: Console
+    settings: SftSettings,
+    problems: Sequence[Problem],
+    stages: Stages,
+    folder: RunFolder,
+    console: Console,
+    seed: int,
 ) -> list[Example]:
-    """The run's demonstrations in token ids; they are built once, and from then on sft.jsonl is what counts.
+    """The demonstrations of the run as token ids. They are built once and afterwards read from sft.jsonl.
 
-    For `sft.data=prefix` the problems have their guidance. Raises UsageError when there is none.
+    For `sft.data=prefix` the problems must have their guidance. Raises UsageError when there is no demonstration.
     """
     tokenizer = load_tokenizer(stages.model_path)
     if folder.demonstrations.exists():
         decoder = msgspec.json.Decoder(Demonstration)
-        kept = [decoder.decode(line) for line in folder.demonstrations.read_bytes().splitlines()]
-        return [Example(*token_ids(demonstration, tokenizer)) for demonstration in kept]
-    found, left_out = _found(config, [p for p in problems if p.bucket == "hard"], stages, tokenizer)
-    encoded = [(demonstration, Example(*token_ids(demonstration, tokenizer))) for demonstration in found]
-    fitting = [(d, example) for d, example in encoded if example.num_tokens <= config.sft.max_tokens]
+        saved = [decoder.decode(line) for line in folder.demonstrations.read_bytes().splitlines()]
+        return [Example(*token_ids(demonstration, tokenizer)) for demonstration in saved]
+    hard = [problem for problem in problems if problem.bucket == "hard"]
+    demonstrations, left_out = _build(settings, hard, stages, tokenizer, seed)
+    encoded = [(demonstration, Example(*token_ids(demonstration, tokenizer))) for demonstration in demonstrations]
+    fitting = [(d, example) for d, example in encoded if example.num_tokens <= settings.max_tokens]
     left_out += [
         LeftOut(problem_id=d.problem_id, reason=TOO_LONG, detail=f"{example.num_tokens} tokens")
         for d, example in encoded
-        if example.num_tokens > config.sft.max_tokens
+        if example.num_tokens > settings.max_tokens
     ]
     write_lines(folder.left_out, [msgspec.json.encode(row) for row in left_out])
-    _say(console, [d for d, _ in fitting], left_out)
+    _print_counts(console, [d for d, _ in fitting], left_out)
     if not fitting:
-        raise UsageError(f"sft.data={config.sft.data} gave no demonstration; {folder.left_out} says why")
+        raise UsageError(f"sft.data={settings.data} gave no demonstration; {folder.left_out} has the reasons")
     write_lines(folder.demonstrations, [msgspec.json.encode(d) for d, _ in fitting])
     return [example for _, example in fitting]
 
 
 def left_out_counts(folder: RunFolder) -> dict[str, int]:
-    """Reason -> how many problems or lines, the most frequent first."""
+    """Reason -> number of problems or lines left out, the most frequent first."""
     decoder = msgspec.json.Decoder(LeftOut)
     rows = map(decoder.decode, folder.left_out.read_bytes().splitlines())
     return dict(Counter(row.reason for row in rows).most_common())
 
 
-def _found(config: RunConfig, hard: Sequence[Problem], stages: Stages, tokenizer: Any) -> Found:
-    match config.sft.data:
+def _build(
+    settings: SftSettings, hard: Sequence[Problem], stages: Stages, tokenizer: Any, seed: int
+) -> tuple[list[Demonstration], list[LeftOut]]:
+    match settings.data:
         case "full_oracle":
-            return full_oracle(hard)
+            return full_oracle_demonstrations(hard)
         case "prefix":
-            return _rejection_sampled(config, hard, stages, tokenizer)
+            return _sample(settings, hard, stages, tokenizer, seed)
         case path:
             return read_demonstrations(Path(path)), []
 
 
-def _rejection_sampled(config: RunConfig, hard: Sequence[Problem], stages: Stages, tokenizer: Any) -> Found:
-    """Sample until every problem has its completions or has used up its samples.
+def _sample(
+    settings: SftSettings, hard: Sequence[Problem], stages: Stages, tokenizer: Any, seed: int
+) -> tuple[list[Demonstration], list[LeftOut]]:
+    """Sample until every problem has `sft.completions` demonstrations or has used `sft.max_samples` samples.
 
-    One stage after another: a later one is only for problems whose correct completions could not all be used.
+    A stage samples until enough responses are correct. Another stage follows for the problems whose correct responses
+    could not all be used.
     """
     guided = [problem for problem in hard if problem.guidance is not None]
-    harvest = Harvest(guided, config.sft.completions, config.sft.max_samples)
+    pool = DemonstrationPool(guided, settings.completions, settings.max_samples)
     for number in count(1):
-        wanted = harvest.wanted()
+        wanted = pool.wanted()
         if not wanted:
             break
-        plan = RejectionSampling(wanted, config.sft.max_samples, config.run.seed)
-        asked = [problem for problem in guided if problem.id in wanted]
+        plan = RejectionSampling(wanted, settings.max_samples, seed)
+        sampled = [problem for problem in guided if problem.id in wanted]
         name = f"completions-{number}"
-        stages.run("sample completions", name, plan, asked, source="completions")
-        for group in sorted(stages.rollouts(name, asked), key=lambda group: group.group_id):
-            harvest.add(group.problem_id, [_read(completion, tokenizer) for completion in group.rollouts])
+        stages.run("sample completions", name, plan, sampled, source="completions")
+        for group in sorted(stages.rollouts(name, sampled), key=lambda group: group.group_id):
+            pool.add(group.problem_id, [_response(rollout, tokenizer) for rollout in group.rollouts])
         for problem_id, reason in plan.failed.items():
-            harvest.fail(problem_id, reason)
-    without = [LeftOut(problem_id=p.id, reason="no solution") for p in hard if p.guidance is None]
-    return harvest.demonstrations(), without + harvest.left_out()
+            pool.fail(problem_id, reason)
+    without_guidance = [LeftOut(problem_id=p.id, reason="no solution") for p in hard if p.guidance is None]
+    return pool.demonstrations(), without_guidance + pool.left_out()
 
 
-def _read(completion: Rollout, tokenizer: Any) -> Sampled:
-    return Sampled(
-        text=tokenizer.decode(int32_array(completion.token_ids).tolist(), skip_special_tokens=True),
-        correct=completion.verdict == "correct",
-        finished=completion.finish_reason == "stop",
+def _response(rollout: Rollout, tokenizer: Any) -> CandidateResponse:
+    return CandidateResponse(
+        text=tokenizer.decode(int32_array(rollout.token_ids).tolist(), skip_special_tokens=True),
+        correct=rollout.verdict == "correct",
+        finished=rollout.finish_reason == "stop",
     )
 
 
-def _say(console: Console, found: Sequence[Demonstration], left_out: Sequence[LeftOut]) -> None:
+def _print_counts(console: Console, demonstrations: Sequence[Demonstration], left_out: Sequence[LeftOut]) -> None:
     reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(row.reason for row in left_out).most_common())
     console.print(
-        f"    {len(found)} demonstrations, left out: {reasons or 'none'}", highlight=False, markup=False, soft_wrap=True
-    )
-    if unboxed := num_unboxed(demonstration.response for demonstration in found):
-        console.print(f"    note: {unboxed} responses hold no \\boxed answer, which RL asks for", highlight=False)
+        f"    {len(demonstrations)} demonstrations, left out: {reasons or 'none'}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+    if unboxed := num_unboxed(demonstration.response for demonstration in demonstrations):
+        console.print(f"    note: {unboxed} responses hold no \\boxed answer, which RL requires", highlight=False)

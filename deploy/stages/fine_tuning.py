@@ -1,8 +1,8 @@
-"""The fine-tuning stage of a run: DeepSpeed ranks in the place of the engines, from demonstrations to sft/model.
+"""The fine-tuning stage of a run: DeepSpeed ranks, in place of the engines, train sft/model on demonstrations.
 
 consumes    the metrics and heartbeats of the ranks
 waits for   the last step
-unblocked by the user's signal, upon which the ranks save and end; a rank that dies; a silence that is too long
+unblocked by the user's signal, upon which the ranks save and end; by a rank that dies or is silent for too long
 """
 
 import os
@@ -10,22 +10,21 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
-from broker.reports import SFT, SftStep, as_text, read
+from broker.reports import SFT, SftStep, read
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member, RoleFailed
+from deploy.cluster.fleet import RoleFailed
 from deploy.cluster.interrupts import Interrupts
+from deploy.cluster.learner_ranks import Address, LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import Demand, learner_demands
-from deploy.cluster.ray_session import address
 from deploy.run.progress import stage
-from deploy.run.session import Session, role_member, start_all
+from deploy.run.session import Session, make_role, start_all
 from deploy.run.supervisor import NoProgress, overdue
 from deploy.stages.demonstration_data import left_out_counts
 from deploy.store.metric_files import MetricFile, path_of, read_reports
@@ -33,16 +32,16 @@ from deploy.view.sft_figure import draw
 from learner.manifest import MANIFEST, find_newest_valid
 from learner.sft_batches import Curriculum, Example
 
-LOOK_EVERY_S = 0.3
+POLL_S = 0.3
 
 
 def sft_demands(config: RunConfig) -> list[Demand]:
-    """What the fine-tuning stage of a run asks of the cluster; nothing where there is none."""
+    """What the fine-tuning stage of a run needs of the cluster; empty without SFT."""
     return learner_demands(sft_settings(config)) if config.sft.wanted else []
 
 
 def sft_settings(config: RunConfig) -> RunConfig:
-    """The settings the ranks of the stage work under: `learner` with the numbers of `sft`."""
+    """The settings of the stage's ranks: `learner` with the values of `sft`."""
     sft = config.sft
     learner = replace(
         config.learner,
@@ -54,7 +53,7 @@ def sft_settings(config: RunConfig) -> RunConfig:
 
 
 class FineTuning:
-    """The fine-tuning of one run: done once, and gone on with after a kill."""
+    """The fine-tuning of one run, done once; it resumes at its newest checkpoint."""
 
     def __init__(self, session: Session, interrupts: Interrupts, model_path: Path) -> None:
         self._session = replace(session, config=sft_settings(session.config))
@@ -68,7 +67,7 @@ class FineTuning:
 
     @property
     def model(self) -> Path:
-        """The result: a Hugging Face folder, whole or absent."""
+        """The result, a Hugging Face folder. It exists only when it is complete."""
         return self._folder.sft / "model"
 
     @property
@@ -81,15 +80,15 @@ class FineTuning:
         sft = self._config.sft
         curriculum = Curriculum(len(examples), sft.batch_samples, sft.epochs, self._config.run.seed)
         needed = learner_demands(self._config)
-        ranks = [role_member(self._session, LearnerRole, demand) for demand in needed]
+        ranks = LearnerRanks([make_role(self._session, LearnerRole, demand) for demand in needed])
         self._control.clear()
         try:
-            title = f"fine-tune, {len(ranks)} learner rank(s)"
+            title = f"fine-tune, {len(needed)} learner rank(s)"
             with stage(self._session.console, title, total=curriculum.num_steps) as advance:
                 self._start(ranks, examples)
                 self._follow(ranks, advance)
         finally:
-            for rank in ranks:
+            for rank in ranks.roles:
                 rank.kill()
         self._interrupts.raise_if_requested()
         self._summarise(curriculum, examples, time.monotonic() - start)
@@ -99,28 +98,28 @@ class FineTuning:
     def _checkpoints(self) -> Path:
         return self._folder.sft / "checkpoints"
 
-    def _start(self, ranks: Sequence[Member], examples: Sequence[Example]) -> None:
+    def _start(self, ranks: LearnerRanks, examples: Sequence[Example]) -> None:
         timeout_s = self._config.deploy.start_timeout_s
-        start_all(ranks, timeout_s)
-        master = ranks[0].ask(address, timeout_s)
-        for number, rank in enumerate(ranks):
-            rank.work_on(partial(self._work, number, master, examples))
+        start_all(ranks.roles, timeout_s)
+        ranks.choose_address(timeout_s)
 
-    def _work(self, rank: int, master: tuple[str, int], examples: Sequence[Example], handle: Any, _: str) -> Any:
-        return handle.fine_tune.remote(rank, master, self._checkpoints, self._model_path, examples)
+        def fine_tune(handle: Any, rank: int, address: Address, incarnation: str) -> Any:
+            return handle.fine_tune.remote(rank, address, self._checkpoints, self._model_path, examples)
 
-    def _follow(self, ranks: Sequence[Member], advance: Callable[[int], None]) -> None:
-        """Until every rank has finished; the first signal lets them save and end."""
+        ranks.work_on(fine_tune)
+
+    def _follow(self, ranks: LearnerRanks, advance: Callable[[int], None]) -> None:
+        """Wait until every rank has finished; upon the first signal they save and end."""
         file, moved_at = MetricFile(path_of(self._folder.metrics, SFT), self._metrics), time.monotonic()
         step = max((report.step for report in read_reports(self._folder.metrics, SftStep)), default=0)
         advance(step)
         with self._interrupts.graceful(self._control):
-            while any(rank.state == "running" for rank in ranks):
-                time.sleep(LOOK_EVERY_S)
+            while any(rank.state == "running" for rank in ranks.roles):
+                time.sleep(POLL_S)
                 silence = self._heartbeats.silence()
-                for rank in ranks:
+                for rank in ranks.roles:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
-                        raise RoleFailed(f"{died}; run it again (pope train: with run.resume=true) to go on")
+                        raise RoleFailed(f"{died}; to continue, run it again (pope train: with run.resume=true)")
                 if reports := file.follow():
                     newest = read(SftStep, reports[-1]).step
                     advance(newest - step)
@@ -134,9 +133,9 @@ class FineTuning:
             raise NoProgress(f"no step after {step} of the fine-tuning for deploy.no_progress_s={limit_s:g} s")
 
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
-        """sft/summary.json, sft/loss.png."""
+        """Write sft/summary.json and sft/loss.png."""
         reported = read_reports(self._folder.metrics, SftStep, self._metrics)
-        # A step is reported again after a server lost its last second.
+        # After a server lost its last second a step may be reported twice.
         reports = list({report.step: report for report in reported}.values())
         sft = self._config.sft
         summary: dict[str, Any] = {
@@ -152,7 +151,7 @@ class FineTuning:
             "seconds": round(seconds, 1),
         }
         self._folder.save_json(self._folder.sft / "summary.json", summary)
-        draw(self._folder.sft / "loss.png", [as_text(report) for report in reports], curriculum, self._session.config)
+        draw(self._folder.sft / "loss.png", reports, curriculum, self._session.config)
         loss, entropy = (
             ", ".join(f"{value:.3f}" for value in summary[f"{name}_by_epoch"]) for name in ("loss", "entropy")
         )
@@ -163,12 +162,12 @@ class FineTuning:
         )  # fmt: skip
 
     def _publish(self, num_steps: int) -> None:
-        """The last checkpoint becomes the model: verified, renamed at once, without the optimizer's state."""
+        """Turn the checkpoint of the last step into the model: verify it, drop the optimizer's state, rename it."""
         newest = find_newest_valid(self._checkpoints)
         if newest is None or newest.step != num_steps:
             raise PopeError(
                 f"the fine-tuning ended without an intact checkpoint of its last step {num_steps} in "
-                f"{self._checkpoints}; free some disk space and run it again"
+                f"{self._checkpoints}; free some disk space and repeat the command"
             )
         scratch = self.model.with_suffix(".tmp")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -182,7 +181,8 @@ class FineTuning:
 
 
 def _by_epoch(reports: Sequence[SftStep], value: Callable[[SftStep], float]) -> list[float]:
-    """Mean over the trained tokens of each epoch."""
+    """Mean over the trained tokens of each epoch, in the order of the epochs."""
+
     sums: dict[int, list[float]] = {}
     for report in reports:
         epoch = sums.setdefault(report.epoch, [0.0, 0.0])

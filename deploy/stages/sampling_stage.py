@@ -1,8 +1,8 @@
-"""A stage of sampling: a plan, the engines, and the feed between them. Mining, prefix search and evaluation run here.
+"""A sampling stage: a plan, the engines, and the feed between them. Mining, prefix search and evaluation are stages.
 
 consumes    groups of the stage's rollout stream
 waits for   the engines
-unblocked by the plan that is done, the user's signal, or supervision that gives up
+unblocked by a plan that is done, the user's signal, or an error of the supervision
 """
 
 import time
@@ -18,19 +18,19 @@ from broker.metrics import Control
 from broker.records import Problem
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member, alone
+from deploy.cluster.fleet import ManagedRole, separate_domains
 from deploy.cluster.interrupts import Interrupts
 from deploy.run.supervisor import Supervisor
 from deploy.stages.collector import Collector
 from deploy.store.run_state import RunState
 
 READ_BLOCK_S = 0.2
-LOOK_EVERY_S = 0.5
-"""How often roles, leases and failures are looked at."""
+SUPERVISE_EVERY_S = 0.5
+"""How often roles, leases and failures are checked."""
 
 
 class SamplingStage(AbstractContextManager["SamplingStage"]):
-    """One stage, from an empty list of tasks, or from where it stood, to a plan that is done."""
+    """One stage, from its start, or from where it was interrupted, until its plan is done."""
 
     def __init__(
         self,
@@ -40,19 +40,29 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         *,
         config: RunConfig,
         client: Client,
-        actors: Sequence[Member],
+        actors: Sequence[ManagedRole],
         archive: Path,
         source: str,
     ) -> None:
-        """`name` is added to the run's; `source` goes into the results."""
+        """`config`: that of the run, whose name is extended by `name`. `source`: name of the problem set in the
+        results."""
         self._config = stage_config(config, name, plan.largest_task)
         self._board = WeightBoard(client, Keys(config.run.name))
         self._plan = plan
         self._problems = list(problems)
         self._client = client
         self._actors = actors
-        self._control = Control(client, Keys(self._config.run.name))
-        self._collector = Collector(self._config, client, plan, archive, source)
+        keys = Keys(self._config.run.name)
+        self._control = Control(client, keys)
+        self._collector = Collector(
+            client,
+            keys,
+            plan,
+            archive,
+            source=source,
+            max_attempts=config.actors.max_attempts,
+            retry_s=config.deploy.dead_after_s,
+        )
         self.notes: list[str] = []
         """What happened to the roles."""
 
@@ -66,7 +76,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         return self._plan.num_done >= self._plan.num_problems
 
     def __enter__(self) -> "SamplingStage":
-        """Tell the plan what the archive holds; it may be all there is to know."""
+        """Replay the archive to the plan, which may complete it."""
         self._collector.__enter__()
         return self
 
@@ -74,9 +84,9 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         self._collector.__exit__(*exception)
 
     def run(self, interrupts: Interrupts, advance: Callable[[int], None]) -> None:
-        """Sample until the plan is done; `advance(n)`: n more problems are.
+        """Sample until the plan is done. `advance(n)` is called when n more problems are done.
 
-        Raises Interrupted when the user ends it, and what supervision raises.
+        Raises Interrupted upon a signal, RoleFailed and NoProgress as the supervision does.
         """
         advance(self._plan.num_done)
         if not self.done:
@@ -87,8 +97,8 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         for actor in self._actors:
             actor.work_on(lambda handle, incarnation: handle.sample.remote(self._config, self._problems, incarnation))
         state = RunState(self._config, self._client, self._problems)
-        supervisor = Supervisor(self._config, alone(self._actors), state, self._board, lambda state: None)
-        look_at = 0.0
+        supervisor = self._supervisor(state)
+        supervise_at = 0.0
         try:
             with interrupts.graceful(self._control):
                 while not self.done:
@@ -96,18 +106,29 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
                     before = self._plan.num_done
                     self._collector.step(READ_BLOCK_S)
                     advance(self._plan.num_done - before)
-                    if time.monotonic() >= look_at:
-                        look_at = time.monotonic() + LOOK_EVERY_S
+                    if time.monotonic() >= supervise_at:
+                        supervise_at = time.monotonic() + SUPERVISE_EVERY_S
                         supervisor.tick()
-                        self._collector.look_for_failures()
+                        self._collector.check_failures()
         finally:
             self._control.stop("the stage has ended")
             supervisor.wind_down()
             self.notes = state.notes
 
+    def _supervisor(self, state: RunState) -> Supervisor:
+        return Supervisor(
+            self._config.deploy,
+            separate_domains(self._actors),
+            state,
+            self._board,
+            max_attempts=self._config.actors.max_attempts,
+            batch_samples=self._config.learner.batch_samples,
+            show=lambda state: None,
+        )
+
 
 def stage_config(config: RunConfig, name: str, largest_task: int) -> RunConfig:
-    """The settings the actors work under: keys of the stage, no lag bound, as many groups as fill the engine."""
+    """The settings of the actors in a stage: the stage's keys, no bound on the lag, groups of up to `largest_task`."""
     return replace(
         config,
         run=replace(config.run, name=stage_name(config.run.name, name)),

@@ -1,4 +1,4 @@
-"""Sampling stages one behind the other, with the same engines: a bar, an archive and keys for each."""
+"""Sampling stages one after another, with the same engines: each has a progress bar, an archive and keys of its own."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,31 +12,41 @@ from actors.evaluation.sampling_plan import SamplingPlan
 from actors.problems.problem_set import ProblemSet
 from broker.records import Problem, RolloutGroup
 from conf.schema import RunConfig
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import actor_demands
 from deploy.run.progress import stage
-from deploy.run.session import Session, actor_members, close_engines, continued, open_session, placed, start_all
+from deploy.run.session import (
+    Session,
+    close_engines,
+    make_actors,
+    open_cluster,
+    open_session,
+    resume_if_same,
+    start_all,
+)
 from deploy.stages.sampling_stage import SamplingStage
 from deploy.store.rollout_archive import read_rollouts
 
 
 class Stages:
-    """The engines of a session, and what they have sampled so far. Engines that are not up are started when needed."""
+    """Runs stages with the engines of a session. Engines are started when a stage needs them."""
 
-    def __init__(self, session: Session, engines: Sequence[Member], interrupts: Interrupts, model_path: Path) -> None:
+    def __init__(
+        self, session: Session, engines: Sequence[ManagedRole], interrupts: Interrupts, model_path: Path
+    ) -> None:
         self.model_path = model_path
         self.folder = session.folder.path
         self._session = session
         self._engines = engines
         self._interrupts = interrupts
         self.num_rollouts = 0
-        """Of all stages, those before a resume included."""
+        """Rollouts of all stages, those before a resume included."""
 
     def run(self, title: str, name: str, plan: SamplingPlan, problems: Sequence[Problem], *, source: str) -> int:
-        """One stage, until its plan is done. Returns how many rollouts it took.
+        """Run one stage until its plan is done. Returns the number of its rollouts.
 
-        Its archive is named by what it is about: what was sampled of other weights or problems is never taken over.
+        The archive is named by the stage, the model and the problems, so rollouts of others are never taken over.
         """
         session = self._session
         archive = self._archive(name, problems)
@@ -60,14 +70,14 @@ class Stages:
         return sampling.num_rollouts
 
     def rollouts(self, name: str, problems: Sequence[Problem]) -> Iterator[RolloutGroup]:
-        """The groups of a stage that was run, in the order they came in."""
+        """The groups of a stage that was run, in the order in which they came in."""
         return read_rollouts(self._archive(name, problems))
 
     def _archive(self, name: str, problems: Sequence[Problem]) -> Path:
         return self._session.folder.sampling / f"{name}-{_digest(self.model_path, problems)}"
 
     def _start_engines(self) -> None:
-        """Loading a model takes long: a stage that only replays its archive does without."""
+        """Start the engines that are not up. A stage that only replays its archive does without."""
         absent = [engine for engine in self._engines if engine.handle is None]
         if absent:
             with stage(self._session.console, f"{len(absent)} vLLM engine(s)"):
@@ -75,22 +85,24 @@ class Stages:
 
 
 @contextmanager
-def engines_only(config: RunConfig, console: Console, found: ProblemSet, *, fresh: bool) -> Iterator[Stages]:
-    """Engines and nothing else, for a command that samples. Unless `fresh`, an equal command's work is continued."""
-    config = config if fresh else continued(config)
+def open_stages(config: RunConfig, console: Console, problem_set: ProblemSet, *, fresh: bool) -> Iterator[Stages]:
+    """A session with engines alone, for a command that samples. Unless `fresh`, it resumes the work of a command with
+    the same settings."""
+    config = config if fresh else resume_if_same(config)
     demands = actor_demands(config)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, found))
-        model_path, interrupts = stack.enter_context(placed(session, demands))
-        engines = actor_members(session, model_path, demands)
+        session = stack.enter_context(open_session(config, console, problem_set))
+        model_path, interrupts = stack.enter_context(open_cluster(session, demands))
+        engines = make_actors(session, model_path, demands)
         stack.callback(close_engines, engines)
         yield Stages(session, engines, interrupts, model_path)
 
 
 def _digest(model_path: Path, problems: Sequence[Problem]) -> str:
-    """Tells one model folder and one list of problems from others: 8 hex digits."""
-    found = hashlib.sha256(msgspec.json.encode(list(problems)))
+    """Identifies a model folder and a list of problems: 8 hex digits."""
+    digest = hashlib.sha256(msgspec.json.encode(list(problems)))
     for file in sorted(model_path.glob("*.safetensors")):
         status = file.stat()
-        found.update(f"{file}/{status.st_size}/{status.st_mtime_ns}".encode())
-    return found.hexdigest()[:8]
+        digest.update(f"{file}/{status.st_size}/{status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:8]
+

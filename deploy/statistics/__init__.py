@@ -1,4 +1,4 @@
-"""Pure statistics over what a run recorded: transfer from guided to unguided, and which rollouts are lost.
+"""Pure statistics of what a run recorded: estimates with intervals, windows, solvability, transfer, starvation.
 
-May import broker records; no other room of `deploy`.
+May import `broker` and `actors.evaluation`; no other room of `deploy`.
 """

@@ -1,7 +1,7 @@
-"""Starvation accounting: who loses its rollouts on the way to the learner, by bucket, arm and length. Pure.
+"""Starvation: rollouts that are lost before training, by bucket, arm and length. Pure.
 
-A pipeline that gives up what is old gives up what took long to write: the longest answers, on the hardest problems.
-A table by length shows such a bias where there is one.
+A pipeline that drops old rollouts drops those that took longest to write: the longest responses, to the hardest
+problems. The table by length shows such a bias.
 """
 
 from bisect import bisect_left
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from broker.group_ends import REPLACED, STALE, TRAINED, Fates, RolloutFate
+from broker.group_outcomes import REPLACED, STALE, TRAINED, GroupOutcomes, RolloutOutcome
 
 DECILES = 10
 
@@ -19,47 +19,48 @@ DECILES = 10
 class StarvationRow:
     """Rollouts of one bucket, arm and length.
 
-    A rollout ends as its group does. Truncated rollouts and verifier failures are counted beside the ends, not instead:
-    a rollout whose verifier failed carries no loss, even where its group is trained.
+    A rollout has the outcome of its group. Truncated rollouts and verifier failures are counted in addition: a rollout
+    whose verifier failed carries no loss, even when its group is trained.
     """
 
     bucket: str
     arm: str
     length_decile: int | None
-    """1 (shortest) to 10, of the lengths of all rollouts of the run whatever their arm; None: never written."""
+    """1 (shortest) to 10, of the lengths of all rollouts of the run, all arms together; None: never written."""
     tokens: tuple[int, int] | None
     """(shortest, longest) rollout of the decile in the whole run, to two significant digits."""
     rollouts: int
     ended: Mapping[str, int]
-    """End as in `broker.group_ends` -> rollouts; sums to `rollouts`."""
+    """Outcome as in `broker.group_outcomes` -> rollouts; sums to `rollouts`."""
     truncated: int
     verifier_failure: int
 
     @property
     def lost_to_age(self) -> float | None:
-        """Share replaced or stale, of those that were worth training and no longer wait; None: there are none."""
+        """Share of replaced and stale rollouts among those trained, replaced or stale; None: there are none."""
         lost = self.ended.get(REPLACED, 0) + self.ended.get(STALE, 0)
         worth = lost + self.ended.get(TRAINED, 0)
         return lost / worth if worth else None
 
 
 def starvation(
-    fates: Fates, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
+    outcomes: GroupOutcomes, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
 ) -> tuple[StarvationRow, ...]:
-    """Rows by bucket, arm and length; the rollouts that were never written come last in their arm.
+    """Rows by bucket, arm and length; rollouts that were never written come last in their arm.
 
-    A group of which nothing was written counts as `group_size` rollouts; `drawn_as` gives its bucket and arm by its
-    group id. So the rows sum to `group_size` times the groups of the balance, end by end.
+    A group that was never written counts as `group_size` rollouts; `drawn_as` maps its group id to (bucket, arm). So
+    for every outcome the rows sum to `group_size` times the groups of the balance.
     """
     lengths: Counter[int] = Counter()
-    for rollout, count in fates.rollouts.items():
+    for rollout, count in outcomes.rollouts.items():
         lengths[rollout.num_tokens] += count
     deciles = LengthDeciles(lengths)
-    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutFate | None, int]]] = defaultdict(list)
-    for group_id in fates.unwritten:
-        members[*drawn_as(group_id), None].append((fates.ends[group_id], None, group_size))
-    for rollout, count in fates.rollouts.items():
-        members[rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)].append((rollout.end, rollout, count))
+    members: dict[tuple[str, str, int | None], list[tuple[str, RolloutOutcome | None, int]]] = defaultdict(list)
+    for group_id in outcomes.unwritten:
+        members[*drawn_as(group_id), None].append((outcomes.by_group_id[group_id], None, group_size))
+    for rollout, count in outcomes.rollouts.items():
+        key = rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)
+        members[key].append((rollout.group_outcome, rollout, count))
     return tuple(
         _row(bucket, arm, decile, deciles.bounds.get(decile), rollouts)
         for (bucket, arm, decile), rollouts in sorted(members.items(), key=lambda item: _order(*item[0]))
@@ -71,9 +72,9 @@ def _row(
     arm: str,
     decile: int | None,
     tokens: tuple[int, int] | None,
-    rollouts: Sequence[tuple[str, RolloutFate | None, int]],
+    rollouts: Sequence[tuple[str, RolloutOutcome | None, int]],
 ) -> StarvationRow:
-    """`rollouts`: (end, what was written, how many)."""
+    """`rollouts`: (outcome, what was written, how many)."""
     ended: Counter[str] = Counter()
     for end, _, count in rollouts:
         ended[end] += count
@@ -94,7 +95,7 @@ def _order(bucket: str, arm: str, decile: int | None) -> tuple[str, str, int]:
 
 
 def total(rows: Sequence[StarvationRow]) -> StarvationRow:
-    """All rows together, under the bucket and arm of the first."""
+    """The sum of the rows, with the bucket and arm of the first."""
     ended: Counter[str] = Counter()
     for row in rows:
         ended.update(row.ended)
@@ -111,7 +112,7 @@ def total(rows: Sequence[StarvationRow]) -> StarvationRow:
 
 
 def explain(rows: Sequence[StarvationRow]) -> str:
-    """What age took from short rollouts and from long ones, in a line."""
+    """The share lost to age of all rollouts, of short and of long ones, as one sentence."""
     written = [row for row in rows if row.length_decile is not None]
     deciles = [row.length_decile or 0 for row in written]
     parts = {
@@ -121,11 +122,11 @@ def explain(rows: Sequence[StarvationRow]) -> str:
     }
     lost = {name: total(part).lost_to_age for name, part in parts.items() if part}
     shares = ", ".join(f"{share:.1%} {name}" for name, share in lost.items() if share is not None)
-    return f"worth training, but replaced or stale: {shares or 'nothing yet'}"
+    return f"lost to age (replaced or stale): {shares or 'nothing yet'}"
 
 
 class LengthDeciles:
-    """Ten classes of equally many lengths, as far as equal lengths allow: those are never parted."""
+    """Deciles of rollout lengths. Equal lengths are in one decile, so deciles may differ in size."""
 
     def __init__(self, lengths: Mapping[int, int]) -> None:
         """`lengths`: length -> how many rollouts have it."""
@@ -140,5 +141,5 @@ class LengthDeciles:
             self.bounds[self.decile(length)] = (shortest, length)
 
     def decile(self, length: int) -> int:
-        """1 to 10, of a length that was among those given."""
+        """1 to 10. `length` is one of those given to the constructor."""
         return bisect_left(self._longest, length) + 1

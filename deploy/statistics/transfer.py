@@ -1,4 +1,4 @@
-"""Transfer: of the problems first solved with guidance, how many are now solved without. Pure."""
+"""Transfer: how many problems that were first solved with guidance were later solved without. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from broker.ledger import LedgerRow
 
 GUIDED, UNGUIDED = "guided", "unguided"
 RECENT_GROUPS = 4
-"""`recently` is within this many newest unguided groups: at eight rollouts a group, one success of 32."""
+"""`recently` means in one of this many newest unguided groups: with groups of eight, one success of 32 rollouts."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Problem ids by what became of them in training, each ascending.
+    """Problem ids by which arm solved them first in training, each ascending.
 
     Every problem of the guided or the unguided arm is in exactly one of `guided_first`, `unguided_first`, `same_step`
     and `unsolved`; the three below `guided_first` are parts of it.
@@ -21,15 +21,15 @@ class Transfer:
     guided_first: tuple[str, ...]
     """Solved with guidance at an earlier step than without, or never without."""
     then_unguided: tuple[str, ...]
-    """Of those: solved without guidance since, at least once."""
+    """Of `guided_first`: later solved without guidance, at least once."""
     unguided_recently: tuple[str, ...]
-    """Of those: solved without guidance in one of the newest `recent_groups` unguided groups."""
+    """Of `then_unguided`: solved in one of the newest `recent_groups` unguided groups."""
     recency_unknown: tuple[str, ...]
-    """Of those: solved without guidance since, but the ledger kept no outcomes (an older version wrote it)."""
+    """Of `then_unguided`: the ledger has no outcomes by group, because an older version wrote it."""
     unguided_first: tuple[str, ...]
     """Solved without guidance at an earlier step than with it, or never with it."""
     same_step: tuple[str, ...]
-    """First solved under both arms while one policy version was the newest: which was first is not known."""
+    """First solved under both arms at one step, so which arm was first is not known."""
     unsolved: tuple[str, ...]
     recent_groups: int
 
@@ -39,7 +39,7 @@ class Transfer:
 
 
 def explain(counts: Mapping[str, int]) -> str:
-    """`Transfer.counts` in one line."""
+    """`Transfer.counts` as one sentence."""
     total, since = counts["guided_first"], counts["then_unguided"]
     if not total:
         return "transfer: no problem was first solved with guidance"
@@ -52,9 +52,10 @@ def explain(counts: Mapping[str, int]) -> str:
 
 
 def transfer(rows: Iterable[LedgerRow], recent_groups: int = RECENT_GROUPS) -> Transfer | None:
-    """The classes of a ledger; None when it holds no guided row.
+    """The classes of a ledger's problems; None when it has no guided row.
 
-    A step is the policy version a group met when it was preprocessed. Solving before training is not in the ledger.
+    A step is the newest policy version when a group was preprocessed. Measurements before training are not in the
+    ledger.
     """
     by_arm: dict[str, dict[str, LedgerRow]] = {GUIDED: {}, UNGUIDED: {}}
     for row in rows:

@@ -14,7 +14,7 @@ from broker.run_record import holds_run, require_layout
 from conf.load import load
 from conf.redact import is_redacted, redacted
 from conf.schema import RunConfig
-from deploy.cluster.redis_keeper import kept_running
+from deploy.cluster.redis_keeper import keep_running
 from deploy.cluster.redis_server import EmbeddedRedis, running_url
 from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.store.run_folder import RunFolder
@@ -72,7 +72,7 @@ def embedded_urls(folder: RunFolder, config: RunConfig) -> Iterator[UrlOf]:
     broker = config.broker
     with EmbeddedRedis(
         folder.redis, run=config.run.name, fsync=broker.fsync, max_memory_gib=broker.max_memory_gib
-    ) as server, kept_running(server):
+    ) as server, keep_running(server):
         yield server.url_of
 
 

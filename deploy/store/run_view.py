@@ -13,7 +13,7 @@ import msgspec
 
 from broker.balance import Balance, read_balance
 from broker.connection import Client
-from broker.group_locations import Whereabouts, read_whereabouts
+from broker.group_locations import GroupLocations, read_group_locations
 from broker.history import RoleHistory, read_history
 from broker.keys import Keys
 from broker.ledger import Ledger, LedgerRow
@@ -284,9 +284,9 @@ class RunView:
         """What each role wrote down."""
         return tuple(read_history(self.folder.path))
 
-    def locations(self) -> Whereabouts:
+    def locations(self) -> GroupLocations:
         """Where every group is, by Redis."""
-        return read_whereabouts(*self.redis())
+        return read_group_locations(*self.redis())
 
     def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
         """Those in the folder, ascending by step. Raises CheckpointError when a manifest is damaged."""

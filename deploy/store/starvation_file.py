@@ -9,7 +9,7 @@ from rich.console import Console
 from actors.problems.mixture import ARM_BUCKET, weighted_round_robin
 from broker.connection import Client
 from broker.errors import PopeError, UsageError
-from broker.group_ends import read_fates
+from broker.group_outcomes import read_group_outcomes
 from broker.keys import Keys
 from conf.schema import RunConfig
 from deploy.statistics.starvation import StarvationRow, starvation
@@ -20,22 +20,22 @@ Rows = tuple[StarvationRow, ...]
 
 
 def to_json(rows: Rows) -> bytes:
-    """A list, a row an object."""
+    """A JSON list with one object per row."""
     return msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n"
 
 
 def starvation_in_redis(client: Client, keys: Keys, config: RunConfig) -> Rows:
     """The table of a run whose Redis answers. Raises PopeError when its notes are not complete."""
-    fates = read_fates(client, keys)
-    if problem := fates.problem():
-        raise PopeError(problem)
+    outcomes = read_group_outcomes(client, keys)
+    if inconsistency := outcomes.inconsistency():
+        raise PopeError(inconsistency)
     cycle = weighted_round_robin(config.problems.arms)
 
     def drawn_as(group_id: int) -> tuple[str, str]:
         arm = cycle[group_id % len(cycle)]
         return ARM_BUCKET[arm], arm
 
-    return starvation(fates, group_size=config.actors.group_size, drawn_as=drawn_as)
+    return starvation(outcomes, group_size=config.actors.group_size, drawn_as=drawn_as)
 
 
 def load_starvation(path: Path) -> Rows:

@@ -1,4 +1,4 @@
-"""Runs as child processes of this one."""
+"""Runs as child processes on this machine."""
 
 import os
 import signal
@@ -11,39 +11,39 @@ from typing import Protocol
 from deploy.cluster.interrupts import die_with_parent
 
 TAIL_BYTES = 8192
-KILL_PATIENCE_S = 20.0
-"""A run that is told to end at once takes down its Ray and its Redis in this time."""
+KILL_TIMEOUT_S = 20.0
+"""Time a run has to end its Ray and its Redis before it is killed."""
 
 
 class Child(Protocol):
-    """A run that was started."""
+    """A run that was started, as a process or as a job."""
 
     def poll(self) -> int | None:
-        """The exit code once it has ended."""
+        """The exit code; None while it runs."""
 
     def last_line(self) -> str:
-        """What it printed last."""
+        """The last line it printed."""
 
     def interrupt(self) -> None:
-        """Ask it to end in order; asked a second time it ends now."""
+        """Ask it to stop in order; a second call makes it end at once."""
 
-    def end(self) -> None:
-        """Have it gone when this returns."""
+    def terminate(self) -> None:
+        """Interrupt it and wait until it has ended; kill it after a time-out."""
 
 
 class Process:
-    """`python -m deploy.train WORDS` on this machine; it ends when this process does."""
+    """`python -m deploy.train WORDS` on this machine. It ends when this process does."""
 
     def __init__(self, words: Sequence[str], log: Path) -> None:
-        """Appends what it prints to `log`."""
+        """Starts it; its output is appended to `log`."""
         self._log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.train", *words],
+                [sys.executable, "-P", "-m", "deploy.train", *words],  # -P: no package of this folder hides a room
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C comes once, through us, not from the terminal as well
+                start_new_session=True,  # so that Ctrl-C reaches it once, from `interrupt`, not from the terminal too
                 preexec_fn=die_with_parent(),
             )
 
@@ -60,10 +60,11 @@ class Process:
         if self.poll() is None:
             self._process.send_signal(signal.SIGINT)
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         self.interrupt()
         try:
-            self._process.wait(KILL_PATIENCE_S)
+            self._process.wait(KILL_TIMEOUT_S)
+
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -1,10 +1,10 @@
-"""`pope sweep`: from the words of a command line to a table of finished runs.
+"""`pope sweep`: runs several experiments under several seeds and prints a table of the results.
 
-    run.root/SWEEP/sweep.json    what ran, how it ended, what it measured; written anew whenever a run changes
+    run.root/SWEEP/sweep.json    state and results of every run; rewritten whenever the state of a run changes
     run.root/SWEEP/RUN/          the folder of a run, EXPERIMENT-sSEED
-    run.root/SWEEP/logs/RUN.log  what it printed
+    run.root/SWEEP/logs/RUN.log  its output
 
-The same command again goes on: finished runs are skipped, others resumed.
+The same command resumes a sweep: finished runs are skipped, unfinished ones resumed.
 """
 
 from collections.abc import Sequence
@@ -32,14 +32,14 @@ def sweep(
     stop_on_failure: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Run what `words` name, `jobs` at once on a Ray cluster or `at_once` on this machine.
+    """Run the experiments that `words` name, `jobs` at once on a Ray cluster or `at_once` on this machine.
 
     Raises UsageError for the user's input, PopeError when a run failed, Interrupted when a signal ended the sweep.
     """
     if jobs is not None and at_once > 1:
         raise UsageError("--jobs counts runs on a Ray cluster, --at-once runs on this machine: give one of them")
     plan = plan_sweep(words)
-    start = _locally(plan) if jobs is None else _on_cluster(plan, fresh)
+    start = _process_starter(plan) if jobs is None else _job_starter(plan, fresh)
     runner = Runner(plan.runs, start, at_once=jobs or at_once, fresh=fresh, stop_on_failure=stop_on_failure)
     if dry_run:
         _print_plan(plan, runner.rows, console)
@@ -50,23 +50,23 @@ def sweep(
         stack.callback(lock.release)
         (plan.folder / "logs").mkdir(exist_ok=True)
         console.print(f"{plan.name} in {plan.folder}: {len(plan.runs)} runs")
-        _work(plan, runner, console)
+        _run(plan, runner, console)
     if runner.failed:
         names = ", ".join(row.run.name for row in runner.failed)
         raise PopeError(f"{len(runner.failed)} of {len(plan.runs)} runs failed ({names}); see {plan.folder / 'logs'}")
 
 
-def _work(plan: SweepPlan, runner: Runner, console: Screen) -> None:
-    """Run, show and save; the table comes however it ends."""
+def _run(plan: SweepPlan, runner: Runner, console: Screen) -> None:
+    """Run everything, show and save the progress; print the table even after an error or a signal."""
     interrupts, save = Interrupts(), _Saver(plan)
     try:
         with interrupts, SweepView(console, runner.at_once) as view, interrupts.graceful(runner):
 
-            def look(rows: Sequence[Progress]) -> None:
+            def show(rows: Sequence[Progress]) -> None:
                 save(rows)
                 view(rows)
 
-            runner.run(look)
+            runner.run(show)
     finally:
         save(runner.rows)
         console.print(closing_table(plan.name, runner.rows))
@@ -77,7 +77,7 @@ def _work(plan: SweepPlan, runner: Runner, console: Screen) -> None:
 
 
 class _Saver:
-    """Writes sweep.json when a run has changed its state."""
+    """Writes sweep.json whenever the state of a run has changed."""
 
     def __init__(self, plan: SweepPlan) -> None:
         self._plan = plan
@@ -90,14 +90,15 @@ class _Saver:
             self._saved = states
 
 
-def _locally(plan: SweepPlan) -> Start:
+def _process_starter(plan: SweepPlan) -> Start:
     def start(run: PlannedRun, resume: bool) -> Child:
         return Process(_words(run, resume), plan.folder / "logs" / f"{run.name}.log")
 
     return start
 
 
-def _on_cluster(plan: SweepPlan, fresh: bool) -> Start:
+def _job_starter(plan: SweepPlan, fresh: bool) -> Start:
+    """Raises UsageError when a job still works on the folder of a run and cannot be followed."""
     from deploy.sweep.jobs import Cluster
 
     cluster = Cluster()
@@ -117,5 +118,6 @@ def _words(run: PlannedRun, resume: bool) -> list[str]:
 def _print_plan(plan: SweepPlan, rows: Sequence[Progress], console: Screen) -> None:
     for row in rows:
         words = " ".join(str(redacted(word)) for word in row.run.words)
-        console.print(f"{row.run.name} ({row.found}): pope train {words}", soft_wrap=True)
+        console.print(f"{row.run.name} ({row.existing}): pope train {words}", soft_wrap=True)
+
     console.print(f"{len(rows)} runs in {plan.folder}")

@@ -1,6 +1,6 @@
-"""Runs as jobs of a Ray cluster: `ray job submit --working-dir . -- python -m deploy.train WORDS`, a door to Ray.
+"""Runs as jobs of the Ray cluster that RAY_ADDRESS names: `ray job submit --working-dir . -- python -m deploy.train`.
 
-The cluster is the one RAY_ADDRESS names. `run.root` must be a folder that this machine and the cluster share.
+`run.root` must be a folder that this machine and the cluster share.
 """
 
 import os
@@ -15,10 +15,10 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from broker.errors import UsageError
 
-END_PATIENCE_S = 30.0
+STOP_TIMEOUT_S = 30.0
 POLL_S = 0.2
 _FOLDER, _SETTINGS = "pope_run", "pope_settings"
-"""Keys of a job's metadata: the folder of its run, and the hash of its settings."""
+"""Keys of a job's metadata: the folder of its run, the hash of its settings."""
 
 
 class Job:
@@ -39,18 +39,18 @@ class Job:
         if self.poll() is None:
             self._client.stop_job(self._id)
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         self.interrupt()
-        deadline = time.monotonic() + END_PATIENCE_S
+        deadline = time.monotonic() + STOP_TIMEOUT_S
         while self.poll() is None and time.monotonic() < deadline:
             time.sleep(POLL_S)
 
 
 class Cluster:
-    """Where jobs are submitted."""
+    """The Ray cluster to which jobs are submitted."""
 
     def __init__(self) -> None:
-        """Raises UsageError when no cluster answers, or this folder is not one that can be shipped to it."""
+        """Raises UsageError when no cluster answers, or the working folder is not the repository's root."""
         address = os.environ.get("RAY_ADDRESS")
         if not address:
             raise UsageError("--jobs needs RAY_ADDRESS, such as RAY_ADDRESS=http://127.0.0.1:8265; set it")
@@ -62,8 +62,8 @@ class Cluster:
             raise UsageError(f"RAY_ADDRESS={address}: no Ray takes jobs there: {str(error).splitlines()[0]}") from error
 
     def refuse_running(self, folder: Path, settings: str, *, fresh: bool) -> None:
-        """Raises UsageError when a job of this folder goes on that `run` could not follow: it has other settings, or
-        the run is to be started anew."""
+        """Raises UsageError when a job still works on this folder and `run` must not follow it, because it has other
+        settings or the run is to be started anew."""
         job = self._running(folder)
         if job is None or (not fresh and job.metadata.get(_SETTINGS) == settings):
             return
@@ -74,7 +74,7 @@ class Cluster:
         )
 
     def run(self, words: Sequence[str], folder: Path, settings: str) -> Job:
-        """Submit a run; one of this folder that still goes on, from an earlier call, is followed instead."""
+        """Submit a run. If a job of an earlier call still works on the folder, follow that one instead."""
         if (job := self._running(folder)) is not None:
             return Job(self._client, job.submission_id)
         id = self._client.submit_job(
@@ -86,6 +86,7 @@ class Cluster:
         return Job(self._client, id)
 
     def _running(self, folder: Path) -> Any:
-        """The job of this folder that has not ended, if there is one."""
+        """The job that still works on this folder, if any."""
+
         jobs = (job for job in self._client.list_jobs() if job.submission_id and not job.status.is_terminal())
         return next((job for job in jobs if (job.metadata or {}).get(_FOLDER) == str(folder)), None)

@@ -1,4 +1,4 @@
-"""A sweep for people and programs: the table while it goes on, the table it ends with, sweep.json."""
+"""The results of a sweep: the live table, the closing table, the content of sweep.json."""
 
 import time
 from collections.abc import Sequence
@@ -16,15 +16,16 @@ from deploy.sweep.runner import Progress
 from deploy.view.screen import Screen
 
 ARM = "unguided"
-"""The arm whose pass@k is shown: what the policy can do by itself."""
+"""The arm whose pass@k is shown: the policy without guidance."""
 LINE_EVERY_S = 30.0
 NOTE_CHARS = 90
-"""Of what a run printed last."""
+"""Length at which the last line of a run is cut."""
 _STYLES = {"finished": "green", "failed": "red", "running": "bold", "interrupted": "yellow", "waiting": "dim"}
 
 
 class SweepView:
-    """Shows where the runs are; a live table in a terminal, elsewhere a line when a run changes and now and then."""
+    """Shows the progress of the runs: a live table in a terminal; elsewhere a line when a run changes its state, and
+    one every `LINE_EVERY_S` while it runs."""
 
     def __init__(self, console: Screen, at_once: int = 1) -> None:
         self._console = console
@@ -45,7 +46,7 @@ class SweepView:
 
     def __call__(self, rows: Sequence[Progress]) -> None:
         if self._live:
-            self._live.update(_picture(rows, self._at_once))
+            self._live.update(_live_table(rows, self._at_once))
             return
         due = time.monotonic() - self._line_at > LINE_EVERY_S
         for row in rows:
@@ -53,32 +54,33 @@ class SweepView:
             if changed or (due and row.state == "running"):
                 self._states[row.run.name] = row.state
                 self._line_at = time.monotonic()
-                said = f"  {row.run.name} {row.state} {_minutes(row.wall_s)} · {left(rows, self._at_once)}"
-                self._console.print(f"{said} · {row.note[:NOTE_CHARS]}" if row.note else said)
+                line = f"  {row.run.name} {row.state} {_minutes(row.wall_s)} · {time_left(rows, self._at_once)}"
+                self._console.print(f"{line} · {row.note[:NOTE_CHARS]}" if row.note else line)
 
 
-def left(rows: Sequence[Progress], at_once: int = 1) -> str:
-    """How many runs have ended, and how long the others may take at the mean of those that this call finished."""
+def time_left(rows: Sequence[Progress], at_once: int = 1) -> str:
+    """How many runs have ended, and an estimate for the others: the mean duration of the runs that this call finished.
+    """
     ended = [row for row in rows if row.state not in ("waiting", "running")]
     walls = [row.wall_s for row in ended if row.state == "finished" and row.wall_s]
-    said = f"{len(ended)}/{len(rows)} runs"
+    count = f"{len(ended)}/{len(rows)} runs"
     if not walls or len(ended) == len(rows):
-        return said
+        return count
     mean = sum(walls) / len(walls)
     rest = sum(max(0.0, mean - row.wall_s) for row in rows if row.state in ("waiting", "running"))
-    return f"{said}, about {_minutes(rest / at_once)} left"
+    return f"{count}, about {_minutes(rest / at_once)} left"
 
 
-def _picture(rows: Sequence[Progress], at_once: int) -> RenderableType:
+def _live_table(rows: Sequence[Progress], at_once: int) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for row in rows:
         style = _STYLES[row.state]
         table.add_row(row.run.name, Text(row.state, style=style), _minutes(row.wall_s), plain(row.note)[:NOTE_CHARS])
-    return Group(Text(left(rows, at_once), style="bold"), table)
+    return Group(Text(time_left(rows, at_once), style="bold"), table)
 
 
 def closing_table(name: str, rows: Sequence[Progress]) -> Table:
-    """A row a run: what it cost and what the policy could do before and after, unguided."""
+    """A row for each run: steps, rollouts, minutes, and unguided pass@k before and after."""
     table = Table(title=f"{name}: hard problems solved, unguided", title_justify="left")
     columns = _measured(rows)
     for title in ("run", "state"):
@@ -86,29 +88,29 @@ def closing_table(name: str, rows: Sequence[Progress]) -> Table:
     for title in ("steps", "rollouts", *(f"{when.replace('_', ' ')} {k}" for when, k in columns), "minutes"):
         table.add_column(title, justify="right")
     for row in rows:
-        found = row.summary or {}
-        values = [found.get("hard", {}).get(when, {}).get(ARM, {}).get(k) for when, k in columns]
+        summary = row.summary or {}
+        values = [summary.get("hard", {}).get(when, {}).get(ARM, {}).get(k) for when, k in columns]
         table.add_row(
             row.run.name,
             Text(row.state, style=_STYLES[row.state]),
-            f"{found['steps']:,}" if found else "",
-            f"{found['counters']['rollouts']:,}" if found else "",
+            f"{summary['steps']:,}" if summary else "",
+            f"{summary['counters']['rollouts']:,}" if summary else "",
             *("" if value is None else f"{value:.1%}" for value in values),
-            f"{found['wall_s'] / 60:.1f}" if found else "",
+            f"{summary['wall_s'] / 60:.1f}" if summary else "",
         )
     return table
 
 
 def _measured(rows: Sequence[Progress]) -> list[tuple[str, str]]:
-    """(when, "pass@k") of everything any run measured, in the order of the first that did."""
-    found = [
+    """(when, "pass@k") of everything that any run measured, in the order of the first run that did."""
+    pairs = [
         (when, k)
         for row in rows
         for when, arms in (row.summary or {}).get("hard", {}).items()
         for k in arms.get(ARM, {})
     ]
-    order = list(dict.fromkeys(when for when, _ in found))
-    return sorted(dict.fromkeys(found), key=lambda pair: (order.index(pair[0]), int(pair[1].partition("@")[2])))
+    order = list(dict.fromkeys(when for when, _ in pairs))
+    return sorted(dict.fromkeys(pairs), key=lambda pair: (order.index(pair[0]), int(pair[1].partition("@")[2])))
 
 
 def as_json(plan: SweepPlan, rows: Sequence[Progress]) -> dict[str, Any]:
@@ -135,8 +137,9 @@ def as_json(plan: SweepPlan, rows: Sequence[Progress]) -> dict[str, Any]:
 def _numbers(summary: dict[str, Any] | None) -> dict[str, Any]:
     if summary is None:
         return {}
-    kept = {key: summary[key] for key in ("ended", "steps", "wall_s", "train_s", "hard")}
-    return {**kept, "groups": summary["counters"]["issued"], "rollouts": summary["counters"]["rollouts"]}
+    copied = {key: summary[key] for key in ("ended", "steps", "wall_s", "train_s", "hard")}
+    return {**copied, "groups": summary["counters"]["issued"], "rollouts": summary["counters"]["rollouts"]}
+
 
 
 def _minutes(seconds: float) -> str:

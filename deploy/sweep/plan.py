@@ -1,7 +1,7 @@
-"""Names, seeds and settings -> the runs of a sweep. Pure but for the YAML files it reads.
+"""Names, seeds and settings -> the runs of a sweep. Pure, except that it reads YAML files.
 
-A sweep is the folder `run.root/run.name`. Its runs lie in it and are called EXPERIMENT-sSEED; on a Redis that other
-runs share their names begin with the sweep's, so that no two sweeps meet in a key.
+A sweep is the folder `run.root/run.name`. Its runs are folders in it, named EXPERIMENT-sSEED; on an external Redis the
+name of the sweep comes first, so that two sweeps never share a key.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ from conf.sweep_file import SweepFile, read_sweep
 
 DEFAULT_NAME = "sweep"
 DEFAULT_SEEDS = (0,)
-_OURS = {
+_SET_BY_SWEEP = {
     "run.seed": "give seeds=[0,1,2]",
     "run.resume": "leave it out: a sweep resumes its runs by itself",
 }
-"""Settings that a sweep gives its runs -> what to do instead of setting them."""
+"""Settings that the sweep sets for each run -> what the user must do instead."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class PlannedRun:
     experiment: str
     seed: int
     words: tuple[str, ...]
-    """What `pope train` is started with."""
+    """The arguments of `pope train`."""
     config: RunConfig
-    """What these words come to."""
+    """The settings that result from them."""
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """All runs of a sweep, in the order in which they run: every experiment under one seed before the next seed."""
+    """All runs of a sweep in the order of their execution: every experiment under one seed before the next seed."""
 
     name: str
     folder: Path
@@ -54,24 +54,24 @@ def plan_sweep(words: Sequence[str]) -> SweepPlan:
 
     Raises UsageError or ConfigError when a name is unknown, two runs would share a name, or their budgets differ.
     """
-    given = [word for word in words if "=" not in word]
+    experiments = [word for word in words if "=" not in word]
     seeds, settings = _seeds([word for word in words if "=" in word])
-    title, file = _named(given)
+    title, file = _sweep_file(experiments)
     if file is not None:
         settings = [*file.settings.get(hardware_name(_hardware_words(settings)), ()), *settings]
-        given = list(file.experiments)
+        experiments = list(file.experiments)
     own, settings = _split(settings, ("run.name", "run.root"))
-    whole = load(None, [f"run.name={title}", *own])
-    folder = Path(whole.run.root).expanduser().resolve() / whole.run.name
-    pairs = file.runs if file is not None and not seeds else product(seeds or DEFAULT_SEEDS, given)
-    runs = tuple(_planned(experiment, seed, settings, whole.run.name, folder) for seed, experiment in pairs)
+    sweep = load(None, [f"run.name={title}", *own]).run
+    folder = Path(sweep.root).expanduser().resolve() / sweep.name
+    pairs = file.runs if file is not None and not seeds else product(seeds or DEFAULT_SEEDS, experiments)
+    runs = tuple(_planned(experiment, seed, settings, sweep.name, folder) for seed, experiment in pairs)
     _check_names(runs)
     _check_budgets(runs)
-    return SweepPlan(whole.run.name, folder, runs)
+    return SweepPlan(sweep.name, folder, runs)
 
 
-def _named(given: Sequence[str]) -> tuple[str, SweepFile | None]:
-    """The sweep's own name unless `run.name` says another, and its file when a sweep was named."""
+def _sweep_file(given: Sequence[str]) -> tuple[str, SweepFile | None]:
+    """The default name of the sweep, and its file if `given` names a sweep."""
     known = shipped("sweep")
     if not given:
         raise UsageError(f"name experiments, such as hard hard_guide, or one of the sweeps {', '.join(known)}")
@@ -86,19 +86,19 @@ def _named(given: Sequence[str]) -> tuple[str, SweepFile | None]:
 
 
 def _seeds(words: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
-    """The seeds, empty when none are given, and the other words."""
-    said = [word for word in words if word.startswith("seeds=")]
+    """(the seeds, empty when none are given; the other words)."""
+    given = [word for word in words if word.startswith("seeds=")]
     others = [word for word in words if not word.startswith("seeds=")]
-    if not said:
+    if not given:
         return (), others
-    numbers = said[-1].removeprefix("seeds=").strip("[]").replace(",", " ").split()
+    numbers = given[-1].removeprefix("seeds=").strip("[]").replace(",", " ").split()
     if not numbers or not all(number.isdecimal() for number in numbers):
-        raise UsageError(f"{said[-1][:80]} must be a list of whole numbers from 0, such as seeds=[0,1,2]")
+        raise UsageError(f"{given[-1][:80]} must be a list of whole numbers from 0, such as seeds=[0,1,2]")
     return tuple(int(number) for number in numbers), others
 
 
-def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words that set one of these settings, and the others. Refuses what a sweep sets itself."""
+def _split(words: Sequence[str], names_of_sweep: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(words that set one of `names_of_sweep`, the other words). Raises UsageError for settings of `_SET_BY_SWEEP`."""
     ours: list[str] = []
     others: list[str] = []
     for word in words:
@@ -106,9 +106,9 @@ def _split(words: Sequence[str], apart: Sequence[str]) -> tuple[list[str], list[
         if key == "experiment":
             raise UsageError(f"{word[:80]}: name the experiments without experiment=, such as pope sweep hard pope")
         name = key if key == "hardware" else _full_name(key)
-        if name in _OURS:
-            raise UsageError(f"{name} is set by the sweep; {_OURS[name]}")
-        (ours if name in apart else others).append(word)
+        if name in _SET_BY_SWEEP:
+            raise UsageError(f"{name} is set by the sweep; {_SET_BY_SWEEP[name]}")
+        (ours if name in names_of_sweep else others).append(word)
     return ours, others
 
 
@@ -126,8 +126,8 @@ def _hardware_words(words: Sequence[str]) -> list[str]:
 def _planned(experiment: str, seed: int, settings: Sequence[str], sweep: str, folder: Path) -> PlannedRun:
     words = [f"experiment={experiment}", *settings, f"run.root={folder}", f"run.seed={seed}"]
     config = load(None, words)
-    plain = f"{Path(experiment).stem}-s{seed}"
-    name = plain if config.broker.url is None else f"{sweep}-{plain}"
+    short = f"{Path(experiment).stem}-s{seed}"
+    name = short if config.broker.url is None else f"{sweep}-{short}"
     words.append(f"run.name={name}")
     return PlannedRun(name, experiment, seed, tuple(words), load(None, words))
 
@@ -140,14 +140,15 @@ def _check_names(runs: Sequence[PlannedRun]) -> None:
 
 
 def _check_budgets(runs: Sequence[PlannedRun]) -> None:
-    """Runs are compared at equal rollouts."""
+    """Raises UsageError unless all runs have the same budget, so that they are compared at equal rollouts."""
     budgets = {_budget(run.config): run for run in runs}
     if len(budgets) > 1:
-        said = "; ".join(f"{run.experiment}: {_shown(budget)}" for budget, run in budgets.items())
+        differing = "; ".join(f"{run.experiment}: {_shown(budget)}" for budget, run in budgets.items())
         raise UsageError(
-            f"a sweep compares runs at equal rollouts, and these differ: {said}. Give the settings that differ once "
-            "for all, such as run.max_groups=1600"
+            f"a sweep compares runs at equal rollouts, and these differ: {differing}. Give the settings that differ "
+            "once for all, such as run.max_groups=1600"
         )
+
 
 
 def _budget(config: RunConfig) -> tuple[tuple[str, int | None], ...]:

@@ -1,4 +1,4 @@
-"""One run on a screen, in a figure or in a table, and the terminal itself.
+"""One run in figures and tables, and the terminal they are printed on.
 
 May import `store` and the rooms below it.
 """

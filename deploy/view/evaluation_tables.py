@@ -1,60 +1,60 @@
-"""Evaluations as tables for people (Markdown, in the layout of the paper's table 2) and as JSON for programs."""
+"""Evaluations as Markdown tables, in the layout of the paper's table 2, and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from actors.evaluation.results import VERDICTS, Report, Score, SetReport
+from actors.evaluation.results import VERDICTS, EvaluationReport, Score, SetReport
 from broker.errors import UsageError
 from conf.plain import plain_markdown
 
 SCHEMA = 1
-NOT_MEASURED = "–"  # noqa: RUF001 - a dash of a digit's width
+NOT_MEASURED = "–"  # noqa: RUF001 - an en dash is as wide as a digit
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of one JSON file."""
 
     schema: int
-    reports: tuple[Report, ...]
+    reports: tuple[EvaluationReport, ...]
 
 
-def to_json(reports: Sequence[Report]) -> bytes:
-    """Everything the reports hold, the result of every problem included; `read_reports` reads it back."""
+def to_json(reports: Sequence[EvaluationReport]) -> bytes:
+    """The reports with the result of every problem; `read_reports` reads them back."""
     document = _Document(schema=SCHEMA, reports=tuple(reports))
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def read_reports(paths: Sequence[Path]) -> list[Report]:
+def read_reports(paths: Sequence[Path]) -> list[EvaluationReport]:
     """The reports of several files, in order, as the rows of one table.
 
-    Reports of one label are one row: a checkpoint may be measured on one problem set at a time.
-    Raises UsageError for a file that cannot be read, and when two files measure one set under one label.
+    Reports with the same label make one row, so that a checkpoint can be measured on one problem set at a time.
+    Raises UsageError for a file that cannot be read, and when two files have the same set under the same label.
     """
-    rows: dict[str, Report] = {}
-    found_in: dict[tuple[str, str], Path] = {}
+    rows: dict[str, EvaluationReport] = {}
+    sources: dict[tuple[str, str], Path] = {}
     for path in paths:
         for report in _read(path):
             for each in report.sets:
-                if earlier := found_in.get((report.label, each.name)):
+                if earlier := sources.get((report.label, each.name)):
                     raise UsageError(
-                        f"{path}: {each.name} of {report.label!r} is already in {earlier}; give one of them, or "
-                        "measure it under another label"
+                        f"{path}: {each.name} of {report.label!r} is already in {earlier}; leave out one of the files, "
+                        "or evaluate again under another label"
                     )
-                found_in[report.label, each.name] = path
+                sources[report.label, each.name] = path
             row = rows.get(report.label)
-            rows[report.label] = report if row is None else _joined(row, report, path)
+            rows[report.label] = report if row is None else _with_sets_of(row, report, path)
     return list(rows.values())
 
 
-def to_markdown(reports: Sequence[Report]) -> str:
-    """The table of the paper, and a second one with what it leaves out."""
+def to_markdown(reports: Sequence[EvaluationReport]) -> str:
+    """The table of the paper, and a second one with the details it leaves out."""
     return f"{main_table(reports)}\n{detail_table(reports)}"
 
 
-def main_table(reports: Sequence[Report]) -> str:
-    """Rows are checkpoints; for each problem set one column a k; percent with two decimals."""
+def main_table(reports: Sequence[EvaluationReport]) -> str:
+    """One row per checkpoint, one column per problem set and k. Percent with two decimals."""
     sets = _set_names(reports)
     columns = [(name, k) for name in sets for k in _ks(reports, name)]
     rows = []
@@ -65,14 +65,14 @@ def main_table(reports: Sequence[Report]) -> str:
     return markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
 
 
-def detail_table(reports: Sequence[Report]) -> str:
-    """One row for each checkpoint and problem set: intervals, truncation, verdicts and tokens.
+def detail_table(reports: Sequence[EvaluationReport]) -> str:
+    """One row per checkpoint and problem set: intervals, truncation, verdicts and tokens.
 
     Shares are percent: of problems for pass@k, of samples for the rest.
     """
     ks = sorted({k for name in _set_names(reports) for k in _ks(reports, name)})
-    header = ["run", "set", "weights", "problems", "samples a problem", *(f"pass@{k}" for k in ks)]
-    header += ["truncated", *VERDICTS, "tokens a completion", "longest"]
+    header = ["run", "set", "weights", "problems", "samples per problem", *(f"pass@{k}" for k in ks)]
+    header += ["truncated", *VERDICTS, "tokens per completion", "longest"]
     rows = []
     for report in reports:
         for each in report.sets:
@@ -92,40 +92,40 @@ def detail_table(reports: Sequence[Report]) -> str:
             )
     levels = ", ".join(sorted({f"{100 * report.confidence:g} %" for report in reports}))
     note = (
-        f"In percent. Brackets: {levels} bootstrap interval for the mean over the population the problems come from. "
-        "Samples whose verifier failed (timeout, crash) count neither as right nor as wrong."
+        f"In percent. Brackets: {levels} bootstrap interval for the mean over the population of problems. "
+        "Samples whose verifier failed (timeout, crash) are not counted as attempts."
     )
     return f"{markdown(header, rows)}\n{note}\n"
 
 
-def _read(path: Path) -> tuple[Report, ...]:
+def _read(path: Path) -> tuple[EvaluationReport, ...]:
     try:
         document = msgspec.json.decode(path.read_bytes(), type=_Document)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; name a JSON file that an evaluation wrote") from error
+        raise UsageError(f"{path}: {error.strerror}; name a report.json of pope eval") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not the JSON of an evaluation: {error}") from error
+        raise UsageError(f"{path} is not a report of an evaluation: {error}") from error
     if document.schema != SCHEMA:
-        raise UsageError(f"{path} has schema {document.schema}, this program reads {SCHEMA}: evaluate again")
+        raise UsageError(f"{path} has schema {document.schema}, but this version reads {SCHEMA}; evaluate again")
     return document.reports
 
 
-def _joined(row: Report, more: Report, path: Path) -> Report:
+def _with_sets_of(row: EvaluationReport, more: EvaluationReport, path: Path) -> EvaluationReport:
     if more.confidence != row.confidence:
         raise UsageError(
-            f"{path}: {more.label!r} has intervals of {more.confidence:g}, the files before it of {row.confidence:g}: "
-            "they do not fit one row; evaluate it again with the same confidence"
+            f"{path}: {more.label!r} has intervals of confidence {more.confidence:g}, the files before it of "
+            f"{row.confidence:g}; evaluate it again with the same confidence"
         )
     return msgspec.structs.replace(row, sets=row.sets + more.sets)
 
 
-def _set_names(reports: Sequence[Report]) -> list[str]:
+def _set_names(reports: Sequence[EvaluationReport]) -> list[str]:
     """In the order they first appear."""
     return list(dict.fromkeys(each.name for report in reports for each in report.sets))
 
 
-def _ks(reports: Sequence[Report], name: str) -> list[int]:
-    """Every k some report has for the set, ascending."""
+def _ks(reports: Sequence[EvaluationReport], name: str) -> list[int]:
+    """Every k that a report has for the set, ascending."""
     return sorted({s.k for report in reports for each in report.sets if each.name == name for s in each.scores})
 
 
@@ -145,7 +145,7 @@ def _with_interval(score: Score | None, num_problems: int) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns padded, so that the source reads as a table too; text left, figures right."""
+    """A Markdown table with padded columns: text to the left, numbers to the right."""
     is_text = [name in ("run", "set") for name in header]
     cells = [[plain_markdown(c) if t else c for c, t in zip(row, is_text, strict=True)] for row in rows]
     table = [[plain_markdown(cell) for cell in header], *cells]

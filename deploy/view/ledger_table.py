@@ -1,4 +1,4 @@
-"""`pope ledger`: what became of every problem under every arm, as a table."""
+"""`pope ledger`: attempts and successes of every problem under every arm, of a live or a finished run."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,7 +11,7 @@ from deploy.statistics.transfer import RECENT_GROUPS
 from deploy.store.ledger_file import RunLedger, posterior
 
 SHOWN_OUTCOMES = 6
-"""Groups whose outcome the table shows; the JSON holds more."""
+"""Newest groups that the table shows; the JSON holds all that the ledger kept."""
 
 Order = Literal["problem", "rate", "attempts", "first-solve", "recent"]
 
@@ -19,11 +19,10 @@ Order = Literal["problem", "rate", "attempts", "first-solve", "recent"]
 def select(
     ledger: RunLedger, *, arm: str | None = None, order: Order = "problem", limit: int | None = None
 ) -> RunLedger:
-    """The same ledger with the rows of one arm, in another order, the first `limit` of them.
+    """The ledger with the rows of one arm, in another order, cut to the first `limit`.
 
-    `rate` and `recent` put what is solved least first, `attempts` what was tried most, `first-solve` what was solved
-    earliest; `recent` is the success of the newest groups that transfer looks at.
-    Raises UsageError for an arm the ledger does not know.
+    `rate` sorts by success, lowest first; `recent` the same over the newest `RECENT_GROUPS` groups; `attempts` most
+    first; `first-solve` earliest first. Raises UsageError for an arm that is not in the ledger.
     """
     rows = list(ledger.rows)
     if arm is not None:
@@ -36,7 +35,7 @@ def select(
 
 
 def table(ledger: RunLedger) -> Table:
-    """A row a problem and arm; rates are percent."""
+    """One row per problem and arm; rates are percent."""
     result = Table(title=f"{ledger.run}: problems by arm after {ledger.step} steps", title_justify="left")
     result.add_column("problem")
     result.add_column("arm")

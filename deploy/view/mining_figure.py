@@ -1,13 +1,13 @@
-"""The picture of a mining run: how often the model solves what, and where the useful prefixes end."""
+"""The figure of a mining run: how often the model solves each problem, and which prefix is the shortest useful one."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from actors.problems.mining import MinedProblem
 from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
 from conf.schema import RunConfig
+from deploy.view.figure_kit import Axes, include_zero, label, saved_png
 from deploy.view.palette import BLUE, BUCKETS, FAINT, ORANGE
 
 BINS = [i / 20 for i in range(21)]
@@ -20,66 +20,49 @@ def draw(
     trials: Sequence[PrefixTrial],
     config: RunConfig,
 ) -> None:
-    """Save it as PNG; without a prefix search it is one panel."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    width = 3 if chosen else 1
-    figure, axes = plt.subplots(1, width, figsize=(5.2 * width, 4.2), constrained_layout=True, squeeze=False)
-    figure.suptitle(f"{config.run.name} · {config.model.path} · {len(records)} problems")
-    _solve_rates(axes[0][0], records, config)
-    if chosen:
-        _chosen(axes[0][1], chosen)
-        _success(axes[0][2], trials)
-    for panel in axes.flat:
-        panel.grid(alpha=0.25)
-        panel.spines["top"].set_visible(False)
-        panel.spines["right"].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    """Saves the figure as PNG: three panels, or only the solve rates when no prefix was searched for."""
+    columns = 3 if chosen else 1
+    title = f"{config.run.name} · {config.model.path} · {len(records)} problems"
+    with saved_png(path, title, rows=1, columns=columns, width=4.6 * columns, height=3.8) as axes:
+        _solve_rates(axes[0], records, config)
+        if chosen:
+            _shortest_useful(axes[1], chosen)
+            _success(axes[2], trials)
 
 
-def _solve_rates(ax: Any, records: Sequence[MinedProblem], config: RunConfig) -> None:
-    ax.set_title(f"Solve rate, up to {config.mining.samples} samples")
+def _solve_rates(axis: Axes, records: Sequence[MinedProblem], config: RunConfig) -> None:
     rates = {
         bucket: [r.successes / r.evidence for r in records if (r.bucket or "none") == bucket and r.evidence]
         for bucket in BUCKETS
     }
     shown = {bucket: values for bucket, values in rates.items() if values}
-    ax.hist(
+    label(axis, f"Solve rate, up to {config.mining.samples} samples", "share of samples that are correct", "problems")
+    axis.hist(
         list(shown.values()),
         BINS,
         stacked=True,
         color=[BUCKETS[bucket] for bucket in shown],
         label=[f"{bucket} ({len(values)})" for bucket, values in shown.items()],
     )
-    ax.set_xlabel("share of samples that are correct")
-    ax.set_ylabel("problems")
-    ax.legend(frameon=False)
+    axis.legend()
 
 
-def _chosen(ax: Any, chosen: Sequence[ChosenPrefix]) -> None:
-    ax.set_title("Shortest useful prefix")
+def _shortest_useful(axis: Axes, chosen: Sequence[ChosenPrefix]) -> None:
     longest = max(choice.num_candidates for choice in chosen)
     counts = [sum(choice.index == index for choice in chosen) for index in range(longest)]
-    ax.bar([str(index + 1) for index in range(longest)], counts, color=ORANGE)
-    ax.bar(["none"], [sum(choice.index is None for choice in chosen)], color=FAINT)
-    ax.set_xlabel("candidate, from the shortest")
-    ax.set_ylabel("problems")
+    label(axis, "Shortest useful prefix", "candidate, from the shortest", "problems")
+    axis.bar([str(index + 1) for index in range(longest)], counts, color=ORANGE)
+    axis.bar(["none"], [sum(choice.index is None for choice in chosen)], color=FAINT)
 
 
-def _success(ax: Any, trials: Sequence[PrefixTrial]) -> None:
-    ax.set_title("Success while searching")
+def _success(axis: Axes, trials: Sequence[PrefixTrial]) -> None:
     samples: dict[int, int] = defaultdict(int)
     successes: dict[int, int] = defaultdict(int)
     for trial in trials:
         samples[trial.index] += trial.samples
         successes[trial.index] += trial.successes
     indices = sorted(samples)
-    ax.plot([i + 1 for i in indices], [successes[i] / samples[i] for i in indices], "o-", color=BLUE)
-    ax.set_xticks([i + 1 for i in indices])
-    ax.set_xlabel("candidate, from the shortest")
-    ax.set_ylabel("share of samples that are correct")
-    ax.set_ylim(bottom=0)
+    label(axis, "Success while searching", "candidate, from the shortest", "share of samples that are correct")
+    axis.plot([i + 1 for i in indices], [successes[i] / samples[i] for i in indices], "o-", color=BLUE)
+    axis.set_xticks([i + 1 for i in indices])
+    include_zero(axis)

@@ -1,104 +1,100 @@
-"""One picture of a run: solvability of the hard problems, success by arm, and what the pipeline did meanwhile."""
+"""The figure of one run: hard problems before and after, solved in training, success by arm, and age and entropy."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from deploy.view.palette import ARMS, OTHER
+from broker.reports import LearnerStep
+from deploy.view.figure_kit import Axes, label, saved_png, share_axis, show_empty
+from deploy.view.palette import ARMS, BLACK, BLUE, OTHER
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """Arm -> (optimizer step, value)."""
+Measured = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""When -> arm -> {"pass@1": share}."""
 
 
 def draw(
     path: Path,
     *,
     title: str,
-    learner: Sequence[Mapping[str, str]],
+    learner: Sequence[LearnerStep],
     solved: Curves,
     success: Curves,
     evaluated: Sequence[tuple[int, float]],
-    measured: Mapping[str, Mapping[str, Mapping[str, float]]],
+    measured: Measured,
 ) -> None:
-    """Save the picture of a run as PNG.
+    """Saves the figure of a run as PNG.
 
     `learner`: the learner's reports, one a step. `solved`: share of the hard problems solved so far.
     `success`: mean reward of all rollouts. `evaluated`: pass@1 of the hard problems at a step.
-    `measured`: when -> arm -> {"pass@1": share}.
+    `measured`: pass@k of the hard problems before and after training.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2, 2, figsize=(11.5, 8), constrained_layout=True)
-    figure.suptitle(title)
-    _bars(axes[0][0], measured)
-    _curves(axes[0][1], solved, title="Hard problems solved at least once in training", label="share of hard problems")
-    _curves(axes[1][0], success, title="Success of all rollouts while training", label="mean reward")
-    if evaluated:
-        axes[1][0].plot(*zip(*evaluated, strict=True), "o-", color="black", ms=4, label="evaluated, pass@1")
-        axes[1][0].legend(frameon=False)
-    _pipeline(axes[1][1], learner)
-    for panel in axes.flat:
-        panel.grid(alpha=0.25)
-        panel.spines["top"].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    with saved_png(path, title, rows=2, columns=2, width=11, height=7.4) as axes:
+        _before_and_after(axes[0], measured)
+        _curves(axes[1], solved, "Hard problems solved at least once in training", "share of hard problems")
+        _curves(axes[2], success, "Success of all rollouts while training", "mean reward", evaluated)
+        _age_and_entropy(axes[3], learner)
 
 
-def _bars(ax: Any, measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+def _before_and_after(axis: Axes, measured: Measured) -> None:
     """One group of bars for each (arm, when), one bar for each k."""
-    ax.set_title("Hard problems measured before and after training")
+    label(axis, "Hard problems measured before and after training", y_label="pass@k, mean over problems")
     places = [(when, arm) for arm in ("unguided", "guided") for when in measured if arm in measured[when]]
+    if not places:
+        show_empty(axis, "not measured")
+        return
     names = sorted({name for when, arm in places for name in measured[when][arm]}, key=lambda n: int(n.split("@")[1]))
-    width = 0.8 / max(1, len(names))
+    width = 0.8 / len(names)
     for i, name in enumerate(names):
-        shade = 0.45 + 0.55 * i / max(1, len(names) - 1)
-        bars = ax.bar(
+        values = [measured[when][arm][name] for when, arm in places]
+        bars = axis.bar(
             [x + (i - (len(names) - 1) / 2) * width for x in range(len(places))],
-            [measured[when][arm][name] for when, arm in places],
+            values,
             width * 0.92,
             color=[ARMS[arm] for _, arm in places],
-            alpha=shade,
+            alpha=0.45 + 0.55 * i / max(1, len(names) - 1),
         )
-        values = [measured[when][arm][name] for when, arm in places]
-        ax.bar_label(bars, labels=[f"{name}\n{value:.0%}" for value in values], fontsize=7, padding=2)
-    ax.set_xticks(range(len(places)), [f"{arm}\n{when.replace('_', ' ')}" for when, arm in places])
-    ax.set_ylim(0, 1.2)
-    ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
-    ax.set_ylabel("mean over problems")
+        labels = [f"@{name.split('@')[1]}\n{value:.0%}" for value in values]
+        axis.bar_label(bars, labels=labels, fontsize=7, padding=2)
+    axis.set_xticks(range(len(places)), [f"{arm}\n{when.replace('_', ' ')}" for when, arm in places])
+    axis.set_ylim(0, 1.2)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
+    axis.grid(axis="x", visible=False)
 
 
-def _curves(ax: Any, curves: Curves, *, title: str, label: str) -> None:
-    ax.set_title(title)
+def _curves(axis: Axes, curves: Curves, title: str, y_label: str, evaluated: Sequence[tuple[int, float]] = ()) -> None:
+    label(axis, title, "optimizer step", y_label)
+    if not curves and not evaluated:
+        show_empty(axis)
+        return
     for arm, points in curves.items():
-        ax.plot(*zip(*points, strict=True), color=ARMS.get(arm, OTHER), label=arm, drawstyle="steps-post")
-    ax.set_ylim(-0.02, 1.05)
-    ax.set_xlabel("optimizer step")
-    ax.set_ylabel(label)
-    if curves:
-        ax.legend(frameon=False)
+        axis.plot(*zip(*points, strict=True), color=ARMS.get(arm, OTHER), label=arm, drawstyle="steps-post")
+    if evaluated:
+        axis.plot(*zip(*evaluated, strict=True), "o-", color=BLACK, ms=4, label="evaluated, pass@1")
+    share_axis(axis)
+    axis.legend()
 
 
-def _pipeline(ax: Any, learner: Sequence[Mapping[str, str]]) -> None:
-    """Age of the trained tokens against the entropy of the policy."""
-    ax.set_title("Age of trained tokens, and entropy")
-    steps = [int(row["step"]) for row in learner]
-    ax.plot(steps, [float(row["lag/mean"]) for row in learner], color=ARMS["unguided"], label="lag, mean")
-    ax.plot(steps, [float(row["lag/max"]) for row in learner], color=ARMS["unguided"], alpha=0.4, label="lag, max")
-    _leave_room(ax)
-    ax.set_xlabel("optimizer step")
-    ax.set_ylabel("optimizer steps")
-    twin = ax.twinx()
-    twin.plot(steps, [float(row["entropy/mean"]) for row in learner], color=OTHER, ls="--", label="entropy (right)")
-    _leave_room(twin)
-    twin.set_ylabel("nats a token")
-    twin.spines["top"].set_visible(False)
-    lines = [*ax.lines, *twin.lines]
-    ax.legend(lines, [line.get_label() for line in lines], frameon=False, fontsize=8, loc="upper center", ncols=3)
+def _age_and_entropy(axis: Axes, learner: Sequence[LearnerStep]) -> None:
+    """Age of the trained tokens, left axis, and entropy of the policy, right axis."""
+    label(axis, "Age of trained tokens, and entropy", "optimizer step", "age, optimizer steps")
+    if not learner:
+        show_empty(axis, "no step was trained")
+        return
+    steps = [report.step for report in learner]
+    axis.plot(steps, [report.lag_mean for report in learner], color=BLUE, label="lag, mean")
+    axis.plot(steps, [report.lag_max for report in learner], color=BLUE, alpha=0.4, label="lag, max")
+    right = axis.twinx()
+    right.plot(steps, [report.entropy for report in learner], color=OTHER, ls="--", label="entropy (right)")
+    right.set_ylabel("entropy, nats per token")
+    right.spines["right"].set_visible(True)
+    right.grid(visible=False)
+    for each in (axis, right):
+        _leave_room(each)
+    lines = [*axis.lines, *right.lines]
+    axis.legend(lines, [str(line.get_label()) for line in lines], loc="upper center", ncols=3)
 
 
-def _leave_room(ax: Any) -> None:
+def _leave_room(axis: Axes) -> None:
     """From zero to above the highest point, so that the legend covers no line."""
-    ax.set_ylim(0, 1.2 * max(1e-6, ax.get_ylim()[1]))
+    axis.set_ylim(0, 1.2 * max(1e-6, axis.get_ylim()[1]))

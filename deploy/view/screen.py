@@ -1,4 +1,4 @@
-"""The one way to a terminal. Text is text here: problem ids, labels and error messages come from outside."""
+"""The consoles that all output goes through. Text is shown as text: problem ids, labels and errors are not trusted."""
 
 import sys
 from typing import Any
@@ -9,12 +9,14 @@ from rich.text import Text
 from conf.plain import plain_lines
 
 PIPE_COLUMNS = 160
-"""Width of a table that is not shown in a terminal."""
+"""Width of a table when standard output is not a terminal."""
 
 
 class Screen(Console):
-    """A console without markup and highlighting that shows every string by `conf.plain`. A `Text` brings its styles,
-    and whoever makes one of foreign words passes them through `plain` first."""
+    """A console without markup and highlighting that shows every string through `conf.plain`.
+
+    A `Text` keeps its styles; untrusted words in it must go through `plain` first.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, emoji=False, **options)
@@ -24,10 +26,10 @@ class Screen(Console):
 
 
 def screen() -> Screen:
-    """Standard output; where that is no terminal, lines are as long as what they say."""
+    """Standard output. Lines are not wrapped when it is not a terminal."""
     return Screen(soft_wrap=not sys.stdout.isatty())
 
 
 def table_screen() -> Screen:
-    """For a table: as wide as the terminal, or wide enough for a file."""
+    """Standard output for a table: as wide as the terminal, otherwise `PIPE_COLUMNS`."""
     return Screen(width=None if sys.stdout.isatty() else PIPE_COLUMNS)

@@ -1,44 +1,29 @@
-"""The picture of a fine-tuning: what it imitated how well, and how sure of itself it became."""
+"""The figure of a supervised fine-tuning: loss and entropy over its steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from broker.reports import SftStep
 from conf.schema import RunConfig
-from deploy.view.palette import ARMS, OTHER
+from deploy.view.figure_kit import boundary_line, include_zero, label, saved_png
+from deploy.view.palette import BLUE, OTHER
 from learner.sft_batches import Curriculum
 
 
-def draw(path: Path, reports: Sequence[Mapping[str, str]], curriculum: Curriculum, config: RunConfig) -> None:
-    """Save it as PNG. `reports`: one a step."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), constrained_layout=True)
-    figure.suptitle(
+def draw(path: Path, reports: Sequence[SftStep], curriculum: Curriculum, config: RunConfig) -> None:
+    """Saves the figure as PNG. `reports`: the learner's, one per step."""
+    title = (
         f"{config.run.name} · seed {config.run.seed} · {config.sft.data} · {curriculum.num_examples} demonstrations · "
         f"{curriculum.num_steps} steps"
     )
-    steps = [int(report["step"]) for report in reports]
-    for ax, name, title, colour in (
-        (axes[0], "loss/mean", "Loss of the responses", ARMS["unguided"]),
-        (axes[1], "entropy/mean", "Entropy on the responses", OTHER),
-    ):
-        ax.plot(steps, [float(report[name]) for report in reports], "o-", ms=3, color=colour)
-        _mark_epochs(ax, curriculum)
-        ax.set_title(title)
-        ax.set_xlabel("optimizer step (dotted: an epoch ends)")
-        ax.set_ylabel("nats a token")
-        ax.set_ylim(bottom=0)
-        ax.grid(alpha=0.25)
-        ax.spines["top"].set_visible(False)
-        ax.spines["right"].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
-def _mark_epochs(ax: Any, curriculum: Curriculum) -> None:
-    for epoch in range(1, curriculum.epochs):
-        ax.axvline(epoch * curriculum.steps_per_epoch + 0.5, color=OTHER, ls=":", lw=1)
+    steps = [report.step for report in reports]
+    with saved_png(path, title, rows=1, columns=2, width=9.5, height=3.8) as axes:
+        for axis, values, heading, colour in (
+            (axes[0], [report.loss for report in reports], "Loss of the responses", BLUE),
+            (axes[1], [report.entropy for report in reports], "Entropy on the responses", OTHER),
+        ):
+            label(axis, heading, "optimizer step (dotted: an epoch ends)", "nats per token")
+            axis.plot(steps, values, "o-", ms=3, color=colour)
+            for epoch in range(1, curriculum.epochs):
+                boundary_line(axis, epoch * curriculum.steps_per_epoch + 0.5)
+            include_zero(axis)

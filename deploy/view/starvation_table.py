@@ -1,4 +1,4 @@
-"""`pope starvation`: what became of every rollout, by bucket, arm and length, as a table."""
+"""`pope starvation`: rollouts by outcome for every bucket, arm and length, of a live or a finished run."""
 
 from collections.abc import Callable
 from itertools import groupby
@@ -7,13 +7,13 @@ from rich import box
 from rich.table import Table
 
 from broker.errors import UsageError
-from broker.group_ends import FAILED, FILTERED, IN_FLIGHT, REPLACED, STALE, TRAINED
+from broker.group_outcomes import FAILED, FILTERED, IN_FLIGHT, REPLACED, STALE, TRAINED
 from deploy.statistics.starvation import StarvationRow, total
 from deploy.store.starvation_file import Rows
 
 
 def select(rows: Rows, arm: str | None) -> Rows:
-    """The rows of one arm, or all. Raises UsageError for an arm the run did not draw."""
+    """The rows of one arm; all rows when `arm` is None. Raises UsageError for an arm that the run did not draw."""
     arms = sorted({row.arm for row in rows})
     if arm is not None and arm not in arms:
         raise UsageError(f"--arm {arm}: the run drew {', '.join(arms) or 'nothing yet'}")
@@ -21,14 +21,14 @@ def select(rows: Rows, arm: str | None) -> Rows:
 
 
 def table(rows: Rows, run: str) -> Table:
-    """An arm, then its rollouts by length; beside the number of rollouts, per cent of them."""
-    title = f"{run}: what became of its rollouts, by length in tokens; % of the rollouts of the line"
+    """For each arm its total, then its rollouts by length. Each share is in percent of the row's rollouts."""
+    title = f"{run}: rollouts by outcome and length in tokens; % of the rollouts of each row"
     result = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 0, 0, 1))
     result.add_column("", no_wrap=True)
     for name in ("rollouts", *_SHARES):
         result.add_column(name, justify="right", no_wrap=True)
-    for (bucket, arm), members in groupby(rows, key=lambda row: (row.bucket, row.arm)):
-        parts = list(members)
+    for (bucket, arm), of_arm in groupby(rows, key=lambda row: (row.bucket, row.arm)):
+        parts = list(of_arm)
         result.add_row(f"{bucket}/{arm}", *_numbers(total(parts)), style="bold")
         for row in parts:
             result.add_row(f"  {_length(row)}", *_numbers(row))
@@ -50,7 +50,7 @@ _SHARES: dict[str, Callable[[StarvationRow], int]] = {
     "cut off": lambda row: row.truncated,
     "unjudged": lambda row: row.verifier_failure,
 }
-"""Column -> how many rollouts of a row it is about."""
+"""Column -> number of its rollouts in a row."""
 
 
 def _numbers(row: StarvationRow) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is left of a run for people and programs: summary.json, the closing table, the figure, readable rollouts."""
+"""What a run writes when it ends: summary.json, the closing table, the figure, and rollouts to read."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.evaluation.results import Result
-from broker.reports import GroupEnd, LearnerStep, WeightSync, as_text
-from broker.rollout_samples import Samples
+from broker.reports import GroupEnd, LearnerStep, WeightSync
+from broker.rollout_samples import RolloutSamples
 from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig
 from deploy.statistics.transfer import explain
@@ -92,7 +92,7 @@ def summarise(
 
 
 def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolder) -> None:
-    """The table a run ends with."""
+    """Prints the closing table of a run."""
     table = Table(title=f"{summary['run']}: hard problems solved", title_justify="left")
     ks = sorted({k for arms in summary["hard"].values() for v in arms.values() for k in v}, key=lambda k: int(k[5:]))
     table.add_column("arm")
@@ -108,12 +108,12 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
     sums = {name: sum(v.values()) if isinstance(v, dict) else v for name, v in untrained.items()}
     facts = [
         f"{summary['steps']} steps in {summary['train_s']:.0f} s ({summary['ended']}), "
-        f"{summary['tokens_per_s']:,.0f} tokens/s written",
+        f"{summary['tokens_per_s']:,.0f} tokens/s generated",
         f"groups: {counters['issued']} issued = {counters['trained']} trained + "
         + " + ".join(f"{count} {name.replace('_', ' ')}" for name, count in sums.items())
-        + ("" if counters["balanced"] else "  DOES NOT BALANCE"),
+        + ("" if counters["balanced"] else "  (THE BALANCE DOES NOT HOLD)"),
         f"lag: mean {summary['lag_steps']['mean']:.2f}, max {summary['lag_steps']['max']} steps; "
-        f"{summary['multi_version_rollouts']} rollouts written by several policy versions",
+        f"{summary['multi_version_rollouts']} rollouts with tokens of several policy versions",
         f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
         f"{sync['stall_share']:.1%} of generation time",
     ]
@@ -133,11 +133,12 @@ def draw_figure(
     evaluations: Mapping[int, Sequence[Result]],
     folder: RunFolder,
 ) -> None:
+    """Saves the figure of a run."""
     title = f"{config.run.name} · seed {config.run.seed} · {state.step} optimizer steps · {state.balance.issued} groups"
     draw(
         folder.figure,
         title=title,
-        learner=[as_text(step) for step in read_reports(folder.metrics, LearnerStep)],
+        learner=list(read_reports(folder.metrics, LearnerStep)),
         solved=state.solved,
         success=_success_by_step(read_reports(folder.metrics, GroupEnd)),
         evaluated=[
@@ -147,8 +148,8 @@ def draw_figure(
     )
 
 
-def save_samples(samples: Samples, path: Path) -> None:
-    """The newest rollouts, for a reader."""
+def save_samples(samples: RolloutSamples, path: Path) -> None:
+    """Writes the newest rollouts as Markdown."""
     path.write_text(_readable(list(reversed(samples.newest(100)))))
 
 
@@ -162,7 +163,7 @@ def _success_by_step(groups: Iterable[GroupEnd]) -> dict[str, list[tuple[int, fl
 
 
 def _readable(samples: Sequence[Mapping[str, str]]) -> str:
-    """Markdown; model output is fenced and cut, its control characters are shown as text."""
+    """Markdown. Model output is indented as code and cut; its control characters are shown as text."""
     parts = ["# Rollouts of this run, oldest first\n"]
     for sample in samples:
         words = (sample["problem"], sample["arm"], sample["verdict"], f"weights {sample['version']}")

@@ -1,1 +1,1 @@
-"""What the learner minimises: policy losses, regularisers, and how tokens add up to a step."""
+"""What the learner minimises: policy losses, regularisers, and their aggregation over the tokens of a step."""

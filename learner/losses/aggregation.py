@@ -1,13 +1,13 @@
-"""How the tokens of a step add up to its loss. The split into rows, micro-batches and ranks changes nothing.
+"""How the losses of a step's tokens add up. The result does not depend on the split into rows and ranks.
 
-With T trained tokens in the step, S trained sequences, |o| tokens in the token's sequence and L the longest completion
-the actors may write, a token's loss is divided by
+With T trained tokens in the step, S trained sequences, |o| tokens in the token's sequence and L the limit on the tokens
+of a rollout, a token's loss is divided by
 
     token_mean      T        DAPO (arXiv 2503.14476) eq. 12: every token counts the same
     sequence_mean   S |o|    GRPO (arXiv 2402.03300) eq. 3: every sequence counts the same
     constant        S L      Dr. GRPO (arXiv 2503.20783) section 3.2: as token_mean, but no step's lengths matter
 
-T and S count all rows of all ranks. A sequence is never cut between rows.
+T and S count all rows of all ranks. A sequence is never split between rows.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StepSize:
-    """What a step's sums are divided by, all ranks together."""
+    """The divisors of a step's sums, over all ranks."""
 
     num_tokens: int
     """Trained tokens."""
     num_sequences: int
-    """Trained completions."""
+    """Trained rollouts."""
     max_completion_tokens: int
     """`actors.max_completion_tokens`."""
 
 
 def token_shares(aggregation: str, sequences: Tensor, size: StepSize) -> Tensor:
-    """[N]: what the loss of each token of a row is multiplied with; sequences [N] numbers the row's completions."""
+    """[N]: factor of each token's loss; sequences [N]: number of the token's rollout in the row."""
     if aggregation == "token_mean":
         divisor = torch.full_like(sequences, max(1, size.num_tokens))
     elif aggregation == "sequence_mean":

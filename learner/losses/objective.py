@@ -1,4 +1,4 @@
-"""The whole objective of a row: policy loss, KL penalty and entropy bonus, added up over its tokens."""
+"""The objective of a row: policy loss, KL penalty and entropy bonus, summed over its tokens."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from learner.losses.regularizers import k3
 
 @dataclass(frozen=True)
 class RowLoss:
-    """A row of N trained tokens."""
+    """The loss of a row of N trained tokens."""
 
     total: Tensor
     """Scalar with gradient: the row's share of the step's loss."""
     log_ratio: Tensor
-    """[N], no gradient: log of the ratio the policy loss clips."""
+    """[N], no gradient: log of the ratio that the policy loss clips."""
     kl: Tensor
     """[N], no gradient: k3 of each token; zeros without a reference."""
 
@@ -28,11 +28,11 @@ class RowLoss:
 def row_loss(
     row: Row, logprobs: Tensor, entropies: Tensor, settings: LearnerSettings, size: StepSize
 ) -> RowLoss:
-    """logprobs and entropies [N] of the policy -> the loss.
+    """The loss of a row; logprobs and entropies [N] are the policy's.
 
         sum of shares * (policy loss + kl_coef * k3 - entropy_coef * entropy)
 
-    An off-policy token has LUFFY's loss and neither penalty nor bonus: both are means over what the policy writes.
+    An off-policy token has LUFFY's loss and neither penalty nor bonus: both are means over tokens the policy sampled.
     """
     log_ratio = log_ratio_of(settings.policy_loss, logprobs, row.behaviour_logprobs, row.sequences)
     losses = POLICY_LOSSES[settings.policy_loss](

@@ -1,7 +1,7 @@
 """The policy losses by name, token by token.
 
 With w = pi(token) / pi_behaviour(token), A the advantage of the rollout, [lo, hi] absolute bounds of the ratio and sg
-the stop of the gradient:
+stop-gradient:
 
     ppo_clip      -min(w A, clip(w, lo, hi) A)           POPE eq. 2; clip-higher of DAPO (arXiv 2503.14476, eq. 10) is
                                                          this with lo = 0.8, hi = 1.28
@@ -11,9 +11,9 @@ the stop of the gradient:
                                                          the sequence), lo = 1 - 3e-4, hi = 1 + 4e-4
 
 Inside the bounds the first three have the gradient -w A grad log pi. Above hi, eq. 2 has none for A > 0 and an
-unbounded one for A < 0; the other two have hi times A grad log pi for both. `cispo` with lo = 0 is `truncated_is`: what
-tells them apart in practice is that CISPO's bounds lie around 1. `gspo` gives every token the loss of its sequence, so
-the mean over tokens, then sequences, is eq. 5 and has the gradient of eq. 10, -s A mean of grad log pi.
+unbounded one for A < 0; the other two have -hi A grad log pi for both. `cispo` with lo = 0 is `truncated_is`; in
+practice CISPO's bounds lie around 1. `gspo` gives every token the loss of its sequence, so the mean over tokens, then
+sequences, is eq. 5 and has the gradient of eq. 10, -s A mean of grad log pi.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ import torch
 from torch import Tensor
 
 MAX_LOG_RATIO = 20.0
-"""exp(20) is 5e8: beyond it a ratio says only that something is wrong, and exp must not overflow."""
+"""exp(20) is 5e8: a larger ratio is an error in any case, and exp must not overflow."""
 
 PolicyLoss = Callable[[Tensor, Tensor, Tensor, float, float], Tensor]
 """(log pi [N], log ratio [N], advantages [N], ratio_min, ratio_max) -> loss [N]."""
 
 
 def token_log_ratio(logprobs: Tensor, behaviour_logprobs: Tensor) -> Tensor:
-    """log w [N], clamped as an overflow guard."""
+    """log w [N], clamped against overflow."""
     return (logprobs - behaviour_logprobs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
 
 
@@ -64,13 +64,13 @@ POLICY_LOSSES: dict[str, PolicyLoss] = {
     "cispo": cispo,
     "gspo": ppo_clip,
 }
-"""Name in the settings -> formula. GSPO is the clip of eq. 2 on the ratio of whole sequences."""
+"""Name in the settings -> formula. GSPO clips the ratio of whole sequences as eq. 2 clips that of tokens."""
 
 
 def log_ratio_of(
     policy_loss: str, logprobs: Tensor, behaviour_logprobs: Tensor, sequences: Tensor
 ) -> Tensor:
-    """log of the ratio that the loss of this name clips, [N]."""
+    """Log of the ratio that the loss of this name clips, [N]."""
     if policy_loss == "gspo":
         return sequence_log_ratio(logprobs, behaviour_logprobs, sequences)
     return token_log_ratio(logprobs, behaviour_logprobs)

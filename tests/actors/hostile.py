@@ -1,4 +1,4 @@
-r"""Answers that burn time or memory, or are broken in some way: the corpus of the tests of the verifier."""
+r"""Answers that cost much time or memory, or are malformed: the corpus for tests of the verifier."""
 
 BOXED = {
     "tower": "9^{9^{9^{9}}}",

@@ -1,7 +1,7 @@
-"""A second opinion on LaTeX, one character after another and without a regular expression, to check the splitter by.
+"""A LaTeX scanner without regular expressions, one character at a time: a reference for tests of the splitter.
 
-`spans(text)` gives every closed construct as (kind, start, stop, content). What is opened and never closed is plain
-text; an inline formula cannot span a blank line.
+`spans(text)` returns every closed construct as (kind, start, stop, content). A construct that is never closed is plain
+text; an inline formula cannot contain a blank line.
 """
 
 from typing import NamedTuple
@@ -93,7 +93,7 @@ def spans(text: str) -> list[Span]:
 
 
 def numbers(text: str) -> list[str]:
-    """Numbers standing alone: not a part of a word, of a longer number, or an index or exponent."""
+    """Numbers that are not part of a word, of a longer number, of an index or of an exponent."""
     found, position = [], 0
     while position < len(text):
         if not text[position].isascii() or not text[position].isdigit():

@@ -1,4 +1,4 @@
-"""A world in which every problem and prefix has a known solve rate, and a loop that samples it for a plan."""
+"""Simulated sampling: every problem and prefix has a known solve rate, and a loop runs a plan against them."""
 
 import random
 from collections.abc import Callable
@@ -27,20 +27,20 @@ def result(problem_id: str, successes: int, samples: int, *, unfinished: int = 0
 
 
 def outcome(task: Task, rate: Rate) -> Result:
-    """What the engine would answer: a function of the task alone."""
+    """The simulated result of a task, a function of the task alone."""
     rng = random.Random(task.seed)
     assert task.samples is not None
     return result(task.problem_id, sum(rng.random() < rate(task) for _ in range(task.samples)), task.samples)
 
 
 def sample(plan: SamplingPlan, rate: Rate, *, order: int = 0, log: list[tuple[Task, Result]] | None = None) -> int:
-    """Until the plan is done, results in a random order. Returns the rollouts; `log` gets what came back."""
+    """Run the plan until it is done, with results in random order. Returns the rollouts; `log` collects the results."""
     rng = random.Random(order)
     waiting: list[Task] = []
     rollouts = 0
     while plan.num_done < plan.num_problems:
         waiting += plan.tasks()
-        assert waiting, "the plan is not done and wants nothing"
+        assert waiting, "the plan is not done and names no task"
         task = waiting.pop(rng.randrange(len(waiting)))
         answer = outcome(task, rate)
         rollouts += answer.samples

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 FOLDER = Path(os.environ.get("POPE_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
 MISSING = not (FOLDER / "olympiadbench.jsonl").exists()
-REASON = f"no real problems in {FOLDER}: set POPE_SHARED_DATA or lay them in ../shared/data"
+REASON = f"no real problems in {FOLDER}: set POPE_SHARED_DATA, or place them in ../shared/data"
 
 
 class Solved(NamedTuple):
@@ -16,7 +16,7 @@ class Solved(NamedTuple):
     statement: str
     answer: str
     solutions: list[str]
-    """Human solutions; none for gsm8k, whose answers are steps of arithmetic."""
+    """Human solutions; none of gsm8k, whose solutions are steps of arithmetic."""
 
 
 def solved_problems() -> Iterator[Solved]:

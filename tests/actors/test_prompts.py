@@ -1,4 +1,4 @@
-"""The prompts are the paper's, and guidance never gets where it must not be."""
+"""The prompts are those of the paper, and no unguided prompt contains guidance."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ PROBLEM = Problem(id="p", statement="Put $a=K(6)$.", answer="a^4", bucket="hard"
 
 
 class WordTokenizer:
-    """A chat template and a tokenizer in six lines: one id a word."""
+    """A chat template, and a tokenizer of one id for each word."""
 
     def apply_chat_template(self, messages, *, tokenize, add_generation_prompt):
         assert not tokenize

@@ -18,10 +18,10 @@ def from_characters(token_ids: list[int]) -> str:
 
 
 def group(prompt: str, texts: list[str], arm: str = "guided") -> RolloutGroup:
-    completions = []
+    rollouts = []
     for i, text in enumerate(texts):
         ids = [ord(c) for c in text]
-        completions.append(
+        rollouts.append(
             Rollout(
                 token_ids=int32_bytes(ids), logprobs=float32_bytes([-0.25] * len(ids)),
                 version_spans=((0, 4), (2, 5)), finish_reason="stop", verdict="correct" if i else "wrong",
@@ -30,7 +30,7 @@ def group(prompt: str, texts: list[str], arm: str = "guided") -> RolloutGroup:
         )  # fmt: skip
     return RolloutGroup(
         group_id=9, problem_id="p", arm=arm, bucket="hard", actor="actor-0",
-        prompt_ids=int32_bytes([ord(c) for c in prompt]), rollouts=tuple(completions),
+        prompt_ids=int32_bytes([ord(c) for c in prompt]), rollouts=tuple(rollouts),
     )  # fmt: skip
 
 
@@ -47,14 +47,14 @@ def test_an_unfinished_character_at_the_end_is_not_lost() -> None:
 
 
 def test_an_oracles_solution_is_no_sample() -> None:
-    """It comes first and is correct, but no weights wrote it; `index` still counts it."""
+    """It is the first rollout and correct, but the policy did not write it; `index` counts it."""
     written = group("p", ["no", "yes!"])
     oracle = Rollout(
         token_ids=int32_bytes([1]), logprobs=b"", version_spans=(), finish_reason="stop", verdict="correct", reward=1.0,
         off_policy=True,
     )  # fmt: skip
-    members = (oracle, *written.rollouts)
-    values = sample_values(msgspec.structs.replace(written, rollouts=members), from_characters)
+    rollouts = (oracle, *written.rollouts)
+    values = sample_values(msgspec.structs.replace(written, rollouts=rollouts), from_characters)
     assert (values["index"], values["completion"]) == (2, "yes!")
 
 

@@ -1,10 +1,11 @@
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from actors.engine import GeneratedRollout
 from actors.prompts import PromptBuilder
 from actors.rollout_writer import PromptTooLong, RolloutWriter
 from broker.records import Assignment, Problem, RolloutGroup, encode, int32_array
@@ -29,19 +30,13 @@ class Letters:
         return "".join(map(chr, ids))
 
 
-@dataclass(frozen=True)
-class Answer:
-    token_ids: list[int]
-    logprobs: list[float]
-    version_spans: tuple[tuple[int, int], ...] = ((0, 3),)
-    finish_reason: Literal["stop", "length"] = "stop"
-
-
 class Engine:
     """Always answers `no`."""
 
-    async def generate(self, prompt_ids: Sequence[int], num_completions: int, seed: int | None = None) -> list[Answer]:
-        return [Answer([ord("n"), ord("o")], [-0.5, -0.5])] * num_completions
+    async def generate(
+        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+    ) -> list[GeneratedRollout]:
+        return [GeneratedRollout([ord("n"), ord("o")], [-0.5, -0.5], ((0, 3),), "stop")] * num_rollouts
 
 
 class Verifier:
@@ -71,7 +66,7 @@ def write(problem: str = "solved", arm: str = "unguided", samples: int | None = 
     guidance = "first\n" if arm == "guided" else None
     task = Assignment(group_id=0, problem_id=problem, arm=arm, samples=samples, guidance=guidance)
     group = asyncio.run(writer.write(task))
-    encode(group)  # keeps the records' rules
+    encode(group)  # checks the rules of the record
     return group
 
 

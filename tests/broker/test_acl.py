@@ -17,7 +17,7 @@ from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import Task, WeightAnnouncement
 from broker.reports import LearnerStep
 from broker.ring import Ring
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.run_record import describe_run, holds_run, open_run, read_run
 from broker.scripts import Script
 from broker.streams import RolloutStream
@@ -93,7 +93,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert Control(actor, KEYS).stopped() is None
     Heartbeats(actor, KEYS).beat("actor-0", "well")
     Metrics(actor, KEYS).report(actor_output())
-    Samples(actor, KEYS).add({"problem": "p", "ordinal": 0, "index": 1})
+    RolloutSamples(actor, KEYS).add({"problem": "p", "ordinal": 0, "index": 1})
 
     stream, ring = RolloutStream(worker, KEYS), Ring(worker, KEYS, 4)
     stream.open()
@@ -120,8 +120,8 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     Heartbeats(learner, KEYS).beat("learner-0", "well")
     Metrics(learner, KEYS).report(learner_step())
     Metrics(learner, KEYS).report(sft_step())
-    assert Samples(learner, KEYS).shown() == {(0, 1)}
-    Samples(learner, KEYS).add_ratios(0, 1, 1, [1.0])
+    assert RolloutSamples(learner, KEYS).shown() == {(0, 1)}
+    RolloutSamples(learner, KEYS).add_ratios(0, 1, 1, [1.0])
     Control(learner, KEYS).stop("run.max_steps reached")
 
     reader = as_role("reader")
@@ -129,7 +129,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert read_balance(reader, KEYS).trained == 1
     assert [row.problem_id for row in Ledger(reader, KEYS).rows()] == ["p0", "p1"]
     assert Metrics(reader, KEYS).read(LearnerStep)
-    assert Samples(reader, KEYS).newest(1)
+    assert RolloutSamples(reader, KEYS).newest(1)
     assert read_entries(reader, KEYS.samples_ratios)
     assert read_run(reader, KEYS)["num_hard"] == "2"
     assert len(Ring(reader, KEYS, 4).groups()) == 0

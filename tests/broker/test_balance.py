@@ -2,41 +2,41 @@ import redis
 
 from broker.balance import Balance
 from broker.keys import Keys
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 
 
 def test_a_fresh_run_balances_at_zero(client: redis.Redis, keys: Keys) -> None:
-    balance = House(client, keys).balance()
+    balance = BrokerParts(client, keys).balance()
     assert (balance.issued, balance.limit, balance.drained) == (0, None, False)
 
 
 def test_the_explanation_shows_where_every_group_is_and_the_sum(client: redis.Redis, keys: Keys) -> None:
-    house = House(client, keys, capacity=4, batch_groups=1)
-    house.feed.open(20)
-    house.put_one("a/0")
-    house.ring.take(1, 2, max_lag=None)
-    house.ring.commit(1)
-    house.put_one("a/1")
-    house.ring.take(2, 2, max_lag=None)
+    broker = BrokerParts(client, keys, capacity=4, batch_groups=1)
+    broker.feed.open(20)
+    broker.put_one("a/0")
+    broker.ring.take(1, 2, max_lag=None)
+    broker.ring.commit(1)
+    broker.put_one("a/1")
+    broker.ring.take(2, 2, max_lag=None)
     for n in (2, 3, 4):  # the third replaces the first
-        house.put_one(f"a/{n}")
-    house.publish_one("a/5", rewards=(0.0, 0.0))
-    house.ring.drop(*house.read_one(), "zero_advantage", step=1)
-    house.publish_one("a/6")
-    house.claim("a/7")
-    house.feed.fail(7, "a/7", "engine")
-    house.claim("a/8")
-    text = house.balance().explain()
+        broker.put_one(f"a/{n}")
+    broker.publish_one("a/5", rewards=(0.0, 0.0))
+    broker.ring.drop(*broker.read_one(), "zero_advantage", step=1)
+    broker.publish_one("a/6")
+    broker.claim("a/7")
+    broker.feed.fail(7, "a/7", "engine")
+    broker.claim("a/8")
+    text = broker.balance().explain()
     assert text == "\n".join(
         [
             "issued        9 groups of 20",
             "  trained     1   2 samples, steps 1..1",
             "  filtered    1   zero_advantage 1",
-            "  replaced    1   by newcomers to a full ring",
+            "  replaced    1   by newer groups in a full ring",
             "  stale       0",
             "  failed      1   engine 1",
             "  in flight   5   leased 1, stream 1, ring 2, taken 1",
-            "1 + 1 + 1 + 0 + 1 + 5 = 9: the books close",
+            "1 + 1 + 1 + 0 + 1 + 5 = 9: the balance holds",
         ]
     )
 
@@ -58,4 +58,4 @@ def test_books_that_do_not_close_say_so() -> None:
         totals={},
     )
     assert not broken.holds
-    assert broken.explain().endswith("1 + 0 + 0 + 0 + 0 + 1 = 2: THE BOOKS DO NOT CLOSE, issued is 5")
+    assert broken.explain().endswith("1 + 0 + 0 + 0 + 0 + 1 = 2: THE BALANCE DOES NOT HOLD, issued is 5")

@@ -23,12 +23,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from broker.balance import read_balance
 from broker.connection import connect, with_retries
 from broker.errors import FeedExhausted, RingFull
-from broker.group_ends import IN_FLIGHT, read_fates
-from broker.group_locations import read_whereabouts
+from broker.group_locations import read_group_locations
+from broker.group_outcomes import IN_FLIGHT, read_group_outcomes
 from broker.keys import Keys
 from broker.records import RolloutGroup, decode
 from deploy.cluster.redis_server import EmbeddedRedis
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 
 T = TypeVar("T")
@@ -50,8 +50,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.when_full = "replace"
         self.client: redis.Redis = connect(self.server.start(), client_name="machine")
         self.keys = Keys(uuid.uuid4().hex)
-        self.house = House(self.client, self.keys, capacity=CAPACITY, batch_groups=BATCH_GROUPS)
-        self.house.feed.open(LIMIT)
+        self.broker = BrokerParts(self.client, self.keys, capacity=CAPACITY, batch_groups=BATCH_GROUPS)
+        self.broker.feed.open(LIMIT)
         self.issued = 0
         self.num_tokens = 0
         self.leased: dict[int, str] = {}
@@ -104,7 +104,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self.issued += 1
         try:
             answer = self.call(
-                lambda: self.house.claim(
+                lambda: self.broker.claim(
                     token, held_version=self.committed, max_lag=max_lag, lease_s=600, high_water=HIGH_WATER
                 ),
                 twice,
@@ -123,8 +123,8 @@ class BrokerMachine(RuleBasedStateMachine):
     def publish(self, index: int, version: int, twice: bool) -> None:
         group_id, token = pick(self.leased, index)
         group = rollout_group(group_id, version=version)
-        assert not self.house.feed.publish(group_id, "stranger/0", group)
-        assert self.call(lambda: self.house.feed.publish(group_id, token, group), twice)
+        assert not self.broker.feed.publish(group_id, "stranger/0", group)
+        assert self.call(lambda: self.broker.feed.publish(group_id, token, group), twice)
         del self.leased[group_id], self.attempts[group_id]
         self.stream[group_id] = version
 
@@ -132,13 +132,13 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(index=INDEX, twice=TWICE)
     def fail(self, index: int, twice: bool) -> None:
         group_id, token = pick(self.leased, index)
-        assert self.call(lambda: self.house.feed.fail(group_id, token, "engine"), twice)
+        assert self.call(lambda: self.broker.feed.fail(group_id, token, "engine"), twice)
         del self.leased[group_id], self.attempts[group_id]
         self.ended["failed.engine"] += 1
 
     @rule(actor=ACTORS)
     def renew(self, actor: str) -> None:
-        held = with_retries(lambda: self.house.feed.renew(range(self.issued), actor, lease_s=600), deadline_s=20)
+        held = with_retries(lambda: self.broker.feed.renew(range(self.issued), actor, lease_s=600), deadline_s=20)
         assert held == sorted(n for n, token in self.leased.items() if token.startswith(actor + "/"))
 
     @precondition(lambda self: self.leased)
@@ -146,13 +146,13 @@ class BrokerMachine(RuleBasedStateMachine):
     def expire(self, index: int, twice: bool) -> None:
         group_id, token = pick(self.leased, index)
         with_retries(lambda: self.client.zadd(self.keys.leases, {str(group_id): 1}), deadline_s=20)
-        self.call(lambda: self.house.feed.reclaim(max_attempts=MAX_ATTEMPTS), twice)
+        self.call(lambda: self.broker.feed.reclaim(max_attempts=MAX_ATTEMPTS), twice)
         self.lease_ended(group_id, counts=True)
-        assert not self.house.feed.publish(group_id, token, rollout_group(group_id))
+        assert not self.broker.feed.publish(group_id, token, rollout_group(group_id))
 
     @rule(actor=ACTORS, died=st.booleans(), twice=TWICE)
     def release(self, actor: str, died: bool, twice: bool) -> None:
-        self.call(lambda: self.house.feed.release(actor, max_attempts=MAX_ATTEMPTS if died else None), twice)
+        self.call(lambda: self.broker.feed.release(actor, max_attempts=MAX_ATTEMPTS if died else None), twice)
         for group_id in sorted(n for n, token in self.leased.items() if token.startswith(actor + "/")):
             self.lease_ended(group_id, counts=died)
 
@@ -171,7 +171,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(consumer=st.sampled_from(["c0", "c1"]), takes_over=st.booleans())
     def read(self, consumer: str, takes_over: bool) -> None:
         idle_s = 0.0 if takes_over else 3600.0
-        for delivery in with_retries(lambda: self.house.read(consumer, idle_s=idle_s), deadline_s=20):
+        for delivery in with_retries(lambda: self.broker.read(consumer, idle_s=idle_s), deadline_s=20):
             group = decode(delivery.frame, RolloutGroup)
             assert self.stream[group.group_id] == group.oldest_version
             self.pending[group.group_id] = delivery.entry_id
@@ -182,13 +182,13 @@ class BrokerMachine(RuleBasedStateMachine):
         group_id, entry_id = pick(self.pending, index)
         version = self.stream[group_id]
         group = train_group(rollout_group(group_id, version=version))
-        self.house.ring._when_full = "wait" if waits else "replace"
+        self.broker.ring._when_full = "wait" if waits else "replace"
         full = (len(self.ring) + 1) * GROUP > CAPACITY
         if full and waits:
             with pytest.raises(RingFull):
-                self.call(lambda: self.house.ring.put(entry_id, group, step=0), twice)
+                self.call(lambda: self.broker.ring.put(entry_id, group, step=0), twice)
             return
-        assert self.call(lambda: self.house.ring.put(entry_id, group, step=0), twice) is not twice
+        assert self.call(lambda: self.broker.ring.put(entry_id, group, step=0), twice) is not twice
         del self.stream[group_id], self.pending[group_id]
         if full:
             victim = next(iter(self.ring))
@@ -204,9 +204,9 @@ class BrokerMachine(RuleBasedStateMachine):
         group_id, entry_id = pick(self.pending, index)
         group = rollout_group(group_id)
         if buries:
-            ended = self.call(lambda: self.house.stream.dead_letter(entry_id, "unreadable"), twice)
+            ended = self.call(lambda: self.broker.stream.dead_letter(entry_id, "unreadable"), twice)
         else:
-            ended = self.call(lambda: self.house.ring.drop(entry_id, group, "zero_advantage", step=0), twice)
+            ended = self.call(lambda: self.broker.ring.drop(entry_id, group, "zero_advantage", step=0), twice)
         assert ended is not twice
         del self.stream[group_id], self.pending[group_id]
         self.ended["failed.unreadable" if buries else "filtered.zero_advantage"] += 1
@@ -227,23 +227,23 @@ class BrokerMachine(RuleBasedStateMachine):
                 for group_id in self.batches[step]:
                     del self.ring[group_id]
         samples = BATCH_GROUPS * GROUP
-        assert self.call(lambda: self.house.ring.take(step, samples, max_lag=max_lag), twice) == self.batches.get(step)
+        assert self.call(lambda: self.broker.ring.take(step, samples, max_lag=max_lag), twice) == self.batches.get(step)
 
     @precondition(lambda self: self.committed + 1 in self.batches)
     @rule(twice=TWICE)
     def commit(self, twice: bool) -> None:
         step = self.committed + 1
-        batch = with_retries(lambda: self.house.ring.batch(step), deadline_s=20)
+        batch = with_retries(lambda: self.broker.ring.batch(step), deadline_s=20)
         assert batch is not None
         assert [g.rollout_group.group_id for g in batch] == self.batches[step]
-        assert self.call(lambda: self.house.ring.commit(step), twice) is not twice
+        assert self.call(lambda: self.broker.ring.commit(step), twice) is not twice
         self.committed = step
         self.trained += BATCH_GROUPS
 
     @precondition(lambda self: self.committed)
     @rule(twice=TWICE)
     def checkpoint(self, twice: bool) -> None:
-        self.call(lambda: self.house.ring.trim(self.committed), twice)
+        self.call(lambda: self.broker.ring.trim(self.committed), twice)
         for step in [s for s in self.batches if s <= self.committed]:
             self.kept_payloads -= set(self.batches.pop(step))
 
@@ -288,17 +288,17 @@ class BrokerMachine(RuleBasedStateMachine):
         ended |= {f"failed.{k}": v for k, v in balance.failed.items()}
         ended |= {k: v for k, v in {"replaced": balance.replaced, "stale": balance.stale}.items() if v}
         assert ended == self.ended
-        fates = with_retries(lambda: read_fates(self.client, self.keys), deadline_s=20)
-        assert fates.problem() is None
-        assert len(fates.ends) == self.issued
+        outcomes = with_retries(lambda: read_group_outcomes(self.client, self.keys), deadline_s=20)
+        assert outcomes.inconsistency() is None
+        assert len(outcomes.by_group_id) == self.issued
         flying = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
-        assert {group_id for group_id, end in enumerate(fates.ends) if end == IN_FLIGHT} == flying
-        never = [n for n, end in enumerate(fates.ends) if end in ("failed.engine", "failed.attempts")]
-        assert fates.unwritten == tuple(sorted([*self.leased, *self.reissue, *never]))
+        assert {group_id for group_id, end in enumerate(outcomes.by_group_id) if end == IN_FLIGHT} == flying
+        never = [n for n, end in enumerate(outcomes.by_group_id) if end in ("failed.engine", "failed.attempts")]
+        assert outcomes.unwritten == tuple(sorted([*self.leased, *self.reissue, *never]))
         rollouts = Counter[str]()
-        for rollout, count in fates.rollouts.items():
-            rollouts[rollout.end] += count
-        groups = Counter(end for n, end in enumerate(fates.ends) if n not in fates.unwritten)
+        for rollout, count in outcomes.rollouts.items():
+            rollouts[rollout.group_outcome] += count
+        groups = Counter(end for n, end in enumerate(outcomes.by_group_id) if n not in outcomes.unwritten)
         assert rollouts == Counter({end: GROUP * count for end, count in groups.items()})
         assert {int(n) for n in self.client.hkeys(self.keys.written)} == flying - {*self.leased, *self.reissue}
         taken = self.batches.get(self.committed + 1, [])
@@ -309,14 +309,14 @@ class BrokerMachine(RuleBasedStateMachine):
             "ring": len(self.ring),
             "taken": len(taken),
         }
-        where = with_retries(lambda: read_whereabouts(self.client, self.keys), deadline_s=20)
+        where = with_retries(lambda: read_group_locations(self.client, self.keys), deadline_s=20)
         assert (where.issued, where.reissue) == (self.issued, tuple(self.reissue))
         assert set(where.leased) == set(self.leased)
         assert (where.stream, where.ring) == (tuple(self.stream), tuple(self.ring))
         assert where.batches == {step: tuple(batch) for step, batch in self.batches.items()}
         assert Counter(where.ended.values()) == self.ended + Counter(trained=self.trained)
         assert balance.dropped == self.dropped
-        assert balance.ring_samples == self.house.ring.occupancy() == GROUP * len(self.ring) <= CAPACITY
+        assert balance.ring_samples == self.broker.ring.occupancy() == GROUP * len(self.ring) <= CAPACITY
         keys, client = self.keys, self.client
         assert {int(n) for n in client.hkeys(keys.payload)} == self.kept_payloads
         owners = {int(n): token.decode() for n, token in client.hgetall(keys.owners).items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from broker.connection import connect, with_retries
+from broker.connection import Retrying, connect, with_retries
 from broker.errors import BrokerFull, BrokerLost, BrokerUnreachable, UsageError
 from deploy.cluster.redis_server import EmbeddedRedis
 
@@ -64,6 +64,9 @@ def test_an_operation_is_repeated_until_the_server_is_back() -> None:
 
     assert with_retries(operation, deadline_s=10) == 7
     assert len(events) == 3
+    events.clear()
+    assert Retrying(10)(operation) == 7
+    assert len(events) == 3
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_patience_has_an_end_with_a_name(error: Exception, raised: type[Exceptio
 
     started = time.monotonic()
     with pytest.raises(raised, match=r"0\.1 s"):
-        with_retries(operation, deadline_s=0.1)
+        Retrying(0.1)(operation)
     assert time.monotonic() - started < 5.0
 
 
@@ -98,12 +101,12 @@ def test_other_errors_are_not_repeated() -> None:
 
 def test_a_patient_client_is_made_or_refused_like_any_other(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnreachable, match=r"no answer within 0\.2 s"):
-        connect(f"unix://{tmp_path}/absent.sock", client_name="test", timeout_s=0.2, patience_s=60)
+        connect(f"unix://{tmp_path}/absent.sock", client_name="test", timeout_s=0.2, retry_s=60)
 
 
 def test_a_patient_client_waits_once_and_then_gives_up_at_once(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path, max_memory_gib=0.1)
-    client = connect(server.start(), client_name="test", patience_s=0.3)
+    client = connect(server.start(), client_name="test", retry_s=0.3)
     server.stop()
     started = time.monotonic()
     with pytest.raises(BrokerLost, match=r"0\.3 s"):

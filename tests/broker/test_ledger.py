@@ -3,55 +3,61 @@ import redis
 
 from broker.keys import Keys
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 
 
 @pytest.fixture
-def house(client: redis.Redis, keys: Keys) -> House:
-    return House(client, keys, capacity=4)
+def broker(client: redis.Redis, keys: Keys) -> BrokerParts:
+    return BrokerParts(client, keys, capacity=4)
 
 
 def end(
-    house: House, token: str, rewards: tuple[float | None, ...], *, step: int, arm: str = "guided", put: bool = False
+    broker: BrokerParts,
+    token: str,
+    rewards: tuple[float | None, ...],
+    *,
+    step: int,
+    arm: str = "guided",
+    put: bool = False,
 ) -> None:
     """One group of problem `x|y` on its whole way; `put`: into the ring, else dropped."""
-    group_id = house.claim(token)
+    group_id = broker.claim(token)
     assert group_id is not None
     group = rollout_group(group_id, rewards, problem_id="x|y", arm=arm)
-    assert house.feed.publish(group_id, token, group)
-    (delivery,) = house.read()
+    assert broker.feed.publish(group_id, token, group)
+    (delivery,) = broker.read()
     for again in (False, True):
         if put:
-            ended = house.ring.put(delivery.entry_id, train_group(group), step=step)
+            ended = broker.ring.put(delivery.entry_id, train_group(group), step=step)
         else:
-            ended = house.ring.drop(delivery.entry_id, group, "zero_advantage", step=step)
+            ended = broker.ring.drop(delivery.entry_id, group, "zero_advantage", step=step)
         assert ended is not again
 
 
 @pytest.mark.parametrize("put", [True, False])
-def test_an_oracle_in_a_group_is_no_attempt_and_no_success(house: House, put: bool) -> None:
-    group_id = house.claim("a/0")
+def test_an_oracle_in_a_group_is_no_attempt_and_no_success(broker: BrokerParts, put: bool) -> None:
+    group_id = broker.claim("a/0")
     assert group_id is not None
     group = rollout_group(group_id, (0.0, 0.0, None), arm="unguided", oracle=True)
-    assert house.feed.publish(group_id, "a/0", group)
-    (delivery,) = house.read()
+    assert broker.feed.publish(group_id, "a/0", group)
+    (delivery,) = broker.read()
     if put:
-        assert house.ring.put(delivery.entry_id, train_group(group), step=1)
-        assert house.ring.occupancy() == 4, "it is trained, so it takes a slot"
+        assert broker.ring.put(delivery.entry_id, train_group(group), step=1)
+        assert broker.ring.occupancy() == 4, "it is trained, so it takes a slot"
     else:
-        assert house.ring.drop(delivery.entry_id, group, "zero_advantage", step=1)
-    (row,) = house.ledger.rows()
+        assert broker.ring.drop(delivery.entry_id, group, "zero_advantage", step=1)
+    (row,) = broker.ledger.rows()
     assert (row.attempts, row.successes, row.first_solve_step) == (2, 0, None)
-    assert int(house.client.hget(house.keys.counters, "rollouts") or 0) == 3
-    assert int(house.client.hget(house.keys.counters, "completion_tokens") or 0) == 9
+    assert int(broker.client.hget(broker.keys.counters, "rollouts") or 0) == 3
+    assert int(broker.client.hget(broker.keys.counters, "completion_tokens") or 0) == 9
 
 
-def test_outcomes_are_kept_in_order_whichever_way_a_group_ended(house: House) -> None:
-    end(house, "a/0", (0.0, 0.0), step=3)
-    end(house, "a/1", (1.0, 0.0, None), step=4, put=True)
-    end(house, "a/2", (1.0, 1.0), step=4)
-    assert house.ledger.rows() == [
+def test_outcomes_are_kept_in_order_whichever_way_a_group_ended(broker: BrokerParts) -> None:
+    end(broker, "a/0", (0.0, 0.0), step=3)
+    end(broker, "a/1", (1.0, 0.0, None), step=4, put=True)
+    end(broker, "a/2", (1.0, 1.0), step=4)
+    assert broker.ledger.rows() == [
         LedgerRow(
             problem_id="x|y",
             arm="guided",
@@ -64,41 +70,41 @@ def test_outcomes_are_kept_in_order_whichever_way_a_group_ended(house: House) ->
 
 
 @pytest.mark.parametrize("put", [False, True])
-def test_only_the_newest_outcomes_are_kept(house: House, put: bool) -> None:
+def test_only_the_newest_outcomes_are_kept(broker: BrokerParts, put: bool) -> None:
     for step in range(KEPT_OUTCOMES + 3):
-        end(house, f"a/{step}", (1.0, 0.0), step=step, put=put)
-    (row,) = house.ledger.rows()
+        end(broker, f"a/{step}", (1.0, 0.0), step=step, put=put)
+    (row,) = broker.ledger.rows()
     assert [outcome.step for outcome in row.last] == list(range(3, KEPT_OUTCOMES + 3))
     assert row.attempts == 2 * (KEPT_OUTCOMES + 3)
 
 
-def test_a_group_whose_verifier_always_failed_has_no_outcome(house: House) -> None:
-    end(house, "a/0", (None, None), step=3)
-    (row,) = house.ledger.rows()
+def test_a_group_whose_verifier_always_failed_has_no_outcome(broker: BrokerParts) -> None:
+    end(broker, "a/0", (None, None), step=3)
+    (row,) = broker.ledger.rows()
     assert (row.attempts, row.last) == (0, ())
 
 
-def test_arms_keep_their_own_outcomes(house: House) -> None:
-    end(house, "a/0", (1.0, 0.0), step=1, arm="guided", put=True)
-    end(house, "a/1", (0.0, 0.0), step=2, arm="unguided")
-    guided, unguided = house.ledger.rows()
+def test_arms_keep_their_own_outcomes(broker: BrokerParts) -> None:
+    end(broker, "a/0", (1.0, 0.0), step=1, arm="guided", put=True)
+    end(broker, "a/1", (0.0, 0.0), step=2, arm="unguided")
+    guided, unguided = broker.ledger.rows()
     assert (guided.last, unguided.last) == ((Outcome(1, 1, 2),), (Outcome(2, 0, 2),))
 
 
-def test_a_reader_that_needs_no_outcomes_gets_none(house: House) -> None:
-    end(house, "a/0", (1.0, 0.0), step=1)
-    (row,) = house.ledger.rows(outcomes=False)
+def test_a_reader_that_needs_no_outcomes_gets_none(broker: BrokerParts) -> None:
+    end(broker, "a/0", (1.0, 0.0), step=1)
+    (row,) = broker.ledger.rows(outcomes=False)
     assert (row.attempts, row.last) == (2, ())
 
 
-def test_a_ledger_of_an_older_version_is_read_and_goes_on(house: House, keys: Keys) -> None:
+def test_a_ledger_of_an_older_version_is_read_and_goes_on(broker: BrokerParts, keys: Keys) -> None:
     """Its three hashes are there, the fourth is not."""
     for key, value in ((keys.ledger_attempts, 8), (keys.ledger_successes, 1), (keys.ledger_first_solve, 2)):
-        house.client.hset(key, "x|y|guided", value)
-    (row,) = house.ledger.rows()
+        broker.client.hset(key, "x|y|guided", value)
+    (row,) = broker.ledger.rows()
     assert (row.attempts, row.first_solve_step, row.last) == (8, 2, ())
-    end(house, "a/0", (1.0, 0.0), step=9)
-    (row,) = house.ledger.rows()
+    end(broker, "a/0", (1.0, 0.0), step=9)
+    (row,) = broker.ledger.rows()
     assert (row.attempts, row.first_solve_step, row.last) == (10, 2, (Outcome(9, 1, 2),))
 
 

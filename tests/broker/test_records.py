@@ -169,7 +169,7 @@ def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pyt
         (changed(rollout_group(), reward=float("inf")), "finite"),
         (changed(rollout_group(), verdict="maybe"), "Invalid enum value"),
         (changed(rollout_group(), off_policy=True), "an off-policy rollout has a reward, and neither"),
-        (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_rollout())), "that the policy wrote"),
+        (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_rollout())), "that was sampled"),
         (changed(rollout_group(), version_spans=((0, 2**31),)), "policy version 2147483648 is above"),
         (changed(rollout_group(), token_ids=int32_bytes([5, -1, 5])), "negative id"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=int32_bytes([-7])), "negative id"),

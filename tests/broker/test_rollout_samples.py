@@ -2,11 +2,11 @@ import redis
 
 from broker.keys import Keys
 from broker.metrics import read_entries
-from broker.rollout_samples import KEPT_SAMPLES, MAX_TOKENS, Samples, numbers
+from broker.rollout_samples import KEPT_SAMPLES, MAX_TOKENS, RolloutSamples, numbers
 
 
 def test_samples_are_read_newest_first(client: redis.Redis, keys: Keys) -> None:
-    samples = Samples(client, keys)
+    samples = RolloutSamples(client, keys)
     for n in range(4):
         samples.add({"n": n, "text": "a\nb"})
     assert [s["n"] for s in samples.newest(2)] == ["3", "2"]
@@ -14,7 +14,7 @@ def test_samples_are_read_newest_first(client: redis.Redis, keys: Keys) -> None:
 
 
 def test_what_is_shown_is_known_to_those_who_train_it(client: redis.Redis, keys: Keys) -> None:
-    samples = Samples(client, keys)
+    samples = RolloutSamples(client, keys)
     samples.add({"ordinal": 17, "index": 3})
     samples.add({"ordinal": 18, "index": 0})
     samples.add({"ordinal": 17, "index": 3})
@@ -23,7 +23,7 @@ def test_what_is_shown_is_known_to_those_who_train_it(client: redis.Redis, keys:
 
 
 def test_the_list_of_what_is_shown_stays_short(client: redis.Redis, keys: Keys) -> None:
-    samples = Samples(client, keys)
+    samples = RolloutSamples(client, keys)
     for n in range(KEPT_SAMPLES + 3):
         samples.add({"ordinal": n, "index": 0})
     shown = samples.shown()
@@ -33,7 +33,7 @@ def test_the_list_of_what_is_shown_stays_short(client: redis.Redis, keys: Keys) 
 
 
 def test_ratios_are_kept_for_as_many_tokens_as_a_sample_has(client: redis.Redis, keys: Keys) -> None:
-    Samples(client, keys).add_ratios(17, 3, 5, [1.0, 0.51234, 2.0] + [1.0] * MAX_TOKENS)
+    RolloutSamples(client, keys).add_ratios(17, 3, 5, [1.0, 0.51234, 2.0] + [1.0] * MAX_TOKENS)
     (entry,) = read_entries(client, keys.samples_ratios)
     assert (entry["ordinal"], entry["index"], entry["step"]) == ("17", "3", "5")
     assert entry["ratios"].split()[:3] == ["1", "0.5123", "2"]

@@ -4,7 +4,7 @@ import redis
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.run_record import LAYOUT, describe_run, open_run, read_run, require_layout, run_names
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 
 
 def test_a_run_describes_itself(client: redis.Redis, keys: Keys, run_name: str) -> None:
@@ -17,17 +17,17 @@ def test_a_run_describes_itself(client: redis.Redis, keys: Keys, run_name: str) 
 
 
 def test_a_look_into_the_ring_and_the_stream(client: redis.Redis, keys: Keys) -> None:
-    house = House(client, keys)
-    assert house.ring.groups() == []
-    assert house.stream.oldest_unix_ms() is None
-    house.put_one("a/0", version=3)
-    house.put_one("a/1", version=4)
-    house.publish_one("a/2")
-    first, second = house.ring.groups()
+    broker = BrokerParts(client, keys)
+    assert broker.ring.groups() == []
+    assert broker.stream.oldest_unix_ms() is None
+    broker.put_one("a/0", version=3)
+    broker.put_one("a/1", version=4)
+    broker.publish_one("a/2")
+    first, second = broker.ring.groups()
     assert (first.group_id, first.arrival, first.samples, first.oldest_version) == (0, 1, 2, 3)
     assert (second.group_id, second.arrival, second.arm, second.problem_id) == (1, 2, "guided", "p1")
     seconds, _ = client.time()
-    oldest_ms = house.stream.oldest_unix_ms()
+    oldest_ms = broker.stream.oldest_unix_ms()
     assert oldest_ms is not None
     assert abs(oldest_ms / 1e3 - seconds) < 60
 
@@ -36,12 +36,14 @@ def test_a_run_of_another_version_is_neither_resumed_nor_read(client: redis.Redi
     open_run(client, keys, "hash", resume=False)
     open_run(client, keys, "hash", resume=True)
     require_layout(client, keys)
-    for noted, told in ((None, 1), (LAYOUT + 1, LAYOUT + 1)):
+    for written, read in ((None, 1), (LAYOUT + 1, LAYOUT + 1)):
         client.hdel(keys.run, "layout")
-        if noted is not None:
-            client.hset(keys.run, "layout", noted)
-        said = rf"another version of pope-rl began the run .*layout {told}, this version reads {LAYOUT}\): go on with"
-        with pytest.raises(UsageError, match=said):
+        if written is not None:
+            client.hset(keys.run, "layout", written)
+        message = (
+            rf"another version of pope-rl began the run .*layout {read}, this version reads {LAYOUT}\): continue with"
+        )
+        with pytest.raises(UsageError, match=message):
             open_run(client, keys, "hash", resume=True)
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             require_layout(client, keys)

@@ -23,7 +23,7 @@ def test_every_script_says_what_it_is_and_only_entrances_refuse_a_full_server(pa
 
 def test_a_script_is_sent_with_the_pieces_it_uses_behind_its_first_line() -> None:
     source = Script("trim").source
-    assert source.startswith("#!lua flags=allow-oom\n-- The error for a life")
+    assert source.startswith("#!lua flags=allow-oom\n-- Returns an error when another incarnation")
     assert source.count("local function fenced(") == 1
     assert source.index("local function fenced(") < source.index("fenced(learner, ARGV[2], 'trim')")
     assert assembled("#!lua\n-- Uses nothing.\nreturn 1\n") == "#!lua\n-- Uses nothing.\nreturn 1\n"
@@ -35,7 +35,7 @@ def test_the_commands_of_a_script_are_its_pieces_too() -> None:
 
 def test_an_unknown_piece_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"uses 'fnece', and there is no lib/fnece\.lua"):
-        assembled("#!lua\n-- uses: ends, fnece\n-- A script.\n")
+        assembled("#!lua\n-- uses: outcomes, fnece\n-- A script.\n")
 
 
 @pytest.mark.parametrize("path", PIECES, ids=lambda p: p.stem)

@@ -46,7 +46,7 @@ def test_a_repeated_append_adds_nothing_and_a_second_writer_is_an_error(tasks: T
     tasks.append(0, TASKS)
     tasks.append(0, TASKS)
     assert len(tasks.all()) == 3
-    with pytest.raises(BrokerError, match="another process samples under this name"):
+    with pytest.raises(BrokerError, match="was changed by another process that samples under the same name"):
         tasks.append(1, TASKS[:1])
 
 

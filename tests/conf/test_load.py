@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from conf.errors import ConfigError
-from conf.load import CONF_FOLDER, dump, load, refuse_changes, settings_hash
+from conf.layers import CONF_FOLDER
+from conf.load import dump, load, refuse_changes, settings_hash
 from conf.names import SETTINGS
 from conf.redact import redacted
 from conf.schema import RunConfig
@@ -169,10 +170,10 @@ def test_a_wrong_override_is_one_line(override: str, message: str) -> None:
         ("model:\n\n  path: null\n", 3, "model.path=None must be text"),
         ("run: {seed: 1}\nrun: {seed: 2}\n", 2, "not valid YAML: found duplicate key run"),
         ("run: {seed: [\n", 2, "not valid YAML"),
-        ("learner.threads: 3\n", 1, "the key learner.threads holds a dot"),
-        ("run: {name: '${oc.env:HOME}'}\n", 1, "run.name=${oc.env:HOME} is no plain value"),
-        ("problems: {arms: {'${run.name}': 1}}\n", 1, "is no plain value"),
-        ("run: {name: '???'}\n", 1, "run.name=??? is no plain value"),
+        ("learner.threads: 3\n", 1, "the key learner.threads contains a dot"),
+        ("run: {name: '${oc.env:HOME}'}\n", 1, "run.name=${oc.env:HOME} is not a literal value"),
+        ("problems: {arms: {'${run.name}': 1}}\n", 1, "is not a literal value"),
+        ("run: {name: '???'}\n", 1, "run.name=??? is not a literal value"),
         ("broker:\n  ring:\n    capacity: 100\n", 3, "broker.ring.capacity=100 is not a multiple of"),
     ],
 )
@@ -201,7 +202,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_an_experiment_that_builds_on_itself_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", "defaults: {experiment: b.yaml}\n")
     write(tmp_path, "b.yaml", "defaults: {experiment: a.yaml}\n")
-    assert "cannot build on itself" in error_of(tmp_path / "a.yaml")
+    assert "cannot inherit from itself" in error_of(tmp_path / "a.yaml")
 
 
 def test_unknown_defaults_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Faults of the actors: real actor loops with played engines, under the real supervisor."""
+"""Faults of actors: real actor loops with simulated engines, under the real supervisor."""
 
 import random
 import signal
@@ -12,23 +12,23 @@ from safetensors.torch import save_file
 from broker.history import read_history
 from broker.records import TrainGroup
 from broker.weights import WeightBoard
-from deploy.cluster.fleet import Member
+from deploy.cluster.fleet import ManagedRole
 from learner.file_publisher import FilePublisher
-from tests.faults.household import Household
 from tests.faults.local_roles import LocalRole
 from tests.faults.outcome import Outcome
-from tests.faults.played_engine import mixed_up
-from tests.faults.scene import PlayedLearner, Scene, wait_until
+from tests.faults.scene import Scene, SimulatedLearner, wait_until
+from tests.faults.simulated_engine import version_mismatches
+from tests.faults.supervised_roles import SupervisedRoles
 
 POINTS = ("actor.claimed", "actor.before_publish", "actor.after_publish", "actor.mid_update")
 RANDOM_KILLS = 3
 QUICK = ("actors.max_num_seqs=8", "deploy.max_restarts=50", "actors.max_attempts=50", "actors.lease_s=5")
 PAUSE_S = 0.1
-"""A played step takes so long."""
+"""Pause of the simulated learner when the ring holds no batch."""
 
 
-class PublishingLearner(PlayedLearner):
-    """Each step of it makes new weights: two tensors full of the version's number."""
+class PublishingLearner(SimulatedLearner):
+    """Publishes new weights after each step: two tensors filled with the policy version."""
 
     def __init__(self, scene: Scene, base: Path, look: Callable[[list[TrainGroup]], None]) -> None:
         super().__init__(scene, look=look)
@@ -66,71 +66,71 @@ def weights_folder(scene: Scene) -> Path:
 
 def actor_killed(root: Path, seed: int) -> Outcome:
     """F1: an actor is killed in every phase and at random moments: each group ends once, and every token was written by
-    the weights it names."""
+    the policy version it is attributed to."""
     outcome = Outcome()
-    dice = random.Random(seed)
-    kills = ",".join(f"{point}:kill@{dice.randint(1, 3)}" for point in POINTS)
+    rng = random.Random(seed)
+    kills = ",".join(f"{point}:kill@{rng.randint(1, 3)}" for point in POINTS)
     with Scene(root, *QUICK) as scene:
-        learner = PublishingLearner(scene, root / "base", _looking(outcome, root, scene))
-        household = Household(scene, root / "base", actors=1, fails={"actor-0": kills})
-        (actor,) = household.actors
-        with scene.preprocessing(), household.running():
-            learner.train_until(lambda: len(household.failed_at()) == len(POINTS), "a kill at every failpoint")
+        learner = PublishingLearner(scene, root / "base", _version_check(outcome, root, scene))
+        roles = SupervisedRoles(scene, root / "base", actors=1, fails={"actor-0": kills})
+        (actor,) = roles.actors
+        with scene.preprocessing(), roles.running():
+            learner.train_until(lambda: len(roles.failed_at()) == len(POINTS), "a kill at every failpoint")
             random_kills = []
             for number in range(RANDOM_KILLS):
-                # Its health alone may still be that of a life whose death nobody has noticed.
+                # The health alone may still be that of an incarnation whose death is not noticed yet.
                 learner.train_until(lambda number=number: _back(actor, len(POINTS) + number), "a healthy actor")
-                _train_for(learner, dice.uniform(0.0, 0.5))
+                _train_for(learner, rng.uniform(0.0, 0.5))
                 random_kills.append(_kill(actor.handle))
             learner.train_until(lambda: _back(actor, len(POINTS) + RANDOM_KILLS), "the actor after all kills")
             step = learner.step
             learner.train_until(lambda: learner.step > step + 2, "steps after all kills")
-        outcome.injected = len(household.failed_at()) + RANDOM_KILLS
-        outcome.recovery_s = household.recoveries_s("actor-0", "hold", random_kills)
+        outcome.injected = len(roles.failed_at()) + RANDOM_KILLS
+        outcome.recovery_s = roles.recoveries_s("actor-0", "hold", random_kills)
         outcome.require(actor.restarts == outcome.injected, f"{actor.restarts} restarts, {outcome.injected} kills")
         _require_synced_first(scene, outcome)
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
 def actor_hangs(root: Path, seed: int) -> Outcome:
-    """F8: of two actors one stops in the middle of a weight update, later dies in one: the other goes on, and the one
-    that comes back is trusted only when it holds new weights."""
+    """F8: one of two actors stops in the middle of a weight update, and later dies in one: the other continues, and the
+    restarted one is healthy only once it holds new weights."""
     outcome = Outcome()
-    dice = random.Random(seed)
-    fails = f"actor.mid_update:stop@{dice.randint(1, 3)},actor.mid_update:kill@4"
+    rng = random.Random(seed)
+    fails = f"actor.mid_update:stop@{rng.randint(1, 3)},actor.mid_update:kill@4"
     with Scene(root, *QUICK, "actors.num_actors=2", "deploy.dead_after_s=2") as scene:
-        learner = PublishingLearner(scene, root / "base", _looking(outcome, root, scene))
-        household = Household(scene, root / "base", actors=2, fails={"actor-0": fails})
-        hung, other = household.actors
-        with scene.preprocessing(), household.running():
-            learner.train_until(lambda: bool(household.failed_at()), "a stop in an update")
+        learner = PublishingLearner(scene, root / "base", _version_check(outcome, root, scene))
+        roles = SupervisedRoles(scene, root / "base", actors=2, fails={"actor-0": fails})
+        hung, other = roles.actors
+        with scene.preprocessing(), roles.running():
+            learner.train_until(lambda: bool(roles.failed_at()), "a stop in an update")
             step = learner.step
             learner.train_until(lambda: hung.restarts == 1, "the replacement of the actor that hangs")
             outcome.require(learner.step > step, "nothing was trained while one actor of two hung")
             learner.train_until(lambda: hung.restarts == 2 and hung.health == "healthy", "the actor after its death")
-        outcome.injected = len(household.failed_at())
-        outcome.recovery_s = household.recoveries_s("actor-0", "hold")
+        outcome.injected = len(roles.failed_at())
+        outcome.recovery_s = roles.recoveries_s("actor-0", "hold")
         outcome.require(other.restarts == 0, f"the other actor was restarted {other.restarts} times")
-        course = " ".join(household.health["actor-0"])
-        outcome.require("healthy suspect" in course and "stale healthy" in course, f"actor-0 was held {course}")
+        changes = " ".join(roles.health["actor-0"])
+        outcome.require("healthy suspect" in changes and "stale healthy" in changes, f"health of actor-0: {changes}")
         _require_synced_first(scene, outcome)
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
-def _looking(outcome: Outcome, root: Path, scene: Scene) -> Callable[[list[TrainGroup]], None]:
-    """Of every batch: its tokens were written by the versions they name."""
+def _version_check(outcome: Outcome, root: Path, scene: Scene) -> Callable[[list[TrainGroup]], None]:
+    """A check of every batch: its tokens were written by the policy versions they are attributed to."""
 
     def look(batch: list[TrainGroup]) -> None:
         groups = [group.rollout_group for group in batch]
-        outcome.violations += mixed_up(groups, root / "base" / "model.safetensors", weights_folder(scene))
+        outcome.violations += version_mismatches(groups, root / "base" / "model.safetensors", weights_folder(scene))
 
     return look
 
 
-def _back(actor: Member, restarts: int) -> bool:
-    """Whether it was replaced so often, and is trusted again."""
+def _back(actor: ManagedRole, restarts: int) -> bool:
+    """Whether it was restarted that often and is healthy."""
     return actor.restarts == restarts and actor.health == "healthy"
 
 
@@ -147,11 +147,11 @@ def _kill(role: LocalRole) -> float:
 
 
 def _require_synced_first(scene: Scene, outcome: Outcome) -> None:
-    """In every life an actor publishes nothing before it holds weights."""
+    """Require that no incarnation of an actor publishes before it holds weights."""
     for history in read_history(scene.folder.path):
         incarnations: dict[str, list[str]] = {}
         for line in history.lines if history.role.startswith("actor") else ():
             incarnations.setdefault(line.event.incarnation, []).append(line.event.what)
-        for incarnation, deeds in incarnations.items():
-            held = deeds.index("hold") if "hold" in deeds else len(deeds)
-            outcome.require("publish" not in deeds[:held], f"{incarnation} published before it held any weights")
+        for incarnation, events in incarnations.items():
+            held = events.index("hold") if "hold" in events else len(events)
+            outcome.require("publish" not in events[:held], f"{incarnation} published before it held any weights")

@@ -1,4 +1,4 @@
-"""Faults of Redis and of the way to it."""
+"""Faults of Redis and of the connection to it."""
 
 import os
 import random
@@ -11,29 +11,29 @@ from broker.balance import read_balance
 from broker.errors import BrokerError
 from broker.records import RolloutGroup
 from deploy.audit.evidence import gather
-from deploy.audit.promises import one_end
+from deploy.audit.group_promises import one_end
 from deploy.cluster.redis_server import EmbeddedRedis
 from deploy.store.run_view import RunView
-from tests.faults.forgetting import forgotten
+from tests.faults.lost_writes import server_loses_a_step
 from tests.faults.outcome import Outcome
 from tests.faults.proxy import LossyProxy
-from tests.faults.scene import PlayedActor, PlayedLearner, Scene, running, wait_until
+from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner, running, wait_until
 from tests.groups import rollout_group
 
 LOST_REPLIES = 200
 KILLS = 6
 TORN_KILLS = 4
-LONGEST_TEAR = 300
-"""Bytes cut off the append-only file."""
+MOST_BYTES_CUT = 300
+"""Most bytes cut off the append-only file."""
 
 
 def reply_lost(root: Path, seed: int) -> Outcome:
-    """F2: what was asked is done, and asked again because the reply never came; it must be done once."""
+    """F2: a command is executed but its reply is lost, so the client repeats it: it must take effect once."""
     outcome = Outcome()
     with Scene(root) as scene:
         proxy = LossyProxy(scene.url, root / "p.sock", seed=seed, share=0.15, at_most=LOST_REPLIES)
-        actor = PlayedActor(scene, kept_group, proxy.url)
-        learner = PlayedLearner(scene, proxy.url)
+        actor = SimulatedActor(scene, trainable_group, proxy.url)
+        learner = SimulatedLearner(scene, proxy.url)
         with scene.preprocessing(proxy.url):
             proxy.lose()
             while proxy.lost < LOST_REPLIES:
@@ -46,20 +46,20 @@ def reply_lost(root: Path, seed: int) -> Outcome:
         outcome.injected = proxy.lost
         balance = read_balance(scene.client, scene.keys)
         outcome.require(balance.totals["published"] == actor.published, "a group was published twice or not at all")
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
 def server_killed(root: Path, seed: int) -> Outcome:
-    """F12: kill -9 of the server under load, over and over; nothing it acknowledged may be lost.
+    """F12: kill -9 of the server under load, repeatedly; no acknowledged write may be lost.
 
-    Then with a torn end of its append-only file: acknowledged writes are lost, and still the books must close. At last
-    a real learner finds that the server forgot the step it is in.
+    Then with a truncated append-only file: acknowledged writes are lost, and the balance must still hold. Finally a
+    real learner finds that the server lost the step it is in.
     """
     outcome = Outcome()
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with Scene(root) as scene:
-        actor, learner = PlayedActor(scene, kept_group), PlayedLearner(scene)
+        actor, learner = SimulatedActor(scene, trainable_group), SimulatedLearner(scene)
         done = threading.Event()
 
         def load() -> None:
@@ -70,7 +70,7 @@ def server_killed(root: Path, seed: int) -> Outcome:
         with scene.preprocessing(), running(load):
             try:
                 for _ in range(KILLS):
-                    time.sleep(dice.uniform(0.1, 0.5))
+                    time.sleep(rng.uniform(0.1, 0.5))
                     before = actor.published
                     killed_at = time.monotonic()
                     kill(scene.server)
@@ -80,35 +80,35 @@ def server_killed(root: Path, seed: int) -> Outcome:
                     outcome.recovery_s.append(time.monotonic() - killed_at)
             finally:
                 done.set()
-        scene.require_promises(outcome)
-    torn(root, dice, outcome)
-    forgotten(root, dice, outcome)
+        scene.require_audit(outcome)
+    kill_and_truncate(root, rng, outcome)
+    server_loses_a_step(root, rng, outcome)
     return outcome
 
 
-def torn(root: Path, dice: random.Random, outcome: Outcome) -> None:
-    """Kills whose file lacks its last bytes afterwards."""
+def kill_and_truncate(root: Path, rng: random.Random, outcome: Outcome) -> None:
+    """Kills after which the last bytes of the append-only file are cut off."""
     with Scene(root, name="torn", histories=False) as scene:
-        actor = PlayedActor(scene, kept_group)
-        learner = PlayedLearner(scene)
+        actor = SimulatedActor(scene, trainable_group)
+        learner = SimulatedLearner(scene)
         for _ in range(TORN_KILLS):
             with scene.preprocessing():
-                for _ in range(dice.randrange(6, 20)):
+                for _ in range(rng.randrange(6, 20)):
                     actor.publish_one()
                     try:
                         learner.train()
-                    except BrokerError:  # the server forgot a step it had handed out; it says which it knows
-                        learner.forget_what_the_server_forgot()
+                    except BrokerError:  # the server lost a step it had acknowledged
+                        learner.follow_server()
             kill(scene.server)
-            tear(scene.folder.redis, dice.randint(1, LONGEST_TEAR))
+            truncate(scene.folder.redis, rng.randint(1, MOST_BYTES_CUT))
             scene.server.start()
             outcome.injected += 1
             balance = read_balance(scene.client, scene.keys)
-            outcome.require(balance.holds, f"after a torn file: {balance.explain()}")
-            learner.forget_what_the_server_forgot()
+            outcome.require(balance.holds, f"after a truncated file: {balance.explain()}")
+            learner.follow_server()
         with RunView(scene.folder.path) as run:
             finding = one_end(gather(run))
-        outcome.require(finding.holds, f"after torn files: {finding.violation}")
+        outcome.require(finding.holds, f"after truncated files: {finding.violation}")
 
 
 def kill(server: EmbeddedRedis) -> None:
@@ -119,29 +119,29 @@ def kill(server: EmbeddedRedis) -> None:
         time.sleep(0.005)
 
 
-def tear(folder: Path, num_bytes: int) -> None:
-    """Cut bytes off the newest part of the append-only file, as a machine that lost power might."""
+def truncate(folder: Path, num_bytes: int) -> None:
+    """Cut bytes off the newest part of the append-only file, as a power failure may."""
     file = max((folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
     os.truncate(file, max(0, file.stat().st_size - num_bytes))
 
 
 def out_of_memory(root: Path, seed: int) -> Outcome:
-    """F13: nobody trains and the server is full: actors wait, nothing ends, and it drains by itself."""
+    """F13: the server is out of memory while no batch is trained: actors wait, no role ends, and it recovers."""
     outcome = Outcome()
     num_groups = 60
     long = ("actors.max_completion_tokens=2000", "learner.row_tokens=2048", "broker.rollouts_high_water=1000")
     with Scene(root, *long, "broker.max_memory_gib=0.05") as scene:
-        actor = PlayedActor(scene, lambda group_id: rollout_group(group_id, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
-        learner = PlayedLearner(scene)
+        actor = SimulatedActor(scene, lambda group_id: rollout_group(group_id, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
+        learner = SimulatedLearner(scene)
         with scene.preprocessing(), running(lambda: actor.publish(num_groups)):
             wait_until(lambda: actor.published >= 10 + seed % 10, "a few groups")
             used = scene.client.info("memory")["used_memory"]
             scene.client.config_set("maxmemory", used + 1_000_000)  # some 15 groups
-            wait_until(lambda: _refusals(scene) > 0, "a refusal for want of memory")
+            wait_until(lambda: _refusals(scene) > 0, "a refusal for lack of memory")
             time.sleep(0.5)
             stuck = actor.published
             outcome.injected = _refusals(scene)
-            outcome.require(stuck < num_groups, "the server took more than it has room for")
+            outcome.require(stuck < num_groups, "the server accepted more than fits in its memory")
             drained_at = time.monotonic()
             while actor.published == stuck and time.monotonic() - drained_at < 20:
                 if learner.train():
@@ -155,14 +155,14 @@ def out_of_memory(root: Path, seed: int) -> Outcome:
         while learner.train():
             scene.ring.trim(learner.step)
         outcome.require(learner.step == num_groups // 3, f"{learner.step} steps of {num_groups} groups")
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
 def _refusals(scene: Scene) -> int:
-    """Commands the server refused with -OOM so far."""
+    """Number of commands that the server refused with -OOM."""
     return int(scene.client.info("errorstats").get("errorstat_OOM", {}).get("count", 0))
 
 
-def kept_group(group_id: int) -> RolloutGroup:
+def trainable_group(group_id: int) -> RolloutGroup:
     return rollout_group(group_id, (1.0, 0.0, 0.0, 1.0))

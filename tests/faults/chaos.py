@@ -3,8 +3,8 @@
     python -m tests.faults.chaos --seeds 10
     python -m tests.faults.chaos --seeds 3 --only F12 F14 --report /tmp/table.md
 
-Prints a table of what was injected, what broke and how long recovery took, and writes it into the reports, where it
-stands between two marks. Ends with 1 when a promise broke; the folders of those injections are kept.
+Prints a table of injections, violations and recovery times, and writes it into the reports, between two markers. The
+exit code is 1 when a guarantee was violated; the folders of those injections are kept.
 """
 
 import argparse
@@ -31,10 +31,10 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.outcome import Fault, Outcome
 
 ROOT = Path(__file__).parents[2]
-REPORTS = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
+REPORTS = (ROOT / "docs" / "reliability.md",)
 BEGIN, END = "<!-- chaos: this table is written by `make chaos` -->", "<!-- /chaos -->"
 LONGEST_S = 600
-"""Of one injection; one that takes longer hangs, and that is a violation."""
+"""Time limit of one injection; exceeding it is a violation."""
 HEADINGS = ("", "fault", "injected", "violations", "recovery p50", "p95")
 
 
@@ -49,14 +49,14 @@ class Row:
     recovery_s: list[float] = field(default_factory=list)
 
     def add(self, seed: int, outcome: Outcome) -> list[str]:
-        """The violations of this seed."""
+        """Add the outcome of one seed. Returns its violations."""
         if outcome.injected < self.fault.at_least and not outcome.violations:
-            outcome.violations.append(f"only {outcome.injected} of {self.fault.at_least} faults really happened")
-        found = [f"{self.fault.number} under seed {seed}: {sentence}" for sentence in outcome.violations]
+            outcome.violations.append(f"only {outcome.injected} of {self.fault.at_least} faults happened")
+        violations = [f"{self.fault.number} under seed {seed}: {sentence}" for sentence in outcome.violations]
         self.injected += outcome.injected
         self.recovery_s += outcome.recovery_s
-        self.violations += found
-        return found
+        self.violations += violations
+        return violations
 
     def cells(self) -> tuple[str, ...]:
         if self.unavailable:
@@ -69,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _options(words)
     numbers = [number for number in _in_order() if not options.only or number in options.only]
     rows = [Row(FAULTS[number], FAULTS[number].unavailable()) for number in numbers]
-    # A copy of stdout: the roles' own output is turned away from it meanwhile.
+    # A copy of stdout, because stdout is redirected during an injection.
     console, began = Console(file=os.fdopen(os.dup(1), "w")), time.monotonic()
     whole = 0
     with suppress(KeyboardInterrupt), _progress(console) as progress:
@@ -79,7 +79,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 if row.unavailable is None:
                     progress.update(bar, description=f"{row.fault.number} {row.fault.title}, seed {seed}")
                     for sentence in _inject(row, seed, options.keep):
-                        progress.console.print(f"[red]broken[/red] {escape(sentence)}", highlight=False)
+                        progress.console.print(f"[red]violation[/red] {escape(sentence)}", highlight=False)
                     progress.advance(bar)
             whole += 1
             injected, broken = sum(row.injected for row in rows), sum(len(row.violations) for row in rows)
@@ -99,10 +99,10 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description="Inject every fault, many times.")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds for each fault (default 1)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N")
-    parser.add_argument("--only", nargs="+", choices=_in_order(), metavar="F12", help="these faults alone")
-    told = "whose table is written anew (the README and docs/reliability.md)"
-    parser.add_argument("--report", type=Path, nargs="+", default=REPORTS, metavar="FILE", help=told)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep all run folders here: histories to re-check")
+    parser.add_argument("--only", nargs="+", choices=_in_order(), metavar="F12", help="inject only these faults")
+    report_help = "files whose table is rewritten (README.md and docs/reliability.md)"
+    parser.add_argument("--report", type=Path, nargs="+", default=REPORTS, metavar="FILE", help=report_help)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy all run folders here")
     return parser.parse_args(words)
 
 
@@ -117,26 +117,26 @@ def _progress(console: Console) -> Progress:
 
 
 def _inject(row: Row, seed: int, keep: Path | None) -> list[str]:
-    """One fault under one seed. Returns what broke; an error of the injection itself is a violation too."""
+    """Inject one fault under one seed. Returns the violations; an exception of the injection is one too."""
     folder = Path(tempfile.mkdtemp(prefix=f"pope-{row.fault.number}-{seed}-"))
     try:
         with _bounded(LONGEST_S), _quiet(folder / "output.log"):
             outcome = row.fault.inject(folder, seed)
     except Exception:
         outcome = Outcome(violations=[traceback.format_exc(limit=-4).strip()])
-    found = row.add(seed, outcome)
+    violations = row.add(seed, outcome)
     if keep:
         shutil.copytree(folder, keep / folder.name, ignore=shutil.ignore_patterns("*.sock"))
-    if found:
-        found[-1] += f" (kept in {folder})"
+    if violations:
+        violations[-1] += f" (kept in {folder})"
     else:
         shutil.rmtree(folder)
-    return found
+    return violations
 
 
 @contextmanager
 def _bounded(limit_s: int) -> Iterator[None]:
-    """Raises TimeoutError when the body takes longer."""
+    """Raises TimeoutError when the body takes longer than `limit_s`."""
 
     def expired(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"it did not end within {limit_s} s")
@@ -152,10 +152,10 @@ def _bounded(limit_s: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """What roles print goes to a file, so that the bar stands still."""
+    """Redirect stdout and stderr to a file, so that output of roles does not disturb the progress bar."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
+    saved = [os.dup(number) for number in (1, 2)]
     with log.open("wb") as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
@@ -164,7 +164,7 @@ def _quiet(log: Path) -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            for number, copy in zip((1, 2), kept, strict=True):
+            for number, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
 
@@ -187,7 +187,7 @@ def _show(console: Console, rows: Sequence[Row]) -> None:
 
 
 def _write(report: Path, rows: Sequence[Row], how: str) -> None:
-    """Put the table between its marks; a report without them gets it at its end."""
+    """Write the table between its markers; append it to a report that has none."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells() for row in rows), _totals(rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     written = f"{BEGIN}\n\n{how}:\n\n{table}\n\n{END}"

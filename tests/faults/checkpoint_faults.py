@@ -1,4 +1,4 @@
-"""Faults of checkpoints: cut off at every point, and damaged afterwards."""
+"""Faults of checkpoints: a save interrupted at every point, and damaged files."""
 
 import logging
 import multiprocessing
@@ -29,7 +29,7 @@ GLOO_S = 20.0
 
 
 def cut_off(root: Path, seed: int) -> Outcome:
-    """F9: a rank killed at each point of a save: the newest checkpoint loads on all ranks, whichever it is."""
+    """F9: a rank is killed at each point of a save: the newest complete checkpoint is found and loads on all ranks."""
     outcome = Outcome()
     cuts = [(rank, point) for rank in range(RANKS) for point in OF_EVERY_RANK] + [(0, point) for point in OF_RANK_0]
     random.Random(seed).shuffle(cuts)
@@ -45,14 +45,14 @@ def cut_off(root: Path, seed: int) -> Outcome:
         outcome.recovery_s.append(time.monotonic() - killed_at)
         found = find_newest_valid(folder)
         outcome.require(found is not None and found.step == 15, f"after {point} no further save succeeds")
-        outcome.require(not list(folder.glob("*.tmp")), f"after {point} a temporary folder stays for ever")
+        outcome.require(not list(folder.glob("*.tmp")), f"after {point} a temporary folder is left")
         outcome.injected += 1
     return outcome
 
 
 def _ranks(folder: Path, steps: list[int], points: dict[int, str], outcome: Outcome) -> None:
-    """All ranks find the newest checkpoint, then save these steps; those with a failpoint must die of it."""
-    # Forked from a process that has torch: a rank is up in a moment.
+    """All ranks find the newest checkpoint, then save these steps; those with a failpoint must be killed by it."""
+    # Forked from a process that has imported torch, so that a rank is up quickly.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with socket.socket() as probe:
@@ -68,13 +68,13 @@ def _ranks(folder: Path, steps: list[int], points: dict[int, str], outcome: Outc
         wanted = -signal.SIGKILL if points else 0
         code = ranks[number].exitcode
         outcome.require(code == wanted, f"rank {number} of {points} ended with {code}")
-    for rank in ranks:  # whoever waits for the dead one
+    for rank in ranks:  # those that wait for the dead rank
         rank.kill()
         rank.join()
 
 
 def save(folder: Path, rank: int, port: int, steps: list[int], points: str) -> None:
-    """One rank, in a process of its own; what it says of the other's death is kept in a file."""
+    """One rank, in its own process; stderr goes to a file."""
     folder.mkdir(exist_ok=True)
     os.dup2(os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
     torch.set_num_threads(1)
@@ -102,37 +102,38 @@ def write_rank(folder: Path, rank: int, step: int) -> None:
 
 
 def damaged(root: Path, seed: int) -> Outcome:
-    """F11: damages of the newest checkpoint, one at a time: noticed, the file named, the one before taken."""
+    """F11: the newest checkpoint is damaged: each damage is noticed, the file named, the checkpoint before loaded."""
     outcome = Outcome()
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     store = Checkpoints(root / "sound", Ranks(0, 1, torch.device("cpu")), keep=2, settings={})
     for step in (5, 10):
         assert store.save(step, lambda folder, step=step: write(folder, 2, step))
-    heard = _Warnings()
+    warnings = _Warnings()
     log = logging.getLogger("learner.manifest")
-    log.addHandler(heard)
+    log.addHandler(warnings)
     try:
         for number in range(DAMAGES):
             folder = root / "damaged"
             shutil.copytree(root / "sound", folder)
             newest = folder / (folder / LATEST).read_text().strip()
-            name = dice.choice(list(DAMAGE))
-            victim = dice.choice(sorted(path for path in newest.rglob("*") if path.is_file()))
-            touched = DAMAGE[name](victim, dice)
-            heard.texts.clear()
+            name = rng.choice(list(DAMAGE))
+            victim = rng.choice(sorted(path for path in newest.rglob("*") if path.is_file()))
+            touched = DAMAGE[name](victim, rng)
+            warnings.texts.clear()
             found = find_newest_valid(folder)
             outcome.require(found is not None and found.step == 5, f"{number}: {name} of {victim.name} went unnoticed")
-            said = " ".join(heard.texts)
-            outcome.require(any(file in said for file in touched), f"{number}: {name}: {touched} unnamed in {said!r}")
+            message = " ".join(warnings.texts)
+            named = any(file in message for file in touched)
+            outcome.require(named, f"{number}: {name}: {touched} unnamed in {message!r}")
             outcome.injected += 1
             shutil.rmtree(folder)
     finally:
-        log.removeHandler(heard)
+        log.removeHandler(warnings)
     return outcome
 
 
 class _Warnings(logging.Handler):
-    """Keeps what is said."""
+    """Records warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -142,40 +143,40 @@ class _Warnings(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def _flip(path: Path, dice: random.Random) -> set[str]:
+def _flip(path: Path, rng: random.Random) -> set[str]:
     data = bytearray(path.read_bytes())
-    data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     return {path.name}
 
 
-def _zero_a_page(path: Path, dice: random.Random) -> set[str]:
-    """What a lost write of the file system leaves behind."""
+def _zero_a_page(path: Path, rng: random.Random) -> set[str]:
+    """As a lost write of the file system does."""
     data = bytearray(path.read_bytes())
-    start = dice.randrange(len(data)) // 4096 * 4096
+    start = rng.randrange(len(data)) // 4096 * 4096
     page = data[start : start + 4096]
     data[start : start + len(page)] = bytes(len(page))
     path.write_bytes(data)
     return {path.name}
 
 
-def _truncate(path: Path, dice: random.Random) -> set[str]:
-    os.truncate(path, dice.randrange(path.stat().st_size))
+def _truncate(path: Path, rng: random.Random) -> set[str]:
+    os.truncate(path, rng.randrange(path.stat().st_size))
     return {path.name}
 
 
-def _delete(path: Path, dice: random.Random) -> set[str]:
+def _delete(path: Path, rng: random.Random) -> set[str]:
     path.unlink()
     return {path.name}
 
 
-def _append(path: Path, dice: random.Random) -> set[str]:
+def _append(path: Path, rng: random.Random) -> set[str]:
     with path.open("ab") as file:
-        file.write(dice.randbytes(dice.randint(1, 100)))
+        file.write(rng.randbytes(rng.randint(1, 100)))
     return {path.name}
 
 
-def _swap_ranks(path: Path, dice: random.Random) -> set[str]:
+def _swap_ranks(path: Path, rng: random.Random) -> set[str]:
     """Each rank's file under the other's name."""
     checkpoint = next(parent for parent in path.parents if (parent / MANIFEST).exists())
     first, second = (checkpoint / "state" / f"optimizer-{rank}.pt" for rank in (0, 1))
@@ -193,4 +194,4 @@ DAMAGE: dict[str, Callable[[Path, random.Random], set[str]]] = {
     "bytes at the end": _append,
     "files of ranks swapped": _swap_ranks,
 }
-"""What is done to a file -> (names of the files it touched)."""
+"""Kind of damage -> function that damages a file and returns the names of the files it changed."""

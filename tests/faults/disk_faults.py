@@ -19,27 +19,26 @@ TROUBLES = ("rank-0", "rank-1", "full")
 
 
 def disk_full(root: Path, seed: int) -> Outcome:
-    """F10: no room for a checkpoint, on all ranks or on one: training goes on, the one before stays, the next is saved.
-
-    At last the disk stays full: training ends with an error that names the folder.
+    """F10: no space for a checkpoint, on all ranks or on one: training continues, the last checkpoint stays, the next
+    save succeeds. Finally the disk stays full, and training ends with an error that names the folder.
     """
     outcome = Outcome()
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     save_tiny(root / "model")
     with _small_file_system(root / "checkpoints") as troubles:
-        once = dice.sample(troubles, len(troubles))
-        plan = [word for trouble in once for word in (trouble, "")] + [dice.choice(troubles)] * MAX_FAILURES
+        once = rng.sample(troubles, len(troubles))
+        plan = [word for trouble in once for word in (trouble, "")] + [rng.choice(troubles)] * MAX_FAILURES
         options = {
             "folder": str(root / "checkpoints"), "model_path": str(root / "model"),
-            "troubles": plan, "zero_stage": dice.choice((2, 3)),  # under these every rank writes
+            "troubles": plan, "zero_stage": rng.choice((2, 3)),  # in these stages every rank writes
         }  # fmt: skip
-        ranks = Processes("save", options, root / "ranks", world_size=RANKS, module="tests.faults.saver")
+        ranks = Processes("save", options, root / "ranks", world_size=RANKS, module="tests.faults.saving_rank")
         codes = ranks.wait()
         outcome.require(codes == [0] * RANKS, f"the ranks ended with {codes}: {ranks.output()}")
-        said = [json.loads(line) for line in ranks.output().splitlines() if line.startswith('{"trouble"')]
-        outcome.require(len(said) == len(plan), f"{len(said)} of {len(plan)} saves came to an end")
+        results = [json.loads(line) for line in ranks.output().splitlines() if line.startswith('{"trouble"')]
+        outcome.require(len(results) == len(plan), f"{len(results)} of {len(plan)} saves ended")
         newest = None
-        for step, (trouble, save) in enumerate(zip(plan, said, strict=False), start=1):
+        for step, (trouble, save) in enumerate(zip(plan, results, strict=False), start=1):
             last = step == len(plan)
             if not trouble:
                 newest = step
@@ -58,7 +57,7 @@ def disk_full(root: Path, seed: int) -> Outcome:
 
 @contextmanager
 def _small_file_system(folder: Path) -> Iterator[tuple[str, ...]]:
-    """What can be done to the disk here: filling it needs a file system of its own, and so root."""
+    """The disk faults that are possible here. Filling a disk needs a file system of its own, and so root."""
     folder.mkdir()
     if os.geteuid() != 0:
         yield TROUBLES[:RANKS]

@@ -14,13 +14,13 @@ from broker.records import RolloutGroup, TrainGroup, decode, encode, float32_byt
 from broker.reports import LearnerStep
 from learner.manifest import find_newest_valid
 from tests.faults.outcome import Outcome
-from tests.faults.scene import STEP_GROUPS, PlayedActor, Scene, wait_until
+from tests.faults.scene import STEP_GROUPS, Scene, SimulatedActor, wait_until
 from tests.learner.tiny import random_groups, save_tiny
 
 STEPS = 8
 TRACE = ("loss", "grad_norm", "ess", "entropy", "logprob_rms", "lag_histogram")
 KILLS = (
-    # the moment, and how often a life may pass it at most so that the next one still has steps to train
+    # failpoint, most passes of an incarnation before the kill: steps must be left for the next one
     ("learner.before_optimizer", 3),
     ("learner.after_optimizer", 3),
     ("learner.after_commit", 2),
@@ -29,13 +29,13 @@ KILLS = (
 
 
 def learner_killed(root: Path, seed: int) -> Outcome:
-    """F5: killed at four moments of a step and resumed each time: the weights of a run that nothing disturbed."""
+    """F5: killed at four points of a step and resumed each time: the final weights are those of an undisturbed run."""
     outcome = Outcome()
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     golden, golden_trace = _undisturbed(root, seed)
     with Scene(root, f"run.max_steps={STEPS}") as scene:
         fill(scene, seed)
-        kills = [(point, dice.randint(1, most)) for point, most in dice.sample(KILLS, len(KILLS))]
+        kills = [(point, rng.randint(1, most)) for point, most in rng.sample(KILLS, len(KILLS))]
         learner = scene.start_learner(root / "model", _kill(kills[0]))
         for number, kill in enumerate(kills, start=1):
             code = learner.wait()[0]
@@ -51,7 +51,7 @@ def learner_killed(root: Path, seed: int) -> Outcome:
         differing = [step for step, values in trace.items() if values != golden_trace[step]]
         outcome.require(not differing, f"steps {differing} reported other numbers than in the undisturbed run")
         outcome.require(len(trace) >= STEPS - len(kills), f"only steps {sorted(trace)} were reported")
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
@@ -60,13 +60,13 @@ def _kill(kill: tuple[str, int]) -> str:
 
 
 def incarnations(scene: Scene) -> int:
-    """How often a learner has begun to work, by its own history."""
+    """Number of incarnations of the learner, by its history."""
     histories = [history for history in read_history(scene.folder.path) if history.role == "learner-0"]
     return sum(line.event.what == "start" for history in histories for line in history.lines)
 
 
 def _undisturbed(root: Path, seed: int) -> tuple[str, dict[int, list[str]]]:
-    """(digest of the final weights, loss trace) of a run to the end in one go."""
+    """(digest of the final weights, loss trace) of an undisturbed run."""
     save_tiny(root / "model")
     with Scene(root, f"run.max_steps={STEPS}", name="golden") as scene:
         fill(scene, seed)
@@ -75,7 +75,7 @@ def _undisturbed(root: Path, seed: int) -> tuple[str, dict[int, list[str]]]:
 
 
 def not_finite(root: Path, seed: int) -> Outcome:
-    """F19: a step whose loss overflows changes no weight, is counted, and training goes on."""
+    """F19: a step whose loss overflows changes no weight and is counted; training continues."""
     outcome = Outcome()
     save_tiny(root / "model")
     poisoned = random.Random(seed).randint(2, 3)
@@ -91,27 +91,26 @@ def not_finite(root: Path, seed: int) -> Outcome:
         for step in range(1, 5):
             same = all(torch.equal(weights[step][name], weights[step - 1][name]) for name in weights[0])
             outcome.require(same == (step == poisoned), f"step {step} {'kept' if same else 'changed'} the weights")
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
 def _overflow(scene: Scene, group_id: bytes) -> None:
-    """Give a group in the ring advantages that no gradient survives."""
+    """Replace the advantages of a group in the ring by values that make the gradient overflow."""
     group = decode(scene.client.hget(scene.keys.payload, group_id), TrainGroup)
     huge = float32_bytes([3e38] * len(group.rollout_group.rollouts))
     poisoned = TrainGroup(rollout_group=group.rollout_group, advantages=huge)
     scene.client.hset(scene.keys.payload, group_id, encode(poisoned))
 
 
-def fill(scene: Scene, seed: int, kept: int = STEPS * STEP_GROUPS) -> None:
-    """The ring with the groups of a whole run, the same for the same seed."""
-
+def fill(scene: Scene, seed: int, num_groups: int = STEPS * STEP_GROUPS) -> None:
+    """Fill the ring with the groups of a whole run, a function of the seed."""
 
     def write(group_id: int) -> RolloutGroup:
         return random_groups(1, seed=1000 * seed + group_id, first_group_id=group_id)[0].rollout_group
 
-    actor = PlayedActor(scene, write)
-    while scene.client.zcard(scene.keys.ring) < kept:
+    actor = SimulatedActor(scene, write)
+    while scene.client.zcard(scene.keys.ring) < num_groups:
         actor.publish(4)
         scene.preprocess_all()
 
@@ -124,6 +123,6 @@ def final_weights(scene: Scene) -> str:
 
 
 def loss_trace(scene: Scene) -> dict[int, list[str]]:
-    """Step -> what the learner reported of it, to the last digit."""
+    """Step -> the metrics that the learner reported, exactly."""
     reports = Metrics(scene.client, scene.keys).read(LearnerStep)
     return {report.step: [repr(getattr(report, field)) for field in TRACE] for report in reports}

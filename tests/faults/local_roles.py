@@ -1,7 +1,7 @@
-"""Roles as plain processes, for the real supervisor: what Ray actors are in a run.
+"""Roles as plain processes instead of Ray actors, for the real supervisor.
 
-They are forked from a process that has imported all, so that a new incarnation is up quickly. A role says that it
-is up, and goes to work when it is told how.
+They are forked from a process that has imported everything, so that a new incarnation is up quickly. A role reports
+that it is up, and begins to work when it gets its options.
 """
 
 import contextlib
@@ -20,25 +20,25 @@ import torch
 
 from broker import failpoints
 from learner.deepspeed_engine import import_deepspeed
-from tests.faults.played_engine import run_actor
+from tests.faults.simulated_engine import run_actor
 from tests.learner import rank_main
 
-Room = Literal["actor", "learner"]
+RoleKind = Literal["actor", "learner"]
 
-import_deepspeed(torch.device("cpu"))  # here, in the process they are forked from
+import_deepspeed(torch.device("cpu"))  # in the process from which roles are forked
 
 
 class Call:
-    """One call of a role: `finished` says whether it has an answer."""
+    """A call of a role. `finished` returns whether there is an answer."""
 
     def __init__(self, role: "LocalRole", finished: Callable[[], bool], answer: Any = None) -> None:
         self.role, self.finished, self.answer = role, finished, answer
 
 
 class LocalRole:
-    """A role in a process of its own, with the methods that the driver calls on a Ray actor."""
+    """A role in its own process, with the methods that the driver calls on a Ray actor."""
 
-    def __init__(self, room: Room, name: str, folder: Path, fails: str) -> None:
+    def __init__(self, kind: RoleKind, name: str, folder: Path, fails: str) -> None:
         """`folder`: the run's. `fails`: its failpoints."""
         self.name, self.log = name, folder / "processes" / f"{name}.log"
         self.log.parent.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ class LocalRole:
         context.set_forkserver_preload([__name__])
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(
-            target=_live, args=(room, self.log, theirs, fails, folder / failpoints.FOLDER), daemon=True
+            target=_live, args=(kind, self.log, theirs, fails, folder / failpoints.FOLDER), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -54,8 +54,8 @@ class LocalRole:
         self.address = SimpleNamespace(remote=lambda: Call(self, lambda: True, _free_address()))
 
     def run(self, **options: Any) -> Call:
-        """Go to work; the call is finished when the process has ended."""
-        with contextlib.suppress(BrokenPipeError):  # it died meanwhile, which the host tells
+        """Begin to work. The call is finished when the process has ended."""
+        with contextlib.suppress(BrokenPipeError):  # it has died, which the host reports
             self._pipe.send(options)
         return Call(self, lambda: False)
 
@@ -65,12 +65,12 @@ class LocalRole:
 
 
 class LocalHost:
-    """The host of `LocalRole`s. Those that are `cut_off` cannot be killed: their machine does not answer."""
+    """The host of `LocalRole`s. Roles in `cut_off` cannot be killed, as if their machine did not answer."""
 
     def __init__(self) -> None:
         self.cut_off: set[str] = set()
         self.lost: list[LocalRole] = []
-        """Roles that were to be killed and live on."""
+        """Roles that should have been killed and still run."""
 
     def done(self, call: Call) -> bool:
         return call.role.process.exitcode is not None or call.finished()
@@ -94,7 +94,7 @@ class LocalHost:
         handle.process.join()
 
 
-def _live(room: Room, log: Path, pipe: "Connection[Any, Any]", fails: str, markers: Path) -> None:
+def _live(kind: RoleKind, log: Path, pipe: "Connection[Any, Any]", fails: str, markers: Path) -> None:
     """The role's process."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 1)
@@ -102,10 +102,10 @@ def _live(room: Room, log: Path, pipe: "Connection[Any, Any]", fails: str, marke
     torch.set_num_threads(1)
     failpoints.arm(fails, str(markers))
     pipe.send("up")
-    with contextlib.suppress(EOFError):  # nobody gives it work any more
+    with contextlib.suppress(EOFError):  # the driver has ended
         options = pipe.recv()
         os.environ.update(options.pop("environment", {}))
-        {"actor": run_actor, "learner": rank_main.learner}[room](options)
+        {"actor": run_actor, "learner": rank_main.learner}[kind](options)
 
 
 def _free_address() -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""A network of its own for a thread: partitions without a second machine. Needs root and iproute2 on Linux."""
+"""Network namespaces: a thread in a network of its own, for partitions on one machine. Linux, root and iproute2."""
 
 import ctypes
 import os
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 _CLONE_NEWNET = 0x40000000
 OUTSIDE, INSIDE, MASK = "198.18.{net}.1", "198.18.{net}.2", 30
-"""Of the block that is kept for tests of networks (RFC 2544)."""
+"""Addresses of the block reserved for network tests (RFC 2544)."""
 
 
 def unavailable() -> str | None:
     """Why no partition can be made here; None when it can."""
     if not sys.platform.startswith("linux"):
-        return "network namespaces are Linux's"
+        return "network namespaces need Linux"
     if os.geteuid() != 0:
         return "making a network namespace needs root"
     if shutil.which("ip") is None:
@@ -32,47 +32,47 @@ def unavailable() -> str | None:
 
 @dataclass(frozen=True)
 class Network:
-    """A namespace joined to this machine by one cable."""
+    """A namespace connected to this machine by one link."""
 
     name: str
     host: str
-    """Address of this machine as those inside reach it."""
+    """Address of this machine inside the namespace."""
 
     def enter(self) -> None:
-        """The calling thread lives inside from now on."""
+        """Move the calling thread into the namespace."""
         with open(f"/run/netns/{self.name}") as namespace:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), f"cannot enter {self.name}")
 
     def cut(self) -> None:
-        """At the far end: this one keeps its address."""
+        """Take the link down at the namespace's end, so that this end keeps its address."""
         _ip("-n", self.name, "link", "set", "eth0", "down")
 
     def join(self) -> None:
         _ip("-n", self.name, "link", "set", "eth0", "up")
 
     @property
-    def _cable(self) -> str:
+    def _link(self) -> str:
         return f"{self.name}-o"
 
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """A namespace for as long as this lasts."""
+    """A namespace that is removed at the end."""
     token = uuid.uuid4()
-    made = Network(f"pope-{token.hex[:6]}", OUTSIDE.format(net=token.int % 250))
+    net = Network(f"pope-{token.hex[:6]}", OUTSIDE.format(net=token.int % 250))
     inside = INSIDE.format(net=token.int % 250)
-    _ip("netns", "add", made.name)
+    _ip("netns", "add", net.name)
     try:
-        _ip("link", "add", made._cable, "type", "veth", "peer", "name", "eth0", "netns", made.name)
-        _ip("addr", "add", f"{made.host}/{MASK}", "dev", made._cable)
-        _ip("link", "set", made._cable, "up")
-        _ip("-n", made.name, "addr", "add", f"{inside}/{MASK}", "dev", "eth0")
-        _ip("-n", made.name, "link", "set", "eth0", "up")
-        yield made
+        _ip("link", "add", net._link, "type", "veth", "peer", "name", "eth0", "netns", net.name)
+        _ip("addr", "add", f"{net.host}/{MASK}", "dev", net._link)
+        _ip("link", "set", net._link, "up")
+        _ip("-n", net.name, "addr", "add", f"{inside}/{MASK}", "dev", "eth0")
+        _ip("-n", net.name, "link", "set", "eth0", "up")
+        yield net
     finally:
-        subprocess.run(["ip", "link", "del", made._cable], capture_output=True, check=False)
-        _ip("netns", "del", made.name)
+        subprocess.run(["ip", "link", "del", net._link], capture_output=True, check=False)
+        _ip("netns", "del", net.name)
 
 
 def _ip(*words: str) -> None:

@@ -1,4 +1,4 @@
-"""What an injected fault left behind."""
+"""Result of an injected fault."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ class Outcome:
     """Filled in while a fault is injected."""
 
     injected: int = 0
-    """How often the fault really happened."""
+    """How often the fault happened."""
     violations: list[str] = field(default_factory=list)
-    """Broken promises, a sentence each."""
+    """Broken guarantees, one sentence each."""
     recovery_s: list[float] = field(default_factory=list)
-    """From the fault to the first sign that work goes on, seconds; a fault that nobody notices has none."""
+    """Seconds from each fault to the first sign of progress; faults without any interruption have no entry."""
 
     def require(self, holds: bool, sentence: str) -> None:
-        """Note a violation unless it holds."""
+        """Record `sentence` as a violation unless it holds."""
         if not holds:
             self.violations.append(sentence)
 
@@ -29,7 +29,7 @@ class Fault:
     number: str
     title: str
     at_least: int
-    """Faults one injection must really cause."""
+    """Number of faults that one injection must cause."""
     inject: Callable[[Path, int], Outcome]
     """(empty folder, seed) -> outcome. The same seed injects the same faults, up to the timing of processes."""
     unavailable: Callable[[], str | None] = lambda: None

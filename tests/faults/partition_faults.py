@@ -8,32 +8,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.broker_faults import kept_group
+from tests.faults.broker_faults import trainable_group
 from tests.faults.namespaces import Network, network
 from tests.faults.outcome import Outcome
-from tests.faults.scene import PlayedActor, PlayedLearner, Scene, wait_until
+from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner, wait_until
 
 OUTAGES_S = (0.3, 1.0, 3.0)
 LEASE_S = 1.5
-"""Some outages outlast it."""
+"""Shorter than the longest outage."""
 SLACK_S = 15.0
-"""A reply that was under way when the cable was cut is waited for in vain, up to the client's own time-out."""
+"""A client waits for a reply that the cut link lost, up to its own time-out."""
 
 
 def partitioned(root: Path, seed: int) -> Outcome:
-    """F14: the cable between an actor, or the learner, and Redis is cut and joined again.
+    """F14: the link between Redis and an actor and learner is cut and restored.
 
-    Leases that end meanwhile are given to an actor on this side, and the late publication is refused; a batch that was
-    under way is committed once.
+    Groups whose leases expire meanwhile go to an actor on this side, and the late publication is refused; the batch in
+    flight is committed once.
     """
     outcome = Outcome()
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with network() as net, Scene(root, f"actors.lease_s={LEASE_S}", listen=net.host) as scene:
-        here = PlayedActor(scene, kept_group)
-        far_actor = Far(net, lambda: PlayedActor(scene, kept_group))
-        far_learner = Far(net, lambda: PlayedLearner(scene))
+        here = SimulatedActor(scene, trainable_group)
+        far_actor = RemoteThread(net, lambda: SimulatedActor(scene, trainable_group))
+        far_learner = RemoteThread(net, lambda: SimulatedLearner(scene))
         with scene.preprocessing():
-            for outage_s in dice.sample(OUTAGES_S, len(OUTAGES_S)):
+            for outage_s in rng.sample(OUTAGES_S, len(OUTAGES_S)):
                 here.publish(6)
                 wait_until(lambda: scene.ring.occupancy() >= scene.config.learner.batch_samples, "groups for a batch")
                 held = far_actor.do(lambda actor: actor.claim())
@@ -48,8 +48,8 @@ def partitioned(root: Path, seed: int) -> Outcome:
                     here.publish_one()
                 net.join()
                 outcome.injected += 1
-                stood = late.get(timeout=outage_s + SLACK_S)
-                outcome.require(stood is not bool(reissued), f"after {outage_s} s a late group was taken: {stood}")
+                accepted = late.get(timeout=outage_s + SLACK_S)
+                outcome.require(accepted is not bool(reissued), f"late group after {outage_s} s accepted: {accepted}")
                 outcome.require(trained.get(timeout=SLACK_S) is True, "the learner trained nothing")
                 outcome.recovery_s.append(time.monotonic() - cut_at - outage_s)
             here.publish(-(here.published + far_actor.do(lambda actor: actor.published)) % 3)
@@ -61,22 +61,22 @@ def partitioned(root: Path, seed: int) -> Outcome:
         outcome.require(steps == published // 3, f"{steps} steps of {published} groups")
         far_actor.end()
         far_learner.end()
-        scene.require_promises(outcome)
+        scene.require_audit(outcome)
     return outcome
 
 
-class Far:
-    """Someone who lives on the other side of the cable, on a thread of his own."""
+class RemoteThread:
+    """A simulated role inside the network namespace, on its own thread."""
 
     def __init__(self, net: Network, make: Callable[[], Any]) -> None:
-        self._orders: queue.Queue[tuple[Callable[[Any], Any], queue.Queue[Any]] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._live, args=(net, make), daemon=True)
+        self._calls: queue.Queue[tuple[Callable[[Any], Any], queue.Queue[Any]] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, args=(net, make), daemon=True)
         self._thread.start()
 
     def begin(self, work: Callable[[Any], Any]) -> "queue.Queue[Any]":
-        """Where the result of `work(someone)` will be."""
+        """Start `work(role)`. Returns a queue that gets the result."""
         answer: queue.Queue[Any] = queue.Queue()
-        self._orders.put((work, answer))
+        self._calls.put((work, answer))
         return answer
 
     def do(self, work: Callable[[Any], Any]) -> Any:
@@ -86,16 +86,16 @@ class Far:
         return result
 
     def end(self) -> None:
-        self._orders.put(None)
+        self._calls.put(None)
         self._thread.join(SLACK_S)
 
-    def _live(self, net: Network, make: Callable[[], Any]) -> None:
+    def _run(self, net: Network, make: Callable[[], Any]) -> None:
         net.enter()
-        someone = make()
-        while order := self._orders.get():
-            work, answer = order
+        role = make()
+        while call := self._calls.get():
+            work, answer = call
             try:
-                answer.put(work(someone))
-            except BaseException as error:  # whoever asked raises it
+                answer.put(work(role))
+            except BaseException as error:  # raised in the caller by `do`
                 answer.put(error)
 

@@ -1,4 +1,4 @@
-"""Between a client and a server on unix sockets: now and then a reply is lost and the connection with it."""
+"""A proxy between unix sockets that loses some replies, with their connections."""
 
 import contextlib
 import random
@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 
 class LossyProxy:
-    """Once `lose` says so, loses a share of the replies: the server has done what was asked, and nobody hears of it."""
+    """After `lose` was called, a share of the replies is lost: the command was executed, the client gets an error."""
 
     def __init__(self, url: str, path: Path, *, seed: int, share: float, at_most: int) -> None:
-        """`url` is the server's, unix://; `path` the socket clients come to."""
+        """`url` is the server's, unix://; `path` the socket to which clients connect."""
         credentials, self._server = url.removeprefix("unix://").split("@")
         self.url = f"unix://{credentials}@{quote(str(path))}"
         self._dice, self._share, self._at_most = random.Random(seed), share, at_most

@@ -1,4 +1,4 @@
-"""A run without Ray and vLLM: a real folder, a real server, real preprocessors and learners; actors are played."""
+"""A run without Ray and vLLM: a real folder, server, preprocessor and learner; actors are simulated."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from broker.keys import Keys
 from broker.metrics import Control
 from broker.records import RolloutGroup, TrainGroup
 from broker.ring import Ring
-from broker.run_record import born, open_run
+from broker.run_record import open_run, read_keys_id
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import dump, load, settings_hash
@@ -27,7 +27,7 @@ from tests.faults.outcome import Outcome
 from tests.learner.ranks import Processes
 
 GROUP_SIZE, STEP_GROUPS = 4, 3
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 SMALL = (
     f"actors.group_size={GROUP_SIZE}",
     f"learner.batch_samples={GROUP_SIZE * STEP_GROUPS}",
@@ -39,22 +39,21 @@ SMALL = (
     "preprocess.claim_idle_s=0.5",
     "broker.ring.capacity=1000",
     "deploy.heartbeat_s=0.2",
-    f"deploy.dead_after_s={PATIENCE_S:g}",
+    f"deploy.dead_after_s={TIMEOUT_S:g}",
 )
 
 
 class Scene:
-    """One run. Leave it with `with`: no process outlives it."""
+    """One run, as a context manager that ends all its processes."""
 
     def __init__(
         self, root: Path, *overrides: str, name: str = "scene", histories: bool = True, listen: str | None = None
     ) -> None:
-        """Without histories: for a server that loses what it acknowledged, and so knows less than its roles.
-
-        `listen`: the address of a server that is reached by TCP; None: by a unix socket.
+        """`histories=False`: for a server that loses acknowledged writes, and so disagrees with the histories of roles.
+        `listen`: the address of a server that listens on TCP; None for a unix socket.
         """
-        elsewhere = () if listen is None else (f"broker.url=redis://{listen}:6380/0",)
-        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *elsewhere, *overrides])
+        tcp = () if listen is None else (f"broker.url=redis://{listen}:6380/0",)
+        self.config = load(None, [f"run.name={name}", f"run.root={root}", *SMALL, *tcp, *overrides])
         self.folder = RunFolder.of(self.config)
         self.folder.path.mkdir(parents=True)
         self.folder.settings.write_text(dump(self.config))
@@ -85,19 +84,19 @@ class Scene:
         return connect(url or self.url, client_name="scene")
 
     def history(self, role: str) -> History:
-        """Of a role that the scene plays, which may live on another network: it leaves no connection in our pool."""
+        """The history of a simulated role. Uses a connection of its own, because the role may be in another network."""
         history = History(self._history_folder, role)
         with self.connect() as client:
-            server = born(client, self.keys)
+            server = read_keys_id(client, self.keys)
         history.add("start", server=server, step=0 if role.startswith("learner") else None)
         return history
 
     def start_preprocessor(self, failpoints: str = "", consumer: str = "preprocess-0") -> Processes:
-        """A worker in a process of its own."""
-        return self._start("preprocess", {"consumer": consumer}, failpoints, module="tests.faults.worker")
+        """Start a preprocessor in its own process."""
+        return self._start("preprocess", {"consumer": consumer}, failpoints, module="tests.faults.preprocess_worker")
 
     def start_learner(self, model_path: Path, failpoints: str = "") -> Processes:
-        """A rank in a process of its own."""
+        """Start a learner rank in its own process."""
         options = {"name": self.config.run.name, "settings": str(self.folder.settings), "model_path": str(model_path)}
         return self._start("learner", options, failpoints)
 
@@ -111,18 +110,18 @@ class Scene:
 
     @contextmanager
     def preprocessing(self, url: str | None = None) -> Iterator[None]:
-        """A worker on a thread, stopped at the end; it must not have raised."""
+        """Run a preprocessor on a thread while the body runs. Raises what it raised."""
         url = url or self.server.url_of("preprocess")
         worker = Preprocessor(self.config, url, "preprocess-0", run_folder=self._history_folder)
         with running(worker.run):
             try:
                 yield
             finally:
-                patiently(lambda: Control(self.client, self.keys).stop("the scene ends"))
-        patiently(lambda: Control(self.client, self.keys).clear())
+                retry(lambda: Control(self.client, self.keys).stop("the scene ends"))
+        retry(lambda: Control(self.client, self.keys).clear())
 
     def preprocess_all(self) -> None:
-        """Until the rollout stream is empty."""
+        """Run a preprocessor until the rollout stream is empty."""
         with self.preprocessing():
             self.wait_for_empty_stream()
 
@@ -130,14 +129,14 @@ class Scene:
         stream = RolloutStream(self.client, self.keys)
         wait_until(lambda: stream.depth() == 0, "an empty rollout stream")
 
-    def require_promises(self, outcome: Outcome) -> None:
-        """What `pope audit` says of this run, now that nothing moves."""
-        found = audit(self.folder.path, self.config.broker.url and self.url)
-        outcome.require(found.violation is None, f"{found.violation}\n{found.explain()}")
+    def require_audit(self, outcome: Outcome) -> None:
+        """Require that `pope audit` finds no violation. The run is at rest."""
+        result = audit(self.folder.path, self.config.broker.url and self.url)
+        outcome.require(result.violation is None, f"{result.violation}\n{result.explain()}")
 
 
-class PlayedActor:
-    """Claims and publishes groups that `write` makes of their group ids."""
+class SimulatedActor:
+    """Claims group ids and publishes the groups that `write` makes of them."""
 
     def __init__(self, scene: Scene, write: Callable[[int], RolloutGroup], url: str | None = None) -> None:
         self._scene, self._write = scene, write
@@ -152,30 +151,30 @@ class PlayedActor:
             self.publish_one()
 
     def publish_one(self) -> None:
-        """Waits while the stream is above the high water or the server is away or full."""
+        """Blocks while the stream is above its high-water mark, or the server is down or out of memory."""
         self.publish_claimed(*self.claim())
 
     def publish_claimed(self, group_id: int, token: str) -> bool:
-        """Whether the lease still stood."""
+        """Whether the lease was still valid."""
         group = self._write(group_id)
-        stood = bool(patiently(lambda: self._feed.publish(group_id, token, group)))
-        if stood:
+        accepted = bool(retry(lambda: self._feed.publish(group_id, token, group)))
+        if accepted:
             self._history.add("publish", group_id=group_id)
             self._tokens[group_id] = token
             self.published += 1
-        return stood
+        return accepted
 
     def publish_again(self, group_id: int) -> bool:
-        """A group that this actor has published before; whether it was taken."""
+        """Publish a group a second time. Returns whether it was accepted."""
         group = self._write(group_id)
-        return bool(patiently(lambda: self._feed.publish(group_id, self._tokens[group_id], group)))
+        return bool(retry(lambda: self._feed.publish(group_id, self._tokens[group_id], group)))
 
     def claim(self, lease_s: float | None = None) -> tuple[int, str]:
-        """(group id, claim token); the lease of the settings where none is given."""
+        """(group id, claim token). `lease_s`: None for the lease of the settings."""
         token = f"{self.owner}/{self.published}.{time.monotonic_ns()}"
         config = self._scene.config
         while True:
-            group_id = patiently(
+            group_id = retry(
                 lambda: self._feed.claim(
                     token,
                     held_version=0,
@@ -190,8 +189,8 @@ class PlayedActor:
             time.sleep(0.01)
 
 
-class PlayedLearner:
-    """Takes and commits batches without training them; `look` sees every batch."""
+class SimulatedLearner:
+    """Takes and commits batches without training them. `look` is called with every batch."""
 
     def __init__(self, scene: Scene, url: str | None = None, look: Callable[[list[TrainGroup]], None] | None = None):
         self._ring = Ring(scene.connect(url), scene.keys, scene.config.broker.ring.capacity)
@@ -201,29 +200,29 @@ class PlayedLearner:
         self.step = 0
 
     def train(self) -> bool:
-        """One step; False: the ring holds too few."""
+        """One step. Returns False if the ring holds too few samples."""
         step = self.step + 1
-        group_ids = patiently(lambda: self._ring.take(step, self._samples, max_lag=None))
+        group_ids = retry(lambda: self._ring.take(step, self._samples, max_lag=None))
         if group_ids is None:
             return False
         self._history.add("batch", step=step, group_ids=tuple(group_ids))
-        batch = patiently(lambda: self._ring.batch(step))
+        batch = retry(lambda: self._ring.batch(step))
         assert batch is not None
         if self._look:
             self._look(batch)
-        patiently(lambda: self._ring.commit(step))
+        retry(lambda: self._ring.commit(step))
         self._history.add("commit", step=step)
         self.step = step
         return True
 
-    def forget_what_the_server_forgot(self) -> None:
-        """Go on at the step it knows."""
-        self.step = patiently(self._ring.committed)
+    def follow_server(self) -> None:
+        """Continue at the step that the server knows, after it lost later ones."""
+        self.step = retry(self._ring.committed)
 
 
 @contextmanager
 def running(work: Callable[[], None]) -> Iterator[None]:
-    """`work` on a thread beside the body; afterwards it must have ended without an error."""
+    """Run `work` on a thread while the body runs, then wait for its end. Raises what it raised."""
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -235,18 +234,19 @@ def running(work: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield
-    thread.join(2 * PATIENCE_S)
+    thread.join(2 * TIMEOUT_S)
     if raised:
         raise raised[0]
     assert not thread.is_alive(), "the work did not end"
 
 
-def patiently(operation: Callable[[], Any]) -> Any:
-    return with_retries(operation, deadline_s=PATIENCE_S)
+def retry(operation: Callable[[], Any]) -> Any:
+    """The result of an idempotent call to Redis, repeated while the server is down."""
+    return with_retries(operation, deadline_s=TIMEOUT_S)
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 2 * PATIENCE_S) -> float:
-    """Seconds it took."""
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 2 * TIMEOUT_S) -> float:
+    """Returns the seconds it took. Raises AssertionError after `timeout_s`."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < timeout_s, f"{what}: not within {timeout_s:g} s"

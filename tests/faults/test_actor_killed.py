@@ -1,4 +1,4 @@
-"""An actor dies in the middle of generation; nothing is lost and nothing of it stays behind."""
+"""An actor is killed during generation: nothing is lost and none of its processes stays."""
 
 import json
 import signal

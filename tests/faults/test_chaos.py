@@ -1,6 +1,7 @@
-"""What a campaign of faults makes of their outcomes, and how the slope of a soak is found."""
+"""How a chaos campaign adds up outcomes, and how the slope of a soak test is estimated."""
 
 import os
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ FAULTS = {
 @pytest.fixture
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(chaos, "FAULTS", FAULTS)
-    monkeypatch.setattr(chaos.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     path = tmp_path / "report.md"
     path.write_text(f"before\n{chaos.BEGIN}\nold\n{chaos.END}\nafter\n")
     return path

@@ -1,4 +1,4 @@
-"""Every fault of the catalogue, with one seed: it really happens, and no promise breaks."""
+"""Every fault of the catalogue, with one seed: it happens, and no guarantee is violated."""
 
 from pathlib import Path
 

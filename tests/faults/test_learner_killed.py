@@ -1,4 +1,4 @@
-"""The learner dies in the middle of a whole run, which goes on and ends well."""
+"""The learner is killed during a complete run, which recovers and ends successfully."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The embedded Redis dies in the middle of a whole run; everybody waits for it, and nothing is lost."""
+"""The embedded Redis is killed during a complete run: every role waits for its restart, and nothing is lost."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ def test_a_run_survives_the_sigkill_of_its_redis(tmp_path: Path) -> None:
     assert run.process.returncode == 0, output + run.logs()
     assert len(set(killed)) == 2, "it was started again in between"
     assert output.count("the embedded Redis ended and was started again") == 2, output
-    assert "note: Redis was restarted; the run goes on" in output
+    assert "note: Redis was restarted; the run continues" in output
     summary = run.summary()
     assert (summary["steps"], summary["restarts"]) == (6, 0), "no role had to be replaced"
     assert summary["counters"]["balanced"], json.dumps(summary["counters"])

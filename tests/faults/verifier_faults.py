@@ -16,72 +16,72 @@ from tests.faults.outcome import Outcome
 
 DEADLINE_S = 1.0
 MARGIN_S = 2.0
-"""A crowded machine forks late; the verdict itself comes within 0.2 s of the deadline on an idle one."""
+"""A busy machine forks late; on an idle one the verdict comes within 0.2 s of the deadline."""
 ROUNDS = 2
-GOLD, RIGHT, WRONG, ENDLESS = "x+1", "\\boxed{1+x}", "\\boxed{2+x}", f"\\boxed{{{BOXED['powers_of_sums']}}}"
+ANSWER, RIGHT, WRONG, ENDLESS = "x+1", "\\boxed{1+x}", "\\boxed{2+x}", f"\\boxed{{{BOXED['powers_of_sums']}}}"
 
 
-def verifier_hurt(root: Path, seed: int) -> Outcome:
-    """F18: answers that hang, a worker that dies at work, all of them dying at once: only their own verdict suffers."""
+def verifier_fault(root: Path, seed: int) -> Outcome:
+    """F18: answers that hang, a worker that dies, all workers dying at once: only the verdict at hand is affected."""
     outcome = Outcome()
-    asyncio.run(_hurt(random.Random(seed), outcome))
+    asyncio.run(_inject(random.Random(seed), outcome))
     return outcome
 
 
-async def _hurt(dice: random.Random, outcome: Outcome) -> None:
+async def _inject(rng: random.Random, outcome: Outcome) -> None:
     pool = VerifierPool(VerifierSettings(workers=2, deadline_s=DEADLINE_S))
     try:
-        await _works(pool, outcome, count=2)
+        await _require_verdicts(pool, outcome, count=2)
         for _ in range(ROUNDS):
-            for fault in dice.sample((_hang, _segfault, _family_dies, _hostile), 4):
-                verdict, wanted, began = await fault(pool, dice)
+            for fault in rng.sample((_hang, _segfault, _all_die, _hostile), 4):
+                verdict, wanted, began = await fault(pool, rng)
                 outcome.injected += 1
                 outcome.require(verdict in wanted, f"{fault.__name__}: {verdict}, not {' or '.join(wanted)}")
                 took_s = time.monotonic() - began
                 outcome.require(took_s < DEADLINE_S + MARGIN_S, f"{fault.__name__}: a verdict after {took_s:.1f} s")
-                await _works(pool, outcome, count=4)
+                await _require_verdicts(pool, outcome, count=4)
                 outcome.recovery_s.append(time.monotonic() - began)
     finally:
         pool.close()
 
 
-async def _works(pool: VerifierPool, outcome: Outcome, count: int) -> None:
-    """Ordinary answers beside each other; one may come while a worker starts, so each has three tries."""
+async def _require_verdicts(pool: VerifierPool, outcome: Outcome, count: int) -> None:
+    """Require correct verdicts on ordinary answers, judged concurrently. Three tries: a worker may be starting."""
     for text, verdict in ((RIGHT, "correct"), (WRONG, "wrong")):
         for _ in range(3):
-            said = await asyncio.gather(*(pool.judge(text, GOLD) for _ in range(count)))
-            if said == [verdict] * count:
+            verdicts = await asyncio.gather(*(pool.judge(text, ANSWER) for _ in range(count)))
+            if verdicts == [verdict] * count:
                 break
-        outcome.require(said == [verdict] * count, f"an ordinary answer is {said}, not {verdict}")
+        outcome.require(verdicts == [verdict] * count, f"an ordinary answer is {verdicts}, not {verdict}")
 
 
-async def _hang(pool: VerifierPool, dice: random.Random) -> tuple[str, tuple[str, ...], float]:
+async def _hang(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
     began = time.monotonic()
-    return await pool.judge(ENDLESS, GOLD), ("timeout",), began
+    return await pool.judge(ENDLESS, ANSWER), ("timeout",), began
 
 
-async def _segfault(pool: VerifierPool, dice: random.Random) -> tuple[str, tuple[str, ...], float]:
-    question = asyncio.create_task(pool.judge(ENDLESS, GOLD))
-    await asyncio.sleep(dice.uniform(0.05, DEADLINE_S / 2))
+async def _segfault(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
+    verdict = asyncio.create_task(pool.judge(ENDLESS, ANSWER))
+    await asyncio.sleep(rng.uniform(0.05, DEADLINE_S / 2))
     began = time.monotonic()
-    for worker in _workers(pool):  # whichever has the question
+    for worker in _workers(pool):  # one of them judges the answer
         os.kill(worker, signal.SIGSEGV)
-    return await question, ("crash",), began
+    return await verdict, ("crash",), began
 
 
-async def _family_dies(pool: VerifierPool, dice: random.Random) -> tuple[str, tuple[str, ...], float]:
-    question = asyncio.create_task(pool.judge(ENDLESS, GOLD))
-    await asyncio.sleep(dice.uniform(0.05, DEADLINE_S / 2))
+async def _all_die(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
+    verdict = asyncio.create_task(pool.judge(ENDLESS, ANSWER))
+    await asyncio.sleep(rng.uniform(0.05, DEADLINE_S / 2))
     began = time.monotonic()
-    os.kill(pool._nursery._process.pid, signal.SIGKILL)
-    return await question, ("crash",), began
+    os.kill(pool._fork_server._process.pid, signal.SIGKILL)
+    return await verdict, ("crash",), began
 
 
-async def _hostile(pool: VerifierPool, dice: random.Random) -> tuple[str, tuple[str, ...], float]:
+async def _hostile(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
     began = time.monotonic()
-    verdict = await pool.judge(f"\\boxed{{{dice.choice(list(BOXED.values()))}}}", GOLD)
+    verdict = await pool.judge(f"\\boxed{{{rng.choice(list(BOXED.values()))}}}", ANSWER)
     return verdict, ("wrong", "unparsable", "no_answer", "timeout"), began
 
 
 def _workers(pool: VerifierPool) -> list[int]:
-    return [child.pid for child in psutil.Process(pool._nursery._process.pid).children()]
+    return [child.pid for child in psutil.Process(pool._fork_server._process.pid).children()]

@@ -1,4 +1,4 @@
-"""The page that a run brings with it, while it trains: real numbers, in a headless Chromium."""
+"""The dashboard of a run that trains, in a headless Chromium: its numbers are those in Redis."""
 
 import socket
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
     client = connect(url, client_name="test")
 
     def bracketed(shows: Callable[[], int], counts: Callable[[Balance], int]) -> bool:
-        """Whether the page's number lies between those of Redis a moment before and after; it is a tick behind."""
+        """Whether the page's number lies between those in Redis just before and after it was read, one refresh late."""
         keys = Keys(run.folder.name)
         before = counts(read_balance(client, keys))
         number = shows()

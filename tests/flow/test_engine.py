@@ -1,4 +1,4 @@
-"""The engine door on real vLLM: what it samples from is what the learner computes, before and after an update."""
+"""`actors/engine.py` on real vLLM: its log-probabilities are those of the model, before and after a weight update."""
 
 import asyncio
 import hashlib
@@ -22,8 +22,8 @@ SETTINGS = ActorSettings(max_num_seqs=16, max_prompt_tokens=64, max_completion_t
 PROMPT = [5, 9, 2, 7, 11, 3]
 
 
-class House:
-    """A tiny random model, an engine that serves it, and one event loop for both."""
+class EngineScene:
+    """A tiny random model, an engine that serves it, and an event loop."""
 
     def __init__(self, folder: Path) -> None:
         torch.manual_seed(0)
@@ -56,8 +56,8 @@ class House:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 120))
 
-    def disturb(self) -> None:
-        """New weights, visibly different from the old."""
+    def change_weights(self) -> None:
+        """Change the model's weights by an amount that shows in the log-probabilities."""
         with torch.no_grad():
             for parameter in self.model.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
@@ -71,7 +71,7 @@ class House:
         return WeightAnnouncement(version=version, backend="file", path=str(path), checksums=checksums)
 
     def logprob_error(self, prompt: list[int], token_ids: list[int], logprobs: list[float]) -> np.ndarray:
-        """Engine minus Hugging Face, nats, one entry a token."""
+        """Log-probabilities of the engine minus those of the model, nats, one for each token."""
         with torch.no_grad():
             logits = self.model(torch.tensor([prompt + token_ids])).logits[0, len(prompt) - 1 : -1].float()
         reference = torch.log_softmax(logits / SETTINGS.temperature, -1)
@@ -80,18 +80,18 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    house = House(tmp_path_factory.mktemp("engine"))
-    yield house
-    house.engine.close()
-    house.loop.close()
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    scene = EngineScene(tmp_path_factory.mktemp("engine"))
+    yield scene
+    scene.engine.close()
+    scene.loop.close()
 
 
-def rms_error(house: House) -> float:
+def rms_error(scene: EngineScene) -> float:
     prompts = [[*PROMPT, i] for i in range(20, 28)]
-    groups = house.run(_gather(house.engine, prompts))
+    groups = scene.run(_gather(scene.engine, prompts))
     errors = [
-        house.logprob_error(prompt, g.token_ids, g.logprobs)
+        scene.logprob_error(prompt, g.token_ids, g.logprobs)
         for prompt, group in zip(prompts, groups, strict=True)
         for g in group
     ]
@@ -102,50 +102,50 @@ async def _gather(engine: Engine, prompts: list[list[int]]) -> list[Any]:
     return await asyncio.gather(*(engine.generate(prompt, 4) for prompt in prompts))
 
 
-def test_at_lag_zero_the_engines_logprobs_are_the_models(house: House) -> None:
-    assert rms_error(house) < 1e-5
+def test_at_lag_zero_the_engines_logprobs_are_the_models(scene: EngineScene) -> None:
+    assert rms_error(scene) < 1e-5
 
 
-def test_after_an_update_the_engine_writes_with_the_new_weights(house: House) -> None:
-    """Covers the tied LM head, whose packed copy on a CPU the reload alone leaves behind."""
-    house.disturb()
-    house.run(house.engine.update(house.announce(1), timeout_s=30))
-    assert house.engine.version == 1
-    assert rms_error(house) < 1e-5
+def test_after_an_update_the_engine_writes_with_the_new_weights(scene: EngineScene) -> None:
+    """Covers the tied LM head: on a CPU vLLM holds a packed copy of it, which a reload alone does not update."""
+    scene.change_weights()
+    scene.run(scene.engine.update(scene.announce(1), timeout_s=30))
+    assert scene.engine.version == 1
+    assert rms_error(scene) < 1e-5
 
 
-def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_token(house: House) -> None:
-    async def story() -> list[Any]:
-        writing = asyncio.create_task(_gather(house.engine, [[*PROMPT, i] for i in range(30, 34)]))
+def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_token(scene: EngineScene) -> None:
+    async def update_while_writing() -> list[Any]:
+        writing = asyncio.create_task(_gather(scene.engine, [[*PROMPT, i] for i in range(30, 34)]))
         await asyncio.sleep(0.15)
-        house.disturb()
-        await house.engine.update(house.announce(2), timeout_s=30)
+        scene.change_weights()
+        await scene.engine.update(scene.announce(2), timeout_s=30)
         return await writing
 
-    generations = [g for group in house.run(story()) for g in group]
+    generations = [g for group in scene.run(update_while_writing()) for g in group]
     spans = {g.version_spans for g in generations}
     assert any([version for _, version in s] == [1, 2] and s[1][0] > 0 for s in spans), spans
     for g in generations:
         assert len(g.logprobs) == len(g.token_ids)
 
 
-def test_the_prefix_cache_does_not_survive_a_weight_change(house: House) -> None:
+def test_the_prefix_cache_does_not_survive_a_weight_change(scene: EngineScene) -> None:
     """The same prompt before and after an update: a cached prefix of the old weights would show in the logprobs."""
-    assert rms_error(house) < 1e-5
-    house.disturb()
-    house.run(house.engine.update(house.announce(3), timeout_s=30))
-    assert rms_error(house) < 1e-5
+    assert rms_error(scene) < 1e-5
+    scene.change_weights()
+    scene.run(scene.engine.update(scene.announce(3), timeout_s=30))
+    assert rms_error(scene) < 1e-5
 
 
-def test_the_canary_tells_equal_weights_from_others(house: House) -> None:
-    held = house.run(house.engine.checksums())
-    assert canary(house.announce(3).checksums, held) == []
-    house.disturb()
-    assert "model.norm.weight" in canary(house.announce(4).checksums, held)
+def test_the_canary_tells_equal_weights_from_others(scene: EngineScene) -> None:
+    held = scene.run(scene.engine.checksums())
+    assert canary(scene.announce(3).checksums, held) == []
+    scene.change_weights()
+    assert "model.norm.weight" in canary(scene.announce(4).checksums, held)
     assert canary({"model.norm.weight": "x"}, {}) == ["(no parameter in common)"]
 
 
-def test_a_file_that_is_not_there_is_an_error_and_the_engine_says_so(house: House) -> None:
-    missing = WeightAnnouncement(version=9, backend="file", path=str(house.folder / "none.safetensors"))
+def test_a_file_that_is_not_there_is_an_error_and_the_engine_says_so(scene: EngineScene) -> None:
+    missing = WeightAnnouncement(version=9, backend="file", path=str(scene.folder / "none.safetensors"))
     with pytest.raises(Exception, match=r"none\.safetensors"):
-        house.run(house.engine.update(missing, timeout_s=30))
+        scene.run(scene.engine.update(missing, timeout_s=30))

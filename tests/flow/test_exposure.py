@@ -1,4 +1,4 @@
-"""What a small real run shows of itself to others: where it listens, and where its secrets are."""
+"""What a run exposes: the addresses it listens on, and where its secrets can be read."""
 
 import contextlib
 import ipaddress
@@ -23,18 +23,18 @@ CANARIES = {
 
 
 def listening(run: Run) -> set[tuple[str, str]]:
-    """(process, address) of every TCP socket of the run that waits for somebody, and of every open UDP socket."""
-    found = set()
+    """(process, address) of every listening TCP socket and every open UDP socket of the run."""
+    sockets = set()
     for process in [psutil.Process(run.process.pid), *run.descendants()]:
         with contextlib.suppress(psutil.NoSuchProcess):
             for socket in process.net_connections("inet"):
                 if socket.status == psutil.CONN_LISTEN or (socket.status == psutil.CONN_NONE and not socket.raddr):
-                    found.add((" ".join(process.cmdline())[:80], f"{socket.laddr.ip}:{socket.laddr.port}"))
-    return found
+                    sockets.add((" ".join(process.cmdline())[:80], f"{socket.laddr.ip}:{socket.laddr.port}"))
+    return sockets
 
 
 def reachable(sockets: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those that others than this machine reach."""
+    """Those that other machines can reach."""
     return {(name, address) for name, address in sockets if not _loopback(address.rpartition(":")[0])}
 
 
@@ -54,7 +54,7 @@ def files_with(canary: str, folders: list[Path]) -> list[Path]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    """The user's own Redis on TCP."""
+    """An external Redis on TCP."""
     with EmbeddedRedis(tmp_path / "elsewhere", fsync="everysec", max_memory_gib=0.5, listen="127.0.0.1") as running:
         yield running
 
@@ -62,7 +62,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 def test_a_run_listens_on_loopback_only_and_shows_its_secrets_nowhere(
     tmp_path: Path, server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two learner ranks, so that they meet over the network; a Redis of the user, so that there is a URL to hide."""
+    """With two learner ranks, which connect over the network, and an external Redis, whose URL is a secret."""
     owner = connect(server.url, client_name="owner")
     password, place = CANARIES["POPE_BROKER_URL"], server.url.rpartition("@")[2]
     owner.acl_setuser("canary", enabled=True, passwords=[f"+{password}"], keys=["*"], categories=["+@all"])
@@ -105,6 +105,6 @@ def test_a_run_listens_on_loopback_only_and_shows_its_secrets_nowhere(
         assert canary not in output
         assert files_with(canary, folders) == [], name
         assert not [line for line in command_lines if canary in line], name
-        # The driver was given them; nothing it started was.
+        # The driver has them; no process that it started does.
         assert not [process for process, values in environments.items() if canary in values], name
     assert os.stat(run.folder / "settings.yaml").st_size > 0

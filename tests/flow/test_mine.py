@@ -1,4 +1,4 @@
-"""Mining and evaluation as a user starts them, on the real parts; killed and started again they end the same."""
+"""`pope mine` and `pope eval` with all roles; a command that was killed and repeated gives the same result."""
 
 import json
 import signal
@@ -30,13 +30,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def archive(run: Run, stage: str) -> Path:
-    """The archive of a stage, without an ending; its name tells model and problems from others."""
+    """Path of a stage's archive, without suffix. Its name holds a digest of model and problems."""
     (results,) = (run.folder / "sampling").glob(f"{stage}-*.results")
     return results.with_suffix("")
 
 
 def archived(run: Run, stage: str) -> int:
-    """Groups in the archive so far."""
+    """Number of groups in the archive so far."""
     return sum(path.read_bytes().count(b"\n") for path in (run.folder / "sampling").glob(f"{stage}-*.results"))
 
 

@@ -1,4 +1,4 @@
-"""A run with a KL penalty, an entropy bonus and oracle members, through every role."""
+"""A run with a KL penalty, an entropy bonus and oracle rollouts, with all roles."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One problem through every arrow: whole runs with all roles, on the real parts."""
+"""Complete runs of `pope train`, with all roles."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     assert {part.partition("/")[0] for step in steps for part in step.advantage_share} == {"hard"}
     assert all(sum(step.advantage_share.values()) == pytest.approx(1.0) for step in steps)
     assert "transfer" in summary
-    # Every problem of an evaluation in mid-training was written by one version of the weights.
+    # In an evaluation during training each group was written by one policy version.
     assert summary["evaluations"]
     evaluated = list(read_rollouts(run.folder / "sampling" / "evaluation"))
     assert len(evaluated) >= 16
@@ -58,14 +58,14 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
     assert audited.count("holds") == 8, audited
     assert "BROKEN" not in audited
     assert "not checked" not in audited
-    # Checkpoints of steps 6 and 8 are kept: the learner alone reaches the weights of step 8 again, bit for bit.
+    # Checkpoints of steps 6 and 8 exist: a replay reaches the weights of step 8 again, bit for bit.
     replayed = finish(start_on(run.folder, "replay"))
     assert "equal to the run's in 2 of 2 reported steps" in replayed
     assert "equal to the run's checkpoint" in replayed
 
 
 def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
-    """Every trained token was written by exactly the weights it updates."""
+    """Every trained token was written by the policy version that it updates."""
     run = start_run(tmp_path, "run.max_steps=4", "learner.max_lag=0", "arms.guided=0", name="synchronous")
     output = run.wait(480)
     assert run.process.returncode == 0, output + run.logs()
@@ -75,7 +75,7 @@ def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
     assert summary["multi_version_rollouts"] == 0
     assert summary["counters"]["stale"] == 0
     assert summary["counters"]["balanced"]
-    # At lag 0 the learner must find the very logprobs the engine sampled from, on every step and every update.
+    # At lag 0 the learner must compute the same log-probabilities as the engine, at every step.
     assert max(step.logprob_rms for step in read_reports(run.folder / "metrics", LearnerStep)) < 1e-5
 
 

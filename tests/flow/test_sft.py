@@ -1,4 +1,4 @@
-"""SFT as a user starts it, on the real parts: from solutions to a model, and from that model to RL."""
+"""`pope sft` and SFT inside `pope train`, with all roles."""
 
 import json
 import signal
@@ -59,7 +59,7 @@ def test_prefixes_and_sampled_completions_are_imitated_and_rl_goes_on_from_there
 
 
 def test_a_killed_fine_tuning_goes_on_and_a_finished_one_is_not_repeated(tmp_path: Path) -> None:
-    """No engine takes part: the demonstrations are a file."""
+    """The demonstrations are a file, so no engine is needed."""
     mine = tmp_path / "mine.jsonl"
     solved = load_problems(ProblemSettings(num_hard=16, chain_steps=2), 0)
     mine.write_text("".join(json.dumps({"prompt": p.statement, "response": p.solution}) + "\n" for p in solved))
@@ -79,7 +79,7 @@ def test_a_killed_fine_tuning_goes_on_and_a_finished_one_is_not_repeated(tmp_pat
     wait_until(lambda: killed.process.poll() is not None or saved.exists(), 240, "a checkpoint")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
-    # Nobody is left to end them in order. Ray's own agents take a minute or two to notice that their raylet is gone.
+    # The driver is gone. Ray's own agents take a minute or two to notice that their raylet has ended.
     left = {process.pid: process.name() for process in killed.left_behind()}
     assert [name for name in left.values() if not name.endswith("Agent")] == []
 

@@ -1,4 +1,4 @@
-"""Two experiments as a user compares them, on the real parts; the same command again does nothing twice."""
+"""`pope sweep` over two experiments; a repeated command resumes and repeats nothing."""
 
 import json
 from pathlib import Path
@@ -29,9 +29,9 @@ def test_a_sweep_of_two_runs_is_interrupted_and_goes_on(tmp_path: Path) -> None:
     again = start("sweep", tmp_path, *words, name="two")
     output = again.wait(480)
     assert again.process.returncode == 0, output
-    assert (first / "summary.json").stat().st_mtime_ns == before, "a finished run is left alone"
-    found = json.loads((again.folder / "sweep.json").read_text())["runs"]
-    assert [run["state"] for run in found] == ["finished", "finished"]
-    assert [run["groups"] for run in found] == [24, 24], "equal rollouts"
-    assert set(found[1]["hard"]["after"]["unguided"]) == {"pass@1", "pass@4"}
+    assert (first / "summary.json").stat().st_mtime_ns == before, "a finished run is not repeated"
+    runs = json.loads((again.folder / "sweep.json").read_text())["runs"]
+    assert [run["state"] for run in runs] == ["finished", "finished"]
+    assert [run["groups"] for run in runs] == [24, 24], "equal rollouts"
+    assert set(runs[1]["hard"]["after"]["unguided"]) == {"pass@1", "pass@4"}
     assert again.left_behind() == []

@@ -1,9 +1,9 @@
-"""`make fuzz`: random input against everything that reads what others wrote.
+"""`make fuzz`: random input against every reader of external data.
 
     python -m tests.fuzzing.campaign --records 100000 --answers 1000 --settings 2000 --rows 20000 --seed 0
 
-A target fails when input makes it raise anything but the error it promises, or takes longer than its deadline. The seed
-and the number of the input reproduce it.
+A target fails when an input makes it raise anything but its documented error, or take longer than its deadline. A
+failure is reproduced by the seed and the number of the input.
 """
 
 import argparse
@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from actors.problems.jsonl import jsonl_rows
-from actors.problems.problem_set import write_rejected
+from actors.problems.jsonl import jsonl_rows, write_rejected
 from actors.problems.rows import Layout, read_rows
 from actors.verification.verifier import VerifierPool
 from broker.errors import RecordError, UsageError
@@ -30,12 +29,12 @@ from tests.actors.hostile import GOLDS
 from tests.fuzzing import mutations
 
 HANG_S = 20.0
-"""No input of a few kilobytes takes this long on any machine."""
+"""An input that takes longer counts as a hang, seconds. Inputs have a few kilobytes."""
 VERIFIER = VerifierSettings(workers=2, deadline_s=0.5)
 
 
 def records(count: int, seed: int) -> Counter[str]:
-    """Mutated frames through the decoder. One that still is a record must be whole: it encodes to itself."""
+    """Mutated frames through the decoder. A frame that decodes must survive another round trip."""
 
     def one(random_: random.Random) -> str:
         kind, frame = mutations.frame(random_)
@@ -53,7 +52,7 @@ def records(count: int, seed: int) -> Counter[str]:
 
 
 def settings(count: int, seed: int) -> Counter[str]:
-    """Broken YAML files through the loader; what loads must be written down and read again."""
+    """Mutated YAML files through the loader. Settings that load must also be dumped without an error."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzzed.yaml"
 
@@ -74,7 +73,7 @@ def settings(count: int, seed: int) -> Counter[str]:
 
 
 def rows(count: int, seed: int) -> Counter[str]:
-    """Odd lines of a problem file: problems, rejected rows with a reason that can be written, or a UsageError."""
+    """Mutated lines of a problem file. Each gives a problem, a rejected row that can be written, or a UsageError."""
     with tempfile.TemporaryDirectory() as folder:
         path, reasons = Path(folder) / "fuzzed.jsonl", Path(folder) / "rejected.jsonl"
 
@@ -91,13 +90,13 @@ def rows(count: int, seed: int) -> Counter[str]:
 
 
 def answers(count: int, seed: int) -> Counter[str]:
-    """Hostile answers through the verifier pool, two at a time; each gets a verdict."""
+    """Hostile answers through the verifier pool, two at a time. Each must get a verdict."""
 
     async def judge(pool: VerifierPool, number: int) -> str:
         random_ = random.Random(f"answers {seed} {number}")
         text, gold = mutations.answer(random_), random_.choice(GOLDS)
         try:
-            async with asyncio.timeout(HANG_S + 60.0):  # a fresh worker may have to be started first
+            async with asyncio.timeout(HANG_S + 60.0):  # a new worker may have to start first
                 verdict = await pool.judge(text, gold)
         except Exception as error:
             raise AssertionError(f"answers, seed {seed}, input {number}: {type(error).__name__}: {error}") from error
@@ -119,43 +118,44 @@ def answers(count: int, seed: int) -> Counter[str]:
     return asyncio.run(run())
 
 
-def _campaign(what: str, one: Callable[[random.Random], str], count: int, seed: int) -> Counter[str]:
+def _campaign(name: str, one: Callable[[random.Random], str], count: int, seed: int) -> Counter[str]:
     seen: Counter[str] = Counter()
     for number in range(count):
         started = time.process_time()
         try:
-            seen[one(random.Random(f"{what} {seed} {number}"))] += 1
+            seen[one(random.Random(f"{name} {seed} {number}"))] += 1
         except Exception as error:
-            raise AssertionError(f"{what}, seed {seed}, input {number}: {type(error).__name__}: {error}") from error
+            raise AssertionError(f"{name}, seed {seed}, input {number}: {type(error).__name__}: {error}") from error
         took = time.process_time() - started
-        assert took < HANG_S, f"{what}, seed {seed}, input {number}: {took:.1f} s"
+        assert took < HANG_S, f"{name}, seed {seed}, input {number}: {took:.1f} s"
         if number % 512 == 511:
-            _show(what, number + 1, count)
+            _show(name, number + 1, count)
     return seen
 
 
-def _show(what: str, done: int, count: int) -> None:
+def _show(name: str, done: int, count: int) -> None:
     if sys.stderr.isatty():
-        print(f"\r{what} {done}/{count} ", end="", file=sys.stderr, flush=True)
+        print(f"\r{name} {done}/{count} ", end="", file=sys.stderr, flush=True)
 
 
 TARGETS = {
     "records": (records, 100_000), "settings": (settings, 2_000), "rows": (rows, 20_000), "answers": (answers, 1_000),
 }  # fmt: skip
-"""Name -> campaign and how many inputs it takes unless told otherwise."""
+"""Name -> (campaign, default number of inputs)."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, (_, count) in TARGETS.items():
-        parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"inputs; {count:,} unless told")
+        parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"inputs; default {count:,}")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for name, (campaign, _) in TARGETS.items():
         count, started = getattr(options, name), time.monotonic()
         seen = campaign(count, options.seed)
-        ends = ", ".join(f"{number:,} {end}" for end, number in seen.most_common())
-        print(f"{name}: {count:,} inputs in {time.monotonic() - started:.0f} s, 0 crashes, 0 hangs: {ends}", flush=True)
+        outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in seen.most_common())
+        wall_s = time.monotonic() - started
+        print(f"{name}: {count:,} inputs in {wall_s:.0f} s, 0 crashes, 0 hangs: {outcomes}", flush=True)
 
 
 if __name__ == "__main__":

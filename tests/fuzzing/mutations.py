@@ -1,4 +1,4 @@
-"""Seeded mutations: records, LaTeX answers, settings and problem rows that are almost what they should be."""
+"""Seeded mutations of valid records, LaTeX answers, settings and problem rows."""
 
 import json
 import random
@@ -21,13 +21,13 @@ from broker.records import (
     encode,
     float32_bytes,
 )
-from conf.load import CONF_FOLDER
+from conf.layers import CONF_FOLDER
 from tests.actors.hostile import BOXED, RESPONSES
 from tests.groups import rollout_group, train_group
 
 HEADER = struct.Struct("<4sHBxII")
 KINDS: tuple[type[Record], ...] = (RolloutGroup, TrainGroup, WeightAnnouncement, Problem, Task)
-"""In the order of their number on the wire, from 1."""
+"""In the order of their numbers on the wire, from 1."""
 RECORDS: dict[type[Record], Record] = {
     RolloutGroup: rollout_group(17, (1.0, 0.0, None), num_tokens=5, oracle=True),
     TrainGroup: msgspec.structs.replace(
@@ -42,7 +42,7 @@ BOMBS = (
     b"\x91" * 3000, b"\x81\xa0" * 3000, b"\xc1", b"\xd9\x02\xc3\x28", b"\xca\x7f\xc0\x00\x00", b"\xc7\xff\x01",
     b"\xcf" + b"\xff" * 8,
 )  # fmt: skip
-"""msgpack: arrays, maps, bytes and texts of 4 GiB, deep nesting, a byte that is none, not UTF-8, NaN, an extension."""
+"""msgpack: arrays, maps, bytes and texts of 4 GiB, deep nesting, an invalid byte, not UTF-8, NaN, an extension."""
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 2**63, -(2**63), 1e308, float("nan"), float("-inf"), "", "x" * 300, "\x00", b"", b"abc",
     b"\xff" * 7, b"\x00\x00\xc0\x7f" * 3, [], [[0, 0]], [[0, -1]], [[5, 1], [0, 2]], {}, {"a": {}}, [None], [[]],
@@ -50,7 +50,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def frame(random_: random.Random) -> tuple[type[Record], bytes]:
-    """A kind, and bytes that were a record of it before something happened to them."""
+    """A kind of record, and a mutated frame of it."""
     kind = random_.choice(KINDS)
     mutate = random_.choice((_changed_bytes, _cut, _changed_header, _changed_body, _changed_values))
     return kind, mutate(random_, kind)
@@ -63,13 +63,13 @@ def answer(random_: random.Random) -> str:
     parts = [_latex(random_) for _ in range(random_.randint(1, 3))]
     inside = random_.choice(("+", ",", "^", "=", "\\cdot ", "", "/", "_", "\\\\")).join(parts)
     wrapped = random_.choice(("{}", "{}", "\\frac{{{}}}{{7}}", "\\sqrt{{{}}}", "({})!", "\\left[{}", "{{{}"))
-    mended = inside + "}" * (inside.count("{") - inside.count("}"))
-    content = random_.choice((wrapped.format(inside), mended))
+    balanced = inside + "}" * (inside.count("{") - inside.count("}"))
+    content = random_.choice((wrapped.format(inside), balanced))
     return f"So \\boxed{{{content}}}{random_.choice(('', '.', '.', '}', chr(92) + 'boxed{'))}"
 
 
 def settings(random_: random.Random) -> str:
-    """A shipped YAML file with a few of its lines broken."""
+    """A shipped YAML file with a few mutated lines."""
     files = sorted(CONF_FOLDER.rglob("*.yaml"))
     lines = random_.choice(files).read_text().split("\n")
     for _ in range(random_.randint(1, 4)):
@@ -89,7 +89,7 @@ def settings(random_: random.Random) -> str:
 
 
 def row(random_: random.Random) -> str:
-    """A line of a problem file with a field of a surprising kind, or with broken JSON."""
+    """A line of a problem file with fields of wrong types, or with invalid JSON."""
     fields: dict[str, Any] = {"statement": "What is $1+1$?", "answer": "2", "solution": "So 2.", "id": "a"}
     for _ in range(random_.randint(1, 3)):
         name = random_.choice(("statement", "answer", "solution", "id", "bucket", "guidance", "source", "\ud800"))
@@ -124,7 +124,7 @@ def _changed_header(random_: random.Random, kind: type[Record]) -> bytes:
 
 
 def _changed_body(random_: random.Random, kind: type[Record]) -> bytes:
-    """Any bytes in the msgpack body, under a right checksum: what a checksum cannot catch."""
+    """A mutated msgpack body with a valid checksum."""
     body = bytearray(encode(RECORDS[kind])[HEADER.size :])
     for _ in range(random_.randint(1, 3)):
         at = random_.randrange(len(body) + 1)
@@ -134,19 +134,19 @@ def _changed_body(random_: random.Random, kind: type[Record]) -> bytes:
 
 
 def _changed_values(random_: random.Random, kind: type[Record]) -> bytes:
-    """Well-formed msgpack with a value somewhere that does not belong there."""
+    """Well-formed msgpack with values of wrong types."""
     tree = msgspec.to_builtins(RECORDS[kind], builtin_types=(bytes,))
     for _ in range(random_.randint(1, 2)):
         put = random_.choice(_places(tree))
         put(deepcopy(random_.choice(VALUES)))
     try:
         return _framed(msgspec.msgpack.encode(tree), kind)
-    except (OverflowError, msgspec.MsgspecError):  # 2**63 is more than msgpack can say
+    except (OverflowError, msgspec.MsgspecError):  # 2**63 does not fit into msgpack
         return b""
 
 
 def _places(tree: Any) -> list[Callable[[Any], None]]:
-    """A setter for every value inside nested maps and lists."""
+    """One setter for each value in nested maps and lists."""
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
     places: list[Callable[[Any], None]] = []
     for key in keys:

@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`; the seed is fixed, so a failure is the same for everybody."""
+"""A short `make fuzz` with a fixed seed, so that failures are reproducible."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.fuzzing import campaign
 
 
 @pytest.mark.parametrize(("name", "count"), [("records", 10_000), ("settings", 60), ("rows", 1_500), ("answers", 48)])
-def test_no_input_crashes_or_hangs_what_reads_it(name: str, count: int) -> None:
+def test_no_input_crashes_or_hangs_its_reader(name: str, count: int) -> None:
     seen = campaign.TARGETS[name][0](count, 0)
     assert seen.total() == count
-    assert len(seen) >= 2, f"inputs of one kind only: {seen}"
+    assert len(seen) >= 2, f"only one outcome: {seen}"

@@ -1,4 +1,4 @@
-"""One learner process of a test: `python -m tests.learner.rank_main PART OPTIONS.json`, PART one of those below.
+"""One learner process of a test: `python -m tests.learner.rank_main PROGRAM OPTIONS.json`, PROGRAM one of `PROGRAMS`.
 
 The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
@@ -39,7 +39,7 @@ from learner.model import as_policy
 from learner.replay import replay
 from learner.replay_plan import ReplayPlan
 from learner.sft import FineTuner
-from learner.step import run_step
+from learner.step import StepReport, run_step
 from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
 PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
@@ -60,20 +60,29 @@ def run_config(name: str, **learner: Any) -> RunConfig:
     )
 
 
+def train(engine: DeepSpeedEngine, groups: Sequence[TrainGroup], config: RunConfig, *, step: int) -> StepReport:
+    """One optimizer step under the settings of `config`."""
+    longest = config.actors.max_completion_tokens
+    return run_step(engine, groups, config.learner, step=step, max_completion_tokens=longest)
+
+
 def engine_groups(step: int, oracles: Sequence[int] = ()) -> list[TrainGroup]:
-    """What `engines` trains in a step; one rollout of it has no reward, and every part has a gradient."""
+    """The groups of a step of `engines`: one rollout has no reward, and every part has a gradient."""
     return random_groups(
         5, GROUP_SIZE, seed=step + 1, failed=[(1, 0)], drawn_as=PARTS, oracles=oracles, reference=True
     )
 
 
-def hopeless(groups: Sequence[TrainGroup]) -> list[TrainGroup]:
-    """The same rollouts, none better than another."""
+def without_advantages(groups: Sequence[TrainGroup]) -> list[TrainGroup]:
+    """The same rollouts with all advantages zero."""
     return [structs.replace(group, advantages=bytes(len(group.advantages))) for group in groups]
 
 
 def engines(options: dict[str, Any]) -> None:
-    """For each case: four steps, of which the third has a gradient that is not finite; `hopeless` ones between them."""
+    """For each case: four steps, the third with a gradient that is not finite.
+
+    With `zero_advantage_between` a step without advantages follows each of them.
+    """
     results = {}
     for case in options["cases"]:
         config = run_config(
@@ -95,9 +104,9 @@ def engines(options: dict[str, Any]) -> None:
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
-            report = run_step(engine, engine_groups(step, case.get("oracles", ())), config, step=step)
-            if case.get("hopeless"):
-                nothing = run_step(engine, hopeless(engine_groups(step)), config, step=step)
+            report = train(engine, engine_groups(step, case.get("oracles", ())), config, step=step)
+            if case.get("zero_advantage_between"):
+                nothing = train(engine, without_advantages(engine_groups(step)), config, step=step)
                 assert (nothing.grad_norm, nothing.learning_rate, nothing.applied) == (0.0, 0.0, True)
                 assert nothing.tokens.num_tokens == report.tokens.num_tokens
             if hook:
@@ -116,7 +125,7 @@ def engines(options: dict[str, Any]) -> None:
 
 
 class Payload:
-    """What a changed checkpoint may hold: unpickled, it writes a file."""
+    """Writes a file when it is unpickled: code in a checkpoint that was tampered with."""
 
     def __init__(self, marker: Path) -> None:
         self._marker = marker
@@ -126,13 +135,13 @@ class Payload:
 
 
 def hostile(options: dict[str, Any]) -> None:
-    """Save, load, then load again with a payload in each file in turn; every such load must raise."""
+    """Save, load, then load again with a payload in each file in turn; each of those loads must raise."""
     folder = Path(options["out"]) / "checkpoint"
     for stage in options["stages"]:
         config = run_config("x", zero_stage=stage)
         policy = as_policy(tiny_lm(), temperature=1.0, chunk_tokens=config.learner.logprob_chunk_tokens)
         engine = DeepSpeedEngine(policy, config.learner, dtype=torch.float32, device=torch.device("cpu"))
-        run_step(engine, random_groups(3, GROUP_SIZE), config, step=1)
+        train(engine, random_groups(3, GROUP_SIZE), config, step=1)
         engine.save(folder / str(stage))
         engine.load(folder / str(stage))
         for file in sorted((folder / str(stage)).rglob("*.pt")):
@@ -160,7 +169,6 @@ def learner(options: dict[str, Any]) -> None:
     Learner(
         config,
         rank=int(os.environ["RANK"]),
-        world_size=int(os.environ["WORLD_SIZE"]),
         redis_url=options["redis_url"],
         run_folder=folder,
         model_path=Path(options["model_path"]),
@@ -170,7 +178,7 @@ def learner(options: dict[str, Any]) -> None:
 
 
 class DyingFineTuner(FineTuner):
-    """Kills its process at the end of a step: it is neither reported nor saved."""
+    """Kills its process after training a step, before the step is reported or saved."""
 
     dies_at = -1
 

@@ -1,4 +1,4 @@
-"""Starts the processes of `rank_main` and their like, and waits for them; none outlives the test."""
+"""Starts the ranks of a test as processes and waits for them; none outlives the test."""
 
 import json
 import os
@@ -14,7 +14,7 @@ TIMEOUT_S = 150.0
 
 
 class Processes:
-    """The ranks of one group."""
+    """The processes of one group of ranks."""
 
     def __init__(
         self,

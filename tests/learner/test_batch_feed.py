@@ -11,9 +11,9 @@ from tests.learner.tiny import random_groups
 
 
 def one_group() -> TrainGroup:
-    """Prompt 5 9 2; completions 7 8, 6 and, without a reward, 4 4 4."""
+    """Prompt 5 9 2; rollouts 7 8, 6 and, without a reward, 4 4 4."""
 
-    def completion(ids: list[int], spans: tuple[tuple[int, int], ...], reward: float | None) -> Rollout:
+    def rollout(ids: list[int], spans: tuple[tuple[int, int], ...], reward: float | None) -> Rollout:
         return Rollout(
             token_ids=int32_bytes(ids),
             logprobs=float32_bytes([-0.1 * (i + 1) for i in range(len(ids))]),
@@ -23,7 +23,7 @@ def one_group() -> TrainGroup:
             reward=reward,
         )
 
-    rollouts = RolloutGroup(
+    group = RolloutGroup(
         group_id=3,
         problem_id="p",
         arm="guided",
@@ -31,12 +31,12 @@ def one_group() -> TrainGroup:
         actor="actor-0",
         prompt_ids=int32_bytes([5, 9, 2]),
         rollouts=(
-            completion([7, 8], ((0, 4), (1, 6)), 1.0),
-            completion([4, 4, 4], ((0, 1),), None),
-            completion([6], ((0, 6),), 0.0),
+            rollout([7, 8], ((0, 4), (1, 6)), 1.0),
+            rollout([4, 4, 4], ((0, 1),), None),
+            rollout([6], ((0, 6),), 0.0),
         ),
     )
-    return TrainGroup(rollout_group=rollouts, advantages=float32_bytes([0.5, 0.0, -0.5]))
+    return TrainGroup(rollout_group=group, advantages=float32_bytes([0.5, 0.0, -0.5]))
 
 
 def test_a_row_by_hand() -> None:
@@ -45,7 +45,7 @@ def test_a_row_by_hand() -> None:
     assert row.input_ids.tolist() == [[5, 9, 2, 7, 8, 6]]
     assert row.position_ids.tolist() == [[0, 1, 2, 3, 4, 3]]
     assert row.layout == ((3, (2, 1)),)
-    assert row.positions.tolist() == [2, 3, 2]  # the prompt's last token predicts the first of both completions
+    assert row.positions.tolist() == [2, 3, 2]  # the prompt's last token predicts the first of both rollouts
     assert row.targets.tolist() == [7, 8, 6]
     assert row.behaviour_logprobs.tolist() == pytest.approx([-0.1, -0.2, -0.1])
     assert row.advantages.tolist() == [0.5, 0.5, -0.5]
@@ -58,12 +58,12 @@ def test_a_row_by_hand() -> None:
 
 
 def test_the_lag_of_each_trained_token() -> None:
-    # Step 8 updates version 7; the tokens were written by versions 4, 6 and 6; the crashed rollout is not trained.
+    # Step 8 updates version 7; versions 4, 6 and 6 sampled the tokens; the crashed rollout is not trained.
     assert token_lags([one_group()], step=8).tolist() == [3, 1, 1]
     assert token_lags([], step=8).tolist() == []
 
 
-def test_an_oracle_solution_is_trained_without_logprobs_and_has_no_age() -> None:
+def test_an_oracle_solution_is_trained_without_logprobs_and_has_no_lag() -> None:
     group = one_group()
     oracle = Rollout(
         token_ids=int32_bytes([8, 8]), logprobs=b"", version_spans=(), finish_reason="stop", verdict="correct",
@@ -89,14 +89,14 @@ def test_reference_logprobs_follow_their_tokens() -> None:
 
 def test_prompt_tokens_are_never_targets() -> None:
     for row in build_step(random_groups(5, seed=1), row_tokens=64, rank=0, world_size=1).rows:
-        completion_starts = set()
+        rollout_tokens = set()
         start = 0
-        for prompt, completions in row.layout:
+        for prompt, rollouts in row.layout:
             start += prompt
-            completion_starts.update(range(start, start + sum(completions)))
-            start += sum(completions)
+            rollout_tokens.update(range(start, start + sum(rollouts)))
+            start += sum(rollouts)
         assert start == row.input_ids.shape[1]
-        trained = [row.input_ids[0, i].item() for i in sorted(completion_starts)]
+        trained = [row.input_ids[0, i].item() for i in sorted(rollout_tokens)]
         assert row.targets.tolist() == trained
 
 
@@ -121,7 +121,7 @@ def test_a_step_of_failed_verifications_trains_nothing() -> None:
 def test_a_filler_row_weighs_nothing_and_is_a_valid_row() -> None:
     row = filler_row()
     assert row.weights.tolist() == [0]
-    assert sum(prompt + sum(completions) for prompt, completions in row.layout) == row.input_ids.shape[1]
+    assert sum(prompt + sum(rollouts) for prompt, rollouts in row.layout) == row.input_ids.shape[1]
 
 
 @given(st.integers(0, 10_000), st.integers(1, 7), st.integers(1, 5), st.integers(22, 90))
@@ -139,16 +139,16 @@ def test_the_ranks_together_train_every_token_once(seed: int, num_groups: int, r
     expected: list[tuple[int, float, float]] = []
     for group in groups:
         advantages = np.frombuffer(group.advantages, dtype="<f4")
-        for completion, advantage in zip(group.rollout_group.rollouts, advantages, strict=True):
-            if completion.reward is not None:
-                ids = np.frombuffer(completion.token_ids, dtype="<i4")
-                old = np.frombuffer(completion.logprobs, dtype="<f4")
+        for rollout, advantage in zip(group.rollout_group.rollouts, advantages, strict=True):
+            if rollout.reward is not None:
+                ids = np.frombuffer(rollout.token_ids, dtype="<i4")
+                old = np.frombuffer(rollout.logprobs, dtype="<f4")
                 expected.extend((int(i), float(o), float(advantage)) for i, o in zip(ids, old, strict=True))
     assert sorted(trained) == sorted(expected)
     assert {batch.num_tokens for batch in batches} == {len(expected)}
 
 
-def test_every_rank_computes_the_same_plan_twice() -> None:
+def test_a_rank_computes_the_same_rows_again() -> None:
     groups = random_groups(6, seed=2)
     first, second = (build_step(groups, row_tokens=40, rank=1, world_size=2) for _ in range(2))
     for a, b in zip(first.rows, second.rows, strict=True):

@@ -85,7 +85,7 @@ def test_a_damaged_manifest_is_a_damaged_checkpoint(saved: Path, damage: str) ->
     assert found.step == 5
 
 
-def test_changed_settings_in_a_manifest_are_noticed(saved: Path) -> None:
+def test_changed_settings_in_a_manifest_are_detected(saved: Path) -> None:
     path = saved / "step-000010" / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["settings"]["learner.learning_rate"] = 9
@@ -100,22 +100,22 @@ def test_when_all_are_damaged_there_is_none(saved: Path) -> None:
     assert checkpoints(saved).newest() is None
 
 
-def test_a_pointer_that_says_nothing_is_passed_over(saved: Path) -> None:
+def test_an_invalid_pointer_is_ignored(saved: Path) -> None:
     (saved / LATEST).write_text("rubbish")
     found = find_newest_valid(saved)
     assert found is not None
     assert found.step == 10
 
 
-def test_a_save_that_was_cut_off_is_no_checkpoint_and_is_cleared_away(saved: Path) -> None:
-    cut_off = saved / "step-000015.tmp"
-    cut_off.mkdir()
-    write(cut_off)
+def test_an_interrupted_save_is_no_checkpoint_and_is_removed(saved: Path) -> None:
+    interrupted = saved / "step-000015.tmp"
+    interrupted.mkdir()
+    write(interrupted)
     found = checkpoints(saved).newest()
     assert found is not None
     assert found.step == 10
     assert checkpoints(saved).save(20, write)
-    assert not cut_off.exists()
+    assert not interrupted.exists()
 
 
 def test_only_the_newest_are_kept(saved: Path) -> None:
@@ -125,7 +125,7 @@ def test_only_the_newest_are_kept(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == [LATEST, "step-000010", "step-000015"]
 
 
-def test_a_lineage_that_was_given_up_makes_room_for_the_new_one(saved: Path) -> None:
+def test_a_damaged_later_checkpoint_is_removed_after_training_resumed_before_it(saved: Path) -> None:
     flip(saved / "step-000010" / "model.safetensors")
     store = checkpoints(saved, keep=1)
     assert store.newest() is not None
@@ -151,7 +151,7 @@ def test_saves_that_keep_failing_end_training(saved: Path) -> None:
         store.save(15, broken)
 
 
-def test_a_disk_without_room_is_noticed_before_writing(saved: Path, monkeypatch: Any) -> None:
+def test_a_full_disk_is_detected_before_writing(saved: Path, monkeypatch: Any) -> None:
     written = []
     monkeypatch.setattr("learner.checkpoints.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
     assert not checkpoints(saved).save(15, written.append)

@@ -28,7 +28,7 @@ def test_a_fused_bias_is_fused_too() -> None:
     assert checksums(weights) == {"l.self_attn.qkv_proj.bias": sha(torch.cat(list(weights.values())))}
 
 
-def test_words_that_the_engine_pads_are_left_out() -> None:
+def test_padded_vocabularies_are_left_out() -> None:
     assert checksums({"model.embed_tokens.weight": torch.ones(100, 2), "lm_head.weight": torch.ones(100, 2)}) == {}
     assert "model.embed_tokens.weight" in checksums({"model.embed_tokens.weight": torch.ones(128, 2)})
 

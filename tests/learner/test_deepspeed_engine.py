@@ -35,7 +35,7 @@ CASES = [
         for stage in COSINE_STAGES
     ),
     *(
-        {"name": f"hopeless{stage}", "stage": stage, "row_tokens": 64, "tied": True, "hopeless": True}
+        {"name": f"between{stage}", "stage": stage, "row_tokens": 64, "tied": True, "zero_advantage_between": True}
         for stage in STAGES
     ),
 ]  # fmt: skip
@@ -120,8 +120,8 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_a_step_without_an_advantage_leaves_no_trace(folders: dict[int, Path], stage: int, world_size: int) -> None:
-    """One after each step changes no bit of the others: neither weights nor moments nor the count of steps knows it."""
-    plain, between = f"zero{stage}", f"hopeless{stage}"
+    """Zero-advantage steps between the others change no bit of them: not the weights, moments or step count."""
+    plain, between = f"zero{stage}", f"between{stage}"
     weights = [torch.load(folders[world_size] / f"{name}.pt", weights_only=True) for name in (plain, between)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     seen = reports(folders[world_size])
@@ -173,21 +173,21 @@ def test_a_gradient_that_is_not_finite_has_no_cosine(folders: dict[int, Path], s
 
 
 def slow_cosines(groups: list[TrainGroup]) -> Cosines:
-    """Those of a step under the settings of `rank_main`, by a loop over rollouts and parts."""
+    """Those of a step under the settings of `rank_main`, from a loop over rollouts and parts."""
     lm = tiny_lm(tied=True)
-    num_tokens = sum(c.num_tokens for g in groups for c in g.rollout_group.rollouts if c.reward is not None)
+    num_tokens = sum(r.num_tokens for g in groups for r in g.rollout_group.rollouts if r.reward is not None)
     gradients: dict[str, torch.Tensor] = {}
     for group in groups:
         prompt = int32_array(group.rollout_group.prompt_ids).tolist()
-        for completion, advantage in zip(
+        for rollout, advantage in zip(
             group.rollout_group.rollouts, float32_array(group.advantages).tolist(), strict=True
         ):
-            if completion.reward is None:
+            if rollout.reward is None:
                 continue
-            tokens = int32_array(completion.token_ids).tolist()
+            tokens = int32_array(rollout.token_ids).tolist()
             logits = lm(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1].float() / 0.9
             new = torch.log_softmax(logits, -1)[range(len(tokens)), tokens]
-            ratio = (new.detach() - torch.tensor(float32_array(completion.logprobs))).exp().clamp(0.0, 5.0)
+            ratio = (new.detach() - torch.tensor(float32_array(rollout.logprobs))).exp().clamp(0.0, 5.0)
             loss = -(ratio * advantage * new).sum() / num_tokens
             flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(lm.parameters()))]).double()
             for name in (group.rollout_group.bucket, f"{group.rollout_group.bucket}/{group.rollout_group.arm}"):

@@ -1,4 +1,4 @@
-"""Shares and reward changes: numbers by hand, a loop over tokens, numpy's own fit."""
+"""Shares and reward changes against numbers by hand, a loop over tokens and numpy's fit."""
 
 import math
 
@@ -19,13 +19,13 @@ from tests.learner.tiny import random_groups
 
 def group(bucket: str, arm: str, rollouts: list[tuple[float | None, float, int]]) -> TrainGroup:
     """Rollouts of (reward, advantage, tokens)."""
-    completions = tuple(completion(reward, num_tokens=tokens) for reward, _, tokens in rollouts)
-    made = msgspec.structs.replace(rollout_group(arm=arm), bucket=bucket, rollouts=completions)
-    return TrainGroup(rollout_group=made, advantages=float32_bytes([advantage for _, advantage, _ in rollouts]))
+    records = tuple(completion(reward, num_tokens=tokens) for reward, _, tokens in rollouts)
+    sampled = msgspec.structs.replace(rollout_group(arm=arm), bucket=bucket, rollouts=records)
+    return TrainGroup(rollout_group=sampled, advantages=float32_bytes([advantage for _, advantage, _ in rollouts]))
 
 
 def test_shares_by_hand() -> None:
-    """Hard: 0.5 x 10 + 0.5 x 30 = 20 of 25; 40 of 60 tokens, the rollout without a verdict left out."""
+    """Hard: 0.5 x 10 + 0.5 x 30 = 20 of 25; 40 of 60 tokens, without the rollout that has no reward."""
     groups = [
         group("hard", "guided", [(1.0, 0.5, 10), (0.0, -0.5, 30), (None, 0.0, 99)]),
         group("easy", "easy", [(1.0, 0.25, 8), (1.0, 0.25, 12)]),
@@ -37,8 +37,8 @@ def test_shares_by_hand() -> None:
 def test_shares_are_those_of_the_tokens_a_step_trains() -> None:
     groups = random_groups(7, seed=3, failed=[(1, 0), (4, 2)], drawn_as=PARTS)
     by_advantage, by_tokens = advantage_shares(groups), token_shares(groups)
-    for name, members in parts(groups).items():
-        rows = build_step(members, row_tokens=64, rank=0, world_size=1).rows
+    for name, groups_of_part in parts(groups).items():
+        rows = build_step(groups_of_part, row_tokens=64, rank=0, world_size=1).rows
         everything = build_step(groups, row_tokens=64, rank=0, world_size=1).rows
         size, whole = (sum(float(r.advantages.abs().sum()) for r in some) for some in (rows, everything))
         tokens, all_tokens = (sum(len(r.targets) for r in some) for some in (rows, everything))
@@ -68,14 +68,14 @@ def test_a_reward_change_is_the_slope_over_the_newest_steps() -> None:
     seen: list[tuple[int, float]] = []
     for step in range(1, 60, 2):
         seen.append((step, float(rng.random())))
-        changes = trend.follow(step, {"hard/guided": seen[-1][1]})
+        changes = trend.update(step, {"hard/guided": seen[-1][1]})
         if len(seen) == 1:
             assert changes == {}
         else:
             steps, rewards = zip(*seen[-TREND_STEPS:], strict=True)
             fit = np.polyfit(steps, rewards, 1)
             assert changes == {"hard/guided": pytest.approx(fit[0], abs=1e-9)}
-    assert trend.follow(61, {"easy/easy": 0.5}) == {}
+    assert trend.update(61, {"easy/easy": 0.5}) == {}
     assert slope([(1, 0.2), (2, 0.3), (4, 0.5)]) == pytest.approx(0.1)
 
 

@@ -18,22 +18,22 @@ from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup
 from broker.reports import LearnerStep
 from broker.ring import Ring
-from broker.rollout_samples import Samples
+from broker.rollout_samples import RolloutSamples
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from deploy.cluster.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
-from learner.step import teaches
+from learner.step import has_gradient
 from preprocess.reference import load_reference
-from tests.learner.rank_main import STEP_GROUPS, run_config
+from tests.learner.rank_main import STEP_GROUPS, run_config, without_advantages
 from tests.learner.ranks import Processes
 from tests.learner.tiny import random_groups, save_tiny
 
 STEPS = 8
 
 
-class House:
-    """A run's folder and keys, and the hands to feed it."""
+class LearnerRun:
+    """A run's folder and keys, with methods that fill its ring and start its learner."""
 
     def __init__(self, redis_url: str, name: str, root: Path) -> None:
         self.name, self.url, self.folder = name, redis_url, root / name
@@ -47,7 +47,7 @@ class House:
         self._started: list[Processes] = []
 
     def put(self, groups: list[TrainGroup]) -> None:
-        """Through feed and rollout stream, as actors and preprocessing do."""
+        """Put groups into the ring through the feed and the rollout stream, as actors and preprocessors do."""
         feed, stream = Feed(self.client, self.keys), RolloutStream(self.client, self.keys)
         stream.open()
         for group in groups:
@@ -90,31 +90,31 @@ def enough_groups() -> list[TrainGroup]:
 
 
 @pytest.fixture
-def house(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[House]:
-    house = House(redis_url, run_name, tmp_path)
-    yield house
-    house.close()
+def run(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[LearnerRun]:
+    run = LearnerRun(redis_url, run_name, tmp_path)
+    yield run
+    run.close()
 
 
 @pytest.fixture(scope="module")
-def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A run of eight steps that nothing disturbed."""
-    house = House(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
+def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LearnerRun]:
+    """A run of eight steps without faults."""
+    run = LearnerRun(redis_server.start(), "test-undisturbed", tmp_path_factory.mktemp("learner"))
     groups = enough_groups()
-    house.put(groups)
-    Samples(house.client, house.keys).add({"ordinal": groups[0].rollout_group.group_id, "index": 1})
-    house.start().succeed()
-    yield house
-    house.close()
+    run.put(groups)
+    RolloutSamples(run.client, run.keys).add({"ordinal": groups[0].rollout_group.group_id, "index": 1})
+    run.start().succeed()
+    yield run
+    run.close()
 
 
-def test_a_run_ends_at_its_last_step(finished: House) -> None:
+def test_a_run_ends_at_its_last_step(finished: LearnerRun) -> None:
     assert finished.control.stopped() == f"run.max_steps={STEPS} reached"
     assert finished.board.version() == finished.ring.committed() == STEPS
     assert "learner-0" in Heartbeats(finished.client, finished.keys).all()
 
 
-def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: House) -> None:
+def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: LearnerRun) -> None:
     (entry,) = read_entries(finished.client, finished.keys.samples_ratios)
     group = enough_groups()[0].rollout_group
     assert (entry["ordinal"], entry["index"], entry["step"]) == (str(group.group_id), "1", "1")
@@ -123,13 +123,13 @@ def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: House) -
     assert all(0 < ratio < 100 for ratio in ratios)
 
 
-def test_engines_get_the_starting_weights_and_a_version_a_step(finished: House) -> None:
+def test_engines_get_the_starting_weights_and_a_version_a_step(finished: LearnerRun) -> None:
     first, base = finished.weights(0), load_file(finished.model_path / "model.safetensors")
     assert all(torch.equal(first[name], base[name]) for name in base)
     assert all((finished.folder / "weights" / f"weights-{v:06d}.safetensors").exists() for v in range(STEPS + 1))
 
 
-def test_every_step_is_reported_once(finished: House) -> None:
+def test_every_step_is_reported_once(finished: LearnerRun) -> None:
     rows = finished.metrics()
     assert [row.step for row in rows] == list(range(1, STEPS + 1))
     assert [row.lag_max for row in rows] == list(range(STEPS))  # all groups were written by version 0
@@ -139,7 +139,7 @@ def test_every_step_is_reported_once(finished: House) -> None:
     assert "hard/guided" in rows[-1].reward_change
 
 
-def test_the_last_step_is_saved_as_a_hugging_face_folder(finished: House) -> None:
+def test_the_last_step_is_saved_as_a_hugging_face_folder(finished: LearnerRun) -> None:
     newest = find_newest_valid(finished.folder / "checkpoints")
     assert newest is not None
     assert newest.step == STEPS
@@ -150,59 +150,58 @@ def test_the_last_step_is_saved_as_a_hugging_face_folder(finished: House) -> Non
     assert not list(newest.folder.rglob("*.py"))
 
 
-def test_batches_are_kept_as_long_as_a_checkpoint_may_need_them(finished: House) -> None:
-    # Checkpoints of steps 6 and 8 are kept; should 8 turn out damaged, 7 and 8 are trained again.
+def test_batches_are_kept_as_long_as_a_checkpoint_may_need_them(finished: LearnerRun) -> None:
+    # Checkpoints of steps 6 and 8 are kept; if that of 8 is damaged, 7 and 8 are trained again.
     assert finished.ring.batch(6) is None
     assert finished.ring.batch(7) is not None
 
 
-def test_two_ranks_under_zero_3_stop_together_and_resume(house: House) -> None:
+def test_two_ranks_under_zero_3_stop_together_and_resume(run: LearnerRun) -> None:
     groups = enough_groups()
-    house.put(groups[: 4 * STEP_GROUPS])
+    run.put(groups[: 4 * STEP_GROUPS])
     settings = {"zero_stage": 3, "num_ranks": 2}
-    processes = house.start(world_size=2, learner=settings)
+    processes = run.start(world_size=2, learner=settings)
     deadline = time.monotonic() + 140
-    while house.board.version() < 4 and time.monotonic() < deadline:
+    while run.board.version() < 4 and time.monotonic() < deadline:
         assert all(process.poll() is None for process in processes.all), processes.output()
         time.sleep(0.05)
-    house.control.stop("the test wants it")
+    run.control.stop("the test wants it")
     processes.succeed()
-    newest = find_newest_valid(house.folder / "checkpoints")
+    newest = find_newest_valid(run.folder / "checkpoints")
     assert newest is not None
     assert (newest.step, newest.manifest["world_size"]) == (4, 2)
     assert len(newest.manifest["rng"]) == 2
 
-    house.control.clear()
-    house.put(groups[4 * STEP_GROUPS :])
-    house.start(world_size=2, learner=settings).succeed()
-    assert house.board.version() == STEPS
-    assert [row.step for row in house.metrics()] == list(range(1, STEPS + 1))
+    run.control.clear()
+    run.put(groups[4 * STEP_GROUPS :])
+    run.start(world_size=2, learner=settings).succeed()
+    assert run.board.version() == STEPS
+    assert [row.step for row in run.metrics()] == list(range(1, STEPS + 1))
 
 
-def test_batches_that_are_gone_are_an_error_with_a_remedy(house: House) -> None:
-    house.put(enough_groups())
+def test_missing_batches_are_an_error_with_a_remedy(run: LearnerRun) -> None:
+    run.put(enough_groups())
     for step in (1, 2, 3):
-        assert house.ring.take(step, 12, max_lag=None)
-        house.ring.commit(step)
-    house.ring.trim(3)
-    processes = house.start()
+        assert run.ring.take(step, 12, max_lag=None)
+        run.ring.commit(step)
+    run.ring.trim(3)
+    processes = run.start()
     assert processes.wait() == [1]
     assert "the newest intact checkpoint is of step 0" in processes.output()
 
 
 
 
-def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: House) -> None:
-    """At the first step the policy is the reference; then it moves away, from weights that stay where they were."""
+def test_the_kl_penalty_starts_at_zero_and_oracles_are_trained_too(run: LearnerRun) -> None:
+    """At the first step the policy equals the reference; then it moves away from it."""
     steps = 4
     terms = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip"}
     settings = {**terms, "warmup_steps": 5, "max_steps": steps}
-    config = run_config("x", **settings)
-    reference = load_reference(config, house.model_path)
+    reference = load_reference(run.model_path, dtype="float32", device="cpu", temperature=1.0, chunk_tokens=16)
     groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))
-    house.put([replace(g, reference_logprobs=reference(g.rollout_group)) for g in groups])
-    house.start(learner=settings).succeed()
-    rows = house.metrics()
+    run.put([replace(g, reference_logprobs=reference(g.rollout_group)) for g in groups])
+    run.start(learner=settings).succeed()
+    rows = run.metrics()
     kl = [row.kl for row in rows if row.kl is not None]
     assert len(kl) == steps
     assert kl[0] < 1e-9
@@ -213,23 +212,23 @@ def test_the_penalty_measures_from_the_start_and_oracles_train_beside_it(house: 
     assert sum(samples) == sum(len(group.rollout_group.rollouts) for group in groups) - oracles
 
 
-def test_a_step_without_a_success_changes_no_weight(house: House) -> None:
-    """`preprocess.drop_zero_advantage=false` (didactic) lets such steps come; not even momentum moves a weight."""
+def test_a_step_without_a_success_changes_no_weight(run: LearnerRun) -> None:
+    """Such steps occur under `preprocess.drop_zero_advantage=false`; not even momentum moves a weight."""
     groups = random_groups(3 * STEP_GROUPS, seed=11)
-    of_step = [groups[first : first + STEP_GROUPS] for first in range(0, len(groups), STEP_GROUPS)]
-    hopeless, again = ([replace(g, advantages=bytes(len(g.advantages))) for g in of_step[n]] for n in (0, 2))
-    house.put([*hopeless, *of_step[1], *again])
-    house.start(learner={"max_steps": 3}).succeed()
-    assert [row.grad_norm > 0 for row in house.metrics()] == [False, True, False]
-    assert [row.learning_rate > 0 for row in house.metrics()] == [False, True, False]
-    weights = [house.weights(version) for version in range(4)]
+    of_step = [groups[i : i + STEP_GROUPS] for i in range(0, len(groups), STEP_GROUPS)]
+    first, third = (without_advantages(of_step[n]) for n in (0, 2))
+    run.put([*first, *of_step[1], *third])
+    run.start(learner={"max_steps": 3}).succeed()
+    assert [row.grad_norm > 0 for row in run.metrics()] == [False, True, False]
+    assert [row.learning_rate > 0 for row in run.metrics()] == [False, True, False]
+    weights = [run.weights(version) for version in range(4)]
     moved = [any(not torch.equal(after[name], before[name]) for name in before) for before, after in pairwise(weights)]
     assert moved == [False, True, False]
 
 
-def test_a_penalty_or_a_bonus_teaches_without_a_success() -> None:
-    hopeless = [replace(group, advantages=bytes(len(group.advantages))) for group in random_groups(2, seed=11)]
-    assert not teaches(hopeless, run_config("x").learner)
+def test_a_penalty_or_a_bonus_has_a_gradient_without_a_success() -> None:
+    failed = without_advantages(random_groups(2, seed=11))
+    assert not has_gradient(failed, run_config("x").learner)
     for term in ("kl_coef", "entropy_coef"):
-        assert teaches(hopeless, run_config("x", **{term: 0.01}).learner)
-    assert teaches(random_groups(2, seed=11), run_config("x").learner)
+        assert has_gradient(failed, run_config("x", **{term: 0.01}).learner)
+    assert has_gradient(random_groups(2, seed=11), run_config("x").learner)

@@ -31,7 +31,7 @@ def numbers(*values: float) -> Tensor:
 def policy_loss(
     name: str, new: Tensor, old: Tensor, advantages: Tensor, low: float, high: float, sequences: Tensor | None = None
 ) -> Tensor:
-    """The loss of that name as the learner computes it; without `sequences` every token is one."""
+    """The loss of that name as the learner computes it; without `sequences` every token is a sequence."""
     sequences = torch.arange(len(new)) if sequences is None else sequences
     return POLICY_LOSSES[name](new, log_ratio_of(name, new, old, sequences), advantages, low, high)
 
@@ -45,12 +45,12 @@ def slow_losses(
     low: float,
     high: float,
 ) -> list[float]:
-    """The table of `learner.losses.policy`, read aloud."""
+    """The table of `learner.losses.policy`, in plain Python."""
     losses = []
     for i, a in enumerate(advantages):
-        members = [j for j, s in enumerate(sequences) if s == sequences[i]]
+        same = [j for j, s in enumerate(sequences) if s == sequences[i]]
         w = math.exp(new[i] - old[i])
-        s = math.prod(math.exp(new[j] - old[j]) for j in members) ** (1 / len(members))
+        s = math.prod(math.exp(new[j] - old[j]) for j in same) ** (1 / len(same))
         clip = lambda x: min(max(x, low), high)  # noqa: E731
         losses.append({
             "ppo_clip": -min(w * a, clip(w) * a),
@@ -184,7 +184,7 @@ def test_below_the_bound_cispo_raises_the_weight_and_truncated_is_does_not() -> 
     assert unbounded.tolist() == pytest.approx([-math.exp(-2.0)])
 
 
-def test_a_mad_ratio_is_a_number() -> None:
+def test_an_extreme_ratio_stays_finite() -> None:
     ratio = token_log_ratio(numbers(0.0, -1e4), numbers(-1e4, 0.0)).exp()
     assert ratio.tolist() == pytest.approx([math.exp(MAX_LOG_RATIO), math.exp(-MAX_LOG_RATIO)])
     for name in POLICY_LOSSES:

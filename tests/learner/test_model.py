@@ -23,20 +23,20 @@ def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def separate(tied: bool) -> tuple[list[float], dict[str, Tensor]]:
-    """Token losses and gradients of one plain Hugging Face forward pass a sample: full logits, full log_softmax."""
+    """Token losses and gradients of a plain Hugging Face forward pass per sample: full logits, full log_softmax."""
     lm = tiny_lm(tied=tied)
     groups = random_groups(4, seed=3, failed=[(1, 2)])
-    num_tokens = sum(c.num_tokens for g in groups for c in g.rollout_group.rollouts if c.reward is not None)
+    num_tokens = sum(r.num_tokens for g in groups for r in g.rollout_group.rollouts if r.reward is not None)
     losses: list[float] = []
     for group in groups:
         prompt = int32_array(group.rollout_group.prompt_ids).tolist()
-        for i, completion in enumerate(group.rollout_group.rollouts):
-            if completion.reward is None:
+        for i, rollout in enumerate(group.rollout_group.rollouts):
+            if rollout.reward is None:
                 continue
-            ids = int32_array(completion.token_ids).tolist()
+            ids = int32_array(rollout.token_ids).tolist()
             logits = lm(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits[0, len(prompt) - 1 : -1]
             new = torch.log_softmax(logits.float() / TEMPERATURE, -1)[torch.arange(len(ids)), torch.tensor(ids)]
-            old = torch.from_numpy(float32_array(completion.logprobs).copy())
+            old = torch.from_numpy(float32_array(rollout.logprobs).copy())
             advantage = torch.full((len(ids),), float(float32_array(group.advantages)[i]))
             loss = ppo_clip(new, token_log_ratio(new, old), advantage, 0.0, 5.0)
             losses.extend(loss.tolist())
@@ -74,16 +74,16 @@ def test_gradient_checkpointing_changes_no_number() -> None:
         torch.testing.assert_close(plain[1][name], checkpointed[1][name])
 
 
-def test_completions_of_one_prompt_do_not_see_each_other() -> None:
+def test_rollouts_of_one_prompt_do_not_see_each_other() -> None:
     model = policy(tiny_lm())
     row = build_step(random_groups(1, seed=5), row_tokens=200, rank=0, world_size=1).rows[0]
-    (prompt, completions) = row.layout[0]
-    last = slice(prompt + sum(completions[:-1]), None)
+    (prompt, rollouts) = row.layout[0]
+    last = slice(prompt + sum(rollouts[:-1]), None)
     before, _ = model(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
     changed = row.input_ids.clone()
     changed[0, last] = (changed[0, last] + 1) % 90
     after, _ = model(changed, row.position_ids, row.layout, row.positions, row.targets)
-    others = sum(completions[:-1])
+    others = sum(rollouts[:-1])
     assert torch.equal(before[:others], after[:others])
 
 

@@ -1,4 +1,4 @@
-"""Policy loss, penalties and aggregation together, against slow loops over whole completions."""
+"""Policy loss, penalties and aggregation together, against slow loops over whole rollouts."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ def groups_of(case: dict[str, Any]) -> list[TrainGroup]:
 
 
 def made_up(row: Row) -> tuple[Tensor, Tensor]:
-    """Logprobs and entropies that depend on the tokens alone, not on where they lie in rows; float64."""
+    """Logprobs and entropies that depend on the tokens alone, not on their place in the rows; float64."""
     place = row.position_ids[0, row.positions].double() if len(row.positions) else row.targets.double()
     x = torch.sin(row.targets.double() * 1.7 + place)
     return -4.5 + 0.4 * x, 1.0 + 0.5 * x
@@ -52,23 +52,23 @@ def fast(groups: list[TrainGroup], chosen: LearnerSettings, row_tokens: int, ran
 
 
 def slow(groups: list[TrainGroup], chosen: LearnerSettings) -> float:
-    """Rollout by completion, with floats and lists."""
+    """Rollout by rollout, with floats and lists."""
     sums: list[tuple[float, int]] = []
     for group in groups:
         reference = group.reference_logprobs
         assert reference is not None
         prompt_length = group.rollout_group.num_prompt_tokens
-        for i, completion in enumerate(group.rollout_group.rollouts):
-            if completion.reward is None:
+        for i, rollout in enumerate(group.rollout_group.rollouts):
+            if rollout.reward is None:
                 continue
-            ids = np.frombuffer(completion.token_ids, dtype="<i4")
+            ids = np.frombuffer(rollout.token_ids, dtype="<i4")
             x = [math.sin(1.7 * t + prompt_length - 1 + n) for n, t in enumerate(ids.tolist())]
             new = [-4.5 + 0.4 * value for value in x]
             a = float(float32_array(group.advantages)[i])
-            if completion.off_policy:
+            if rollout.off_policy:
                 losses = [-math.exp(n) / (math.exp(n) + chosen.luffy_gamma) * a for n in new]
             else:
-                old, ref = float32_array(completion.logprobs).tolist(), float32_array(reference[i]).tolist()
+                old, ref = float32_array(rollout.logprobs).tolist(), float32_array(reference[i]).tolist()
                 w = [math.exp(n - o) for n, o in zip(new, old, strict=True)]
                 if chosen.policy_loss == "gspo":
                     w = [math.prod(w) ** (1 / len(w))] * len(w)
@@ -103,7 +103,7 @@ def test_every_split_of_a_step_has_the_loss_of_the_slow_loop(
 
 
 def test_the_shares_of_a_step_by_hand() -> None:
-    # Two completions of 3 and 1 tokens in this row, 10 tokens in 4 sequences in the step, at most 5 tokens each.
+    # Two rollouts of 3 and 1 tokens in this row, 10 tokens in 4 sequences in the step, at most 5 tokens each.
     sequences, size = torch.tensor([0, 0, 0, 1]), StepSize(10, 4, 5)
     assert token_shares("token_mean", sequences, size).tolist() == pytest.approx([0.1] * 4)
     assert token_shares("sequence_mean", sequences, size).tolist() == pytest.approx([1 / 12] * 3 + [1 / 4])

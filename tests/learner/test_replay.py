@@ -1,4 +1,4 @@
-"""Recorded batches trained again by the learner alone."""
+"""`pope replay` on the batches of a finished run."""
 
 import hashlib
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The ranks of a replay are processes of the test; the flow test has Ray place them."""
+    """Starts the ranks of a replay as processes of the test; in the flow test Ray starts them."""
 
     def train(config: Any, plan: ReplayPlan, redis_url: str, console: Console) -> None:
         settings = tmp_path / "settings.yaml"
@@ -49,21 +49,21 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(command, "_train", train)
 
 
-def again(run: Scene, *overrides: str, **how: Any) -> Comparison:
+def replay(run: Scene, *overrides: str, **how: Any) -> Comparison:
     options = {"first": None, "last": None, "out": None, "url": None, **how}
     return command.replay(run.folder.path, overrides, **options, console=Console(quiet=True))
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """What a run's folder holds, but for its live server's files."""
+    """Digest of every file of a run's folder but those of its live server."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "redis" not in path.parts]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.name != "lock"}
 
 
-def test_the_runs_own_settings_give_the_runs_own_weights_and_nothing_is_written(run: Scene) -> None:
+def test_the_runs_own_settings_give_its_own_weights_and_write_nothing(run: Scene) -> None:
     files, keys = snapshot(run.folder.path), run.client.dbsize()
-    beside = sorted(path.name for path in run.folder.path.parent.iterdir())
-    comparison = again(run)
+    siblings = sorted(path.name for path in run.folder.path.parent.iterdir())
+    comparison = replay(run)
     assert (comparison.plan.first, comparison.plan.last) == (6, 8)
     assert list(comparison.replayed) == list(comparison.recorded) == [7, 8]
     assert comparison.differing() == []
@@ -71,12 +71,12 @@ def test_the_runs_own_settings_give_the_runs_own_weights_and_nothing_is_written(
     assert snapshot(run.folder.path) == files
     assert run.client.dbsize() == keys
     assert run.ring.committed() == 8
-    assert sorted(path.name for path in run.folder.path.parent.iterdir()) == beside
+    assert sorted(path.name for path in run.folder.path.parent.iterdir()) == siblings
 
 
 def test_another_objective_is_tried_on_the_same_data_in_a_folder_of_its_own(run: Scene, tmp_path: Path) -> None:
     files = snapshot(run.folder.path)
-    comparison = again(run, "learner.learning_rate=0.05", first=6, last=8, out=tmp_path / "tried")
+    comparison = replay(run, "learner.learning_rate=0.05", first=6, last=8, out=tmp_path / "tried")
     assert comparison.changed == {"learner.learning_rate": 0.05}
     # The first step trains the same weights on the same batch, the second other weights.
     assert comparison.replayed[7]["loss"] == comparison.recorded[7]["loss"]
@@ -88,18 +88,18 @@ def test_another_objective_is_tried_on_the_same_data_in_a_folder_of_its_own(run:
     assert [row["step"] for row in rows] == [7, 8]
     assert snapshot(run.folder.path) == files
     with pytest.raises(UsageError, match=r"tried exists: name another folder with --out"):
-        again(run, "learner.learning_rate=0.05", out=tmp_path / "tried")
+        replay(run, "learner.learning_rate=0.05", out=tmp_path / "tried")
 
 
 @pytest.mark.parametrize(
     ("overrides", "how", "said"),
     [
-        (["actors.temperature=0.5"], {}, r"actors\.temperature=0\.5: .*took part in making them; only learner\.\*"),
-        (["learner.batch_samples=4"], {}, r"learner\.batch_samples=4: .*took part in making them"),
-        (["learner.max_lag=0"], {}, r"without learner\.batch_samples and learner\.max_lag"),
+        (["actors.temperature=0.5"], {}, r"actors\.temperature=0\.5: .*setting would change them; only learner\.\*"),
+        (["learner.batch_samples=4"], {}, r"learner\.batch_samples=4: .*this setting would change them"),
+        (["learner.max_lag=0"], {}, r"except learner\.batch_samples and learner\.max_lag"),
         (["learner.kl_coef=0.1"], {}, r"learner\.kl_coef=0\.1: the run recorded no log-probabilities"),
-        ([], {"first": 5}, r"--from-step 5: weights and the batches after them are kept at step 6"),
-        ([], {"first": 0}, r"--from-step 0: weights and the batches after them are kept at step 6"),
+        ([], {"first": 5}, r"--from-step 5: weights and the batches after them exist at step 6"),
+        ([], {"first": 0}, r"--from-step 0: weights and the batches after them exist at step 6"),
         ([], {"last": 9}, r"--to 9: from step 6 a replay can end at steps 7 to 8"),
         ([], {"last": 6}, r"--to 6: from step 6 a replay can end at steps 7 to 8"),
         ([], {"url": "redis://host"}, r"--url: the run in .* has the embedded Redis"),
@@ -109,7 +109,7 @@ def test_what_cannot_be_replayed_is_refused_with_the_remedy(
     run: Scene, overrides: list[str], how: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        again(run, *overrides, **how)
+        replay(run, *overrides, **how)
 
 
 def test_a_live_run_is_refused_with_its_owner(run: Scene) -> None:
@@ -117,12 +117,12 @@ def test_a_live_run_is_refused_with_its_owner(run: Scene) -> None:
     lock.acquire()
     try:
         with pytest.raises(UsageError, match=r"is in use by pid \d+ on "):
-            again(run)
+            replay(run)
     finally:
         lock.release()
 
 
-def test_numbers_and_weights_that_are_not_the_runs_are_an_error() -> None:
+def test_other_numbers_or_weights_than_the_runs_are_an_error() -> None:
     row = dict.fromkeys(COMPARED, 0.5)
     plan = ReplayPlan(6, 8, Path("start"), Path("out"))
     equal = Comparison(plan, {}, {8: row}, {7: row, 8: row}, "digest", "digest")
@@ -134,10 +134,10 @@ def test_numbers_and_weights_that_are_not_the_runs_are_an_error() -> None:
         require_equal(replace(equal, expected="other"))
 
 
-def test_a_damaged_checkpoint_is_not_begun_from(run: Scene) -> None:
+def test_a_replay_does_not_start_from_a_damaged_checkpoint(run: Scene) -> None:
     victim = folder_of(run.folder.checkpoints, 6) / "model.safetensors"
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-1])
     with pytest.raises(CheckpointError, match=r"step-000006: model\.safetensors has \d+ bytes"):
-        again(run)
+        replay(run)
     victim.write_bytes(whole)

@@ -23,13 +23,13 @@ from tests.learner.tiny import random_examples, save_tiny
 
 SFT = {"data": "full_oracle", "epochs": 2, "batch_samples": 4, "learning_rate": 3e-3, "warmup_share": 0.3}
 STEPS = 6
-"""Ten examples, four a step: three steps in each of two epochs, the third of two examples."""
+"""Ten examples, four per step: two epochs of three steps, the third step of two examples."""
 SHORT_ROWS = {"row_tokens": 30, "checkpoint_every": 2}
 LONG_ROWS = {"row_tokens": 4096, "checkpoint_every": 2}
 
 
-class House:
-    """A folder, keys, and the processes started in them."""
+class SftRun:
+    """A run's folder and keys, and the processes started in it."""
 
     def __init__(self, redis_url: str, name: str, root: Path) -> None:
         self.name, self.url, self.folder = name, redis_url, root / name
@@ -66,23 +66,23 @@ class House:
 
 
 @pytest.fixture
-def house(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[House]:
-    house = House(redis_url, run_name, tmp_path)
-    yield house
-    house.close()
+def run(redis_url: str, run_name: str, tmp_path: Path) -> Iterator[SftRun]:
+    run = SftRun(redis_url, run_name, tmp_path)
+    yield run
+    run.close()
 
 
 @pytest.fixture(scope="module")
-def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Six steps that nothing disturbed: one rank, short rows."""
-    house = House(redis_server.start(), "test-sft-undisturbed", tmp_path_factory.mktemp("sft"))
-    house.start().succeed()
-    yield house
-    house.close()
+def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftRun]:
+    """Six steps without faults: one rank, short rows."""
+    run = SftRun(redis_server.start(), "test-sft-undisturbed", tmp_path_factory.mktemp("sft"))
+    run.start().succeed()
+    yield run
+    run.close()
 
 
 def hugging_face_loop(model_path: Path) -> tuple[list[float], list[float], dict[str, torch.Tensor]]:
-    """Losses, learning rates and weights of a loop that takes one sequence at a time and labels of its own."""
+    """Losses, learning rates and weights of a loop over single sequences, with Hugging Face labels."""
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     defaults = LearnerSettings()
     optimizer = torch.optim.AdamW(
@@ -118,7 +118,7 @@ def assert_same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.T
         torch.testing.assert_close(weight, theirs[name], atol=atol, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_it_trains_like_a_plain_hugging_face_loop(finished: House) -> None:
+def test_it_trains_like_a_plain_hugging_face_loop(finished: SftRun) -> None:
     losses, rates, weights = hugging_face_loop(finished.model_path)
     assert finished.column("loss") == pytest.approx(losses, abs=1e-6)
     assert finished.column("learning_rate") == pytest.approx(rates)
@@ -126,42 +126,42 @@ def test_it_trains_like_a_plain_hugging_face_loop(finished: House) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_packed_rows_train_like_rows_of_one_sample(house: House, finished: House) -> None:
-    house.start(learner=LONG_ROWS).succeed()
-    assert house.column("loss") == pytest.approx(finished.column("loss"), abs=1e-6)
-    assert house.column("entropy") == pytest.approx(finished.column("entropy"), abs=1e-5)
-    assert_same_weights(house.weights(), finished.weights(), atol=1e-6)
+def test_packed_rows_train_like_rows_of_one_sample(run: SftRun, finished: SftRun) -> None:
+    run.start(learner=LONG_ROWS).succeed()
+    assert run.column("loss") == pytest.approx(finished.column("loss"), abs=1e-6)
+    assert run.column("entropy") == pytest.approx(finished.column("entropy"), abs=1e-5)
+    assert_same_weights(run.weights(), finished.weights(), atol=1e-6)
 
 
 @pytest.mark.parametrize("stage", [0, 3])
-def test_two_ranks_train_like_one(house: House, finished: House, stage: int) -> None:
-    house.start(2, learner={**SHORT_ROWS, "num_ranks": 2, "zero_stage": stage}).succeed()
-    assert house.column("loss") == pytest.approx(finished.column("loss"), abs=1e-5)
-    assert house.column("tokens") == finished.column("tokens")
-    assert_same_weights(house.weights(), finished.weights(), atol=1e-5)
+def test_two_ranks_train_like_one(run: SftRun, finished: SftRun, stage: int) -> None:
+    run.start(2, learner={**SHORT_ROWS, "num_ranks": 2, "zero_stage": stage}).succeed()
+    assert run.column("loss") == pytest.approx(finished.column("loss"), abs=1e-5)
+    assert run.column("tokens") == finished.column("tokens")
+    assert_same_weights(run.weights(), finished.weights(), atol=1e-5)
 
 
-def test_a_killed_fine_tuner_resumes_to_the_same_weights(house: House, finished: House) -> None:
+def test_a_killed_fine_tuner_resumes_to_the_same_weights(run: SftRun, finished: SftRun) -> None:
     """Killed in step 4, after the checkpoint of step 2: steps 3 and 4 are trained again, bit for bit."""
-    assert house.start(dies_at=4).wait() == [-9]
-    assert house.column("step") == [1, 2, 3]
-    house.start().succeed()
-    resumed, expected = house.weights(), finished.weights()
+    assert run.start(dies_at=4).wait() == [-9]
+    assert run.column("step") == [1, 2, 3]
+    run.start().succeed()
+    resumed, expected = run.weights(), finished.weights()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
-    assert house.column("step") == [1, 2, 3, 4, 5, 6], "step 3 was trained twice and reported once"
-    assert house.column("loss") == finished.column("loss")
+    assert run.column("step") == [1, 2, 3, 4, 5, 6], "step 3 was trained twice and reported once"
+    assert run.column("loss") == finished.column("loss")
 
 
-def test_a_stop_saves_where_it_stands_and_the_rest_comes_later(house: House, finished: House) -> None:
-    house.control.stop("the test wants it")
-    house.start().succeed()
-    assert house.column("step") == []
-    house.control.clear()
-    house.start().succeed()
-    assert all(torch.equal(house.weights()[name], weight) for name, weight in finished.weights().items())
+def test_a_stopped_run_saves_and_resumes(run: SftRun, finished: SftRun) -> None:
+    run.control.stop("the test wants it")
+    run.start().succeed()
+    assert run.column("step") == []
+    run.control.clear()
+    run.start().succeed()
+    assert all(torch.equal(run.weights()[name], weight) for name, weight in finished.weights().items())
 
 
-def test_every_step_is_reported(finished: House) -> None:
+def test_every_step_is_reported(finished: SftRun) -> None:
     curriculum = Curriculum(10, 4, 2, 0)
     assert SftSettings(**SFT).epochs == curriculum.epochs
     assert finished.column("step") == list(range(1, STEPS + 1))

@@ -1,4 +1,4 @@
-"""Which demonstrations a step trains, and that nothing of a prompt is among its targets."""
+"""Which demonstrations a step trains, and that no prompt token is among its targets."""
 
 from collections import Counter
 
@@ -16,17 +16,17 @@ def test_every_epoch_trains_every_example_once(num_examples: int, batch: int, ep
     curriculum = Curriculum(num_examples, batch, epochs, seed)
     seen: dict[int, list[int]] = {}
     for step in range(1, curriculum.num_steps + 1):
-        members = curriculum.members(step)
-        assert 1 <= len(members) <= batch
-        seen.setdefault(curriculum.epoch(step), []).extend(members)
+        examples = curriculum.examples(step)
+        assert 1 <= len(examples) <= batch
+        seen.setdefault(curriculum.epoch(step), []).extend(examples)
     assert sorted(seen) == list(range(1, epochs + 1))
-    assert all(Counter(members) == Counter(range(num_examples)) for members in seen.values())
+    assert all(Counter(examples) == Counter(range(num_examples)) for examples in seen.values())
 
 
 def test_the_order_is_new_in_every_epoch_and_follows_from_the_seed() -> None:
     def order(seed: int) -> list[list[int]]:
         curriculum = Curriculum(20, 20, 3, seed)
-        return [curriculum.members(step) for step in (1, 2, 3)]
+        return [curriculum.examples(step) for step in (1, 2, 3)]
 
     first = order(0)
     assert len({tuple(epoch) for epoch in first}) == 3

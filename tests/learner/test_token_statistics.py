@@ -5,19 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from broker.records import float32_array, int32_array
 from conf.schema import LearnerSettings
-from learner.batch_feed import Row, build_step, filler_row
+from learner.batch_feed import Row, filler_row
 from learner.losses.objective import RowLoss
 from learner.ranks import Ranks
-from learner.token_statistics import TokenSums, lag_histogram, watched_ratios
-from tests.learner.tiny import random_groups
+from learner.token_statistics import TokenSums, lag_histogram
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
 def row_of(ratios: list[float], weights: list[float], off_policy: list[bool] | None = None) -> tuple[torch.Tensor, Row]:
-    """(logprobs, row) with those ratios."""
+    """(logprobs, row) with the given ratios."""
     old = torch.full((len(ratios),), -2.0)
     outside = torch.tensor(off_policy or [False] * len(ratios))
     row = replace(filler_row(), behaviour_logprobs=old, weights=torch.tensor(weights), off_policy=outside)
@@ -78,25 +76,6 @@ def test_a_step_without_tokens_has_finite_statistics() -> None:
     assert (got.num_tokens, got.ess, got.clip_share, got.logprob_rms) == (0, 0.0, 0.0, 0.0)
 
 
-def test_the_histogram_of_ages() -> None:
+def test_the_histogram_of_lags() -> None:
     assert lag_histogram(np.asarray([2, 0, 0, 5])) == {0: 2, 2: 1, 5: 1}
     assert lag_histogram(np.zeros(0, dtype=np.int32)) == {}
-
-
-def test_watched_rollouts_get_the_ratio_of_each_of_their_tokens() -> None:
-    """Through real packing: two groups in rows of their own order, against a loop over the completions."""
-    groups = random_groups(3, seed=5)
-    batch = build_step(groups, row_tokens=64, rank=0, world_size=1)
-    watched = {(groups[0].rollout_group.group_id, 1), (groups[2].rollout_group.group_id, 0), (99, 0)}
-    found: dict[tuple[int, int], list[float]] = {}
-    for row in batch.rows:
-        found |= watched_ratios(row, row.targets.float() * -0.01, watched)  # a policy that knows only the token's id
-    expected = {
-        (group.rollout_group.group_id, i): np.exp(-0.01 * int32_array(c.token_ids) - float32_array(c.logprobs))
-        for group in groups
-        for i, c in enumerate(group.rollout_group.rollouts)
-        if (group.rollout_group.group_id, i) in watched
-    }
-    assert found.keys() == expected.keys()
-    for key, ratios in expected.items():
-        assert found[key] == pytest.approx(ratios.tolist(), rel=1e-5)

@@ -55,11 +55,11 @@ def test_the_two_newest_files_are_kept(tmp_path: Path, board: WeightBoard) -> No
 
 
 def test_a_version_the_engines_have_is_not_written_again(tmp_path: Path, board: WeightBoard) -> None:
-    """A learner that trains a step again may round otherwise; an engine that starts now must read what was told."""
+    """A resumed learner may round differently; an engine that starts now must read what was announced."""
     FilePublisher(tmp_path, board).publish(5, weights(5).items())
-    told = board.newest()
+    announced = board.newest()
     again = FilePublisher(tmp_path, board).publish(5, weights(6).items())
-    assert again == told == board.newest()
+    assert again == announced == board.newest()
     assert again.path is not None
     assert torch.equal(load_file(again.path)["a.weight"], weights(5)["a.weight"])
 
@@ -71,7 +71,7 @@ def test_versions_never_go_back_on_the_board(tmp_path: Path, board: WeightBoard)
     assert board.version() == 5
 
 
-def test_a_full_tmpfs_is_an_error_that_says_so(tmp_path: Path, board: WeightBoard, monkeypatch: Any) -> None:
+def test_a_full_tmpfs_is_an_error_that_names_the_setting(tmp_path: Path, board: WeightBoard, monkeypatch: Any) -> None:
     monkeypatch.setattr("learner.file_publisher.shutil.disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(PublishError, match=r"weights\.folder"):
         FilePublisher(tmp_path, board).publish(1, weights(1).items())
@@ -87,7 +87,7 @@ def test_the_folder_is_private(tmp_path: Path, board: WeightBoard) -> None:
 
 
 class FakeEngine:
-    """vLLM's trainer engine as far as the order of its calls goes; the board's actors answer like engines."""
+    """Calls the client in the order of vLLM's trainer engine; `Actors` answer like engines."""
 
     def __init__(self, client: BoardClient, source: WeightsInMemory, world_size: int, events: list[str]) -> None:
         self.client, self.source, self.events = client, source, events
@@ -107,7 +107,7 @@ class FakeEngine:
 
 
 class Actors:
-    """Take over every announced version, each a moment later."""
+    """Write to the board that they hold every announced version, a moment after its announcement."""
 
     def __init__(self, board: WeightBoard, *names: str) -> None:
         self.board, self.names = board, list(names)
@@ -121,12 +121,12 @@ class Actors:
     def _run(self) -> None:
         version = 0
         while not self._end.is_set():
-            news = self.board.newest()
-            if news is None or news.version <= version:
+            newest = self.board.newest()
+            if newest is None or newest.version <= version:
                 time.sleep(0.005)
                 continue
-            version = news.version
-            self.seen.append(news)
+            version = newest.version
+            self.seen.append(newest)
             for name in self.names:
                 self.board.hold(name, version)
 
@@ -201,7 +201,7 @@ def test_an_actor_that_does_not_take_over_is_named(board: WeightBoard) -> None:
         nccl_publisher(board, [], timeout_s=0.2).publish(1, weights(1).items())
 
 
-def test_a_broadcast_that_never_ends_is_given_up(board: WeightBoard, actors: Actors) -> None:
+def test_a_broadcast_that_never_ends_is_abandoned(board: WeightBoard, actors: Actors) -> None:
     forever = threading.Event()
 
     class Stuck(FakeEngine):

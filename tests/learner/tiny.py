@@ -60,22 +60,22 @@ def random_groups(
     max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (), oracles: Sequence[int] = (), reference: bool = False,
     drawn_as: Sequence[tuple[Bucket, str]] = (("hard", "unguided"), ("hard", "guided")),
 ) -> list[TrainGroup]:
-    """Prompts of 3 to 9 tokens, completions of 1 to `max_tokens`.
+    """Prompts of 3 to 9 tokens, rollouts of 1 to `max_tokens`.
 
-    `failed` lists (group, completion) without reward, `oracles` the groups whose last completion is off-policy;
-    `reference` adds reference logprobs. Groups take turns in being of one (bucket, arm) of `drawn_as`.
+    `failed` lists the (group, rollout) without a reward, `oracles` the groups whose last rollout is off-policy;
+    `reference` adds reference logprobs. The (bucket, arm) of the groups cycles through `drawn_as`.
     """
     rng = np.random.default_rng(seed)
     groups = []
     for g in range(num_groups):
         rewards = [None if (g, i) in failed else float(rng.random() < 0.5) for i in range(group_size)]
-        completions = []
+        rollouts = []
         if g in oracles:
             rewards[-1] = 1.0
         for i, reward in enumerate(rewards):
             length = int(rng.integers(1, max_tokens + 1))
             off_policy = g in oracles and i == group_size - 1
-            completions.append(
+            rollouts.append(
                 Rollout(
                     token_ids=int32_bytes(rng.integers(2, VOCABULARY, length)),
                     logprobs=b"" if off_policy else float32_bytes(_near_uniform(rng, length)),
@@ -86,18 +86,18 @@ def random_groups(
                     reward=reward,
                 )
             )
-        rollouts = RolloutGroup(
+        rollout_group = RolloutGroup(
             group_id=first_group_id + g,
             problem_id=f"p{g}",
             arm=drawn_as[g % len(drawn_as)][1],
             bucket=drawn_as[g % len(drawn_as)][0],
             actor="actor-0",
             prompt_ids=int32_bytes(rng.integers(2, VOCABULARY, int(rng.integers(3, 10)))),
-            rollouts=tuple(completions),
+            rollouts=tuple(rollouts),
         )
-        group = train_group(rollouts)
+        group = train_group(rollout_group)
         if reference:
-            arrays = tuple(float32_bytes(_near_uniform(rng, c.num_tokens)) for c in completions)
+            arrays = tuple(float32_bytes(_near_uniform(rng, r.num_tokens)) for r in rollouts)
             group = msgspec.structs.replace(group, reference_logprobs=arrays)
         groups.append(group)
     return groups

@@ -21,7 +21,7 @@ def advantages(rewards: Sequence[float | None], name: str = "mean", **settings: 
 
 
 def slow(name: str, rewards: list[float | None]) -> list[float]:
-    """The formulas read aloud, with lists."""
+    """The formulas with plain lists."""
     known = [r for r in rewards if r is not None]
     n = len(known)
     if n < 2:
@@ -44,7 +44,7 @@ def slow(name: str, rewards: list[float | None]) -> list[float]:
 
 
 def brute_force_weights(rewards: list[float], k: int) -> list[float]:
-    """Of all k-subsets, the share that holds rollout i and whose best reward is 1: the weight of grad log pi_i."""
+    """Share of all k-subsets that hold rollout i and whose best reward is 1: the weight of grad log pi_i."""
     subsets = list(combinations(range(len(rewards)), k))
     counts = [sum(i in s and max(rewards[j] for j in s) == 1.0 for s in subsets) for i in range(len(rewards))]
     return [float(Fraction(count, len(subsets))) for count in counts]

@@ -8,13 +8,13 @@ from tests.groups import completion, rollout_group
 
 
 def shaped(lengths: list[int], rewards: list[float | None], overlong_tokens: int = 4) -> list[float | None]:
-    members = tuple(completion(r, num_tokens=n) for n, r in zip(lengths, rewards, strict=True))
-    group = msgspec.structs.replace(rollout_group(), rollouts=members)
+    rollouts = tuple(completion(r, num_tokens=n) for n, r in zip(lengths, rewards, strict=True))
+    group = msgspec.structs.replace(rollout_group(), rollouts=rollouts)
     return shaped_rewards(group, overlong_tokens=overlong_tokens, max_completion_tokens=10)
 
 
 def slow(reward: float | None, length: int, overlong_tokens: int, longest: int) -> float | None:
-    """Eq. 13 token by token: each of the last tokens takes its share off, all of them together 1."""
+    """Eq. 13 token by token: each of the last L_cache tokens subtracts 1 / L_cache."""
     if reward is None:
         return None
     for position in range(length):
@@ -23,18 +23,18 @@ def slow(reward: float | None, length: int, overlong_tokens: int, longest: int) 
     return reward
 
 
-written = st.tuples(st.none() | st.sampled_from([0.0, 1.0]) | st.floats(-1, 1), st.integers(1, 60))
+reward_and_length = st.tuples(st.none() | st.sampled_from([0.0, 1.0]) | st.floats(-1, 1), st.integers(1, 60))
 
 
-@given(st.lists(written, min_size=1, max_size=8), st.integers(2, 40), st.data())
+@given(st.lists(reward_and_length, min_size=1, max_size=8), st.integers(2, 40), st.data())
 def test_the_penalty_equals_the_slow_loop(
-    members: list[tuple[float | None, int]], longest: int, data: st.DataObject
+    drawn: list[tuple[float | None, int]], longest: int, data: st.DataObject
 ) -> None:
     overlong = data.draw(st.integers(0, longest - 1))
-    completions = tuple(completion(reward, num_tokens=length) for reward, length in members)
-    group = msgspec.structs.replace(rollout_group(), rollouts=completions)
+    rollouts = tuple(completion(reward, num_tokens=length) for reward, length in drawn)
+    group = msgspec.structs.replace(rollout_group(), rollouts=rollouts)
     got = shaped_rewards(group, overlong_tokens=overlong, max_completion_tokens=longest)
-    for ours, (reward, length) in zip(got, members, strict=True):
+    for ours, (reward, length) in zip(got, drawn, strict=True):
         assert ours == pytest.approx(slow(reward, length, overlong, longest), abs=1e-9)
 
 
@@ -49,7 +49,7 @@ def test_a_failed_verification_stays_without_a_reward() -> None:
 
 def test_zero_tokens_switch_it_off() -> None:
     assert shaped([10, 3], [1.0, 0.0], overlong_tokens=0) == [1.0, 0.0]
-    assert shaped([11], [1.0], overlong_tokens=0) == [1.0], "written under a longer limit, before a resume"
+    assert shaped([11], [1.0], overlong_tokens=0) == [1.0], "sampled under a higher limit, before a resume"
 
 
 def test_nothing_is_punished_by_more_than_one() -> None:

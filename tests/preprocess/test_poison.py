@@ -1,4 +1,4 @@
-"""Poison on the rollout stream: each kind ends as a dead letter with its reason, and what is sound goes on."""
+"""Unreadable entries on the rollout stream: each becomes a dead letter with its reason; sound groups pass."""
 
 import struct
 import zlib
@@ -12,17 +12,17 @@ from broker.keys import Keys
 from broker.records import MAX_RECORD_BYTES, SCHEMA, encode, float32_bytes, int32_bytes
 from broker.streams import KEPT_BYTES
 from conf.schema import RunConfig
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 from tests.preprocess.test_preprocessor import config, house, until, working  # noqa: F401 - fixtures
 
 
 def framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
-    """A right checksum around any body."""
+    """A frame with a correct checksum around any body."""
     return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
 
 
-def with_completion(**fields: object) -> bytes:
+def with_rollout(**fields: object) -> bytes:
     group = rollout_group(0)
     rollout = msgspec.structs.replace(group.rollouts[0], **fields)
     return framed(msgspec.msgpack.encode(msgspec.structs.replace(group, rollouts=(rollout,))))
@@ -40,12 +40,12 @@ POISON = {
     "cut off": ({"group": SOUND[:-5]}, "header says"),
     "unknown schema": ({"group": framed(SOUND[16:], schema=99)}, "schema 99"),
     "another kind": ({"group": encode(train_group(rollout_group(0)))}, "kind 2"),
-    "wrong length of an array": ({"group": with_completion(token_ids=b"\x00" * 7)}, "int32 array"),
-    "one logprob too few": ({"group": with_completion(logprobs=float32_bytes([-1.0]))}, "one logprob a token"),
-    "NaN logprob": ({"group": with_completion(logprobs=float32_bytes([-1.0, np.nan, -1.0]))}, "logprob"),
-    "NaN reward": ({"group": with_completion(reward=float("nan"))}, "reward"),
-    "negative token": ({"group": with_completion(token_ids=int32_bytes([1, -2, 3]))}, "negative id"),
-    "a version of the far future": ({"group": with_completion(version_spans=((0, 2**40),))}, "policy version"),
+    "wrong length of an array": ({"group": with_rollout(token_ids=b"\x00" * 7)}, "int32 array"),
+    "one logprob too few": ({"group": with_rollout(logprobs=float32_bytes([-1.0]))}, "one logprob a token"),
+    "NaN logprob": ({"group": with_rollout(logprobs=float32_bytes([-1.0, np.nan, -1.0]))}, "logprob"),
+    "NaN reward": ({"group": with_rollout(reward=float("nan"))}, "reward"),
+    "negative token": ({"group": with_rollout(token_ids=int32_bytes([1, -2, 3]))}, "negative id"),
+    "a version of the far future": ({"group": with_rollout(version_spans=((0, 2**40),))}, "policy version"),
     "a thousand fields": ({f"field-{n}": b"x" * 100 for n in range(1000)}, "shorter than its header"),
     "55 MB of nothing": ({"group": b"\x00" * 55_000_000}, "wrong magic"),
     "55 MB in a frame": ({"group": framed(b"\xc6\x03\x47\x3b\xc0" + b"x" * 55_000_000)}, "RolloutGroup"),
@@ -57,7 +57,7 @@ def test_poison_is_a_dead_letter_and_the_others_flow(
     config: RunConfig,  # noqa: F811
     redis_url: str,
     client: redis.Redis,
-    house: House,  # noqa: F811
+    house: BrokerParts,  # noqa: F811
     keys: Keys,
     fields: dict[str, bytes],
     reason: str,
@@ -79,13 +79,13 @@ def test_poison_is_a_dead_letter_and_the_others_flow(
     assert house.feed.failures() == {0: "unreadable"}
 
 
-def test_nothing_above_the_limit_of_a_record_gets_onto_the_server(client: redis.Redis, keys: Keys) -> None:
+def test_redis_refuses_an_entry_above_the_size_limit_of_a_record(client: redis.Redis, keys: Keys) -> None:
     with pytest.raises(redis.RedisError, match=r"invalid bulk length|closed|reset|Broken pipe"):
         client.xadd(keys.rollouts, {"group": b"x" * (MAX_RECORD_BYTES + 1)})
     assert client.xlen(keys.rollouts) == 0
 
 
-def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(house: House, client: redis.Redis) -> None:  # noqa: F811
+def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(house: BrokerParts, client: redis.Redis) -> None:  # noqa: F811
     for group_id in (b"-1", b"1e3", b"0x10", b"9" * 30, b""):
         client.xadd(house.keys.rollouts, {"ordinal": group_id, "group": b"?"})
     for delivery in house.read(count=9):

@@ -15,9 +15,10 @@ from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement, float32_array
 from broker.reports import GroupEnd, PreprocessWork
 from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
-from preprocess import preprocessor
+from preprocess import train_groups
+from preprocess.filters import drop_reason
 from preprocess.preprocessor import Preprocessor
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import completion, rollout_group
 
 
@@ -32,13 +33,13 @@ def config(run_name: str) -> RunConfig:
 
 
 @pytest.fixture
-def house(client: redis.Redis, keys: Keys) -> House:
-    return House(client, keys, capacity=8)
+def house(client: redis.Redis, keys: Keys) -> BrokerParts:
+    return BrokerParts(client, keys, capacity=8)
 
 
 @contextmanager
 def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 1) -> Iterator[list[Preprocessor]]:
-    """Preprocessors at work on threads; stopped at the end, and none may have raised."""
+    """Runs preprocessors on threads; stops them at the end and fails if one raised."""
     crew = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
     raised: list[BaseException] = []
 
@@ -69,7 +70,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 
 
 def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_name(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     house.board.announce(WeightAnnouncement(version=3, backend="file"))
     house.publish_one("a/0", rewards=(1.0, 0.0))
@@ -93,7 +94,7 @@ def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_
 
 
 def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     group_id = house.claim("a/0")
     assert group_id is not None
@@ -112,7 +113,7 @@ def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
 
 
 def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     config = replace(
         config,
@@ -136,7 +137,7 @@ def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
 
 
 def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     config = replace(config, preprocess=replace(config.preprocess, drop_zero_advantage=False))
     house.publish_one("a/0", rewards=(0.0, 0.0))
@@ -145,8 +146,8 @@ def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
     assert house.balance().in_flight["ring"] == 1
 
 
-def test_an_unreadable_record_is_a_dead_letter_and_the_others_flow(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+def test_an_unreadable_record_is_a_dead_letter_and_other_groups_pass(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     assert house.claim("bad/0") == 0
     house.feed.publish(0, "bad/0", rollout_group(0))
@@ -162,11 +163,11 @@ def test_an_unreadable_record_is_a_dead_letter_and_the_others_flow(
     assert b"checksum" in letter[b"reason"]
 
 
-def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, monkeypatch: pytest.MonkeyPatch
+def test_a_group_that_raises_comes_back_and_is_a_dead_letter_after_three_deliveries(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    honest = preprocessor.drop_reason
+    honest = drop_reason
 
     def raises(rewards: list[float | None], *rest: Any) -> str | None:
         if len(rewards) == 3:
@@ -174,7 +175,7 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
             raise ZeroDivisionError("no such luck")
         return honest(rewards, *rest)
 
-    monkeypatch.setattr(preprocessor, "drop_reason", raises)
+    monkeypatch.setattr(train_groups, "drop_reason", raises)
     house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
     house.publish_one("a/1")
     with working(config, redis_url, client):
@@ -186,8 +187,8 @@ def test_a_group_that_raises_comes_back_and_is_buried_after_three_deliveries(
     assert letter[b"reason"] == b"ZeroDivisionError: no such luck"
 
 
-def test_a_group_that_kills_its_worker_is_buried_unread(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+def test_a_group_that_kills_its_worker_is_a_dead_letter(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     house.publish_one("a/0")
     house.read("dead-0")
@@ -198,8 +199,8 @@ def test_a_group_that_kills_its_worker_is_buried_unread(
     assert house.balance().failed == {"unreadable": 1}
 
 
-def test_what_a_dead_worker_held_is_finished_by_another(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+def test_the_groups_of_a_dead_worker_are_finished_by_another(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     house.publish_one("a/0")
     house.read("dead")
@@ -209,7 +210,7 @@ def test_what_a_dead_worker_held_is_finished_by_another(
 
 
 def test_two_workers_end_every_group_once(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     with working(config, redis_url, client, workers=2):
         for n in range(60):
@@ -222,8 +223,8 @@ def test_two_workers_end_every_group_once(
     assert sorted(g.group_id for g in groups) == list(range(60))
 
 
-def test_a_worker_waits_for_room_alive_and_keeps_its_groups(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     ring = RingSettings(capacity=4, when_full="wait")
     config = replace(config, broker=replace(config.broker, ring=ring))
@@ -231,7 +232,7 @@ def test_a_worker_waits_for_room_alive_and_keeps_its_groups(
         house.publish_one(f"a/{n}")
     with working(config, redis_url, client, workers=2):
         until(lambda: house.balance().in_flight["ring"] == 2)
-        time.sleep(1.2)  # longer than claim_idle_s: a group not kept would be delivered again and again
+        time.sleep(1.2)  # longer than claim_idle_s: without extended claims groups would be delivered again
         assert {beat.status for beat in Heartbeats(client, keys).all().values()} >= {"waiting for room in the ring"}
         assert all(silence < 1.0 for silence in Heartbeats(client, keys).silence().values())
         for step in (1, 2, 3):
@@ -242,7 +243,7 @@ def test_a_worker_waits_for_room_alive_and_keeps_its_groups(
 
 
 def test_a_stop_reaches_a_worker_that_waits_for_room(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
 ) -> None:
     config = replace(config, broker=replace(config.broker, ring=RingSettings(capacity=2, when_full="wait")))
     for n in range(3):
@@ -253,7 +254,7 @@ def test_a_stop_reaches_a_worker_that_waits_for_room(
 
 
 def test_reports_give_reward_by_arm_and_where_groups_went(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: House, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
 ) -> None:
     for n, (arm, rewards) in enumerate(
         [("guided", (1.0, 0.0)), ("guided", (1.0, 1.0)), ("unguided", (0.0, 0.0)), ("unguided", (0.0, None))]
@@ -272,7 +273,10 @@ def test_reports_give_reward_by_arm_and_where_groups_went(
     assert sum(report.rollouts.get("guided", 0) for report in everything) == 4
     reports = [report for report in everything if "guided" in report.reward_mean]
     assert reports[0].worker == "preprocess-0"
-    assert sum(report.reward_mean["guided"] * report.judged["guided"] for report in reports) == 3.0
+    rewards_seen = sum(
+        report.reward_mean["guided"] * report.judged["guided"] for report in reports
+    )
+    assert rewards_seen == 3.0
 
     groups = {g.group_id: g for g in Metrics(client, keys).read(GroupEnd)}
     assert [groups[n].outcome for n in range(4)] == ["kept", "zero_advantage", "zero_advantage", "no_reward"]
@@ -281,7 +285,7 @@ def test_reports_give_reward_by_arm_and_where_groups_went(
 
 @pytest.mark.faults
 def test_a_worker_survives_a_server_that_is_killed_and_comes_back(
-    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: House
+    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: BrokerParts
 ) -> None:
     from deploy.cluster.redis_server import EmbeddedRedis
 

@@ -1,4 +1,4 @@
-"""The reference is the model the run started from, whatever the policy became."""
+"""The reference stays the model that the run started from."""
 
 import threading
 from dataclasses import replace
@@ -13,32 +13,34 @@ import torch
 from broker.keys import Keys
 from broker.metrics import Control
 from broker.records import RolloutGroup, WeightAnnouncement, float32_array, int32_array
-from conf.schema import ActorSettings, LearnerSettings, RunConfig, RunSettings
+from conf.schema import LearnerSettings, PreprocessSettings, RunConfig, RunSettings
 from learner.batch_feed import build_step
 from learner.losses.aggregation import StepSize
 from learner.losses.objective import row_loss
 from learner.model import as_policy
 from preprocess.preprocessor import Preprocessor
-from preprocess.reference import load_reference
-from tests.broker.house import House
+from preprocess.reference import ReferenceModel, load_reference
+from preprocess.train_groups import ReferenceLogprobs, to_train_group
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import oracle_rollout, rollout_group
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
 from tests.runs import wait_until
 
 torch.set_num_threads(1)
 TEMPERATURE = 0.8
-CONFIG = RunConfig(
-    actors=ActorSettings(temperature=TEMPERATURE),
-    learner=LearnerSettings(kl_coef=0.1, logprob_chunk_tokens=5),
-)
+CONFIG = RunConfig(learner=LearnerSettings(kl_coef=0.1))
+
+
+def load(model_path: Path) -> ReferenceModel:
+    return load_reference(model_path, dtype="float32", device="cpu", temperature=TEMPERATURE, chunk_tokens=5)
 
 
 def hugging_face_logprobs(lm: torch.nn.Module, group: RolloutGroup) -> list[np.ndarray]:
-    """One plain forward pass a completion: full logits, full log_softmax."""
+    """One plain forward pass per rollout: full logits, full log_softmax."""
     prompt = int32_array(group.prompt_ids).tolist()
     found = []
-    for completion in group.rollouts:
-        ids = int32_array(completion.token_ids).tolist()
+    for rollout in group.rollouts:
+        ids = int32_array(rollout.token_ids).tolist()
         with torch.no_grad():
             logits = lm(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits[0, len(prompt) - 1 : -1]
         chosen = torch.log_softmax(logits.float() / TEMPERATURE, -1)[torch.arange(len(ids)), torch.tensor(ids)]
@@ -53,7 +55,7 @@ def assert_equal(raw: tuple[bytes, ...], expected: list[np.ndarray], atol: float
 
 
 def trained(steps: int) -> torch.nn.Module:
-    """A plain LM with the start's weights after some optimizer steps of the learner's own loss."""
+    """A plain LM with the starting weights, after some optimizer steps on the learner's loss."""
     policy = as_policy(tiny_lm(), temperature=TEMPERATURE, chunk_tokens=16)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
     for step in range(steps):
@@ -71,7 +73,7 @@ def trained(steps: int) -> torch.nn.Module:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_it_equals_an_independent_forward_pass(tmp_path: Path, tied: bool) -> None:
-    reference = load_reference(CONFIG, save_tiny(tmp_path / "start", tied=tied))
+    reference = load(save_tiny(tmp_path / "start", tied=tied))
     for train in random_groups(4, seed=9):
         group = train.rollout_group
         with_oracle = msgspec.structs.replace(group, rollouts=(*group.rollouts, oracle_rollout()))
@@ -79,7 +81,7 @@ def test_it_equals_an_independent_forward_pass(tmp_path: Path, tied: bool) -> No
 
 
 def test_it_equals_what_the_learner_computes_for_the_same_weights(tmp_path: Path) -> None:
-    reference = load_reference(CONFIG, save_tiny(tmp_path / "start"))
+    reference = load(save_tiny(tmp_path / "start"))
     (group,) = random_groups(1, seed=3)
     (row,) = build_step([group], row_tokens=400, rank=0, world_size=1).rows
     policy = as_policy(tiny_lm(), temperature=TEMPERATURE, chunk_tokens=7)
@@ -89,10 +91,10 @@ def test_it_equals_what_the_learner_computes_for_the_same_weights(tmp_path: Path
 
 
 def half_right(group: RolloutGroup) -> RolloutGroup:
-    """The group with every second completion right, so that it is kept."""
+    """The group with every second rollout correct, so that it is not dropped."""
     judged = [
-        msgspec.structs.replace(completion, reward=float(i % 2), verdict="correct" if i % 2 else "wrong")
-        for i, completion in enumerate(group.rollouts)
+        msgspec.structs.replace(rollout, reward=float(i % 2), verdict="correct" if i % 2 else "wrong")
+        for i, rollout in enumerate(group.rollouts)
     ]
     return msgspec.structs.replace(group, rollouts=tuple(judged))
 
@@ -101,8 +103,8 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
     tmp_path: Path, redis_url: str, client: redis.Redis, run_name: str
 ) -> None:
     config = replace(CONFIG, run=RunSettings(name=run_name))
-    house = House(client, Keys(run_name), capacity=64)
-    worker = Preprocessor(config, redis_url, "preprocess-0", load_reference(config, save_tiny(tmp_path / "start")))
+    house = BrokerParts(client, Keys(run_name), capacity=64)
+    worker = Preprocessor(config, redis_url, "preprocess-0", load(save_tiny(tmp_path / "start")))
     working = threading.Thread(target=worker.run)
     working.start()
     try:
@@ -128,19 +130,19 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
         working.join(10)
 
 
-def test_a_group_that_is_dropped_or_a_run_without_a_penalty_computes_none(
-    redis_url: str, client: redis.Redis, run_name: str
-) -> None:
+def test_a_group_that_is_dropped_or_a_run_without_a_penalty_computes_none() -> None:
     asked: list[int] = []
 
     def counting(group: RolloutGroup) -> tuple[bytes, ...]:
         asked.append(group.group_id)
-        return tuple(b"\0" * len(completion.token_ids) for completion in group.rollouts)
+        return tuple(b"\0" * len(rollout.token_ids) for rollout in group.rollouts)
 
-    config = replace(CONFIG, run=RunSettings(name=run_name))
-    equal, kept = rollout_group(0, (0.0, 0.0)), rollout_group(1, (1.0, 0.0))
-    with_reference = Preprocessor(config, redis_url, "preprocess-0", counting)
-    assert with_reference.valued(equal)[0].reference_logprobs is None
-    assert with_reference.valued(kept)[0].reference_logprobs is not None
+    def logprobs_of(group: RolloutGroup, reference: ReferenceLogprobs | None) -> tuple[bytes, ...] | None:
+        settings = PreprocessSettings()
+        return to_train_group(group, settings, max_completion_tokens=9, reference=reference)[0].reference_logprobs
+
+    equal, mixed = rollout_group(0, (0.0, 0.0)), rollout_group(1, (1.0, 0.0))
+    assert logprobs_of(equal, counting) is None
+    assert logprobs_of(mixed, counting) is not None
     assert asked == [1]
-    assert Preprocessor(config, redis_url, "preprocess-1").valued(kept)[0].reference_logprobs is None
+    assert logprobs_of(mixed, None) is None

@@ -11,8 +11,8 @@ HOME = "broker/reports.py"
 NAMES = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind) if "/" in field.encode_name}
 BEGINNINGS = tuple({name.partition("*")[0] for name in NAMES if "*" in name} - {"reward/", "preprocess/"})
 """Of the names with a key in them. Two are common words: `reward/ARM` is a column of the step table, too."""
-WAITING = ("deploy/report/", "deploy/view/run_figure.py", "deploy/view/sft_figure.py")
-"""Files that still read wire fields; they become typed with the figure kit."""
+WAITING = ("deploy/report/",)
+"""Rooms that still read wire fields."""
 
 
 def texts(tree: ast.AST) -> list[tuple[int, str]]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conf.load import CONF_FOLDER, load
+from conf.layers import CONF_FOLDER
+from conf.load import load
 from conf.schema import RunConfig
 
 EXPERIMENTS = sorted(path.stem for path in (CONF_FOLDER / "experiments").glob("*.yaml"))

@@ -17,6 +17,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("cli",),
     ("train",),
+    ("launcher",),
 )
 """Rooms and files of `deploy` from the ground up. A room imports storeys below its own alone."""
 FLOOR = {room: floor for floor, rooms in enumerate(STOREYS) for room in rooms}

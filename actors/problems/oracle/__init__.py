@@ -1,1 +1,1 @@
-"""Oracle solutions from an OpenAI-compatible endpoint: only those whose final answer verifies."""
+"""Oracle solutions from an OpenAI-compatible endpoint. Only those whose final answer is correct are accepted."""

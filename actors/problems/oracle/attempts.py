@@ -1,12 +1,12 @@
-"""The log of attempts: one line for each request that ended, on the disk before the next one is made.
+"""The log of attempts: one line for each completed request, synced to disk before the problem's next request.
 
     {"pope_oracle":1,"model":"big","source":"p.jsonl","problems":"9f2c..."}
     {"id":"sum-1","attempt":1,"wall_s":0.41,"error":"http_500","detail":"overloaded"}
     {"id":"sum-1","attempt":1,"retry":1,"wall_s":7.9,"verdict":"wrong","text":"...","prompt_tokens":93,...}
     {"id":"sum-1","attempt":2,"wall_s":8.3,"verdict":"correct","text":"...","prompt_tokens":93,...}
 
-The first line says what the log is about; a run goes on only from a log about the same. A line that was being written
-when its process was killed is cut off, its request counts as never made.
+The first line identifies model, source and problems; a run continues only a log with an equal first line. A last line
+that is incomplete because its process was killed is cut off, and its request counts as not made.
 """
 
 import fcntl
@@ -21,35 +21,35 @@ import msgspec
 from broker.errors import UsageError
 from broker.records import Problem, Verdict
 
-Rejected = Literal["truncated", "filtered"]
-"""An answer that is not judged: it was cut at max_tokens, or the endpoint's content filter held it back."""
+UnjudgedReason = Literal["truncated", "filtered"]
+"""Why an answer is not judged: it was cut at max_tokens, or the endpoint's content filter blocked it."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What a log is about. Answers of two models, or to other problems, are never mixed."""
+    """What a log is about. Answers of different models, or to different problems, are never mixed."""
 
     pope_oracle: int = 1
     model: str
     source: str
     problems: str
-    """`fingerprint` of the problems."""
+    """The `fingerprint` of the problems."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request and how it ended: with an answer (`verdict`, `text`) or without one (`error`)."""
 
     id: str
-    """Of the problem."""
+    """Problem id."""
     attempt: int
-    """1, 2, ...: which solution of this problem was asked for."""
+    """Number of the solution that was requested for this problem, from 1."""
     retry: int = 0
-    """How often this request had failed before."""
+    """Failures of this request before this one."""
     wall_s: float
-    verdict: Verdict | Rejected | None = None
+    verdict: Verdict | UnjudgedReason | None = None
     error: str | None = None
     """timeout, connection, http_STATUS, bad_json, empty or too_large."""
     detail: str | None = None
-    """What the endpoint said about an error, cleaned and cut."""
+    """The endpoint's error message, cleaned and shortened."""
     text: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -59,25 +59,25 @@ Line = TypeVar("Line", Header, Attempt)
 
 
 def fingerprint(problems: Sequence[Problem]) -> str:
-    """SHA-256 of the ids, statements and gold answers; solutions may come and go."""
+    """SHA-256 of the ids, statements and reference answers. Solutions do not change it."""
     rows = [(problem.id, problem.statement, problem.answer) for problem in problems]
     return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
 
 
 class AttemptLog:
-    """Append-only and exclusive: a second process that opens the same log is refused. A context manager."""
+    """An append-only log that one process at a time may open. A context manager."""
 
     def __init__(self, path: Path, header: Header, *, fresh: bool = False) -> None:
-        """`fresh` moves an older log aside. Raises `UsageError` when the log is another's, broken or in use."""
+        """`fresh` renames an older log. Raises `UsageError` when the log has another header, is damaged or in use."""
         self.path = path
         self.earlier: tuple[Attempt, ...] = ()
-        """What earlier runs wrote."""
-        self._file = self._opened()
+        """The attempts of earlier runs."""
+        self._file = self._open()
         try:
             if fresh and path.stat().st_size:
-                _move_aside(path)
+                _rename_old(path)
                 os.close(self._file)
-                self._file = self._opened()
+                self._file = self._open()
             self.earlier = self._read(header)
         except BaseException:
             os.close(self._file)
@@ -90,40 +90,40 @@ class AttemptLog:
         os.close(self._file)
 
     def append(self, line: Attempt | Header) -> None:
-        """Returns when the line is on the disk."""
+        """Returns once the line is synced to disk."""
         data = msgspec.json.encode(line) + b"\n"
         try:
             while data:
                 data = data[os.write(self._file, data) :]
             os.fsync(self._file)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
 
-    def _opened(self) -> int:
-        """The file's descriptor, locked."""
+    def _open(self) -> int:
+        """Returns the locked file descriptor."""
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(file)
             if not isinstance(error, BlockingIOError):
-                raise self._unwritable(error) from error
+                raise self._write_error(error) from error
             raise UsageError(
-                f"{self.path}: another pope oracle writes it; wait for its end, or choose another --out"
+                f"{self.path}: another pope oracle writes it; wait until it has ended, or choose another --out"
             ) from error
         return file
 
     def _read(self, header: Header) -> tuple[Attempt, ...]:
         try:
             content = self.path.read_bytes()
-            whole = content.rfind(b"\n") + 1
-            os.ftruncate(self._file, whole)
+            complete = content.rfind(b"\n") + 1
+            os.ftruncate(self._file, complete)
         except OSError as error:
-            raise self._unwritable(error) from error
-        lines = content[:whole].split(b"\n")[:-1]
+            raise self._write_error(error) from error
+        lines = content[:complete].split(b"\n")[:-1]
         if not lines:
             self.append(header)
             return ()
@@ -139,8 +139,8 @@ class AttemptLog:
         for what, differs in differences.items():
             if differs:
                 raise UsageError(
-                    f"{self.path} was made for {what}; give --fresh to begin anew (the old log is kept beside it), "
-                    "or choose another --out"
+                    f"{self.path} was made for {what}; give --fresh to start over (the old log is kept under another "
+                    "name), or choose another --out"
                 )
 
     def _parsed(self, line: bytes, number: int, kind: type[Line]) -> Line:
@@ -148,16 +148,16 @@ class AttemptLog:
             return msgspec.json.decode(line, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{self.path}:{number}: not a line of this log ({error}); mend it, or give --fresh to begin anew"
+                f"{self.path}:{number}: not a line of this log ({error}); repair it, or give --fresh to start over"
             ) from error
 
-    def _unwritable(self, error: OSError) -> UsageError:
-        return UsageError(f"{self.path}: {error.strerror}; give an --out in a folder that can be written and has room")
+    def _write_error(self, error: OSError) -> UsageError:
+        return UsageError(f"{self.path}: {error.strerror}; choose a writable folder with free space for --out")
 
 
-def _move_aside(path: Path) -> None:
-    """`x.jsonl` -> `x.jsonl.1`, or the next number that is free: answers have cost money."""
+def _rename_old(path: Path) -> None:
+    """`x.jsonl` -> `x.jsonl.1`, or the next free number. Never deleted, because answers may have cost money."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+    while (target := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
-    path.rename(aside)
+    path.rename(target)

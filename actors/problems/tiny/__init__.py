@@ -1,1 +1,1 @@
-"""The built-in domain: small enough for a laptop, hard enough to show POPE."""
+"""The built-in problem domain: small enough for a laptop, hard enough to show the effect of POPE."""

@@ -1,11 +1,12 @@
 """Chains of digit operations: the hard problems of the built-in domain, and its related easy ones.
 
-An operation keeps the last digit of a*x + b. A chain of n steps starts from a digit and applies one operation a step;
-its answer is a monomial whose exponents are all n intermediate digits, so a wrong chain cannot be right by luck:
+An operation maps a digit x to the last digit of a*x + b. A chain of n steps starts from a digit and applies one
+operation in each step. Its answer is a monomial whose exponents are all n intermediate digits, so a chain with a wrong
+step cannot give the right answer by luck:
 
     Put $a=K(6)$, $b=G(a)$.  ->  $a=K(6)=4$ / $b=G(4)=0$ / The answer is $\\boxed{a^4b^0}$.
 
-Chains are split by a hash of their key, so hard, held-out and other chains never meet, whatever the seed.
+Chains are split by a hash of their content, so hard, held-out and other chains are disjoint for every seed.
 """
 
 import itertools
@@ -32,11 +33,11 @@ _DEFINITIONS = (
 
 @dataclass(frozen=True)
 class Chain:
-    """A starting digit and one operation a step."""
+    """A starting digit and the operation of each step."""
 
     start: int
     operations: str
-    """One of F, G, H, K a step; 1 to 8 of them."""
+    """The operations F, G, H or K of 1 to 8 steps."""
 
     @property
     def statement(self) -> str:
@@ -49,7 +50,7 @@ class Chain:
 
     @property
     def digits(self) -> list[int]:
-        """The intermediate digits, one a step."""
+        """The digit after each step."""
         digits, value = [], self.start
         for operation in self.operations:
             value = apply(operation, value)
@@ -65,7 +66,7 @@ class Chain:
         return "\n".join([*self.lines(self.digits), final_line(self.answer)])
 
     def lines(self, digits: list[int]) -> list[str]:
-        """One line a step for the given intermediate digits, right or wrong."""
+        """One line for each step with the given intermediate digits, right or wrong."""
         inputs = [self.start, *digits]
         return [
             f"${name}={operation}({value})={digit}$"
@@ -91,7 +92,7 @@ def monomial(digits: list[int]) -> str:
 
 
 def final_line(answer: str) -> str:
-    """The line every solution of the built-in domain ends on."""
+    """The last line of the solution of a chain."""
     return f"The answer is $\\boxed{{{answer}}}$."
 
 
@@ -100,8 +101,11 @@ def draw_chain(rng: random.Random, steps: int) -> Chain:
 
 
 def distinct_chains(split: Split, steps: tuple[int, ...], count: int, rng: random.Random) -> list[Chain]:
-    """`count` different chains of one split with numbers of steps among `steps`, in random order."""
-    if max(steps) <= 4:  # at most 10 * 4^4 chains of a length: list them all, so that small sets can be exhausted
+    """`count` different chains of one split whose numbers of steps are in `steps`, in random order.
+
+    Raises UsageError when there are not enough.
+    """
+    if max(steps) <= 4:  # at most 10 * 4^4 chains of a length: list them, so that all of a small set can be drawn
         pool = [
             chain
             for n in steps
@@ -112,12 +116,12 @@ def distinct_chains(split: Split, steps: tuple[int, ...], count: int, rng: rando
         if count > len(pool):
             raise UsageError(
                 f"the built-in domain has {len(pool)} {split} chains of {' or '.join(map(str, steps))} steps, "
-                f"{count} were asked for: ask for fewer problems or longer chains"
+                f"{count} were asked for; ask for fewer problems or longer chains"
             )
         return rng.sample(pool, count)
-    available = sum(10 * 4**n for n in steps) // 16  # half of what one split holds on average: drawing stays quick
+    available = sum(10 * 4**n for n in steps) // 16  # half of an average split, so that rejection sampling stays fast
     if count > available:
-        raise UsageError(f"ask for at most {available} chains of {steps[-1]} steps, {count} is too many")
+        raise UsageError(f"{count} chains of {steps[-1]} steps are too many; ask for at most {available} chains")
     chains: dict[Chain, None] = {}
     while len(chains) < count:
         chain = draw_chain(rng, rng.choice(steps))

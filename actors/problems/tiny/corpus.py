@@ -1,13 +1,14 @@
-"""What the base model of the built-in domain is pretrained on: solutions in the right form, often with wrong steps.
+"""The pretraining corpus of the built-in domain's base model: solutions in the right form, often with wrong steps.
 
-As real corpora hold mistakes, so does this one: a chain step is right with probability 0.3, otherwise it is one of two
-systematic mistakes, a*(x+b) or a*x; a ring move is right with 0.75, otherwise one tile too far. The guidance of its
-guided prompts is cut from the same solutions, so nothing in the corpus teaches the right operations. What the model
-does learn is the form: one line a step, the boxed monomial of all digits, and going on from a partial response, under
-the default instruction mostly after restating it, under the modified one never.
+Like a real corpus it has mistakes: a chain step is right with probability 0.3 and otherwise one of two systematic
+mistakes, a*(x+b) or a*x; a ring move is right with probability 0.75 and otherwise one tile too far. The partial
+responses of guided prompts are cut from the same imperfect solutions, so the corpus does not teach the right
+operations. The model learns the form: one line for each step, the boxed monomial of all digits, and continuing a
+partial response, which it mostly restates first under the default instruction and never under the modified one.
 
-A reader's corpus (`Mix.terse`) also has partial responses in the terse hand (`terse.py`), always answered in the form
-above: such a model reads two hands and writes one, as an instruction-tuned model follows a human's partial solution.
+With `Mix.terse` above 0 (the model builtin:tiny-reader) some partial responses are in the terse style (`terse.py`), and
+the answers stay in the form above. Such a model reads both styles and writes one, like an instruction-tuned model that
+continues a human's partial solution.
 """
 
 import random
@@ -23,25 +24,25 @@ from broker.records import Problem
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares and probabilities of the corpus; part of the base model's recipe."""
+    """Shares and probabilities of the corpus. They are a part of the base model's recipe."""
 
     chain: float = 0.40
     guided: float = 0.38
     guided_modified: float = 0.10
-    """The rest, 0.12, is ring walks."""
+    """`chain`, `guided`, `guided_modified`: shares of the examples. The rest, 0.12, are ring walks."""
     long_chain: float = 0.55
-    """Share of the unguided chains drawn from 1 to 8 steps; the others have 1 to 4."""
+    """Share of the unguided chains that have 1 to 8 steps; the others have 1 to 4."""
     terse: float = 0.0
-    """Share of the guided prompts whose partial response is in the terse hand; chains of two steps have none."""
+    """Share of the guided prompts with a partial response in the terse style, among chains of three or more steps."""
     restate: float = 0.60
-    """Share of the guided answers under the default instruction that restate the partial response first."""
+    """Share of the guided responses under the default instruction that restate the partial response first."""
     step_right: float = 0.30
     move_right: float = 0.75
 
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt and one answer to it."""
+    """One prompt, given by its problem and instruction, and a response."""
 
     problem: Problem
     guided: bool
@@ -50,7 +51,7 @@ class Example:
 
 
 def corpus(num_examples: int, seed: int, mix: Mix) -> Iterator[Example]:
-    """`num_examples` examples, a pure function of the arguments. Hard and held-out chains never occur."""
+    """`num_examples` examples, a pure function of the arguments, without any hard or held-out chain."""
     rng = random.Random(f"corpus/{seed}")
     for _ in range(num_examples):
         kind = rng.random()
@@ -105,7 +106,7 @@ def _other_chain(rng: random.Random, shortest: int, longest: int) -> Chain:
 
 
 def _imperfect_digits(chain: Chain, rng: random.Random, mix: Mix) -> list[int]:
-    """Each from the one before, right or wrong."""
+    """The digit after each step, computed from the one before, right or wrong."""
     digits, value = [], chain.start
     for operation in chain.operations:
         value = _imperfect_step(operation, value, rng, mix)
@@ -114,7 +115,7 @@ def _imperfect_digits(chain: Chain, rng: random.Random, mix: Mix) -> list[int]:
 
 
 def _lines(chain: Chain, digits: list[int]) -> list[str]:
-    """The steps and the final line."""
+    """The lines of the steps and the final line."""
     return [*chain.lines(digits), final_line(monomial(digits))]
 
 
@@ -122,7 +123,7 @@ def _imperfect_step(operation: str, value: int, rng: random.Random, mix: Mix) ->
     a, b = OPERATIONS[operation]
     if rng.random() < mix.step_right:
         return (a * value + b) % 10
-    mistakes = (a * (value + b) % 10, a * value % 10)  # never equal to the right digit, for none of the operations
+    mistakes = (a * (value + b) % 10, a * value % 10)  # differ from the right digit for every operation and x
     return rng.choice(mistakes)
 
 

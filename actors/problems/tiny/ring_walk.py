@@ -1,4 +1,4 @@
-"""A robot on a ring of ten tiles: the easy problems of the built-in domain that are unrelated to the hard ones.
+"""Walks of a robot on a ring of ten tiles: easy problems of the built-in domain, unrelated to the hard ones.
 
     start 6, short, long  ->  short $6+1=7$ / long $7+3=0$ / The answer is $\\boxed{0}$.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from broker.errors import UsageError
 
 MOVES = {"short": 1, "long": 3}
-"""Move -> tiles forward."""
+"""Move -> tiles it goes forward."""
 MAX_MOVES = 4
 
 
@@ -44,7 +44,7 @@ class RingWalk:
         return "\n".join([*self.lines(self.tiles), stop_line(self.tiles[-1])])
 
     def lines(self, tiles: list[int]) -> list[str]:
-        """One line a move for the given tiles, right or wrong."""
+        """One line for each move with the given tiles, right or wrong."""
         return [
             f"{move} ${tile}+{MOVES[move]}={after}$"
             for move, tile, after in zip(self.moves, [self.start, *tiles], tiles, strict=False)
@@ -52,7 +52,7 @@ class RingWalk:
 
 
 def stop_line(tile: int) -> str:
-    """The last line of a solution, in other words than that of a chain: a policy must not mix up the two."""
+    """The last line of a solution. Its words differ from those of a chain, so that a policy can tell the two apart."""
     return f"It stops on tile $\\boxed{{{tile}}}$."
 
 
@@ -61,16 +61,19 @@ def draw_walk(rng: random.Random) -> RingWalk:
 
 
 def distinct_walks(moves: tuple[int, ...], count: int, rng: random.Random) -> list[RingWalk]:
-    """`count` different walks with numbers of moves among `moves`, in random order."""
+    """`count` different walks whose numbers of moves are in `moves`, in random order.
+
+    Raises UsageError when there are not enough.
+    """
     pool = [
-        RingWalk(start, made)
+        RingWalk(start, sequence)
         for n in moves
-        for made in itertools.product(MOVES, repeat=n)
+        for sequence in itertools.product(MOVES, repeat=n)
         for start in range(10)
     ]
     if count > len(pool):
         raise UsageError(
             f"the built-in domain has {len(pool)} ring walks of {' or '.join(map(str, moves))} moves, {count} were "
-            "asked for: ask for fewer problems"
+            "asked for; ask for fewer problems"
         )
     return rng.sample(pool, count)

@@ -1,38 +1,38 @@
-"""The second oracle style of the built-in domain: terse, as people write who know what they do.
+"""The terse oracle style of the built-in domain, which imitates a solution written by a person.
 
-Two steps share a sentence, no variable is named before the last line, and no line is one the base model would write
-(it writes as `Chain.solution` does):
+A sentence has two steps, no variable is named before the last sentence, and nothing is written as the base model would
+write it (its style is that of `Chain.solution`):
 
     Starting from 6, K gives 4 and then G gives 0. Applying H turns that into 4, and F turns it into 3. One more G
     leaves 3. Read off in order, these digits make $\\boxed{a^4b^0c^4d^3f^3}$.
 
-It is one line. A guidance prefix ends with a sentence, so it holds an even number of steps.
+The solution is one line. Guidance ends with a sentence, so it has an even number of steps.
 """
 
 from actors.problems.tiny.chains import Chain
 
 
 def terse_solution(chain: Chain) -> str:
-    """The same digits and the same final answer as `chain.solution`, in other words."""
+    """The digits and the final answer of `chain.solution` in the terse style."""
     sentences = terse_sentences(chain, chain.digits)
     return " ".join([*sentences, f"Read off in order, these digits make $\\boxed{{{chain.answer}}}$."])
 
 
 def terse_sentences(chain: Chain, digits: list[int]) -> list[str]:
-    """Two steps a sentence for the given intermediate digits, right or wrong."""
+    """One sentence for every two steps with the given intermediate digits, right or wrong."""
     steps = list(zip(chain.operations, digits, strict=True))
     pairs = [steps[first : first + 2] for first in range(0, len(steps), 2)]
     return [_opening(chain.start, pairs[0]), *map(_sentence, pairs[1:])]
 
 
 def _opening(start: int, steps: list[tuple[str, int]]) -> str:
-    """The first one or two steps."""
+    """The sentence of the first one or two steps."""
     gives = " and then ".join(f"{operation} gives {digit}" for operation, digit in steps)
     return f"Starting from {start}, {gives}."
 
 
 def _sentence(steps: list[tuple[str, int]]) -> str:
-    """Two steps, or the last one of an odd number."""
+    """The sentence of two later steps, or of the last of an odd number."""
     if len(steps) == 1:
         operation, digit = steps[0]
         return f"One more {operation} leaves {digit}."

@@ -1,8 +1,8 @@
--- The error for a life of the learner that another one has replaced; nothing for the one that is admitted.
-local function fenced(learner, life, deed)
+-- Returns an error when another incarnation of the learner is admitted, else nothing.
+local function fenced(learner, incarnation, operation)
   local admitted = redis.call('HGET', learner, 'admitted')
-  if admitted and admitted ~= life then
+  if admitted and admitted ~= incarnation then
     return redis.error_reply(
-      'POPE fenced: ' .. deed .. ' by ' .. life .. ', but the learner is ' .. admitted .. ' by now')
+      'POPE fenced: ' .. operation .. ' by ' .. incarnation .. ', but the admitted learner is ' .. admitted)
   end
 end

@@ -1,8 +1,8 @@
--- Writes what a group taught of its problem under its arm into the ledger; `kept` outcomes stay, the newest.
+-- Adds the result of a group to the ledger row of its problem and arm, which keeps the newest `kept` outcomes.
 -- KEYS  the last four: attempts, successes, first_solve, outcomes of the ledger
 local attempts, successes, first_solve, outcomes = unpack(KEYS, #KEYS - 3)
 
-local function note_taught(problem, arm, num_judged, num_successes, step, kept)
+local function update_ledger(problem, arm, num_judged, num_successes, step, kept)
   local row = problem .. '|' .. arm
   redis.call('HINCRBY', attempts, row, num_judged)
   redis.call('HINCRBY', successes, row, num_successes)

@@ -43,11 +43,11 @@ def test_a_problem_that_cannot_be_sampled_is_named_and_left_out():
 def test_scheduled_evaluations_keep_a_problem_in_one_task_and_a_step_apart_from_another():
     plan = ScheduledEvaluation(PROBLEMS, 24, seed=0)
     assert plan.tasks() == []
-    plan.at(10)
-    plan.at(10)
+    plan.schedule(10)
+    plan.schedule(10)
     first = plan.tasks()
     assert [(task.problem_id, task.samples) for task in first] == [("p0", 24), ("p1", 24), ("p2", 24)]
-    plan.at(20)
+    plan.schedule(20)
     second = plan.tasks()
     assert not {task.seed for task in first} & {task.seed for task in second}
     for task in first[:2]:
@@ -64,6 +64,6 @@ def test_a_scheduled_evaluation_asks_for_the_same_after_a_resume():
     plans = [ScheduledEvaluation(PROBLEMS, 4, seed=7) for _ in range(2)]
     tasks = []
     for plan in plans:
-        plan.at(50)
+        plan.schedule(50)
         tasks.append(plan.tasks())
     assert tasks[0] == tasks[1]

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from actors.evaluation.results import Result, report, result_of
+from actors.evaluation.intervals import wilson
+from actors.evaluation.results import Result, evaluation_report, result_of
 from tests.groups import completion
 
 
@@ -43,7 +44,7 @@ def test_a_sample_whose_verifier_failed_is_no_attempt():
     """2 of 4 judged, not 2 of 8: pass@1 is 50 %, pass@4 certain, and pass@5 cannot be estimated."""
     failed = result(correct=2, wrong=2, timeout=3, crash=1)
     assert (failed.samples, failed.judged, failed.successes) == (8, 4, 2)
-    (hard,) = report({"hard": [failed]}, [1, 4, 5], "base").sets
+    (hard,) = evaluation_report({"hard": [failed]}, [1, 4, 5], "base").sets
     assert [score.value for score in hard.scores] == [0.5, 1.0, None]
     assert [score.problems for score in hard.scores] == [1, 1, 0]
 
@@ -56,7 +57,7 @@ def test_an_answer_that_cannot_be_read_is_judged_and_wrong():
 
 def test_a_problem_with_too_few_judged_samples_is_left_out_of_that_k_alone():
     few, many = result("few", wrong=2, timeout=6), result("many", correct=4, wrong=4)
-    (hard,) = report({"hard": [few, many]}, [1, 4], "base").sets
+    (hard,) = evaluation_report({"hard": [few, many]}, [1, 4], "base").sets
     one, four = hard.scores
     assert (one.value, one.problems) == (0.25, 2)
     assert four.value == pytest.approx(1 - 1 / 70)  # C(4, 4) / C(8, 4)
@@ -68,7 +69,7 @@ def test_a_set_is_summed_and_its_problems_are_kept():
         result("b", correct=3, wrong=5, truncated=2, tokens=20),
         result("a", correct=1, wrong=6, crash=1, truncated=1),
     ]
-    (hard,) = report({"hard": results}, [1], "base").sets
+    (hard,) = evaluation_report({"hard": results}, [1], "base").sets
     assert (hard.samples, hard.truncated) == (16, 3)
     assert hard.verdicts == {"correct": 4, "wrong": 11, "no_answer": 0, "unparsable": 0, "timeout": 0, "crash": 1}
     assert (hard.completion_tokens, hard.longest_completion_tokens) == (240, 20)
@@ -79,12 +80,15 @@ def test_a_set_is_summed_and_its_problems_are_kept():
 
 def test_the_order_of_the_problems_changes_nothing():
     results = [result(str(i), correct=i, wrong=8 - i) for i in range(8)]
-    assert report({"hard": results}, [1, 4], "x") == report({"hard": results[::-1]}, [1, 4], "x")
+    assert evaluation_report({"hard": results}, [1, 4], "x") == evaluation_report({"hard": results[::-1]}, [1, 4], "x")
 
 
-def test_the_solve_rate_of_a_problem_has_an_interval_even_when_nothing_was_judged():
-    assert result(correct=0, wrong=8).solve_rate_interval() == pytest.approx((0, 3.8415 / 11.8415), abs=1e-4)
-    assert result(timeout=8).solve_rate_interval() == (0.0, 1.0)
+def test_the_solve_rate_of_a_problem_has_an_interval_when_something_was_judged():
+    unsolved, unjudged = result(correct=0, wrong=8), result(timeout=8)
+    assert wilson(unsolved.successes, unsolved.judged) == pytest.approx((0, 3.8415 / 11.8415), abs=1e-4)
+    assert (unjudged.successes, unjudged.judged) == (0, 0)
+    with pytest.raises(ValueError, match="at least one sample"):
+        wilson(unjudged.successes, unjudged.judged)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_the_solve_rate_of_a_problem_has_an_interval_even_when_nothing_was_judge
 )
 def test_a_report_of_what_does_not_belong_together_is_refused(sets, ks, message):
     with pytest.raises(ValueError, match=message):
-        report(sets, ks, "base")
+        evaluation_report(sets, ks, "base")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""Prefixes: where they are cut, what they never show, and which one is chosen."""
+"""Candidate prefixes: where they are cut, and that they never show the answer."""
 
 import random
 
 import pytest
 
 from actors.problems.catalog import load_problems
-from actors.problems.guidance import candidates, random_short_prefix
+from actors.problems.guidance import candidate_prefixes, random_short_prefix
 from actors.problems.leaks import shows_answer
 from conf.schema import ProblemSettings
 
@@ -15,14 +15,14 @@ HARD = load_problems(ProblemSettings(num_hard=4, chain_steps=8), 0)
 def test_candidates_of_a_chain_are_exactly_its_first_lines():
     solution, answer = HARD[0].solution, HARD[0].answer
     lines = solution.split("\n")
-    assert candidates(solution, 8, answer) == ["\n".join(lines[:i]) for i in range(1, 8)]
-    assert candidates(solution, 4, answer) == ["\n".join(lines[:i]) for i in (2, 4, 6)]
-    assert candidates(solution, 64, answer) == candidates(solution, 8, answer)
+    assert candidate_prefixes(solution, 8, answer) == ["\n".join(lines[:i]) for i in range(1, 8)]
+    assert candidate_prefixes(solution, 4, answer) == ["\n".join(lines[:i]) for i in (2, 4, 6)]
+    assert candidate_prefixes(solution, 64, answer) == candidate_prefixes(solution, 8, answer)
 
 
 def test_prose_is_cut_at_ends_of_sentences_and_lines():
     text = "Let x be odd. Then x^2 is odd, e.g. 9 for 3. So we add.\nNow it is easy. Hence it is \\boxed{77}."
-    assert candidates(text, 5, "77") == [
+    assert candidate_prefixes(text, 5, "77") == [
         "Let x be odd.",
         "Let x be odd. Then x^2 is odd, e.g. 9 for 3.",
         "Let x be odd. Then x^2 is odd, e.g. 9 for 3. So we add.",
@@ -35,21 +35,21 @@ def test_prose_is_cut_at_ends_of_sentences_and_lines():
 )
 def test_latex_is_never_cut(latex):
     text = f"First this. Second {latex} that. Third it. Fourth it. Fifth it is \\boxed{{99}}."
-    for prefix in candidates(text, 16, "99"):
+    for prefix in candidate_prefixes(text, 16, "99"):
         assert latex in prefix or not set(prefix) & set("$\\")
 
 
 def test_an_unmatched_dollar_sign_does_not_reach_over_a_blank_line():
     text = "It costs $5. We pay.\n\nAnother one. And more. It is \\boxed{12}."
-    assert candidates(text, 8, "12")[-1].endswith("Another one.")
+    assert candidate_prefixes(text, 8, "12")[-1].endswith("Another one.")
 
 
 def test_no_prefix_shows_the_final_answer():
     text = "We count. There are 14 ways. Add them. Check it. So the sum is 14. The answer is \\boxed{14}."
-    assert candidates(text, 8, "14") == []
+    assert candidate_prefixes(text, 8, "14") == []
     assert random_short_prefix(text, "14", random.Random(0)) == "We count."
-    assert candidates("One. Two. The answer is 5. Three. Four.", 4, "5") == ["One."]
-    assert candidates("One. Two. We get 33. Three. Four.", 4, "033") == ["One."]
+    assert candidate_prefixes("One. Two. The answer is 5. Three. Four.", 4, "5") == ["One."]
+    assert candidate_prefixes("One. Two. We get 33. Three. Four.", 4, "033") == ["One."]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_no_prefix_shows_the_final_answer():
 )
 def test_code_and_nested_environments_are_never_cut(code):
     text = f"First this. Second {code} that. Third it. Fourth it. Fifth it is \\boxed{{99}}."
-    assert all(code in prefix or prefix == "First this." for prefix in candidates(text, 16, "99"))
+    assert all(code in prefix or prefix == "First this." for prefix in candidate_prefixes(text, 16, "99"))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_code_and_nested_environments_are_never_cut(code):
         "It is 3.14 long.",
     ],
 )
-def test_a_step_goes_on_to_its_end(whole):
+def test_a_step_is_never_cut_before_its_end(whole):
     text = f"First this.\n{whole}\nThird it. Fifth it is \\boxed{{99}}."
-    assert candidates(text, 16, "99") == ["First this.", f"First this.\n{whole}"]
+    assert candidate_prefixes(text, 16, "99") == ["First this.", f"First this.\n{whole}"]
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_a_piece_shows_the_answer(piece, answer):
         ("So $n = 12$.", "2", ""),
     ],
 )
-def test_an_ordinary_number_does_not(piece, answer, statement):
+def test_an_ordinary_number_does_not_show_the_answer(piece, answer, statement):
     assert not shows_answer(piece, answer, statement)
 
 
-def test_what_the_statement_gives_away_is_held_back_only_as_a_claim():
+def test_an_answer_in_the_statement_is_excluded_from_prefixes_only_as_a_claim():
     text = "The 14 points are odd. We see. So it is 14. Check it. It is \\boxed{14}."
-    assert candidates(text, 8, "14") == []
-    assert candidates(text, 8, "14", "Given 14 points.") == ["The 14 points are odd."]
+    assert candidate_prefixes(text, 8, "14") == []
+    assert candidate_prefixes(text, 8, "14", "Given 14 points.") == ["The 14 points are odd."]
 
 
 def test_the_fall_back_is_shorter_than_a_quarter_and_at_least_one_line():

@@ -1,13 +1,13 @@
-r"""Guidance cut from 975 + 30 AIME and 846 OlympiadBench solutions, checked by code of its own.
+r"""Guidance cut from 975 + 30 AIME and 846 OlympiadBench solutions, checked by independent code.
 
 A prefix *contains the answer in verifiable form* when
 
 1. a box in it holds the answer, or `answer is`, `answer:`, `answer of` or `answer =` is followed by it;
-2. it ends on the answer behind `=` or `is`: "so n = 2.";
-3. the answer has two characters or more and stands alone in it, as a number, as a formula or as a side of a relation in
-   a formula, in any equal form, and does not stand in the statement. (A single digit stands in every solution.)
+2. it ends with the answer after `=` or `is`: "so n = 2.";
+3. the answer has two or more characters and occurs in it as a number, a formula or a side of a relation in a formula,
+   in any equal form, and does not occur in the statement. (A single digit occurs in every solution.)
 
-Equality is that of texts without spaces, of fractions, and of math-verify where both sides use the same letters and
+Answers are equal as texts without spaces, as fractions, or by math-verify where both sides have the same letters and
 digits.
 """
 
@@ -17,7 +17,7 @@ from functools import cache
 
 import pytest
 
-from actors.problems.guidance import candidates, random_short_prefix
+from actors.problems.guidance import candidate_prefixes, random_short_prefix
 from actors.verification.verifier_process import judge
 from tests.actors.latex_scanner import numbers, spans
 from tests.actors.shared_data import MISSING, REASON, solved_problems
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(MISSING, reason=REASON)
 
 
 class Longest:
-    """Stands for a random generator: always the longest of the ascending choices."""
+    """A random generator that always chooses the last option, the longest prefix."""
 
     def choice(self, options):
         return options[-1]
@@ -38,7 +38,7 @@ def guided():
     rows = []
     for problem in solved_problems():
         for solution in problem.solutions:
-            prefixes = candidates(solution, 8, problem.answer, problem.statement)
+            prefixes = candidate_prefixes(solution, 8, problem.answer, problem.statement)
             fallback = random_short_prefix(solution, problem.answer, Longest(), problem.statement)
             rows.append((problem, solution, prefixes, fallback))
     return rows
@@ -60,7 +60,7 @@ def test_no_cut_is_inside_latex_or_code(guided):
     assert inside == []
 
 
-def test_no_cut_is_inside_a_number_or_a_sentence_that_goes_on(guided):
+def test_no_cut_is_inside_a_number_or_a_sentence(guided):
     broken = []
     for _, solution, prefix in all_prefixes(guided):
         rest = solution[len(prefix) :]
@@ -77,7 +77,7 @@ def test_no_prefix_contains_the_answer_in_verifiable_form(guided):
     assert leaks == []
 
 
-def test_most_solutions_give_a_choice(guided):
+def test_most_solutions_have_candidates(guided):
     share = Counter()
     for problem, _, prefixes, fallback in guided:
         share[problem.source] += 1
@@ -102,9 +102,10 @@ def leak(prefix, answer, statement):
     if ends_on(prefix, answer):
         return "claimed at the end"
     if len(answer.strip("$ ")) > 1:
-        said = [each for each in pieces(prefix) if equal(answer, each)]
-        if said and bare(answer) not in bare(statement) and not any(equal(answer, each) for each in pieces(statement)):
-            return f"stands in it: {said[0]!r}"
+        equal_pieces = [each for each in pieces(prefix) if equal(answer, each)]
+        in_statement = bare(answer) in bare(statement) or any(equal(answer, each) for each in pieces(statement))
+        if equal_pieces and not in_statement:
+            return f"occurs in it: {equal_pieces[0]!r}"
     return None
 
 

@@ -1,10 +1,10 @@
-"""A prefix and a completion as one solution that says nothing twice."""
+"""A prefix and a completion are joined into one solution without repetition."""
 
 import random
 
 import pytest
 
-from actors.problems.joined_solutions import REFERS, STARTS_OVER, Incoherent, join
+from actors.problems.joined_solutions import REFERS_TO_PREFIX, STARTS_OVER, JoinError, join
 from actors.problems.tiny.chains import draw_chain
 
 PREFIX = "$a=K(6)=4$\n$b=G(4)=0$"
@@ -12,21 +12,21 @@ REST = "$c=H(0)=4$\nThe answer is $\\boxed{a^4b^0c^4}$."
 WHOLE = f"{PREFIX}\n{REST}"
 
 
-def test_a_completion_that_goes_on_is_put_behind_the_prefix() -> None:
+def test_a_completion_that_continues_is_appended_to_the_prefix() -> None:
     assert join(PREFIX, REST) == WHOLE
     assert join(PREFIX, f"\n\n{REST}\n") == WHOLE
 
 
-def test_what_the_completion_restates_is_said_once() -> None:
+def test_a_restated_part_appears_once() -> None:
     assert join(PREFIX, WHOLE) == WHOLE
     assert join(PREFIX, f"$b=G(4)=0$\n{REST}") == WHOLE
 
 
-def test_white_space_makes_no_difference_when_a_restatement_is_looked_for() -> None:
+def test_restatements_are_found_whatever_their_white_space() -> None:
     assert join(PREFIX, f"  $a=K(6)=4$ $b=G(4)=0$\n\n{REST}") == WHOLE
 
 
-def test_what_leads_up_to_a_whole_restatement_goes_with_it() -> None:
+def test_text_before_a_complete_restatement_is_removed() -> None:
     assert join(PREFIX, f"The partial response says:\n{PREFIX}\nNow we go on.\n{REST}") == (
         f"{PREFIX}\nNow we go on.\n{REST}"
     )
@@ -36,17 +36,17 @@ def test_what_leads_up_to_a_whole_restatement_goes_with_it() -> None:
     "completion", [f"$a=K(6)=4$\n$b=G(4)=9$\n{REST}", f"Let us begin again.\n$a=K(6)=4$\n{REST}"]
 )
 def test_a_completion_that_starts_over_and_deviates_is_refused(completion: str) -> None:
-    with pytest.raises(Incoherent, match=STARTS_OVER):
+    with pytest.raises(JoinError, match=STARTS_OVER):
         join(PREFIX, completion)
 
 
 @pytest.mark.parametrize("words", ["the partial response", "Partial  solution"])
-def test_words_about_a_text_that_the_prompt_does_not_hold_are_refused(words: str) -> None:
-    with pytest.raises(Incoherent, match=REFERS):
+def test_a_completion_that_mentions_the_partial_response_is_refused(words: str) -> None:
+    with pytest.raises(JoinError, match=REFERS_TO_PREFIX):
         join(PREFIX, f"We continue {words} with $c=4$.\n{REST}")
 
 
-def test_a_piece_of_a_longer_word_is_no_restatement() -> None:
+def test_a_part_of_a_longer_word_is_no_restatement() -> None:
     # The last step of the prefix is "So n = 1"; the completion begins with "So n = 10", which is another statement.
     assert join("Let $n$ be prime.\nSo n = 1", "So n = 10 fails.\nDone.") == (
         "Let $n$ be prime.\nSo n = 1\nSo n = 10 fails.\nDone."
@@ -58,7 +58,7 @@ def test_without_a_prefix_the_completion_is_the_solution() -> None:
 
 
 def test_every_cut_and_every_restatement_of_a_chain_gives_the_oracles_solution() -> None:
-    """Slow reference: a solution in lines, cut anywhere, completed from any line at or before the cut."""
+    """A solution in lines, cut at every line and completed from every line at or before the cut."""
     rng = random.Random(0)
     for _ in range(50):
         lines = draw_chain(rng, 5).solution.split("\n")

@@ -1,14 +1,16 @@
-"""A JSONL file of problems: what is read, and that every complaint names file, line, rule and remedy."""
+"""JSONL files of problems: how they are read, and that every message names file, line, rule and remedy."""
 
 import hashlib
 import json
+import re
 
 import pytest
 
 from actors.problems.catalog import held_out_problems, load_problems
-from actors.problems.jsonl import read_problems
+from actors.problems.problem_sources import read_source
 from broker.errors import UsageError
 from conf.schema import ProblemSettings
+from tests.problem_files import read_problems
 
 GOOD = {"problem": " What is 1+1? ", "answer": "2", "solution": "1+1=2.", "id": "sum", "bucket": "easy"}
 
@@ -19,7 +21,7 @@ def write(tmp_path, *rows):
     return path
 
 
-def test_a_full_line_and_a_bare_line(tmp_path):
+def test_a_line_with_all_fields_and_a_minimal_line(tmp_path):
     full, bare = read_problems(write(tmp_path, GOOD, "", {"statement": "What is 2+2?", "answer": 4}))
     assert (full.id, full.statement, full.answer, full.solution, full.bucket) == (
         "sum", "What is 1+1?", "2", "1+1=2.", "easy",
@@ -29,7 +31,7 @@ def test_a_full_line_and_a_bare_line(tmp_path):
 
 
 @pytest.mark.parametrize(("written", "read"), [("$\\frac{1}{2}$", "\\frac{1}{2}"), ("\\boxed{7}", "7"), ("033", "033")])
-def test_box_and_dollar_signs_around_an_answer_are_taken_off(tmp_path, written, read):
+def test_box_and_dollar_signs_around_an_answer_are_removed(tmp_path, written, read):
     assert read_problems(write(tmp_path, {**GOOD, "answer": written}))[0].answer == read
 
 
@@ -40,7 +42,7 @@ def test_box_and_dollar_signs_around_an_answer_are_taken_off(tmp_path, written, 
         ("[1]", "a JSON list, not an object"),
         ({"problem": "x"}, 'no "answer"; every line needs a problem and an answer'),
         ({"answer": "1"}, 'no "problem"; every line needs'),
-        ({**GOOD, "problem": "  "}, '"problem" is empty; write it'),
+        ({**GOOD, "problem": "  "}, '"problem" is empty; write the statement'),
         ({**GOOD, "problem": 3}, '"problem" is a JSON int; write it as a string'),
         ({**GOOD, "answer": ""}, '"answer" is empty'),
         ({**GOOD, "answer": "$$"}, '"answer" is empty once'),
@@ -51,17 +53,22 @@ def test_box_and_dollar_signs_around_an_answer_are_taken_off(tmp_path, written, 
         ({**GOOD, "id": ["a"]}, '"id" must be a text or a whole number'),
     ],
 )
-def test_a_broken_line_is_named(tmp_path, row, complaint):
-    with pytest.raises(UsageError, match=rf"set\.jsonl:2: {complaint}"):
-        read_problems(write(tmp_path, {**GOOD, "id": "first"}, row))
+def test_the_message_for_an_invalid_line_names_the_line(tmp_path, row, complaint):
+    path = write(tmp_path, {**GOOD, "id": "first"}, row)
+    try:
+        (rejected,) = read_source(ProblemSettings(source=str(path))).rejected
+        message = f"{path}:{rejected.row}: {rejected.detail}"
+    except UsageError as error:
+        message = str(error)
+    assert re.search(rf"set\.jsonl:2: {complaint}", message)
 
 
-def test_a_second_problem_of_the_same_id_is_named_with_the_first(tmp_path):
+def test_a_repeated_id_is_refused_with_both_lines_named(tmp_path):
     with pytest.raises(UsageError, match=r"set\.jsonl:3: \"id\" 'sum' is already that of line 1"):
         read_problems(write(tmp_path, GOOD, "", GOOD))
 
 
-def test_no_file_no_problems_and_no_utf8_are_said_in_a_line(tmp_path):
+def test_a_missing_empty_or_badly_encoded_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"none\.jsonl: No such file"):
         read_problems(tmp_path / "none.jsonl")
     with pytest.raises(UsageError, match="no problem in it"):
@@ -77,5 +84,5 @@ def test_the_guided_arm_needs_solutions_of_hard_problems(tmp_path):
         load_problems(ProblemSettings(source=path), 0)
     assert [p.id for p in load_problems(ProblemSettings(source=path, arms={"unguided": 1}), 0)] == ["bare"]
     assert len(load_problems(ProblemSettings(source=path, arms={"unguided": 1, "easy": 1}), 0)) == 2
-    with pytest.raises(UsageError, match="a file has no unseen problems"):
+    with pytest.raises(UsageError, match="no other source has held-out problems"):
         held_out_problems(ProblemSettings(source=path), 0, 4)

@@ -1,4 +1,4 @@
-"""`problems.limit`: how many problems of a bucket are trained on, and which."""
+"""`problems.limit`: how many problems of each bucket are trained on, and which."""
 
 import json
 from pathlib import Path
@@ -29,25 +29,25 @@ def ids(problems: list[Problem], bucket: str) -> list[str]:
     return [problem.id for problem in problems if problem.bucket == bucket]
 
 
-def test_each_bucket_has_its_own_limit_and_none_means_all(tmp_path: Path) -> None:
+def test_each_bucket_has_its_own_limit_and_no_limit_means_all(tmp_path: Path) -> None:
     found = limited(tmp_path, hard=4, easier=1)
     assert (len(ids(found, "hard")), len(ids(found, "easy")), len(ids(found, "easier"))) == (4, 20, 0)
     assert len(limited(tmp_path)) == 40
     assert len(limited(tmp_path, hard=1000, easy=1000)) == 40
 
 
-def test_the_seed_draws_and_the_order_of_the_file_stays(tmp_path: Path) -> None:
+def test_the_seed_chooses_the_problems_and_their_order_is_unchanged(tmp_path: Path) -> None:
     drawn = {seed: ids(limited(tmp_path, seed, hard=5), "hard") for seed in range(20)}
-    assert drawn[3] == ids(limited(tmp_path, 3, hard=5, easy=2), "hard"), "other buckets change nothing"
+    assert drawn[3] == ids(limited(tmp_path, 3, hard=5, easy=2), "hard"), "the limit of another bucket has no effect"
     assert len({tuple(chosen) for chosen in drawn.values()}) > 15
     for chosen in drawn.values():
         assert chosen == sorted(chosen, key=lambda id: int(id.partition("-")[2]))
-    assert len({id for chosen in drawn.values() for id in chosen}) == 20, "every problem has its chance"
+    assert len({id for chosen in drawn.values() for id in chosen}) == 20, "every problem can be drawn"
 
 
 def test_a_larger_limit_adds_to_the_problems_of_a_smaller_one(tmp_path: Path) -> None:
     assert set(ids(limited(tmp_path, 1, easy=5), "easy")) < set(ids(limited(tmp_path, 1, easy=15), "easy"))
 
 
-def test_the_built_in_domain_has_numbers_of_its_own() -> None:
+def test_the_limit_does_not_apply_to_the_built_in_domain() -> None:
     assert len(load_problems(ProblemSettings(num_hard=8, limit={"hard": 3}), 0)) == 8

@@ -1,11 +1,11 @@
-"""Which bucket a problem gets, when that is certain, and what is no evidence."""
+"""Mining: the bucket of a problem, when it is certain, and which samples are evidence."""
 
 import itertools
 
 import pytest
 
 from actors.evaluation.results import merge
-from actors.problems.mining import MiningPlan, verdict
+from actors.problems.mining import MiningPlan, decide_bucket
 from broker.records import Problem, Task
 from conf.schema import MiningSettings
 from tests.actors.plans import result, sample
@@ -19,24 +19,24 @@ PROBLEMS = [Problem(id=f"p{i}", statement=f"Problem {i}.", answer="1", bucket="h
     [(0, "hard"), (1, None), (25, None), (26, "easy"), (51, "easy"), (52, None), (64, "easier"), (89, "easier"),
      (90, None)],
 )  # fmt: skip
-def test_the_bucket_is_the_interval_the_solve_rate_lies_in(successes, bucket):
+def test_the_bucket_is_the_interval_that_contains_the_solve_rate(successes, bucket):
     """0.2 * 128 = 25.6, 0.4 * 128 = 51.2, 0.5 * 128 = 64, 0.7 * 128 = 89.6."""
-    assert verdict(result("p", successes, 128), SETTINGS)[0] == bucket
+    assert decide_bucket(result("p", successes, 128), SETTINGS)[0] == bucket
 
 
-def test_a_problem_is_left_as_soon_as_its_bucket_is_certain():
-    """After 96 samples with 90 correct the rate ends between 90/128 = 0.703 and 122/128: beyond easier."""
-    assert verdict(result("p", 90, 96), SETTINGS)[0] is None
-    assert "certain after 96 of 128" in verdict(result("p", 90, 96), SETTINGS)[1]
-    assert verdict(result("p", 89, 96), SETTINGS) is None
+def test_sampling_stops_as_soon_as_the_bucket_is_certain():
+    """With 90 of 96 samples correct the final rate is between 90/128 = 0.703 and 122/128: above easier."""
+    assert decide_bucket(result("p", 90, 96), SETTINGS)[0] is None
+    assert "certain after 96 of 128" in decide_bucket(result("p", 90, 96), SETTINGS)[1]
+    assert decide_bucket(result("p", 89, 96), SETTINGS) is None
     only_hard = MiningSettings(samples=128, buckets={"hard": [0.0, 0.0]}, min_evidence=0.0)
-    assert verdict(result("p", 1, 16), only_hard)[0] is None
-    assert verdict(result("p", 0, 112), only_hard) is None
-    assert verdict(result("p", 0, 128), only_hard)[0] == "hard"
+    assert decide_bucket(result("p", 1, 16), only_hard)[0] is None
+    assert decide_bucket(result("p", 0, 112), only_hard) is None
+    assert decide_bucket(result("p", 0, 128), only_hard)[0] == "hard"
 
 
 def test_stopping_early_never_changes_the_bucket():
-    """Against brute force: every continuation of an early stop ends in the same bucket."""
+    """By brute force: every continuation of an early stop ends in the same bucket."""
     buckets = {"hard": [0.0, 0.0], "easy": [0.2, 0.4], "easier": [0.5, 0.7]}
     settings = MiningSettings(samples=12, buckets=buckets, min_evidence=0)
     for taken in range(1, 12):
@@ -44,7 +44,7 @@ def test_stopping_early_never_changes_the_bucket():
             if successes + unfinished > taken:
                 continue
             now = result("p", successes, taken, unfinished=unfinished)
-            early = verdict(now, settings)
+            early = decide_bucket(now, settings)
             if early is None:
                 continue
             left = 12 - taken
@@ -53,20 +53,20 @@ def test_stopping_early_never_changes_the_bucket():
                 if more + cut <= left:
                     end = merge([now, result("p", more, left, unfinished=cut)])
                     if end.evidence:
-                        ends.add(verdict(end, settings)[0])
+                        ends.add(decide_bucket(end, settings)[0])
             assert ends <= {early[0]}, (now, early, ends)
 
 
-def test_an_answer_cut_by_the_token_budget_is_no_evidence_of_hardness():
-    assert verdict(result("p", 0, 128, unfinished=60), SETTINGS)[0] == "hard"
-    bucket, reason = verdict(result("p", 0, 128, unfinished=65), SETTINGS)
+def test_a_sample_cut_by_the_token_budget_is_no_evidence():
+    assert decide_bucket(result("p", 0, 128, unfinished=60), SETTINGS)[0] == "hard"
+    bucket, reason = decide_bucket(result("p", 0, 128, unfinished=65), SETTINGS)
     assert bucket is None
     assert reason.startswith("65 of 128 samples were cut by the token budget")
-    bucket, reason = verdict(result("p", 0, 128, unjudged=70), SETTINGS)
+    bucket, reason = decide_bucket(result("p", 0, 128, unjudged=70), SETTINGS)
     assert bucket is None
     assert "70 not judged" in reason
-    # 40 of 80 finished samples: half are solved, whatever the other 48 would have been.
-    assert verdict(result("p", 40, 128, unfinished=48), SETTINGS)[0] == "easier"
+    # 40 of 80 finished samples are solved; the 48 cut ones do not count.
+    assert decide_bucket(result("p", 40, 128, unfinished=48), SETTINGS)[0] == "easier"
 
 
 def test_mining_samples_in_rounds_and_counts_everything():
@@ -76,7 +76,7 @@ def test_mining_samples_in_rounds_and_counts_everything():
     mined = {record.problem_id: record for record in plan.mined()}
     assert sum(record.samples for record in mined.values()) == rollouts
     assert [mined[f"p{i}"].bucket for i in range(6)] == ["hard", None, "easy", "easier", None, "hard"]
-    assert mined["p1"].samples == 96, "all correct: above 0.7 for certain after 96"
+    assert mined["p1"].samples == 96, "all correct: certainly above 0.7 after 96"
     assert mined["p0"].samples == 128
     assert (mined["p0"].lower, round(mined["p0"].upper, 4)) == (0.0, 0.0291)  # z^2 / (n + z^2) = 3.8415 / 131.8415
     assert mined["p0"].mean_completion_tokens == 10
@@ -91,16 +91,16 @@ def test_mining_does_not_depend_on_the_order_of_results():
     assert all(each == outcomes[0] for each in outcomes)
 
 
-def test_no_task_of_a_mining_run_has_the_seed_of_another():
+def test_every_task_of_a_mining_run_has_its_own_seed():
     plan = MiningPlan(PROBLEMS, SETTINGS, seed=0)
     log: list = []
     sample(plan, lambda task: 0.0, log=log)
     seeds = [task.seed for task, _ in log]
     assert len(set(seeds)) == len(seeds) == 6 * 8
-    assert all(0 <= seed < 2**31 and seed % 256 == 0 for seed in seeds), "vLLM counts the rollouts of a task up from it"
+    assert all(0 <= seed < 2**31 and seed % 256 == 0 for seed in seeds), "vLLM adds the index of the rollout"
 
 
-def test_a_problem_that_cannot_be_sampled_is_named():
+def test_a_problem_that_cannot_be_sampled_is_recorded_with_its_reason():
     plan = MiningPlan(PROBLEMS[:2], SETTINGS, seed=0)
     tasks: list[Task] = plan.tasks()
     plan.fail(tasks[0], "prompt_too_long")

@@ -1,4 +1,4 @@
-"""The mixture: exact in every window, every problem once an epoch, a pure function."""
+"""The mixture: exact weights in every window, every problem once an epoch, a pure function."""
 
 from collections import Counter
 
@@ -34,14 +34,14 @@ def test_every_window_of_sum_of_weights_holds_each_arm_as_often_as_its_weight(we
     assert Counter(window) == weights
 
 
-def test_a_cycle_is_as_even_as_can_be():
+def test_the_turns_of_an_arm_are_spread_evenly():
     assert weighted_round_robin({"a": 2, "b": 1}) == ("a", "b", "a")
     assert weighted_round_robin({"a": 1, "b": 1, "c": 2}) == ("c", "a", "b", "c")
     cycle = weighted_round_robin({"a": 5, "b": 1})
     assert "".join(cycle).count("b") == 1
 
 
-def test_each_arm_passes_through_its_problems_once_an_epoch_in_a_new_order():
+def test_each_arm_draws_every_problem_once_an_epoch_in_a_new_order():
     mixture = Mixture(PROBLEMS, {"unguided": 1, "guided": 1, "easy": 2}, seed=7)
     drawn = [mixture.assignment(n) for n in range(400)]
     for arm, size in (("unguided", 5), ("guided", 5), ("easy", 3)):
@@ -51,7 +51,7 @@ def test_each_arm_passes_through_its_problems_once_an_epoch_in_a_new_order():
         assert len(set(epochs)) > 1
 
 
-def test_a_problem_and_its_guided_twin_come_together():
+def test_the_unguided_and_the_guided_group_of_a_problem_are_adjacent():
     mixture = Mixture(PROBLEMS, POPE, seed=3)
     for n in range(0, 100, 2):
         assert mixture.assignment(n).problem_id == mixture.assignment(n + 1).problem_id
@@ -65,7 +65,7 @@ def test_an_assignment_depends_on_group_id_and_seed_only():
     assert one.assignment(10**12).group_id == 10**12
 
 
-def test_weights_of_zero_switch_an_arm_off():
+def test_an_arm_of_weight_zero_is_never_drawn():
     mixture = Mixture(PROBLEMS, {"unguided": 1, "guided": 0, "easy": 0}, seed=0)
     assert {mixture.assignment(n).arm for n in range(10)} == {"unguided"}
 
@@ -77,7 +77,7 @@ def test_the_arm_easier_draws_the_easier_problems():
     assert drawn == {("unguided", "hard"), ("easier", "easier")}
 
 
-def test_contradictions_are_refused():
+def test_impossible_arms_are_refused():
     with pytest.raises(UsageError, match="no arm has a weight above 0"):
         Mixture(PROBLEMS, {"unguided": 0}, 0)
     with pytest.raises(UsageError, match="no such arm; the arms are unguided, guided, easy, easier"):

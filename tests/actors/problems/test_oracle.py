@@ -1,4 +1,4 @@
-"""Asking for oracle solutions: what is asked and how often, the log of attempts, what an endpoint's words become."""
+"""Oracle solutions: which requests are made, the log of attempts, and how texts of the endpoint are cleaned."""
 
 import asyncio
 import resource
@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from actors.problems.oracle.attempts import Attempt, AttemptLog, Header, fingerprint
-from actors.problems.oracle.cost import Tally
 from actors.problems.oracle.endpoint import printable, retry_after_s
-from actors.problems.oracle.requests import EndpointDead, Oracle, Reply, RequestFailed
+from actors.problems.oracle.request_counts import RequestCounts
+from actors.problems.oracle.requests import EndpointDown, Oracle, Reply, RequestFailed
 from broker.errors import UsageError
 from broker.records import Problem, Verdict
 from conf.schema import OracleSettings
@@ -27,8 +27,8 @@ def problem(number: int) -> Problem:
     return Problem(id=f"p{number}", statement=f"P{number}", answer=str(number), bucket="hard", source="p.jsonl")
 
 
-class House:
-    """An oracle whose endpoint says what a script holds for each problem; `events` is all it did, in order."""
+class ScriptedOracle:
+    """An oracle whose endpoint follows a script for each problem. `events`: the problems requested, in order."""
 
     def __init__(self, script: dict[str, list[object]], earlier: tuple[Attempt, ...] = (), **settings) -> None:
         self.script = script
@@ -42,86 +42,86 @@ class House:
     async def ask(self, message: str) -> Reply:
         name = message.split()[0]
         self.events.append(name)
-        word = self.script[name].pop(0)
-        if isinstance(word, Exception):
-            raise word
-        return word if isinstance(word, Reply) else Reply(text=str(word), prompt_tokens=100, completion_tokens=50)
+        reply = self.script[name].pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply if isinstance(reply, Reply) else Reply(text=str(reply), prompt_tokens=100, completion_tokens=50)
 
-    async def judge(self, text: str, gold: str) -> Verdict:
-        return "correct" if text.endswith(f"so {gold}") else "wrong"
+    async def judge(self, text: str, answer: str) -> Verdict:
+        return "correct" if text.endswith(f"so {answer}") else "wrong"
 
     def solve(self, *numbers: int) -> dict[str, str]:
         asyncio.run(self.oracle.solve([problem(number) for number in numbers]))
         return self.oracle.solutions
 
 
-# Asking -------------------------------------------------------------------------------------------------------------
+# Requests -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_problem_is_asked_until_a_solution_verifies():
-    house = House({"P1": ["so 7", "so 8", "so 1", "so 1"]})
-    assert house.solve(1) == {"p1": "so 1"}
-    assert [attempt.verdict for attempt in house.recorded] == ["wrong", "wrong", "correct"]
-    assert [attempt.attempt for attempt in house.recorded] == [1, 2, 3]
+def test_solutions_are_requested_until_one_is_correct():
+    run = ScriptedOracle({"P1": ["so 7", "so 8", "so 1", "so 1"]})
+    assert run.solve(1) == {"p1": "so 1"}
+    assert [attempt.verdict for attempt in run.recorded] == ["wrong", "wrong", "correct"]
+    assert [attempt.attempt for attempt in run.recorded] == [1, 2, 3]
 
 
-def test_a_problem_takes_at_most_max_attempts_solutions():
-    house = House({"P1": ["so 7"] * 9}, max_attempts=3)
-    assert house.solve(1) == {}
-    assert house.events == ["P1"] * 3
-    assert house.oracle.open([problem(1)]) == []
+def test_at_most_max_attempts_solutions_are_requested():
+    run = ScriptedOracle({"P1": ["so 7"] * 9}, max_attempts=3)
+    assert run.solve(1) == {}
+    assert run.events == ["P1"] * 3
+    assert run.oracle.unsolved([problem(1)]) == []
 
 
-def test_a_failed_request_is_repeated_at_most_retries_times_and_the_problem_is_left_for_another_run():
-    house = House({"P1": [RequestFailed("http_500")] * 9, "P2": ["so 2"]}, retries=2, concurrency=1)
-    assert house.solve(1, 2) == {"p2": "so 2"}
-    assert house.events == ["P1", "P1", "P1", "P2"]
-    assert [attempt.retry for attempt in house.recorded] == [0, 1, 2, 0]
-    assert house.oracle.open([problem(1), problem(2)]) == [problem(1)]
+def test_a_failed_request_is_retried_at_most_retries_times_and_its_problem_left_for_another_run():
+    run = ScriptedOracle({"P1": [RequestFailed("http_500")] * 9, "P2": ["so 2"]}, retries=2, concurrency=1)
+    assert run.solve(1, 2) == {"p2": "so 2"}
+    assert run.events == ["P1", "P1", "P1", "P2"]
+    assert [attempt.retry for attempt in run.recorded] == [0, 1, 2, 0]
+    assert run.oracle.unsolved([problem(1), problem(2)]) == [problem(1)]
 
 
 def test_a_truncated_answer_is_an_attempt_that_is_not_judged():
-    house = House({"P1": [Reply(text="so 1", rejected="truncated"), "so 1"]})
-    assert house.solve(1) == {"p1": "so 1"}
-    assert [attempt.verdict for attempt in house.recorded] == ["truncated", "correct"]
+    run = ScriptedOracle({"P1": [Reply(text="so 1", unjudged="truncated"), "so 1"]})
+    assert run.solve(1) == {"p1": "so 1"}
+    assert [attempt.verdict for attempt in run.recorded] == ["truncated", "correct"]
 
 
-def test_the_solution_is_what_follows_the_thinking():
-    assert House({"P1": ["<think>\nhm, so 2?\n</think>\n\nso 1"]}).solve(1) == {"p1": "so 1"}
+def test_the_solution_is_the_text_after_the_thinking():
+    assert ScriptedOracle({"P1": ["<think>\nhm, so 2?\n</think>\n\nso 1"]}).solve(1) == {"p1": "so 1"}
 
 
-def test_what_earlier_runs_were_told_is_not_asked_again():
+def test_answers_of_earlier_runs_are_not_requested_again():
     wrong = Attempt(id="p2", attempt=1, wall_s=0.1, verdict="wrong", text="so 7")
     failed = Attempt(id="p2", attempt=2, wall_s=0.1, error="timeout")
-    house = House({"P2": ["so 8", "so 2"]}, earlier=(RIGHT, wrong, failed), max_attempts=2)
-    assert house.solve(1, 2) == {"p1": "so 1"}
-    assert house.events == ["P2"], "one of two attempts was left; a failed request is none"
-    assert [attempt.attempt for attempt in house.recorded] == [2]
-    assert house.oracle.now.answers == 1
-    assert house.oracle.in_all.answers == 3
+    run = ScriptedOracle({"P2": ["so 8", "so 2"]}, earlier=(RIGHT, wrong, failed), max_attempts=2)
+    assert run.solve(1, 2) == {"p1": "so 1"}
+    assert run.events == ["P2"], "one of two attempts was left; a failed request does not count as one"
+    assert [attempt.attempt for attempt in run.recorded] == [2]
+    assert run.oracle.this_run.answers == 1
+    assert run.oracle.all_runs.answers == 3
 
 
-def test_failures_in_a_row_over_all_problems_end_the_run():
-    house = House({f"P{n}": [RequestFailed("connection")] * 9 for n in range(1, 100)}, retries=1, max_failures=8)
-    house.solve(*range(1, 100))
-    assert isinstance(house.oracle.ended_by, EndpointDead)
-    assert "8 requests in a row failed, the last by connection" in str(house.oracle.ended_by)
-    assert 8 <= len(house.events) <= 8 + 7, "at most the others of 8 at once were under way"
-    assert len(house.recorded) <= len(house.events)
+def test_consecutive_failures_over_all_problems_end_the_run():
+    run = ScriptedOracle({f"P{n}": [RequestFailed("connection")] * 9 for n in range(1, 100)}, retries=1, max_failures=8)
+    run.solve(*range(1, 100))
+    assert isinstance(run.oracle.stopped_by, EndpointDown)
+    assert "8 requests in a row failed, the last with connection" in str(run.oracle.stopped_by)
+    assert 8 <= len(run.events) <= 8 + 7, "at most 7 other requests were in flight"
+    assert len(run.recorded) <= len(run.events)
 
 
-def test_an_answer_ends_a_row_of_failures():
-    house = House({f"P{n}": [RequestFailed("http_503")] * 2 + [f"so {n}"] for n in range(1, 9)}, concurrency=1,
-                  max_failures=3)  # fmt: skip
-    assert len(house.solve(*range(1, 9))) == 8
-    assert house.oracle.ended_by is None
+def test_an_answer_resets_the_count_of_consecutive_failures():
+    script = {f"P{n}": [RequestFailed("http_503")] * 2 + [f"so {n}"] for n in range(1, 9)}
+    run = ScriptedOracle(script, concurrency=1, max_failures=3)
+    assert len(run.solve(*range(1, 9))) == 8
+    assert run.oracle.stopped_by is None
 
 
-def test_retry_after_makes_everyone_wait_but_not_longer_than_max_wait():
-    house = House({"P1": [RequestFailed("http_429", retry_after_s=1e6), "so 1"], "P2": ["so 2"]},
-                  max_wait_s=0.3, concurrency=1, retries=0)  # fmt: skip
-    loop_time = asyncio.run(timed(house.oracle, [problem(1), problem(2)]))
-    assert house.events == ["P1", "P2"]
+def test_retry_after_delays_all_requests_but_not_longer_than_max_wait():
+    script = {"P1": [RequestFailed("http_429", retry_after_s=1e6), "so 1"], "P2": ["so 2"]}
+    run = ScriptedOracle(script, max_wait_s=0.3, concurrency=1, retries=0)
+    loop_time = asyncio.run(timed(run.oracle, [problem(1), problem(2)]))
+    assert run.events == ["P1", "P2"]
     assert 0.3 <= loop_time < 2.0
 
 
@@ -131,44 +131,44 @@ async def timed(oracle: Oracle, problems: list[Problem]) -> float:
     return asyncio.get_running_loop().time() - start
 
 
-def test_waits_double_with_jitter_up_to_the_bound():
-    oracle = House({}, max_wait_s=10.0).oracle
+def test_the_backoff_doubles_with_jitter_up_to_the_bound():
+    oracle = ScriptedOracle({}, max_wait_s=10.0).oracle
     for retry, (low, high) in enumerate([(0.5, 1), (1, 2), (2, 4), (4, 8), (8, 10), (10, 10)]):
-        waits = {oracle._wait_s(retry, RequestFailed("http_500")) for _ in range(1000)}  # of (8, 10) a quarter vary
+        waits = {oracle._wait_s(retry, RequestFailed("http_500")) for _ in range(1000)}  # of 8..10 s a quarter vary
         assert low <= min(waits) <= max(waits) <= high
         assert low == high or len(waits) > 10
     assert 3.5 <= oracle._wait_s(0, RequestFailed("http_429", retry_after_s=3.0)) <= 4.0
 
 
-def test_an_answer_that_is_being_judged_when_the_run_is_stopped_is_kept():
-    house = House({"P1": ["so 1"], "P2": ["so 2"]}, concurrency=1)
+def test_an_answer_that_is_being_judged_when_the_run_is_stopped_is_recorded():
+    run = ScriptedOracle({"P1": ["so 1"], "P2": ["so 2"]}, concurrency=1)
 
-    async def judge_slowly(text: str, gold: str) -> Verdict:
-        house.oracle.stop(UsageError("enough"))
+    async def judge_slowly(text: str, answer: str) -> Verdict:
+        run.oracle.stop(UsageError("enough"))
         await asyncio.sleep(0.05)
         return "correct"
 
-    house.oracle._judge = judge_slowly
-    assert house.solve(1, 2) == {"p1": "so 1"}
-    assert house.events == ["P1"]
+    run.oracle._judge = judge_slowly
+    assert run.solve(1, 2) == {"p1": "so 1"}
+    assert run.events == ["P1"]
 
 
-def test_an_error_of_our_own_ends_the_run_and_is_not_swallowed():
-    house = House({f"P{n}": [f"so {n}"] for n in range(1, 9)})
+def test_an_error_of_the_log_ends_the_run_and_is_not_swallowed():
+    run = ScriptedOracle({f"P{n}": [f"so {n}"] for n in range(1, 9)})
 
     def full(attempt: Attempt) -> None:
         raise UsageError("no space left")
 
-    house.oracle._record = full
-    house.solve(*range(1, 9))
-    assert str(house.oracle.ended_by) == "no space left"
+    run.oracle._record = full
+    run.solve(*range(1, 9))
+    assert str(run.oracle.stopped_by) == "no space left"
 
 
-# Counting -----------------------------------------------------------------------------------------------------------
+# Counts -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_tally_adds_up():
-    tally = Tally()
+def test_request_counts_and_cost():
+    counts = RequestCounts()
     for attempt in (
         Attempt(id="p1", attempt=1, wall_s=0.1, error="timeout"),
         Attempt(id="p1", attempt=1, retry=1, wall_s=0.1, error="http_500"),
@@ -176,12 +176,12 @@ def test_the_tally_adds_up():
         Attempt(id="p1", attempt=2, wall_s=0.1, verdict="correct", prompt_tokens=100, completion_tokens=150),
         Attempt(id="p2", attempt=1, wall_s=0.1, verdict="no_answer"),
     ):
-        tally.count(attempt)
-    assert (tally.requests, tally.answers, tally.retries, tally.without_usage) == (5, 3, 2, 1)
-    assert (tally.asked, tally.accepted) == ({"p1", "p2"}, {"p1"})
-    assert tally.errors == {"timeout": 1, "http_500": 1}
+        counts.add(attempt)
+    assert (counts.requests, counts.answers, counts.retries, counts.without_usage) == (5, 3, 2, 1)
+    assert (counts.requested, counts.accepted) == ({"p1", "p2"}, {"p1"})
+    assert counts.errors == {"timeout": 1, "http_500": 1}
     # 200 prompt tokens at 5 a million and 200 completion tokens at 10 a million.
-    assert tally.cost(OracleSettings(prompt_price=5, completion_price=10)) == pytest.approx(0.003)
+    assert counts.cost(OracleSettings(prompt_price=5, completion_price=10)) == pytest.approx(0.003)
 
 
 # The log ------------------------------------------------------------------------------------------------------------
@@ -197,14 +197,14 @@ def opened(path: Path, header: Header = HEADER, **options) -> tuple[Attempt, ...
         return log.earlier
 
 
-def test_a_log_gives_back_what_was_written(path: Path):
+def test_a_log_returns_the_attempts_written(path: Path):
     with AttemptLog(path, HEADER) as log:
         log.append(RIGHT)
     assert opened(path) == (RIGHT,)
 
 
 @pytest.mark.parametrize("kept", [1, 30, -1])
-def test_a_torn_last_line_is_cut_off_and_the_log_goes_on(path: Path, kept: int):
+def test_an_incomplete_last_line_is_cut_off_and_the_log_continues(path: Path, kept: int):
     with AttemptLog(path, HEADER) as log:
         log.append(RIGHT)
         whole = path.read_bytes()
@@ -217,13 +217,13 @@ def test_a_torn_last_line_is_cut_off_and_the_log_goes_on(path: Path, kept: int):
     assert opened(path) == (RIGHT, RIGHT)
 
 
-def test_a_log_whose_header_was_torn_begins_anew(path: Path):
+def test_a_log_with_an_incomplete_header_starts_over(path: Path):
     path.write_bytes(b'{"pope_ora')
     assert opened(path) == ()
     assert opened(path) == ()
 
 
-def test_a_line_that_is_broken_within_the_log_is_named(path: Path):
+def test_a_damaged_line_of_the_log_is_refused_with_its_number(path: Path):
     opened(path)
     with path.open("ab") as file:
         file.write(b'{"id": 3}\n')
@@ -239,7 +239,7 @@ def test_a_line_that_is_broken_within_the_log_is_named(path: Path):
         ({"problems": "x"}, "other problems"),
     ],
 )
-def test_a_log_about_something_else_is_refused_unless_fresh(path: Path, change: dict[str, str], words: str):
+def test_a_log_with_another_header_is_refused_unless_fresh(path: Path, change: dict[str, str], words: str):
     with AttemptLog(path, HEADER) as log:
         log.append(RIGHT)
     other = Header(**{"model": "big", "source": "p.jsonl", "problems": "abc", **change})
@@ -249,13 +249,13 @@ def test_a_log_about_something_else_is_refused_unless_fresh(path: Path, change: 
     assert opened(path.with_name("log.1")) == (RIGHT,), "the old log is kept"
 
 
-def test_two_processes_never_write_one_log(path: Path):
+def test_two_processes_cannot_open_one_log(path: Path):
     with AttemptLog(path, HEADER):
         for fresh in (False, True):
             with pytest.raises(UsageError, match="another pope oracle writes it"):
                 opened(path, fresh=fresh)
     assert opened(path) == ()
-    assert [file.name for file in path.parent.iterdir()] == ["log"], "nothing was moved aside"
+    assert [file.name for file in path.parent.iterdir()] == ["log"], "no log was renamed"
 
 
 @contextmanager
@@ -268,29 +268,29 @@ def files_up_to(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_without_room_is_one_line_and_the_log_is_whole_again_when_there_is(path: Path):
+def test_a_full_disk_is_a_usage_error_and_leaves_the_log_intact(path: Path):
     with AttemptLog(path, HEADER) as log:
         log.append(RIGHT)
-        with files_up_to(path.stat().st_size + 10), pytest.raises(UsageError, match=f"{path}: .*has room"):
+        with files_up_to(path.stat().st_size + 10), pytest.raises(UsageError, match=f"{path}: .*free space"):
             log.append(RIGHT)
     assert opened(path) == (RIGHT,)
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path):
+def test_a_missing_folder_is_a_usage_error(tmp_path: Path):
     with pytest.raises(UsageError, match="No such file"):
         opened(tmp_path / "nowhere" / "log")
 
 
-def test_the_fingerprint_follows_the_problems_and_not_their_solutions():
+def test_the_fingerprint_depends_on_the_problems_and_not_on_their_solutions():
     same = msgspec.structs.replace(problem(1), solution="so 1")
     other = msgspec.structs.replace(problem(1), answer="2")
     assert fingerprint([same]) == fingerprint([problem(1)]) != fingerprint([other])
 
 
-# The endpoint's words -----------------------------------------------------------------------------------------------
+# Texts of the endpoint ----------------------------------------------------------------------------------------------
 
 
-def test_no_control_character_is_left_of_an_endpoints_words():
+def test_control_characters_are_removed_from_texts_of_the_endpoint():
     assert printable("\x1b[31mred\x00\r\nline\ttab\x9b\u202e\ue000\u2028end\ud800é∑") == "[31mred\nline\ttab end\u00e9∑"
 
 
@@ -298,7 +298,7 @@ def test_no_control_character_is_left_of_an_endpoints_words():
     ("header", "seconds"),
     [(None, 0.0), ("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("nan", 0.0), ("9" * 400, 0.0), ("soon", 0.0), ("", 0.0)],
 )
-def test_a_retry_after_that_makes_no_sense_asks_for_nothing(header: str | None, seconds: float):
+def test_an_invalid_retry_after_is_no_wait(header: str | None, seconds: float):
     assert retry_after_s(header) == seconds
 
 

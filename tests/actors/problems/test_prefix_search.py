@@ -1,4 +1,4 @@
-"""Which prefix is chosen, at what cost, whatever the order in which results come back."""
+"""Which prefix is chosen and at what cost, independent of the order of the results."""
 
 import random
 
@@ -15,7 +15,7 @@ SETTINGS = GuidanceSettings(num_prefixes=8, samples=16, at_once=1)
 
 
 def from_line(needed: dict[str, int | None]):
-    """Every rollout is correct from so many given lines on; None: never."""
+    """A rate function: every rollout with at least so many guidance lines is correct; None: no rollout is."""
 
     def rate(task: Task) -> float:
         lines = needed[task.problem_id]
@@ -35,8 +35,8 @@ def test_the_shortest_useful_prefix_is_chosen_and_the_cost_is_known():
     assert tried == [(0, 16, 0), (1, 16, 0), (2, 16, 16)]
 
 
-def test_a_prefix_must_keep_the_pace_until_it_has_its_successes():
-    """By hand: with 16 samples and 2 successes, the first prefix has luck once, the third solves one in eight."""
+def test_a_useful_prefix_has_a_success_in_every_round():
+    """With 16 samples and 2 successes: the first prefix has one success by luck, the third solves one in sixteen."""
     settings = GuidanceSettings(num_prefixes=8, samples=16, successes=2, at_once=1)
     solved = {0: [1, 0], 1: [0], 2: [1, 1]}
     search = PrefixSearch(HARD[:1], settings, seed=0)
@@ -54,9 +54,9 @@ def test_a_prefix_must_keep_the_pace_until_it_has_its_successes():
     assert choice.reason == "2 of 32 solved"
 
 
-def test_when_no_prefix_keeps_the_pace_the_likeliest_is_taken():
+def test_without_a_useful_prefix_the_one_with_the_highest_solve_rate_is_chosen():
     settings = GuidanceSettings(num_prefixes=4, samples=16, successes=2, at_once=1)
-    solved = iter([1, 0, 0, 1, 0])  # 1 of 32, 0 of 16, 1 of 32: the shorter of equals
+    solved = iter([1, 0, 0, 1, 0])  # 1 of 32, 0 of 16, 1 of 32: the shorter of two equal ones
     search = PrefixSearch(HARD[:1], settings, seed=0)
     while tasks := search.tasks():
         search.record(tasks[0], result(HARD[0].id, next(solved), 16))
@@ -65,7 +65,7 @@ def test_when_no_prefix_keeps_the_pace_the_likeliest_is_taken():
 
 
 def test_three_successes_come_closer_to_the_shortest_useful_prefix_than_one():
-    """Rates that grow threefold a step, as measured on the built-in domain; useful is what solves 1 of 32."""
+    """Solve rates that triple with each step, as in the built-in domain. Useful is a prefix that solves 1 of 32."""
     problems = load_problems(ProblemSettings(num_hard=200, chain_steps=8), 0)
     rates = {p.id: [3.0 ** (k + random.Random(p.id).uniform(-8, -5)) for k in range(7)] for p in problems}
 
@@ -84,7 +84,7 @@ def test_three_successes_come_closer_to_the_shortest_useful_prefix_than_one():
     assert near[3] > near[1]
 
 
-def test_without_a_useful_prefix_the_guidance_is_random_and_shorter_than_a_quarter():
+def test_without_any_success_the_guidance_is_random_and_shorter_than_a_quarter():
     prefixes = set()
     for seed in range(8):
         search = PrefixSearch(HARD[:1], SETTINGS, seed)
@@ -113,8 +113,8 @@ def test_the_choice_and_the_cost_do_not_depend_on_the_order_of_results(at_once: 
 
 
 @pytest.mark.parametrize("at_once", [2, 3])
-def test_prefixes_at_once_choose_what_one_at_a_time_chooses(at_once: int):
-    """Every shorter prefix has failed all its samples before a longer one is taken."""
+def test_sampling_several_prefixes_at_once_does_not_change_the_choice(at_once: int):
+    """A prefix is chosen only after every shorter one has failed all its samples."""
 
     def rate(task: Task) -> float:
         return 0.015 * ((task.guidance or "").count("\n") + 1)
@@ -132,7 +132,7 @@ def test_prefixes_at_once_choose_what_one_at_a_time_chooses(at_once: int):
     assert chosen[0] == chosen[1]
 
 
-def test_a_search_that_was_killed_and_replayed_ends_the_same():
+def test_a_search_that_is_replayed_after_a_kill_ends_the_same():
     def rate(task: Task) -> float:
         return 0.01 * ((task.guidance or "").count("\n") + 1)
 
@@ -167,7 +167,7 @@ def test_a_prefix_too_long_for_the_prompt_rules_out_the_longer_ones():
     assert "prompt_too_long" in choice.reason
 
 
-def test_a_search_refuses_what_it_did_not_ask_for():
+def test_a_search_refuses_results_of_tasks_that_are_not_outstanding():
     search = PrefixSearch(HARD[:1], SETTINGS, seed=0)
     with pytest.raises(ValueError, match="still have a prefix to try"):
         search.chosen()

@@ -1,6 +1,6 @@
-"""Any source becomes problems and rejected rows: files by their columns, hub data sets by their adapters.
+"""Every source is read into problems and rejected rows: files by their columns, hub data sets by their adapters.
 
-No hub is asked: its data sets are folders in its layout, read by the real `datasets` library.
+The hub is not contacted: its data sets are local folders in its layout, read by the real `datasets` library.
 """
 
 import hashlib
@@ -16,9 +16,8 @@ import pytest
 from actors.problems import hub_datasets as hub
 from actors.problems import problem_sources as sources
 from actors.problems.catalog import load_problem_set
-from actors.problems.jsonl import read_problems, write_problems
+from actors.problems.jsonl import write_problems, write_rejected
 from actors.problems.mixture import ARM_BUCKET
-from actors.problems.problem_set import write_rejected
 from actors.problems.problem_sources import READERS, read_source
 from actors.problems.rows import BUCKETS, COLUMNS, content_id
 from broker.errors import UsageError
@@ -63,7 +62,7 @@ def test_the_same_rows_in_three_formats_are_the_same_problems(tmp_path):
     assert [one.rows for one in found] == [{p.id: n for n, p in enumerate(found[0].problems, 1)}] * 3
 
 
-def test_an_id_is_the_hash_of_the_statement_with_its_white_space_made_equal():
+def test_an_id_is_the_hash_of_the_statement_with_normalized_white_space():
     digest = hashlib.sha256(b"What is 1+1?").hexdigest()
     assert content_id("set", " What  is\n1+1? ") == f"set-{digest[:12]}"
 
@@ -75,15 +74,15 @@ def test_columns_are_mapped_by_name_and_into_nested_values(tmp_path):
     assert (problem.id, problem.statement, problem.answer, problem.solution) == ("7", "What is 1+1?", "2", "first")
 
 
-def test_steps_and_answer_in_one_are_taken_apart_and_calculator_marks_are_dropped(tmp_path):
+def test_steps_and_answer_in_one_text_are_separated_and_calculator_annotations_removed(tmp_path):
     row = {"question": "How much?", "answer": "He makes 9*120=$<<9*120=1080>>1,080.\n#### 1,080"}
     (problem,) = read(write_json(tmp_path / "set.jsonl", [row])).problems
     assert (problem.answer, problem.solution) == ("1080", "He makes 9*120=$1,080.")
 
 
 @pytest.mark.parametrize("field", ["problem", "answer", "solution", "guidance", "id", "source"])
-def test_half_a_surrogate_pair_anywhere_in_a_row_rejects_it(tmp_path, field):
-    """JSON can spell what no file can hold: it would break whoever writes the problem down."""
+def test_a_row_with_half_a_surrogate_pair_is_rejected(tmp_path, field):
+    """JSON can spell it, but UTF-8 cannot encode it, so that writing the problem would fail."""
     found = read(write_json(tmp_path / "a.jsonl", [{**SUM, field: "x\ud800y"}, {**SUM, "problem": "2+0?"}]))
     assert [(r.row, r.id, r.reason) for r in found.rejected] == [(1, "row 1", "not_unicode")]
     assert f'"{field}" holds half of a surrogate pair' in found.rejected[0].detail
@@ -91,13 +90,13 @@ def test_half_a_surrogate_pair_anywhere_in_a_row_rejects_it(tmp_path, field):
     write_rejected(tmp_path / "why.jsonl", found.rejected)
 
 
-def test_a_whole_pair_is_a_character(tmp_path):
+def test_a_complete_surrogate_pair_is_a_character(tmp_path):
     found = read(write_json(tmp_path / "a.jsonl", [{**SUM, "problem": "\U0001f600 + 1?"}]))
     assert "\\ud83d" in (tmp_path / "a.jsonl").read_text()
     assert found.problems[0].statement == "\U0001f600 + 1?"
 
 
-def test_every_content_fault_is_rejected_with_its_row_and_reason(tmp_path):
+def test_rows_that_cannot_be_trained_on_are_rejected_with_row_and_reason(tmp_path):
     rows = [
         SUM,
         {"problem": "  ", "answer": "1"},
@@ -124,7 +123,7 @@ def test_every_content_fault_is_rejected_with_its_row_and_reason(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "why.jsonl").read_text().splitlines()]
     assert lines[1] == {
         "row": 3, "id": content_id("set", "What is 3+3?"), "reason": "no_answer",
-        "detail": '"answer" is empty; write the answer itself, or leave the line out',
+        "detail": '"answer" is empty; write the answer itself, or remove the row',
     }  # fmt: skip
 
 
@@ -155,12 +154,12 @@ def test_levels_are_filtered_whether_they_are_numbers_or_words(tmp_path):
         ("set.csv", [SUM], {}, r"set\.csv: give a file that ends in \.jsonl, \.json or \.parquet"),
     ],
 )  # fmt: skip
-def test_a_broken_form_stops_with_its_place(tmp_path, name, rows, settings, complaint):
+def test_a_row_with_a_wrong_form_is_refused_with_its_location(tmp_path, name, rows, settings, complaint):
     with pytest.raises(UsageError, match=complaint):
         read(write_json(tmp_path / name, rows), **settings)
 
 
-def test_a_broken_json_or_parquet_file_is_named(tmp_path):
+def test_an_unreadable_json_or_parquet_file_is_refused_with_its_name(tmp_path):
     (tmp_path / "set.json").write_text('[{"problem": "x",\n]')
     with pytest.raises(UsageError, match=r"set\.json: not JSON \(.*line 2, column 1\)"):
         read(tmp_path / "set.json")
@@ -174,7 +173,7 @@ def test_a_broken_json_or_parquet_file_is_named(tmp_path):
         read(write_parquet(tmp_path / "twice.parquet", [row, {**row, "problem": "y"}]))
 
 
-def test_what_pope_writes_it_reads_back_equal(tmp_path):
+def test_written_problems_are_read_back_equal(tmp_path):
     problems = [
         Problem(id="a", statement="$x$?\nyes", answer="1", bucket="hard", source="s", solution="One.\n\nTwo.",
                 guidance="One."),
@@ -182,12 +181,12 @@ def test_what_pope_writes_it_reads_back_equal(tmp_path):
         Problem(id="c", statement="z\u2028?", answer="3", bucket="easier", source="elsewhere"),
     ]  # fmt: skip
     write_problems(tmp_path / "problems.jsonl", problems)
-    assert read_problems(tmp_path / "problems.jsonl") == problems
-    assert read(tmp_path / "problems.jsonl").problems == problems
+    found = read(tmp_path / "problems.jsonl")
+    assert (found.problems, found.rejected) == (problems, [])
     assert not list(tmp_path.glob("*.tmp"))
 
 
-# What a run gets ----------------------------------------------------------------------------------------------------
+# The problems of a run ----------------------------------------------------------------------------------------------
 
 
 def test_a_run_gets_the_buckets_its_arms_draw_from(tmp_path):
@@ -198,14 +197,14 @@ def test_a_run_gets_the_buckets_its_arms_draw_from(tmp_path):
         assert [p.bucket for p in found.problems] == buckets
 
 
-def test_a_run_without_a_problem_left_says_why(tmp_path):
+def test_a_run_without_a_usable_problem_is_refused_with_the_reasons(tmp_path):
     rows = [{"problem": "x?", "answer": ""}, {"problem": "y?", "answer": "t(0,4]"}]
     source = write_json(tmp_path / "set.jsonl", rows)
     with pytest.raises(UsageError, match=r"0 problems; rejected rows: 1 no_answer, 1 unparsable_answer; pope problems"):
         load_problem_set(ProblemSettings(source=source), 0)
 
 
-def test_guidance_in_the_file_stands_for_a_solution(tmp_path):
+def test_guidance_in_the_file_replaces_a_solution(tmp_path):
     row = {"problem": "x?", "answer": "1", "guidance": "Think."}
     (problem,) = load_problem_set(ProblemSettings(source=write_json(tmp_path / "set.jsonl", [row])), 0).problems
     assert problem.guidance == "Think."
@@ -284,12 +283,12 @@ def as_on_the_hub(folder: Path, name: str) -> Path:
 
 @pytest.fixture
 def on_the_hub(tmp_path, monkeypatch):
-    """`on_the_hub(name)` points a short name at a folder, and the cache of `datasets` at another."""
+    """`on_the_hub(name)` makes a short name refer to a local folder. The cache of `datasets` is local too."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
     def point(name):
         file = as_on_the_hub(tmp_path / name, name)
-        monkeypatch.setitem(hub.HUB, name, replace(hub.HUB[name], hub_id=str(tmp_path / name)))
+        monkeypatch.setitem(hub.HUB_DATASETS, name, replace(hub.HUB_DATASETS[name], hub_id=str(tmp_path / name)))
         return file
 
     return point
@@ -328,15 +327,15 @@ def test_the_split_can_be_chosen_and_a_wrong_one_is_named(on_the_hub):
         read("gsm8k", split="tset")
 
 
-def test_a_hub_out_of_reach_is_one_line_with_the_remedy():
-    with pytest.raises(UsageError, match="source=aime-2025: MathArena/aime_2025: cannot be loaded: ") as said:
+def test_an_unreachable_hub_is_a_one_line_error_with_a_remedy():
+    with pytest.raises(UsageError, match="source=aime-2025: MathArena/aime_2025: cannot be loaded: ") as caught:
         read("aime-2025", split="nowhere")
-    assert "download a file of it and give problems.source=aime-2025:FILE" in str(said.value)
-    assert "\n" not in str(said.value)
+    assert "download a file of it and give problems.source=aime-2025:FILE" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_settings_know_the_same_names_as_the_code():
-    assert tuple(hub.HUB) == DATA_SETS
+def test_settings_and_code_list_the_same_names():
+    assert tuple(hub.HUB_DATASETS) == DATA_SETS
     assert set(COLUMNS) == set(FIELDS)
     assert {*READERS, ".parquet"} == set(FILE_ENDINGS)
     assert tuple(ARM_BUCKET) == ARMS
@@ -352,13 +351,13 @@ REAL = {
     "gsm8k_test.jsonl": (1319, {}),
     "olympiadbench.jsonl": (673, {"1965": "is a sentence", "2045": "'t(0,4]' cannot be verified"}),
 }
-"""File -> problems in it, and the ids of the rejected rows with a part of the reason."""
+"""File -> (number of problems, {id of a rejected row: part of its detail})."""
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_problems_load_and_the_rest_has_a_reason(name):
     if not (SHARED / name).exists():
-        pytest.skip(f"{SHARED / name} is not there; POPE_SHARED_DATA names the folder of the real problems")
+        pytest.skip(f"{SHARED / name} does not exist; set POPE_SHARED_DATA to the folder of the real problems")
     loaded, rejected = REAL[name]
     found = load_problem_set(ProblemSettings(source=str(SHARED / name)), 0)
     assert {row.id: row.reason for row in found.rejected} == dict.fromkeys(rejected, "unparsable_answer")

@@ -1,4 +1,4 @@
-"""What SFT imitates: oracle solutions, and the user's own prompts and responses."""
+"""Demonstrations for SFT: oracle solutions, and the user's own prompts and responses."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.problems.sft_demonstrations import Demonstration, full_oracle, read_demonstrations, token_ids
+from actors.problems.sft_demonstrations import Demonstration, full_oracle_demonstrations, read_demonstrations, token_ids
 from actors.prompts import PARTIAL_RESPONSE, unguided_message
 from broker.errors import UsageError
 from broker.records import Problem
@@ -31,8 +31,10 @@ class Letters:
         return {"input_ids": [ord(letter) for letter in text]}
 
 
-def test_the_whole_solution_answers_the_unguided_prompt() -> None:
-    found, left_out = full_oracle([problem("p", "2+2=4.\nSo \\boxed{4}.\n", guidance="2+2=4."), problem("q", None)])
+def test_full_oracle_pairs_the_unguided_prompt_with_the_whole_solution() -> None:
+    found, left_out = full_oracle_demonstrations(
+        [problem("p", "2+2=4.\nSo \\boxed{4}.\n", guidance="2+2=4."), problem("q", None)]
+    )
     (demonstration,) = found
     assert demonstration.prompt == unguided_message("What is p?")
     assert demonstration.response == "2+2=4.\nSo \\boxed{4}."
@@ -40,14 +42,14 @@ def test_the_whole_solution_answers_the_unguided_prompt() -> None:
     assert [(row.problem_id, row.reason) for row in left_out] == [("q", "no solution")]
 
 
-def test_prompt_and_response_are_tokenized_apart_and_end_with_eos() -> None:
+def test_prompt_and_response_are_tokenized_separately_and_end_with_eos() -> None:
     demonstration = Demonstration(problem_id="p", source="test", prompt="ab", response="cd")
     prompt, response = (np.frombuffer(ids, "<i4").tolist() for ids in token_ids(demonstration, Letters()))
     assert prompt == [ord(letter) for letter in "<ab>"]
     assert response == [ord("c"), ord("d"), 1]
 
 
-def test_a_file_of_the_users_own_is_read_in_its_order(tmp_path: Path) -> None:
+def test_a_file_of_the_user_is_read_in_its_order(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"prompt": "a", "response": "b", "note": 1}\n\n{"prompt": "ç", "response": "d"}\n')
     found = read_demonstrations(path)
@@ -67,7 +69,7 @@ def test_a_file_of_the_users_own_is_read_in_its_order(tmp_path: Path) -> None:
         ("\n", ": no demonstration in it"),
     ],
 )
-def test_a_line_that_is_none_is_an_error_with_its_place_and_the_remedy(
+def test_an_invalid_line_is_an_error_with_its_location_and_the_remedy(
     tmp_path: Path, content: str, place: str
 ) -> None:
     path = tmp_path / "mine.jsonl"
@@ -78,6 +80,6 @@ def test_a_line_that_is_none_is_an_error_with_its_place_and_the_remedy(
     assert 'write {"prompt": "...", "response": "..."}' in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"sft\.data=.*none\.jsonl: No such file"):
         read_demonstrations(tmp_path / "none.jsonl")

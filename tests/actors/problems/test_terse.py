@@ -1,4 +1,4 @@
-"""The terse oracle style: the same digits in other words, cut at sentences, never a leak."""
+"""The terse oracle style: right steps, prefixes of whole sentences, no leak of the answer."""
 
 import random
 import re
@@ -7,7 +7,7 @@ import pytest
 
 from actors.problems.catalog import load_problems
 from actors.problems.cut_points import boundaries
-from actors.problems.guidance import candidates, random_short_prefix
+from actors.problems.guidance import candidate_prefixes, random_short_prefix
 from actors.problems.leaks import shows_answer
 from actors.problems.tiny.chains import Chain, apply, distinct_chains
 from actors.problems.tiny.terse import terse_solution
@@ -29,15 +29,15 @@ def test_a_chain_worked_by_hand():
 
 
 @pytest.mark.parametrize("steps", range(1, 9))
-def test_every_step_is_right_and_the_final_answer_is_the_problems(steps):
+def test_every_step_and_the_final_answer_are_right(steps):
     for chain in chains(steps):
         *sentences, last = terse_solution(chain).split(". ")
-        said = re.findall(r"([FGHK]) (?:gives|turns that into|turns it into|leaves) (\d)", " ".join(sentences))
+        steps_found = re.findall(r"([FGHK]) (?:gives|turns that into|turns it into|leaves) (\d)", " ".join(sentences))
         value = chain.start
-        for operation, digit in said:
+        for operation, digit in steps_found:
             value = apply(operation, value)
             assert int(digit) == value
-        assert [operation for operation, _ in said] == list(chain.operations)
+        assert [operation for operation, _ in steps_found] == list(chain.operations)
         assert f"\\boxed{{{chain.answer}}}" in last
 
 
@@ -45,10 +45,10 @@ def test_every_step_is_right_and_the_final_answer_is_the_problems(steps):
 def test_a_prefix_is_whole_sentences_and_never_shows_the_answer(steps):
     for chain in chains(steps):
         solution = terse_solution(chain)
-        prefixes = candidates(solution, 8, chain.answer, chain.statement)
+        prefixes = candidate_prefixes(solution, 8, chain.answer, chain.statement)
         ends = [end for end in boundaries(solution) if end < len(solution)]
         assert prefixes == [solution[:end].rstrip() for end in ends[: len(prefixes)]]
-        # The sentence before the answer is never guidance, so that one or two steps are left to do.
+        # Guidance never has the last sentence before the answer, so one or two steps remain.
         assert len(prefixes) == (steps + 1) // 2 - 1
         for prefix in [*prefixes, random_short_prefix(solution, chain.answer, random.Random(0), chain.statement)]:
             assert not shows_answer(prefix, chain.answer, chain.statement)

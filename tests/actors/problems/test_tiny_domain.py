@@ -1,4 +1,4 @@
-"""The built-in domain: its arithmetic by hand, its sets disjoint, its corpus as promised."""
+"""The built-in domain: arithmetic checked by hand, disjoint problem sets, and the statistics of the corpus."""
 
 import hashlib
 import re
@@ -25,8 +25,8 @@ def test_a_chain_worked_by_hand():
 
 def test_the_statement_says_in_words_what_the_operations_do():
     words = {"three": 3, "seven": 7, "nine": 9, "one": 1, "two": 2, "four": 4, "six": 6}
-    said = re.findall(r"([FGHK]) multiplies by (\w+) and adds (\w+)", Chain(0, "F").statement)
-    assert {name: (words[a], words[b]) for name, a, b in said} == OPERATIONS
+    described = re.findall(r"([FGHK]) multiplies by (\w+) and adds (\w+)", Chain(0, "F").statement)
+    assert {name: (words[a], words[b]) for name, a, b in described} == OPERATIONS
 
 
 def test_a_ring_walk_worked_by_hand():
@@ -87,13 +87,13 @@ def test_asking_for_more_problems_than_there_are_is_refused():
         load_problems(ProblemSettings(num_hard=100_000, chain_steps=8), 0)
 
 
-def test_no_systematic_mistake_is_right_by_luck():
+def test_a_systematic_mistake_never_gives_the_right_digit():
     for a, b in OPERATIONS.values():
         for x in range(10):
             assert (a * x + b) % 10 not in (a * (x + b) % 10, a * x % 10)
 
 
-def test_the_corpus_has_the_mix_it_promises():
+def test_the_corpus_has_the_shares_of_its_mix():
     mix = Mix()
     examples = list(corpus(4000, 0, mix))
     kinds = Counter(
@@ -111,7 +111,7 @@ def test_the_corpus_has_the_mix_it_promises():
     assert not any(e.response.startswith("$a=") for e in examples if e.instruction == "modified")
 
 
-def test_a_reader_sees_half_of_the_partial_responses_in_the_terse_hand_and_answers_in_its_own():
+def test_terse_partial_responses_have_their_share_and_are_answered_in_the_usual_form():
     guided = [e for e in corpus(4000, 2, Mix(terse=0.5)) if e.guided]
     terse = [e for e in guided if "gives" in (e.problem.guidance or "")]
     assert len(terse) / len(guided) == pytest.approx(0.5 * 6 / 7, abs=0.04)  # of 2 to 8 steps, those from 3 on
@@ -122,18 +122,18 @@ def test_a_reader_sees_half_of_the_partial_responses_in_the_terse_hand_and_answe
         assert guidance.count(".") == len(digits) // 2
         assert all(re.fullmatch(r"\$\w=[FGHK]\(\d\)=\d\$", line) for line in lines[:-1])
         written = re.findall(r"=(\d)\$", example.response)
-        assert len(lines) > 1, "a step is left to do"
+        assert len(lines) > 1, "at least one step remains"
         box = re.findall(r"\^(\d)", lines[-1])
         assert box == (written if lines[0].startswith("$a=") else digits + written)
         assert box[: len(digits)] == digits
 
 
-def test_the_corpus_without_a_terse_hand_is_what_it_was():
+def test_the_corpus_without_terse_partial_responses_is_unchanged():
     text = "\n".join(f"{e.problem.statement}|{e.problem.guidance}|{e.response}" for e in corpus(2000, 0, Mix()))
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "e8d8fc152f19892b"
 
 
-def test_steps_of_the_corpus_are_right_as_often_as_promised_with_consistent_digits():
+def test_steps_of_the_corpus_are_right_as_often_as_the_mix_says_with_consistent_digits():
     right = Counter()
     for example in corpus(3000, 1, Mix()):
         if "robot" in example.problem.statement:
@@ -151,7 +151,7 @@ def test_steps_of_the_corpus_are_right_as_often_as_promised_with_consistent_digi
     assert right["ring", True] / (right["ring", True] + right["ring", False]) == pytest.approx(0.75, abs=0.04)
 
 
-def test_the_corpus_never_shows_a_hard_or_held_out_chain():
+def test_the_corpus_has_no_hard_or_held_out_chain():
     hard = load_problems(ProblemSettings(num_hard=500, chain_steps=8), 0)
     problems = hard + held_out_problems(ProblemSettings(chain_steps=8), 0, 500)
     unseen = {problem.statement for problem in problems}

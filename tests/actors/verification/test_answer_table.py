@@ -1,6 +1,6 @@
-r"""What is accepted and what is not: one line a case, judged by the verifier itself, with the reason.
+r"""Accepted and rejected answers with the reason, one case a line, judged by the verifier.
 
-The gold answer is 42 where none is given. A case is the content of one box, or a whole response when it holds "\boxed".
+A case is the content of one box, or a whole response if it contains "\boxed".
 """
 
 import asyncio
@@ -36,24 +36,24 @@ ACCEPTED = [
     ("a_{10}=42", "42", "an index is part of the name"),
     ("m+n=42", "42", "names what was asked for"),
     ("5", "x=5", "the name may be left out"),
-    ("x=5", "x=5", "as the gold answer"),
+    ("x=5", "x=5", "as the reference answer"),
     ("x = 1 \\text{ or } x = 2", "1,2", "names what is found"),
     ("(x,y)=(3,2)", "(3,2)", "names what is found"),
     ("2x", "f(x)=2 x", "the name may be left out"),
-    ("a=b=c", "a=b=c", "the gold answer is a chain itself"),
+    ("a=b=c", "a=b=c", "the reference answer is a chain itself"),
     # percent
     ("50\\%", HALF, "its value is 1/2"),
     ("50 percent", "0.5", "its value is 1/2"),
     ("4200\\%", "42", "its value is 42"),
-    ("12.5\\%", "12.5\\%", "as the gold answer"),
-    ("12.5", "12.5\\%", "the gold answer says it is percent"),
-    ("0.125", "12.5\\%", "the value of the gold answer"),
-    ("\\frac{1}{8}", "12.5\\%", "the value of the gold answer"),
+    ("12.5\\%", "12.5\\%", "as the reference answer"),
+    ("12.5", "12.5\\%", "the reference answer says it is percent"),
+    ("0.125", "12.5\\%", "the value of the reference answer"),
+    ("\\frac{1}{8}", "12.5\\%", "the value of the reference answer"),
     ("12.5 percent", "12.5%", "in words"),
     # units
-    ("42\\,cm", "42", "the gold answer leaves the unit to the question"),
-    ("42 \\text{ square units}", "42", "the gold answer leaves the unit to the question"),
-    ("42\\ \\mathrm{cm}^2", "42", "the gold answer leaves the unit to the question"),
+    ("42\\,cm", "42", "the reference answer leaves the unit to the problem"),
+    ("42 \\text{ square units}", "42", "the reference answer leaves the unit to the problem"),
+    ("42\\ \\mathrm{cm}^2", "42", "the reference answer leaves the unit to the problem"),
     ("\\$42", "42", "currency"),
     ("42^\\circ", "42", "degrees"),
     ("90", "90^{\\circ}", "degrees"),
@@ -71,7 +71,7 @@ ACCEPTED = [
     ("\\left[1, 2\\right]", "[1,2]", "an interval"),
     ("1,2", "(1,2)", "a tuple without its parentheses"),
     ("(-\\infty, 0) \\cup \\{1\\}", "(-\\infty,0)\\cup\\{1\\}", "a union"),
-    # plain numbers, written in honest ways
+    # plain numbers, written in usual notations
     ("\\frac12", HALF, "TeX"),
     ("\\dfrac{1}{2}", HALF, "TeX"),
     ("1/2", HALF, "a fraction"),
@@ -145,7 +145,7 @@ REJECTED = [
     ("42\\text{ hours and }3\\text{ minutes}", "42", "wrong", "two quantities"),
     ("42 \\text{ thousand}", "42", "wrong", "a number word is no unit"),
     ("42x", "42", "wrong", "a variable is no unit"),
-    ("6", "6m", "wrong", "a letter of the gold answer is no unit"),
+    ("6", "6m", "wrong", "a letter of the reference answer is no unit"),
     ("\\frac{\\pi}{2}", "90^{\\circ}", "wrong", "radians for degrees"),
     # sets, tuples, intervals
     ("42 or 43", "42", "wrong", "a hedge in one box"),
@@ -173,17 +173,17 @@ REJECTED = [
     ("2^{10}", "1024", "wrong", "a power"),
     ("2^{-1}", HALF, "wrong", "a power"),
     ("x=2+3", "x=5", "wrong", "a sum"),
-    ("\\sin 60^{\\circ}", "\\frac{\\sqrt{3}}{2}", "wrong", "a function the gold answer does not have"),
+    ("\\sin 60^{\\circ}", "\\frac{\\sqrt{3}}{2}", "wrong", "a function the reference answer does not have"),
     ("\\int_0^1 \\sqrt{50} dx", "\\sqrt{50}", "wrong", "an integral"),
-    ("\\sum_{k=1}^{n} k", "\\frac{n(n+1)}{2}", "wrong", "a sum the gold answer does not have"),
+    ("\\sum_{k=1}^{n} k", "\\frac{n(n+1)}{2}", "wrong", "a sum the reference answer does not have"),
     # other numbers, and what is no number
     ("43", "42", "wrong", "another number"),
     ("0.33", "\\frac{1}{3}", "wrong", "too few places"),
     ("4 2", "42", "wrong", "two numbers"),
     ("5\\sqrt{3}", "\\sqrt{50}", "wrong", "another number"),
     ("42\\dots", "42", "unparsable", "unfinished"),
-    ("4\u200b2", "42", "unparsable", "a character that does not show"),
-    ("\u202e24", "42", "unparsable", "a character that does not show"),
+    ("4\u200b2", "42", "unparsable", "an invisible character"),
+    ("\u202e24", "42", "unparsable", "an invisible character"),
     ("4\x002", "42", "unparsable", "a control character"),
     ("1" * 1001, "42", "unparsable", "more than 1000 characters"),
 ]

@@ -1,4 +1,4 @@
-"""Finding what is claimed, and the comparisons that need no computer algebra."""
+"""The claims of a response, and the comparisons that need no computer algebra."""
 
 import random
 

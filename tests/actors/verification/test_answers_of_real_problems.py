@@ -1,11 +1,11 @@
-"""The strict rules cost no honest answer: the gold answers and the boxes of 2,999 real problems."""
+"""The rules reject no correct answer: the reference answers and the boxes of 2,999 real problems."""
 
 from collections import Counter
 
 import pytest
 
-from actors.problems.gold_answers import clean
-from actors.verification.answer_rules import decide, gold_form
+from actors.problems.reference_answers import clean_answer
+from actors.verification.answer_rules import decide, reference_form
 from actors.verification.answers import claimed_answers
 from actors.verification.verifier_process import judge, judge_all
 from tests.actors.shared_data import MISSING, REASON, solved_problems
@@ -13,15 +13,17 @@ from tests.actors.shared_data import MISSING, REASON, solved_problems
 pytestmark = pytest.mark.skipif(MISSING, reason=REASON)
 
 LOST = {
-    "682": "boxes two claims of its proof",
-    "540": "boxes six intervals on the way",
+    "682": "boxes two statements of its proof",
+    "540": "boxes six intermediate intervals",
 }
-"""AIME solutions that box something else before the answer, so that several boxes differ."""
+"""AIME solutions that box other results before the answer."""
 
 
 def verdict(gold, answer):
     decision = decide(gold, answer)
-    return decision if isinstance(decision, str) else judge_all([{"golds": decision.golds, "answer": decision.answer}])
+    if isinstance(decision, str):
+        return decision
+    return judge_all([{"references": decision.references, "answer": decision.answer}])
 
 
 def spellings(gold):
@@ -33,16 +35,16 @@ def spellings(gold):
         yield f"x = {gold}"
 
 
-def test_every_gold_answer_verifies_against_its_own_spellings():
+def test_every_reference_answer_verifies_against_its_own_spellings():
     problems = list(solved_problems())
     failed = [(p.answer, s) for p in problems for s in spellings(p.answer) if verdict(p.answer, s) != "correct"]
     assert len(problems) == 2999
     assert failed == []
 
 
-def test_math_verify_itself_knows_every_gold_answer_again():
-    """Without the rules, which take equal texts for equal. Two golds are no answers: prose, and a fault of the data."""
-    answers = {gold_form(clean(problem.answer)) for problem in solved_problems()}
+def test_math_verify_itself_knows_every_reference_answer_again():
+    """Without the rules, which accept equal texts. Two reference answers are invalid: prose and a data error."""
+    answers = {reference_form(clean_answer(problem.answer)) for problem in solved_problems()}
     unknown = [gold for gold in answers if judge(gold, None) != "correct" or judge(gold, gold) != "correct"]
     assert sorted(gold[:6] for gold in unknown) == ["f(x)=a", "t(0,4]"]
 

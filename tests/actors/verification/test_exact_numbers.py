@@ -1,4 +1,4 @@
-"""Numbers with roots and pi: their normal form, and that math-verify agrees with it."""
+"""The normal form of numbers with roots and pi, and that math-verify agrees."""
 
 import random
 

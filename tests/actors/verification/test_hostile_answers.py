@@ -1,4 +1,4 @@
-"""No answer costs more than the deadline, and none is right that is not."""
+"""No answer takes longer than the deadline, and no wrong answer is accepted."""
 
 import asyncio
 import time
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.alone
 DEADLINE_S = 0.5
 OVERHEAD_S = 0.2
 RIGHT = {("million_closing_braces", "42")}
-"""The braces stand behind the box."""
+"""The braces follow the box."""
 CASES = {**{name: f"So it is \\boxed{{{answer}}}." for name, answer in BOXED.items()}, **RESPONSES}
 
 
 def test_every_hostile_response_has_a_verdict_within_the_deadline():
-    """The best of three tries counts: other work may share the machine."""
+    """The best of three attempts counts, because the machine may be busy."""
 
     async def run():
         outcomes = {}

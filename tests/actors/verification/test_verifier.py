@@ -1,4 +1,4 @@
-"""The verifier pool: right verdicts, and no answer that can hang it, starve it or take it down."""
+"""The verifier pool gives correct verdicts, and no answer can block or end it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from tests.actors.hostile import BOXED
 
 REPOSITORY = Path(__file__).parents[3]
 SLOW = BOXED["powers_of_sums"]
-"""100^4 terms: math-verify is at it for hours, and no rule refuses it."""
+"""100^4 terms: math-verify takes hours, and no rule refuses it."""
 
 
 @contextmanager
@@ -41,8 +41,8 @@ def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def nursery_of(pool):
-    return pool._nursery._process.pid
+def fork_server_of(pool):
+    return pool._fork_server._process.pid
 
 
 def test_every_verdict_has_its_case():
@@ -69,18 +69,18 @@ def test_every_verdict_has_its_case():
     assert asyncio.run(run()) == [verdict for _, _, verdict in cases]
 
 
-def test_gold_answers_that_cannot_be_parsed_are_told():
+def test_reference_answers_that_cannot_be_parsed_are_told():
     async def run():
         with pool(workers=1) as verifier:
-            return [await verifier.parses(gold) for gold in ("42", "\\frac{1}{2}", "}{")]
+            return [await verifier.judge_reference(reference) for reference in ("42", "\\frac{1}{2}", "}{")]
 
-    assert asyncio.run(run()) == [True, True, False]
+    assert asyncio.run(run()) == ["correct", "correct", "unparsable"]
 
 
 def test_a_hanging_answer_is_a_timeout_and_only_that_one():
     async def run():
         with pool(workers=2, deadline_s=3.0) as verifier:
-            await asyncio.gather(*(verifier.parses("x^2+1") for _ in range(2)))
+            await asyncio.gather(*(verifier.judge_reference("x^2+1") for _ in range(2)))
             answers = [SLOW, *["1+x"] * 5]
             return await asyncio.gather(*(verifier.judge(box(answer), "x+1") for answer in answers))
 
@@ -90,8 +90,8 @@ def test_a_hanging_answer_is_a_timeout_and_only_that_one():
 def test_a_killed_worker_is_a_crash_of_its_own_answer_only():
     async def run():
         with pool(workers=1) as verifier:
-            assert await verifier.parses("42")
-            (worker,) = children(nursery_of(verifier))
+            assert await verifier.judge_reference("42") == "correct"
+            (worker,) = children(fork_server_of(verifier))
             question = asyncio.create_task(verifier.judge(box(SLOW), "x+1"))
             await asyncio.sleep(0.2)
             os.kill(worker, signal.SIGKILL)
@@ -103,8 +103,8 @@ def test_a_killed_worker_is_a_crash_of_its_own_answer_only():
 def test_a_worker_killed_while_idle_costs_no_answer():
     async def run():
         with pool(workers=1) as verifier:
-            assert await verifier.parses("42")
-            (worker,) = children(nursery_of(verifier))
+            assert await verifier.judge_reference("42") == "correct"
+            (worker,) = children(fork_server_of(verifier))
             os.kill(worker, signal.SIGKILL)
             await asyncio.sleep(0.2)
             return await verifier.judge(box("1+x"), "x+1")
@@ -112,11 +112,11 @@ def test_a_worker_killed_while_idle_costs_no_answer():
     assert asyncio.run(run()) == "correct"
 
 
-def test_a_killed_nursery_is_replaced():
+def test_a_killed_fork_server_is_replaced():
     async def run():
         with pool(workers=2) as verifier:
-            assert await verifier.parses("42")
-            family = [nursery_of(verifier), *children(nursery_of(verifier))]
+            assert await verifier.judge_reference("42") == "correct"
+            family = [fork_server_of(verifier), *children(fork_server_of(verifier))]
             os.kill(family[0], signal.SIGKILL)
             while any(running(pid) for pid in family):
                 await asyncio.sleep(0.05)
@@ -128,8 +128,8 @@ def test_a_killed_nursery_is_replaced():
 def test_a_worker_may_use_no_more_memory_than_the_settings_say():
     async def run():
         with pool(workers=1, memory_gib=0.75) as verifier:
-            assert await verifier.parses("42")
-            (worker,) = children(nursery_of(verifier))
+            assert await verifier.judge_reference("42") == "correct"
+            (worker,) = children(fork_server_of(verifier))
             return Path(f"/proc/{worker}/limits").read_text()
 
     limits = {line[:26].strip(): line[26:].split()[0] for line in asyncio.run(run()).splitlines()}
@@ -142,7 +142,7 @@ def test_running_out_of_memory_is_no_verdict_but_the_end_of_the_worker(monkeypat
     def exhausted(*args, **kwargs):
         raise MemoryError
 
-    judge_in_process("42.5", "1")  # the gold answer is parsed before
+    judge_in_process("42.5", "1")  # the reference answer is parsed before
     monkeypatch.setattr(verify_child, step, exhausted)
     with pytest.raises(MemoryError):
         judge_in_process("42.5", "2")
@@ -151,7 +151,7 @@ def test_running_out_of_memory_is_no_verdict_but_the_end_of_the_worker(monkeypat
 def test_a_cancelled_question_does_not_answer_the_next_one():
     async def run():
         with pool(workers=1) as verifier:
-            assert await verifier.parses("42")
+            assert await verifier.judge_reference("42") == "correct"
             question = asyncio.create_task(verifier.judge(box(SLOW), "x+1"))
             await asyncio.sleep(0.1)
             question.cancel()
@@ -162,15 +162,15 @@ def test_a_cancelled_question_does_not_answer_the_next_one():
 
 
 def test_workers_are_replaced_after_many_answers(monkeypatch):
-    monkeypatch.setattr("actors.verification.verifier.TASKS_PER_WORKER", 3)
+    monkeypatch.setattr("actors.verification.verifier.COMPARISONS_PER_WORKER", 3)
 
     async def run():
         with pool(workers=1) as verifier:
             seen = set()
             for _ in range(9):
                 assert await verifier.judge(box("1+x"), "x+1") == "correct"
-                seen.update(children(nursery_of(verifier)))
-            return len(seen), len(children(nursery_of(verifier)))
+                seen.update(children(fork_server_of(verifier)))
+            return len(seen), len(children(fork_server_of(verifier)))
 
     seen, alive = asyncio.run(run())
     assert seen >= 3
@@ -180,8 +180,8 @@ def test_workers_are_replaced_after_many_answers(monkeypatch):
 def test_a_closed_pool_leaves_no_process_and_refuses_questions():
     async def run():
         with pool(workers=2) as verifier:
-            assert await verifier.parses("42")
-            family = [nursery_of(verifier), *children(nursery_of(verifier))]
+            assert await verifier.judge_reference("42") == "correct"
+            family = [fork_server_of(verifier), *children(fork_server_of(verifier))]
         for _ in range(100):
             if not any(Path(f"/proc/{pid}").exists() for pid in family):
                 break
@@ -202,15 +202,15 @@ def test_workers_die_with_a_parent_that_was_killed():
         "from actors.verification.verifier import VerifierPool\n"
         "from conf.schema import VerifierSettings\n"
         "pool = VerifierPool(VerifierSettings(deadline_s=30.0))\n"
-        "asyncio.run(pool.parses('42'))\n"
-        "print(pool._nursery._process.pid, flush=True)\n"
+        "asyncio.run(pool.judge_reference('42'))\n"
+        "print(pool._fork_server._process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    nursery = int(parent.stdout.readline())
-    family = [nursery, *children(nursery)]
+    fork_server = int(parent.stdout.readline())
+    family = [fork_server, *children(fork_server)]
     assert len(family) == 2
-    assert os.getpgid(nursery) == os.getpgid(parent.pid)
+    assert os.getpgid(fork_server) == os.getpgid(parent.pid)
     parent.kill()
     parent.wait()
     parent.stdout.close()
@@ -279,7 +279,7 @@ def judge(questions):
 verify_child.judge_all = judge
 if os.fork() == 0:
     here.close()
-    verify_child.work(there, 2**31, os.getppid())
+    verify_child.run_worker(there, 2**31, os.getppid())
     os._exit(0)
 there.close()
 assert verify_child.receive(here, 4) and verify_child.receive(here, 7) == b'"ready"'
@@ -305,5 +305,5 @@ def test_the_children_inherit_no_secret(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "canary")
     with pool() as verifier:
         assert asyncio.run(verifier.judge(box("1+x"), "x+1")) == "correct"
-        for pid in (nursery_of(verifier), *children(nursery_of(verifier))):
+        for pid in (fork_server_of(verifier), *children(fork_server_of(verifier))):
             assert "canary" not in Path(f"/proc/{pid}/environ").read_text()

@@ -1,27 +1,27 @@
-"""Runs that never were: what roles, Redis and checkpoints would say of a run whose every rule was kept."""
+"""Simulated runs that keep every promise: their histories, Redis and checkpoints."""
 
 import random
 from collections import Counter
 from typing import Any
 
-from broker.group_locations import Whereabouts
+from broker.group_locations import GroupLocations
 from broker.history import Event, Line, RoleHistory
-from deploy.audit.evidence import Bounds, Evidence, Look
+from deploy.audit.evidence import Bounds, Evidence, Occupancy
 from deploy.store.run_view import SavedCheckpoint
 
 GROUPS_A_STEP = 2
 RING_GROUPS = 4
 MAX_LAG = 2
-SERVER = "born-1"
+SERVER = "server-1"
 
 
 class SoundRun:
-    """A small model of the pipeline, moved by chance; roles die and leave out a line now and then."""
+    """A small model of the pipeline with random moves; roles die and leave out a line now and then."""
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
         self._texts: dict[str, list[Event]] = {}
-        self._lives: Counter[str] = Counter()
+        self._incarnations: Counter[str] = Counter()
         self._issued = 0
         self._leased: list[int] = []
         self._reissue: list[int] = []
@@ -29,7 +29,7 @@ class SoundRun:
         self._ring: list[tuple[int, int]] = []
         self._batches: dict[int, tuple[int, ...]] = {}
         self._ended: dict[int, str] = {}
-        self._looks: list[Look] = []
+        self._occupancy: list[Occupancy] = []
         self._saved: dict[int, str] = {}
         self._step = self._committed = 0
         self._counters: Counter[str] = Counter()
@@ -43,7 +43,8 @@ class SoundRun:
                    self._train, self._train, self._sync, self._fail, self._expire, self._checkpoint, self._die]
         for _ in range(moves):
             self._dice.choice(actions)()
-            self._looks.append(Look(f"metrics {len(self._looks)}-0", 8 * len(self._ring), len(self._stream)))
+            place = f"metrics {len(self._occupancy)}-0"
+            self._occupancy.append(Occupancy(place, 8 * len(self._ring), len(self._stream)))
         return self
 
     def evidence(self) -> Evidence:
@@ -51,7 +52,7 @@ class SoundRun:
         for role in ("preprocess-0", "actor-0", "learner-0"):
             lines = tuple(Line(f"{role}.jsonl:{n}", e) for n, e in enumerate(self._texts[role], start=1))
             histories.append(RoleHistory(role, lines, ()))
-        books = Whereabouts(
+        locations = GroupLocations(
             server=SERVER,
             issued=self._issued,
             leased=tuple(self._leased),
@@ -66,15 +67,15 @@ class SoundRun:
         )
         saved = tuple(SavedCheckpoint(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
         bounds = Bounds(8 * RING_GROUPS, 10_000, MAX_LAG)
-        return Evidence(bounds, tuple(histories), (), books, tuple(self._looks), saved)
+        return Evidence(bounds, tuple(histories), (), locations, tuple(self._occupancy), saved)
 
     def _start(self, role: str, **fields: Any) -> None:
-        self._lives[role] += 1
+        self._incarnations[role] += 1
         self._texts.setdefault(role, [])
         self._say(role, "start", server=SERVER, **fields)
 
     def _say(self, role: str, what: str, **fields: Any) -> None:
-        incarnation = f"{role}@{self._lives[role]}"
+        incarnation = f"{role}@{self._incarnations[role]}"
         self._texts[role].append(Event(at=0.0, role=role, incarnation=incarnation, what=what, **fields))  # type: ignore[arg-type]
 
     def _claim(self) -> None:
@@ -129,7 +130,7 @@ class SoundRun:
             for group_id in self._batches[step]:
                 self._end(group_id, "trained")
         if self._dice.random() < 0.05:
-            self._revive_learner()  # it died before it could tell of the commit
+            self._restart_learner()  # it died before it wrote the line of the commit
             return
         self._step = step
         self._say("learner-0", "commit", step=step)
@@ -148,21 +149,21 @@ class SoundRun:
                 del self._saved[old]
 
     def _die(self) -> None:
-        """A role dies, perhaps between a deed and its line, and comes back."""
+        """A role dies, perhaps between an operation and its line, and is restarted."""
         if self._dice.random() > 0.3:
             return
         role = self._dice.choice(["actor-0", "preprocess-0", "learner-0"])
         if self._texts[role][-1].what not in ("start", "announce") and self._dice.random() < 0.5:
             self._texts[role].pop()
         if role == "learner-0":
-            self._revive_learner()
+            self._restart_learner()
             return
         self._start(role)
         if role == "actor-0":
             self._reissue += self._leased
             self._leased = []
 
-    def _revive_learner(self) -> None:
+    def _restart_learner(self) -> None:
         self._step = max(self._saved, default=0)
         self._start("learner-0", step=self._step)
         self._say("learner-0", "announce", version=self._step)

@@ -1,4 +1,4 @@
-"""The checker: sound runs pass, and every kind of corruption is found and named."""
+"""Sound runs pass the audit, and every kind of corruption is found and named."""
 
 import itertools
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.history import Event, Line, RoleHistory
-from deploy.audit.evidence import Evidence, Look
-from deploy.audit.promises import judge
+from deploy.audit.evidence import Evidence, Occupancy
+from deploy.audit.promises import check
 from tests.deploy.audit.sound_runs import MAX_LAG, SoundRun
 
 
 def broken(evidence: Evidence) -> dict[str, str]:
     """Promise -> its first violation."""
-    return {v.promise: v.violation for v in judge(evidence) if v.violation is not None}
+    return {v.promise: v.violation for v in check(evidence) if v.violation is not None}
 
 
 @given(st.integers(0, 2**32), st.integers(0, 400))
@@ -25,23 +25,26 @@ def broken(evidence: Evidence) -> dict[str, str]:
 def test_a_sound_run_keeps_every_promise(seed: int, moves: int) -> None:
     evidence = SoundRun(seed).evolve(moves).evidence()
     assert broken(evidence) == {}
-    assert all(finding.evidence for finding in judge(evidence))
+    assert all(finding.evidence for finding in check(evidence))
 
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
-    """A long run in which everything has happened, and whose learner has caught up."""
+    """A long run with every kind of event, whose learner has caught up."""
     runs = (SoundRun(seed).evolve(1500).evidence() for seed in itertools.count())
-    caught_up = (run for run in runs if current_step(run) == run.locations.committed)
-    found = next(run for run in caught_up if run.locations.leased and run.locations.ring)
+    found = next(r for r in runs if current_step(r) == r.locations.committed and is_busy(r))
     ends = set(found.locations.ended.values())
     assert ends == {"trained", "failed.prompt_too_long", "filtered.zero_advantage", "replaced", "stale"}
     assert sum(line.event.what == "start" and line.event.role == "learner-0" for line in found.lines()) > 2
     return found
 
 
+def is_busy(evidence: Evidence) -> bool:
+    return bool(evidence.locations.leased and evidence.locations.ring)
+
+
 def edited(evidence: Evidence, edit: Callable[[Event], Event | None], role: str = "") -> Evidence:
-    """The first event that `edit` answers with another is replaced by it."""
+    """With the first event for which `edit` returns another replaced by that."""
     histories = list(evidence.histories)
     for i, history in enumerate(histories):
         for n, line in enumerate(history.lines):
@@ -76,7 +79,7 @@ def newest(evidence: Evidence, what: str) -> Event:
 
 
 def current_step(evidence: Evidence) -> int:
-    """Of the learner's newest life."""
+    """Of the learner's newest incarnation."""
     events = [line.event for line in evidence.lines("start", "commit")]
     return [event.step or 0 for event in events if event.role == "learner-0"][-1]
 
@@ -123,7 +126,7 @@ def too_old(evidence: Evidence) -> Evidence:
 
 
 def changed(evidence: Evidence, what: str, **fields: object) -> Evidence:
-    """The newest event of a kind, told otherwise."""
+    """With other fields in the newest event of a kind."""
     event = newest(evidence, what)
     return edited(evidence, lambda e: msgspec.structs.replace(e, **fields) if e is event else None)
 
@@ -134,7 +137,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
     "replayed with other groups": (replayed_otherwise, "trained once", "replayed with other groups"),
     "a step was skipped": (
         lambda e: appended(e, "learner-0", what="batch", step=current_step(e) + 2),
-        "trained once", "was begun at step"),
+        "trained once", "was started at step"),
     "committed without a batch": (
         lambda e: appended(e, "learner-0", what="commit", step=current_step(e) + 1),
         "trained once", "committed without its batch"),
@@ -152,15 +155,17 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         lambda e: ended_as(located(e, ring=e.locations.ring[1:]), e.locations.ring[0], "trained"),
         "one end", "in no step of the learner's history"),
     "on the stream and in the ring": (
-        lambda e: located(e, stream=(*e.locations.stream, e.locations.ring[0])), "one end",
-        "ring (Redis, ring) and stream"),
-    "lost": (lambda e: located(e, ring=e.locations.ring[1:]), "one end", "was issued and is nowhere, 1 in all"),
+        lambda e: located(e, stream=(*e.locations.stream, e.locations.ring[0])),
+        "one end", "ring (Redis, ring) and stream"),
+    "lost": (
+        lambda e: located(e, ring=e.locations.ring[1:]), "one end", "was issued and is lost, 1 in all"),
     "never issued": (
         lambda e: located(e, leased=(*e.locations.leased, 99_999)), "one end", "group 99999 was never issued"),
     "a counter that runs ahead": (
         lambda e: counted(e, "replaced", 1), "one end", "counter replaced is"),
     "a counter of a reason nobody gave": (
-        lambda e: counted(e, "filtered.odd", 1), "one end", "counter filtered.odd is 1, and 0 groups ended so"),
+        lambda e: counted(e, "filtered.odd", 1),
+        "one end", "counter filtered.odd is 1, but 0 groups have this outcome"),
     "trained groups that are not counted": (
         lambda e: counted(e, "trained", -1), "one end", "counter trained is"),
     "an entry nobody published": (
@@ -187,15 +192,16 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         lambda e: changed(e, "put", versions=(0, 77_777)), "versions", "version 77777 was never announced (put"),
     "too old": (too_old, "lag", f"learner.max_lag is {MAX_LAG}"),
     "an overfull ring": (
-        lambda e: replace(e, looks=(Look("metrics 5-0", 33, 0),)), "bounded", "the ring held 33 samples"),
+        lambda e: replace(e, occupancy=(Occupancy("metrics 5-0", 33, 0),)), "bounded", "the ring held 33 samples"),
     "an overfull stream": (
-        lambda e: replace(e, looks=(Look("metrics 5-0", 0, 10_001),)), "bounded", "the stream held 10001 groups"),
+        lambda e: replace(e, occupancy=(Occupancy("metrics 5-0", 0, 10_001),)),
+        "bounded", "the stream held 10001 groups"),
     "another checkpoint under the same name": (
-        lambda e: replace(e, checkpoints=(replace(e.checkpoints[0], sha256="other"),)), "checkpoints",
-        "has manifest other"),
+        lambda e: replace(e, checkpoints=(replace(e.checkpoints[0], sha256="other"),)),
+        "checkpoints", "has manifest other"),
     "a line that is no event": (
         lambda e: replace(e, histories=(RoleHistory("actor-0", (), ("actor-0.jsonl:3",)), *e.histories)),
-        "histories", "actor-0.jsonl:3 is no event"),
+        "histories", "actor-0.jsonl:3 cannot be read"),
 }  # fmt: skip
 
 
@@ -217,16 +223,16 @@ def test_a_violation_names_file_and_line(evidence: Evidence) -> None:
 def test_what_cannot_be_checked_is_said_and_is_no_violation(evidence: Evidence) -> None:
     blind = replace(evidence, histories=(), absent=("actor-0", "learner-0"))
     assert broken(blind) == {}
-    unchecked = {v.promise: v.unchecked for v in judge(blind) if v.unchecked}
+    unchecked = {v.promise: v.unchecked for v in check(blind) if v.unchecked}
     assert unchecked["histories"] == "no history of actor-0, learner-0 in this folder"
-    assert unchecked["trained once"] == "no whole history of the learner"
+    assert unchecked["trained once"] == "the learner's history is not complete"
 
 
 def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_rest(evidence: Evidence) -> None:
     start = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
     begun_late = edited(evidence, lambda e: msgspec.structs.replace(e, step=40) if e is start else None)
     for partial in (begun_late, appended(evidence, "learner-0", what="gap", missed=3)):
-        assert not partial.learner_is_known
+        assert not partial.has_whole_learner
         assert broken(partial) == {}
 
 
@@ -244,9 +250,9 @@ def _of_another_server(line: Line) -> Line:
     return Line(line.place, msgspec.structs.replace(line.event, server="gone"))
 
 
-def test_what_a_replaced_life_of_the_learner_tells_late_is_no_step_of_its_successor(evidence: Evidence) -> None:
-    """It was stopped between a commit and its line, and woke when its successor had begun."""
+def test_a_line_that_a_replaced_learner_writes_late_is_no_step_of_its_successor(evidence: Evidence) -> None:
+    """It was suspended between a commit and its line, and resumed when its successor had started."""
     first = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
-    late = appended(evidence, "learner-0", what="start", step=current_step(evidence), incarnation="a later life")
+    late = appended(evidence, "learner-0", what="start", step=current_step(evidence), incarnation="a later one")
     late = appended(late, "learner-0", what="commit", step=1, incarnation=first.incarnation)
     assert broken(late) == {}

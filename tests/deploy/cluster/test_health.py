@@ -1,3 +1,5 @@
+"""The state machine of a role's health."""
+
 from typing import get_args
 
 import pytest

@@ -1,3 +1,5 @@
+"""CPUs and GPUs of every role, and what a cluster lacks."""
+
 from dataclasses import replace
 
 from conf.load import load

@@ -1,4 +1,4 @@
-"""A local Ray that is slow to come up is started again; whatever else goes wrong is not hidden."""
+"""A local Ray that times out at its start is started again; other errors are raised."""
 
 import pytest
 import ray
@@ -8,7 +8,7 @@ from deploy.cluster import ray_session
 
 
 class Starts:
-    """Stands in for ray.init: fails with these errors, one a call, then succeeds."""
+    """A fake ray.init: fails with these errors, one for each call, then succeeds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: str) -> None:
         self.events: list[str] = []

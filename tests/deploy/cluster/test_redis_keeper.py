@@ -1,3 +1,5 @@
+"""An embedded server that ended is restarted, and clients wait for it."""
+
 import os
 import signal
 import time
@@ -7,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from broker.connection import connect
-from broker.server_health import RestartWatch, doubts, needs_rewrite
-from deploy.cluster.redis_keeper import kept_running
+from broker.server_health import RestartWatch, durability_warnings, needs_rewrite
+from deploy.cluster.redis_keeper import keep_running
 from deploy.cluster.redis_server import EmbeddedRedis
 
 pytestmark = pytest.mark.faults
@@ -29,8 +31,8 @@ def kill(server: EmbeddedRedis) -> int:
 
 
 def test_a_killed_server_comes_back_with_its_data_and_a_patient_client_notices_nothing(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path / ("long" * 30), max_memory_gib=0.1) as server, kept_running(server):
-        client = connect(server.url, client_name="driver", patience_s=20)
+    with EmbeddedRedis(tmp_path / ("long" * 30), max_memory_gib=0.1) as server, keep_running(server):
+        client = connect(server.url, client_name="driver", retry_s=20)
         watch = RestartWatch(client, server.url)
         for n in range(3):
             client.rpush("list", n)
@@ -41,15 +43,15 @@ def test_a_killed_server_comes_back_with_its_data_and_a_patient_client_notices_n
                 pipe.llen("other")
                 assert pipe.execute() == [n + 1, n + 1]
             assert server.pid != pid
-            (said,) = watch.news()
+            (said,) = watch.messages()
             assert said.startswith("Redis was restarted")
-            assert watch.news() == []
+            assert watch.messages() == []
     assert not server.alive()
 
 
 def test_a_pipeline_waits_for_the_server_too(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server, kept_running(server):
-        client = connect(server.url, client_name="driver", patience_s=20)
+    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server, keep_running(server):
+        client = connect(server.url, client_name="driver", retry_s=20)
         client.rpush("list", "a")
         kill(server)
         with client.pipeline(transaction=True) as pipe:
@@ -65,7 +67,7 @@ def test_a_server_that_does_not_start_is_tried_again_until_it_does(
         manifest = next((tmp_path / "appendonlydir").glob("*.manifest"))
         sound = manifest.read_text()
         manifest.write_text("nonsense\n")
-        with kept_running(server):
+        with keep_running(server):
             kill(server)
             until(lambda: "does not start again" in caplog.text)
             manifest.write_text(sound)
@@ -77,9 +79,9 @@ def test_a_server_that_does_not_start_is_tried_again_until_it_does(
 def test_a_durable_server_leaves_no_doubt_and_one_without_a_file_does(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server:
         client = connect(server.url, client_name="test")
-        assert doubts(client, server.url) == []
+        assert durability_warnings(client, server.url) == []
         client.config_set("appendonly", "no")
-        (said,) = doubts(client, server.url)
+        (said,) = durability_warnings(client, server.url)
         assert "appendonly yes" in said
         assert server.url.split("@")[0].removeprefix("unix://:") not in said, "the password"
 

@@ -1,3 +1,5 @@
+"""The embedded server: durability, privacy, its lock, its end with its owner."""
+
 import os
 import signal
 import stat
@@ -23,7 +25,7 @@ time.sleep(60)
 
 
 def start_owner(folder: Path) -> tuple[subprocess.Popen[str], str, int]:
-    """A process that owns a server: (process, url, the server's pid)."""
+    """Start a process that owns a server. Returns (process, URL, pid of the server)."""
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     url, pid = owner.stdout.readline().split()

@@ -1,18 +1,20 @@
+"""Child processes inherit none of the driver's secrets."""
+
 import os
 
 import pytest
 
 from conf.load import load
-from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, secrets_withheld
+from deploy.cluster.secret_environment import TOKEN_VARIABLE, URL_VARIABLE, without_secrets
 
 
-def test_what_is_started_meanwhile_inherits_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_process_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = (URL_VARIABLE, TOKEN_VARIABLE, "HF_TOKEN", "MY_ORACLE_KEY")
     for name in secrets:
         monkeypatch.setenv(name, "canary")
     monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
     config = load(None, ["oracle.api_key_env=MY_ORACLE_KEY"])
-    with secrets_withheld(config):
+    with without_secrets(config.oracle):
         assert not [name for name in secrets if name in os.environ]
     assert [os.environ[name] for name in secrets] == ["canary"] * 4
     assert "HUGGING_FACE_HUB_TOKEN" not in os.environ

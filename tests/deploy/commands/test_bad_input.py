@@ -1,4 +1,4 @@
-"""Bad input ends before anything starts: one line that names the place and the remedy, exit code 2, nothing lost."""
+"""Bad input is refused before anything starts: one line with place and remedy, exit code 2, no file changed."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def refused(root: Path, *words: str, remedy: str, command: str = "train", **variables: str) -> str:
-    """The one line `pope COMMAND` says under these environment variables, having ended with code 2."""
+    """The one line that `pope COMMAND` prints, after exit code 2. `variables`: environment variables."""
     result = subprocess.run(
         [sys.executable, "-m", "deploy.cli", command, *words, f"run.root={root}"],
         cwd=REPOSITORY,

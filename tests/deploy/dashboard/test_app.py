@@ -11,11 +11,12 @@ import redis
 from broker.errors import BrokerUnreachable
 from broker.keys import Keys
 from conf.load import load, settings_hash
+from deploy.cluster.secret_environment import TOKEN_VARIABLE
 from deploy.dashboard import broadcast as hub_module
 from deploy.dashboard.app import dashboard_app
 from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import COOKIE, is_loopback
-from deploy.dashboard.serve import TOKEN_VARIABLE, token_for
+from deploy.dashboard.serve import token_for
 from tests.deploy.dashboard.live import HOSTILE, NOON_S, asking, message, opened, replayed, settings, until
 from tests.replay import Replay, made_up
 from tests.reports import learner_step

@@ -17,7 +17,7 @@ from conf.load import dump
 from deploy.cluster.redis_server import EmbeddedRedis
 from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.dashboard.run_sources import FolderSource, UrlSource, find_sources
-from deploy.dashboard.serve import beside, listening
+from deploy.dashboard.serve import dashboard_process, listening
 from deploy.store.run_folder import RunFolder
 from deploy.view.screen import Screen
 from tests.deploy.dashboard.live import NOON_S, finished_folder, replayed, settings
@@ -122,7 +122,7 @@ def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
     config = settings("told")
     config = replace(config, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
     console = Screen(record=True, width=200)
-    with beside(config, folder, "", console):
+    with dashboard_process(config, folder, "", console):
         address = console.export_text().split("dashboard: ")[1].strip()
         answer = httpx.get(f"{address}api/runs", timeout=60)
         assert answer.json() == ["told"]
@@ -131,7 +131,7 @@ def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
 
 
 def test_a_run_without_the_setting_starts_nothing(tmp_path: Path) -> None:
-    with beside(settings("told"), RunFolder(tmp_path), "", QUIET):
+    with dashboard_process(settings("told"), RunFolder(tmp_path), "", QUIET):
         assert not list(tmp_path.iterdir())
 
 
@@ -151,7 +151,7 @@ def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_el
         monkeypatch.setenv(URL_VARIABLE, server.url)
         monkeypatch.setenv("HF_TOKEN", "canary")
         console = Screen(record=True, width=200)
-        with beside(config, folder, server.url_of("reader"), console):
+        with dashboard_process(config, folder, server.url_of("reader"), console):
             address = console.export_text().split("dashboard: ")[1].strip()
             assert httpx.get(f"{address}api/cards", timeout=60).json()["told"]["live"]["step"] == 10
             served = [

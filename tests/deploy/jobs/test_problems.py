@@ -1,4 +1,4 @@
-"""`pope problems`: what is printed, what is written, and how bad input ends."""
+"""`pope problems`: what it prints and writes, and its errors for invalid input."""
 
 import json
 
@@ -27,7 +27,7 @@ def pope(monkeypatch, capsys, *words):
     return ended.value.code, *capsys.readouterr()
 
 
-def test_guidance_that_is_already_there_is_kept():
+def test_existing_guidance_is_kept():
     fresh = msgspec.structs.replace(GUIDED, id="sum-2", guidance=None)
     chosen = ChosenPrefix(problem_id="sum-2", index=0, num_candidates=1, prefix="Add", reason="3 of 12 solved")
     assert [p.guidance for p in with_guidance([GUIDED, fresh], [chosen])] == ["Add one.", "Add"]
@@ -59,9 +59,9 @@ def test_check_counts_rows_reasons_solutions_and_kinds_and_writes_the_reasons(tm
     assert [json.loads(line)["row"] for line in reasons.read_text().splitlines()] == [3, 4]
 
 
-def test_check_without_a_file_of_reasons_says_the_first(source, monkeypatch, capsys):
+def test_check_without_a_file_of_reasons_prints_the_first(source, monkeypatch, capsys):
     _, out, _ = pope(monkeypatch, capsys, "check", source, "fields.answer=gold")
-    assert "the first: row 3 (sums-" in out
+    assert "the first rejected row: row 3 (sums-" in out
     assert "the same statement as sums-" in out
 
 
@@ -107,7 +107,7 @@ def test_bad_input_is_one_line_and_code_2(words, complaint, source, monkeypatch,
     assert complaint in err
 
 
-def test_a_rejected_row_asked_for_by_id_says_why(tmp_path, monkeypatch, capsys):
+def test_showing_a_rejected_row_by_id_gives_the_reason(tmp_path, monkeypatch, capsys):
     path = tmp_path / "set.jsonl"
     path.write_text('{"problem": "Prove that 2 is prime.", "answer": "", "id": "p"}\n')
     code, _, err = pope(monkeypatch, capsys, "show", path, "--id", "p")
@@ -115,22 +115,22 @@ def test_a_rejected_row_asked_for_by_id_says_why(tmp_path, monkeypatch, capsys):
     assert "p is row 1, rejected as proof_only: it asks for a proof" in err
 
 
-def test_oracle_members_without_any_solution_are_refused_and_otherwise_warned_of():
+def test_the_oracle_warning_requires_a_solution_and_names_the_risks():
     boxed = msgspec.structs.replace(GUIDED, id="sum-2", solution="Add one.\nThat is \\boxed{2}.")
     bare = msgspec.structs.replace(GUIDED, id="sum-3", solution=None)
     easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
-    with pytest.raises(UsageError, match="no hard problem has a solution; pope oracle writes some, or set"):
+    with pytest.raises(UsageError, match="no hard problem has a solution; request solutions with pope oracle, or set"):
         oracle_warning([bare, easy])
     assert oracle_warning([boxed]).endswith("watch entropy and grad norm")
     assert "could not make it train stably" in oracle_warning([boxed])
     assert "1 of 2 hard problems have no solution" in oracle_warning([boxed, bare, easy])
 
 
-def test_oracle_members_without_a_boxed_answer_are_counted():
+def test_the_oracle_warning_counts_solutions_without_a_boxed_answer():
     boxed = msgspec.structs.replace(GUIDED, id="sum-2", solution="Add one.\nThat is \\boxed{2}.")
     bare = msgspec.structs.replace(GUIDED, id="sum-3", solution=None)
     easy = msgspec.structs.replace(GUIDED, id="sum-4", bucket="easy")
     assert "\\boxed" not in oracle_warning([boxed, bare, easy])
     assert oracle_warning([boxed, GUIDED, bare, easy]).endswith(
-        "; 1 of 2 solutions hold no \\boxed answer and get reward 1 all the same"
+        "; 1 of 2 solutions hold no \\boxed answer and get reward 1 nevertheless"
     )

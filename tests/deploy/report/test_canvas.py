@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deploy.report.canvas import MOST_BANDS, TALLEST, WIDTH, paint_bars, paint_curves
 from deploy.report.curves import Point
-from deploy.report.estimates import over_seeds
 from deploy.report.figure_spec import Bar, BarPanel, Line, Panel
+from deploy.statistics.estimates import over_seeds
 
 
 def line(label: str, last: int, *, low: float = 0.4) -> Line:
@@ -34,9 +35,10 @@ def test_an_interval_stands_at_the_end_of_its_own_line() -> None:
     lasts = [10, 4, 10, 10, 10, 10]
     assert len(lasts) > MOST_BANDS
     (axis,) = paint_curves([panel(*(line(str(i), last) for i, last in enumerate(lasts)))]).axes
-    upright = [drawn.get_xdata() for drawn in axis.lines if len(drawn.get_xdata()) == 2]
-    assert all(low == high for low, high in upright)
-    places = [low for low, _ in upright]
+    xs = [np.asarray(drawn.get_xdata()) for drawn in axis.lines]
+    upright = [x for x in xs if len(x) == 2]
+    assert all(x[0] == x[1] for x in upright)
+    places = [x[0] for x in upright]
     assert places[1] == pytest.approx(4.14)
     assert [places[i] for i in (0, 2, 3, 4, 5)] == pytest.approx([10.14, 10.28, 10.42, 10.56, 10.7])
 

@@ -1,61 +1,32 @@
-import random
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from conf.load import load
 from deploy.report.curves import (
-    MOST_WINDOWS,
     PAUSE_S,
-    TREND_WINDOWS,
     active_s,
     centre,
     end,
-    first_reached,
     learner_by_step,
     over_all_seeds,
     part_success,
-    rate_by_time,
     slope_curve,
-    slopes,
     step_curve,
     success_by_rollouts,
     success_by_step,
-    window_means,
-    window_width,
 )
 from deploy.report.draw_pipeline import age_shares, trained
 from deploy.report.experiments import Experiment
 from deploy.report.run_records import Group, News, RunRecords
+from deploy.statistics.windows import (
+    rate_by_time,
+)
 
 GROUP = Group("p", "unguided", "hard", step=0, rollouts=8, judged=8, reward_sum=0.0, successes=0)
-
-
-def test_windows_by_hand() -> None:
-    """Width 2: (1 + 3) / (2 + 4) in the first, nothing in the second, 5 / 5 in the third."""
-    assert window_means([(0, 1, 2), (1, 3, 4), (4, 5, 5), (3, 0, 0)], 2) == {0: 4 / 6, 2: 1.0}
-
-
-def test_windows_are_those_of_a_slow_loop() -> None:
-    random.seed(1)
-    samples = [(random.randrange(50), random.random(), random.randrange(9)) for _ in range(400)]
-    for width in (1, 3, 7):
-        slow = {}
-        for i in range(50):
-            inside = [s for s in samples if i * width <= s[0] < (i + 1) * width]
-            if sum(s[2] for s in inside):
-                slow[i] = sum(s[1] for s in inside) / sum(s[2] for s in inside)
-        assert window_means(samples, width) == pytest.approx(slow)
-
-
-@pytest.mark.parametrize(("span", "width"), [(0, 1), (1, 1), (40, 1), (41, 2), (160, 4), (161, 5)])
-def test_a_width_gives_at_most_so_many_windows(span: int, width: int) -> None:
-    assert window_width([span, 0]) == width
-    assert -(-span // width) <= MOST_WINDOWS
 
 
 def test_a_mean_over_seeds_stands_only_where_all_seeds_do() -> None:
@@ -86,20 +57,9 @@ def test_guided_rollouts_are_spent_on_hard_problems_and_easy_ones_are_not() -> N
     assert success_by_rollouts(groups) == [(0.0, 0.0, 8.0), (16.0, 5.0, 8.0)]
 
 
-def test_the_threshold_is_reached_in_the_first_window_at_or_above_it() -> None:
-    assert first_reached({0: 0.1, 2: 0.9, 5: 1.0}, 0.9) == 2
-    assert first_reached({0: 0.1}, 0.9) is None
-
-
 def test_the_learners_means_weigh_tokens_and_count_from_the_weights_a_step_began_with() -> None:
     learner = [{"step": "1", "step/tokens": "10", "x": "0.5"}, {"step": "2", "step/tokens": "30"}]
     assert learner_by_step(learner, "x") == [(0, 5.0, 10)]
-
-
-def test_a_rate_is_of_whole_windows_and_counts_the_silent_ones() -> None:
-    """Windows of 10 s from second 100 on; the last begun is left out."""
-    assert rate_by_time([(100, 50.0), (109, 50.0), (125, 30.0), (131, 9.0)], 10) == {0: 10.0, 1: 0.0, 2: 3.0}
-    assert rate_by_time([], 10) == {}
 
 
 def reports(*seconds: float, **values: str) -> list[News]:
@@ -130,23 +90,6 @@ def test_a_run_without_a_step_is_drawn_in_the_first_window() -> None:
     each = Experiment("a", (run(groups=[GROUP, changed(GROUP, step=3)]),))
     (point,) = step_curve(each, 1, lambda run: success_by_step(run.groups, "unguided"))
     assert point.x == 0.5
-
-
-def test_a_slope_is_that_of_least_squares_over_its_windows() -> None:
-    random.seed(2)
-    samples = [(x, weight * random.random(), weight) for x in range(40) for weight in (float(random.randrange(1, 9)),)]
-    found = slopes(samples, 2, 20)
-    assert list(found) == list(range(TREND_WINDOWS - 1, 20))
-    for window, slope in found.items():
-        x, total, weight = np.array(
-            [s for s in samples if 2 * (window + 1 - TREND_WINDOWS) <= s[0] < 2 * (window + 1)]
-        ).T
-        assert slope == pytest.approx(np.polyfit(x, total / weight, 1, w=np.sqrt(weight))[0])
-
-
-def test_there_is_no_slope_over_one_step_nor_over_what_nobody_judged() -> None:
-    assert slopes([(7, 1.0, 8.0)] * 3, 1, 8) == {}
-    assert slopes([(6, 0.0, 0.0), (7, 1.0, 8.0)], 1, 8) == {}
 
 
 def test_the_change_of_reward_counts_groups_that_teach_nothing() -> None:

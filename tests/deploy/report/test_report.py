@@ -21,6 +21,7 @@ from broker.metrics import Metrics
 from broker.run_record import open_run
 from conf.load import dump
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.report.build import report
 from deploy.report.canvas import save
 from deploy.report.contents import contents
@@ -29,7 +30,6 @@ from deploy.report.figure_spec import Figure
 from deploy.report.page import render
 from deploy.report.run_reader import find_runs, read_run
 from deploy.store.metric_files import MetricFile, path_of
-from deploy.store.run_redis import URL_VARIABLE
 from tests.reports import ended
 from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthetic_run
 
@@ -39,7 +39,7 @@ FIGURES = {
     "guidance", "shares", "reward_change", "cosines", "starvation", "starvation_length", "lag", "throughput",
     "accounting", "optimizer",
 }  # fmt: skip
-SECTIONS = {"verdict", "learning", "transfer", "interference", "pipeline", "problems", "runs"}
+SECTIONS = {"results", "learning", "transfer", "interference", "pipeline", "problems", "runs"}
 
 
 class Page(HTMLParser):
@@ -145,9 +145,9 @@ def test_what_a_model_wrote_is_text_and_nothing_else(page: Page) -> None:
 
 def test_the_guidance_is_marked_in_the_prompt_of_the_guided_arm_alone(written: Path) -> None:
     html = (written / "report.html").read_text()
-    readings = re.findall(r'<div class="reading">\n<h4>(.*?)</h4>\n<pre>(.*?)</pre>', html, flags=re.S)
-    assert len(readings) == 2 * 2 * 4  # experiments, problems, before and after with guidance and without
-    for head, prompt in readings:
+    groups = re.findall(r'<div class="group">\n<h4>(.*?)</h4>\n<pre>(.*?)</pre>', html, flags=re.S)
+    assert len(groups) == 2 * 2 * 4  # experiments, problems, before and after with guidance and without
+    for head, prompt in groups:
         marked = re.findall(r'<mark title="guidance">(.*?)</mark>', prompt)
         assert len(marked) == (", guided:" in head)
         assert all(re.fullmatch(r"&lt;i&gt;step \d&lt;/i&gt;", each) for each in marked)
@@ -216,9 +216,9 @@ def test_a_run_that_was_cut_off_gets_a_report_of_what_is_there(runs: Path, tmp_p
     text = Page(written.read_text()).text
     assert "groups.jsonl: not written, and the run's Redis cannot be read" in text
     for name in ("measurements.json", "summary.json"):
-        assert f"{name}: not there (yet, or the run was cut off)" in text
+        assert f"{name}: not there (yet, or the run was killed)" in text
         assert f"{name}: not there" in " ".join(out.getvalue().split())
-    assert "k unguided rollouts is not drawn: no run has unguided rollouts" in text
+    assert "k unguided rollouts was not drawn: no run has unguided rollouts" in text
     assert (tmp_path / "report/figures/entropy.png").exists()
     assert not (tmp_path / "report/figures/solvability.png").exists()
 
@@ -235,10 +235,10 @@ def test_a_run_that_goes_on_is_read_from_its_redis(tmp_path: Path) -> None:
         open_run(client, keys, "hash", resume=False)
         metrics = Metrics(client, keys, keep=100)
         (folder / "metrics").mkdir()
-        kept = MetricFile(path_of(folder / "metrics", "groups"), metrics)
+        file = MetricFile(path_of(folder / "metrics", "groups"), metrics)
         for successes in range(300):  # more than Redis keeps
             metrics.report(ended(successes, problem_id="p", step=3))
-            kept.follow() if successes % 50 == 0 else None
+            file.follow() if successes % 50 == 0 else None
         read = read_run(folder, server.url)
         client.close()
     assert not read.over

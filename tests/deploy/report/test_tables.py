@@ -16,14 +16,14 @@ from deploy.report.draw_interference import pair, shares
 from deploy.report.draw_outcome import outcome
 from deploy.report.draw_starvation import by_length, starvation
 from deploy.report.draw_transfer import class_counts, solved, transfers
-from deploy.report.estimates import Estimate, over_problems, over_seeds
 from deploy.report.experiments import Experiment
 from deploy.report.figure_spec import Absent, Bar, Figure
 from deploy.report.findings import sentences
-from deploy.report.problem_rows import problem_rows, telling
-from deploy.report.run_records import Ending, Group, RunRecords
+from deploy.report.problem_rows import examples, problem_rows
+from deploy.report.run_records import Group, RolloutOutcomes, RunRecords
 from deploy.report.scores import HARD, Score, TableRow, cell, columns, scores, table_rows, to_markdown
 from deploy.report.shown_rollouts import MOST_CHARS, excerpt, split_at_guidance
+from deploy.statistics.estimates import Estimate, over_problems, over_seeds
 from deploy.statistics.transfer import transfer
 
 LEDGER = [
@@ -87,7 +87,7 @@ def test_the_table_has_a_base_row_every_later_stage_and_other_problems_in_the_la
     assert cell(rows[0], ("held out", 1)) == "–"  # noqa: RUF001
 
 
-def lacking() -> list[Experiment]:
+def partly_measured() -> list[Experiment]:
     """x: three seeds, one of which measured the end; y: no more than the beginning."""
     before = {"before": {"unguided": results(0, 0, 0, 0)}}
     done = run("x-s0", measured=before | {"after": {"unguided": results(4, 4, 0, 0)}})
@@ -95,8 +95,8 @@ def lacking() -> list[Experiment]:
     return [Experiment("x", (done, *others)), Experiment("y", (run("y-s0", measured=before),))]
 
 
-def test_a_score_says_when_seeds_are_lacking() -> None:
-    shown = lacking()
+def test_a_score_says_when_seeds_are_not_measured() -> None:
+    shown = partly_measured()
     rows = {row.label: row for row in table_rows(shown, scores(shown))}
     assert cell(rows["x"], (HARD, 1)).endswith("] (1 of 3 seeds)")
     assert cell(rows["base, measured by x"], (HARD, 1)).endswith("]")
@@ -104,7 +104,7 @@ def test_a_score_says_when_seeds_are_lacking() -> None:
 
 
 def test_a_measurement_before_training_is_no_outcome() -> None:
-    shown = lacking()
+    shown = partly_measured()
     figure = outcome(shown, scores(shown))
     assert isinstance(figure, Figure)
     assert [row[:4] for row in figure.rows if row[0] == "pass@1"] == [("pass@1", "x (1 of 3 seeds)", 0.0, 0.5)]
@@ -114,7 +114,7 @@ def test_a_measurement_before_training_is_no_outcome() -> None:
 
 def test_a_stage_has_one_stroke_in_every_panel() -> None:
     """One legend stands for all panels: what is measured last here must not look like what is measured last there."""
-    figure = transfers(lacking())[-1]
+    figure = transfers(partly_measured())[-1]
     assert isinstance(figure, Figure)
     drawn = [line for axis in figure.paint().axes for line in axis.lines if len(line.get_xdata()) == 4]
     assert sorted(line.get_linestyle() for line in drawn if line.get_marker() == ".") == ["-", ":", ":"]
@@ -128,11 +128,11 @@ def row(label: str, estimate: Estimate) -> TableRow:
 def test_only_experiments_with_several_seeds_are_compared() -> None:
     best, close, low = over_seeds([0.9, 0.92]), over_seeds([0.8, 0.9], 0, 1), over_seeds([0.1, 0.101])
     found = sentences([row("low", low), row("best", best), row("close", close), row("one", over_problems([0.0, 0.1]))])
-    assert found[0].startswith("Most hard problems are solved without guidance by best: pass@1 91.0 [")
+    assert found[0].startswith("best solves the most hard problems without guidance: pass@1 91.0 [")
     assert found[1:] == [
-        "Its 95 % interval lies above that of low.",
-        "Its 95 % interval meets that of close: these seeds do not tell them apart.",
-        "Not compared, for there is one seed only: one.",
+        "Its 95 % interval is above that of low.",
+        "Its 95 % interval overlaps with that of close: these seeds do not separate them.",
+        "Not compared (a single seed): one.",
     ]
     assert sentences([row("one", over_problems([0.0, 0.1]))])[0].endswith("% (bootstrap over problems, 1 of 2 seeds).")
     assert sentences([]) == ["No run has measured its hard problems after training yet."]
@@ -164,22 +164,22 @@ def test_the_share_solved_rises_at_the_steps_of_first_solves() -> None:
     assert solved(run(ledger=LEDGER, learner=learner), "guided", 2) == {0: 0.25, 1: 0.5, 2: 0.5}
 
 
-def test_problems_stand_least_solved_first_with_their_course() -> None:
+def test_problems_stand_least_solved_first_with_their_history() -> None:
     rows = problem_rows(run(ledger=LEDGER, groups=groups([2, 3])))
-    assert [(r.id, r.became) for r in rows[:5]] == [
+    assert [(r.id, r.first_solved) for r in rows[:5]] == [
         ("guided", "guided only"),
         ("never", "unsolved"),
         ("both", "guided, then unguided"),
         ("self", "unguided first"),
     ]
-    assert rows[2].courses["unguided"].points == ((1, 0.0), (5, 0.125))  # of the ledger: the groups name it nowhere
-    assert [r.id for r in telling(rows, 3)] == ["both", "guided", "never"]
+    assert rows[2].by_arm["unguided"].points == ((1, 0.0), (5, 0.125))  # from the ledger: no group is of this problem
+    assert [r.id for r in examples(rows, 3)] == ["both", "guided", "never"]
 
 
-def test_the_points_of_a_course_are_its_groups() -> None:
+def test_the_points_of_a_history_are_its_groups() -> None:
     ledger = [LedgerRow("p", "unguided", 16, 5, 0)]
     (p,) = [r for r in problem_rows(run(ledger=ledger, groups=groups([2, 3]))) if r.id == "p"]
-    assert p.courses["unguided"].points == ((0, 0.25), (1, 0.375))
+    assert p.by_arm["unguided"].points == ((0, 0.25), (1, 0.375))
 
 
 def test_who_has_no_rollout_in_a_step_has_no_share_of_it() -> None:
@@ -194,40 +194,41 @@ def test_a_cosine_names_its_two_sides(key: str, words: str) -> None:
     assert pair(f"gradient/cosine/{key}") == words
 
 
-def endings(arm: str, bucket: str) -> list[Ending]:
+def outcome_rows(arm: str, bucket: str) -> list[RolloutOutcomes]:
     return [
-        Ending(bucket, arm, 10, {"trained": 1, "stale": 1}, 2, truncated=1, tokens=(1000, 1200)),
-        Ending(bucket, arm, 1, {"trained": 1, "stale": 8}, 9, verifier_failure=3, tokens=(3, 55)),
-        Ending(bucket, arm, None, {"in_flight": 4}, 4),
+        RolloutOutcomes(bucket, arm, 10, {"trained": 1, "stale": 1}, 2, truncated=1, tokens=(1000, 1200)),
+        RolloutOutcomes(bucket, arm, 1, {"trained": 1, "stale": 8}, 9, verifier_failure=3, tokens=(3, 55)),
+        RolloutOutcomes(bucket, arm, None, {"in_flight": 4}, 4),
     ]
 
 
 def test_a_bar_of_lengths_says_its_tokens_and_its_rollouts() -> None:
-    assert by_length(endings("a", "hard"), "hard") == [
+    assert by_length(outcome_rows("a", "hard"), "hard") == [
         Bar("3-55, n 9", {"trained": 1, "stale": 8}, {"truncated": 0, "verifier_failure": 3}),
         Bar("1,000-1,200, n 2", {"trained": 1, "stale": 1}, {"truncated": 1, "verifier_failure": 0}),
         Bar("never written, n 4", {"in_flight": 4}, {"truncated": 0, "verifier_failure": 0}),
     ]
-    assert [bar.label for bar in by_length([Ending("hard", "a", 2, {"trained": 1}, 1)], "hard")] == ["decile 2, n 1"]
+    old = [RolloutOutcomes("hard", "a", 2, {"trained": 1}, 1)]
+    assert [bar.label for bar in by_length(old, "hard")] == ["decile 2, n 1"]
 
 
 def test_deciles_of_seeds_meet_where_their_lengths_do() -> None:
     """Ten deciles of one seed and ten of another that writes a token more: ten bars, each of two neighbours."""
     rows = [
-        Ending("hard", "a", decile, {"trained": 5}, 5, tokens=(10 * decile + seed, 10 * decile + 8 + seed))
+        RolloutOutcomes("hard", "a", decile, {"trained": 5}, 5, tokens=(10 * decile + seed, 10 * decile + 8 + seed))
         for seed in (0, 1)
         for decile in range(1, 11)
     ]
     assert [bar.label for bar in by_length(rows, "hard")] == [f"{10 * d}-{10 * d + 9}, n 10" for d in range(1, 11)]
-    tied = [Ending("hard", "a", 1, {"trained": 99}, 99, tokens=(48, 48)), *endings("a", "hard")]
+    tied = [RolloutOutcomes("hard", "a", 1, {"trained": 99}, 99, tokens=(48, 48)), *outcome_rows("a", "hard")]
     labels = [bar.label for bar in by_length(tied, "hard")]
     assert labels == ["3-55, n 9", "48, n 99", "1,000-1,200, n 2", "never written, n 4"]
 
 
-def test_lengths_are_told_bucket_by_bucket() -> None:
+def test_lengths_have_a_panel_for_each_bucket() -> None:
     shown = [
-        Experiment("x", (run(endings=[*endings("unguided", "hard"), *endings("easy", "easy")]),)),
-        Experiment("y", (run(endings=endings("unguided", "hard")),)),
+        Experiment("x", (run(rollout_outcomes=[*outcome_rows("unguided", "hard"), *outcome_rows("easy", "easy")]),)),
+        Experiment("y", (run(rollout_outcomes=outcome_rows("unguided", "hard")),)),
     ]
     figure = starvation(shown)[-1]
     assert isinstance(figure, Figure)

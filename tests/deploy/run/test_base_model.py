@@ -1,4 +1,4 @@
-"""The built-in base model: its tokenizer keeps steps aligned, its folder is complete, made once and found again."""
+"""The built-in base model: aligned steps in its tokenizer, a complete folder, made once and cached."""
 
 import json
 import threading
@@ -113,10 +113,10 @@ def test_of_several_that_need_the_model_one_makes_it(tmp_path, monkeypatch):
 
 def test_a_failed_making_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
-        raise RuntimeError("no training today")
+        raise RuntimeError("training failed")
 
     monkeypatch.setattr("learner.pretrain.pretrain", fail)
-    with pytest.raises(RuntimeError, match="no training today"):
+    with pytest.raises(RuntimeError, match="training failed"):
         ensure_base_model(ModelSettings(cache_dir=str(tmp_path)), recipe=SMALL)
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 

@@ -1,4 +1,4 @@
-"""Supervision of roles that are played, on a real Redis."""
+"""Supervision of fake roles, on a real Redis."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from broker.metrics import HealthBoard, Heartbeats
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
 from conf.load import load
-from deploy.cluster.fleet import Member, RoleFailed, failure_domains
+from deploy.cluster.fleet import ManagedRole, RoleFailed, failure_domains
 from deploy.run.supervisor import NoProgress, Supervisor
 from deploy.store.run_state import RunState
 
@@ -24,12 +24,12 @@ class Diverged(Exception):
 
 
 class Role:
-    """What becomes of its calls is decided by the test."""
+    """A role whose calls end when the test says so."""
 
     def __init__(self, name: str) -> None:
         self.name, self.killed = name, False
         self.begun: str | None = None
-        """The incarnation it went to work as."""
+        """The incarnation under which it began to work."""
         self.starting, self.working = Call(), Call()
         self.start = SimpleNamespace(remote=lambda: self.starting)
 
@@ -59,8 +59,8 @@ class Host:
         handle.killed = True
 
 
-class House:
-    """Two ranks of a learner and an actor."""
+class FakeRun:
+    """A supervisor over two learner ranks and an actor."""
 
     def __init__(
         self,
@@ -78,9 +78,10 @@ class House:
         self.board = WeightBoard(client, keys)
         self.incarnations: dict[str, list[Role]] = {}
         self.admitted = 0
-        self.ranks, (self.actor,) = [self._member("learner-0"), self._member("learner-1")], [self._member("actor-0")]
+        self.ranks = [self._make_role(f"learner-{rank}") for rank in (0, 1)]
+        self.actor = self._make_role("actor-0")
         domains = failure_domains(
-            self.config,
+            self.config.weights,
             actors=[self.actor],
             preprocessors=[],
             learners=self.ranks,
@@ -88,22 +89,30 @@ class House:
             reopen=self.board.reopen,
         )
         self.state = RunState(self.config, client, [])
-        self.supervisor = Supervisor(self.config, domains, self.state, self.board, lambda state: None)
-        for member in (*self.ranks, self.actor):
-            member.work_on(lambda handle, incarnation: handle.run(incarnation))
+        self.supervisor = Supervisor(
+            self.config.deploy,
+            domains,
+            self.state,
+            self.board,
+            max_attempts=self.config.actors.max_attempts,
+            batch_samples=self.config.learner.batch_samples,
+            show=lambda state: None,
+        )
+        for role in (*self.ranks, self.actor):
+            role.work_on(lambda handle, incarnation: handle.run(incarnation))
 
-    def _member(self, name: str) -> Member:
+    def _make_role(self, name: str) -> ManagedRole:
         def spawn() -> Role:
             self.incarnations.setdefault(name, []).append(Role(name))
             return self.incarnations[name][-1]
 
-        return Member(name, spawn=spawn, log_path="log", serves_weights=name == "actor-0", host=Host())
+        return ManagedRole(name, spawn=spawn, log_path="log", serves_weights=name == "actor-0", host=Host())
 
     def _admit(self) -> None:
         self.admitted += 1
 
     def role(self, name: str) -> Role:
-        """Its present incarnation."""
+        """The present incarnation of a role."""
         return self.incarnations[name][-1]
 
     def all_up(self) -> None:
@@ -116,157 +125,157 @@ class House:
 
 
 @pytest.fixture
-def house(client: redis.Redis, keys: Keys, tmp_path: Path) -> House:
-    return House(client, keys, tmp_path, "deploy.max_restarts=1")
+def run(client: redis.Redis, keys: Keys, tmp_path: Path) -> FakeRun:
+    return FakeRun(client, keys, tmp_path, "deploy.max_restarts=1")
 
 
-def test_ranks_begin_when_all_are_up_and_another_life_was_admitted(house: House) -> None:
-    house.role("learner-0").starting.end()
-    house.supervisor.tick()
-    assert (house.role("learner-0").begun, house.admitted) == (None, 0)
-    house.role("learner-1").starting.end()
-    house.supervisor.tick()
-    assert house.admitted == 1
-    assert house.role("learner-0").begun == house.ranks[0].incarnation
-    assert house.role("learner-1").begun == house.ranks[1].incarnation
+def test_ranks_begin_when_all_are_up_and_the_incarnation_was_admitted(run: FakeRun) -> None:
+    run.role("learner-0").starting.end()
+    run.supervisor.tick()
+    assert (run.role("learner-0").begun, run.admitted) == (None, 0)
+    run.role("learner-1").starting.end()
+    run.supervisor.tick()
+    assert run.admitted == 1
+    assert run.role("learner-0").begun == run.ranks[0].incarnation
+    assert run.role("learner-1").begun == run.ranks[1].incarnation
 
 
-def test_a_rank_that_dies_takes_the_others_into_a_new_life(house: House) -> None:
-    house.all_up()
-    before = [rank.incarnation for rank in house.ranks]
-    house.role("learner-1").working.end(RuntimeError("killed"))
-    house.supervisor.tick()
-    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
-    assert house.incarnations["learner-0"][0].killed
-    house.all_up()
-    assert house.admitted == 2
-    assert [house.role(f"learner-{rank}").begun != before[rank] for rank in (0, 1)] == [True, True]
-    assert house.state.restarts == 1
-    assert house.state.notes == ["learner-1 died: killed (see log); restart 1"]
+def test_a_rank_that_dies_restarts_all_ranks(run: FakeRun) -> None:
+    run.all_up()
+    before = [rank.incarnation for rank in run.ranks]
+    run.role("learner-1").working.end(RuntimeError("killed"))
+    run.supervisor.tick()
+    assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
+    assert run.incarnations["learner-0"][0].killed
+    run.all_up()
+    assert run.admitted == 2
+    assert [run.role(f"learner-{rank}").begun != before[rank] for rank in (0, 1)] == [True, True]
+    assert run.state.restarts == 1
+    assert run.state.notes == ["learner-1 died: killed (see log); restart 1"]
 
 
 def test_the_only_engine_of_a_broadcast_takes_the_learner_with_it(
     client: redis.Redis, keys: Keys, tmp_path: Path
 ) -> None:
-    """It would wait for the next broadcast, and the learner for its rollouts."""
-    house = House(client, keys, tmp_path, backend="nccl")
-    house.all_up()
-    house.client.hset(house.keys.weights_board, "version", 7)
-    house.board.hold("actor-0", 7)
-    house.role("actor-0").working.end(RuntimeError("killed"))
-    house.supervisor.tick()
-    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 2]
-    house.all_up()
-    assert (house.board.version(), house.admitted) == (0, 2), "the checkpoint's version may be announced"
-    house.board.hold("actor-0", 0)
-    house.supervisor.tick()
-    assert house.health() == dict.fromkeys(("learner-0", "learner-1", "actor-0"), "healthy")
+    """A new engine waits for the next broadcast, and the learner for its rollouts."""
+    run = FakeRun(client, keys, tmp_path, backend="nccl")
+    run.all_up()
+    run.client.hset(run.keys.weights_board, "version", 7)
+    run.board.hold("actor-0", 7)
+    run.role("actor-0").working.end(RuntimeError("killed"))
+    run.supervisor.tick()
+    assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 2]
+    run.all_up()
+    assert (run.board.version(), run.admitted) == (0, 2), "the checkpoint's version may be announced"
+    run.board.hold("actor-0", 0)
+    run.supervisor.tick()
+    assert run.health() == dict.fromkeys(("learner-0", "learner-1", "actor-0"), "healthy")
 
 
-def test_several_engines_of_a_broadcast_fail_alone(house: House) -> None:
-    config = replace(house.config, weights=replace(house.config.weights, backend="nccl"))
-    another = house._member("actor-1")
+def test_several_engines_of_a_broadcast_fail_alone(run: FakeRun) -> None:
+    weights = replace(run.config.weights, backend="nccl")
+    another = run._make_role("actor-1")
     domains = failure_domains(
-        config, actors=[house.actor, another], preprocessors=[], learners=house.ranks, admit=list, reopen=list
+        weights, actors=[run.actor, another], preprocessors=[], learners=run.ranks, admit=list, reopen=list
     )
-    assert [domain.members for domain in domains] == [(house.actor,), (another,), tuple(house.ranks)]
+    assert [domain.roles for domain in domains] == [(run.actor,), (another,), tuple(run.ranks)]
 
 
-def test_restarts_are_bounded(house: House) -> None:
+def test_restarts_are_bounded(run: FakeRun) -> None:
     for _ in range(2):
-        house.all_up()
-        house.role("learner-0").working.end(RuntimeError("killed"))
-        if house.ranks[0].restarts < 1:
-            house.supervisor.tick()
+        run.all_up()
+        run.role("learner-0").working.end(RuntimeError("killed"))
+        if run.ranks[0].restarts < 1:
+            run.supervisor.tick()
     with pytest.raises(RoleFailed, match=r"deploy\.max_restarts=1 is used up; continue with run\.resume=true"):
-        house.supervisor.tick()
+        run.supervisor.tick()
 
 
-def test_an_error_that_would_come_again_ends_the_run_at_once(house: House) -> None:
-    house.all_up()
-    house.role("learner-0").working.end(Diverged("the gradient was not finite in 5 steps"))
+def test_an_error_that_a_restart_would_repeat_ends_the_run_at_once(run: FakeRun) -> None:
+    run.all_up()
+    run.role("learner-0").working.end(Diverged("the gradient was not finite in 5 steps"))
     with pytest.raises(RoleFailed, match="not finite in 5 steps"):
-        house.supervisor.tick()
-    assert len(house.incarnations["learner-0"]) == 1
+        run.supervisor.tick()
+    assert len(run.incarnations["learner-0"]) == 1
 
 
-def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(house: House) -> None:
-    house.client.hset(house.keys.weights_board, "version", 4)
-    house.all_up()
-    assert house.health() == {"actor-0": "stale", "learner-0": "healthy", "learner-1": "healthy"}
-    house.board.hold("actor-0", 3)
-    house.supervisor.tick()
-    assert house.health()["actor-0"] == "stale"
-    house.client.hset(house.keys.weights_board, "version", 9)  # the learner does not wait for it
-    house.board.hold("actor-0", 5)
-    house.supervisor.tick()
-    assert house.health()["actor-0"] == "healthy"
+def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(run: FakeRun) -> None:
+    run.client.hset(run.keys.weights_board, "version", 4)
+    run.all_up()
+    assert run.health() == {"actor-0": "stale", "learner-0": "healthy", "learner-1": "healthy"}
+    run.board.hold("actor-0", 3)
+    run.supervisor.tick()
+    assert run.health()["actor-0"] == "stale"
+    run.client.hset(run.keys.weights_board, "version", 9)  # the learner does not wait for it
+    run.board.hold("actor-0", 5)
+    run.supervisor.tick()
+    assert run.health()["actor-0"] == "healthy"
 
 
-def test_what_a_dead_engine_held_is_not_counted_for_its_successor(house: House) -> None:
-    house.all_up()
-    house.board.hold("actor-0", 0)
-    house.supervisor.tick()
-    assert house.health()["actor-0"] == "healthy"
-    house.role("actor-0").working.end(RuntimeError("killed"))
-    house.supervisor.tick()
-    assert (house.health()["actor-0"], house.board.held()) == ("restarting", {})
-    house.all_up()
-    assert house.health()["actor-0"] == "stale"
+def test_what_a_dead_engine_held_is_not_counted_for_its_successor(run: FakeRun) -> None:
+    run.all_up()
+    run.board.hold("actor-0", 0)
+    run.supervisor.tick()
+    assert run.health()["actor-0"] == "healthy"
+    run.role("actor-0").working.end(RuntimeError("killed"))
+    run.supervisor.tick()
+    assert (run.health()["actor-0"], run.board.held()) == ("restarting", {})
+    run.all_up()
+    assert run.health()["actor-0"] == "stale"
 
 
-def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(house: House) -> None:
-    house.all_up()
-    rank = house.ranks[0]
-    rank._since -= 30.0  # at work for so long, silent all the time
-    house.supervisor.tick()
-    assert house.health()["learner-0"] == "suspect"
-    Heartbeats(house.client, house.keys).beat("learner-0", "training step 1")
-    house.supervisor.tick()
-    assert house.health()["learner-0"] == "healthy"
+def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(run: FakeRun) -> None:
+    run.all_up()
+    rank = run.ranks[0]
+    rank._since -= 30.0  # running for 30 s without a heartbeat
+    run.supervisor.tick()
+    assert run.health()["learner-0"] == "suspect"
+    Heartbeats(run.client, run.keys).beat("learner-0", "training step 1")
+    run.supervisor.tick()
+    assert run.health()["learner-0"] == "healthy"
 
 
-def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(house: House) -> None:
-    house.all_up()
-    house.ranks[1]._since -= 61.0
-    house.supervisor.tick()
-    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
-    assert "gave no sign of life for deploy.dead_after_s=60 s" in house.state.notes[0]
+def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(run: FakeRun) -> None:
+    run.all_up()
+    run.ranks[1]._since -= 61.0
+    run.supervisor.tick()
+    assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
+    assert "gave no sign of life for deploy.dead_after_s=60 s" in run.state.notes[0]
 
 
-def test_while_the_run_winds_down_only_the_learner_is_replaced(house: House) -> None:
-    house.all_up()
-    house.role("actor-0").working.end(RuntimeError("killed"))
-    house.role("learner-0").working.end(RuntimeError("killed in its last save"))
-    first_life = [house.role("learner-0"), house.role("learner-1")]
+def test_while_the_run_winds_down_only_the_learner_is_replaced(run: FakeRun) -> None:
+    run.all_up()
+    run.role("actor-0").working.end(RuntimeError("killed"))
+    run.role("learner-0").working.end(RuntimeError("killed in its last save"))
+    first = [run.role("learner-0"), run.role("learner-1")]
 
     class Watching(Supervisor):
-        """Lets the new life come up and finish."""
+        """Lets the new incarnation come up and finish."""
 
-        def _look(self) -> None:
+        def _refresh(self) -> None:
             for name in ("learner-0", "learner-1"):
-                if house.role(name) not in first_life:
-                    house.role(name).starting.end()
-                    house.role(name).working.ended = house.role(name).begun is not None
-            super()._look()
+                if run.role(name) not in first:
+                    run.role(name).starting.end()
+                    run.role(name).working.ended = run.role(name).begun is not None
+            super()._refresh()
 
-    house.supervisor.__class__ = Watching
-    house.supervisor.wind_down()
-    assert [len(house.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
-    assert [rank.state for rank in house.ranks] == ["finished", "finished"]
-    assert any("it is not replaced" in note for note in house.state.notes)
+    run.supervisor.__class__ = Watching
+    run.supervisor.wind_down()
+    assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
+    assert [rank.state for rank in run.ranks] == ["finished", "finished"]
+    assert any("it is not replaced" in note for note in run.state.notes)
 
 
 def test_a_learner_that_trains_its_counted_steps_again_makes_progress(
     client: redis.Redis, keys: Keys, tmp_path: Path
 ) -> None:
-    house = House(client, keys, tmp_path, "deploy.no_progress_s=1")
-    house.all_up()
+    run = FakeRun(client, keys, tmp_path, "deploy.no_progress_s=1")
+    run.all_up()
     beats = Heartbeats(client, keys)
     for step in range(3):
-        house.supervisor._progress_at -= 2.0
+        run.supervisor._progress_at -= 2.0
         beats.beat("learner-0", f"training step {step}")
-        house.supervisor.tick()
-    house.supervisor._progress_at -= 2.0
+        run.supervisor.tick()
+    run.supervisor._progress_at -= 2.0
     with pytest.raises(NoProgress):
-        house.supervisor.tick()
+        run.supervisor.tick()

@@ -1,4 +1,4 @@
-"""What comes back from actors in a stage of sampling, poison included."""
+"""Groups that actors send to a sampling stage, unusable ones included."""
 
 from pathlib import Path
 
@@ -9,13 +9,14 @@ from broker.connection import Client
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.records import Task, encode
-from conf.schema import RunConfig, RunSettings
+from conf.schema import RunConfig
 from deploy.stages.collector import Collector
 from tests.groups import rollout_group
 
 
 class Plan:
-    """Wants two problems, and writes down what it is told."""
+    """Wants two problems, and records what it is told."""
+
 
     largest_task = 2
     num_problems = 2
@@ -43,10 +44,18 @@ class Plan:
     ids=["unreadable", "nobody asked for it", "another problem"],
 )
 def test_poison_fails_its_own_task_and_the_stage_goes_on(
-    client: Client, keys: Keys, run_name: str, tmp_path: Path, frame: bytes
+    client: Client, keys: Keys, tmp_path: Path, frame: bytes
 ) -> None:
-    plan, feed = Plan(), Feed(client, keys)
-    with Collector(RunConfig(run=RunSettings(name=run_name)), client, plan, tmp_path / "stage", "hard") as collector:
+    plan, feed, config = Plan(), Feed(client, keys), RunConfig()
+    with Collector(
+        client,
+        keys,
+        plan,
+        tmp_path / "stage",
+        source="hard",
+        max_attempts=config.actors.max_attempts,
+        retry_s=config.deploy.dead_after_s,
+    ) as collector:
         collector.step(0.0)
         for group_id in range(2):
             token = f"a/{group_id}"
@@ -57,7 +66,7 @@ def test_poison_fails_its_own_task_and_the_stage_goes_on(
         client.xadd(keys.rollouts, {"ordinal": "0", "group": frame})
         for _ in range(3):
             collector.step(0.0)
-        collector.look_for_failures()
+        collector.check_failures()
     assert sorted(plan.events) == [("p0", "unreadable"), ("p1", "recorded")]
     assert client.xlen(keys.rollouts) == 0
     assert collector.num_rollouts == 2

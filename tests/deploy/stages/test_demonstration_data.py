@@ -1,4 +1,4 @@
-"""The demonstrations of a run: sampled, joined, cut to length, kept; built once."""
+"""The demonstrations of a run: sampled, joined, filtered by length, saved, and built only once."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from broker.records import Problem, Rollout, RolloutGroup, Task, float32_bytes, 
 from conf.load import load
 from conf.schema import ProblemSettings, RunConfig
 from deploy.run.base_tokenizer import train_tokenizer
-from deploy.stages.demonstration_data import TOO_LONG, check_data, left_out_counts, load_examples
+from deploy.stages.demonstration_data import TOO_LONG, check_demonstration_data, left_out_counts, load_examples
 from deploy.store.run_folder import RunFolder
 
 SOLVED, NEEDS_TWO, UNSOLVED, UNGUIDED = (
@@ -32,7 +32,7 @@ PROBLEMS = [SOLVED, NEEDS_TWO, UNSOLVED, UNGUIDED]
 
 
 class Engines:
-    """Answers the tasks of a plan: SOLVED with its solution, NEEDS_TWO first with something that cannot be used."""
+    """Samples the tasks of a plan: solutions of SOLVED, for NEEDS_TWO first a response that cannot be used."""
 
     def __init__(self, model_path: Path, tokenizer: Any) -> None:
         self.model_path = model_path
@@ -48,7 +48,7 @@ class Engines:
                 group = self._group(len(groups), task, later=len(self.stages) > 1)
                 groups.append(group)
                 plan.record(task, result_of(task.problem_id, source, group.rollouts))
-        groups.reverse()  # an archive is in the order of arrival
+        groups.reverse()  # an archive has its groups in the order of arrival
         return sum(len(group.rollouts) for group in groups)
 
     def rollouts(self, name: str, problems: Sequence[Problem]) -> Iterator[RolloutGroup]:
@@ -89,21 +89,26 @@ def settings(*overrides: str) -> RunConfig:
 
 
 def built(config: RunConfig, engines: Engines, folder: Path) -> tuple[list[tuple[str, str]], str]:
-    """(prompt, response) of each example as text, and what was said."""
-    said = io.StringIO()
-    console = Console(file=said, width=200)
-    examples = load_examples(config, PROBLEMS, engines, RunFolder(folder), console)  # type: ignore[arg-type]
+    """(prompt, response) of each example as text, and the output."""
+    output = io.StringIO()
+    console = Console(file=output, width=200)
+    stages: Any = engines
+    examples = load_examples(config.sft, PROBLEMS, stages, RunFolder(folder), console, config.run.seed)
     decode = engines._tokenizer.decode
     texts = [tuple(decode(int32_array(ids).tolist()) for ids in (e.prompt_ids, e.response_ids)) for e in examples]
-    return texts, said.getvalue()
+    return texts, output.getvalue()
+
+
+def check(config: RunConfig, problems: Sequence[Problem]) -> None:
+    check_demonstration_data(config.sft, problems, config.problems.source)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_rejection_sampling_gives_whole_solutions_and_says_what_it_left_out(engines: Engines, tmp_path: Path) -> None:
-    texts, said = built(settings(), engines, tmp_path)
+def test_rejection_sampling_gives_complete_solutions_and_lists_the_rest(engines: Engines, tmp_path: Path) -> None:
+    texts, output = built(settings(), engines, tmp_path)
     assert engines.stages == [
         ("completions-1", [SOLVED.id, NEEDS_TWO.id, UNSOLVED.id]),
         ("completions-2", [NEEDS_TWO.id]),
@@ -119,14 +124,14 @@ def test_rejection_sampling_gives_whole_solutions_and_says_what_it_left_out(engi
         UNGUIDED.id: ("no solution", ""),
         UNSOLVED.id: ("no correct completion", "in 32 samples"),
     }
-    assert "2 demonstrations, left out: 1 no solution, 1 no correct completion" in said
+    assert "2 demonstrations, left out: 1 no solution, 1 no correct completion" in output
 
 
-def test_what_was_built_is_not_built_again(engines: Engines, tmp_path: Path) -> None:
+def test_demonstrations_are_built_once(engines: Engines, tmp_path: Path) -> None:
     first, _ = built(settings(), engines, tmp_path)
     engines.stages.clear()
-    again, said = built(settings(), engines, tmp_path)
-    assert (again, said, engines.stages) == (first, "", [])
+    again, output = built(settings(), engines, tmp_path)
+    assert (again, output, engines.stages) == (first, "", [])
 
 
 def test_demonstrations_longer_than_the_limit_are_left_out(engines: Engines, tmp_path: Path) -> None:
@@ -140,22 +145,22 @@ def test_demonstrations_longer_than_the_limit_are_left_out(engines: Engines, tmp
     assert left_out_counts(RunFolder(tmp_path)) == {TOO_LONG: 3, "no solution": 1}
 
 
-def test_responses_without_a_boxed_answer_are_pointed_out(engines: Engines, tmp_path: Path) -> None:
+def test_responses_without_a_boxed_answer_are_noted(engines: Engines, tmp_path: Path) -> None:
     mine = tmp_path / "mine.jsonl"
     mine.write_text('{"prompt": "1+1?", "response": "2"}\n{"prompt": "2+2?", "response": "\\\\boxed{4}"}\n')
-    texts, said = built(settings(f"sft.data={mine}"), engines, tmp_path)
+    texts, output = built(settings(f"sft.data={mine}"), engines, tmp_path)
     assert texts[0] == ("<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n", "2<|im_end|>")
-    assert "1 responses hold no \\boxed answer" in said
+    assert "1 responses hold no \\boxed answer" in output
     assert engines.stages == []
 
 
-def test_settings_that_can_give_no_demonstration_are_refused_at_start(tmp_path: Path) -> None:
-    check_data(settings(), PROBLEMS)
-    check_data(settings("sft.data=none"), [])
+def test_settings_without_any_demonstration_are_refused_at_start(tmp_path: Path) -> None:
+    check(settings(), PROBLEMS)
+    check(settings("sft.data=none"), [])
     with pytest.raises(UsageError, match=r"no hard problem of problems\.source=builtin:tiny has one"):
-        check_data(settings("sft.data=full_oracle"), [UNGUIDED])
+        check(settings("sft.data=full_oracle"), [UNGUIDED])
     with pytest.raises(UsageError, match=r"none\.jsonl"):
-        check_data(settings(f"sft.data={tmp_path / 'none.jsonl'}"), PROBLEMS)
+        check(settings(f"sft.data={tmp_path / 'none.jsonl'}"), PROBLEMS)
 
 
 def test_prefixes_are_searched_for_a_guided_arm_and_for_the_prefix_data() -> None:

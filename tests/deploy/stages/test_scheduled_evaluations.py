@@ -1,4 +1,4 @@
-"""Evaluations on a schedule: what a run keeps of them."""
+"""Scheduled evaluations: which results a run saves."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from broker.group_ends import Fates, RolloutFate, read_fates
+from broker.group_outcomes import GroupOutcomes, RolloutOutcome, read_group_outcomes
 from broker.keys import Keys
 from deploy.statistics.starvation import LengthDeciles, StarvationRow, explain, starvation, total
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 
 HARD, EASY = ("hard", "unguided"), ("easy", "easy")
@@ -29,10 +29,10 @@ class Group:
 
 def rows_of(*groups: Group) -> tuple[StarvationRow, ...]:
     """Of groups of two rollouts in the order of their group ids; a rollout of 100 tokens is truncated."""
-    rollouts = Counter(RolloutFate(*g.drawn_as, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
+    rollouts = Counter(RolloutOutcome(*g.drawn_as, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
     unwritten = tuple(group_id for group_id, group in enumerate(groups) if not group.lengths)
-    fates = Fates(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
-    return starvation(fates, group_size=2, drawn_as=lambda group_id: groups[group_id].drawn_as)
+    outcomes = GroupOutcomes(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
+    return starvation(outcomes, group_size=2, drawn_as=lambda group_id: groups[group_id].drawn_as)
 
 
 def test_deciles_of_ten_lengths_hold_one_each() -> None:
@@ -106,7 +106,7 @@ def test_the_table_is_the_count_of_a_slow_loop() -> None:
 def test_a_line_compares_the_short_with_the_long() -> None:
     rows = rows_of(Group("trained", [1, 2, 3, 4]), Group("stale", [5, 9]), Group("trained", [6, 7, 8, 10]))
     assert explain(rows) == (
-        "worth training, but replaced or stale: 20.0% of all, 20.0% of the shorter half, 0.0% of the longest decile"
+        "lost to age (replaced or stale): 20.0% of all, 20.0% of the shorter half, 0.0% of the longest decile"
     )
     assert explain(rows_of(Group("filtered.zero_advantage", [1, 2]))).endswith("nothing yet")
     assert explain(()).endswith("nothing yet")
@@ -114,7 +114,7 @@ def test_a_line_compares_the_short_with_the_long() -> None:
 
 def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redis.Redis, keys: Keys) -> None:
     """A rollout of 100 k tokens takes k steps to write; those that took more than two are dropped as stale."""
-    house = House(client, keys, batch_groups=1)
+    house = BrokerParts(client, keys, batch_groups=1)
     house.ring.adopt(10)
     for n in range(40):
         num_tokens = 50 * (n % 10) + 1
@@ -126,15 +126,15 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
         assert house.ring.put(house.read_one()[0], train_group(group), step=step)
         if house.ring.take(step, 2, max_lag=2):
             house.ring.commit(step)
-    fates, balance = read_fates(client, keys), house.balance()
-    assert fates.problem() is None
-    rows = starvation(fates, group_size=2, drawn_as=lambda group_id: HARD)
+    outcomes, balance = read_group_outcomes(client, keys), house.balance()
+    assert outcomes.inconsistency() is None
+    rows = starvation(outcomes, group_size=2, drawn_as=lambda group_id: HARD)
     assert [row.length_decile for row in rows] == list(range(1, 11))
     assert [row.lost_to_age for row in rows] == [0.0] * 6 + [1.0] * 4
     assert total(rows).ended == {"trained": 2 * balance.trained, "stale": 2 * balance.stale}
     assert (balance.trained, balance.stale) == (24, 16)
     assert explain(rows) == (
-        "worth training, but replaced or stale: 40.0% of all, 0.0% of the shorter half, 100.0% of the longest decile"
+        "lost to age (replaced or stale): 40.0% of all, 0.0% of the shorter half, 100.0% of the longest decile"
     )
 
 

@@ -22,7 +22,7 @@ LEDGER = [
     *both("alone", 4, 1, 1),
     *both("never with", None, 7, 1),
     *both("together", 6, 6, 1),
-    *both("hopeless", None, None, 0),
+    *both("never", None, None, 0),
     row("not asked", "guided", 2, 1),
     row("robot", "easy", 0, 8),
 ]
@@ -37,7 +37,7 @@ def test_every_problem_is_in_its_class() -> None:
     assert found.recency_unknown == ()
     assert found.unguided_first == ("alone", "never with")
     assert found.same_step == ("together",)
-    assert found.unsolved == ("hopeless",)
+    assert found.unsolved == ("never",)
 
 
 def test_recently_is_a_number_of_groups() -> None:

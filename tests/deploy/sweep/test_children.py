@@ -1,4 +1,4 @@
-"""A run as a child process: its words, its end, and that it does not outlive us."""
+"""A run as a child process: its arguments, its exit code, its end with the parent."""
 
 import os
 import signal
@@ -27,13 +27,13 @@ def test_a_childs_words_are_logged_and_its_code_is_known(tmp_path: Path) -> None
     assert ended(child) == 2
     assert child.last_line().startswith("pope: command line: learner.batch_samples=60 is not a multiple")
     assert log.read_text().startswith("an earlier call\n")
-    child.interrupt()  # of one that has ended: nothing
-    child.end()
+    child.interrupt()  # no effect: it has ended
+    child.terminate()
 
 
 def test_a_childs_end_is_an_end(tmp_path: Path) -> None:
     child = Process([f"run.root={tmp_path}"], tmp_path / "run.log")
-    child.end()
+    child.terminate()
     assert child.poll() is not None
 
 
@@ -46,7 +46,7 @@ def test_a_child_does_not_outlive_a_sweep_that_was_killed(tmp_path: Path) -> Non
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
-    time.sleep(0.2)  # it has asked the kernel by now, or ends because its parent is gone
+    time.sleep(0.2)  # by now the death signal is set, or it ends because its parent is gone
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()

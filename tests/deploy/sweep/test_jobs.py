@@ -1,4 +1,4 @@
-"""Runs as jobs of a Ray cluster, against a stand-in for its job server."""
+"""Runs as jobs of a Ray cluster, against a fake of its job server."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.runs import REPOSITORY
 
 @dataclass
 class Details:
-    """What a job server tells about a job."""
+    """A job as the server describes it."""
 
     submission_id: str
     metadata: dict[str, str]
@@ -24,7 +24,7 @@ class Details:
 
 @dataclass
 class JobServer:
-    """Keeps what was submitted."""
+    """Records what was submitted."""
 
     address: str = ""
     jobs: list[Details] = field(default_factory=list)
@@ -54,11 +54,11 @@ class JobServer:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> JobServer:
-    found = JobServer()
-    monkeypatch.setattr(jobs, "JobSubmissionClient", found)
+    fake = JobServer()
+    monkeypatch.setattr(jobs, "JobSubmissionClient", fake)
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
     monkeypatch.chdir(REPOSITORY)
-    return found
+    return fake
 
 
 def test_a_job_is_the_run_of_the_readme(server: JobServer) -> None:
@@ -78,12 +78,12 @@ def test_a_job_is_the_run_of_the_readme(server: JobServer) -> None:
 def test_a_job_that_was_stopped_or_failed_is_no_success(server: JobServer) -> None:
     cluster = Cluster()
     first, second = (cluster.run([], Path(f"/shared/try/{name}"), "a1") for name in ("a", "b"))
-    first.end()
+    first.terminate()
     assert first.poll() == 1
     server.jobs[1].status = JobStatus.FAILED
     assert second.poll() == 1
     second.interrupt()
-    assert server.jobs[1].status == JobStatus.FAILED, "what has ended is left alone"
+    assert server.jobs[1].status == JobStatus.FAILED, "a job that has ended is not stopped"
 
 
 def test_a_job_of_an_earlier_call_is_followed_and_not_started_twice(server: JobServer) -> None:
@@ -94,7 +94,7 @@ def test_a_job_of_an_earlier_call_is_followed_and_not_started_twice(server: JobS
     server.jobs[0].status = JobStatus.FAILED
     assert again.poll() == 1
     Cluster().run([], folder, "a1")
-    assert len(server.submitted) == 2, "one that has ended is submitted anew"
+    assert len(server.submitted) == 2, "after a job has ended another is submitted"
 
 
 def test_a_job_that_goes_on_is_not_taken_for_another(server: JobServer) -> None:

@@ -1,4 +1,4 @@
-"""Runs follow one another; finished ones are skipped, begun ones resumed, failed ones reported; a stop ends them."""
+"""Runs of a sweep: finished ones are skipped, unfinished ones resumed, failed ones reported; a stop ends all."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ from deploy.sweep import command as sweep_file
 from deploy.sweep import runner as runner_file
 from deploy.sweep.children import Child
 from deploy.sweep.command import _Saver, sweep
-from deploy.sweep.existing_runs import find
-from deploy.sweep.outcome_table import as_json, closing_table, left
+from deploy.sweep.existing_runs import existing_state
+from deploy.sweep.outcome_table import as_json, closing_table, time_left
 from deploy.sweep.plan import PlannedRun, SweepPlan, plan_sweep
 from deploy.sweep.runner import Progress, Runner
 from deploy.view.screen import table_screen
 
 LOOKS = 2
-"""A fake child is looked at so often before it ends."""
+"""Number of polls after which a fake child ends."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,17 +43,17 @@ def summary(
     }  # fmt: skip
 
 
-def leave(run: PlannedRun, found: dict[str, Any] | None) -> None:
-    """The folder of a run as it would be left: its settings, and its summary when there is one."""
+def leave(run: PlannedRun, content: dict[str, Any] | None) -> None:
+    """Make the folder of a run: its settings, and its summary if there is one."""
     folder = RunFolder.of(run.config)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.settings.write_text(dump(run.config))
-    if found is not None:
-        folder.summary.write_text(json.dumps(found))
+    if content is not None:
+        folder.summary.write_text(json.dumps(content))
 
 
 class FakeChild:
-    """Ends by itself after a few looks, with the code that its run is to have."""
+    """Ends by itself after `LOOKS` polls, with a given exit code."""
 
     def __init__(self, run: PlannedRun, code: int, events: list[str]) -> None:
         self._run, self._code, self._events = run, code, events
@@ -75,12 +75,12 @@ class FakeChild:
         self._events.append(f"interrupt {self._run.name}")
         self._code = 130
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         self._events.append(f"kill {self._run.name}")
 
 
 class Starter:
-    """Starts fakes and writes down what happens to them."""
+    """Starts fake children and records what happens to them."""
 
     def __init__(self, codes: dict[str, int] | None = None) -> None:
         self.events: list[str] = []
@@ -92,7 +92,7 @@ class Starter:
 
 
 def nothing(rows: Sequence[Progress]) -> None:
-    """Shown to nobody."""
+    """A view that shows nothing."""
 
 
 def test_runs_follow_one_another(tmp_path: Path) -> None:
@@ -124,21 +124,21 @@ def test_the_same_sweep_again_goes_on(tmp_path: Path) -> None:
     leave(runs[2], summary(ended="interrupted by SIGINT", steps=1, issued=20))
     starter = Starter()
     runner = Runner(runs, starter)
-    assert [row.found for row in runner.rows] == ["finished", "begun", "begun", "new"]
+    assert [row.existing for row in runner.rows] == ["finished", "unfinished", "unfinished", "new"]
     runner.run(nothing)
     assert [event for event in starter.events if not event.startswith("end")] == [
         "resume pope-s0", "resume hard-s1", "start pope-s1",
     ]  # fmt: skip
-    assert [row.found for row in Runner(runs, Starter()).rows] == ["finished"] * 4
+    assert [row.existing for row in Runner(runs, Starter()).rows] == ["finished"] * 4
 
 
 def test_a_run_whose_budget_was_raised_goes_on(tmp_path: Path) -> None:
     leave(plan(tmp_path).runs[0], summary())
-    assert find(plan(tmp_path).runs[0]) == "finished"
-    assert find(plan(tmp_path, "run.max_groups=65").runs[0]) == "begun"
+    assert existing_state(plan(tmp_path).runs[0]) == "finished"
+    assert existing_state(plan(tmp_path, "run.max_groups=65").runs[0]) == "unfinished"
     leave(plan(tmp_path).runs[0], summary(ended="run.max_steps=3 reached", issued=30))
-    assert find(plan(tmp_path).runs[0]) == "begun"
-    assert find(plan(tmp_path, "run.max_steps=3").runs[0]) == "finished"
+    assert existing_state(plan(tmp_path).runs[0]) == "unfinished"
+    assert existing_state(plan(tmp_path, "run.max_steps=3").runs[0]) == "finished"
 
 
 def test_a_run_with_other_settings_is_never_mixed_with_this_one(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_run_that_ends_well_and_leaves_nothing_has_failed(tmp_path: Path) -> N
 def test_a_stop_lets_the_running_ones_end_and_starts_no_other(tmp_path: Path) -> None:
     starter = Starter()
     runner = Runner(plan(tmp_path).runs, starter, at_once=2)
-    looks = stop_at_look(runner, 1)
+    looks = stop_at(runner, 1)
     runner.run(looks)
     assert starter.events == [
         "start hard-s0", "start pope-s0", "interrupt hard-s0", "interrupt pope-s0", "end hard-s0", "end pope-s0",
@@ -190,7 +190,7 @@ def test_a_stop_lets_the_running_ones_end_and_starts_no_other(tmp_path: Path) ->
     assert [row.state for row in runner.rows] == ["interrupted", "interrupted", "waiting", "waiting"]
 
 
-def stop_at_look(runner: Runner, look: int) -> Callable[[Sequence[Progress]], None]:
+def stop_at(runner: Runner, look: int) -> Callable[[Sequence[Progress]], None]:
     seen: list[int] = []
 
     def show(rows: Sequence[Progress]) -> None:
@@ -212,7 +212,7 @@ def test_an_error_of_our_own_leaves_no_child_behind(tmp_path: Path) -> None:
     assert starter.events == ["start hard-s0", "kill hard-s0"]
 
 
-# What is left of it
+# Results
 
 
 def finished(folder: Path) -> list[Progress]:
@@ -222,9 +222,9 @@ def finished(folder: Path) -> list[Progress]:
 
 
 def test_sweep_json_says_what_ran_and_what_it_measured(tmp_path: Path) -> None:
-    found = as_json(plan(tmp_path), finished(tmp_path))
-    assert (found["sweep"], found["experiments"], found["seeds"]) == ("sweep", ["hard", "pope"], [0, 1])
-    first, *_, last = found["runs"]
+    written = as_json(plan(tmp_path), finished(tmp_path))
+    assert (written["sweep"], written["experiments"], written["seeds"]) == ("sweep", ["hard", "pope"], [0, 1])
+    first, *_, last = written["runs"]
     assert (first["name"], first["experiment"], first["seed"], first["state"]) == ("hard-s0", "hard", 0, "finished")
     assert (first["steps"], first["groups"], first["rollouts"]) == (3, 64, 512)
     assert first["hard"]["before"]["unguided"] == {"pass@1": 0.0, "pass@8": 0.125}
@@ -259,17 +259,17 @@ def test_the_closing_table_has_a_column_for_everything_that_was_measured(tmp_pat
 
 def test_the_time_that_is_left_is_guessed_from_the_runs_that_ended(tmp_path: Path) -> None:
     rows = Runner(plan(tmp_path).runs, Starter()).rows
-    assert left(rows) == "0/4 runs"
+    assert time_left(rows) == "0/4 runs"
     rows[0].state, rows[0].wall_s = "finished", 100.0
     rows[1].state, rows[1].wall_s = "running", 40.0
-    assert left(rows) == "1/4 runs, about 4:20 left"  # 60 + 100 + 100
+    assert time_left(rows) == "1/4 runs, about 4:20 left"  # 60 + 100 + 100
     rows[2].state, rows[2].wall_s = "running", 20.0
-    assert left(rows, at_once=2) == "1/4 runs, about 2:00 left"  # (60 + 80 + 100) / 2
+    assert time_left(rows, at_once=2) == "1/4 runs, about 2:00 left"  # (60 + 80 + 100) / 2
 
 
 def test_a_sweep_runs_as_many_side_by_side_as_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starter = Starter()
-    monkeypatch.setattr(sweep_file, "_locally", lambda plan: starter)
+    monkeypatch.setattr(sweep_file, "_process_starter", lambda plan: starter)
     sweep(["hard", "pope", f"run.root={tmp_path}", "run.max_groups=64"], table_screen(), at_once=2)
     assert starter.events == ["start hard-s0", "start pope-s0", "end hard-s0", "end pope-s0"]
 

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from actors.evaluation.results import Result, report
+from actors.evaluation.results import Result, evaluation_report
 from broker.errors import UsageError
 from deploy.view.evaluation_tables import detail_table, main_table, read_reports, to_json, to_markdown
 
@@ -23,8 +23,8 @@ def results(source, solved, *, samples=4, timeouts=0, version=0):
     ]
 
 
-BASE = report({"hard": results("hard", [0, 1]), "AIME25": results("AIME25", [4, 0])}, [1, 2], "base")
-TRAINED = report({"hard": results("hard", [2, 4], version=100)}, [1, 2], "hard + guide")
+BASE = evaluation_report({"hard": results("hard", [0, 1]), "AIME25": results("AIME25", [4, 0])}, [1, 2], "base")
+TRAINED = evaluation_report({"hard": results("hard", [2, 4], version=100)}, [1, 2], "hard + guide")
 
 
 def test_rows_are_checkpoints_and_each_set_has_a_column_a_k():
@@ -45,17 +45,17 @@ def cells(table, row):
 
 
 def test_the_details_hold_intervals_truncation_verdicts_and_tokens():
-    row = cells(detail_table([report({"hard": results("hard", [0, 1], timeouts=1)}, [1], "base")]), 0)
+    row = cells(detail_table([evaluation_report({"hard": results("hard", [0, 1], timeouts=1)}, [1], "base")]), 0)
     assert (row["run"], row["set"], row["weights"], row["problems"]) == ("base", "hard", "0", "2")
     assert row["pass@1"].startswith("16.67 [0.00, 33.33]")  # (0 + 1/3) / 2: the timeout is no attempt
     assert (row["truncated"], row["correct"], row["wrong"], row["timeout"]) == ("25.00", "12.50", "62.50", "25.00")
-    assert (row["tokens a completion"], row["longest"]) == ("10.5", "51")
+    assert (row["tokens per completion"], row["longest"]) == ("10.5", "51")
 
 
 def test_a_mean_over_fewer_problems_says_so():
     mixed = [*results("hard", [4, 4]), *results("more", [0], timeouts=3)]
     mixed = [msgspec.structs.replace(result, source="hard") for result in mixed]
-    row = cells(detail_table([report({"hard": mixed}, [1, 2], "base")]), 0)
+    row = cells(detail_table([evaluation_report({"hard": mixed}, [1, 2], "base")]), 0)
     assert row["pass@2"].endswith("of 2 problems")
     assert not row["pass@1"].endswith("problems")
 
@@ -71,7 +71,7 @@ def test_reports_come_back_from_their_file(tmp_path):
 
 
 def test_files_merge_into_one_table_and_sets_of_one_label_into_one_row(tmp_path):
-    more = report({"HMMT25": results("HMMT25", [1, 1])}, [1, 2], "base")
+    more = evaluation_report({"HMMT25": results("HMMT25", [1, 1])}, [1, 2], "base")
     paths = [tmp_path / name for name in ("base.json", "trained.json", "hmmt.json")]
     for path, each in zip(paths, (BASE, TRAINED, more), strict=True):
         path.write_bytes(to_json([each]))
@@ -94,7 +94,7 @@ def test_one_set_measured_twice_under_one_label_is_refused(tmp_path):
 def test_intervals_of_two_levels_do_not_share_a_row(tmp_path):
     first, second = tmp_path / "1.json", tmp_path / "2.json"
     first.write_bytes(to_json([TRAINED]))
-    second.write_bytes(to_json([report({"x": results("x", [1])}, [1], TRAINED.label, confidence=0.9)]))
+    second.write_bytes(to_json([evaluation_report({"x": results("x", [1])}, [1], TRAINED.label, confidence=0.9)]))
     with pytest.raises(UsageError, match="same confidence"):
         read_reports([first, second])
 
@@ -103,9 +103,9 @@ def test_intervals_of_two_levels_do_not_share_a_row(tmp_path):
     ("content", "message"),
     [
         (None, "No such file"),
-        (b"\xff{", "is not the JSON of an evaluation"),
-        (b'{"schema": 1, "reports": [{"label": 3}]}', r"is not the JSON of an evaluation: .*\$\.reports\[0\]"),
-        (b'{"schema": 2, "reports": []}', "has schema 2, this program reads 1"),
+        (b"\xff{", "is not a report of an evaluation"),
+        (b'{"schema": 1, "reports": [{"label": 3}]}', r"is not a report of an evaluation: .*\$\.reports\[0\]"),
+        (b'{"schema": 2, "reports": []}', "has schema 2, but this version reads 1"),
     ],
 )
 def test_a_file_that_is_no_evaluation_is_named(tmp_path, content, message):

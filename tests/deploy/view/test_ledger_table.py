@@ -21,15 +21,15 @@ from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.audit.command import audit
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.store.ledger_file import RunLedger, ledger_saved, posterior, to_json
 from deploy.store.measurements import Measurement
 from deploy.store.run_folder import RunFolder
-from deploy.store.run_redis import URL_VARIABLE
 from deploy.store.run_state import RunState
 from deploy.store.run_view import RunView
 from deploy.view.ledger_table import select, table
 from deploy.view.summary import print_summary, summarise
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.cli import pope
 
 
@@ -59,7 +59,7 @@ def one_group(client: Client, config: RunConfig) -> None:
     """The run's keys, with one guided group of p0 in the ring: one of two solved."""
     keys = Keys(config.run.name)
     open_run(client, keys, "hash", resume=False)
-    House(client, keys).put_one("a/0", step=3)
+    BrokerParts(client, keys).put_one("a/0", step=3)
 
 
 def read_ledger(path: Path, url: str | None = None) -> RunLedger:
@@ -235,7 +235,7 @@ def test_the_variable_reaches_the_command(tmp_path: Path, server: EmbeddedRedis)
     client.hincrby(Keys("pope").counters, "issued", 1)  # now the sums agree, and yet a group is missing
     shown = pope("audit", str(folder.path), variable=server.url)
     assert shown.returncode == 1
-    assert shown.stderr == f"pope: {folder.path}: one end: group 1 was issued and is nowhere, 1 in all\n"
+    assert shown.stderr == f"pope: {folder.path}: one end: group 1 was issued and is lost, 1 in all\n"
 
 
 @pytest.mark.parametrize(

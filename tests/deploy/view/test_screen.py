@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from actors.evaluation.results import Result, report
+from actors.evaluation.results import Result, evaluation_report
 from broker.ledger import LedgerRow
 from deploy.jobs.problems import show
 from deploy.run.progress import stage
@@ -78,7 +78,7 @@ def test_the_tables_of_evaluations_hold_no_markdown_of_a_label() -> None:
         problem_id="p", source=WORDS, samples=1, verdicts={"wrong": 1}, truncated=0, completion_tokens=1,
         longest_completion_tokens=1, policy_version=0,
     )  # fmt: skip
-    text = to_markdown([report({WORDS: [result]}, [1], "![x](http://evil.example)|" + WORDS)])
+    text = to_markdown([evaluation_report({WORDS: [result]}, [1], "![x](http://evil.example)|" + WORDS)])
     assert_harmless(text)
     assert "![x]" not in text
     rows = [line for line in text.split("\n") if line.startswith("|")]

@@ -17,13 +17,13 @@ from broker.run_record import open_run
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.audit.command import audit
+from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.statistics.starvation import StarvationRow
 from deploy.store.run_folder import RunFolder
-from deploy.store.run_redis import URL_VARIABLE
 from deploy.store.run_view import RunView
 from deploy.store.starvation_file import Rows, starvation_saved, to_json
 from deploy.view.starvation_table import select, table
-from tests.broker.house import House
+from tests.broker.broker_parts import BrokerParts
 from tests.cli import pope
 from tests.groups import rollout_group, train_group
 
@@ -48,10 +48,10 @@ def folder(tmp_path: Path, config: RunConfig) -> RunFolder:
 
 
 @pytest.fixture
-def house(client: Client, keys: Keys) -> House:
+def house(client: Client, keys: Keys) -> BrokerParts:
     """Of four groups one is filtered, one trained, one failed unwritten, one leased."""
     open_run(client, keys, "hash", resume=False)
-    house = House(client, keys, batch_groups=1)
+    house = BrokerParts(client, keys, batch_groups=1)
     for n, (arm, rewards) in enumerate((("unguided", (0.0, 0.0)), ("guided", (1.0, None)))):
         assert house.claim(f"a/{n}") == n
         group = rollout_group(n, rewards, arm=arm, num_tokens=5 + n)
@@ -82,7 +82,7 @@ EXPECTED: Rows = (
 )
 
 
-def test_a_live_run_is_read_from_redis_and_sums_to_its_balance(folder: RunFolder, house: House) -> None:
+def test_a_live_run_is_read_from_redis_and_sums_to_its_balance(folder: RunFolder, house: BrokerParts) -> None:
     rows = read_starvation(folder.path)
     assert rows == EXPECTED
     balance, ended = house.balance(), Counter[str]()
@@ -100,7 +100,7 @@ def test_a_live_run_is_read_from_redis_and_sums_to_its_balance(folder: RunFolder
 
 @pytest.mark.parametrize("ending", [None, RuntimeError("a role failed")])
 def test_the_table_outlives_its_run_however_that_ended(
-    folder: RunFolder, house: House, config: RunConfig, ending: Exception | None
+    folder: RunFolder, house: BrokerParts, config: RunConfig, ending: Exception | None
 ) -> None:
     folder.starvation.write_text("of an earlier run")
     with suppress(RuntimeError), starvation_saved(config, house.client, folder, Console()):
@@ -122,7 +122,7 @@ def test_the_table_outlives_its_run_however_that_ended(
     }
 
 
-def test_a_run_of_an_older_version_is_not_read(folder: RunFolder, house: House, redis_url: str) -> None:
+def test_a_run_of_an_older_version_is_not_read(folder: RunFolder, house: BrokerParts, redis_url: str) -> None:
     house.client.hdel(house.keys.run, "layout")
     for command in ("starvation", "audit"):
         refused = pope(command, str(folder.path), variable=redis_url)
@@ -130,9 +130,9 @@ def test_a_run_of_an_older_version_is_not_read(folder: RunFolder, house: House, 
         assert "another version of pope-rl began the run" in refused.stderr
 
 
-def test_a_table_that_cannot_be_made_leaves_a_note(folder: RunFolder, house: House, config: RunConfig) -> None:
-    house.client.delete(house.keys.fates)
-    with pytest.raises(PopeError, match="4 rollouts were published, but it is noted of 0 what became of them"):
+def test_a_table_that_cannot_be_made_leaves_a_note(folder: RunFolder, house: BrokerParts, config: RunConfig) -> None:
+    house.client.delete(house.keys.rollout_outcomes)
+    with pytest.raises(PopeError, match="4 rollouts were published, but the outcome of 0 is recorded"):
         read_starvation(folder.path)
     shown = io.StringIO()
     with starvation_saved(config, house.client, folder, Console(file=shown, width=200)):
@@ -142,15 +142,15 @@ def test_a_table_that_cannot_be_made_leaves_a_note(folder: RunFolder, house: Hou
 
 
 def test_an_end_that_is_counted_and_not_noted_fails_the_audit(
-    folder: RunFolder, house: House, redis_url: str
+    folder: RunFolder, house: BrokerParts, redis_url: str
 ) -> None:
     house.client.setrange(house.keys.ended, 0, "\0")
     assert audit(folder.path).violation is not None
     refused = pope("audit", str(folder.path), variable=redis_url)
-    assert (refused.returncode, "group 0 was issued and is nowhere" in refused.stdout) == (1, True), refused.stdout
+    assert (refused.returncode, "group 0 was issued and is lost" in refused.stdout) == (1, True), refused.stdout
 
 
-def test_the_table_fits_a_narrow_terminal(house: House) -> None:
+def test_the_table_fits_a_narrow_terminal(house: BrokerParts) -> None:
     long = StarvationRow("hard", "unguided", 1, (10641, 16384), 123456, {"trained": 123456}, 123456, 123456)
     for width in (100, 160):
         shown = io.StringIO()
@@ -162,13 +162,13 @@ def test_the_table_fits_a_narrow_terminal(house: House) -> None:
         assert any(line.split() == ["10641-16384", "123456", *["100.0"] * 3] for line in lines)
 
 
-def test_the_command_prints_a_table_or_json(folder: RunFolder, house: House) -> None:
+def test_the_command_prints_a_table_or_json(folder: RunFolder, house: BrokerParts) -> None:
     folder.starvation.write_bytes(to_json(EXPECTED))
     shown = pope("starvation", str(folder.path), "--arm", "guided")
     assert shown.returncode == 0, shown.stderr
     assert "hard/guided" in shown.stdout
     assert "hard/unguided" not in shown.stdout
-    assert "worth training, but replaced or stale: 0.0% of all" in shown.stdout
+    assert "lost to age (replaced or stale): 0.0% of all" in shown.stdout
     as_json = pope("starvation", str(folder.path), "--json")
     assert as_json.stdout.encode() == to_json(EXPECTED)
 

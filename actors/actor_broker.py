@@ -1,0 +1,38 @@
+"""The parts of the broker that an actor uses, in one record, and how the event loop calls them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from broker.connection import with_retries
+from broker.history import History
+from broker.metrics import Control, Heartbeats, Metrics
+from broker.rollout_samples import RolloutSamples
+from broker.weights import WeightBoard
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorBroker:
+    """One incarnation of one actor, as the broker knows it."""
+
+    actor: str
+    """Name of the role; the same for every incarnation."""
+    incarnation: str
+    """Owns the leases, so that a restarted actor is never taken for the one before it."""
+    retry_s: float
+    """Longest time a call is retried while Redis is unreachable, seconds."""
+    board: WeightBoard
+    metrics: Metrics
+    samples: RolloutSamples
+    heartbeats: Heartbeats
+    control: Control
+    history: History
+
+    async def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run an idempotent broker operation in a thread, with retries. Raises what `with_retries` raises."""
+        return await asyncio.to_thread(with_retries, partial(operation, *args, **kwargs), deadline_s=self.retry_s)

@@ -1,0 +1,126 @@
+"""The groups of one feed that this actor holds leases on: claim, write, publish (arrows 1 to 5).
+
+consumes    group ids of the feed
+waits for   the engine and the verifiers, which write a claimed group
+unblocked by the feed, which ends the lease when the group is published, failed or expired
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from actors.actor_broker import ActorBroker
+from actors.engine import Engine
+from actors.rollout_writer import PromptTooLong, RolloutWriter
+from broker.errors import FeedExhausted
+from broker.failpoints import failpoint
+from broker.feed import Feed
+from broker.records import Assignment, RolloutGroup
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GroupSource:
+    """A feed, and what its group ids stand for: the mixture of a training run, the task list of a sampling stage."""
+
+    feed: Feed
+    assignment: Callable[[int], Assignment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """What a claim tells the feed (`Feed.claim`)."""
+
+    batch_groups: int
+    """Groups of one optimizer step."""
+    max_lag: int | None
+    """None: the lag does not bound what is issued."""
+    lease_s: float
+    high_water: int
+    """Groups in the rollout stream from which on the feed issues nothing."""
+
+
+class LeasedGroups:
+    """Claims groups of one source and publishes each while its lease holds."""
+
+    def __init__(
+        self,
+        source: GroupSource,
+        broker: ActorBroker,
+        *,
+        engine: Engine,
+        writer: RolloutWriter,
+        admission: Admission,
+        in_history: bool,
+    ) -> None:
+        """`in_history`: whether published and failed groups are written to the actor's history."""
+        self._source = source
+        self._broker = broker
+        self._engine = engine
+        self._writer = writer
+        self._admission = admission
+        self._in_history = in_history
+        self._tokens: dict[int, str] = {}
+        """Group id -> claim token of the groups in flight."""
+
+    @property
+    def in_flight(self) -> int:
+        """Groups that are claimed and not yet published or failed."""
+        return len(self._tokens)
+
+    def claim_tokens(self) -> Iterator[str]:
+        """INCARNATION/0, INCARNATION/1, ...: what `Feed.claim` recognises a repeated claim by."""
+        return (f"{self._broker.incarnation}/{n}" for n in itertools.count())
+
+    async def claim(self, token: str) -> int | None:
+        """Lease a group id; None when the feed issues none at present, or none ever again."""
+        try:
+            group_id = await self._broker.call(
+                self._source.feed.claim,
+                token,
+                held_version=self._engine.version,
+                batch_groups=self._admission.batch_groups,
+                max_lag=self._admission.max_lag,
+                lease_s=self._admission.lease_s,
+                high_water=self._admission.high_water,
+            )
+        except FeedExhausted:
+            return None
+        if group_id is not None:
+            self._tokens[group_id] = token
+        return group_id
+
+    async def write(self, group_id: int, token: str) -> RolloutGroup | None:
+        """Write a claimed group and publish it. None when it failed, or when its lease has passed to another actor."""
+        call, feed = self._broker.call, self._source.feed
+        try:
+            failpoint("actor.claimed")
+            group = await self._writer.write(await call(self._source.assignment, group_id))
+            failpoint("actor.before_publish")
+        except PromptTooLong as error:
+            log.warning("group %d failed: %s", group_id, error)
+            if await call(feed.fail, group_id, token, "prompt_too_long") and self._in_history:
+                self._broker.history.add("fail", group_id=group_id, reason="prompt_too_long")
+            return None
+        else:
+            if await call(feed.publish, group_id, token, group):
+                failpoint("actor.after_publish")
+                if self._in_history:
+                    self._broker.history.add("publish", group_id=group_id)
+                return group
+            log.warning("group %d: the lease expired and another actor has the group; this copy is dropped", group_id)
+            return None
+        finally:
+            self._tokens.pop(group_id, None)
+
+    async def renew(self) -> None:
+        """Extend the leases of all groups in flight."""
+        if self._tokens:
+            group_ids, owner = list(self._tokens), self._broker.incarnation
+            await self._broker.call(self._source.feed.renew, group_ids, owner, lease_s=self._admission.lease_s)
+
+    async def release(self) -> None:
+        """Return every lease of this incarnation; the groups are issued again."""
+        await self._broker.call(self._source.feed.release, self._broker.incarnation)

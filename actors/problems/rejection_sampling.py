@@ -1,0 +1,182 @@
+"""Rejection sampling of SFT data: samples the base model with guidance until enough responses are correct.
+
+"SFT on the prefix of the oracle solution followed by a successful on-policy completion obtained via rejection sampling
+from the base model" (POPE section 6). `RejectionSampling` plans the samples and counts the correct ones.
+`DemonstrationPool` reads their texts, makes demonstrations of the usable ones, and says which problems still lack some
+because correct responses could not be used.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from actors.evaluation.results import Result
+from actors.evaluation.sampling_plan import CHUNK_SAMPLES, task_seed
+from actors.problems.joined_solutions import JoinError, join
+from actors.problems.sft_demonstrations import Demonstration, LeftOut
+from actors.prompts import unguided_message
+from broker.records import Problem, Task
+
+TRUNCATED = "correct but cut by the token budget"
+DUPLICATE = "the same as one that was kept"
+
+
+@dataclass
+class _ProblemState:
+    missing: int
+    """Correct responses that are still wanted."""
+    num_samples: int
+    """Responses sampled so far, by earlier plans too."""
+    outstanding: int | None = None
+    """Seed of the task whose result has not been recorded yet."""
+    failed: bool = False
+
+
+class RejectionSampling:
+    """Samples each problem in rounds of one task until enough responses are correct. A `SamplingPlan`."""
+
+    def __init__(self, wanted: dict[str, tuple[int, int]], max_samples: int, seed: int) -> None:
+        """`wanted`: problem id -> (correct responses wanted, responses sampled before)."""
+        self._problems = {id: _ProblemState(missing, num_samples) for id, (missing, num_samples) in wanted.items()}
+        self._max_samples = max_samples
+        self._seed = seed
+        self.failed: dict[str, str] = {}
+        """Problem id -> why it could not be sampled."""
+
+    @property
+    def largest_task(self) -> int:
+        return min(self._max_samples, CHUNK_SAMPLES)
+
+    @property
+    def num_problems(self) -> int:
+        return len(self._problems)
+
+    @property
+    def num_done(self) -> int:
+        return sum(state.outstanding is None and not self._needs_samples(state) for state in self._problems.values())
+
+    def tasks(self) -> list[Task]:
+        return [
+            self._next_task(id, state)
+            for id, state in self._problems.items()
+            if state.outstanding is None and self._needs_samples(state)
+        ]
+
+    def record(self, task: Task, result: Result) -> None:
+        state = self._close(task)
+        state.num_samples += result.samples
+        state.missing -= result.successes
+
+    def fail(self, task: Task, reason: str) -> None:
+        self._close(task).failed = True
+        self.failed[task.problem_id] = reason
+
+    def _needs_samples(self, state: _ProblemState) -> bool:
+        return state.missing > 0 and state.num_samples < self._max_samples and not state.failed
+
+    def _next_task(self, id: str, state: _ProblemState) -> Task:
+        state.outstanding = task_seed(self._seed, "completion", id, state.num_samples)
+        size = min(CHUNK_SAMPLES, self._max_samples - state.num_samples)
+        return Task(problem_id=id, arm="guided", samples=size, seed=state.outstanding)
+
+    def _close(self, task: Task) -> _ProblemState:
+        state = self._problems[task.problem_id]
+        if state.outstanding is None or state.outstanding != task.seed:
+            raise ValueError(f"no such task is outstanding: {task}")
+        state.outstanding = None
+        return state
+
+
+@dataclass(frozen=True)
+class CandidateResponse:
+    """The text of one sampled response."""
+
+    text: str
+    correct: bool
+    finished: bool
+    """It ended with an end-of-sequence token, not at the token budget."""
+
+
+@dataclass
+class _Collected:
+    """The responses of one problem."""
+
+    problem: Problem
+    solutions: list[str] = field(default_factory=list)
+    """Joined solutions, in the order they were sampled."""
+    num_samples: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """Reason -> correct responses that were not used."""
+    failed: str = ""
+    """Why the problem could not be sampled."""
+
+
+class DemonstrationPool:
+    """The demonstrations made of sampled responses so far."""
+
+    def __init__(self, problems: Sequence[Problem], completions: int, max_samples: int) -> None:
+        """`problems` have guidance. `completions`: demonstrations wanted of each problem."""
+        self._collected = {problem.id: _Collected(problem) for problem in problems}
+        self._completions = completions
+        self._max_samples = max_samples
+
+    def wanted(self) -> dict[str, tuple[int, int]]:
+        """Problem id -> (demonstrations missing, samples taken), of problems that may be sampled further."""
+        return {
+            id: (self._completions - len(collected.solutions), collected.num_samples)
+            for id, collected in self._collected.items()
+            if len(collected.solutions) < self._completions
+            and collected.num_samples < self._max_samples
+            and not collected.failed
+        }
+
+    def add(self, problem_id: str, responses: Sequence[CandidateResponse]) -> None:
+        """Take the responses of one group. Groups of a problem must come in the order of their group ids."""
+        collected = self._collected[problem_id]
+        collected.num_samples += len(responses)
+        for response in responses:
+            if response.correct and len(collected.solutions) < self._completions:
+                self._use(collected, response)
+
+    def fail(self, problem_id: str, reason: str) -> None:
+        """The problem could not be sampled."""
+        self._collected[problem_id].failed = reason
+
+    def demonstrations(self) -> list[Demonstration]:
+        """In the order of the problems."""
+        return [
+            Demonstration(
+                problem_id=id, source="prefix", prompt=unguided_message(collected.problem.statement), response=solution
+            )
+            for id, collected in self._collected.items()
+            for solution in collected.solutions
+        ]
+
+    def left_out(self) -> list[LeftOut]:
+        """The problems without any demonstration, and why."""
+        return [_left_out(id, collected) for id, collected in self._collected.items() if not collected.solutions]
+
+    def _use(self, collected: _Collected, response: CandidateResponse) -> None:
+        if not response.finished:
+            collected.refused[TRUNCATED] += 1
+            return
+        try:
+            solution = join(collected.problem.guidance or "", response.text)
+        except JoinError as error:
+            collected.refused[str(error)] += 1
+            return
+        if solution in collected.solutions:
+            collected.refused[DUPLICATE] += 1
+        else:
+            collected.solutions.append(solution)
+
+
+def _left_out(id: str, collected: _Collected) -> LeftOut:
+    if collected.failed:
+        return LeftOut(problem_id=id, reason=collected.failed)
+    if not collected.refused:
+        return LeftOut(problem_id=id, reason="no correct completion", detail=f"in {collected.num_samples} samples")
+    counts = ", ".join(f"{count} {reason}" for reason, count in collected.refused.most_common())
+    return LeftOut(
+        problem_id=id, reason="no usable completion", detail=f"{counts}, in {collected.num_samples} samples"
+    )

@@ -1,0 +1,100 @@
+"""The producer: keeps the engine full with training groups, until the run stops.
+
+consumes    group ids of the training feed
+waits for   room in the engine; the feed to issue another group (lag bound, depth of the rollout stream)
+unblocked by groups that are finished; the learner, whose commits and new weights raise the bound; the `stop` flag
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Sequence
+
+from actors.actor_broker import ActorBroker
+from actors.leased_groups import LeasedGroups
+from actors.readable_rollout import sample_values
+from actors.report_sums import Written
+from broker.records import RolloutGroup
+
+POLL_S = 0.05
+"""Pause before a feed that issued nothing is asked again."""
+CLAIMS_AT_ONCE = 8
+"""Concurrent claims while the feed issues groups. Short groups end faster than claims in sequence would replace them,
+and the engine would run half empty."""
+SAMPLE_EVERY_S = 2.0
+"""At most one readable rollout per interval goes to the samples stream."""
+
+
+class Producer:
+    """Claims and writes groups side by side, `max_in_flight` of them."""
+
+    def __init__(
+        self,
+        groups: LeasedGroups,
+        broker: ActorBroker,
+        *,
+        decode: Callable[[list[int]], str],
+        max_in_flight: int,
+    ) -> None:
+        self._groups = groups
+        self._broker = broker
+        self._decode = decode
+        self._max_in_flight = max_in_flight
+        self._written = Written()
+        self._next_sample_at = 0.0
+
+    async def run(self) -> None:
+        """Return when the run stops. An exhausted feed is polled on: its limit may be raised."""
+        writing: set[asyncio.Task[None]] = set()
+        tokens = self._groups.claim_tokens()
+        at_once = 1
+        try:
+            while not await self._broker.call(self._broker.control.stopped):
+                missing = self._max_in_flight - len(writing)
+                claims = list(itertools.islice(tokens, min(missing, at_once)))
+                group_ids = await asyncio.gather(*(self._groups.claim(token) for token in claims))
+                for group_id, token in zip(group_ids, claims, strict=True):
+                    if group_id is not None:
+                        writing.add(asyncio.create_task(self._write(group_id, token)))
+                at_once = 1 if None in group_ids else CLAIMS_AT_ONCE
+                if not claims or None in group_ids:
+                    await _first_of(writing, POLL_S)
+                for finished in [task for task in writing if task.done()]:
+                    writing.remove(finished)
+                    finished.result()
+        finally:
+            await cancel_all(list(writing))
+
+    def take_written(self) -> Written:
+        """What was published since the last call."""
+        written, self._written = self._written, Written()
+        return written
+
+    async def _write(self, group_id: int, token: str) -> None:
+        group = await self._groups.write(group_id, token)
+        if group is not None:
+            self._written.add(group)
+            await self._show(group)
+
+    async def _show(self, group: RolloutGroup) -> None:
+        """Publish one rollout of the group as readable text, a correct one if there is one; rate-limited."""
+        if time.monotonic() < self._next_sample_at:
+            return
+        self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
+        values = await asyncio.to_thread(sample_values, group, self._decode)
+        await self._broker.call(self._broker.samples.add, values)
+
+
+async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
+    """Wait until one of the tasks ends, for at most `timeout_s`."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await asyncio.sleep(timeout_s)
+
+
+async def cancel_all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks and wait until all of them have ended; their errors are dropped."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

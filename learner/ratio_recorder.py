@@ -1,0 +1,41 @@
+"""Importance ratios of the rollouts that viewers are shown, token by token, for the rollout stream of the viewers."""
+
+from functools import partial
+
+from torch import Tensor
+
+from broker.rollout_samples import RolloutSamples
+from learner.batch_feed import Row
+from learner.losses.policy import token_log_ratio
+from learner.retrying import Retrying
+
+
+class RatioRecorder:
+    """A `StepObserver`: picks the shown rollouts among the rows of rank 0 and writes their ratios to Redis.
+
+    A rollout that another rank trains is not recorded.
+    """
+
+    def __init__(self, samples: RolloutSamples, retry: Retrying) -> None:
+        self._samples, self._retry = samples, retry
+        self._shown: set[tuple[int, int]] = set()
+        self._ratios: dict[tuple[int, int], list[float]] = {}
+
+    def start_step(self) -> None:
+        """Ask which rollouts are shown now."""
+        self._shown = self._retry(self._samples.shown)
+        self._ratios = {}
+
+    def see_row(self, row: Row, logprobs: Tensor) -> None:
+        """Keep the ratios of the row's shown rollouts; logprobs [N] are the policy's."""
+        shown = [(number, key) for number, key in enumerate(row.rollouts) if key in self._shown]
+        if not shown:
+            return
+        ratios = token_log_ratio(logprobs.detach().float(), row.behaviour_logprobs).exp()
+        for number, key in shown:
+            self._ratios[key] = ratios[row.sequences == number].tolist()
+
+    def write(self, step: int) -> None:
+        """Write what was recorded in this step; each (group id, index) is one record."""
+        for (group_id, index), ratios in self._ratios.items():
+            self._retry(partial(self._samples.add_ratios, group_id, index, step, ratios))
