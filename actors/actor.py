@@ -118,10 +118,8 @@ class Actor:
             await self._broker.call(self._broker.heartbeats.beat, self._broker.actor, f"{in_flight} groups in flight")
             for groups in self._leased:
                 await groups.renew()
-            written = self._producer.take_counts()
-            if written:
-                report: dict[str, float | int | str] = {
-                    "actor": self._broker.actor, "version": self._engine.version, **written
-                }  # fmt: skip
-                await self._broker.call(self._broker.metrics.report, "actors", report)
+            written = self._producer.take_written()
+            if written.groups:
+                report = written.report(self._broker.actor, self._engine.version)
+                await self._broker.call(self._broker.metrics.report, report)
             await asyncio.sleep(self._heartbeat_s)

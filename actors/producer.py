@@ -8,12 +8,12 @@ unblocked by groups that are finished; the learner, whose commits and new weight
 import asyncio
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from actors.actor_broker import ActorBroker
 from actors.leased_groups import LeasedGroups
 from actors.readable_rollout import sample_values
+from actors.report_sums import Written
 from broker.records import RolloutGroup
 
 POLL_S = 0.05
@@ -40,7 +40,7 @@ class Producer:
         self._broker = broker
         self._decode = decode
         self._max_in_flight = max_in_flight
-        self._written: Counter[str] = Counter()
+        self._written = Written()
         self._next_sample_at = 0.0
 
     async def run(self) -> None:
@@ -65,15 +65,15 @@ class Producer:
         finally:
             await cancel_all(list(writing))
 
-    def take_counts(self) -> Counter[str]:
-        """Groups, tokens, verdicts and other counts of what was published since the last call."""
-        written, self._written = self._written, Counter()
+    def take_written(self) -> Written:
+        """What was published since the last call."""
+        written, self._written = self._written, Written()
         return written
 
     async def _write(self, group_id: int, token: str) -> None:
         group = await self._groups.write(group_id, token)
         if group is not None:
-            self._count(group)
+            self._written.add(group)
             await self._show(group)
 
     async def _show(self, group: RolloutGroup) -> None:
@@ -83,14 +83,6 @@ class Producer:
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
         values = await asyncio.to_thread(sample_values, group, self._decode)
         await self._broker.call(self._broker.samples.add, values)
-
-    def _count(self, group: RolloutGroup) -> None:
-        self._written["groups"] += 1
-        self._written["tokens"] += group.num_completion_tokens
-        for rollout in group.policy_rollouts:
-            self._written[f"verdict/{rollout.verdict}"] += 1
-            self._written["truncated"] += rollout.finish_reason == "length"
-            self._written["multi_version_rollouts"] += len(rollout.version_spans) > 1
 
 
 async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:

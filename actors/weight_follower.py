@@ -12,6 +12,7 @@ from actors.actor_broker import ActorBroker
 from actors.engine import Engine, canary
 from actors.weight_file import hard_linked
 from broker.records import WeightAnnouncement
+from broker.reports import WeightSync
 from conf.schema import WeightSettings
 
 FOLLOW_S = 1.0
@@ -93,14 +94,13 @@ class WeightFollower:
             wrong = canary(announcement.checksums, await self._engine.checksums())
         await self._broker.call(
             self._broker.metrics.report,
-            "actors",
-            {
-                "actor": actor,
-                "sync/version": announcement.version,
-                "sync/stall_ms": round(stall_s * 1e3, 3),
-                "sync/in_flight_groups": in_flight,
-                "sync/canary_mismatches": len(wrong),
-            },
+            WeightSync(
+                actor=actor,
+                version=announcement.version,
+                stall_ms=round(stall_s * 1e3, 3),
+                in_flight_groups=in_flight,
+                canary_mismatches=len(wrong),
+            ),
         )
         if wrong:
             raise CanaryMismatch(

@@ -1,4 +1,4 @@
-"""Small news of a run: numbers of each room, signs of life, the wish to stop. All of it survives a full server."""
+"""Reports, heartbeats, the health of roles and the request to stop. All of them can be written to a full server."""
 
 import time
 from collections.abc import Mapping
@@ -8,86 +8,88 @@ import redis
 
 from broker.connection import Entries
 from broker.keys import Keys
+from broker.reports import Heartbeat, R, Report, is_a, read, text_of, to_fields
 from broker.scripts import Script
 
 _APPEND, _BEAT, _NOTE = Script("append"), Script("beat"), Script("note")
 KEPT_REPORTS = 20_000
-"""Where a writer has no settings; a run has `broker.kept_reports`."""
-LONGEST_LOOK_S = 5.0
-"""What nobody looked at does not count against a role; whoever looks does so far more often."""
+"""For writers without settings; a run has `broker.kept_reports`."""
+MAX_LOOK_INTERVAL_S = 5.0
+"""A longer time between two looks at the heartbeats counts as this much silence."""
 _PAGE = 5_000
 
 
 class Metrics:
-    """Reports of a room, newest last. Keys are `room/what/stat`; the entry id holds the server's time."""
+    """The reports of a run, a stream a room; `broker/reports.py` says what they hold."""
 
     def __init__(self, client: redis.Redis, keys: Keys, *, keep: int = KEPT_REPORTS) -> None:
-        """`keep`: about how many reports of a room stay, the newest."""
+        """`keep`: about how many of the newest reports of a room Redis keeps."""
         self._client, self._keys, self._keep = client, keys, keep
 
-    def report(self, room: str, values: Mapping[str, float | int | str]) -> None:
-        """Append one report. A float is written so that reading it back gives the same number."""
-        append_entry(self._client, self._keys.metrics(room), self._keep, values)
+    def report(self, report: Report) -> None:
+        """Append one report to the stream of its room. Floats keep all their digits."""
+        append_entry(self._client, self._keys.metrics(report.room), self._keep, to_fields(report))
 
-    def read(self, room: str, start: str = "-") -> list[dict[str, str]]:
-        """Reports from `start` on: `-` from the first, `(ID` after the report whose field `id` is ID."""
+    def read(self, kind: type[R], start: str = "-") -> list[R]:
+        """Reports of one kind from `start` on: `-` from the first, `(ID` after the report with this id."""
+        return [read(kind, entry) for entry in self.entries(kind.room, start) if is_a(kind, entry)]
+
+    def entries(self, room: str, start: str = "-") -> list[dict[str, str]]:
+        """The same in wire form, all kinds of a room."""
         return read_entries(self._client, self._keys.metrics(room), start)
 
 
 class Heartbeats:
-    """When each role last gave a sign of life, by the server's clock."""
+    """The newest heartbeat of each role, by the server's clock."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
         self._seen: dict[str, tuple[float, float]] = {}
-        """Role -> its newest sign of life (server) and how silent it was at the last look, seconds."""
+        """Role -> (its newest heartbeat, unix seconds of the server; its silence at the last look, seconds)."""
         self._looked_at = 0.0
 
     def beat(self, role: str, status: str) -> None:
-        """`status` says what the role does or waits for."""
+        """Write a heartbeat; `status` says what the role does or waits for."""
         _BEAT(self._client, [self._keys.heartbeats], role, status)
 
-    def all(self) -> dict[str, tuple[float, str]]:
-        """Role -> (unix seconds of the server, status)."""
-        beats = {}
+    def all(self) -> dict[str, Heartbeat]:
+        """Role -> its newest heartbeat."""
         pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.heartbeats))
-        for role, value in pairs.items():
-            moment_ms, status = value.decode().split(" ", 1)
-            beats[role.decode()] = (int(moment_ms) / 1000, status)
-        return beats
+        return {role.decode(): Heartbeat.decode(value.decode()) for role, value in pairs.items()}
 
     def status(self, role: str) -> str:
-        """What a role said last; empty when it never spoke."""
+        """Status of a role's newest heartbeat; empty before the first."""
         value = cast(bytes | None, self._client.hget(self._keys.heartbeats, role))
-        return "" if value is None else value.decode().split(" ", 1)[1]
+        return "" if value is None else Heartbeat.decode(value.decode()).status
 
     def silence(self) -> dict[str, float]:
-        """Role -> seconds since its last sign of life.
+        """Role -> seconds since its newest heartbeat.
 
-        By the server's clock at the first look, by this process's from then on: a clock that is set anew kills nobody.
-        Nor does a server that was away, so the time between two looks counts `LONGEST_LOOK_S` at most.
+        Measured by the server's clock at the first look and by this process's clock afterwards, so that a clock that is
+        set anew makes no role look dead. The time between two looks counts at most `MAX_LOOK_INTERVAL_S`, so that an
+        outage of the server does not either.
         """
         seconds, microseconds = self._client.time()
         now, beats = time.monotonic(), self.all()
-        passed_s = min(now - self._looked_at, LONGEST_LOOK_S)
+        passed_s = min(now - self._looked_at, MAX_LOOK_INTERVAL_S)
         seen = {}
-        for role, (moment, _) in beats.items():
+        for role, beat in beats.items():
             before, silent_s = self._seen.get(role, (None, 0.0))
             if before is None:
-                silent_s = max(0.0, seconds + microseconds / 1e6 - moment)
+                silent_s = max(0.0, seconds + microseconds / 1e6 - beat.unix_s)
             else:
-                silent_s = silent_s + passed_s if moment == before else 0.0
-            seen[role] = (moment, silent_s)
+                silent_s = silent_s + passed_s if beat.unix_s == before else 0.0
+            seen[role] = (beat.unix_s, silent_s)
         self._seen, self._looked_at = seen, now
         return {role: silent_s for role, (_, silent_s) in seen.items()}
 
     def forget(self, role: str) -> None:
-        """Remove a role that is gone for good."""
+        """Remove a role that will not be restarted."""
         self._client.hdel(self._keys.heartbeats, role)
 
 
 class HealthBoard:
-    """What the driver holds of each role (`deploy/cluster/health.py`), for those who look on."""
+    """The health the driver concluded for each role (`deploy/cluster/health.py`), for viewers."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
@@ -102,7 +104,7 @@ class HealthBoard:
 
 
 class Control:
-    """The one word everybody obeys: stop. The first reason stands."""
+    """The request to stop, which every role obeys. The first reason is kept."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
@@ -112,23 +114,23 @@ class Control:
         _NOTE(self._client, [self._keys.control], "stop", reason, "first")
 
     def stopped(self) -> str | None:
-        """Why the run ends; None while it goes on."""
+        """Why the run was stopped; None when it was not."""
         reason = cast(bytes | None, self._client.hget(self._keys.control, "stop"))
         return None if reason is None else reason.decode()
 
     def clear(self) -> None:
-        """Forget the stop of an earlier run, before a resume."""
+        """Remove the request of an earlier run, before a resume."""
         self._client.hdel(self._keys.control, "stop")
 
 
 def append_entry(client: redis.Redis, key: str, keep: int, values: Mapping[str, float | int | str]) -> None:
-    """Append plain text fields to a stream that keeps about `keep` entries, even while the server is full."""
-    fields = [part for name, value in values.items() for part in (name, _text(value))]
+    """Append plain text fields to a stream that keeps about `keep` entries; works on a full server."""
+    fields = [part for name, value in values.items() for part in (name, text_of(value))]
     _APPEND(client, [key], keep, *fields)
 
 
 def read_entries(client: redis.Redis, key: str, start: str = "-") -> list[dict[str, str]]:
-    """Entries of a stream from `start` on, oldest first; see `Metrics.read`."""
+    """Entries of a stream from `start` on, oldest first; `start` as in `Metrics.read`."""
     entries: list[dict[str, str]] = []
     while True:
         page = cast(Entries, client.xrange(key, min=start, count=_PAGE))
@@ -136,10 +138,6 @@ def read_entries(client: redis.Redis, key: str, start: str = "-") -> list[dict[s
         if len(page) < _PAGE:
             return entries
         start = f"({page[-1][0].decode()}"
-
-
-def _text(value: float | int | str) -> str:
-    return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def plain_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -5,7 +5,8 @@ the step's. A negative cosine between the easy and the hard bucket is interferen
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -23,16 +24,26 @@ CHUNK = 2**20
 """Elements of a gradient that are converted to float64 and multiplied at once."""
 
 
+@dataclass(frozen=True)
+class Cosines:
+    """How the gradients of the parts of a step compare; all numbers are finite."""
+
+    norms: dict[str, float]
+    """Part -> L2 norm of its gradient."""
+    cosines: dict[str, float]
+    """"A/B" -> cosine, of each pair of parts and each pair of buckets."""
+
+
 def gradient_cosines(
     engine: DeepSpeedEngine, groups: Sequence[TrainGroup], loss_of: LossOfRow, *, row_tokens: int
-) -> dict[str, float]:
+) -> Cosines:
     """`cosines` of the gradients of this step at the current weights; empty when the step has only one part.
 
     Takes about as long as training the step, and main memory for a float32 gradient of each part. Called on all ranks.
     """
     groups_of = parts(groups)
     if len(groups_of) < 2:
-        return {}
+        return Cosines({}, {})
     ranks = engine.ranks
     gradients = [
         engine.gradient(
@@ -53,18 +64,22 @@ def inner_products(gradients: Sequence[Sequence[Tensor]], ranks: Ranks) -> NDArr
     return products.numpy()
 
 
-def cosines(names: Sequence[str], products: NDArray[np.float64]) -> dict[str, float]:
-    """`gradient/norm/PART`, and `gradient/cosine/A/B` of each pair of parts and of each pair of buckets.
+def cosines(names: Sequence[str], products: NDArray[np.float64]) -> Cosines:
+    """The norm of each part's gradient, and the cosine of each pair of parts and of buckets.
 
-    `names` are the parts, ascending, in the order of the [P, P] inner products. The gradient of a bucket is the sum of
+    `names` are parts, ascending, in the order of the [P, P] inner products. The gradient of a bucket is the sum of
     those of its arms. A gradient that is zero or not finite has no cosine.
     """
     buckets = sorted({name.partition("/")[0] for name in names})
     belongs = np.asarray([[name.partition("/")[0] == bucket for name in names] for bucket in buckets], dtype=float)
-    found = {f"gradient/norm/{name}": math.sqrt(products[i, i]) for i, name in enumerate(names)}
+    found = {}
     for level, table in ((buckets, belongs @ products @ belongs.T), (names, products)):
         for i, j in combinations(range(len(level)), 2):
             norms = math.sqrt(max(table[i, i], 0.0)) * math.sqrt(max(table[j, j], 0.0))  # arms may cancel to -1e-20
             if norms > 0:
-                found[f"gradient/cosine/{level[i]}/{level[j]}"] = table[i, j] / norms
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+                found[f"{level[i]}/{level[j]}"] = table[i, j] / norms
+    return Cosines(_finite({name: math.sqrt(products[i, i]) for i, name in enumerate(names)}), _finite(found))
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}

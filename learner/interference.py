@@ -23,20 +23,23 @@ def parts(groups: Sequence[TrainGroup]) -> dict[str, list[TrainGroup]]:
     return dict(sorted(found.items()))
 
 
-def shares(groups: Sequence[TrainGroup]) -> dict[str, float]:
-    """`share/advantage/PART` and `share/tokens/PART` of the parts in this step; each family sums to 1.
+def advantage_shares(groups: Sequence[TrainGroup]) -> dict[str, float]:
+    """Part -> its share of the step's absolute advantage; the shares sum to 1. Empty when every advantage is 0.
 
     The advantage of a part is the sum of |A_i| T_i over its trained rollouts of T_i tokens: the weight of its tokens in
-    the token mean, before importance ratios. An oracle solution counts with its group. A family that sums to 0 is left
-    out.
+    the token mean, before importance ratios. An oracle solution counts with its group.
     """
-    found: dict[str, float] = {}
-    groups_of = parts(groups)
-    for family, size in (("advantage", _advantage), ("tokens", _tokens)):
-        sizes = {name: sum(map(size, of_part)) for name, of_part in groups_of.items()}
-        if whole := sum(sizes.values()):
-            found |= {f"share/{family}/{name}": size / whole for name, size in sizes.items()}
-    return found
+    return _shares({name: sum(map(_advantage, of_part)) for name, of_part in parts(groups).items()})
+
+
+def token_shares(groups: Sequence[TrainGroup]) -> dict[str, float]:
+    """Part -> its share of the trained completion tokens; the shares sum to 1. Empty when there are none."""
+    return _shares({name: sum(map(_tokens, of_part)) for name, of_part in parts(groups).items()})
+
+
+def _shares(sizes: Mapping[str, float]) -> dict[str, float]:
+    whole = sum(sizes.values())
+    return {name: size / whole for name, size in sizes.items()} if whole else {}
 
 
 def reward_means(groups: Sequence[TrainGroup]) -> dict[str, float]:
@@ -59,7 +62,7 @@ class RewardTrend:
         self._points: dict[str, deque[tuple[int, float]]] = defaultdict(lambda: deque(maxlen=TREND_STEPS))
 
     def update(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
-        """`reward/change/PART` of the parts in this step: least-squares slope of the means, reward per step.
+        """Part -> least-squares slope of its means, reward per step, of the parts in this step.
 
         A part has none before its second step.
         """
@@ -68,7 +71,7 @@ class RewardTrend:
             points = self._points[name]
             points.append((step, mean))
             if len(points) > 1:
-                changes[f"reward/change/{name}"] = slope(points)
+                changes[name] = slope(points)
         return changes
 
 

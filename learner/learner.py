@@ -11,7 +11,8 @@ log: they are trained again, in the same order, to the same weights. Only then d
 import logging
 import time
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from broker.connection import Retrying, connect
 from broker.failpoints import failpoint
@@ -239,14 +240,14 @@ class Learner:
             self._batches.forget(min(kept))
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
-        values: dict[str, Any] = {
-            **report.metrics(),
-            **reward_changes,
-            "publish/seconds": round(publish_s, 4),
-            "checkpoint/step": self._saved,
-            "checkpoint/failures": self._checkpoints.failures,
-        }
-        self._retry(lambda: self._metrics.report("learner", values))
+        published = msgspec.structs.replace(
+            report.published(),
+            reward_change=reward_changes,
+            publish_s=round(publish_s, 4),
+            checkpoint_step=self._saved,
+            checkpoint_failures=self._checkpoints.failures,
+        )
+        self._retry(lambda: self._metrics.report(published))
         if self._ratios is not None:
             self._ratios.write(report.step)
 

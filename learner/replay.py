@@ -8,6 +8,7 @@ import msgspec
 
 from broker.connection import connect
 from broker.keys import Keys
+from broker.reports import to_fields
 from broker.ring import Ring
 from conf.schema import RunConfig
 from learner.replay_plan import STEPS, ReplayPlan
@@ -47,7 +48,7 @@ def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
                     max_completion_tokens=config.actors.max_completion_tokens,
                 )
                 if engine.ranks.first:
-                    lines.write(msgspec.json.encode(report.metrics()) + b"\n")
+                    lines.write(msgspec.json.encode(to_fields(report.published())) + b"\n")
                     lines.flush()
         trainable.save_model(plan.out)
     finally:

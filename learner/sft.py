@@ -19,13 +19,14 @@ import torch
 from broker.connection import Retrying, connect
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
+from broker.reports import SftStep
 from conf.schema import RunConfig
 from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.divergence import SkippedSteps
 from learner.heartbeat_thread import HeartbeatThread
 from learner.schedule import warmup_then_linear
-from learner.sft_batches import ROOM, Curriculum, Example, as_groups
+from learner.sft_batches import Curriculum, Example, as_groups
 from learner.trainable import Trainable
 
 
@@ -90,29 +91,33 @@ class FineTuner:
     def _resume(self) -> None:
         self._heartbeat.status = "looking for a checkpoint"
         self._step = self._saved = self._trainable.resume() or 0
-        reports = self._retry(lambda: self._metrics.read(ROOM))
-        self._reported = int(reports[-1]["step"]) if reports else 0
+        reports = self._retry(lambda: self._metrics.read(SftStep))
+        self._reported = reports[-1].step if reports else 0
 
     def _stopped(self) -> bool:
         """Whether the run was stopped; rank 0 decides for all ranks."""
         return bool(self._ranks.from_first(int(self._ranks.first and bool(self._retry(self._control.stopped)))))
 
-    def _train(self, step: int) -> dict[str, float | int]:
-        """Take one optimizer step. Returns its metrics."""
+    def _train(self, step: int) -> SftStep:
+        """Take one optimizer step. Returns its report."""
         sft, curriculum = self._config.sft, self._curriculum
         examples = [self._examples[i] for i in curriculum.examples(step)]
         learning_rate = sft.learning_rate * warmup_then_linear(step, curriculum.num_steps, sft.warmup_share)
-        report = run_sft_step(
-            self._trainable.engine, examples, learning_rate=learning_rate, row_tokens=self._config.learner.row_tokens
+        return run_sft_step(
+            self._trainable.engine,
+            examples,
+            step=step,
+            epoch=curriculum.epoch(step),
+            learning_rate=learning_rate,
+            row_tokens=self._config.learner.row_tokens,
         )
-        return {"step": step, "epoch": curriculum.epoch(step), **report}
 
-    def _end_step(self, report: dict[str, float | int]) -> None:
+    def _end_step(self, report: SftStep) -> None:
         """Report, save."""
-        self._step = int(report["step"])
+        self._step = report.step
         if self._ranks.first and self._step > self._reported:  # a step that is trained again was reported before
-            self._retry(lambda: self._metrics.report(ROOM, report))
-        self._skipped.add(self._step, applied=bool(report["step/applied"]))
+            self._retry(lambda: self._metrics.report(report))
+        self._skipped.add(self._step, applied=report.applied)
         every = self._config.learner.checkpoint_every
         if every and self._step % every == 0:
             self._save()
@@ -126,12 +131,15 @@ class FineTuner:
 
 
 def run_sft_step(
-    engine: DeepSpeedEngine, examples: Sequence[Example], *, learning_rate: float, row_tokens: int
-) -> dict[str, float | int]:
-    """One optimizer step on these examples, called on all ranks with the same examples. Returns `what/stat` -> value.
-
-    Loss and entropy are means over the response tokens, nats.
-    """
+    engine: DeepSpeedEngine,
+    examples: Sequence[Example],
+    *,
+    step: int,
+    epoch: int,
+    learning_rate: float,
+    row_tokens: int,
+) -> SftStep:
+    """One optimizer step on these examples; called on all ranks with the same arguments."""
     start = time.perf_counter()
     ranks = engine.ranks
     batch = build_step(as_groups(examples), row_tokens=row_tokens, rank=ranks.rank, world_size=ranks.world_size)
@@ -146,14 +154,16 @@ def run_sft_step(
     applied, grad_norm = engine.step(learning_rate)
     loss_mean, entropy_sum = ranks.sum(sums).tolist()
     seconds = time.perf_counter() - start
-    return {
-        "loss/mean": loss_mean,
-        "entropy/mean": entropy_sum / batch.num_tokens,
-        "grad/norm": grad_norm,
-        "learning_rate/value": learning_rate,
-        "step/applied": int(applied),
-        "step/samples": len(examples),
-        "step/tokens": batch.num_tokens,
-        "step/seconds": round(seconds, 4),
-        "packing/fill": round(batch.packing_fill, 4),
-    }
+    return SftStep(
+        step=step,
+        epoch=epoch,
+        loss=loss_mean,
+        entropy=entropy_sum / batch.num_tokens,
+        grad_norm=grad_norm,
+        learning_rate=learning_rate,
+        applied=applied,
+        samples=len(examples),
+        tokens=batch.num_tokens,
+        seconds=round(seconds, 4),
+        packing_fill=round(batch.packing_fill, 4),
+    )

@@ -7,9 +7,6 @@ import numpy as np
 
 from broker.records import Rollout, RolloutGroup, TrainGroup, float32_bytes
 
-ROOM = "sft"
-"""Name of the metrics stream: one report per step."""
-
 
 @dataclass(frozen=True)
 class Example:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from broker.failpoints import failpoint
 from broker.records import TrainGroup
+from broker.reports import LearnerStep
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row, build_step, token_lags
 from learner.deepspeed_engine import DeepSpeedEngine
-from learner.gradient_cosine import gradient_cosines
-from learner.interference import reward_means, shares
+from learner.gradient_cosine import Cosines, gradient_cosines
+from learner.interference import advantage_shares, reward_means, token_shares
 from learner.losses.aggregation import StepSize
 from learner.losses.objective import RowLoss, row_loss
 from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
@@ -40,40 +41,46 @@ class StepReport:
     completion_tokens_mean: float
     reward_mean: dict[str, float]
     """By part, `bucket/arm`; an arm draws from one bucket."""
-    interference: dict[str, float]
-    """`share/...`, and `gradient/...` every `gradient_cosine_every` steps: see `interference` and `gradient_cosine`."""
+    advantage_share: dict[str, float]
+    """By part, as the two below: see `learner.interference`."""
+    token_share: dict[str, float]
+    gradients: Cosines
+    """Empty unless the step is one of every `gradient_cosine_every`."""
     packing_fill: float
     seconds: float
 
-    def metrics(self) -> dict[str, float | int | str]:
-        """`what/stat` -> value, for the `learner` stream."""
-        ages, counts = list(self.lags), list(self.lags.values())
-        return {
-            "step": self.step,
-            "loss/mean": self.tokens.loss,
-            "grad/norm": self.grad_norm,
-            "step/applied": int(self.applied),
-            "step/seconds": round(self.seconds, 4),
-            "step/tokens": self.tokens.num_tokens,
-            "step/samples": self.num_samples,
-            "step/untrained_samples": self.num_untrained,
-            "step/tokens_per_s": round(self.tokens.num_tokens / max(self.seconds, 1e-9), 1),
-            "learning_rate/value": self.learning_rate,
-            "ratio/ess": self.tokens.ess,
-            "ratio/clip_share": self.tokens.clip_share,
-            "ratio/mean": self.tokens.ratio_mean,
-            "ratio/max": self.tokens.ratio_max,
-            "logprob/rms": self.tokens.logprob_rms,
-            "entropy/mean": self.tokens.entropy_mean,
-            "lag/mean": float(np.average(ages, weights=counts)) if ages else 0.0,
-            "lag/max": max(ages, default=0),
-            "lag/histogram": " ".join(f"{age}:{count}" for age, count in self.lags.items()),
-            "completion/tokens_mean": self.completion_tokens_mean,
-            "packing/fill": round(self.packing_fill, 4),
-            **({} if self.tokens.kl_mean is None else {"kl/mean": self.tokens.kl_mean}),
-            **{f"reward/{part.partition('/')[2]}/mean": mean for part, mean in self.reward_mean.items()},
-            **self.interference,
-        }
+    def published(self) -> LearnerStep:
+        """As it is reported to the others."""
+        lags, counts = list(self.lags), list(self.lags.values())
+        return LearnerStep(
+            step=self.step,
+            loss=self.tokens.loss,
+            grad_norm=self.grad_norm,
+            applied=self.applied,
+            seconds=round(self.seconds, 4),
+            tokens=self.tokens.num_tokens,
+            samples=self.num_samples,
+            untrained_samples=self.num_untrained,
+            tokens_per_s=round(self.tokens.num_tokens / max(self.seconds, 1e-9), 1),
+            learning_rate=self.learning_rate,
+            ess=self.tokens.ess,
+            clip_share=self.tokens.clip_share,
+            ratio_mean=self.tokens.ratio_mean,
+            ratio_max=self.tokens.ratio_max,
+            logprob_rms=self.tokens.logprob_rms,
+            entropy=self.tokens.entropy_mean,
+            lag_mean=float(np.average(lags, weights=counts)) if lags else 0.0,
+            lag_max=max(lags, default=0),
+            lag_histogram=self.lags,
+            completion_tokens_mean=self.completion_tokens_mean,
+            packing_fill=round(self.packing_fill, 4),
+            kl=self.tokens.kl_mean,
+            reward_mean={part.partition("/")[2]: mean for part, mean in self.reward_mean.items()},
+            advantage_share=self.advantage_share,
+            token_share=self.token_share,
+            gradient_norm=self.gradients.norms,
+            gradient_cosine=self.gradients.cosines,
+        )
 
 
 class StepObserver(Protocol):
@@ -111,9 +118,9 @@ def run_step(
     def loss_of(row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
         return row_loss(row, logprobs, entropies, settings, size)
 
-    interference = shares(groups)
+    gradients = Cosines({}, {})
     if settings.gradient_cosine_every and step % settings.gradient_cosine_every == 0:
-        interference |= gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
+        gradients = gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows), gradient=trains):
@@ -139,7 +146,9 @@ def run_step(
         num_untrained=sum(rollout.reward is None for rollout in rollouts),
         completion_tokens_mean=float(np.mean([rollout.num_tokens for rollout in rollouts])),
         reward_mean=reward_means(groups),
-        interference=interference,
+        advantage_share=advantage_shares(groups),
+        token_share=token_shares(groups),
+        gradients=gradients,
         packing_fill=batch.packing_fill,
         seconds=time.perf_counter() - start,
     )

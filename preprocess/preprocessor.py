@@ -12,12 +12,13 @@ from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode
+from broker.reports import KEPT
 from broker.ring import Ring
 from broker.run_record import read_keys_id
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
-from preprocess.report_sums import Tally, group_values
+from preprocess.report_sums import Tally, group_end
 from preprocess.train_groups import ReferenceLogprobs, to_train_group
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Preprocessor:
                 failpoint("preprocess.after_put")
                 self._history.add("put", group_id=group.group_id, versions=(group.oldest_version, group.newest_version))
         if ended:
-            self._count(group, reason or "kept", step)
+            self._count(group, reason or KEPT, step)
         return True
 
     def _put(self, delivery: Delivery, group: TrainGroup, step: int, unfinished: list[Delivery]) -> bool | None:
@@ -164,7 +165,7 @@ class Preprocessor:
 
     def _count(self, group: RolloutGroup, outcome: str, step: int) -> None:
         self._tally.add(group, outcome)
-        self._retry(lambda: self._metrics.report("groups", group_values(group, outcome, step)))
+        self._retry(lambda: self._metrics.report(group_end(group, outcome, step)))
 
     def _report_when_due(self) -> None:
         if time.monotonic() >= self._report_due:
@@ -173,12 +174,13 @@ class Preprocessor:
     def _report(self) -> None:
         """Send what was counted since the last report, with the fill of the ring and of the stream."""
         tally, self._tally = self._tally, Tally()
-        values = tally.values() | {
-            "step": self._retry(self._board.version),
-            "preprocess/ring/occupancy": self._retry(self._ring.occupancy),
-            "preprocess/stream/depth": self._retry(self._stream.depth),
-        }
-        self._retry(lambda: self._metrics.report("preprocess", {"worker": self._consumer, **values}))
+        report = tally.report(
+            self._consumer,
+            step=self._retry(self._board.version),
+            ring_samples=self._retry(self._ring.occupancy),
+            stream_groups=self._retry(self._stream.depth),
+        )
+        self._retry(lambda: self._metrics.report(report))
         self._report_due = time.monotonic() + REPORT_S
 
     def _beat(self, status: str) -> bool:

@@ -1,14 +1,15 @@
-"""What a preprocessor saw since its last report, reduced to numbers once."""
+"""What a preprocessor did since its last report, reduced to one report. Pure."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from broker.records import RolloutGroup
+from broker.reports import GroupEnd, PreprocessWork
 
 
 @dataclass
 class ArmTally:
-    """Rollouts of one arm."""
+    """Groups and rollouts of one arm."""
 
     groups: int = 0
     rollouts: int = 0
@@ -24,7 +25,7 @@ class Tally:
 
     arms: defaultdict[str, ArmTally] = field(default_factory=lambda: defaultdict(ArmTally))
     outcomes: Counter[str] = field(default_factory=Counter)
-    """`kept`, a filter's reason, or `unreadable`."""
+    """`kept`, a filter's reason, or `unreadable` -> groups."""
     errors: int = 0
     """Deliveries that raised and will be delivered again."""
 
@@ -39,44 +40,43 @@ class Tally:
         arm.successes += group.num_successes
         self.outcomes[outcome] += 1
 
-    def values(self) -> dict[str, float | int]:
-        """As metrics: counts since the last report, and means over exactly the rollouts counted beside them."""
-        report: dict[str, float | int] = {"preprocess/groups/seen": self.outcomes.total()}
-        for outcome, count in self.outcomes.items():
-            report[f"preprocess/groups/{outcome}"] = count
-        if self.errors:
-            report["preprocess/groups/errors"] = self.errors
-        for name, arm in self.arms.items():
-            report[f"preprocess/{name}/groups"] = arm.groups
-            report[f"preprocess/{name}/rollouts"] = arm.rollouts
-            report[f"preprocess/{name}/judged"] = arm.judged
-            if arm.judged:
-                report[f"preprocess/{name}/reward_mean"] = arm.reward_sum / arm.judged
-                report[f"preprocess/{name}/success_rate"] = arm.successes / arm.judged
-        return report
+    def report(self, worker: str, *, step: int, ring_samples: int, stream_groups: int) -> PreprocessWork:
+        """The report of `worker`; the other arguments are as in `PreprocessWork`."""
+        judged = {name: arm for name, arm in self.arms.items() if arm.judged}
+        return PreprocessWork(
+            worker=worker,
+            step=step,
+            ring_samples=ring_samples,
+            stream_groups=stream_groups,
+            groups_seen=self.outcomes.total(),
+            errors=self.errors or None,
+            outcomes=dict(self.outcomes),
+            groups={name: arm.groups for name, arm in self.arms.items()},
+            rollouts={name: arm.rollouts for name, arm in self.arms.items()},
+            judged={name: arm.judged for name, arm in self.arms.items()},
+            reward_mean={name: arm.reward_sum / arm.judged for name, arm in judged.items()},
+            success_rate={name: arm.successes / arm.judged for name, arm in judged.items()},
+        )
 
 
-def group_values(group: RolloutGroup, outcome: str, step: int) -> dict[str, float | int | str]:
-    """One ended group in plain fields, for progress by arm and success against rollouts spent."""
+def group_end(group: RolloutGroup, outcome: str, step: int) -> GroupEnd:
+    """The report of one group that ended as `outcome`; `step` is the newest published policy version."""
     rewards = [c.reward for c in group.policy_rollouts if c.reward is not None]
-    verdicts = Counter(c.verdict for c in group.policy_rollouts)
-    values: dict[str, float | int | str] = {
-        "ordinal": group.group_id,
-        "problem_id": group.problem_id,
-        "arm": group.arm,
-        "bucket": group.bucket,
-        "actor": group.actor,
-        "outcome": outcome,
-        "step": step,
-        "oldest_version": group.oldest_version,
-        "rollouts": len(group.policy_rollouts),
-        "judged": len(rewards),
-        "reward_sum": float(sum(rewards)),
-        "successes": group.num_successes,
-        "prompt_tokens": group.num_prompt_tokens,
-        "completion_tokens": group.num_completion_tokens,
-        "cut_off": sum(c.finish_reason == "length" for c in group.policy_rollouts),
-    }
-    for verdict, count in verdicts.items():
-        values[f"verdict.{verdict}"] = count
-    return values
+    return GroupEnd(
+        group_id=group.group_id,
+        problem_id=group.problem_id,
+        arm=group.arm,
+        bucket=group.bucket,
+        actor=group.actor,
+        outcome=outcome,
+        step=step,
+        oldest_version=group.oldest_version,
+        rollouts=len(group.policy_rollouts),
+        judged=len(rewards),
+        reward_sum=float(sum(rewards)),
+        successes=group.num_successes,
+        prompt_tokens=group.num_prompt_tokens,
+        completion_tokens=group.num_completion_tokens,
+        truncated=sum(c.finish_reason == "length" for c in group.policy_rollouts),
+        verdicts=dict(Counter(c.verdict for c in group.policy_rollouts)),
+    )

@@ -7,7 +7,6 @@ ring moves, and readers of Redis see what a live run writes.
 """
 
 import argparse
-import json
 import random
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Rollout, RolloutGroup, Verdict, WeightAnnouncement, float32_bytes, int32_bytes
+from broker.reports import ACTORS, GroupEnd, LearnerStep, Report
 from broker.ring import Ring
 from broker.rollout_samples import RolloutSamples
 from broker.run_record import describe_run, open_run
@@ -32,10 +32,12 @@ from broker.weights import WeightBoard
 from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.store.metric_files import read_entries
 from deploy.store.run_folder import RunFolder
+from deploy.store.run_view import ROOMS, Reports
 from tests.groups import train_group
+from tests.reports import actor_output, ended, learner_step, preprocess_work, weight_sync
 
-Row = dict[str, str]
 SAMPLE_EVERY = 5
 """One group of this many becomes a sample."""
 KEPT_BATCHES = 20
@@ -48,27 +50,28 @@ def text_of(token_ids: list[int]) -> str:
 
 @dataclass(frozen=True)
 class Recording:
-    """Reports of every room, in the order of their ids."""
+    """Reports by kind, each oldest first."""
 
-    rooms: dict[str, list[Row]]
+    reports: Reports
 
     @classmethod
     def read(cls, run: Path) -> "Recording":
-        files = {path.stem: path for path in (run / "metrics").glob("*.jsonl")}
-        return cls({room: [json.loads(line) for line in path.read_text().splitlines()] for room, path in files.items()})
+        folder = RunFolder(run).metrics
+        return cls(Reports.of({room: read_entries(folder, room) for room in ROOMS}))
 
-    def events(self) -> Iterator[tuple[float, str, Row]]:
-        """(seconds since the first, room, report) in the order they were written."""
-        moments = [(_seconds(row), room, row) for room, rows in self.rooms.items() for row in rows]
-        moments.sort(key=lambda moment: moment[0])
-        for moment_s, room, row in moments:
-            yield moment_s - moments[0][0], room, row
+    def events(self) -> Iterator[tuple[float, Report]]:
+        """(seconds since the first, report) in the order they were written."""
+        r = self.reports
+        everything = [*r.groups, *r.learner, *r.outputs, *r.syncs, *r.preprocess, *r.notes]
+        everything.sort(key=lambda report: report.unix_s)
+        for report in everything:
+            yield report.unix_s - everything[0].unix_s, report
 
 
 def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
     """A synthetic run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
     rng = random.Random(seed)
-    rooms: dict[str, list[Row]] = {"groups": [], "learner": [], "actors": [], "preprocess": []}
+    made = Reports()
     group_id = 0
     for step in range(steps):
         start_ms = 1_700_000_000_000 + 2000 * step
@@ -79,39 +82,25 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
             successes = sum(rng.random() < skill for _ in range(8))
             outcome = "kept" if 0 < successes < 8 else "zero_advantage"
             kept += outcome == "kept"
-            rooms["groups"].append(
-                {
-                    "id": f"{start_ms + 10 * group_id % 900}-0", "ordinal": str(group_id), "arm": arm, "bucket": "hard",
-                    "problem_id": f"p{group_id // 2 % problems:03d}", "outcome": outcome, "step": str(step),
-                    "successes": str(successes), "oldest_version": str(max(0, step - 1)),
-                }
+            made.groups.append(
+                ended(
+                    successes, id=f"{start_ms + 10 * group_id % 900}-0", group_id=group_id, arm=arm, outcome=outcome,
+                    problem_id=f"p{group_id // 2 % problems:03d}", step=step, oldest_version=max(0, step - 1),
+                    prompt_tokens=0, completion_tokens=0,  # those of the group that is written
+                )
             )  # fmt: skip
             group_id += 1
-        rooms["learner"].append(
-            {
-                "id": f"{start_ms + 1500}-0", "step": str(step + 1), "loss/mean": "-0.01", "grad/norm": "0.3",
-                "step/applied": "1", "step/seconds": "0.5", "step/tokens": "3000", "step/samples": "64",
-                "step/tokens_per_s": "6000.0", "learning_rate/value": "0.0005", "ratio/ess": "0.97",
-                "ratio/clip_share": "0.0", "ratio/mean": "1.0", "ratio/max": "1.4", "logprob/rms": "0.02",
-                "entropy/mean": repr(0.2 - 0.15 * step / steps), "lag/mean": "1.25", "lag/max": "2",
-                "lag/histogram": "0:1000 1:500 2:1500", "reward/guided/mean": "0.6", "reward/unguided/mean": "0.4",
-                "share/advantage/hard/guided": "0.7", "share/advantage/hard/unguided": "0.3",
-            }
+        made.learner.append(
+            learner_step(
+                step + 1, id=f"{start_ms + 1500}-0", entropy=0.2 - 0.15 * step / steps,
+                reward_mean={"guided": 0.6, "unguided": 0.4},
+                advantage_share={"hard/guided": 0.7, "hard/unguided": 0.3},
+            )
         )  # fmt: skip
-        rooms["actors"] += [
-            {"id": f"{start_ms + 100}-0", "actor": "actor-0", "version": str(step), "tokens": "8000", "groups": "8"},
-            {
-                "id": f"{start_ms + 1600}-0", "actor": "actor-0", "sync/version": str(step + 1),
-                "sync/stall_ms": "80.5", "sync/in_flight_groups": "5", "sync/canary_mismatches": "0",
-            },
-        ]  # fmt: skip
-        rooms["preprocess"].append(
-            {
-                "id": f"{start_ms + 1000}-0", "worker": "preprocess-0", "step": str(step),
-                "preprocess/ring/occupancy": "48", "preprocess/stream/depth": "2",
-            }
-        )  # fmt: skip
-    return Recording(rooms)
+        made.outputs.append(actor_output(step, id=f"{start_ms + 100}-0"))
+        made.syncs.append(weight_sync(step + 1, id=f"{start_ms + 1600}-0"))
+        made.preprocess.append(preprocess_work(step, id=f"{start_ms + 1000}-0"))
+    return Recording(made)
 
 
 class Replay:
@@ -135,57 +124,60 @@ class Replay:
 
     def run(self, recording: Recording, *, speed: float | None = None, until: float | None = None) -> None:
         """Tell it all, `speed` times as fast as it happened; None: at once. `until`: seconds of the recording."""
-        describe_run(self.client, self.keys, {"num_hard": len({g["problem_id"] for g in recording.rooms["groups"]})})
-        waiting = deque(recording.rooms["groups"])
+        groups = recording.reports.groups
+        describe_run(self.client, self.keys, {"num_hard": len({group.problem_id for group in groups})})
+        waiting = deque(groups)
         started = time.monotonic()
-        for moment_s, room, row in recording.events():
+        for moment_s, report in recording.events():
             if until is not None and moment_s > until:
                 return
             if speed is not None:
                 time.sleep(max(0.0, started + moment_s / speed - time.monotonic()))
-            if room == "groups":
-                if waiting and waiting[0] is row:  # else it was used in an earlier step
+            if isinstance(report, GroupEnd):
+                if waiting and waiting[0] is report:  # else it was used in an earlier step
                     self._group(waiting.popleft())
-            elif room == "learner":
-                self._step(row, waiting)
+            elif isinstance(report, LearnerStep):
+                self._step(report, waiting)
             else:
-                self._report(room, row)
+                if report.room == ACTORS:
+                    self.heartbeats.beat("actor-0", "33 groups in flight")
+                self.metrics.report(report)
 
-    def _group(self, row: Row) -> None:
-        token = f"replay/{row['ordinal']}"
+    def _group(self, told: GroupEnd) -> None:
+        token = f"replay/{told.group_id}"
         group_id = self.feed.claim(token, held_version=0, batch_groups=8, max_lag=None, lease_s=60, high_water=999)
         assert group_id is not None
-        group = self._made(group_id, row)
+        group = self._made(group_id, told)
         assert self.feed.publish(group_id, token, group)
         (delivery,) = self.stream.read("preprocess-0", count=1, block_s=0, claim_idle_s=60)
-        step = int(row["step"])
-        if row["outcome"] == "kept":
-            assert self.ring.put(delivery.entry_id, train_group(group), step=step)
+        if told.kept:
+            assert self.ring.put(delivery.entry_id, train_group(group), step=told.step)
         else:
-            assert self.ring.drop(delivery.entry_id, group, row["outcome"], step=step)
-        sizes = {
-            "actor": group.actor, "rollouts": len(group.policy_rollouts), "judged": group.num_judged,
-            "reward_sum": float(group.num_successes), "prompt_tokens": group.num_prompt_tokens,
-            "completion_tokens": group.num_completion_tokens, "cut_off": 0,
-        }  # fmt: skip
-        self.metrics.report("groups", {**sizes, **_values(row), "ordinal": group_id})
+            assert self.ring.drop(delivery.entry_id, group, told.outcome, step=told.step)
+        report = msgspec.structs.replace(
+            told,
+            group_id=group_id,
+            prompt_tokens=told.prompt_tokens or group.num_prompt_tokens,
+            completion_tokens=told.completion_tokens or group.num_completion_tokens,
+        )
+        self.metrics.report(report)
         if group_id % SAMPLE_EVERY == 0:
             self.samples.add(sample_values(group, text_of))
         self.heartbeats.beat("preprocess-0", "waiting for groups")
 
-    def _made(self, group_id: int, row: Row) -> RolloutGroup:
-        statement = f"Problem {row['problem_id']}: find $a$."
-        guided = row["arm"] == "guided"
+    def _made(self, group_id: int, told: GroupEnd) -> RolloutGroup:
+        statement = f"Problem {told.problem_id}: find $a$."
+        guided = told.arm == "guided"
         prompt = guided_message(statement, "$a=F(1)=4$", "default") if guided else unguided_message(statement)
         token_ids = [ord(c) for c in self._write(group_id)]
-        oldest, newest = int(row["oldest_version"]), max(int(row["oldest_version"]), self._version)
+        oldest, newest = told.oldest_version, max(told.oldest_version, self._version)
         both = newest > oldest and len(token_ids) > 10
         spans = ((0, oldest), (10, newest)) if both else ((0, oldest),)
-        verdicts: list[Verdict] = ["correct" if i < int(row["successes"]) else "wrong" for i in range(8)]
+        verdicts: list[Verdict] = ["correct" if i < told.successes else "wrong" for i in range(8)]
         return RolloutGroup(
             group_id=group_id,
-            problem_id=row["problem_id"],
-            arm=row["arm"],
+            problem_id=told.problem_id,
+            arm=told.arm,
             bucket="hard",
             actor="actor-0",
             prompt_ids=int32_bytes([ord(c) for c in prompt]),
@@ -202,7 +194,7 @@ class Replay:
             ),
         )
 
-    def _step(self, row: Row, waiting: deque[Row]) -> None:
+    def _step(self, told: LearnerStep, waiting: deque[GroupEnd]) -> None:
         step, samples = self.ring.committed() + 1, self.config.learner.batch_samples
         while self.ring.take(step, samples, max_lag=None) is None:
             if not waiting:
@@ -223,24 +215,11 @@ class Replay:
         self.board.announce(WeightAnnouncement(version=step, backend="file", path="/dev/null"))
         self.board.hold("actor-0", step)
         self.heartbeats.beat("learner-0", f"waiting for the batch of step {step + 1}")
-        self.metrics.report("learner", {**_values(row), "step": step})
-
-    def _report(self, room: str, row: Row) -> None:
-        if room == "actors":
-            self.heartbeats.beat("actor-0", "33 groups in flight")
-        self.metrics.report(room, _values(row))
+        self.metrics.report(msgspec.structs.replace(told, step=step))
 
 
 def _chain(group_id: int) -> str:
     return f"$a=F({group_id % 10})=4$\nThe answer is $\\boxed{{a^{group_id % 10}}}$."
-
-
-def _values(row: Row) -> dict[str, float | int | str]:
-    return {name: value for name, value in row.items() if name != "id"}
-
-
-def _seconds(row: Row) -> float:
-    return int(row["id"].split("-")[0]) / 1e3
 
 
 def main() -> None:

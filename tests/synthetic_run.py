@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from actors.evaluation.results import result_of
@@ -17,16 +18,18 @@ from broker.keys import Keys
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
 from broker.metrics import Metrics
 from broker.records import Problem, Rollout, RolloutGroup, encode, float32_bytes, int32_bytes
+from broker.reports import LearnerStep
 from broker.rollout_samples import RolloutSamples
 from conf.load import dump, load
 from conf.schema import RunConfig
+from deploy.store.ledger_file import RunLedger, to_json
 from deploy.store.measurements import Measurement
 from deploy.store.metric_files import ROOMS, MetricFile, path_of
 from deploy.store.rollout_archive import RolloutArchive
 from deploy.store.run_folder import RunFolder
-from deploy.view.ledger_table import RunLedger, to_json
 from deploy.view.summary import save_samples
-from preprocess.report_sums import group_values
+from preprocess.report_sums import group_end
+from tests.reports import actor_output, learner_step, weight_sync
 
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
 HOSTILE = "</pre></script><script>alert(1)</script><img src=http://x.example/y>\x1b[31m\u202e & 'q' \"d\""
@@ -89,14 +92,14 @@ class _Simulation:
             group = self._group(bucket[group_id // len(self._arms) % len(bucket)], arm, step, group_id)
             kept = 0 < group.num_successes < GROUP
             self._kept += kept
-            self._metrics.report("groups", group_values(group, "kept" if kept else "zero_advantage", step))
+            self._metrics.report(group_end(group, "kept" if kept else "zero_advantage", step))
             tokens = group.num_completion_tokens
-            self._metrics.report("actors", {"actor": "actor-0", "version": step, "tokens": tokens})
+            self._metrics.report(actor_output(step, groups=1, tokens=tokens))
             outcome = Outcome(step, group.num_successes, GROUP)
             self._outcomes.setdefault((group.problem_id, arm), []).append(outcome)
         for step in range(1, STEPS + 1):
-            self._metrics.report("actors", {"actor": "actor-0", "sync/version": step, "sync/stall_ms": 100.0 + step})
-            self._metrics.report("learner", self._step(step))
+            self._metrics.report(weight_sync(step, stall_ms=100.0 + step))
+            self._metrics.report(self._step(step))
 
     def measure(self) -> None:
         measured = Measurement({})
@@ -167,18 +170,20 @@ class _Simulation:
             reward=reward,
         )
 
-    def _step(self, step: int) -> dict[str, Any]:
-        report = {
-            "step": step, "step/tokens": 1000, "entropy/mean": 0.2 - step / 200, "lag/mean": 1.0,
-            "lag/histogram": "0:200 1:600 2:200", "ratio/ess": 0.99, "ratio/clip_share": 0.01, "grad/norm": 0.3,
-            "completion/tokens_mean": 40.0,
-        }  # fmt: skip
-        if self._diagnostics:
-            share = step / (2 * STEPS)
-            report |= {"share/advantage/hard/unguided": share, "share/advantage/hard/guided": 1 - share}
-            report |= {"share/tokens/hard/unguided": 0.5, "share/tokens/hard/guided": 0.5}
-            report |= {"gradient/cosine/hard/easy": 0.5 - step / STEPS}
-        return report
+    def _step(self, step: int) -> LearnerStep:
+        report = learner_step(
+            step, tokens=1000, entropy=0.2 - step / 200, lag_mean=1.0, lag_histogram={0: 200, 1: 600, 2: 200}, ess=0.99,
+            clip_share=0.01, completion_tokens_mean=40.0,
+        )  # fmt: skip
+        if not self._diagnostics:
+            return report
+        share = step / (2 * STEPS)
+        return msgspec.structs.replace(
+            report,
+            advantage_share={"hard/unguided": share, "hard/guided": 1 - share},
+            token_share={"hard/unguided": 0.5, "hard/guided": 0.5},
+            gradient_cosine={"hard/easy": 0.5 - step / STEPS},
+        )
 
 
 def configured(seed: int, arms: Sequence[str]) -> RunConfig:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.balance import Balance, read_balance
+from broker.balance import Balance
 from deploy.audit.evidence import gather
 from deploy.audit.finding import Finding
 from deploy.audit.promises import check
-from deploy.store.run_redis import find_run, run_redis
+from deploy.store.run_view import RunView
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ def audit(path: Path, url: str | None = None) -> Audit:
 
     Raises UsageError when the run cannot be read, CheckpointError when the manifest of a checkpoint is damaged.
     """
-    folder, config = find_run(path)
-    with run_redis(folder, config, url) as (client, keys):
-        evidence = gather(folder, config, client, keys)
-        return Audit(read_balance(client, keys), check(evidence))
+    with RunView(path, url) as run:
+        evidence = gather(run)
+        return Audit(run.balance(), check(evidence))

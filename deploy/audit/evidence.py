@@ -3,18 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from broker.connection import Client
-from broker.group_locations import GroupLocations, read_group_locations
-from broker.history import Line, RoleHistory, read_history
-from broker.keys import Keys
-from broker.metrics import Metrics
-from conf.schema import RunConfig
+from broker.group_locations import GroupLocations
+from broker.history import Line, RoleHistory
+from broker.reports import PreprocessWork
 from deploy.cluster.placement import demands
-from deploy.store.metric_files import read_reports
-from deploy.store.run_folder import RunFolder
-from learner.manifest import candidates, read_manifest
-
-OCCUPANCY, DEPTH = "preprocess/ring/occupancy", "preprocess/stream/depth"
+from deploy.store.run_view import RunView, SavedCheckpoint
 
 
 @dataclass(frozen=True)
@@ -35,16 +28,6 @@ class Occupancy:
     place: str
     ring_samples: int
     stream_groups: int
-
-
-@dataclass(frozen=True)
-class SavedCheckpoint:
-    """A checkpoint on disk."""
-
-    name: str
-    step: int
-    sha256: str
-    """Digest of its manifest, which lists the digests of all its files."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +60,12 @@ class Evidence:
         return any(not lines[0].event.step and not any(line.event.missed for line in lines) for lines in learners)
 
 
-def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> Evidence:
+def gather(run: RunView) -> Evidence:
     """Reads the evidence of a live or finished run. Raises CheckpointError when a manifest is damaged."""
-    histories = tuple(read_history(folder.path))
-    locations = read_group_locations(client, keys)  # after the histories, so that it includes what they record
+    config, histories = run.config, run.histories()
+    locations = run.locations()  # after the histories, so that it includes what they record
     in_flight = config.actors.num_actors * config.actors.max_in_flight_groups
-    reports = [row for row in read_reports(folder.metrics, "preprocess", Metrics(client, keys)) if OCCUPANCY in row]
-    manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(folder.checkpoints))]
+    reports = run.reports(PreprocessWork)
     written = {history.role for history in histories}
     # Rank 0 writes the history of all ranks.
     roles = [d.role for d in demands(config) if not d.role.startswith("learner") or d.role == "learner-0"]
@@ -96,6 +78,6 @@ def gather(folder: RunFolder, config: RunConfig, client: Client, keys: Keys) -> 
         histories=histories,
         absent=tuple(role for role in roles if role not in written),
         locations=locations,
-        occupancy=tuple(Occupancy(f"metrics {row['id']}", int(row[OCCUPANCY]), int(row[DEPTH])) for row in reports),
-        checkpoints=tuple(SavedCheckpoint(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests),
+        occupancy=tuple(Occupancy(f"metrics {r.id}", r.ring_samples, r.stream_groups) for r in reports),
+        checkpoints=run.checkpoints(),
     )

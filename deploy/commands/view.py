@@ -101,9 +101,12 @@ def ledger(
 ) -> None:
     """Show attempts and successes of every problem under every arm, and the transfer from guided to unguided."""
     from deploy.statistics.transfer import explain
-    from deploy.view.ledger_table import read_ledger, select, table, to_json
+    from deploy.store.ledger_file import to_json
+    from deploy.store.run_view import RunView
+    from deploy.view.ledger_table import select, table
 
-    whole = read_ledger(run, url)
+    with RunView(run, url) as view:
+        whole = view.ledger()
     shown = select(whole, arm=arm, order=sort, limit=limit)
     if as_json:
         print(to_json(shown, whole).decode(), end="")
@@ -131,9 +134,12 @@ def starvation(
 ) -> None:
     """Show how rollouts ended, by bucket, arm and length: whether long ones are lost before training."""
     from deploy.statistics.starvation import explain
-    from deploy.view.starvation_table import read_starvation, select, table, to_json
+    from deploy.store.run_view import RunView
+    from deploy.store.starvation_file import to_json
+    from deploy.view.starvation_table import select, table
 
-    rows = select(read_starvation(run, url), arm)
+    with RunView(run, url) as view:
+        rows = select(view.starvation(), arm)
     if as_json:
         print(to_json(rows).decode(), end="")
         return

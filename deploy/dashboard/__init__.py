@@ -1,4 +1,4 @@
-"""A run as one watches it: in the browser, in the terminal, in Prometheus. Reads Redis only; never writes.
+"""Live views of runs: in the browser, in the terminal, for Prometheus. Reads, and never writes.
 
 May import `run` and the rooms below it.
 """

@@ -1,4 +1,4 @@
-"""The web application: the page, its data, and `/metrics`. Everything it knows comes from the hub."""
+"""The web application: the page, its data, and `/metrics`. All data come from the hub."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,22 +17,24 @@ from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import Guard
 from deploy.dashboard.problem_history import GroupRow
 from deploy.dashboard.prometheus import CONTENT_TYPE, exposition
-from deploy.dashboard.recent_rollouts import Rollout
+from deploy.dashboard.recent_rollouts import ShownRollout
 from deploy.dashboard.run_sources import Source
 
 ASSETS = Path(__file__).parent / "assets"
 FRESH = {"Cache-Control": "no-cache"}
-"""Browsers ask whether a file changed: an updated program must not meet an old page."""
+"""Browsers ask whether a file changed, so that an updated program does not meet an old page."""
 
 
 class ProblemPage(msgspec.Struct, frozen=True):
+    """One problem: its groups and its newest rollouts."""
+
     id: str
     history: list[GroupRow]
-    rollouts: list[Rollout]
+    rollouts: list[ShownRollout]
 
 
 def dashboard_app(hub: Hub, token: str | None = None) -> Starlette:
-    """`token`: what viewers must know; None answers this machine only."""
+    """`token`: viewers must present it; None answers this machine only."""
 
     async def page(request: Request) -> Response:
         return FileResponse(ASSETS / "index.html", headers=FRESH)

@@ -1,7 +1,7 @@
-"""One reader for all viewers: looks at every run twice a second and sends what changed to whoever watches.
+"""One reader for all viewers: reads every run twice a second and sends the changes to its viewers.
 
-A viewer first gets the whole picture, then changes; both come out of the same turn of the event loop, so that nothing
-is missed or doubled. A viewer that does not keep up is let go, and its browser comes back for the whole picture.
+A viewer first gets the whole picture, then changes. Both are taken in one turn of the event loop, so that nothing is
+missed or sent twice. A viewer that does not keep up is disconnected; its browser reconnects and gets the whole picture.
 """
 
 import asyncio
@@ -17,28 +17,28 @@ from deploy.dashboard.run_sources import Source
 
 TICK_S = 0.5
 REST_S = 2.0
-"""Time between two looks for a server of a run that is over."""
+"""Time between two attempts to find the server of a run that is over."""
 KEEP_ALIVE_S = 15.0
 BEHIND = 30
-"""Messages a viewer may be behind."""
+"""Messages that may wait for a viewer before it is disconnected."""
 CARD_ROWS = 300
 
 _ENCODER = msgspec.json.Encoder()
 
 
 class Hub:
-    """`async with hub:` follows the runs; `watch` is for one viewer, `cards` for the comparison of runs."""
+    """`async with hub:` follows the runs; `watch` serves one viewer, `cards` the comparison of runs."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = {source.name: source for source in sources}
         for source in sources:
-            source.model.change()  # what was read so far is part of the picture a viewer begins with
+            source.model.change()  # what was read so far belongs to the whole picture
         self._viewers: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
         self._whole: dict[str, bytes] = {}
         self._cards: tuple[float, bytes] = (0.0, b"")
         self._following: list[asyncio.Task[None]] = []
         self.failure: BaseException | None = None
-        """What ended the following of a run, which only a bug does."""
+        """The error that ended the reading of a run; only a bug raises one."""
         self.on_failure: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "Hub":
@@ -55,7 +55,7 @@ class Hub:
             source.close()
 
     async def watch(self, name: str) -> AsyncGenerator[bytes]:
-        """Server-sent events of one run, until the viewer leaves or falls behind."""
+        """Server-sent events of one run, until the viewer disconnects or falls behind."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
         queue.put_nowait(self._picture(name))
         self._viewers[name].add(queue)
@@ -72,12 +72,12 @@ class Hub:
             self._viewers[name].discard(queue)
 
     def dismiss(self) -> None:
-        """Let every viewer go."""
+        """Disconnect every viewer."""
         for queue in itertools.chain(*self._viewers.values()):
             _dismiss(queue)
 
     def cards(self) -> bytes:
-        """Every run in brief, as JSON; made anew at most once a tick, however many ask."""
+        """A summary of every run as JSON, renewed at most once a tick."""
         if time.monotonic() - self._cards[0] > TICK_S:
             cards = {name: source.model.card(CARD_ROWS, source.away) for name, source in self.sources.items()}
             self._cards = time.monotonic(), _ENCODER.encode(cards)
@@ -87,12 +87,12 @@ class Hub:
         while True:
             started = time.monotonic()
             before = source.model
-            news = await asyncio.to_thread(source.look)
-            if news is not None:
-                source.take(news)
-            if news is not None or source.away:
+            snapshot = await asyncio.to_thread(source.look)
+            if snapshot is not None:
+                source.take(snapshot)
+            if snapshot is not None or source.away:
                 self._tell(source, anew=source.model is not before)
-            rest_s = REST_S if news is None else TICK_S
+            rest_s = REST_S if snapshot is None else TICK_S
             await asyncio.sleep(max(0.05, started + rest_s - time.monotonic()))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -101,7 +101,7 @@ class Hub:
             self.on_failure()
 
     def _tell(self, source: Source, *, anew: bool) -> None:
-        change = source.model.change(source.away)  # also without viewers: it moves the mark of what is new
+        change = source.model.change(source.away)  # also without viewers: it marks what was sent
         self._whole.pop(source.name, None)
         if not self._viewers[source.name]:
             return
@@ -113,7 +113,7 @@ class Hub:
                 queue.put_nowait(message)
 
     def _picture(self, name: str) -> bytes:
-        """The whole picture, made once for all who come between two ticks."""
+        """The whole picture, encoded once for all viewers that connect between two ticks."""
         if name not in self._whole:
             source = self.sources[name]
             self._whole[name] = _event(source.model.whole(source.away))
@@ -121,7 +121,7 @@ class Hub:
 
 
 def _dismiss(queue: asyncio.Queue[bytes | None]) -> None:
-    """End a stream; what its viewer has not read yet is not worth sending."""
+    """End a stream; messages that wait for its viewer are dropped."""
     while not queue.empty():
         queue.get_nowait()
     queue.put_nowait(None)

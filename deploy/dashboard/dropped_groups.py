@@ -1,7 +1,7 @@
 """Which groups were not trained: by reason, bucket and length. Pure.
 
-Filtered groups say so themselves when they end preprocessing. A group that a full ring gave up was counted as kept
-before; its entry in the stream `replaced` names it. Stale and failed groups are counted, but leave no entry.
+The report of a filtered group names the reason. A group that a full ring replaced was reported as kept before; its
+entry in the stream `replaced` names it. Stale and failed groups are only counted; they leave no entry.
 """
 
 from collections import Counter
@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from broker.reports import KEPT, GroupEnd
+
 SHORTEST = 32
-"""Tokens: the first class of lengths is 0..32, each further one is twice as long."""
+"""Tokens: the first class of lengths is 0..32, each further one ends at twice as many."""
 
 
 class DropRow(msgspec.Struct, frozen=True):
@@ -24,23 +26,25 @@ class DropRow(msgspec.Struct, frozen=True):
     groups: int
 
 
-class Drops:
+class DroppedGroups:
+    """Counts groups by outcome, bucket and length."""
+
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._kept: dict[int, tuple[str, int]] = {}
         """Group id -> (bucket, class of lengths)."""
 
-    def add(self, groups: Iterable[Mapping[str, str]], replaced: Iterable[Mapping[str, str]]) -> None:
+    def add(self, groups: Iterable[GroupEnd], replaced: Iterable[Mapping[str, str]]) -> None:
         """Groups that ended preprocessing, and entries of the stream `replaced`."""
-        for report in groups:
-            kind = report["bucket"], length_class(int(report["completion_tokens"]) / int(report["rollouts"]))
-            self._counts[(report["outcome"], *kind)] += 1
-            if report["outcome"] == "kept":
-                self._kept[int(report["ordinal"])] = kind
+        for group in groups:
+            kind: tuple[str, int] = group.bucket, length_class(group.completion_tokens / group.rollouts)
+            self._counts[(group.outcome, *kind)] += 1
+            if group.kept:
+                self._kept[group.group_id] = kind
         for entry in replaced:
-            # A preprocessor that died between its put and its report leaves a group nobody described.
+            # A preprocessor that died between its put and its report leaves a group without a report.
             kind = self._kept.pop(int(entry["ordinal"]), ("unknown", 0))
-            self._counts[("kept", *kind)] -= kind[0] != "unknown"
+            self._counts[(KEPT, *kind)] -= kind[0] != "unknown"
             self._counts[("replaced", *kind)] += 1
 
     def rows(self) -> list[DropRow]:

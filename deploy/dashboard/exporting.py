@@ -15,7 +15,7 @@ Put = Callable[[int, dict[str, float]], None]
 
 
 def export(model: RunModel, target: Target, folder: Path) -> int:
-    """Write every step of a run; how many. Event files and W&B's own files land in `folder`.
+    """Write every step of a run; returns how many. Event files and W&B's own files go to `folder`.
 
     Raises UsageError when the library is not installed.
     """

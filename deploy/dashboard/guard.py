@@ -1,4 +1,4 @@
-"""Who may look, and what a browser may do with what it gets. Plain ASGI, so that streams pass through unheld."""
+"""Access control and security headers. Plain ASGI, so that event streams are not buffered."""
 
 import secrets
 from http.cookies import CookieError, SimpleCookie
@@ -20,9 +20,9 @@ SECURITY = {
 
 
 class Guard:
-    """Without a token only this machine is answered, under its own names. With one, only who knows it.
+    """Without a token, answers requests from this machine to a loopback name only. With one, requires it.
 
-    The token comes in `?token=` once, which becomes a cookie, or as `Authorization: Bearer` from a program.
+    A browser sends the token in `?token=` once and gets a cookie; a program sends `Authorization: Bearer`.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -44,10 +44,11 @@ class Guard:
         await answer(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What to answer instead of the page; None for a viewer who may pass."""
+        """The answer to a viewer who must not see the page; None for one who may."""
         headers = Headers(scope=scope)
         if self._token is None:
-            if not is_loopback(_host_name(headers.get("host", ""))):  # a page elsewhere gave itself our address
+            # Against DNS rebinding: the name of a foreign page may resolve to this machine.
+            if not is_loopback(_host_name(headers.get("host", ""))):
                 return PlainTextResponse("pope: this dashboard answers to localhost only\n", 421)
             return None
         if self._knows(_bearer(headers.get("authorization", ""))) or self._knows(_cookie(headers.get("cookie", ""))):
@@ -65,7 +66,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine, to itself."""
+    """Whether a name or address is a loopback one."""
     if host == "localhost":
         return True
     try:

@@ -1,12 +1,13 @@
-"""What became of each problem, group by group: the heat map, the history behind a click, transfer. Pure."""
+"""The groups of each problem: the heat map, the history behind a click, and transfer. Pure."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
+from broker.reports import GroupEnd
 from deploy.statistics.transfer import Transfer, transfer
 
 
@@ -14,7 +15,7 @@ class GroupRow(msgspec.Struct, frozen=True):
     """One group of a problem that ended preprocessing."""
 
     step: int
-    """Newest policy version then."""
+    """Newest policy version when it ended."""
     arm: str
     successes: int
     judged: int
@@ -23,9 +24,9 @@ class GroupRow(msgspec.Struct, frozen=True):
     """`kept`, or the filter's reason."""
     group_id: int
     tokens: int
-    """Rollout tokens of all its rollouts."""
+    """Completion tokens of all its rollouts."""
     cut: int
-    """Rollouts the token budget cut."""
+    """Rollouts that the token budget cut."""
 
 
 Cell = tuple[int, int, int, int, int]
@@ -33,8 +34,8 @@ Cell = tuple[int, int, int, int, int]
 
 
 @dataclass
-class _Tally:
-    """A problem under one arm, as a row of the ledger counts it."""
+class _Counts:
+    """One problem under one arm, counted as in a row of the ledger."""
 
     attempts: int = 0
     successes: int = 0
@@ -50,8 +51,8 @@ class _Tally:
             self.last.append(Outcome(row.step, row.successes, row.judged))
 
 
-class Problems:
-    """Problems and arms get indices in the order they first appear, so that a reader can be sent only what is new."""
+class ProblemHistory:
+    """Problems and arms get indices in the order they first appear, so that a viewer can be sent only what is new."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -60,37 +61,37 @@ class Problems:
         self.cells: list[Cell] = []
         self._index: dict[str, int] = {}
         self._history: defaultdict[str, list[GroupRow]] = defaultdict(list)
-        self._tallies: defaultdict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._counts: defaultdict[tuple[str, str], _Counts] = defaultdict(_Counts)
         self._transfer: tuple[int, Transfer | None] = (0, None)
 
-    def add(self, reports: Iterable[Mapping[str, str]]) -> None:
+    def add(self, groups: Iterable[GroupEnd]) -> None:
         """Groups that ended preprocessing, oldest first."""
-        for report in reports:
-            row = _group_row(report)
-            problem = self._problem(report["problem_id"], report["bucket"])
+        for group in groups:
+            row = _group_row(group)
+            problem = self._problem(group.problem_id, group.bucket)
             self.cells.append((problem, self._arm(row.arm), row.step, row.successes, row.judged))
-            self._history[report["problem_id"]].append(row)
-            self._tallies[report["problem_id"], row.arm].add(row)
+            self._history[group.problem_id].append(row)
+            self._counts[group.problem_id, row.arm].add(row)
 
     def history(self, problem_id: str) -> list[GroupRow]:
-        """Its groups, oldest first; empty for a problem nobody has seen."""
+        """Its groups, oldest first; empty for an unknown problem."""
         return list(self._history.get(problem_id, ()))
 
     def num_hard(self) -> int:
-        """Hard problems that were seen so far."""
+        """Hard problems that had a group so far."""
         return self.buckets.count("hard")
 
     def transfer(self) -> Transfer | None:
-        """What guidance carried over so far; None while no guided group has ended."""
+        """Transfer so far; None before the first guided group."""
         if self._transfer[0] != len(self.cells):
             self._transfer = len(self.cells), transfer(self._ledger())
         return self._transfer[1]
 
     def _ledger(self) -> list[LedgerRow]:
-        """The rows `broker/ledger.py` would read, from the same groups."""
+        """The rows that `broker/ledger.py` would read of the same groups."""
         return [
-            LedgerRow(problem_id, arm, tally.attempts, tally.successes, tally.first_solve_step, tuple(tally.last))
-            for (problem_id, arm), tally in self._tallies.items()
+            LedgerRow(problem_id, arm, counts.attempts, counts.successes, counts.first_solve_step, tuple(counts.last))
+            for (problem_id, arm), counts in self._counts.items()
         ]
 
     def _problem(self, problem_id: str, bucket: str) -> int:
@@ -106,15 +107,15 @@ class Problems:
         return self.arms.index(arm)
 
 
-def _group_row(report: Mapping[str, str]) -> GroupRow:
+def _group_row(group: GroupEnd) -> GroupRow:
     return GroupRow(
-        step=int(report["step"]),
-        arm=report["arm"],
-        successes=int(report["successes"]),
-        judged=int(report["judged"]),
-        rollouts=int(report["rollouts"]),
-        outcome=report["outcome"],
-        group_id=int(report["ordinal"]),
-        tokens=int(report["completion_tokens"]),
-        cut=int(report["cut_off"]),
+        step=group.step,
+        arm=group.arm,
+        successes=group.successes,
+        judged=group.judged,
+        rollouts=group.rollouts,
+        outcome=group.outcome,
+        group_id=group.group_id,
+        tokens=group.completion_tokens,
+        cut=group.truncated,
     )

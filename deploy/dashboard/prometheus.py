@@ -1,4 +1,4 @@
-"""A run in Prometheus' text format; `grafana/pope.json` draws these names."""
+"""Runs in Prometheus' text format; `grafana/pope.json` draws these metrics."""
 
 from collections.abc import Iterable, Iterator
 
@@ -26,29 +26,29 @@ class _Runs(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("pope_redis_up", "1 while the run's Redis answers.", labels=["run"])
         step = GaugeMetricFamily("pope_step", "Newest trained optimizer step.", labels=["run"])
-        groups = CounterMetricFamily("pope_groups", "Groups by what became of them.", labels=["run", "end", "reason"])
+        groups = CounterMetricFamily("pope_groups", "Groups by outcome.", labels=["run", "end", "reason"])
         issued = CounterMetricFamily("pope_groups_issued", "Groups the feed issued.", labels=["run"])
         flight = GaugeMetricFamily("pope_groups_in_flight", "Groups by where they are.", labels=["run", "place"])
-        holds = GaugeMetricFamily("pope_books_close", "1 while every group is somewhere.", labels=["run"])
-        ring = GaugeMetricFamily("pope_ring_samples", "Slots in use.", labels=["run"])
+        holds = GaugeMetricFamily("pope_books_close", "1 while the balance of groups holds.", labels=["run"])
+        ring = GaugeMetricFamily("pope_ring_samples", "Slots of the ring in use.", labels=["run"])
         tokens = CounterMetricFamily("pope_tokens", "Tokens written, by kind.", labels=["run", "kind"])
         newest = GaugeMetricFamily("pope_newest", "Newest value of a column of the step table.", labels=["run", "what"])
-        by_arm = GaugeMetricFamily("pope_arm", "The same, where there is one an arm.", labels=["run", "what", "arm"])
-        silence = GaugeMetricFamily("pope_role_silence_seconds", "Since the last sign of life.", labels=["run", "role"])
-        alerts = GaugeMetricFamily("pope_alerts", "Alerts that stand, by level.", labels=["run", "level"])
+        by_arm = GaugeMetricFamily("pope_arm", "The same, by arm.", labels=["run", "what", "arm"])
+        silence = GaugeMetricFamily("pope_role_silence_seconds", "Since the last heartbeat.", labels=["run", "role"])
+        alerts = GaugeMetricFamily("pope_alerts", "Current alerts, by level.", labels=["run", "level"])
         for run, live in self._runs.items():
-            books = live.books
+            balance = live.balance
             up.add_metric([run], live.state != "away")
             step.add_metric([run], live.step)
-            issued.add_metric([run], books.issued)
+            issued.add_metric([run], balance.issued)
             for end, reason, count in _ends(live):
                 groups.add_metric([run, end, reason], count)
-            for place, count in books.in_flight.items():
+            for place, count in balance.in_flight.items():
                 flight.add_metric([run, place], count)
-            holds.add_metric([run], books.holds)
+            holds.add_metric([run], balance.holds)
             ring.add_metric([run], sum(slot.samples for slot in live.ring))
             for kind in ("prompt", "completion"):
-                tokens.add_metric([run, kind], books.totals[f"{kind}_tokens"])
+                tokens.add_metric([run, kind], balance.totals[f"{kind}_tokens"])
             for column, value in live.headline.items():
                 what, slash, arm = column.partition("/")
                 if value is not None and slash:
@@ -64,9 +64,9 @@ class _Runs(Collector):
 
 def _ends(live: Live) -> Iterator[tuple[str, str, int]]:
     """(end, reason, groups) of all that are no longer in flight."""
-    books = live.books
-    yield "trained", "", books.trained
-    yield "replaced", "", books.replaced
-    yield "stale", "", books.stale
-    yield from (("filtered", reason, count) for reason, count in books.filtered.items())
-    yield from (("failed", reason, count) for reason, count in books.failed.items())
+    balance = live.balance
+    yield "trained", "", balance.trained
+    yield "replaced", "", balance.replaced
+    yield "stale", "", balance.stale
+    yield from (("filtered", reason, count) for reason, count in balance.filtered.items())
+    yield from (("failed", reason, count) for reason, count in balance.failed.items())

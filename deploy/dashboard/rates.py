@@ -1,19 +1,21 @@
-"""Counters that only grow -> how fast they grow, and since when they stand still. Pure: the caller brings the clock."""
+"""Growing counters -> rates, and the time since each last grew. Pure: the caller passes the time."""
 
 from collections import deque
 from collections.abc import Mapping
 
 WINDOW_S = 10.0
-"""A rate is a mean over about this long."""
+"""A rate is a mean over about this time."""
 
 
 class Rates:
+    """Of several counters, by name."""
+
     def __init__(self) -> None:
         self._looks: deque[tuple[float, Mapping[str, int]]] = deque()
         self._moved_s: dict[str, float] = {}
 
     def add(self, now_s: float, totals: Mapping[str, int]) -> None:
-        """One look at all counters. A counter is known to have moved only once it was seen to."""
+        """Add one look at all counters, at `now_s`."""
         if self._looks:
             before = self._looks[-1][1]
             self._moved_s.update({name: now_s for name, total in totals.items() if total != before.get(name)})
@@ -22,11 +24,11 @@ class Rates:
             self._looks.popleft()
 
     def per_s(self, name: str) -> float | None:
-        """None before there are two looks."""
+        """Growth a second; None before the second look."""
         (t0, first), (t1, last) = self._looks[0], self._looks[-1]
         return (last[name] - first.get(name, 0)) / (t1 - t0) if t1 > t0 else None
 
     def idle_s(self, name: str) -> float | None:
-        """Seconds since the counter last moved; None when it was not seen to move."""
+        """Seconds since the counter last grew; None when no look saw it grow."""
         moved_s = self._moved_s.get(name)
         return None if moved_s is None else self._looks[-1][0] - moved_s

@@ -1,6 +1,6 @@
-"""A sample as Redis holds it -> a rollout as a page shows it. Pure.
+"""Samples as Redis holds them (`broker/rollout_samples.py`) -> rollouts as the page shows them. Pure.
 
-Text stays text: whoever shows it must not trust it. Runs of older versions wrote fewer fields; what is missing is
+Text is passed on unchanged: whatever shows it must not trust it. Runs of older versions wrote fewer fields; those are
 shown as not known.
 """
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
+from broker.reports import unix_s
 from broker.rollout_samples import KEPT_SAMPLES, MAX_TEXT
-from deploy.dashboard.steps import entry_s
 
 Entry = Mapping[str, str]
 N = TypeVar("N", int, float)
@@ -28,7 +28,9 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     """pi / pi_behaviour in the step that trained it."""
 
 
-class Rollout(msgspec.Struct, frozen=True):
+class ShownRollout(msgspec.Struct, frozen=True):
+    """One rollout, token by token."""
+
     id: str
     at_s: float
     problem: str
@@ -43,14 +45,14 @@ class Rollout(msgspec.Struct, frozen=True):
     after: str
     tokens: list[Token]
     rest: str
-    """What follows the tokens that were kept one by one."""
+    """The text after the tokens that are kept one by one."""
     completion_tokens: int | None
     trained_step: int | None
     """Step whose ratios these are."""
 
 
 class Headline(msgspec.Struct, frozen=True):
-    """The newest rollout in a line."""
+    """One rollout in a line."""
 
     id: str
     problem: str
@@ -61,7 +63,7 @@ class Headline(msgspec.Struct, frozen=True):
     text: str
 
 
-class Rollouts:
+class RecentRollouts:
     """The newest samples and their ratios, as many as Redis keeps."""
 
     def __init__(self) -> None:
@@ -76,7 +78,7 @@ class Rollouts:
         while len(self._ratios) > KEPT_SAMPLES:
             self._ratios.popitem(last=False)
 
-    def of(self, problem_id: str) -> list[Rollout]:
+    def of(self, problem_id: str) -> list[ShownRollout]:
         """The rollouts of a problem, newest first."""
         mine = [entry for entry in reversed(self._samples.values()) if entry["problem"] == problem_id]
         return [self._rollout(entry) for entry in mine]
@@ -91,20 +93,20 @@ class Rollouts:
                 arm=entry["arm"],
                 verdict=entry["verdict"],
                 version=int(entry["version"]),
-                at_s=entry_s(entry),
+                at_s=unix_s(entry["id"]),
                 text=entry["completion"][:SNIPPET],
             )
             for entry in newest
         ]
 
-    def _rollout(self, entry: Entry) -> Rollout:
+    def _rollout(self, entry: Entry) -> ShownRollout:
         prompt, completion = entry["prompt"][:MAX_TEXT], entry["completion"][:MAX_TEXT]
         start, stop = _span(entry.get("guidance", ""), len(prompt))
         ratios = self._ratios.get((entry.get("ordinal", ""), entry.get("index", "")))
         tokens, rest = split_tokens(completion, entry, ratios)
-        return Rollout(
+        return ShownRollout(
             id=entry["id"],
-            at_s=entry_s(entry),
+            at_s=unix_s(entry["id"]),
             problem=entry["problem"],
             arm=entry["arm"],
             verdict=entry["verdict"],
@@ -122,7 +124,7 @@ class Rollouts:
 
 
 def split_tokens(completion: str, entry: Entry, ratios: Entry | None) -> tuple[list[Token], str]:
-    """The completion token by token, and what is left of it."""
+    """The completion token by token, and the rest of its text."""
     lengths = [int(word) for word in entry.get("token_chars", "").split()]
     logprobs = [float(word) for word in entry.get("logprobs", "").split()]
     new_over_old = [float(word) for word in ratios["ratios"].split()] if ratios else []

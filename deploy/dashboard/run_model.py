@@ -1,86 +1,83 @@
-"""All that was read of one run, reduced: news go in, what to show comes out. Pure."""
+"""All that was read of one run, reduced to what viewers show: snapshots go in, views come out. Pure."""
 
 from collections import deque
 from dataclasses import asdict
 
+from broker.reports import GroupEnd, LearnerStep
 from broker.weights import lag
 from conf.schema import RunConfig
-from deploy.cluster.health import LATE_BEATS
-from deploy.dashboard import alerts, views
-from deploy.dashboard.dropped_groups import Drops
-from deploy.dashboard.problem_history import Problems
+from deploy.dashboard import views
+from deploy.dashboard.dropped_groups import DroppedGroups
+from deploy.dashboard.problem_history import ProblemHistory
 from deploy.dashboard.rates import Rates
-from deploy.dashboard.reading import Entry, News
-from deploy.dashboard.recent_rollouts import Rollouts
-from deploy.dashboard.steps import Steps, entry_s, lag_histogram
+from deploy.dashboard.recent_rollouts import RecentRollouts
+from deploy.dashboard.steps import Steps
+from deploy.store.alerts import Moment, alerts, follow_notes
+from deploy.store.run_view import RoleStatus, Snapshot, share_done
 
 NEWEST_REPORTS = 512
-"""Reports of a room that rules and means look back on."""
+"""Reports of a kind that rules and means look back on."""
 RECENT_GROUPS = 32
-"""Success by arm is a mean over so many newest groups of the arm."""
+"""Success by arm is a mean over this many newest groups of the arm."""
 SHOWN_EVENTS, SHOWN_ROLLOUTS = 20, 6
 
 
 class RunModel:
-    """One run. `absorb` what was read, then ask."""
+    """One run. `absorb` snapshots, then ask for views."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.steps = Steps()
-        self.problems = Problems()
-        self.rollouts = Rollouts()
-        self._drops = Drops()
+        self.problems = ProblemHistory()
+        self.rollouts = RecentRollouts()
+        self._dropped = DroppedGroups()
         self._rates = Rates()
-        self._news: News | None = None
-        self._learner: deque[Entry] = deque(maxlen=NEWEST_REPORTS)
-        self._groups: deque[Entry] = deque(maxlen=NEWEST_REPORTS)
+        self._snapshot: Snapshot | None = None
+        self._learner: deque[LearnerStep] = deque(maxlen=NEWEST_REPORTS)
+        self._groups: deque[GroupEnd] = deque(maxlen=NEWEST_REPORTS)
         self._events: deque[views.Event] = deque(maxlen=SHOWN_EVENTS)
         self._standing: dict[str, str] = {}
         self._canary: dict[str, int] = {}
         self._begun_s: float | None = None
         self._problems_sent = self._cells_sent = 0
         self.over = False
-        """The run's processes are gone; set by whoever knows."""
+        """Whether the run's processes are gone; set by the source."""
 
     @property
     def issued(self) -> int:
-        """Groups issued when last looked; it never falls while the keys are the same run's."""
-        return self._news.balance.issued if self._news else 0
+        """Groups issued at the newest snapshot; never falls while the keys belong to the same run."""
+        return self._snapshot.balance.issued if self._snapshot else 0
 
-    def absorb(self, news: News) -> None:
-        """Take one look in."""
-        rooms = news.rooms
-        self._news = news
-        self.steps.add_learner(rooms["learner"])
-        self.steps.add_groups(rooms["groups"])
-        self.steps.add_actors(rooms["actors"])
-        self.steps.add_preprocess(rooms["preprocess"])
-        self.problems.add(rooms["groups"])
-        self.rollouts.add(news.samples, news.ratios)
-        self._drops.add(rooms["groups"], news.replaced)
-        self._learner.extend(rooms["learner"])
-        self._groups.extend(rooms["groups"])
-        for note in rooms["deploy"]:
-            self._events.append(views.Event(at_s=entry_s(note), text=note["note"]))
-            if "alert" in note:
-                self._standing.pop(note["alert"], None)
-                if note["raised"] == "1":
-                    self._standing[note["alert"]] = note["note"]
-        for report in rooms["actors"]:
-            if "sync/canary_mismatches" in report:
-                self._canary[report["actor"]] = int(report["sync/canary_mismatches"])
-        if self._begun_s is None and (first := [*rooms["actors"], *rooms["preprocess"]]):
-            self._begun_s = min(map(entry_s, first))
-        self._rates.add(news.now_s, self._totals(news))
+    def absorb(self, snapshot: Snapshot) -> None:
+        """Add what one look brought."""
+        reports = snapshot.reports
+        self._snapshot = snapshot
+        self.steps.add_learner(reports.learner)
+        self.steps.add_groups(reports.groups)
+        self.steps.add_syncs(reports.syncs)
+        self.steps.add_outputs(reports.outputs)
+        self.steps.add_preprocess(reports.preprocess)
+        self.problems.add(reports.groups)
+        self.rollouts.add(snapshot.samples, snapshot.ratios)
+        self._dropped.add(reports.groups, snapshot.replaced)
+        self._learner.extend(reports.learner)
+        self._groups.extend(reports.groups)
+        self._events.extend(views.Event(at_s=note.unix_s, text=note.note) for note in reports.notes)
+        follow_notes(self._standing, reports.notes)
+        self._canary.update({sync.actor: sync.canary_mismatches for sync in reports.syncs})
+        if self._begun_s is None:
+            first = (report.unix_s for report in (*reports.outputs, *reports.syncs, *reports.preprocess))
+            self._begun_s = min(first, default=None)
+        self._rates.add(snapshot.now_s, self._totals(snapshot))
 
     def whole(self, away: str | None = None) -> views.Change:
-        """Everything, for one who sees it for the first time."""
+        """Everything, for a new viewer."""
         return views.Change(
             whole=True, live=self.live(away), steps=self._table(sorted(self.steps.rows)), heat=self._heat(0, 0)
         )
 
     def change(self, away: str | None = None) -> views.Change:
-        """What is new since the last call, for those who have all that was before."""
+        """What is new since the last call, for viewers that have all that was before."""
         heat = self._heat(self._problems_sent, self._cells_sent)
         self._problems_sent, self._cells_sent = len(self.problems.ids), len(self.problems.cells)
         return views.Change(whole=False, live=self.live(away), steps=self._table(self.steps.changed()), heat=heat)
@@ -92,32 +89,31 @@ class RunModel:
         return views.RunCard(live=self.live(away), steps=self._table(sorted({*kept, *steps[-1:]})))
 
     def live(self, away: str | None = None) -> views.Live:
-        """This moment; `away` says why Redis does not answer."""
-        news, config = self._seen(), self.config
-        balance = news.balance
-        learner = self._learner[-1] if self._learner else {}
-        going = news.stopped is None and balance.issued > 0 and not self.over
-        roles = self._roles(news, going and away is None)
+        """The newest snapshot; `away` says why Redis does not answer."""
+        snapshot, config = self._newest(), self.config
+        balance = snapshot.balance
+        going = snapshot.stopped is None and balance.issued > 0 and not self.over
+        roles = snapshot.roles(heartbeat_s=config.deploy.heartbeat_s, going=going and away is None)
         transfer = self.problems.transfer()
-        share = self._share_done(news)
+        share = share_done(config, balance)
         return views.Live(
             run=config.run.name,
-            state="away" if away else "live" if going else "ended" if news.stopped or self.over else "waiting",
-            ended=news.stopped or ("cut off" if self.over else None),
-            now_s=news.now_s,
+            state="away" if away else "live" if going else "ended" if snapshot.stopped or self.over else "waiting",
+            ended=snapshot.stopped or ("cut off" if self.over else None),
+            now_s=snapshot.now_s,
             step=balance.committed,
             max_steps=config.run.max_steps,
-            num_hard=int(news.run.get("num_hard", 0)) or self.problems.num_hard(),
+            num_hard=int(snapshot.run.get("num_hard", 0)) or self.problems.num_hard(),
             batch_samples=config.learner.batch_samples,
             share_done=share,
-            eta_s=(news.now_s - self._begun_s) * (1 - share) / share if going and self._begun_s and share else None,
+            eta_s=(snapshot.now_s - self._begun_s) * (1 - share) / share if going and self._begun_s and share else None,
             tokens_per_s=self._rates.per_s("tokens") if going else None,
             headline=self._headline(),
             recent=self._recent(),
-            lags=lag_histogram(learner),
+            lags=list(self._learner[-1].lag_histogram.items()) if self._learner else [],
             transfer=None if transfer is None else transfer.counts(),
             arrows=[self._arrow(name, going) for name in ARROWS],
-            queues=self._queues(news),
+            queues=self._queues(snapshot),
             ring_capacity=config.broker.ring.capacity,
             ring=[
                 views.RingSlot(
@@ -128,30 +124,30 @@ class RunModel:
                     problem=group.problem_id,
                     lag=self._lag(group.oldest_version),
                 )
-                for group in news.ring
+                for group in snapshot.ring
             ],
             roles=roles,
-            alerts=alerts.alerts(self._moment(news, roles, going, away)),
+            alerts=alerts(self._moment(snapshot, roles, going, away)),
             events=list(reversed(self._events)),
             rollouts=self.rollouts.headlines(SHOWN_ROLLOUTS),
-            books=self._books(news),
+            balance=self._balance(snapshot),
         )
 
-    def _seen(self) -> News:
-        assert self._news is not None, "absorb first"
-        return self._news
+    def _newest(self) -> Snapshot:
+        assert self._snapshot is not None, "absorb first"
+        return self._snapshot
 
-    def _moment(self, news: News, roles: list[views.Role], going: bool, away: str | None) -> alerts.Moment:
-        return alerts.Moment(
+    def _moment(self, snapshot: Snapshot, roles: list[RoleStatus], going: bool, away: str | None) -> Moment:
+        return Moment(
             config=self.config,
             going=going and away is None,
-            balance=news.balance,
+            balance=snapshot.balance,
             groups=tuple(self._groups),
             learner=tuple(self._learner),
             roles=roles,
             standing=self._standing,
             canary=self._canary,
-            since_step_s=news.now_s - entry_s(self._learner[-1]) if self._learner else None,
+            since_step_s=snapshot.now_s - self._learner[-1].unix_s if self._learner else None,
             redis_away=away,
         )
 
@@ -178,18 +174,13 @@ class RunModel:
     def _recent(self) -> dict[str, float]:
         shares = {}
         for arm in self.problems.arms:
-            mine = [g for g in self._groups if g["arm"] == arm and int(g["judged"])][-RECENT_GROUPS:]
+            mine = [group for group in self._groups if group.arm == arm and group.judged][-RECENT_GROUPS:]
             if mine:
-                shares[arm] = sum(int(g["successes"]) for g in mine) / sum(int(g["judged"]) for g in mine)
+                shares[arm] = sum(group.successes for group in mine) / sum(group.judged for group in mine)
         return shares
 
-    def _share_done(self, news: News) -> float:
-        balance = news.balance
-        groups = balance.issued / balance.limit if balance.limit else 0.0
-        return min(1.0, max(balance.committed / self.config.run.max_steps, groups))
-
-    def _totals(self, news: News) -> dict[str, int]:
-        balance = news.balance
+    def _totals(self, snapshot: Snapshot) -> dict[str, int]:
+        balance = snapshot.balance
         waiting = balance.in_flight["ring"] + balance.in_flight["taken"]
         return {
             "claim": balance.issued,
@@ -198,46 +189,33 @@ class RunModel:
             "put": balance.trained + balance.replaced + balance.stale + waiting,
             "replace": balance.replaced + balance.stale,
             "train": balance.trained,
-            "weights": news.version,
+            "weights": snapshot.version,
             "tokens": balance.totals["completion_tokens"],
         }
 
     def _arrow(self, name: str, going: bool) -> views.Arrow:
-        rates, total = self._rates, self._totals(self._seen())[name]
+        rates, total = self._rates, self._totals(self._newest())[name]
         return views.Arrow(
             name=name, total=total, per_s=rates.per_s(name) if going else None, idle_s=rates.idle_s(name)
         )
 
-    def _queues(self, news: News) -> list[views.Queue]:
-        depths = news.balance.in_flight | {"ring": news.balance.ring_samples}
-        oldest_lag = max((self._lag(group.oldest_version) for group in news.ring), default=None)
+    def _queues(self, snapshot: Snapshot) -> list[views.Queue]:
+        depths = snapshot.balance.in_flight | {"ring": snapshot.balance.ring_samples}
+        oldest_lag = max((self._lag(group.oldest_version) for group in snapshot.ring), default=None)
         ages = {
-            "stream": "" if news.oldest_s is None else f"{news.oldest_s:.1f} s",
+            "stream": "" if snapshot.oldest_s is None else f"{snapshot.oldest_s:.1f} s",
             "ring": "" if oldest_lag is None else f"{oldest_lag} step{'' if oldest_lag == 1 else 's'}",
         }
         return [views.Queue(name=name, depth=depth, age=ages.get(name, "")) for name, depth in depths.items()]
 
     def _lag(self, version: int) -> int:
-        return lag(self._seen().balance.committed, version)
+        return lag(self._newest().balance.committed, version)
 
-    def _roles(self, news: News, going: bool) -> list[views.Role]:
-        retry_s = LATE_BEATS * self.config.deploy.heartbeat_s
-        return [
-            views.Role(
-                name=name,
-                status=status,
-                silence_s=max(0.0, news.now_s - moment),
-                late=going and news.now_s - moment > retry_s,
-                health=news.health.get(name, ""),
-                version=news.held.get(name),
-            )
-            for name, (moment, status) in sorted(news.beats.items())
-        ]
-
-    def _books(self, news: News) -> views.Books:
-        balance = news.balance
-        known = {name: value for name, value in asdict(balance).items() if name in views.Books.__struct_fields__}
-        return views.Books(**known, holds=balance.holds, drops=self._drops.rows())
+    def _balance(self, snapshot: Snapshot) -> views.GroupBalance:
+        balance = snapshot.balance
+        fields = views.GroupBalance.__struct_fields__
+        known = {name: value for name, value in asdict(balance).items() if name in fields}
+        return views.GroupBalance(**known, holds=balance.holds, drops=self._dropped.rows())
 
 
 ARROWS = ("claim", "publish", "filter", "put", "replace", "train", "weights")

@@ -1,7 +1,7 @@
-"""Where the news of a run come from: its Redis while that runs, and what it left when it does not.
+"""Where viewers read a run: its Redis while that runs, else the data that the embedded server left.
 
-An embedded server that has ended is started over its data once, read, and stopped again, so that the folder is free
-for whoever wants to resume the run; should a server appear there later, it is followed.
+An embedded server that has ended is started over its data once, read, and stopped again, so that the folder stays free
+for a resume. If a server appears there later, it is followed.
 """
 
 from abc import ABC, abstractmethod
@@ -18,56 +18,57 @@ from broker.keys import Keys
 from broker.run_record import run_names
 from conf.schema import RunConfig
 from deploy.cluster.redis_server import running_url
-from deploy.dashboard.reading import News, Reader
 from deploy.dashboard.run_model import RunModel
+from deploy.store.run_folder import RunFolder
 from deploy.store.run_redis import find_run, run_redis, serving
+from deploy.store.run_view import LiveView, RunView, Snapshot
 
 
 class Source(ABC):
-    """One run to look at. `look` reads and may block; `take` changes the model and does not."""
+    """One run to view. `look` reads and may block; `take` changes the model and does not block."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.model = RunModel(RunConfig())
         self.away: str | None = None
         """Why its Redis does not answer; None while it does, and for a run that is over."""
-        self._reader: Reader | None = None
+        self._view: LiveView | None = None
         self._attached = ExitStack()
         self._first = True
 
     def open(self) -> None:
-        """Take everything in that is there. Raises UsageError when there is nothing to read."""
+        """Read everything that is there. Raises UsageError when there is nothing to read."""
         self._attach_now()
-        assert self._reader is not None
-        self.take(without_retries(self._reader.look))
+        assert self._view is not None
+        self.take(without_retries(self._view.refresh))
 
-    def look(self) -> News | None:
-        """What is new; None while nobody answers, and for a run that is over."""
+    def look(self) -> Snapshot | None:
+        """What is new; None while Redis does not answer, and for a run that is over."""
         try:
-            if self._reader is None:
+            if self._view is None:
                 if self.model.over and not self.revived():
                     return None
                 self._attach_now()
-            assert self._reader is not None
-            return without_retries(self._reader.look)
+            assert self._view is not None
+            return without_retries(self._view.refresh)
         except UsageError as error:
             self.close()
             self.away = str(error)
             return None
 
-    def take(self, news: News) -> None:
-        """Absorb what `look` brought. The first news of a connection hold everything, and start a new picture."""
+    def take(self, snapshot: Snapshot) -> None:
+        """Absorb what `look` brought. The first snapshot of a connection holds everything, and starts a new model."""
         self.away = None
         if self._first:
-            self.model, self._first = RunModel(self._config(news)), False
-        elif news.balance.issued < self.model.issued:  # somebody deleted the keys and began anew
+            self.model, self._first = RunModel(self._config(snapshot)), False
+        elif snapshot.balance.issued < self.model.issued:  # the keys were deleted, and a new run began
             self.close()
             return
-        self.model.absorb(news)
+        self.model.absorb(snapshot)
 
     def close(self) -> None:
-        """Let go of the server; a further `look` connects again."""
-        self._reader = None
+        """Disconnect; a further `look` connects again."""
+        self._view = None
         self._attached.close()
 
     def revived(self) -> bool:
@@ -79,20 +80,20 @@ class Source(ABC):
         """The run's Redis. Raises UsageError when it cannot be reached."""
 
     def settings(self) -> RunConfig:
-        """Of a run that does not note them in Redis."""
+        """The settings, where Redis does not hold them."""
         return RunConfig()
 
-    def metrics_folder(self) -> Path | None:
-        """Where the reports are that Redis gave up; None when that is out of reach."""
+    def folder(self) -> RunFolder | None:
+        """The run's folder, whose files have reports that Redis no longer keeps; None when it is out of reach."""
         return None
 
     def _attach_now(self) -> None:
         client, keys = self._attached.enter_context(self.connected())
-        self._reader = Reader(client, keys, self.metrics_folder())
+        self._view = LiveView(client, keys, self.folder())
         self._first = True
 
-    def _config(self, news: News) -> RunConfig:
-        noted = news.run.get("settings")
+    def _config(self, snapshot: Snapshot) -> RunConfig:
+        noted = snapshot.run.get("settings")
         return msgspec.json.decode(noted, type=RunConfig) if noted else self.settings()
 
 
@@ -108,8 +109,8 @@ class FolderSource(Source):
         if config.broker.url is not None or running_url(folder.redis, config.run.name):
             super().open()
             return
-        with run_redis(folder, config, self._url) as (client, keys):
-            self.take(Reader(client, keys, folder.metrics).look())
+        with RunView(self._path, self._url) as run:
+            self.take(run.live().refresh())
         self.model.over = True
 
     def revived(self) -> bool:
@@ -125,8 +126,8 @@ class FolderSource(Source):
     def settings(self) -> RunConfig:
         return find_run(self._path)[1]
 
-    def metrics_folder(self) -> Path | None:
-        return find_run(self._path)[0].metrics
+    def folder(self) -> RunFolder | None:
+        return find_run(self._path)[0]
 
 
 class UrlSource(Source):

@@ -1,6 +1,6 @@
 """`pope dashboard`, and the dashboard a run brings with it (`deploy.dashboard=true`).
 
-A run starts it as a process of its own, so that no viewer takes time from the driver; it ends with the run.
+A run starts it as a separate process, so that viewers take no time from the driver; it ends with the run.
 """
 
 import logging
@@ -29,7 +29,7 @@ from deploy.store.run_folder import RunFolder
 from deploy.view.screen import screen
 
 GRACE_S = 2
-"""Seconds that answers under way are waited for at the end."""
+"""Seconds that unfinished answers get at shutdown."""
 STOP_S = 5.0
 
 
@@ -43,15 +43,15 @@ def dashboard(paths: list[Path], url: str | None, host: str, port: int, console:
 
 
 def serve(hub: Hub, listener: socket.socket, token: str | None) -> None:
-    """Answer on an open socket until a signal. Raises PopeError when the following of a run broke."""
+    """Serve on an open socket until a signal. Raises PopeError when the reading of a run failed."""
     DashboardServer(hub, token).run(sockets=[listener])
     if hub.failure is not None:
         raise PopeError(f"the dashboard cannot follow a run: {type(hub.failure).__name__}: {hub.failure}")
 
 
 class DashboardServer(uvicorn.Server):
-    """Ends at a signal, `should_exit`, or a bug in the following of a run: a page that stands still must not look like
-    a run that does."""
+    """Ends at a signal, `should_exit`, or an error in the reading of a run: a page that no longer changes must not look
+    like a run that does not."""
 
     def __init__(self, hub: Hub, token: str | None) -> None:
         settings = uvicorn.Config(
@@ -66,7 +66,7 @@ class DashboardServer(uvicorn.Server):
         hub.on_failure = self._stop
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._hub.dismiss()  # streams never end by themselves
+        self._hub.dismiss()  # event streams do not end by themselves
         await super().shutdown(sockets)
 
     def _stop(self) -> None:
@@ -75,7 +75,7 @@ class DashboardServer(uvicorn.Server):
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens; port 0 takes a free one."""
+    """A listening socket; port 0 takes a free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family)
@@ -89,7 +89,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def token_for(host: str) -> str | None:
-    """What viewers must know; None where only this machine can ask, unless the user set one."""
+    """The token that viewers must present; None where only this machine can connect and the user set none."""
     said = os.environ.get(TOKEN_VARIABLE)
     return said or (None if is_loopback(host) else secrets.token_urlsafe(24))
 
@@ -99,12 +99,12 @@ def say_where(listener: socket.socket, token: str | None, console: Console) -> N
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     console.print(f"  dashboard: http://{shown}:{port}/{query}", soft_wrap=True)
-    console.file.flush()  # whoever started us through a pipe waits for the address
+    console.file.flush()  # a parent that reads a pipe waits for the address
 
 
 @contextmanager
 def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, console: Console) -> Iterator[None]:
-    """The dashboard of one run in a process of its own, if the settings ask for one; it gets the reader's login"""
+    """Runs the dashboard of one run in a separate process, if the settings ask for one. It gets the reader's login."""
     if not config.deploy.dashboard:
         yield
         return
@@ -115,7 +115,7 @@ def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, con
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
                 env=os.environ | {URL_VARIABLE: reader_url} | ({TOKEN_VARIABLE: token} if token else {}),
-                stdin=subprocess.PIPE,  # closed when this process ends, however it does: see `_end_with_parent`
+                stdin=subprocess.PIPE,  # closed when this process ends for any reason: see `_end_with_parent`
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 pass_fds=[listener.fileno()],
@@ -134,7 +134,7 @@ def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, con
 
 
 def main(run: str, descriptor: str) -> None:
-    """The process that `dashboard_process` starts: serve one run on an open socket until stdin ends."""
+    """The process that `dashboard_process` starts: serves one run on an inherited socket until standard input ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(fileno=int(descriptor)) as listener:
         sources = find_sources([Path(run)], None, screen())

@@ -1,46 +1,31 @@
 """What happened at each optimizer step: one row a step, in columns a chart can draw. Pure.
 
 A row is about the time while policy version `step` was the newest: the report of the step that made it, the groups
-preprocessed under it, what the engines wrote with it. Columns, all numbers:
+preprocessed under it, and what the engines sampled with it. Columns, all numbers:
 
     loss, grad_norm, learning_rate, entropy, ess, clip_share, ratio_max, logprob_rms, lag_mean, lag_max, step_s
     trained_per_s            tokens a second inside the optimizer step
     reward/ARM               mean reward of the trained batch
-    advantage/ARM            share of the batch's absolute advantage, tokens counted: who the update listens to
+    advantage/ARM            share of the batch's absolute advantage, tokens counted
     success/ARM              share of correct rollouts, of all judged at that version
     solved/ARM               hard problems solved at least once so far
-    kept                     share of the groups that carried a gradient
+    kept                     share of the groups that went into the ring
     cut, unjudged            share of the rollouts that the token budget cut; that the verifier failed on
     written_per_s            completion tokens a second, all engines together
-    stall_ms                 longest pause of an engine while it took these weights
+    stall_ms                 longest pause of an engine while it took over these weights
     ring, stream             slots in use; groups waiting for preprocessing
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-LEARNER = {
-    "loss/mean": "loss",
-    "grad/norm": "grad_norm",
-    "learning_rate/value": "learning_rate",
-    "entropy/mean": "entropy",
-    "ratio/ess": "ess",
-    "ratio/clip_share": "clip_share",
-    "ratio/max": "ratio_max",
-    "logprob/rms": "logprob_rms",
-    "lag/mean": "lag_mean",
-    "lag/max": "lag_max",
-    "step/seconds": "step_s",
-    "step/tokens_per_s": "trained_per_s",
-}
-"""Field of the learner's report -> column."""
+from broker.reports import ActorOutput, GroupEnd, LearnerStep, PreprocessWork, WeightSync
 
 Row = dict[str, float]
-Report = Mapping[str, str]
 
 
 class Steps:
-    """Takes reports in any order of rooms; `rows` is always what they add up to."""
+    """Takes reports in any order of rooms; `rows` holds what was added so far."""
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
@@ -52,52 +37,67 @@ class Steps:
         self._last_report_s: dict[str, float] = {}
 
     def changed(self) -> list[int]:
-        """The steps whose row changed since the last call, ascending."""
+        """Steps whose row changed since the last call, ascending."""
         steps, self._changed = sorted(self._changed), set()
         return steps
 
     @property
     def trained(self) -> list[int]:
-        """The steps the learner has reported, ascending."""
+        """Steps the learner has reported, ascending."""
         return sorted(step for step, row in self.rows.items() if "loss" in row)
 
-    def add_learner(self, reports: Iterable[Report]) -> None:
+    def add_learner(self, reports: Iterable[LearnerStep]) -> None:
         for report in reports:
-            row = self._row(int(report["step"]))
-            row.update({column: float(report[name]) for name, column in LEARNER.items() if name in report})
-            for name, value in report.items():
-                match name.split("/"):
-                    case ["reward", arm, "mean"]:
-                        row[f"reward/{arm}"] = float(value)
-                    case ["share", "advantage", _, arm]:
-                        row[f"advantage/{arm}"] = float(value)
+            row = self._row(report.step)
+            row.update(
+                loss=report.loss,
+                grad_norm=report.grad_norm,
+                learning_rate=report.learning_rate,
+                entropy=report.entropy,
+                ess=report.ess,
+                clip_share=report.clip_share,
+                ratio_max=report.ratio_max,
+                logprob_rms=report.logprob_rms,
+                lag_mean=report.lag_mean,
+                lag_max=float(report.lag_max),
+                step_s=report.seconds,
+                trained_per_s=report.tokens_per_s,
+            )
+            row |= {f"reward/{arm}": mean for arm, mean in report.reward_mean.items()}
+            row |= {f"advantage/{part.partition('/')[2]}": share for part, share in report.advantage_share.items()}
 
-    def add_groups(self, reports: Iterable[Report]) -> None:
-        for report in reports:
-            step, arm = int(report["step"]), report["arm"]
-            judged, successes, rollouts = int(report["judged"]), int(report["successes"]), int(report["rollouts"])
-            self._add_share(step, f"success/{arm}", successes, judged)
-            self._add_share(step, "kept", report["outcome"] == "kept", 1)
-            self._add_share(step, "cut", int(report["cut_off"]), rollouts)
-            self._add_share(step, "unjudged", rollouts - judged, rollouts)
-            if report["bucket"] == "hard":
-                if successes:
-                    self._solved[arm].add(report["problem_id"])
+    def add_groups(self, groups: Iterable[GroupEnd]) -> None:
+        for group in groups:
+            step, arm, rollouts = group.step, group.arm, group.rollouts
+            self._add_share(step, f"success/{arm}", group.successes, group.judged)
+            self._add_share(step, "kept", group.kept, 1)
+            self._add_share(step, "cut", group.truncated, rollouts)
+            self._add_share(step, "unjudged", rollouts - group.judged, rollouts)
+            if group.bucket == "hard":
+                if group.successes:
+                    self._solved[arm].add(group.problem_id)
                 self._row(step)[f"solved/{arm}"] = len(self._solved[arm])
 
-    def add_actors(self, reports: Iterable[Report]) -> None:
-        for report in reports:
-            if "sync/version" in report:
-                row = self._row(int(report["sync/version"]))
-                row["stall_ms"] = max(row.get("stall_ms", 0.0), float(report["sync/stall_ms"]))
-            elif "tokens" in report:
-                self._add_written(report)
+    def add_syncs(self, syncs: Iterable[WeightSync]) -> None:
+        for sync in syncs:
+            row = self._row(sync.version)
+            row["stall_ms"] = max(row.get("stall_ms", 0.0), sync.stall_ms)
 
-    def add_preprocess(self, reports: Iterable[Report]) -> None:
+    def add_outputs(self, outputs: Iterable[ActorOutput]) -> None:
+        """A report counts the tokens since the actor's last one; the entry ids say how long that was."""
+        for output in outputs:
+            actor, now_s = output.actor, output.unix_s
+            if (before_s := self._last_report_s.get(actor)) is not None and now_s > before_s:
+                tokens, seconds = self._written[output.version].get(actor, (0.0, 0.0))
+                self._written[output.version][actor] = tokens + output.tokens, seconds + now_s - before_s
+                rates = (n / s for n, s in self._written[output.version].values())
+                self._row(output.version)["written_per_s"] = sum(rates)
+            self._last_report_s[actor] = now_s
+
+    def add_preprocess(self, reports: Iterable[PreprocessWork]) -> None:
         for report in reports:
-            step = int(report["step"])
-            self._add_mean(step, "ring", float(report["preprocess/ring/occupancy"]))
-            self._add_mean(step, "stream", float(report["preprocess/stream/depth"]))
+            self._add_mean(report.step, "ring", report.ring_samples)
+            self._add_mean(report.step, "stream", report.stream_groups)
 
     def _row(self, step: int) -> Row:
         self._changed.add(step)
@@ -111,24 +111,3 @@ class Steps:
 
     def _add_mean(self, step: int, column: str, value: float) -> None:
         self._add_share(step, column, value, 1)
-
-    def _add_written(self, report: Report) -> None:
-        """A report tells the tokens since the actor's last one; the entry ids tell how long that was."""
-        actor, now_s = report["actor"], entry_s(report)
-        if (before_s := self._last_report_s.get(actor)) is not None and now_s > before_s:
-            step = int(report["version"])
-            tokens, seconds = self._written[step].get(actor, (0.0, 0.0))
-            self._written[step][actor] = tokens + float(report["tokens"]), seconds + now_s - before_s
-            self._row(step)["written_per_s"] = sum(n / s for n, s in self._written[step].values())
-        self._last_report_s[actor] = now_s
-
-
-def entry_s(entry: Mapping[str, str]) -> float:
-    """Unix seconds of the server when an entry was appended: its id says so."""
-    return int(entry["id"].split("-")[0]) / 1e3
-
-
-def lag_histogram(report: Report) -> list[tuple[int, int]]:
-    """`0:1178 1:1452` -> [(age in steps, tokens of that age)]."""
-    pairs = (word.split(":") for word in report.get("lag/histogram", "").split())
-    return [(int(age), int(count)) for age, count in pairs]

@@ -1,6 +1,6 @@
-"""`pope watch`: the essentials of a run in a terminal of 80 x 24 and up, from the same reducers as the page.
+"""`pope watch`: the most important numbers of a run in a terminal of at least 80 x 24, by the same model as the page.
 
-Whatever a model or a data set wrote is shown as plain text: no markup, no control characters.
+Text of models and data sets is shown plain, without markup and control characters.
 """
 
 import time
@@ -34,7 +34,7 @@ CURVE_POINTS = 24
 
 
 def watch(source: Source, console: Console, *, once: bool) -> None:
-    """Show a run until it has ended, or Ctrl-C; `once` shows one picture."""
+    """Show a run until it has ended or Ctrl-C; `once` prints one picture."""
     source.open()
     try:
         if once or not console.is_terminal:
@@ -53,12 +53,12 @@ def watch(source: Source, console: Console, *, once: bool) -> None:
 
 
 def _refresh(source: Source) -> None:
-    if (news := source.look()) is not None:
-        source.take(news)
+    if (snapshot := source.look()) is not None:
+        source.take(snapshot)
 
 
 def picture(source: Source, width: int) -> RenderableType:
-    """One moment as at most 23 lines."""
+    """One moment of a run in at most 23 lines."""
     live = source.model.live(source.away)
     width = min(max(width, NARROW + 2), 120) - 2
     bar = Table.grid()  # a bar alone does not end its line
@@ -77,7 +77,7 @@ def picture(source: Source, width: int) -> RenderableType:
 
 
 def spark(values: list[float | None], top: float | None = None) -> str:
-    """Numbers as a line of blocks, from 0 to `top`, else to the largest; a gap where there is none."""
+    """Numbers as a line of blocks from 0 to `top` (None: the largest); a gap stands for None."""
     known = [value for value in values if value is not None]
     high = top or max(known, default=0.0) or 1.0
     scale = len(BLOCKS) - 1
@@ -89,8 +89,8 @@ def _title(live: Live) -> Text:
         (plain(live.run), "bold"),
         "  ",
         (live.state, STATE_STYLES[live.state]),
-        f"  step {live.step}/{live.max_steps}  groups {live.books.issued}",
-        f"/{live.books.limit}" if live.books.limit else "",
+        f"  step {live.step}/{live.max_steps}  groups {live.balance.issued}",
+        f"/{live.balance.limit}" if live.balance.limit else "",
     )
     if live.ended:
         title.append(f"  {plain(live.ended)}", "dim")
@@ -101,7 +101,7 @@ def _title(live: Live) -> Text:
 
 
 def _pipeline(live: Live) -> Text:
-    """The arrows with their rates and the queues between them, in the order a group meets them."""
+    """The arrows with their rates and the queues between them, in the order a group passes them."""
     rate = {arrow.name: "-" if arrow.per_s is None else f"{arrow.per_s:.1f}/s" for arrow in live.arrows}
     depth = {queue.name: queue.depth for queue in live.queues}
     age = {queue.name: f" {queue.age}" if queue.age else "" for queue in live.queues}
@@ -116,7 +116,7 @@ def _pipeline(live: Live) -> Text:
 
 
 def _ring(live: Live) -> Text:
-    """The ring as a bar, a character for every few slots, coloured by arm; letters are ages in steps."""
+    """The ring as a bar, a character for every few slots, coloured by arm; digits are lags in optimizer steps."""
     slots = [group for group in live.ring for _ in range(group.samples)]
     bar = Text("ring ", "dim")
     per_character = max(1, -(-live.ring_capacity // RING_WIDTH))
@@ -131,7 +131,7 @@ def _ring(live: Live) -> Text:
 
 
 def _learning(source: Source, live: Live) -> Table:
-    """Curves over the run, each with its newest value."""
+    """Curves over the whole run, each with its newest value."""
     steps = source.model.steps.rows
     table = Table.grid(padding=(0, 2))
     for arm in sorted(live.recent):
@@ -149,7 +149,7 @@ def _learning(source: Source, live: Live) -> Table:
 
 
 def _course(steps: dict[int, dict[str, float]], column: str) -> list[float | None]:
-    """A column over the whole run: means of equal stretches of it."""
+    """A column over the whole run: means over equal numbers of steps."""
     known = sorted(steps)
     size = max(1, -(-len(known) // CURVE_POINTS))
     course: list[float | None] = []
@@ -160,18 +160,18 @@ def _course(steps: dict[int, dict[str, float]], column: str) -> list[float | Non
 
 
 def _facts(live: Live) -> Text:
-    newest, books = live.headline, live.books
+    newest, balance = live.headline, live.balance
     lost = {
-        "filtered": sum(books.filtered.values()), "replaced": books.replaced, "stale": books.stale,
-        "failed": sum(books.failed.values()), "in flight": sum(books.in_flight.values()),
+        "filtered": sum(balance.filtered.values()), "replaced": balance.replaced, "stale": balance.stale,
+        "failed": sum(balance.failed.values()), "in flight": sum(balance.in_flight.values()),
     }  # fmt: skip
     facts = Text()
     for column, (name, form, unit) in SHOWN_FACTS.items():
         if (value := newest.get(column)) is not None:
             facts.append(f"{name} ", "dim").append(f"{value:{form}}{unit}  ")
-    facts.append("\ngroups ", "dim").append(f"{books.issued} = {books.trained} trained")
+    facts.append("\ngroups ", "dim").append(f"{balance.issued} = {balance.trained} trained")
     facts.append("".join(f" + {count} {name}" for name, count in lost.items() if count))
-    facts.append("" if books.holds else "  DOES NOT ADD UP", "bold red")
+    facts.append("" if balance.holds else "  DOES NOT ADD UP", "bold red")
     if live.transfer is not None:
         transferred = Text(explain(live.transfer))
         transferred.truncate(NARROW, overflow="ellipsis")
@@ -201,7 +201,7 @@ def _alerts(live: Live, width: int) -> list[Text]:
 
 
 def _newest(live: Live, width: int) -> Text:
-    """What the model wrote last, in one line."""
+    """The newest rollout, in one line."""
     if not live.rollouts:
         return Text("no rollout yet", "dim")
     newest = live.rollouts[0]

@@ -1,6 +1,6 @@
-"""What the page and the terminal are sent: the vocabulary between the reducers and whoever shows them.
+"""What the page and the terminal get: the types between the reducers and the viewers.
 
-Times are seconds by the server's clock, rates are a second, ages of weights are optimizer steps.
+Times are seconds by the server's clock, rates are per second, lags are optimizer steps.
 """
 
 from typing import Literal
@@ -10,6 +10,8 @@ import msgspec
 from deploy.dashboard.dropped_groups import DropRow
 from deploy.dashboard.problem_history import Cell
 from deploy.dashboard.recent_rollouts import Headline
+from deploy.store.alerts import Alert
+from deploy.store.run_view import RoleStatus
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,10 +23,10 @@ class Arrow(View, frozen=True):
 
     name: str
     total: int
-    """What went along it so far: groups, or policy versions."""
+    """Groups, or policy versions, that passed so far."""
     per_s: float | None
     idle_s: float | None
-    """Seconds since something last went along it; None when nothing was seen to."""
+    """Seconds since the last one passed; None when none was seen to pass."""
 
 
 class Queue(View, frozen=True):
@@ -33,7 +35,7 @@ class Queue(View, frozen=True):
     name: str
     depth: int
     age: str
-    """How old its oldest is, in words; empty when that is not known."""
+    """Age of its oldest group, in words; empty when that is not known."""
 
 
 class RingSlot(View, frozen=True):
@@ -45,33 +47,12 @@ class RingSlot(View, frozen=True):
     arm: str
     problem: str
     lag: int
-    """Of its oldest token, should the next step train it."""
-
-
-class Role(View, frozen=True):
-    """One process of the run."""
-
-    name: str
-    status: str
-    silence_s: float
-    late: bool
-    """Silent for longer than a few heartbeats while the run goes on."""
-    health: str = ""
-    """What the driver holds of it (`deploy/cluster/health.py`); empty before it said so."""
-    version: int | None = None
-    """Policy version its engine holds."""
-
-
-class Alert(View, frozen=True):
-    """Something a person should look at, and what to do about it."""
-
-    level: Literal["warning", "critical"]
-    title: str
-    detail: str
-    remedy: str
+    """Of its oldest token, if the next step trains it."""
 
 
 class Event(View, frozen=True):
+    """A note of the driver."""
+
     at_s: float
     text: str
 
@@ -92,7 +73,7 @@ class Heat(View, frozen=True):
     cells: list[Cell]
 
 
-class Books(View, frozen=True):
+class GroupBalance(View, frozen=True):
     """issued = trained + filtered + replaced + stale + failed + in flight, in groups."""
 
     issued: int
@@ -109,12 +90,12 @@ class Books(View, frozen=True):
     drops: list[DropRow]
 
 
-class Live(View, frozen=True):
+class Live(View, frozen=True, rename={"balance": "books"}):
     """One moment of a run."""
 
     run: str
     state: Literal["waiting", "live", "ended", "away"]
-    """waiting: no group has been issued yet. away: its Redis does not answer; this is what was read last."""
+    """waiting: no group has been issued yet. away: Redis does not answer, and the rest is what was read last."""
     ended: str | None
     """Why the run ended."""
     now_s: float
@@ -138,15 +119,15 @@ class Live(View, frozen=True):
     queues: list[Queue]
     ring_capacity: int
     ring: list[RingSlot]
-    roles: list[Role]
+    roles: list[RoleStatus]
     alerts: list[Alert]
     events: list[Event]
     rollouts: list[Headline]
-    books: Books
+    balance: GroupBalance
 
 
 class Change(View, frozen=True):
-    """What a viewer is sent: all there is at first (`whole`), then what changed."""
+    """What a viewer is sent: everything at first (`whole`), then what changed."""
 
     whole: bool
     live: Live

@@ -22,7 +22,7 @@ from deploy.cluster.learner_ranks import LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import learner_demands
 from deploy.cluster.ray_session import only_this_machine, ray_session, spawn
-from deploy.jobs.replay_comparison import Comparison, compare, report, require_equal, rows_of
+from deploy.jobs.replay_comparison import Comparison, compare, report, require_equal, steps_of
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
 from deploy.run.session import start_all
@@ -183,7 +183,7 @@ def _follow(ranks: LearnerRanks, plan: ReplayPlan, console: Console) -> None:
             for role in ranks.roles:
                 if died := role.poll():
                     raise RoleFailed(f"{died}: {_last_line(_log(plan, role.name))}")
-            done = len(rows_of(plan.out / STEPS))
+            done = len(steps_of(plan.out / STEPS))
             advance(done - shown)
             shown = done
             time.sleep(POLL_S)

@@ -15,21 +15,22 @@ from broker.connection import Client
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Metrics
+from broker.reports import LearnerStep, read
 from deploy.store.metric_files import read_reports
 from deploy.store.run_folder import RunFolder
 from learner.manifest import MANIFEST, WEIGHTS, folder_of, read_manifest
 from learner.replay_plan import STEPS, ReplayPlan
 
 COMPARED = {
-    "loss/mean": "loss",
-    "grad/norm": "gradient norm",
-    "entropy/mean": "entropy",
-    "ratio/mean": "ratio mean",
-    "ratio/max": "ratio max",
-    "ratio/clip_share": "clip share",
-    "ratio/ess": "effective samples",
+    "loss": "loss",
+    "grad_norm": "gradient norm",
+    "entropy": "entropy",
+    "ratio_mean": "ratio mean",
+    "ratio_max": "ratio max",
+    "clip_share": "clip share",
+    "ess": "effective samples",
 }
-"""Metric of a step -> title of its column."""
+"""Field of `LearnerStep` -> title of its column."""
 
 
 @dataclass(frozen=True)
@@ -60,25 +61,29 @@ def compare(
     folder: RunFolder, plan: ReplayPlan, changed: dict[str, Any], client: Client, keys: Keys
 ) -> Comparison:
     wanted = range(plan.first + 1, plan.last + 1)
-    steps = read_reports(folder.metrics, "learner", Metrics(client, keys))
-    reports = {int(row["step"]): row for row in steps if "step" in row}
+    reports = {report.step: report for report in read_reports(folder.metrics, LearnerStep, Metrics(client, keys))}
     checkpoint = folder_of(folder.checkpoints, plan.last)
     return Comparison(
         plan=plan,
         changed=changed,
-        recorded={s: {key: _finite(float(reports[s][key])) for key in COMPARED} for s in wanted if s in reports},
-        replayed={int(row["step"]): row for row in rows_of(plan.out / STEPS)},
+        recorded={step: _compared(reports[step]) for step in wanted if step in reports},
+        replayed={report.step: _compared(report) for report in steps_of(plan.out / STEPS)},
         digest=_sha256(plan.out / WEIGHTS),
         expected=read_manifest(checkpoint)["files"][WEIGHTS]["sha256"] if (checkpoint / MANIFEST).exists() else None,
     )
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
+def steps_of(path: Path) -> list[LearnerStep]:
     """The complete lines so far. JSON has neither infinity nor NaN; null is read as infinity."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
-    return [{k: math.inf if v is None else v for k, v in msgspec.json.decode(line).items()} for line in lines]
+    rows = ({k: math.inf if v is None else v for k, v in msgspec.json.decode(line).items()} for line in lines)
+    return [read(LearnerStep, row) for row in rows]
+
+
+def _compared(report: LearnerStep) -> dict[str, float]:
+    return {field: _finite(getattr(report, field)) for field in COMPARED}
 
 
 def _finite(value: float) -> float:

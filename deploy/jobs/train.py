@@ -45,10 +45,10 @@ from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.policy_measurements import PolicyMeasurements
 from deploy.stages.stage_sequence import Stages
+from deploy.store.ledger_file import ledger_saved
 from deploy.store.measurements import read_evaluations
 from deploy.store.run_state import RunState
-from deploy.view.ledger_table import ledger_saved
-from deploy.view.starvation_table import starvation_saved
+from deploy.store.starvation_file import starvation_saved
 from deploy.view.summary import draw_figure, print_summary, save_balance, save_samples, summarise
 
 
@@ -139,7 +139,7 @@ class _TrainingRun:
         config, client, keys = self._config, self._session.client, self._session.keys
         assert self._roles is not None
         describe_run(client, keys, {"num_hard": len(self._hard)})
-        self._state = RunState(config, client, self._problems, self._folder.metrics)
+        self._state = RunState(config, client, self._problems, self._folder)
         self._roles.work(self._problems)
         with TrainingMonitor(self._session, self._hard) as monitor, self._interrupts.graceful(self._state.control):
             supervisor = Supervisor(

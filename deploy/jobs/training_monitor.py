@@ -6,10 +6,10 @@ from types import TracebackType
 
 from broker.records import Problem
 from broker.server_health import RestartWatch
-from deploy.run.alerts import Alerts
 from deploy.run.progress import TrainingView
 from deploy.run.session import Session
 from deploy.stages.scheduled_evaluations import Evaluations
+from deploy.store.alerts import DriverAlerts
 from deploy.store.run_state import RunState
 
 
@@ -20,7 +20,7 @@ class TrainingMonitor(AbstractContextManager["TrainingMonitor"]):
         """`hard_problems` are those of the scheduled evaluations."""
         self._console = session.console
         self._evaluations = Evaluations(session.config, session.client, hard_problems, session.folder)
-        self._alerts = Alerts(session.config)
+        self._alerts = DriverAlerts(session.config)
         self._restarts = RestartWatch(session.client, session.url_of("driver"))
         self._view = TrainingView(session.console)
         self._stack = ExitStack()
@@ -40,10 +40,10 @@ class TrainingMonitor(AbstractContextManager["TrainingMonitor"]):
         self._evaluations.follow(state.step)
         for text in self._restarts.messages():
             self._note(state, text)
-        for notice in self._alerts.news(state.news["learner"], state.news["groups"]):
-            self._note(state, notice.text, alert=notice.about, raised=int(notice.raised))
+        for notice in self._alerts.notices(state.fresh.learner, state.fresh.groups):
+            self._note(state, notice.text, alert=notice.about, raised=notice.raised)
 
-    def _note(self, state: RunState, text: str, **more: str | int) -> None:
-        """Print a note, keep it for the summary and report it, with the fields of `more`, to viewers."""
-        state.note(text, **more)
+    def _note(self, state: RunState, text: str, *, alert: str | None = None, raised: bool | None = None) -> None:
+        """Print a note, keep it for the summary and report it to viewers; `alert` and `raised` as in `DriverNote`."""
+        state.note(text, alert=alert, raised=raised)
         self._console.print(f"  note: {text}", highlight=False, markup=False)

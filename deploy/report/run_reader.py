@@ -19,11 +19,11 @@ from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.report.curves import moment
 from deploy.report.run_records import Group, News, RolloutOutcomes, RunRecords
+from deploy.store.ledger_file import load_ledger
 from deploy.store.measurements import Measurement, read_evaluations
-from deploy.store.metric_files import path_of, read_reports
+from deploy.store.metric_files import path_of, read_entries
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_redis import find_run, run_redis
-from deploy.view.ledger_table import load_ledger
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -137,13 +137,13 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
     try:
         with run_redis(folder, config, own_url) as (client, keys):
             metrics = Metrics(client, keys)
-            groups, learner, actors = (list(read_reports(folder.metrics, room, metrics)) for room in ROOMS)
+            groups, learner, actors = (list(read_entries(folder.metrics, room, metrics)) for room in ROOMS)
             return _Streams(
                 over=False,
                 groups=msgspec.convert(groups, list[Group], strict=False),
                 learner=learner,
                 actors=actors,
-                signs_of_life=[moment(news) for news in read_reports(folder.metrics, LIFE, metrics)],
+                signs_of_life=[moment(news) for news in read_entries(folder.metrics, LIFE, metrics)],
                 ledger=Ledger(client, keys).rows(),
                 balance=read_balance(client, keys),
             )

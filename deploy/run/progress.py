@@ -82,8 +82,8 @@ def key_figures(state: RunState) -> dict[str, str]:
         "success": ", ".join(f"{arm} {percent(state.recent_success(arm))}" for arm in arms),
         "solved": ", ".join(f"{arm} {state.solved_share(arm):.0%}" for arm in arms if ARM_BUCKET[arm] == "hard"),
         "tokens/s": f"{state.tokens_per_s:,.0f}",
-        "lag": f"{float(newest['lag/mean']):.1f}" if newest else NONE_YET,
-        "entropy": f"{float(newest['entropy/mean']):.3f}" if newest else NONE_YET,
+        "lag": f"{newest.lag_mean:.1f}" if newest else NONE_YET,
+        "entropy": f"{newest.entropy:.3f}" if newest else NONE_YET,
         "ring": f"{state.balance.ring_samples}/{state.config.broker.ring.capacity}",
         "eta": duration(state.eta_s),
     }

@@ -8,7 +8,7 @@ unblocked by the user's signal, upon which the ranks save and end; by a rank tha
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
+from broker.reports import SFT, SftStep, read
 from conf.schema import RunConfig
 from deploy.cluster.fleet import RoleFailed
 from deploy.cluster.interrupts import Interrupts
@@ -29,7 +30,7 @@ from deploy.stages.demonstration_data import left_out_counts
 from deploy.store.metric_files import MetricFile, path_of, read_reports
 from deploy.view.sft_figure import draw
 from learner.manifest import MANIFEST, find_newest_valid
-from learner.sft_batches import ROOM, Curriculum, Example
+from learner.sft_batches import Curriculum, Example
 
 POLL_S = 0.3
 
@@ -109,8 +110,8 @@ class FineTuning:
 
     def _follow(self, ranks: LearnerRanks, advance: Callable[[int], None]) -> None:
         """Wait until every rank has finished; upon the first signal they save and end."""
-        file, moved_at = MetricFile(path_of(self._folder.metrics, ROOM), self._metrics), time.monotonic()
-        step = max((int(report["step"]) for report in read_reports(self._folder.metrics, ROOM)), default=0)
+        file, moved_at = MetricFile(path_of(self._folder.metrics, SFT), self._metrics), time.monotonic()
+        step = max((report.step for report in read_reports(self._folder.metrics, SftStep)), default=0)
         advance(step)
         with self._interrupts.graceful(self._control):
             while any(rank.state == "running" for rank in ranks.roles):
@@ -120,7 +121,7 @@ class FineTuning:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
                         raise RoleFailed(f"{died}; to continue, run it again (pope train: with run.resume=true)")
                 if reports := file.follow():
-                    newest = int(reports[-1]["step"])
+                    newest = read(SftStep, reports[-1]).step
                     advance(newest - step)
                     step, moved_at = newest, time.monotonic()
                 self._require_progress(step, time.monotonic() - moved_at)
@@ -133,9 +134,9 @@ class FineTuning:
 
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
         """Write sft/summary.json and sft/loss.png."""
-        rows = read_reports(self._folder.metrics, ROOM, self._metrics)
+        reported = read_reports(self._folder.metrics, SftStep, self._metrics)
         # After a server lost its last second a step may be reported twice.
-        reports = list({report["step"]: report for report in rows}.values())
+        reports = list({report.step: report for report in reported}.values())
         sft = self._config.sft
         summary: dict[str, Any] = {
             "data": sft.data,
@@ -144,9 +145,9 @@ class FineTuning:
             "left_out": left_out_counts(self._folder),
             "epochs": sft.epochs,
             "steps": curriculum.num_steps,
-            "trained_tokens": sum(int(report["step/tokens"]) for report in reports),
-            "loss_by_epoch": _by_epoch(reports, "loss/mean"),
-            "entropy_by_epoch": _by_epoch(reports, "entropy/mean"),
+            "trained_tokens": sum(report.tokens for report in reports),
+            "loss_by_epoch": _by_epoch(reports, lambda report: report.loss),
+            "entropy_by_epoch": _by_epoch(reports, lambda report: report.entropy),
             "seconds": round(seconds, 1),
         }
         self._folder.save_json(self._folder.sft / "summary.json", summary)
@@ -179,13 +180,12 @@ class FineTuning:
         shutil.rmtree(self._checkpoints)
 
 
-def _by_epoch(reports: Sequence[Mapping[str, str]], name: str) -> list[float]:
+def _by_epoch(reports: Sequence[SftStep], value: Callable[[SftStep], float]) -> list[float]:
     """Mean over the trained tokens of each epoch, in the order of the epochs."""
 
     sums: dict[int, list[float]] = {}
     for report in reports:
-        tokens = int(report["step/tokens"])
-        epoch = sums.setdefault(int(report["epoch"]), [0.0, 0.0])
-        epoch[0] += tokens * float(report[name])
-        epoch[1] += tokens
+        epoch = sums.setdefault(report.epoch, [0.0, 0.0])
+        epoch[0] += report.tokens * value(report)
+        epoch[1] += report.tokens
     return [round(total / tokens, 5) for total, tokens in sums.values()]

@@ -22,7 +22,7 @@ class Measurement:
         return mean_pass_at_k(self.results[when][arm], ks)
 
     def all(self, ks: Sequence[int]) -> dict[str, dict[str, dict[str, float]]]:
-        """When -> arm -> pass@k, of everything that was measured."""
+        """When -> arm -> pass@k, of all measurements."""
         return {when: {arm: self.pass_at_k(when, arm, ks) for arm in arms} for when, arms in self.results.items()}
 
     def save(self, path: Path) -> None:
@@ -36,17 +36,17 @@ class Measurement:
 
 
 def mean_pass_at_k(results: Sequence[Result], ks: Sequence[int]) -> dict[str, float]:
-    """Mean over the problems with at least k judged samples: {"pass@1": ..., "pass@8": ...}."""
+    """Mean over the problems with at least k judged samples: {"pass@1": ..., "pass@8": ...}, each 0 to 1."""
     values = {k: [pass_at_k(r.judged, r.successes, k) for r in results if r.judged >= k] for k in ks}
     return {f"pass@{k}": sum(v) / len(v) for k, v in values.items() if v}
 
 
 def with_guidance(problems: Sequence[Problem], chosen: Sequence[ChosenPrefix]) -> list[Problem]:
-    """The problems, each with its chosen prefix; those that were not searched stay as they are."""
+    """The problems, each with its chosen prefix; those without a search stay as they are."""
     prefixes = {choice.problem_id: choice.prefix for choice in chosen}
     return [msgspec.structs.replace(p, guidance=prefixes.get(p.id, p.guidance)) for p in problems]
 
 
 def read_evaluations(path: Path) -> dict[int, list[Result]]:
-    """Step at which it was asked for -> one result a problem; empty while the evaluation is not complete."""
+    """Optimizer step of the evaluation -> one result a problem; an evaluation that is not complete has none."""
     return msgspec.json.decode(path.read_bytes(), type=dict[int, list[Result]]) if path.exists() else {}

@@ -1,9 +1,10 @@
-"""What the rooms report, from the run's Redis into its folder while the run goes on: Redis holds only the newest.
+"""The reports of a run as files in its folder. Redis keeps only the newest reports, the files keep all of them.
 
-    metrics/ROOM.jsonl   every report of the room, oldest first, one a line; `id` is its place in the stream
+    metrics/ROOM.jsonl   every report of the room in wire form, oldest first, one a line; `id` is its entry id
 
-The driver is the only writer. One that dies in the middle of a line leaves a torn end: readers pass over it, the next
-driver cuts it off and goes on behind the line before. What a full disk does not take is tried again at the next look.
+The driver is the only writer. A driver that is killed while it writes a line leaves an incomplete one: readers ignore
+it, and the next driver cuts it off and appends what follows the last whole line. When the disk is full, the reports
+are written at a later look.
 """
 
 import logging
@@ -15,14 +16,17 @@ import msgspec
 
 from broker.errors import UsageError
 from broker.metrics import Metrics
+from broker.reports import ACTORS, GROUPS, LEARNER, PREPROCESS, R, is_a, read
 
 log = logging.getLogger(__name__)
 
-ROOMS = ("actors", "groups", "preprocess", "learner")
-Report = dict[str, str]
-_DECODER = msgspec.json.Decoder(Report)
+ROOMS = (ACTORS, GROUPS, PREPROCESS, LEARNER)
+"""Those that the driver writes to files while the run trains."""
+Entry = dict[str, str]
+"""A report in wire form, its entry id under `id`."""
+_DECODER = msgspec.json.Decoder(Entry)
 _TAIL_BYTES = 1 << 20
-"""The last line of a file is sought in so much of it; no report is nearly as long."""
+"""The last line of a file is looked for in its last bytes; no report is nearly as long."""
 
 
 def path_of(folder: Path, room: str) -> Path:
@@ -34,53 +38,64 @@ class MetricFile:
     """The file of one room, for its writer."""
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
-        """Raises UsageError when the last whole line that is there is no report."""
+        """Raises UsageError when the last whole line of an existing file is no report."""
         self._path, self.room, self._metrics = path, path.stem, metrics
         self._end, self._last_id = _tail(path)
         self._refused = False
-        with path.open("ab") as file:  # a room that reports nothing leaves an empty file
+        with path.open("ab") as file:  # a room without reports gets an empty file
             file.truncate(self._end)
 
-    def follow(self) -> list[Report]:
-        """What the room reported since the last call; in the file by now."""
-        fresh = self._metrics.read(self.room, _behind(self._last_id))
+    def follow(self) -> list[Entry]:
+        """Append the reports since the last call, and return them; none when the disk is full."""
+        fresh = self._metrics.entries(self.room, _after(self._last_id))
         return fresh if fresh and self._append(fresh) else []
 
-    def _append(self, reports: list[Report]) -> bool:
-        lines = b"".join(msgspec.json.encode(report) + b"\n" for report in reports)
+    def _append(self, entries: list[Entry]) -> bool:
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         try:
             with self._path.open("ab") as file:
                 file.write(lines)
         except OSError as error:
-            os.truncate(self._path, self._end)  # the disk had room for a part of it
+            os.truncate(self._path, self._end)  # a part of the lines may have been written
             if not self._refused:
                 log.warning("%s cannot be written for now: %s", self._path, error)
             self._refused = True
             return False
         self._end += len(lines)
-        self._last_id = reports[-1]["id"]
+        self._last_id = entries[-1]["id"]
         self._refused = False
         return True
 
 
-def read_reports(folder: Path, room: str, metrics: Metrics | None = None) -> Iterator[Report]:
-    """All reports of a room, oldest first: those in the file, then those that only Redis has so far.
+def read_reports(folder: Path, kind: type[R], metrics: Metrics | None = None) -> Iterator[R]:
+    """All reports of a kind, oldest first: those in the file, then those that only Redis has so far.
 
-    Raises UsageError for a line that is no report.
+    Raises UsageError for a damaged file.
     """
+    for entry in read_entries(folder, kind.room, metrics):
+        if is_a(kind, entry):
+            try:
+                yield read(kind, entry)
+            except msgspec.ValidationError as error:
+                path = path_of(folder, kind.room)
+                raise UsageError(f"{path} is damaged: report {entry['id']}: {error}; move it away to go on") from error
+
+
+def read_entries(folder: Path, room: str, metrics: Metrics | None = None) -> Iterator[Entry]:
+    """The same in wire form, all kinds of a room."""
     path, last_id = path_of(folder, room), ""
     if path.exists():
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):
-                    report = _decoded(path, line, f"line {number}")
-                    last_id = report["id"]
-                    yield report
+                    entry = _decoded(path, line, f"line {number}")
+                    last_id = entry["id"]
+                    yield entry
     if metrics is not None:
-        yield from metrics.read(room, _behind(last_id))
+        yield from metrics.entries(room, _after(last_id))
 
 
-def _behind(last_id: str) -> str:
+def _after(last_id: str) -> str:
     return f"({last_id}" if last_id else "-"
 
 
@@ -91,19 +106,19 @@ def _tail(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         begin = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
         file.seek(begin)
-        read = file.read()
-    end = read.rfind(b"\n") + 1
+        tail = file.read()
+    end = tail.rfind(b"\n") + 1
     if not begin + end:
         return 0, ""
-    last = read[:end].removesuffix(b"\n").rpartition(b"\n")[2]
+    last = tail[:end].removesuffix(b"\n").rpartition(b"\n")[2]
     return begin + end, _decoded(path, last, "the last line")["id"]
 
 
-def _decoded(path: Path, line: bytes, place: str) -> Report:
+def _decoded(path: Path, line: bytes, place: str) -> Entry:
     try:
-        report = _DECODER.decode(line)
+        entry = _DECODER.decode(line)
     except ValueError as error:
         raise UsageError(f"{path} is damaged: {place} is no report ({error}); move it away to go on") from error
-    if "id" not in report:
+    if "id" not in entry:
         raise UsageError(f"{path} is damaged: {place} has no id; move it away to go on")
-    return report
+    return entry

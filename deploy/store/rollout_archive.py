@@ -1,10 +1,10 @@
-"""Every rollout of a stage of sampling, on disk, and the short list of results a stage resumes from.
+"""Every rollout of a sampling stage on disk, and the short list of results from which a stage resumes.
 
-    NAME.rollouts     RolloutGroup frames one behind the other (`broker/records.py`); a frame knows its own length
-    NAME.results      one JSON line a group: group id, where its frame lies, its counts
+    NAME.rollouts     RolloutGroup frames, one after the other (`broker/records.py`); a frame holds its length
+    NAME.results      one JSON line a group: group id, position of its frame, its counts
 
-A group's frame is on the disk before its line is. A process that dies in between, or in the middle of either, leaves a
-torn end, which the next one cuts off: that group is still on the rollout stream and comes again.
+A group's frame is on the disk before its line is. A process that dies in between, or while it writes either, leaves an
+incomplete end, which the next one cuts off: that group is still on the rollout stream and is delivered again.
 """
 
 import os
@@ -29,10 +29,10 @@ class Entry(Record, frozen=True, rename={"group_id": "ordinal"}):
 
 
 class RolloutArchive:
-    """One writer, which holds the folder's lock. `entries` are those on the disk."""
+    """For its only writer, which holds the folder's lock. `entries` are those on the disk."""
 
     def __init__(self, path: Path) -> None:
-        """`path`: without an ending. Raises PopeError when the two files contradict each other."""
+        """`path`: without the suffix. Raises PopeError when the two files contradict each other."""
         self._rollouts = path.with_name(path.name + ".rollouts")
         self._results = path.with_name(path.name + ".results")
         self.entries: dict[int, Entry] = {}
@@ -42,15 +42,15 @@ class RolloutArchive:
         present = self._rollouts.stat().st_size if self._rollouts.exists() else 0
         if present < end:
             raise PopeError(
-                f"{self._rollouts} has {present} bytes, {self._results.name} speaks of {end}: the archive is damaged; "
-                "move the folder away and start anew"
+                f"{self._rollouts} has {present} bytes, but {self._results.name} needs {end}: the archive is damaged; "
+                "move the folder away and start again"
             )
         self._frames = self._rollouts.open("ab")
         self._frames.truncate(end)
         self._lines = self._results.open("ab")
 
     def add(self, groups: Sequence[tuple[RolloutGroup, bytes]], source: str) -> list[Entry]:
-        """Put groups (and the frames they came in) on the disk. Those it already holds are passed over."""
+        """Write groups and their frames to the disk, without those that it already holds. Returns the new entries."""
         if not groups:
             return []
         fresh: list[Entry] = []
@@ -73,7 +73,7 @@ class RolloutArchive:
         self._lines.close()
 
     def _read_results(self) -> int:
-        """Fill `entries`, cut off a torn last line; the end of the last frame that has a line."""
+        """Fill `entries`, cut off an incomplete last line; returns the end of the last frame that has a line."""
         content = self._results.read_bytes() if self._results.exists() else b""
         whole = content.rfind(b"\n") + 1
         decoder = msgspec.json.Decoder(Entry)
@@ -86,9 +86,9 @@ class RolloutArchive:
 
 
 def read_rollouts(path: Path, problems: Container[str] | None = None) -> Iterator[RolloutGroup]:
-    """The groups of an archive in the order they came in, of these problems alone if given.
+    """The groups of an archive in the order they were added, only those of `problems` if given.
 
-    `path`: without an ending. Another process may be writing: a torn last line is not there yet.
+    `path`: without the suffix. Another process may be writing: an incomplete last line is ignored.
     """
     content = path.with_name(path.name + ".results").read_bytes()
     decoder = msgspec.json.Decoder(Entry)

@@ -1,22 +1,22 @@
-"""The folder of one run: what is in it, and the lock that keeps a second run out.
+"""The folder of one run: its files, and the lock that lets one process at a time use it.
 
     settings.yaml       the resolved settings
     problems.jsonl      the problems, with the guidance chosen for each
     rejected.jsonl      rows of problems.source that are never trained on, and why
     measurements.json   solve counts per problem before and after training
     evaluations.json    the same during training, by optimizer step
-    metrics/ROOM.jsonl  every metric the rooms reported
-    samples.md          rollouts one can read
+    metrics/ROOM.jsonl  every report of the room (`broker/reports.py`)
+    samples.md          rollouts as text
     checkpoints/        verified checkpoints, newest named by LATEST
     logs/ROLE.log       what each role printed
-    history/ROLE.jsonl  what each role did to which group, step and policy version: the evidence of `pope audit`
+    history/ROLE.jsonl  what each role did to which group, step and policy version; `pope audit` checks it
     sampling/           every rollout of the measurements and of the search for guidance
-    sft.jsonl           what supervised fine-tuning imitates; only with sft.data, as the next two
-    sft_left_out.jsonl  problems and lines it does not see, and why
+    sft.jsonl           demonstrations of supervised fine-tuning; only with sft.data, as the next two
+    sft_left_out.jsonl  problems and lines that were left out of them, and why
     sft/                model/: the fine-tuned model; checkpoints/ until it is there; summary.json; loss.png
     redis/              data of the embedded server
-    ledger.json         what became of every problem under every arm; absent while the run goes on
-    starvation.json     what became of every rollout, by bucket, arm and length; absent while the run goes on
+    ledger.json         attempts and successes of every problem under every arm; absent while the run goes on
+    starvation.json     outcomes of all rollouts by bucket, arm and length; absent while the run goes on
     summary.json, figure.png, balance.json
 """
 
@@ -136,7 +136,7 @@ class RunFolder:
 
 
 class FolderLock:
-    """Held for as long as a run uses its folder; the kernel releases it when the process ends, however it ends."""
+    """Held while a process uses the run's folder; the kernel releases it when that process ends for any reason."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lock"
@@ -166,9 +166,9 @@ class FolderLock:
 
 
 def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | None]:
-    """Lock the folder of a run and make it ready. A folder of an earlier run is kept under a number, never overwritten.
+    """Lock the folder of a run and create what it needs. The folder of an earlier run gets a number, and is kept.
 
-    Returns the folder, its lock, and where an earlier run of that name was moved to, if there was one.
+    Returns the folder, its lock, and the new path of an earlier run of that name, if there was one.
     Raises UsageError when the folder is in use, or when there is nothing to resume.
     """
     folder = RunFolder.of(config)
@@ -197,7 +197,7 @@ def _next_free(path: Path) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write whole or not at all."""
+    """Write the file as a whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""From a run to the Redis that holds its keys, for the command that runs it and for those that only look."""
+"""The Redis that holds the keys of a run: for the command that runs it, and for those that only read it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def find_run(path: Path) -> tuple[RunFolder, RunConfig]:
 
 
 def external_urls(config: RunConfig, given: str | None = None) -> UrlOf:
-    """How each role reaches the user's own server: `given`, else $POPE_BROKER_URL, else as `broker.url` says.
+    """The URL of each role on the user's own server: from `given`, else $POPE_BROKER_URL, else `broker.url`.
 
     Raises UsageError when the password was left out.
     """
@@ -51,9 +51,9 @@ def _whole_url(config: RunConfig, given: str | None) -> str:
 
 
 def acl_commands(config: RunConfig) -> list[str]:
-    """`ACL SETUSER ...` for every role of a run on the user's own server; they hold hashes, no password."""
+    """`ACL SETUSER ...` for every role of a run on the user's own server. They hold hashes and no password."""
     if config.broker.url is None:
-        raise UsageError("broker.url=null: the embedded server makes its users itself; set broker.url to your server")
+        raise UsageError("broker.url=null: the embedded server creates its users itself; set broker.url to your server")
     secret = secret_of(_whole_url(config, None))
     if secret is None:
         raise UsageError(f"broker.url={redacted(config.broker.url)} holds no password; give it in ${URL_VARIABLE}")
@@ -61,14 +61,14 @@ def acl_commands(config: RunConfig) -> list[str]:
 
 
 def _acl_command(words: list[str]) -> str:
-    """Quoted as redis-cli reads a line; `reset` first, so that a repeated command leaves no older right."""
+    """Quoted for redis-cli; `reset` comes first, so that a repeated command leaves no older right."""
     name, *rules = words
     return " ".join(["ACL", "SETUSER", name, "reset", *(f'"{rule}"' for rule in rules)])
 
 
 @contextmanager
 def embedded_urls(folder: RunFolder, config: RunConfig) -> Iterator[UrlOf]:
-    """The run's own server for as long as this lasts, and how each role reaches it."""
+    """Runs the embedded server of the run; yields the URL of each role."""
     broker = config.broker
     with EmbeddedRedis(
         folder.redis, run=config.run.name, fsync=broker.fsync, max_memory_gib=broker.max_memory_gib
@@ -78,10 +78,10 @@ def embedded_urls(folder: RunFolder, config: RunConfig) -> Iterator[UrlOf]:
 
 @contextmanager
 def reader_url(folder: RunFolder, config: RunConfig, url: str | None = None) -> Iterator[str]:
-    """Where a looker-on reads the run's keys, and can change none.
+    """Yields a URL that can read the run's keys and change none.
 
-    A run with a Redis of its own (`broker.url` set) is found at `url`, else as `external_urls` says. Any other run has
-    the embedded server; where that no longer runs, it is started over its data meanwhile.
+    For a run on the user's own Redis (`broker.url` is set) it is `url`, else as in `external_urls`. Any other run has
+    the embedded server; when that no longer runs, it is started over its data until the context ends.
     """
     if config.broker.url is not None:
         yield external_urls(config, url)("reader")
@@ -99,9 +99,9 @@ def reader_url(folder: RunFolder, config: RunConfig, url: str | None = None) -> 
 
 @contextmanager
 def serving(url: str, name: str, timeout_s: float = 5.0) -> Iterator[tuple[Client, Keys]]:
-    """A reading client of the server at `url`, which holds the run `name`.
+    """A reading client of the server at `url`, and the keys of the run `name` there.
 
-    Raises UsageError when it does not, or holds it as another version left it.
+    Raises UsageError when the server does not hold the run, or another version wrote it.
     """
     keys = Keys(name)
     client = connect(url, client_name="reader", timeout_s=timeout_s)

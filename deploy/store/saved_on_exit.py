@@ -1,4 +1,4 @@
-"""What Redis knows of a run and its folder keeps, however the run ends."""
+"""What only Redis holds while a run goes on, and what its folder keeps afterwards."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from deploy.store.run_folder import RunFolder
 def saved_on_exit(
     path: Path, read: Callable[[], bytes], config: RunConfig, folder: RunFolder, console: Console
 ) -> Iterator[None]:
-    """While this lasts the file is not there and Redis is asked; afterwards it holds what `read` then gave."""
+    """Remove the file, and write what `read` returns to it on exit, also after an error."""
     path.unlink(missing_ok=True)
     try:
         yield
     finally:
         try:
             content = with_retries(read, deadline_s=config.broker.connect_timeout_s)
-        except PopeError as error:  # what ended the run must not be hidden by what it broke
+        except PopeError as error:  # must not hide the error that ended the run
             console.print(f"  note: {path.name} was not written: {error}", highlight=False, markup=False)
         else:
             folder.save_bytes(path, content)

@@ -1,69 +1,19 @@
 """`pope ledger`: attempts and successes of every problem under every arm, of a live or a finished run."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import msgspec
-from rich.console import Console
 from rich.table import Table
 
-from actors.evaluation.intervals import Interval, jeffreys
-from broker.balance import read_balance
-from broker.connection import Client
 from broker.errors import UsageError
-from broker.keys import Keys
-from broker.ledger import Ledger, LedgerRow
-from conf.schema import RunConfig
-from deploy.statistics.transfer import RECENT_GROUPS, Transfer, transfer
-from deploy.store.run_folder import RunFolder
-from deploy.store.run_redis import find_run, run_redis
-from deploy.store.saved_on_exit import saved_on_exit
+from broker.ledger import LedgerRow
+from deploy.statistics.transfer import RECENT_GROUPS
+from deploy.store.ledger_file import RunLedger, posterior
 
-SCHEMA = 1
 SHOWN_OUTCOMES = 6
 """Newest groups that the table shows; the JSON holds all that the ledger kept."""
 
 Order = Literal["problem", "rate", "attempts", "first-solve", "recent"]
-
-
-@dataclass(frozen=True)
-class RunLedger:
-    """The ledger of one run at one moment."""
-
-    run: str
-    step: int
-    """Newest trained step."""
-    rows: tuple[LedgerRow, ...]
-    """Ordered by problem and arm."""
-    schema: int = SCHEMA
-
-    @property
-    def transfer(self) -> Transfer | None:
-        return transfer(self.rows)
-
-
-def read_ledger(path: Path, url: str | None = None) -> RunLedger:
-    """The ledger of the run in a folder: its file when the run is over, else its Redis; `url` as in `run_redis`.
-
-    A run that was killed leaves no file; its Redis is read then. A `url` always asks Redis.
-    Raises UsageError when there is neither.
-    """
-    folder, config = find_run(path)
-    if url is None and folder.ledger.exists():
-        return load_ledger(folder.ledger)
-    with run_redis(folder, config, url) as (client, keys):
-        return _read(client, keys, config.run.name)
-
-
-def ledger_saved(
-    config: RunConfig, client: Client, folder: RunFolder, console: Console
-) -> AbstractContextManager[None]:
-    """While this lasts the run's Redis has the ledger; afterwards its folder does, however the run ended."""
-    name = config.run.name
-    return saved_on_exit(folder.ledger, lambda: to_json(_read(client, Keys(name), name)), config, folder, console)
 
 
 def select(
@@ -82,21 +32,6 @@ def select(
         rows = [row for row in rows if row.arm == arm]
     rows.sort(key=_ORDERS[order])
     return RunLedger(run=ledger.run, step=ledger.step, rows=tuple(rows[:limit]))
-
-
-def posterior(row: LedgerRow, confidence: float = 0.95) -> Interval:
-    """Equal-tailed interval for the solve rate under the prior Beta(1/2, 1/2).
-
-    All attempts count alike, so the rate is the mean over the policies that made them; `row.last` shows its course.
-    """
-    return jeffreys(row.successes, row.attempts, confidence)
-
-
-def to_json(ledger: RunLedger, whole: RunLedger | None = None) -> bytes:
-    """Rows with their 95 % posterior intervals, and transfer; of `whole`, where the rows are a selection."""
-    rows = [{**msgspec.to_builtins(row), "posterior": posterior(row)} for row in ledger.rows]
-    content = msgspec.to_builtins(ledger) | {"transfer": (whole or ledger).transfer, "rows": rows}
-    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
 def table(ledger: RunLedger) -> Table:
@@ -122,21 +57,6 @@ def table(ledger: RunLedger) -> Table:
             f"{outcomes} at step {newest[-1].step}" if newest else "",
         )
     return result
-
-
-def _read(client: Client, keys: Keys, name: str) -> RunLedger:
-    return RunLedger(run=name, step=read_balance(client, keys).committed, rows=tuple(Ledger(client, keys).rows()))
-
-
-def load_ledger(path: Path) -> RunLedger:
-    """The ledger of a run that is over. Raises UsageError for a damaged file."""
-    try:
-        ledger = msgspec.json.decode(path.read_bytes(), type=RunLedger)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is damaged: {error}; delete it to read the run's Redis instead") from error
-    if ledger.schema != SCHEMA:
-        raise UsageError(f"{path} has schema {ledger.schema}, this program reads {SCHEMA}; delete it to read Redis")
-    return ledger
 
 
 def _rate(row: LedgerRow) -> float:

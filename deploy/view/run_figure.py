@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from broker.reports import LearnerStep
 from deploy.view.figure_kit import Axes, label, saved_png, share_axis, show_empty
 from deploy.view.palette import ARMS, BLACK, BLUE, OTHER
 
@@ -16,7 +17,7 @@ def draw(
     path: Path,
     *,
     title: str,
-    learner: Sequence[Mapping[str, str]],
+    learner: Sequence[LearnerStep],
     solved: Curves,
     success: Curves,
     evaluated: Sequence[tuple[int, float]],
@@ -74,17 +75,17 @@ def _curves(axis: Axes, curves: Curves, title: str, y_label: str, evaluated: Seq
     axis.legend()
 
 
-def _age_and_entropy(axis: Axes, learner: Sequence[Mapping[str, str]]) -> None:
+def _age_and_entropy(axis: Axes, learner: Sequence[LearnerStep]) -> None:
     """Age of the trained tokens, left axis, and entropy of the policy, right axis."""
     label(axis, "Age of trained tokens, and entropy", "optimizer step", "age, optimizer steps")
     if not learner:
         show_empty(axis, "no step was trained")
         return
-    steps = [int(row["step"]) for row in learner]
-    axis.plot(steps, [float(row["lag/mean"]) for row in learner], color=BLUE, label="lag, mean")
-    axis.plot(steps, [float(row["lag/max"]) for row in learner], color=BLUE, alpha=0.4, label="lag, max")
+    steps = [report.step for report in learner]
+    axis.plot(steps, [report.lag_mean for report in learner], color=BLUE, label="lag, mean")
+    axis.plot(steps, [report.lag_max for report in learner], color=BLUE, alpha=0.4, label="lag, max")
     right = axis.twinx()
-    right.plot(steps, [float(row["entropy/mean"]) for row in learner], color=OTHER, ls="--", label="entropy (right)")
+    right.plot(steps, [report.entropy for report in learner], color=OTHER, ls="--", label="entropy (right)")
     right.set_ylabel("entropy, nats per token")
     right.spines["right"].set_visible(True)
     right.grid(visible=False)

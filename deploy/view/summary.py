@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.evaluation.results import Result
+from broker.reports import GroupEnd, LearnerStep, WeightSync
 from broker.rollout_samples import RolloutSamples
 from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig
@@ -41,11 +42,10 @@ def summarise(
 ) -> dict[str, Any]:
     """The content of summary.json. Times are seconds, stalls milliseconds, lag optimizer steps."""
     balance, tokens = state.balance, state.balance.totals["completion_tokens"]
-    steps = list(read_reports(folder.metrics, "learner"))
-    trained = sum(int(row["step/tokens"]) for row in steps)
-    lag_sum = sum(float(row["lag/mean"]) * int(row["step/tokens"]) for row in steps)
-    syncs = (row for row in read_reports(folder.metrics, "actors") if "sync/stall_ms" in row)
-    stalls_ms = [float(row["sync/stall_ms"]) for row in syncs]
+    steps = list(read_reports(folder.metrics, LearnerStep))
+    trained = sum(step.tokens for step in steps)
+    lag_sum = sum(step.lag_mean * step.tokens for step in steps)
+    stalls_ms = [sync.stall_ms for sync in read_reports(folder.metrics, WeightSync)]
     stall_s = sum(stalls_ms) / 1e3
     transfer = state.transfer()
     return {
@@ -59,7 +59,7 @@ def summarise(
         "trained_tokens_per_s": round(trained / train_s, 1) if train_s else 0.0,
         "lag_steps": {
             "mean": round(lag_sum / trained, 3) if trained else 0.0,
-            "max": max((int(row["lag/max"]) for row in steps), default=0),
+            "max": max((step.lag_max for step in steps), default=0),
         },
         "counters": {
             "issued": balance.issued,
@@ -72,17 +72,13 @@ def summarise(
             "balanced": balance.holds,
             **balance.totals,
         },
-        "verdicts": {
-            name.removeprefix("verdict/"): count
-            for name, count in sorted(state.written.items())
-            if name.startswith("verdict/")
-        },
+        "verdicts": dict(sorted(state.verdicts.items())),
         "sync": {
             "count": len(stalls_ms),
             "stall_share": round(stall_s / (train_s * config.actors.num_actors), 5) if train_s else 0.0,
             "stall_ms_p50": round(median(stalls_ms), 1) if stalls_ms else 0.0,
         },
-        "multi_version_rollouts": state.written["multi_version_rollouts"],
+        "multi_version_rollouts": state.multi_version_rollouts,
         "restarts": state.restarts,
         "notes": state.notes,
         "transfer": None if transfer is None else transfer.counts(),
@@ -142,9 +138,9 @@ def draw_figure(
     draw(
         folder.figure,
         title=title,
-        learner=list(read_reports(folder.metrics, "learner")),
+        learner=list(read_reports(folder.metrics, LearnerStep)),
         solved=state.solved,
-        success=_success_by_step(read_reports(folder.metrics, "groups")),
+        success=_success_by_step(read_reports(folder.metrics, GroupEnd)),
         evaluated=[
             (step, share) for step, results in evaluations.items() for share in mean_pass_at_k(results, [1]).values()
         ],
@@ -157,12 +153,12 @@ def save_samples(samples: RolloutSamples, path: Path) -> None:
     path.write_text(_readable(list(reversed(samples.newest(100)))))
 
 
-def _success_by_step(groups: Iterable[Mapping[str, str]]) -> dict[str, list[tuple[int, float]]]:
+def _success_by_step(groups: Iterable[GroupEnd]) -> dict[str, list[tuple[int, float]]]:
     """Arm -> (policy version when preprocessed, mean reward of all rollouts judged at that version)."""
     sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for group in groups:
-        if int(group["judged"]):
-            sums[group["arm"]][int(group["step"])].append(int(group["successes"]) / int(group["judged"]))
+        if group.judged:
+            sums[group.arm][group.step].append(group.successes / group.judged)
     return {arm: [(s, float(np.mean(v))) for s, v in sorted(steps.items())] for arm, steps in sums.items()}
 
 

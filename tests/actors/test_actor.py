@@ -18,6 +18,7 @@ from broker.history import History, read_history
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement
+from broker.reports import WeightSync
 from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
 from conf.schema import WeightSettings
@@ -171,8 +172,8 @@ def test_an_actor_begins_with_the_newest_weights_and_follows_the_next(scene: Sce
     scene.run(until)
     assert scene.events[0] == "version 3"
     assert "version 4" in scene.events
-    syncs = [report for report in scene.broker.metrics.read("actors") if "sync/version" in report]
-    assert [(report["sync/version"], report["sync/stall_ms"]) for report in syncs] == [("3", "250.0"), ("4", "250.0")]
+    syncs = scene.broker.metrics.read(WeightSync)
+    assert [(sync.version, sync.stall_ms) for sync in syncs] == [(3, 250.0), (4, 250.0)]
     assert scene.done().count("hold") == 3, "after each sync, and once at the start"
 
 

@@ -15,6 +15,7 @@ from broker.keys import PREPROCESS_GROUP, Keys, stage_name
 from broker.ledger import Ledger
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import Task, WeightAnnouncement
+from broker.reports import LearnerStep
 from broker.ring import Ring
 from broker.rollout_samples import RolloutSamples
 from broker.run_record import describe_run, holds_run, open_run, read_run
@@ -24,6 +25,7 @@ from broker.tasks import Tasks
 from broker.weights import WeightBoard
 from deploy.cluster.redis_server import EmbeddedRedis
 from tests.groups import rollout_group, train_group
+from tests.reports import actor_output, ended, learner_step, note, preprocess_work, sft_step
 
 RUN = "fenced"
 KEYS = Keys(RUN)
@@ -90,7 +92,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert feed.release("a") == 0
     assert Control(actor, KEYS).stopped() is None
     Heartbeats(actor, KEYS).beat("actor-0", "well")
-    Metrics(actor, KEYS).report("actors", {"groups": 1})
+    Metrics(actor, KEYS).report(actor_output())
     RolloutSamples(actor, KEYS).add({"problem": "p", "ordinal": 0, "index": 1})
 
     stream, ring = RolloutStream(worker, KEYS), Ring(worker, KEYS, 4)
@@ -105,8 +107,8 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert stream.dead_letter(poison.entry_id, "unreadable")
     assert (stream.depth(), ring.occupancy()) == (0, 2)
     Heartbeats(worker, KEYS).beat("preprocess-0", "well")
-    Metrics(worker, KEYS).report("preprocess", {"seen": 2})
-    Metrics(worker, KEYS).report("groups", {"ordinal": 0})
+    Metrics(worker, KEYS).report(preprocess_work())
+    Metrics(worker, KEYS).report(ended())
     assert Control(worker, KEYS).stopped() is None
 
     ring = Ring(learner, KEYS, 4)
@@ -116,8 +118,8 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert ring.committed() == 1
     ring.trim(1)
     Heartbeats(learner, KEYS).beat("learner-0", "well")
-    Metrics(learner, KEYS).report("learner", {"step": 1})
-    Metrics(learner, KEYS).report("sft", {"step": 1})
+    Metrics(learner, KEYS).report(learner_step())
+    Metrics(learner, KEYS).report(sft_step())
     assert RolloutSamples(learner, KEYS).shown() == {(0, 1)}
     RolloutSamples(learner, KEYS).add_ratios(0, 1, 1, [1.0])
     Control(learner, KEYS).stop("run.max_steps reached")
@@ -126,7 +128,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert holds_run(reader, KEYS)
     assert read_balance(reader, KEYS).trained == 1
     assert [row.problem_id for row in Ledger(reader, KEYS).rows()] == ["p0", "p1"]
-    assert Metrics(reader, KEYS).read("learner")
+    assert Metrics(reader, KEYS).read(LearnerStep)
     assert RolloutSamples(reader, KEYS).newest(1)
     assert read_entries(reader, KEYS.samples_ratios)
     assert read_run(reader, KEYS)["num_hard"] == "2"
@@ -136,7 +138,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert set(Heartbeats(reader, KEYS).silence()) == {"actor-0", "preprocess-0", "learner-0"}
     assert Control(reader, KEYS).stopped() == "run.max_steps reached"
 
-    Metrics(driver, KEYS).report("deploy", {"note": "a role was replaced"})
+    Metrics(driver, KEYS).report(note("a role was replaced"))
     Feed(driver, KEYS).reclaim(max_attempts=3)
     Heartbeats(driver, KEYS).forget("actor-0")
     WeightBoard(driver, KEYS).forget("actor-0")

@@ -14,6 +14,7 @@ from broker.records import WeightAnnouncement
 from deploy.cluster.redis_server import EmbeddedRedis
 from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
+from tests.reports import actor_output
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_full_server_refuses_new_groups_and_drains(small_server: str, keys: Ke
         with_retries(lambda: broker.claim("b/0"), deadline_s=0.1)
     assert broker.feed.renew([published], "a", lease_s=60) == [published]
     Heartbeats(client, keys).beat("actor-0", "waiting")
-    Metrics(client, keys).report("actors", {"n": 1})
+    Metrics(client, keys).report(actor_output())
     broker.board.announce(WeightAnnouncement(version=1, backend="file"))
     broker.board.hold("actor-0", 1)
     Control(client, keys).stop("test")

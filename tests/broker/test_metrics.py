@@ -6,15 +6,18 @@ import redis
 from broker import metrics
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
+from broker.reports import DriverNote, LearnerStep, PreprocessWork, WeightSync
+from tests.reports import learner_step, note, weight_sync
 
 
 def test_numbers_come_back_as_they_were(client: redis.Redis, keys: Keys) -> None:
     room = Metrics(client, keys)
-    room.report("learner", {"learner/loss/mean": 0.1 + 0.2, "step": 3, "note": "über"})
-    (report,) = room.read("learner")
-    assert float(report["learner/loss/mean"]) == 0.1 + 0.2
-    assert (report["step"], report["note"]) == ("3", "über")
-    assert abs(int(report["id"].split("-")[0]) / 1000 - time.time()) < 60
+    room.report(learner_step(3, loss=0.1 + 0.2))
+    room.report(note("über"))
+    (report,) = room.read(LearnerStep)
+    assert report.loss == 0.1 + 0.2
+    assert (report.step, room.read(DriverNote)[0].note) == (3, "über")
+    assert abs(report.unix_s - time.time()) < 60
 
 
 def test_a_reader_goes_on_where_it_stopped(
@@ -23,19 +26,19 @@ def test_a_reader_goes_on_where_it_stopped(
     monkeypatch.setattr(metrics, "_PAGE", 3)
     room = Metrics(client, keys)
     for n in range(7):
-        room.report("actors", {"n": n})
-    reports = room.read("actors")
-    assert [r["n"] for r in reports] == [str(n) for n in range(7)]
-    assert [r["n"] for r in room.read("actors", start=f"({reports[4]['id']}")] == ["5", "6"]
-    assert room.read("preprocess") == []
+        room.report(weight_sync(n))
+    reports = room.read(WeightSync)
+    assert [r.version for r in reports] == list(range(7))
+    assert [r.version for r in room.read(WeightSync, start=f"({reports[4].id}")] == [5, 6]
+    assert room.read(PreprocessWork) == []
 
 
 def test_signs_of_life_carry_the_servers_time(client: redis.Redis, keys: Keys) -> None:
     heartbeats = Heartbeats(client, keys)
     heartbeats.beat("actor-0", "waiting for the feed")
-    moment, status = heartbeats.all()["actor-0"]
-    assert status == "waiting for the feed"
-    assert abs(moment - time.time()) < 60
+    beat = heartbeats.all()["actor-0"]
+    assert beat.status == "waiting for the feed"
+    assert abs(beat.unix_s - time.time()) < 60
     time.sleep(0.05)
     assert 0.04 < heartbeats.silence()["actor-0"] < 10
     heartbeats.forget("actor-0")

@@ -13,6 +13,7 @@ from broker.records import RolloutGroup
 from deploy.audit.evidence import gather
 from deploy.audit.group_promises import one_end
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.store.run_view import RunView
 from tests.faults.lost_writes import server_loses_a_step
 from tests.faults.outcome import Outcome
 from tests.faults.proxy import LossyProxy
@@ -105,8 +106,9 @@ def kill_and_truncate(root: Path, rng: random.Random, outcome: Outcome) -> None:
             balance = read_balance(scene.client, scene.keys)
             outcome.require(balance.holds, f"after a truncated file: {balance.explain()}")
             learner.follow_server()
-        verdict = one_end(gather(scene.folder, scene.config, scene.client, scene.keys))
-        outcome.require(verdict.holds, f"after truncated files: {verdict.violation}")
+        with RunView(scene.folder.path) as run:
+            finding = one_end(gather(run))
+        outcome.require(finding.holds, f"after truncated files: {finding.violation}")
 
 
 def kill(server: EmbeddedRedis) -> None:

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from broker.history import read_history
 from broker.metrics import Metrics
 from broker.records import RolloutGroup, TrainGroup, decode, encode, float32_bytes
+from broker.reports import LearnerStep
 from learner.manifest import find_newest_valid
 from tests.faults.outcome import Outcome
 from tests.faults.scene import STEP_GROUPS, Scene, SimulatedActor, wait_until
 from tests.learner.tiny import random_groups, save_tiny
 
 STEPS = 8
-TRACE = ("loss/mean", "grad/norm", "ratio/ess", "entropy/mean", "logprob/rms", "lag/histogram")
+TRACE = ("loss", "grad_norm", "ess", "entropy", "logprob_rms", "lag_histogram")
 KILLS = (
     # failpoint, most passes of an incarnation before the kill: steps must be left for the next one
     ("learner.before_optimizer", 3),
@@ -82,8 +83,8 @@ def not_finite(root: Path, seed: int) -> Outcome:
         fill(scene, seed, STEP_GROUPS * 4)
         _overflow(scene, scene.client.zrange(scene.keys.ring, 0, -1)[STEP_GROUPS * (poisoned - 1)])
         scene.start_learner(root / "model").succeed()
-        reports = Metrics(scene.client, scene.keys).read("learner")
-        applied = {int(row["step"]): row["step/applied"] == "1" for row in reports}
+        reports = Metrics(scene.client, scene.keys).read(LearnerStep)
+        applied = {report.step: report.applied for report in reports}
         outcome.require(applied == {s: s != poisoned for s in range(1, 5)}, f"steps applied: {applied}")
         outcome.injected = sum(not done for done in applied.values())
         weights = [load_file(scene.folder.path / f"weights/weights-{v:06d}.safetensors") for v in range(5)]
@@ -123,4 +124,5 @@ def final_weights(scene: Scene) -> str:
 
 def loss_trace(scene: Scene) -> dict[int, list[str]]:
     """Step -> the metrics that the learner reported, exactly."""
-    return {int(row["step"]): [row[key] for key in TRACE] for row in Metrics(scene.client, scene.keys).read("learner")}
+    reports = Metrics(scene.client, scene.keys).read(LearnerStep)
+    return {report.step: [repr(getattr(report, field)) for field in TRACE] for report in reports}

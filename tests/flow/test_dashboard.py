@@ -49,7 +49,7 @@ def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
         page.wait("document.querySelector('.rollout .completion span')")
         assert page.text(".detail h2").startswith("chain2-")
         page.click("nav a[data-page=accounting]")
-        page.wait("document.querySelector('.equation')?.textContent.includes('the books close')")
+        page.wait("document.querySelector('.equation')?.textContent.includes('the balance holds')")
         assert bracketed(
             lambda: int(page.text(".equation").replace(",", "").split(" issued")[0]), lambda balance: balance.issued
         )

@@ -1,10 +1,11 @@
 """A run with a KL penalty, an entropy bonus and oracle rollouts, with all roles."""
 
-import json
 from pathlib import Path
 
 import pytest
 
+from broker.reports import GroupEnd, LearnerStep
+from deploy.store.metric_files import read_reports
 from tests.runs import start_run
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
@@ -24,15 +25,14 @@ def test_penalty_bonus_and_oracle_members_through_every_role(tmp_path: Path) -> 
     assert summary["counters"]["balanced"]
     assert summary["lag_steps"] == {"mean": 0.0, "max": 0}
 
-    metrics = (run.folder / "metrics/learner.jsonl").read_text().splitlines()
-    steps = [row for row in map(json.loads, metrics) if "kl/mean" in row]
-    kl = [float(row["kl/mean"]) for row in steps]
+    steps = list(read_reports(run.folder / "metrics", LearnerStep))
+    kl = [step.kl for step in steps if step.kl is not None]
     assert len(kl) == 5
     assert kl[0] < 1e-6, "the policy of the first step is the reference"
     assert kl[-1] > 100 * max(kl[0], 1e-9), "the policy moved away from it, and it did not follow"
-    assert max(float(row["logprob/rms"]) for row in steps) < 1e-5, "an oracle has no logprobs to differ from"
-    assert {int(row["step/samples"]) for row in steps} == {28}, "four groups of seven rollouts and an oracle"
+    assert max(step.logprob_rms for step in steps) < 1e-5, "an oracle has no logprobs to differ from"
+    assert {step.samples for step in steps} == {28}, "four groups of seven rollouts and an oracle"
 
-    groups = [json.loads(line) for line in (run.folder / "metrics/groups.jsonl").read_text().splitlines()]
-    assert {int(group["rollouts"]) for group in groups} == {7}
-    assert all(int(group["successes"]) <= 7 for group in groups)
+    groups = list(read_reports(run.folder / "metrics", GroupEnd))
+    assert {group.rollouts for group in groups} == {7}
+    assert all(group.successes <= 7 for group in groups)

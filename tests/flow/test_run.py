@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.reports import LearnerStep
+from deploy.store.metric_files import read_reports
 from deploy.store.rollout_archive import read_rollouts
 from tests.runs import finish, interrupt, start_on, start_run, wait_until
 
@@ -33,16 +35,16 @@ def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_
         assert set(summary["hard"]["after"][arm]) == {"pass@1", "pass@8"}
     for name in ("settings.yaml", "problems.jsonl", "measurements.json", "samples.md", "figure.png", "balance.json"):
         assert (run.folder / name).stat().st_size > 0, name
-    steps = [json.loads(line) for line in (run.folder / "metrics/learner.jsonl").read_text().splitlines()]
-    assert [int(row["step"]) for row in steps if "step" in row] == list(range(1, 9))
-    assert all(float(row["ratio/ess"]) > 0 for row in steps if "ratio/ess" in row)
+    steps = list(read_reports(run.folder / "metrics", LearnerStep))
+    assert [step.step for step in steps] == list(range(1, 9))
+    assert all(step.ess > 0 for step in steps)
     assert (run.folder / "checkpoints" / "LATEST").exists()
     assert json.loads((run.folder / "ledger.json").read_text())
     table = json.loads((run.folder / "starvation.json").read_text())
     assert sum(row["rollouts"] for row in table) == 8 * counters["issued"]
     assert sum(row["ended"].get("trained", 0) for row in table) == 8 * counters["trained"]
-    shares = [{k: float(v) for k, v in row.items() if k.startswith("share/advantage/hard/")} for row in steps]
-    assert all(sum(step.values()) == pytest.approx(1.0) for step in shares)
+    assert {part.partition("/")[0] for step in steps for part in step.advantage_share} == {"hard"}
+    assert all(sum(step.advantage_share.values()) == pytest.approx(1.0) for step in steps)
     assert "transfer" in summary
     # In an evaluation during training each group was written by one policy version.
     assert summary["evaluations"]
@@ -74,8 +76,7 @@ def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
     assert summary["counters"]["stale"] == 0
     assert summary["counters"]["balanced"]
     # At lag 0 the learner must compute the same log-probabilities as the engine, at every step.
-    steps = [json.loads(line) for line in (run.folder / "metrics/learner.jsonl").read_text().splitlines()]
-    assert max(float(row["logprob/rms"]) for row in steps if "logprob/rms" in row) < 1e-5
+    assert max(step.logprob_rms for step in read_reports(run.folder / "metrics", LearnerStep)) < 1e-5
 
 
 def test_ctrl_c_ends_a_run_in_order_and_resume_goes_on(tmp_path: Path) -> None:

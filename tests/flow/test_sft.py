@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.problems.catalog import load_problems
+from broker.reports import SftStep
 from conf.schema import ProblemSettings
 from deploy.jobs.evaluate import checkpoint_folder
+from deploy.store.metric_files import read_reports
 from tests.runs import SMALL, start, start_run, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
@@ -68,8 +70,8 @@ def test_a_killed_fine_tuning_goes_on_and_a_finished_one_is_not_repeated(tmp_pat
     assert whole.process.returncode == 0, output + whole.logs()
     assert whole.left_behind() == []
     assert "80 steps on 16 demonstrations" in output
-    rows = lines(whole.folder / "metrics" / "sft.jsonl")
-    assert float(rows[-1]["loss/mean"]) < 0.5 * float(rows[0]["loss/mean"])
+    told = list(read_reports(whole.folder / "metrics", SftStep))
+    assert told[-1].loss < 0.5 * told[0].loss
     assert checkpoint_folder(str(whole.folder)) == (str(whole.folder / "sft" / "model"), whole.folder)
 
     killed = start("sft", tmp_path, *words, name="killed")

@@ -19,6 +19,7 @@ from msgspec import structs
 from broker.connection import connect
 from broker.keys import Keys
 from broker.records import Bucket, TrainGroup
+from broker.reports import SftStep
 from broker.weights import WeightBoard
 from conf.load import load
 from conf.schema import (
@@ -112,8 +113,7 @@ def engines(options: dict[str, Any]) -> None:
                 hook.remove()
                 after = engine.gather_weights()
                 assert all(torch.equal(before[name], after[name]) for name in before)
-            reports.append({"loss": report.tokens.loss, "norm": report.grad_norm, "applied": report.applied,
-                            "ess": report.tokens.ess, "tokens": report.tokens.num_tokens, **report.metrics()})
+            reports.append(structs.asdict(report.published()))
         weights = engine.gather_weights()
         assert bool(weights) == engine.ranks.first
         results[case["name"]] = reports
@@ -182,8 +182,8 @@ class DyingFineTuner(FineTuner):
 
     dies_at = -1
 
-    def _end_step(self, report: dict[str, float | int]) -> None:
-        if report["step"] == self.dies_at:
+    def _end_step(self, report: SftStep) -> None:
+        if report.step == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
         super()._end_step(report)
 

@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from broker.records import TrainGroup, float32_array, int32_array
+from learner.gradient_cosine import Cosines
 from tests.learner.rank_main import engine_groups
 from tests.learner.ranks import Processes
 from tests.learner.tiny import tiny_lm
 
 STAGES = (0, 2, 3)
 COSINE_STAGES = (0, 2)
+TIMES = ("seconds", "tokens_per_s")
+GRADIENTS = ("gradient_norm", "gradient_cosine")
 CASES = [
     *({"name": f"zero{stage}", "stage": stage, "row_tokens": 64, "tied": True} for stage in STAGES),
     {"name": "short-rows", "stage": 0, "row_tokens": 24, "tied": True},
@@ -58,9 +61,9 @@ def reports(folder: Path) -> Results:
 def assert_same_training(a: tuple[Path, str], b: tuple[Path, str]) -> None:
     """Same losses, norms and statistics; weights equal up to the order of float sums."""
     for x, y in zip(reports(a[0])[a[1]], reports(b[0])[b[1]], strict=True):
-        for key in ("loss", "norm", "ess", "entropy/mean", "ratio/max", "logprob/rms"):
+        for key in ("loss", "grad_norm", "ess", "entropy", "ratio_max", "logprob_rms"):
             assert x[key] == pytest.approx(y[key], rel=1e-4, abs=1e-6), key
-        for key in ("tokens", "applied", "lag/mean", "lag/histogram", "reward/guided/mean"):
+        for key in ("tokens", "applied", "lag_mean", "lag_histogram", "reward_mean"):
             assert x[key] == y[key], key
     first, second = (torch.load(folder / f"{name}.pt", weights_only=True) for folder, name in (a, b))
     assert first.keys() == second.keys()
@@ -95,8 +98,8 @@ def test_the_split_into_rows_and_ranks_changes_nothing_of_any_objective(
 ) -> None:
     assert_same_training((folders[1], f"{name}-4096"), (folders[world_size], f"{name}-24"))
     ours, plain = (reports(folders[1])[case] for case in (f"{name}-4096", "zero2"))
-    assert ours[0]["norm"] != pytest.approx(plain[0]["norm"], rel=1e-3), "the settings reached the loss"
-    assert ("kl/mean" in ours[0]) == (name == "gspo")
+    assert ours[0]["grad_norm"] != pytest.approx(plain[0]["grad_norm"], rel=1e-3), "the settings reached the loss"
+    assert (ours[0]["kl"] is not None) == (name == "gspo")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -106,7 +109,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
 ) -> None:
     # `rank_main` compares the weights before and after the third step of every case.
     seen = reports(folders[world_size])[f"zero{stage}"]
-    assert [(report["applied"], report["norm"] == float("inf")) for report in seen] == [
+    assert [(report["applied"], report["grad_norm"] == float("inf")) for report in seen] == [
         (True, False),
         (True, False),
         (False, True),
@@ -123,7 +126,7 @@ def test_a_step_without_an_advantage_leaves_no_trace(folders: dict[int, Path], s
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     seen = reports(folders[world_size])
     for without, with_ in zip(seen[plain], seen[between], strict=True):
-        assert all(with_[key] == value for key, value in without.items() if not key.startswith("step/"))
+        assert all(with_[key] == value for key, value in without.items() if key not in TIMES)
 
 
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -143,8 +146,8 @@ def test_looking_at_cosines_changes_no_bit_of_the_training(
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     seen = reports(folders[world_size])
     for without, with_ in zip(seen[plain], seen[looked], strict=True):
-        assert not any(key.startswith("gradient/") for key in without)
-        assert all(with_[key] == value for key, value in without.items() if not key.startswith("step/"))
+        assert not any(without.pop(key) for key in GRADIENTS)
+        assert all(with_[key] == value for key, value in without.items() if key not in TIMES)
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
@@ -153,25 +156,24 @@ def test_cosines_are_those_of_separate_sequences(folders: dict[int, Path], stage
     """The first step's, at the starting weights: every rollout in a row of its own, in plain torch."""
     expected = slow_cosines(engine_groups(1))
     report = reports(folders[world_size])[f"cosines{stage}"][0]
-    found = {key: value for key, value in report.items() if key.startswith("gradient/")}
-    assert len(found) == 3 + 3 + 1
-    assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    names = [key.removeprefix("gradient/norm/") for key in found if key.startswith("gradient/norm/")]
-    square = sum(found[f"gradient/norm/{a}"] ** 2 for a in names) + 2 * sum(
-        found[f"gradient/cosine/{a}/{b}"] * found[f"gradient/norm/{a}"] * found[f"gradient/norm/{b}"]
-        for a, b in combinations(names, 2)
+    norms, cosines = (report[name] for name in GRADIENTS)
+    assert (len(norms), len(cosines)) == (3, 3 + 1)
+    assert norms == pytest.approx(expected.norms, rel=1e-4, abs=1e-5)
+    assert cosines == pytest.approx(expected.cosines, rel=1e-4, abs=1e-5)
+    square = sum(norm**2 for norm in norms.values()) + 2 * sum(
+        cosines[f"{a}/{b}"] * norms[a] * norms[b] for a, b in combinations(norms, 2)
     )
-    assert math.sqrt(square) == pytest.approx(report["norm"], rel=1e-4), "the parts' gradients sum to the step's"
+    assert math.sqrt(square) == pytest.approx(report["grad_norm"], rel=1e-4), "the parts' gradients sum to the step's"
 
 
 @pytest.mark.parametrize("stage", COSINE_STAGES)
 def test_a_gradient_that_is_not_finite_has_no_cosine(folders: dict[int, Path], stage: int) -> None:
     poisoned = reports(folders[1])[f"cosines{stage}"][2]
-    assert not any(key.startswith("gradient/") for key in poisoned)
+    assert not any(poisoned[key] for key in GRADIENTS)
 
 
-def slow_cosines(groups: list[TrainGroup]) -> dict[str, float]:
-    """`gradient/...` of a step under the settings of `rank_main`, from a loop over rollouts and parts."""
+def slow_cosines(groups: list[TrainGroup]) -> Cosines:
+    """Those of a step under the settings of `rank_main`, from a loop over rollouts and parts."""
     lm = tiny_lm(tied=True)
     num_tokens = sum(r.num_tokens for g in groups for r in g.rollout_group.rollouts if r.reward is not None)
     gradients: dict[str, torch.Tensor] = {}
@@ -191,9 +193,9 @@ def slow_cosines(groups: list[TrainGroup]) -> dict[str, float]:
             for name in (group.rollout_group.bucket, f"{group.rollout_group.bucket}/{group.rollout_group.arm}"):
                 gradients[name] = gradients.get(name, 0) + flat
     names = sorted(gradients)
-    found = {f"gradient/norm/{name}": float(gradients[name].norm()) for name in names if "/" in name}
+    found = {}
     for a, b in combinations(names, 2):
         if ("/" in a) == ("/" in b):
             cosine = torch.nn.functional.cosine_similarity(gradients[a], gradients[b], dim=0)
-            found[f"gradient/cosine/{a}/{b}"] = float(cosine)
-    return found
+            found[f"{a}/{b}"] = float(cosine)
+    return Cosines({name: float(gradients[name].norm()) for name in names if "/" in name}, found)

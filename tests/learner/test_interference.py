@@ -9,8 +9,8 @@ import torch
 
 from broker.records import TrainGroup, float32_bytes
 from learner.batch_feed import build_step
-from learner.gradient_cosine import cosines, inner_products
-from learner.interference import TREND_STEPS, RewardTrend, parts, reward_means, shares, slope
+from learner.gradient_cosine import Cosines, cosines, inner_products
+from learner.interference import TREND_STEPS, RewardTrend, advantage_shares, parts, reward_means, slope, token_shares
 from learner.ranks import Ranks
 from tests.groups import completion, rollout_group
 from tests.learner.rank_main import PARTS
@@ -26,36 +26,32 @@ def group(bucket: str, arm: str, rollouts: list[tuple[float | None, float, int]]
 
 def test_shares_by_hand() -> None:
     """Hard: 0.5 x 10 + 0.5 x 30 = 20 of 25; 40 of 60 tokens, without the rollout that has no reward."""
-    found = shares([
+    groups = [
         group("hard", "guided", [(1.0, 0.5, 10), (0.0, -0.5, 30), (None, 0.0, 99)]),
         group("easy", "easy", [(1.0, 0.25, 8), (1.0, 0.25, 12)]),
-    ])  # fmt: skip
-    assert found == pytest.approx({
-        "share/advantage/hard/guided": 20 / 25,
-        "share/advantage/easy/easy": 5 / 25,
-        "share/tokens/hard/guided": 40 / 60,
-        "share/tokens/easy/easy": 20 / 60,
-    })  # fmt: skip
+    ]
+    assert advantage_shares(groups) == pytest.approx({"hard/guided": 20 / 25, "easy/easy": 5 / 25})
+    assert token_shares(groups) == pytest.approx({"hard/guided": 40 / 60, "easy/easy": 20 / 60})
 
 
 def test_shares_are_those_of_the_tokens_a_step_trains() -> None:
     groups = random_groups(7, seed=3, failed=[(1, 0), (4, 2)], drawn_as=PARTS)
-    found = shares(groups)
+    by_advantage, by_tokens = advantage_shares(groups), token_shares(groups)
     for name, groups_of_part in parts(groups).items():
         rows = build_step(groups_of_part, row_tokens=64, rank=0, world_size=1).rows
         everything = build_step(groups, row_tokens=64, rank=0, world_size=1).rows
         size, whole = (sum(float(r.advantages.abs().sum()) for r in some) for some in (rows, everything))
         tokens, all_tokens = (sum(len(r.targets) for r in some) for some in (rows, everything))
-        assert found[f"share/advantage/{name}"] == pytest.approx(size / whole, rel=1e-5)
-        assert found[f"share/tokens/{name}"] == pytest.approx(tokens / all_tokens)
-    for family in ("advantage", "tokens"):
-        assert sum(v for k, v in found.items() if k.startswith(f"share/{family}/")) == pytest.approx(1.0)
+        assert by_advantage[name] == pytest.approx(size / whole, rel=1e-5)
+        assert by_tokens[name] == pytest.approx(tokens / all_tokens)
+    for found in (by_advantage, by_tokens):
+        assert sum(found.values()) == pytest.approx(1.0)
 
 
 def test_a_step_without_advantage_has_no_shares_of_it() -> None:
-    found = shares([group("hard", "guided", [(1.0, 0.0, 5), (1.0, 0.0, 5)])])
-    assert found == {"share/tokens/hard/guided": 1.0}
-    assert shares([]) == {}
+    groups = [group("hard", "guided", [(1.0, 0.0, 5), (1.0, 0.0, 5)])]
+    assert (advantage_shares(groups), token_shares(groups)) == ({}, {"hard/guided": 1.0})
+    assert (advantage_shares([]), token_shares([])) == ({}, {})
 
 
 def test_reward_means_leave_out_what_was_not_judged() -> None:
@@ -78,7 +74,7 @@ def test_a_reward_change_is_the_slope_over_the_newest_steps() -> None:
         else:
             steps, rewards = zip(*seen[-TREND_STEPS:], strict=True)
             fit = np.polyfit(steps, rewards, 1)
-            assert changes == {"reward/change/hard/guided": pytest.approx(fit[0], abs=1e-9)}
+            assert changes == {"hard/guided": pytest.approx(fit[0], abs=1e-9)}
     assert trend.update(61, {"easy/easy": 0.5}) == {}
     assert slope([(1, 0.2), (2, 0.3), (4, 0.5)]) == pytest.approx(0.1)
 
@@ -88,19 +84,17 @@ def test_cosines_by_hand() -> None:
     vectors = {"easy/easy": [0.0, -2.0], "hard/guided": [1.0, 0.0], "hard/unguided": [1.0, 1.0]}
     gradients = [[torch.tensor([[x]]), torch.tensor([y])] for x, y in vectors.values()]
     products = inner_products(gradients, Ranks(0, 1, torch.device("cpu")))
-    assert cosines(list(vectors), products) == pytest.approx({
-        "gradient/norm/easy/easy": 2.0,
-        "gradient/norm/hard/guided": 1.0,
-        "gradient/norm/hard/unguided": math.sqrt(2),
-        "gradient/cosine/easy/easy/hard/guided": 0.0,
-        "gradient/cosine/easy/easy/hard/unguided": -1 / math.sqrt(2),
-        "gradient/cosine/hard/guided/hard/unguided": 1 / math.sqrt(2),
-        "gradient/cosine/easy/hard": -1 / math.sqrt(5),
+    found = cosines(list(vectors), products)
+    assert found.norms == pytest.approx({"easy/easy": 2.0, "hard/guided": 1.0, "hard/unguided": math.sqrt(2)})
+    assert found.cosines == pytest.approx({
+        "easy/easy/hard/guided": 0.0,
+        "easy/easy/hard/unguided": -1 / math.sqrt(2),
+        "hard/guided/hard/unguided": 1 / math.sqrt(2),
+        "easy/hard": -1 / math.sqrt(5),
     })  # fmt: skip
 
 
 def test_a_part_without_a_gradient_has_no_cosine() -> None:
-    assert cosines(["hard/guided", "hard/unguided"], np.asarray([[4.0, 0.0], [0.0, 0.0]])) == {
-        "gradient/norm/hard/guided": 2.0,
-        "gradient/norm/hard/unguided": 0.0,
-    }
+    assert cosines(["hard/guided", "hard/unguided"], np.asarray([[4.0, 0.0], [0.0, 0.0]])) == Cosines(
+        {"hard/guided": 2.0, "hard/unguided": 0.0}, {}
+    )

@@ -16,6 +16,7 @@ from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup
+from broker.reports import LearnerStep
 from broker.ring import Ring
 from broker.rollout_samples import RolloutSamples
 from broker.streams import RolloutStream
@@ -73,8 +74,8 @@ class LearnerRun:
     def weights(self, version: int) -> dict[str, torch.Tensor]:
         return load_file(self.folder / "weights" / f"weights-{version:06d}.safetensors")
 
-    def metrics(self) -> list[dict[str, str]]:
-        return Metrics(self.client, self.keys).read("learner")
+    def metrics(self) -> list[LearnerStep]:
+        return Metrics(self.client, self.keys).read(LearnerStep)
 
     def close(self) -> None:
         for processes in self._started:
@@ -130,12 +131,12 @@ def test_engines_get_the_starting_weights_and_a_version_a_step(finished: Learner
 
 def test_every_step_is_reported_once(finished: LearnerRun) -> None:
     rows = finished.metrics()
-    assert [int(row["step"]) for row in rows] == list(range(1, STEPS + 1))
-    assert [int(row["lag/max"]) for row in rows] == list(range(STEPS))  # all groups were written by version 0
-    assert {"reward/guided/mean", "reward/unguided/mean", "ratio/clip_share", "packing/fill"} <= rows[0].keys()
-    assert "share/advantage/hard/guided" in rows[0]
-    assert not any(name.startswith("reward/change/") for name in rows[0])
-    assert "reward/change/hard/guided" in rows[-1]
+    assert [row.step for row in rows] == list(range(1, STEPS + 1))
+    assert [row.lag_max for row in rows] == list(range(STEPS))  # all groups were written by version 0
+    assert {"guided", "unguided"} <= rows[0].reward_mean.keys()
+    assert "hard/guided" in rows[0].advantage_share
+    assert not rows[0].reward_change
+    assert "hard/guided" in rows[-1].reward_change
 
 
 def test_the_last_step_is_saved_as_a_hugging_face_folder(finished: LearnerRun) -> None:
@@ -175,7 +176,7 @@ def test_two_ranks_under_zero_3_stop_together_and_resume(run: LearnerRun) -> Non
     run.put(groups[4 * STEP_GROUPS :])
     run.start(world_size=2, learner=settings).succeed()
     assert run.board.version() == STEPS
-    assert [int(row["step"]) for row in run.metrics()] == list(range(1, STEPS + 1))
+    assert [row.step for row in run.metrics()] == list(range(1, STEPS + 1))
 
 
 def test_missing_batches_are_an_error_with_a_remedy(run: LearnerRun) -> None:
@@ -201,12 +202,12 @@ def test_the_kl_penalty_starts_at_zero_and_oracles_are_trained_too(run: LearnerR
     run.put([replace(g, reference_logprobs=reference(g.rollout_group)) for g in groups])
     run.start(learner=settings).succeed()
     rows = run.metrics()
-    kl = [float(row["kl/mean"]) for row in rows]
+    kl = [row.kl for row in rows if row.kl is not None]
     assert len(kl) == steps
     assert kl[0] < 1e-9
     assert all(later > 1e-6 for later in kl[1:])
-    assert all(int(row["step/applied"]) for row in rows)
-    samples = [int(row["step/samples"]) for row in rows]
+    assert all(row.applied for row in rows)
+    samples = [row.samples for row in rows]
     oracles = (steps * STEP_GROUPS + 1) // 2
     assert sum(samples) == sum(len(group.rollout_group.rollouts) for group in groups) - oracles
 
@@ -218,8 +219,8 @@ def test_a_step_without_a_success_changes_no_weight(run: LearnerRun) -> None:
     first, third = (without_advantages(of_step[n]) for n in (0, 2))
     run.put([*first, *of_step[1], *third])
     run.start(learner={"max_steps": 3}).succeed()
-    assert [float(row["grad/norm"]) > 0 for row in run.metrics()] == [False, True, False]
-    assert [float(row["learning_rate/value"]) > 0 for row in run.metrics()] == [False, True, False]
+    assert [row.grad_norm > 0 for row in run.metrics()] == [False, True, False]
+    assert [row.learning_rate > 0 for row in run.metrics()] == [False, True, False]
     weights = [run.weights(version) for version in range(4)]
     moved = [any(not torch.equal(after[name], before[name]) for name in before) for before, after in pairwise(weights)]
     assert moved == [False, True, False]

@@ -79,7 +79,7 @@ def test_another_objective_is_tried_on_the_same_data_in_a_folder_of_its_own(run:
     comparison = replay(run, "learner.learning_rate=0.05", first=6, last=8, out=tmp_path / "tried")
     assert comparison.changed == {"learner.learning_rate": 0.05}
     # The first step trains the same weights on the same batch, the second other weights.
-    assert comparison.replayed[7]["loss/mean"] == comparison.recorded[7]["loss/mean"]
+    assert comparison.replayed[7]["loss"] == comparison.recorded[7]["loss"]
     assert comparison.differing() == [8]
     assert comparison.digest != comparison.expected
     kept = {path.name for path in (tmp_path / "tried").iterdir()}
@@ -129,7 +129,7 @@ def test_other_numbers_or_weights_than_the_runs_are_an_error() -> None:
     require_equal(equal)
     require_equal(replace(equal, expected=None))
     with pytest.raises(PopeError, match=r"step 8 of the replay is not that of the run: loss 0\.5, was 0\.125"):
-        require_equal(replace(equal, recorded={8: {**row, "loss/mean": 0.125}}))
+        require_equal(replace(equal, recorded={8: {**row, "loss": 0.125}}))
     with pytest.raises(PopeError, match=r"the weights of step 8 are not those of the run's checkpoint"):
         require_equal(replace(equal, expected="other"))
 

@@ -13,10 +13,11 @@ from transformers import AutoModelForCausalLM
 from broker.connection import connect
 from broker.keys import Keys
 from broker.metrics import Control, Metrics
+from broker.reports import SftStep
 from conf.schema import LearnerSettings, SftSettings
 from deploy.cluster.redis_server import EmbeddedRedis
 from learner.manifest import find_newest_valid
-from learner.sft_batches import ROOM, Curriculum
+from learner.sft_batches import Curriculum
 from tests.learner.ranks import Processes
 from tests.learner.tiny import random_examples, save_tiny
 
@@ -54,7 +55,7 @@ class SftRun:
         return load_file(newest.folder / "model.safetensors")
 
     def column(self, name: str) -> list[float]:
-        return [float(row[name]) for row in Metrics(self.client, Keys(self.name)).read(ROOM)]
+        return [getattr(report, name) for report in Metrics(self.client, Keys(self.name)).read(SftStep)]
 
     def close(self) -> None:
         for processes in self._started:
@@ -119,24 +120,24 @@ def assert_same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.T
 
 def test_it_trains_like_a_plain_hugging_face_loop(finished: SftRun) -> None:
     losses, rates, weights = hugging_face_loop(finished.model_path)
-    assert finished.column("loss/mean") == pytest.approx(losses, abs=1e-6)
-    assert finished.column("learning_rate/value") == pytest.approx(rates)
+    assert finished.column("loss") == pytest.approx(losses, abs=1e-6)
+    assert finished.column("learning_rate") == pytest.approx(rates)
     assert_same_weights(finished.weights(), weights, atol=1e-5)  # Adam divides rounding errors by small moments
     assert losses[-1] < losses[0]
 
 
 def test_packed_rows_train_like_rows_of_one_sample(run: SftRun, finished: SftRun) -> None:
     run.start(learner=LONG_ROWS).succeed()
-    assert run.column("loss/mean") == pytest.approx(finished.column("loss/mean"), abs=1e-6)
-    assert run.column("entropy/mean") == pytest.approx(finished.column("entropy/mean"), abs=1e-5)
+    assert run.column("loss") == pytest.approx(finished.column("loss"), abs=1e-6)
+    assert run.column("entropy") == pytest.approx(finished.column("entropy"), abs=1e-5)
     assert_same_weights(run.weights(), finished.weights(), atol=1e-6)
 
 
 @pytest.mark.parametrize("stage", [0, 3])
 def test_two_ranks_train_like_one(run: SftRun, finished: SftRun, stage: int) -> None:
     run.start(2, learner={**SHORT_ROWS, "num_ranks": 2, "zero_stage": stage}).succeed()
-    assert run.column("loss/mean") == pytest.approx(finished.column("loss/mean"), abs=1e-5)
-    assert run.column("step/tokens") == finished.column("step/tokens")
+    assert run.column("loss") == pytest.approx(finished.column("loss"), abs=1e-5)
+    assert run.column("tokens") == finished.column("tokens")
     assert_same_weights(run.weights(), finished.weights(), atol=1e-5)
 
 
@@ -148,7 +149,7 @@ def test_a_killed_fine_tuner_resumes_to_the_same_weights(run: SftRun, finished: 
     resumed, expected = run.weights(), finished.weights()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
     assert run.column("step") == [1, 2, 3, 4, 5, 6], "step 3 was trained twice and reported once"
-    assert run.column("loss/mean") == finished.column("loss/mean")
+    assert run.column("loss") == finished.column("loss")
 
 
 def test_a_stopped_run_saves_and_resumes(run: SftRun, finished: SftRun) -> None:
@@ -165,5 +166,5 @@ def test_every_step_is_reported(finished: SftRun) -> None:
     assert SftSettings(**SFT).epochs == curriculum.epochs
     assert finished.column("step") == list(range(1, STEPS + 1))
     assert finished.column("epoch") == [1, 1, 1, 2, 2, 2]
-    assert finished.column("step/samples") == [4, 4, 2, 4, 4, 2]
-    assert all(entropy > 0 for entropy in finished.column("entropy/mean"))
+    assert finished.column("samples") == [4, 4, 2, 4, 4, 2]
+    assert all(entropy > 0 for entropy in finished.column("entropy"))

@@ -1,5 +1,6 @@
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ import redis
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement, float32_array
+from broker.reports import GroupEnd, PreprocessWork
 from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
 from preprocess import train_groups
 from preprocess.filters import drop_reason
@@ -100,10 +102,10 @@ def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
     assert broker.feed.publish(group_id, "a/0", group)
     with working(config, redis_url, client):
         until(lambda: broker.stream.depth() == 0)
-    (ended,) = Metrics(client, keys).read("groups")
-    counted = {name: ended[name] for name in ("rollouts", "judged", "successes", "reward_sum", "completion_tokens")}
-    assert counted == {"rollouts": "3", "judged": "3", "successes": "0", "reward_sum": "0.0", "completion_tokens": "9"}
-    assert "verdict.correct" not in ended
+    (ended,) = Metrics(client, keys).read(GroupEnd)
+    assert (ended.rollouts, ended.judged, ended.successes, ended.reward_sum) == (3, 3, 0, 0.0)
+    assert ended.completion_tokens == 9
+    assert "correct" not in ended.verdicts
     assert broker.ring.take(1, 4, max_lag=0) == [group_id]
     batch = broker.ring.batch(1)
     assert batch is not None
@@ -217,8 +219,8 @@ def test_two_workers_end_every_group_once(
     balance = broker.balance()
     assert balance.filtered == {"zero_advantage": 20}
     assert balance.replaced + balance.in_flight["ring"] == 40
-    groups = Metrics(client, broker.keys).read("groups")
-    assert sorted(int(g["ordinal"]) for g in groups) == list(range(60))
+    groups = Metrics(client, broker.keys).read(GroupEnd)
+    assert sorted(g.group_id for g in groups) == list(range(60))
 
 
 def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
@@ -231,7 +233,7 @@ def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
     with working(config, redis_url, client, workers=2):
         until(lambda: broker.balance().in_flight["ring"] == 2)
         time.sleep(1.2)  # longer than claim_idle_s: without extended claims groups would be delivered again
-        assert {s for _, s in Heartbeats(client, keys).all().values()} >= {"waiting for room in the ring"}
+        assert {beat.status for beat in Heartbeats(client, keys).all().values()} >= {"waiting for room in the ring"}
         assert all(silence < 1.0 for silence in Heartbeats(client, keys).silence().values())
         for step in (1, 2, 3):
             until(lambda step=step: broker.ring.take(step, 4, max_lag=None) is not None)
@@ -262,24 +264,23 @@ def test_reports_give_reward_by_arm_and_where_groups_went(
     with working(config, redis_url, client):
         until(lambda: broker.stream.depth() == 0)
 
-    def total(name: str) -> float:
-        return sum(float(report.get(name, 0)) for report in Metrics(client, keys).read("preprocess"))
-
-    assert total("preprocess/groups/seen") == 4
-    assert total("preprocess/groups/kept") == 1
-    assert total("preprocess/groups/zero_advantage") == 2
-    assert total("preprocess/groups/no_reward") == 1
-    assert total("preprocess/guided/rollouts") == 4
-    reports = [r for r in Metrics(client, keys).read("preprocess") if "preprocess/guided/reward_mean" in r]
-    assert reports[0]["worker"] == "preprocess-0"
+    everything = Metrics(client, keys).read(PreprocessWork)
+    outcomes: Counter[str] = Counter()
+    for report in everything:
+        outcomes.update(report.outcomes)
+    assert sum(report.groups_seen for report in everything) == 4
+    assert outcomes == {"kept": 1, "zero_advantage": 2, "no_reward": 1}
+    assert sum(report.rollouts.get("guided", 0) for report in everything) == 4
+    reports = [report for report in everything if "guided" in report.reward_mean]
+    assert reports[0].worker == "preprocess-0"
     rewards_seen = sum(
-        float(r["preprocess/guided/reward_mean"]) * float(r["preprocess/guided/judged"]) for r in reports
+        report.reward_mean["guided"] * report.judged["guided"] for report in reports
     )
     assert rewards_seen == 3.0
 
-    groups = {g["ordinal"]: g for g in Metrics(client, keys).read("groups")}
-    assert [groups[str(n)]["outcome"] for n in range(4)] == ["kept", "zero_advantage", "zero_advantage", "no_reward"]
-    assert (groups["3"]["judged"], groups["3"]["rollouts"], groups["3"]["verdict.timeout"]) == ("1", "2", "1")
+    groups = {g.group_id: g for g in Metrics(client, keys).read(GroupEnd)}
+    assert [groups[n].outcome for n in range(4)] == ["kept", "zero_advantage", "zero_advantage", "no_reward"]
+    assert (groups[3].judged, groups[3].rollouts, groups[3].verdicts["timeout"]) == (1, 2, 1)
 
 
 @pytest.mark.faults

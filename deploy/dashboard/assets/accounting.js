@@ -1,16 +1,16 @@
-// Where every group went: a balance that must add up, and what was not trained, by reason, bucket and length.
+// Where every group went: the balance, and the groups that were not trained by reason, bucket and length.
 
 import { h, put, table } from "./dom.js";
 import { series, faded } from "./colours.js";
 import { counted, percent, whole } from "./format.js";
 
-/** Colour of each term of the balance: what was trained stands out, what was filtered does not. */
+/** Colour of each term of the balance: trained groups stand out, filtered ones do not. */
 const COLOURS = [2, 6, 4, 3, 1, 0];
 
 const words = (name) => name.replaceAll("_", " ");
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
-/** [name, groups, what it is made of] of the right side of the balance. */
+/** [name, groups, parts] of each term on the right side of the balance. */
 export function terms(books) {
   return [
     ["trained", books.trained, {}],
@@ -54,9 +54,9 @@ function balance(books) {
     part.style.background = series(COLOURS[i]);
     bar.append(part);
   });
-  const verdict = books.holds
-    ? h("span", { class: "good" }, "the books close")
-    : h("span", { class: "bad" }, "the books do not close");
+  const conclusion = books.holds
+    ? h("span", { class: "good" }, "the balance holds")
+    : h("span", { class: "bad" }, "the balance does not hold");
   const equation = `${whole(books.issued)} issued = ${parts.map(([name, n]) => `${whole(n)} ${name}`).join(" + ")}`;
   const rows = parts.map(([name, count, made], i) => [
     swatched(name, i),
@@ -69,7 +69,7 @@ function balance(books) {
     { class: "card" },
     h("h2", {}, "Balance ", h("span", { class: "quiet" }, "groups")),
     bar,
-    h("p", { class: "equation" }, equation, ": ", verdict),
+    h("p", { class: "equation" }, equation, ": ", conclusion),
     table(["", "groups", "share", "of these"], rows, [1, 2]),
   );
 }
@@ -82,17 +82,17 @@ function swatched(name, i) {
 
 function totals(books) {
   const rows = [
-    ["groups the feed may issue", books.limit === null ? "no bound" : whole(books.limit)],
+    ["groups the feed may issue", books.limit === null ? "no limit" : whole(books.limit)],
     ["groups published", whole(books.totals.published)],
     ["rollouts written", whole(books.totals.rollouts)],
     ["rollouts trained", whole(books.trained_samples)],
     ["completion tokens", whole(books.totals.completion_tokens)],
-    ["prompt tokens, once for each rollout", whole(books.totals.prompt_tokens)],
+    ["prompt tokens, counted once a rollout", whole(books.totals.prompt_tokens)],
   ];
   return h("section", { class: "card" }, h("h2", {}, "Totals"), table(["", "so far"], rows, [1]));
 }
 
-/** Reason and bucket by class of length; the darker, the more groups. */
+/** Reason and bucket by class of length; a darker cell has more groups. */
 function drops(rows) {
   const lengths = [...new Set(rows.map((row) => row.longest))].sort((a, b) => a - b);
   const kinds = [...new Set(rows.map((row) => `${row.reason}\n${row.bucket}`))].sort();
@@ -103,7 +103,7 @@ function drops(rows) {
     const counts = lengths.map((longest) => count.get(`${kind}\n${longest}`) ?? 0);
     return [words(reason), bucket, ...counts.map((n) => shaded(n, most)), whole(counts.reduce((a, b) => a + b, 0))];
   });
-  const heads = ["became", "bucket", ...lengths.map((longest) => (longest ? `≤ ${whole(longest)}` : "unknown")), "all"];
+  const heads = ["outcome", "bucket", ...lengths.map((longest) => (longest ? `≤ ${whole(longest)}` : "unknown")), "all"];
   return h(
     "section",
     { class: "card wide" },

@@ -1,4 +1,4 @@
-// Okabe-Ito: told apart by colour-blind readers. The same arms have the same colours everywhere.
+// The Okabe-Ito palette, which colour-blind readers can tell apart. An arm has the same colour everywhere.
 
 const ARMS = { unguided: "#0072b2", guided: "#e69f00", easy: "#009e73", easier: "#cc79a7" };
 const ARMS_DARK = { unguided: "#56a8e0", guided: "#f0b340", easy: "#2fc39a", easier: "#dd94bd" };
@@ -22,7 +22,7 @@ export const ink = (name) => getComputedStyle(document.documentElement).getPrope
 export const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 export const faded = (hex, alpha) => `rgba(${rgb(hex).join(", ")}, ${alpha})`;
 
-/** Call when light turns dark or back. */
+/** Call the listener when the theme changes. */
 export const onTheme = (listener) => listeners.add(listener);
 
 export function startTheme(button) {
@@ -46,7 +46,7 @@ function stored() {
   try {
     return localStorage.getItem(KEY);
   } catch {
-    return null; // storage is switched off; the system's choice stands
+    return null; // storage is disabled: the system's theme applies
   }
 }
 
@@ -54,6 +54,6 @@ function store(theme) {
   try {
     localStorage.setItem(KEY, theme);
   } catch {
-    // storage is switched off; the choice lasts as long as the page
+    // storage is disabled: the choice lasts until the page is closed
   }
 }

@@ -1,4 +1,4 @@
-// The course of one problem: a point a group.
+// The history of one problem: a point for each group.
 
 import { armColour } from "./colours.js";
 import { s } from "./dom.js";

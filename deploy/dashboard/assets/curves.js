@@ -43,7 +43,7 @@ const FIXED = [
     title: "Groups and rollouts",
     max: 1.02,
     lines: [
-      line("groups with a gradient", "kept", () => series(2), percent),
+      line("groups kept", "kept", () => series(2), percent),
       line("rollouts cut off", "cut", () => series(1), percent, { dash: [4, 3] }),
       line("not judged", "unjudged", () => series(3), percent, { dash: [2, 3] }),
     ],
@@ -57,7 +57,7 @@ export function curves(arms, numHard) {
     { title: "Success of all rollouts", unit: "correct", max: 1.02, lines: byArm("success", percent) },
     { title: "Hard problems solved", unit: "at least once", max: numHard || null, lines: byArm("solved", whole) },
     { title: "Reward of the trained batch", unit: "mean", max: 1.02, lines: byArm("reward", plain(2)) },
-    { title: "Who the update listens to", unit: "share of |advantage|", max: 1.02, lines: byArm("advantage", percent) },
+    { title: "Shares of the update", unit: "share of |advantage|", max: 1.02, lines: byArm("advantage", percent) },
     ...FIXED,
   ];
 }

@@ -1,4 +1,4 @@
-// Numbers as people read them. Pure.
+// Numbers as text. Pure.
 
 export const NONE = "–";
 

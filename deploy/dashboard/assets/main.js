@@ -1,4 +1,4 @@
-// The address says what is shown: #/RUN/PAGE/PROBLEM. One stream of events feeds the page that is open.
+// The address selects what is shown: #/RUN/PAGE/PROBLEM. One event stream feeds the open page.
 
 import { h, put, say } from "./dom.js";
 import { onTheme, startTheme } from "./colours.js";
@@ -30,7 +30,7 @@ async function start() {
   follow();
 }
 
-/** Show what the address says. */
+/** Show what the address selects. */
 function follow() {
   const [, wanted, name, problem] = location.hash.split("/").map(decodeURIComponent);
   const nextRun = names.includes(wanted) ? wanted : names[0];
@@ -66,7 +66,7 @@ function open(name) {
   if (store.live) page.update({ whole: true, steps: true, cells: true });
 }
 
-/** Follow another run; the browser reconnects by itself, and is then sent everything anew. */
+/** Follow another run. The browser reconnects by itself and is then sent the whole picture. */
 function connect(name) {
   run = name;
   choice.value = name;
@@ -79,7 +79,7 @@ function connect(name) {
     showState(store.live);
     page.update(what);
   };
-  events.onerror = () => tell("The dashboard does not answer. What you see was read last; it goes on by itself.");
+  events.onerror = () => tell("The dashboard does not answer. What you see was read last; this page reconnects by itself.");
 }
 
 function showState(live) {
@@ -93,7 +93,7 @@ function tell(text) {
   away.hidden = !text;
 }
 
-/** What the server answers; null when it does not. */
+/** The answer of the server; null when there is none. */
 async function json(address) {
   try {
     const answer = await fetch(address);

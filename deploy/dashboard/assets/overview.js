@@ -1,4 +1,4 @@
-// The first page: is it learning, does guidance carry over, where does the pipeline wait, what does the model write.
+// The first page: learning curves, transfer, the pipeline with its queues, roles, and the newest rollouts.
 
 import { h, put, say, table } from "./dom.js";
 import { armColour } from "./colours.js";
@@ -67,7 +67,7 @@ export class Overview {
     ];
     if (live.transfer) {
       const { guided_first: first, then_unguided: then } = live.transfer;
-      facts.push(["carried over", first ? percent(then / first) : "–", `${then} of ${first} problems`]);
+      facts.push(["transfer", first ? percent(then / first) : "–", `${then} of ${first} problems`]);
     }
     facts.push(
       ["tokens / s", rate(live.tokens_per_s ?? live.headline.written_per_s), "written"],
@@ -113,7 +113,7 @@ export class Overview {
       this.roles.dataset.names = live.roles.map((role) => role.name).join();
       const rows = live.roles.map((role) => [role.name, ...Array.from({ length: 4 }, () => h("span", {}))]);
       this.roleCells = rows;
-      put(this.roles, h("h2", {}, "Roles"), rows.length ? table(["role", "health", "does", "weights", "last beat"], rows, [3, 4]) : quiet("none yet"));
+      put(this.roles, h("h2", {}, "Roles"), rows.length ? table(["role", "health", "status", "weights", "last heartbeat"], rows, [3, 4]) : quiet("none yet"));
     }
     live.roles.forEach((role, i) => {
       const [, health, does, weights, beat] = this.roleCells[i];
@@ -126,7 +126,7 @@ export class Overview {
     });
   }
 
-  /** Draw a part anew only when its data changed. */
+  /** Redraw a part only when its data changed. */
   #showOnce(name, data, rows) {
     const key = JSON.stringify(data);
     if (this[`${name}Key`] === key) return;
@@ -145,7 +145,7 @@ export class Overview {
         h("span", { class: "snippet" }, visible(rollout.text)),
       ),
     );
-    return [h("h2", {}, "What the model writes"), ...(rows.length ? rows : [quiet("no rollout yet")])];
+    return [h("h2", {}, "Newest rollouts"), ...(rows.length ? rows : [quiet("no rollout yet")])];
   }
 }
 
@@ -163,7 +163,7 @@ function alertBox(alert) {
 
 function eventRows(live) {
   const rows = live.events.map((event) => [`${duration(live.now_s - event.at_s)} ago`, visible(event.text)]);
-  return [h("h2", {}, "Events"), rows.length ? table(["when", "what"], rows) : quiet("no role was replaced")];
+  return [h("h2", {}, "Events"), rows.length ? table(["when", "what"], rows) : quiet("no events")];
 }
 
 function lagBars(lags) {
@@ -174,6 +174,6 @@ function lagBars(lags) {
     bar.style.width = `${(100 * count) / most}%`;
     return h("div", { class: "bar-row" }, h("span", {}, String(age)), h("div", {}, bar), h("span", { class: "quiet" }, percent(count / total)));
   });
-  const title = h("h2", {}, "Age of the newest step's tokens ", h("span", { class: "quiet" }, "steps"));
+  const title = h("h2", {}, "Lag of the newest step's tokens ", h("span", { class: "quiet" }, "steps"));
   return [title, ...(bars.length ? bars : [quiet("no step yet")])];
 }

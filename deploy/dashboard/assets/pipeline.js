@@ -1,4 +1,4 @@
-// The pipeline drawn as it is: places, what waits in them, and how fast each arrow carries groups.
+// The pipeline: its places, the groups that wait in each, and the rate of each arrow.
 
 import { h, s, say } from "./dom.js";
 import { ago, counted, rate, whole } from "./format.js";
@@ -39,7 +39,7 @@ export class Pipeline {
     this.drawing.append(
       s("text", { x: 595, y: 146, class: "sink" }, "filtered"),
       s("text", { x: 907, y: 66, class: "sink" }, "replaced"),
-      s("text", { x: 430, y: 226, class: "sink" }, "new weights, while generation goes on"),
+      s("text", { x: 430, y: 226, class: "sink" }, "new weights, while generation continues"),
     );
     this.element = h("section", { class: "card", "aria-label": "Pipeline" }, h("h2", {}, "Pipeline"), this.drawing);
   }

@@ -1,4 +1,4 @@
-// Problem by step as a heat map; a click opens what became of the problem, and what the model wrote on it.
+// A heat map of problems by steps; a click opens the history of a problem and its newest rollouts.
 
 import { choice, h, put, say, table } from "./dom.js";
 import { armColour, isDark, rgb } from "./colours.js";
@@ -136,7 +136,7 @@ export class Problems {
     }
     const problem = this.order_rows[place.row];
     const known = this.#ratesOf(this.arm).upTo(problem, place.step);
-    const rate = known ? `${percent(known.rate)} right at step ${known.step}` : "not tried yet";
+    const rate = known ? `${percent(known.rate)} correct at step ${known.step}` : "not tried yet";
     const facts = this.store.facts[problem];
     say(this.tip, `${visible(this.store.ids[problem])} · ${this.store.buckets[problem]} · ${this.arm} ${rate} · ${transferOf(facts)}`);
   }
@@ -188,7 +188,7 @@ export class Problems {
       rollouts.length ? colouring : h("p", { class: "quiet" }, "None among the newest samples: actors keep one every few seconds."),
       ...shown.map((rollout) => rolloutView(rollout, this.colouring)),
       h("h3", {}, `Groups${history.length > groups.length ? `, newest ${groups.length} of ${history.length}` : ""}`),
-      table(["step", "arm", "right", "became", "tokens", "cut off"], rows, [0, 2, 4, 5]),
+      table(["step", "arm", "correct", "outcome", "tokens", "cut off"], rows, [0, 2, 4, 5]),
     );
   }
 }

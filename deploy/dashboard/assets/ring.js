@@ -1,4 +1,4 @@
-// The ring as a ring: one arc a slot, coloured by arm, paler with age.
+// The ring buffer: one arc a slot, coloured by arm, paler with lag.
 
 import { h, put, s, say } from "./dom.js";
 import { armColour, faded } from "./colours.js";
@@ -6,7 +6,7 @@ import { counted } from "./format.js";
 
 const [CENTRE, OUTER, INNER] = [110, 104, 74];
 const PALEST = 0.25;
-const PALE_STEPS = 8; // age at which a slot is as pale as it gets
+const PALE_STEPS = 8; // lag from which a slot is palest
 
 export class Ring {
   constructor() {

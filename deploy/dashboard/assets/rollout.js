@@ -5,7 +5,7 @@ import { armColour, faded, isDark, series } from "./colours.js";
 import { counted, decimal, visible } from "./format.js";
 
 export const COLOURINGS = [
-  ["version", "weight version"],
+  ["version", "policy version"],
   ["ratio", "probability ratio"],
   ["logprob", "probability"],
   ["none", "none"],

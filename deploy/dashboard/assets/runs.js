@@ -1,4 +1,4 @@
-// Several runs side by side: their newest numbers in a table, their courses in the same charts.
+// Several runs: their newest numbers in a table, their curves in common charts.
 
 import { h, put, table } from "./dom.js";
 import { series } from "./colours.js";
@@ -80,7 +80,7 @@ export class Runs {
         live.alerts.length ? String(live.alerts.length) : "",
       ];
     });
-    const heads = ["", "run", "state", "step", "unguided", "guided", "solved", "carried over", "tokens/s", "entropy", "lag", "alerts"];
+    const heads = ["", "run", "state", "step", "unguided", "guided", "solved", "transfer", "tokens/s", "entropy", "lag", "alerts"];
     return table(heads, rows, [3, 4, 5, 6, 7, 8, 9, 10, 11]);
   }
 

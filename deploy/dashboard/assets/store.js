@@ -1,4 +1,4 @@
-// What is known of one run: changes go in, columns and cells come out. Pure; no page is needed to test it.
+// The data of one run: messages go in, columns and cells come out. Pure, so that it is tested without a page.
 
 export class RunStore {
   constructor() {
@@ -16,7 +16,7 @@ export class RunStore {
     this.facts = []; // problem -> what the heat map sorts by
   }
 
-  /** Take in one message of the server; says what it brought. */
+  /** Apply one message of the server; returns what changed. */
   apply(change) {
     if (change.whole) this.clear();
     this.live = change.live;
@@ -30,7 +30,7 @@ export class RunStore {
     return this.steps.map((step) => this.rows.get(step)[name] ?? null);
   }
 
-  /** Names that begin with `what/`, such as the arms of success. */
+  /** Arms that have a column `what/ARM`. */
   arms_of(what) {
     const names = new Set();
     for (const row of this.rows.values()) {

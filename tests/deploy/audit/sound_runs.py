@@ -6,7 +6,8 @@ from typing import Any
 
 from broker.group_locations import GroupLocations
 from broker.history import Event, Line, RoleHistory
-from deploy.audit.evidence import Bounds, Evidence, Occupancy, SavedCheckpoint
+from deploy.audit.evidence import Bounds, Evidence, Occupancy
+from deploy.store.run_view import SavedCheckpoint
 
 GROUPS_A_STEP = 2
 RING_GROUPS = 4

@@ -18,11 +18,11 @@ from conf.load import dump, load
 from conf.schema import RunConfig
 from deploy.cluster.redis_server import EmbeddedRedis
 from deploy.dashboard.broadcast import Hub
-from deploy.dashboard.reading import Reader
 from deploy.dashboard.run_model import RunModel
 from deploy.dashboard.run_sources import Source, UrlSource
 from deploy.dashboard.serve import DashboardServer, listening
 from deploy.store.run_folder import RunFolder
+from deploy.store.run_view import LiveView
 from tests.replay import Recording, Replay, made_up
 
 HOSTILE = "<img src=x onerror=document.title='owned'> \x1b[2J\x1b]0;owned\x07 [bold red]no markup[/] \u202eback"
@@ -46,7 +46,7 @@ def told_model(client: Client, keys: Keys, name: str) -> RunModel:
     """The model of a made-up run that was read out of Redis."""
     replayed(client, name)
     model = RunModel(settings(name))
-    model.absorb(Reader(client, keys).look())
+    model.absorb(LiveView(client, keys).refresh())
     return model
 
 

@@ -19,6 +19,7 @@ from deploy.dashboard.guard import COOKIE, is_loopback
 from deploy.dashboard.serve import token_for
 from tests.deploy.dashboard.live import HOSTILE, NOON_S, asking, message, opened, replayed, settings, until
 from tests.replay import Replay, made_up
+from tests.reports import learner_step
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
 ) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
 
-    report = {"step": 11, "step/seconds": 1.5, "ratio/ess": 0.9, "entropy/mean": 0.125}
+    report = learner_step(11, entropy=0.125)
 
     async def look() -> None:
         async with hub:
@@ -67,7 +68,7 @@ def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
             assert first["live"]["step"] == 10
             again = message(await anext(viewer))
             assert (again["whole"], again["heat"]["cells"]) == (False, [])
-            await asyncio.to_thread(replay.metrics.report, "learner", report)
+            await asyncio.to_thread(replay.metrics.report, report)
             written = time.monotonic()
             while not (change := message(await anext(viewer)))["steps"]["rows"]:
                 pass

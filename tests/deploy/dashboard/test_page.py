@@ -93,7 +93,7 @@ def test_numbers_on_the_page_are_those_in_redis(
     filtered = sum(balance.filtered.values())
     said = page.text(".equation").replace(",", "")
     assert said.startswith(f"{balance.issued} issued = {balance.trained} trained + {filtered} filtered")
-    assert said.endswith("the books close")
+    assert said.endswith("the balance holds")
     page.click("nav a[data-page=runs]")
     page.wait("document.querySelector('.runs td a')")
     assert page.text(".runs td a") == run_name

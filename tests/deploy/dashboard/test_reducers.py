@@ -2,30 +2,29 @@
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
 from broker.ledger import LedgerRow, Outcome
-from deploy.dashboard.dropped_groups import DropRow, Drops, length_class
-from deploy.dashboard.problem_history import Problems
+from broker.reports import GroupEnd
+from deploy.dashboard.dropped_groups import DroppedGroups, DropRow, length_class
+from deploy.dashboard.problem_history import ProblemHistory
 from deploy.dashboard.rates import Rates
-from deploy.dashboard.recent_rollouts import Rollouts, split_tokens
-from deploy.dashboard.steps import Steps, lag_histogram
+from deploy.dashboard.recent_rollouts import RecentRollouts, split_tokens
+from deploy.dashboard.steps import Steps
 from deploy.statistics.transfer import transfer
+from tests.reports import actor_output, ended, learner_step, preprocess_work, weight_sync
 
 
-def group(step: int, successes: int, *, arm: str = "unguided", problem: str = "p0", **more: object) -> dict[str, str]:
-    row: dict[str, object] = {
-        "id": "1-0", "ordinal": 0, "problem_id": problem, "arm": arm, "bucket": "hard", "outcome": "kept",
-        "step": step, "successes": successes, "judged": 8, "rollouts": 8, "cut_off": 0, "completion_tokens": 320,
-    }  # fmt: skip
-    return {name: str(value) for name, value in (row | more).items()}
+def group(step: int, successes: int, **fields: Any) -> GroupEnd:
+    return ended(successes, step=step, **{"problem_id": fields.pop("problem", "p0"), **fields})
 
 
 def test_a_step_adds_up_what_happened_under_its_weights() -> None:
     steps = Steps()
     steps.add_groups([group(3, 2), group(3, 4), group(3, 8, arm="guided", outcome="zero_advantage")])
-    steps.add_groups([group(4, 1, judged=4, cut_off=2)])
+    steps.add_groups([group(4, 1, judged=4, truncated=2)])
     assert steps.rows[3]["success/unguided"] == 6 / 16
     assert steps.rows[3]["success/guided"] == 1.0
     assert steps.rows[3]["kept"] == 2 / 3
@@ -43,10 +42,15 @@ def test_solved_counts_a_hard_problem_once() -> None:
 
 def test_what_the_learner_says_becomes_columns() -> None:
     steps = Steps()
-    report = {"step": "7", "loss/mean": "0.5", "ratio/ess": "0.9", "reward/guided/mean": "0.25"}
-    parts = {"share/advantage/hard/guided": "0.75", "share/tokens/hard/guided": "1", "reward/change/hard/guided": "0.1"}
-    steps.add_learner([report | parts])
-    assert steps.rows == {7: {"loss": 0.5, "ess": 0.9, "reward/guided": 0.25, "advantage/guided": 0.75}}
+    parts = {"advantage_share": 0.75, "token_share": 1.0, "reward_change": 0.1}
+    by_part = {name: {"hard/guided": value} for name, value in parts.items()}
+    steps.add_learner([learner_step(7, loss=0.5, ess=0.9, reward_mean={"guided": 0.25}, **by_part)])
+    expected = {
+        "loss": 0.5, "ess": 0.9, "reward/guided": 0.25, "advantage/guided": 0.75, "grad_norm": 0.3, "entropy": 0.2,
+        "learning_rate": 0.0005, "clip_share": 0.0, "ratio_max": 1.4, "logprob_rms": 0.02, "lag_mean": 1.25,
+        "lag_max": 2.0, "step_s": 0.5, "trained_per_s": 6000.0,
+    }  # fmt: skip
+    assert steps.rows == {7: expected}
     assert steps.changed() == [7]
     assert steps.changed() == []
 
@@ -54,27 +58,22 @@ def test_what_the_learner_says_becomes_columns() -> None:
 def test_tokens_a_second_is_what_all_engines_wrote_between_their_reports() -> None:
     steps = Steps()
     for actor, moment_ms, tokens in [("a", 0, 999), ("b", 0, 999), ("a", 2000, 400), ("b", 4000, 400)]:
-        steps.add_actors([{"id": f"{moment_ms}-0", "actor": actor, "version": "5", "tokens": str(tokens)}])
+        steps.add_outputs([actor_output(5, id=f"{moment_ms}-0", actor=actor, tokens=tokens)])
     assert steps.rows[5]["written_per_s"] == 400 / 2 + 400 / 4
-    steps.add_actors([{"id": "9-0", "actor": "a", "sync/version": "6", "sync/stall_ms": "50"}])
-    steps.add_actors([{"id": "9-0", "actor": "b", "sync/version": "6", "sync/stall_ms": "70"}])
+    steps.add_syncs([weight_sync(6, actor="a", stall_ms=50.0)])
+    steps.add_syncs([weight_sync(6, actor="b", stall_ms=70.0)])
     assert steps.rows[6]["stall_ms"] == 70
 
 
 def test_queues_are_means_over_the_step() -> None:
     steps = Steps()
     for ring in (8, 16):
-        steps.add_preprocess([{"step": "2", "preprocess/ring/occupancy": str(ring), "preprocess/stream/depth": "1"}])
+        steps.add_preprocess([preprocess_work(2, ring_samples=ring, stream_groups=1)])
     assert steps.rows[2] == {"ring": 12.0, "stream": 1.0}
 
 
-def test_the_histogram_of_ages() -> None:
-    assert lag_histogram({"lag/histogram": "0:1178 2:4"}) == [(0, 1178), (2, 4)]
-    assert lag_histogram({}) == []
-
-
 def test_the_heat_map_holds_one_cell_a_group() -> None:
-    problems = Problems()
+    problems = ProblemHistory()
     problems.add([group(0, 2, problem="b"), group(1, 3, problem="a", arm="guided"), group(2, 4, problem="b")])
     assert problems.ids == ["b", "a"]
     assert problems.arms == ["unguided", "guided"]
@@ -90,16 +89,16 @@ def test_transfer_is_that_of_a_ledger_written_beside_it() -> None:
         group(step, rng.choice([0, 0, 0, 1, 5]), arm=rng.choice(["guided", "unguided"]), problem=f"p{rng.randrange(9)}")
         for step in range(150)
     ]
-    problems = Problems()
+    problems = ProblemHistory()
     problems.add(reports)
-    by_row: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    by_row: dict[tuple[str, str], list[GroupEnd]] = defaultdict(list)
     for report in reports:
-        by_row[report["problem_id"], report["arm"]].append(report)
+        by_row[report.problem_id, report.arm].append(report)
     ledger = [
         LedgerRow(
-            problem, arm, 8 * len(mine), sum(int(r["successes"]) for r in mine),
-            min((int(r["step"]) for r in mine if r["successes"] != "0"), default=None),
-            tuple(Outcome(int(r["step"]), int(r["successes"]), 8) for r in mine[-16:]),
+            problem, arm, 8 * len(mine), sum(r.successes for r in mine),
+            min((r.step for r in mine if r.successes), default=None),
+            tuple(Outcome(r.step, r.successes, 8) for r in mine[-16:]),
         )
         for (problem, arm), mine in by_row.items()
     ]  # fmt: skip
@@ -110,9 +109,9 @@ def test_transfer_is_that_of_a_ledger_written_beside_it() -> None:
 
 
 def test_drops_by_reason_bucket_and_length() -> None:
-    drops = Drops()
-    kept = [group(0, 1, ordinal=n, completion_tokens=8 * 40) for n in range(3)]
-    drops.add([*kept, group(0, 0, ordinal=9, outcome="zero_advantage", completion_tokens=8 * 300)], [])
+    drops = DroppedGroups()
+    kept = [group(0, 1, group_id=n, completion_tokens=8 * 40) for n in range(3)]
+    drops.add([*kept, group(0, 0, group_id=9, outcome="zero_advantage", completion_tokens=8 * 300)], [])
     drops.add([], [{"ordinal": "1", "meta": "8 0 unguided p0"}])
     assert drops.rows() == [
         DropRow("kept", "hard", 64, 2),
@@ -150,7 +149,7 @@ SAMPLE = {
 
 
 def test_a_rollout_token_by_token() -> None:
-    rollouts = Rollouts()
+    rollouts = RecentRollouts()
     rollouts.add([SAMPLE], [{"id": "1-0", "ordinal": "7", "index": "2", "step": "44", "ratios": "1 0.5 2"}])
     (rollout,) = rollouts.of("p0")
     assert (rollout.before, rollout.guidance, rollout.after) == ("solve ", "this", " now")
@@ -166,7 +165,7 @@ def test_a_rollout_token_by_token() -> None:
 def test_a_rollout_of_an_older_version_is_plain_text() -> None:
     known = ("id", "problem", "arm", "verdict", "version", "prompt", "completion")
     old = {name: value for name, value in SAMPLE.items() if name in known}
-    rollouts = Rollouts()
+    rollouts = RecentRollouts()
     rollouts.add([old], [])
     (rollout,) = rollouts.of("p0")
     assert (rollout.before, rollout.guidance) == ("solve this now", "")

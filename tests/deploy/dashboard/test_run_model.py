@@ -1,4 +1,4 @@
-"""News out of a real Redis, and what a viewer holds after all changes."""
+"""Snapshots of a real Redis, and what a viewer holds after all changes."""
 
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ import redis
 from broker.balance import read_balance
 from broker.keys import Keys
 from broker.ledger import Ledger
-from deploy.dashboard.reading import Reader
 from deploy.dashboard.run_model import RunModel
 from deploy.dashboard.views import Change
 from deploy.statistics.transfer import transfer
 from deploy.store import metric_files
+from deploy.store.run_folder import RunFolder
+from deploy.store.run_view import LiveView
 from tests.deploy.dashboard.live import NOON_S, replayed, settings, told_model
 from tests.replay import made_up
-
-STEP: dict[str, float | int | str] = {"loss/mean": 0.5, "step/seconds": 1.5, "ratio/ess": 0.9}
+from tests.reports import learner_step, note
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
 
 def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: RunModel) -> None:
     live, balance = model.live(), read_balance(client, keys)
-    assert (live.step, live.state, live.books.holds) == (12, "live", True)
-    assert live.books.issued == balance.issued == int(client.hget(keys.counters, "issued") or 0)
-    assert live.books.trained == balance.trained == 12 * 8
-    assert live.books.filtered == balance.filtered
+    assert (live.step, live.state, live.balance.holds) == (12, "live", True)
+    assert live.balance.issued == balance.issued == int(client.hget(keys.counters, "issued") or 0)
+    assert live.balance.trained == balance.trained == 12 * 8
+    assert live.balance.filtered == balance.filtered
     assert sum(slot.samples for slot in live.ring) == balance.ring_samples
     assert [slot.group_id for slot in live.ring] == [int(o) for o in client.zrange(keys.ring, 0, -1)]
     assert live.num_hard == 24
@@ -39,21 +39,21 @@ def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: 
     assert expected is not None
     assert live.transfer == expected.counts()
     assert {role.name: role.version for role in live.roles} == {"actor-0": 12, "learner-0": None, "preprocess-0": None}
-    assert {row.reason: row.groups for row in live.books.drops}["kept"] + balance.replaced >= balance.trained
+    assert {row.reason: row.groups for row in live.balance.drops}["kept"] + balance.replaced >= balance.trained
     assert live.alerts == []
 
 
 def test_changes_add_up_to_the_whole_picture(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
-    reader, model = Reader(client, keys), RunModel(settings(run_name))
-    model.absorb(reader.look())
+    reader, model = LiveView(client, keys), RunModel(settings(run_name))
+    model.absorb(reader.refresh())
     seen = Viewer(model.whole())
     model.change()
     for n in range(3):
-        replay.metrics.report("learner", {**STEP, "step": 6 + n, "entropy/mean": 0.1 * n})
-        group = made_up().rooms["groups"][n] | {"judged": 8, "rollouts": 8, "cut_off": 0, "completion_tokens": 80}
-        replay.metrics.report("groups", {k: v for k, v in group.items() if k != "id"} | {"problem_id": f"new{n}"})
-        model.absorb(reader.look())
+        replay.metrics.report(learner_step(6 + n, entropy=0.1 * n))
+        group = made_up().reports.groups[n]
+        replay.metrics.report(msgspec.structs.replace(group, problem_id=f"new{n}", completion_tokens=80))
+        model.absorb(reader.refresh())
         seen.take(model.change())
     assert seen == Viewer(model.whole())
     assert "new2" in seen.ids
@@ -64,16 +64,18 @@ def test_a_late_reader_with_the_folder_sees_what_redis_gave_up(
     client: redis.Redis, keys: Keys, run_name: str, tmp_path: Path
 ) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
+    folder = RunFolder(tmp_path)
+    folder.metrics.mkdir()
     for room in metric_files.ROOMS:
-        metric_files.MetricFile(metric_files.path_of(tmp_path, room), replay.metrics).follow()
-    whole = Reader(client, keys).look()
+        metric_files.MetricFile(metric_files.path_of(folder.metrics, room), replay.metrics).follow()
+    whole = LiveView(client, keys).refresh()
     for room in metric_files.ROOMS:
         client.xtrim(keys.metrics(room), maxlen=2, approximate=False)
-    late = Reader(client, keys, tmp_path)
-    assert late.look().rooms == whole.rooms
-    assert not any(late.look().rooms.values())
-    replay.metrics.report("learner", {**STEP, "step": 6})
-    assert [report["step"] for report in late.look().rooms["learner"]] == ["6"]
+    late = LiveView(client, keys, folder)
+    assert late.refresh().reports == whole.reports
+    assert not late.refresh().reports
+    replay.metrics.report(learner_step(6))
+    assert [report.step for report in late.refresh().reports.learner] == [6]
 
 
 class Viewer:
@@ -98,22 +100,22 @@ class Viewer:
 
 def test_a_second_look_brings_only_what_is_new(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
-    reader = Reader(client, keys)
-    assert len(reader.look().rooms["learner"]) == 5
-    assert all(not entries for entries in reader.look().rooms.values())
-    replay.metrics.report("deploy", {"note": "actor-0 died; restart 1"})
-    (note,) = reader.look().rooms["deploy"]
-    assert note["note"] == "actor-0 died; restart 1"
+    reader = LiveView(client, keys)
+    assert len(reader.refresh().reports.learner) == 5
+    assert not reader.refresh().reports
+    replay.metrics.report(note("actor-0 died; restart 1"))
+    (noted,) = reader.refresh().reports.notes
+    assert noted.note == "actor-0 died; restart 1"
 
 
 def test_the_state_of_a_run(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 4)
-    reader, model = Reader(client, keys), RunModel(settings(run_name))
-    model.absorb(reader.look())
+    reader, model = LiveView(client, keys), RunModel(settings(run_name))
+    model.absorb(reader.refresh())
     assert (model.live().state, model.live("refused").state) == ("live", "away")
     assert model.live("refused").alerts[0].title == "Redis does not answer"
     replay.control.stop("all done")
-    model.absorb(reader.look())
+    model.absorb(reader.refresh())
     assert (model.live().state, model.live().ended, model.live().tokens_per_s) == ("ended", "all done", None)
 
 

@@ -41,7 +41,7 @@ def test_it_fits(source: UrlSource, width: int) -> None:
 def test_it_shows_the_numbers_of_the_page(source: UrlSource) -> None:
     text, live = drawn(source), source.model.live()
     for said in (
-        f"step {live.step}/{live.max_steps}", f"{live.books.issued} = {live.books.trained} trained",
+        f"step {live.step}/{live.max_steps}", f"{live.balance.issued} = {live.balance.trained} trained",
         f"{live.headline['solved/guided']:.0f} of 24 hard", "ESS 0.970", "actor-0",
     ):  # fmt: skip
         assert said in text, said

@@ -30,6 +30,7 @@ from deploy.report.figure_spec import Figure
 from deploy.report.page import render
 from deploy.report.run_reader import find_runs, read_run
 from deploy.store.metric_files import MetricFile, path_of
+from tests.reports import ended
 from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthetic_run
 
 REPOSITORY = Path(__file__).parents[3]
@@ -232,12 +233,11 @@ def test_a_run_that_goes_on_is_read_from_its_redis(tmp_path: Path) -> None:
         client: Client = connect(server.url, client_name="test")
         keys = Keys("synthetic")
         open_run(client, keys, "hash", resume=False)
-        group = {"problem_id": "p", "arm": "unguided", "bucket": "hard", "step": 3, "rollouts": 8, "judged": 8}
         metrics = Metrics(client, keys, keep=100)
         (folder / "metrics").mkdir()
         file = MetricFile(path_of(folder / "metrics", "groups"), metrics)
         for successes in range(300):  # more than Redis keeps
-            metrics.report("groups", group | {"reward_sum": float(successes), "successes": successes})
+            metrics.report(ended(successes, problem_id="p", step=3))
             file.follow() if successes % 50 == 0 else None
         read = read_run(folder, server.url)
         client.close()

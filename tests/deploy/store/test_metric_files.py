@@ -9,7 +9,9 @@ import redis
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.metrics import Metrics
+from broker.reports import LearnerStep
 from deploy.store.metric_files import MetricFile, read_reports
+from tests.reports import learner_step
 
 
 @pytest.fixture
@@ -18,22 +20,22 @@ def metrics(client: redis.Redis, keys: Keys) -> Metrics:
 
 
 def numbers(folder: Path, metrics: Metrics | None = None) -> list[int]:
-    return [int(report["n"]) for report in read_reports(folder, "learner", metrics)]
+    return [report.step for report in read_reports(folder, LearnerStep, metrics)]
 
 
 def follow(file: MetricFile) -> list[int]:
-    return [int(report["n"]) for report in file.follow()]
+    return [int(entry["step"]) for entry in file.follow()]
 
 
 def test_the_file_has_all_that_redis_gave_up(tmp_path: Path, metrics: Metrics) -> None:
     file = MetricFile(tmp_path / "learner.jsonl", metrics)
     for n in range(1000):
-        metrics.report("learner", {"n": n})
+        metrics.report(learner_step(n))
         if n % 90 == 0:
             file.follow()
     assert numbers(tmp_path)[-1] < 999
     assert numbers(tmp_path, metrics) == list(range(1000))
-    assert len(metrics.read("learner")) < 500
+    assert len(metrics.read(LearnerStep)) < 500
     file.follow()
     assert numbers(tmp_path) == list(range(1000))
 
@@ -45,9 +47,9 @@ def test_a_room_that_reports_nothing_leaves_an_empty_file(tmp_path: Path, metric
 
 def test_the_next_life_goes_on_behind_a_torn_line(tmp_path: Path, metrics: Metrics) -> None:
     path = tmp_path / "learner.jsonl"
-    metrics.report("learner", {"n": 0})
+    metrics.report(learner_step(0))
     assert follow(MetricFile(path, metrics)) == [0]
-    metrics.report("learner", {"n": 1})
+    metrics.report(learner_step(1))
     with path.open("ab") as torn:
         torn.write(b'{"id":"99-0","n"')
     assert numbers(tmp_path) == [0]
@@ -61,7 +63,7 @@ def test_the_next_life_goes_on_behind_a_torn_line(tmp_path: Path, metrics: Metri
 @pytest.mark.parametrize("content", [b"", b'{"id":"5-0"'])
 def test_a_file_without_a_whole_line_begins_anew(tmp_path: Path, metrics: Metrics, content: bytes) -> None:
     (tmp_path / "learner.jsonl").write_bytes(content)
-    metrics.report("learner", {"n": 0})
+    metrics.report(learner_step(0))
     assert follow(MetricFile(tmp_path / "learner.jsonl", metrics)) == [0]
     assert numbers(tmp_path) == [0]
 
@@ -80,9 +82,9 @@ def test_what_a_full_disk_refused_comes_later_and_once(
 ) -> None:
     path = tmp_path / "learner.jsonl"
     file = MetricFile(path, metrics)
-    metrics.report("learner", {"n": 0})
+    metrics.report(learner_step(0))
     assert follow(file) == [0]
-    metrics.report("learner", {"n": 1})
+    metrics.report(learner_step(1))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, limits[1]))  # room for a part of the line
     try:

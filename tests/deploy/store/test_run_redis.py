@@ -79,7 +79,7 @@ def test_the_embedded_server_is_read_by_its_reader(tmp_path: Path) -> None:
 
 def test_without_a_server_or_a_secret_there_are_no_users_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
-    with pytest.raises(UsageError, match="makes its users itself"):
+    with pytest.raises(UsageError, match="creates its users itself"):
         acl_commands(load(None, []))
     with pytest.raises(UsageError, match="holds no password"):
         acl_commands(load(None, ["broker.url=redis://host:6380/0"]))

@@ -11,6 +11,7 @@ from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
 from conf.load import load
 from deploy.view import figure_kit, mining_figure, run_figure, sft_figure
 from learner.sft_batches import Curriculum
+from tests.reports import learner_step, sft_step
 
 CONFIG = load(None, ["sft.data=demos.jsonl"])
 
@@ -44,7 +45,7 @@ def test_a_run_is_four_panels(tmp_path: Path, drawn: list[Any]) -> None:
     run_figure.draw(
         tmp_path / "f.png",
         title="a run",
-        learner=[{"step": str(step), "lag/mean": "1.5", "lag/max": "6", "entropy/mean": "0.4"} for step in (1, 2)],
+        learner=[learner_step(step, lag_mean=1.5, lag_max=6, entropy=0.4) for step in (1, 2)],
         solved={"unguided": [(0, 0.0), (2, 0.5)]},
         success={"guided": [(1, 0.25)]},
         evaluated=[(2, 0.1)],
@@ -90,7 +91,7 @@ def test_mining_shows_solve_rates_by_bucket_and_the_search_for_prefixes(tmp_path
 
 
 def test_a_fine_tuning_shows_loss_entropy_and_where_its_epochs_end(tmp_path: Path, drawn: list[Any]) -> None:
-    reports = [{"step": str(step), "loss/mean": str(3 - step / 4), "entropy/mean": "0.5"} for step in range(1, 7)]
+    reports = [sft_step(step, loss=3 - step / 4, entropy=0.5) for step in range(1, 7)]
     sft_figure.draw(tmp_path / "f.png", reports, Curriculum(num_examples=4, batch_samples=2, epochs=3, seed=0), CONFIG)
     for axis, first in zip(drawn[0].axes, (2.75, 0.5), strict=True):
         curve, *ends = axis.lines

@@ -22,10 +22,12 @@ from conf.schema import RunConfig
 from deploy.audit.command import audit
 from deploy.cluster.redis_server import EmbeddedRedis
 from deploy.cluster.secret_environment import URL_VARIABLE
+from deploy.store.ledger_file import RunLedger, ledger_saved, posterior, to_json
 from deploy.store.measurements import Measurement
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_state import RunState
-from deploy.view.ledger_table import RunLedger, ledger_saved, posterior, read_ledger, select, table, to_json
+from deploy.store.run_view import RunView
+from deploy.view.ledger_table import select, table
 from deploy.view.summary import print_summary, summarise
 from tests.broker.broker_parts import BrokerParts
 from tests.cli import pope
@@ -58,6 +60,11 @@ def one_group(client: Client, config: RunConfig) -> None:
     keys = Keys(config.run.name)
     open_run(client, keys, "hash", resume=False)
     BrokerParts(client, keys).put_one("a/0", step=3)
+
+
+def read_ledger(path: Path, url: str | None = None) -> RunLedger:
+    with RunView(path, url) as run:
+        return run.ledger()
 
 
 P0 = LedgerRow("p0", "guided", 2, 1, 3, (Outcome(3, 1, 2),))

@@ -14,8 +14,9 @@ from actors.evaluation.results import Result, evaluation_report
 from broker.ledger import LedgerRow
 from deploy.jobs.problems import show
 from deploy.run.progress import stage
+from deploy.store.ledger_file import RunLedger
 from deploy.view.evaluation_tables import to_markdown
-from deploy.view.ledger_table import RunLedger, table
+from deploy.view.ledger_table import table
 from deploy.view.screen import Screen
 from deploy.view.summary import _readable
 from tests.conf.test_plain import HOSTILE

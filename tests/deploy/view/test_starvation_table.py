@@ -20,7 +20,9 @@ from deploy.audit.command import audit
 from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.statistics.starvation import StarvationRow
 from deploy.store.run_folder import RunFolder
-from deploy.view.starvation_table import Rows, read_starvation, select, starvation_saved, table, to_json
+from deploy.store.run_view import RunView
+from deploy.store.starvation_file import Rows, starvation_saved, to_json
+from deploy.view.starvation_table import select, table
 from tests.broker.broker_parts import BrokerParts
 from tests.cli import pope
 from tests.groups import rollout_group, train_group
@@ -65,6 +67,11 @@ def house(client: Client, keys: Keys) -> BrokerParts:
     house.feed.fail(2, "a/2", "prompt_too_long")
     house.claim("a/3")
     return house
+
+
+def read_starvation(path: Path) -> Rows:
+    with RunView(path) as run:
+        return run.starvation()
 
 
 EXPECTED: Rows = (

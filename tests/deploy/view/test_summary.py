@@ -1,4 +1,5 @@
 from deploy.view.summary import _fenced, _readable, _success_by_step
+from tests.reports import ended
 
 
 def test_model_output_is_shown_as_plain_text():
@@ -19,9 +20,9 @@ def test_samples_name_problem_arm_verdict_and_weights():
 
 def test_success_by_step_is_the_mean_over_judged_rollouts_of_an_arm():
     groups = [
-        {"arm": "guided", "step": "3", "judged": "8", "successes": "4"},
-        {"arm": "guided", "step": "3", "judged": "4", "successes": "0"},
-        {"arm": "guided", "step": "4", "judged": "0", "successes": "0"},
-        {"arm": "unguided", "step": "3", "judged": "8", "successes": "8"},
+        ended(4, arm="guided", step=3),
+        ended(0, arm="guided", step=3, judged=4),
+        ended(0, arm="guided", step=4, judged=0),
+        ended(8, step=3),
     ]
     assert _success_by_step(groups) == {"guided": [(3, 0.25)], "unguided": [(3, 1.0)]}

@@ -7,24 +7,24 @@ import pytest
 
 from broker.balance import Balance
 from conf.schema import RunConfig
-from deploy.dashboard.alerts import Moment, alerts
-from deploy.dashboard.views import Role
-from tests.deploy.dashboard.test_reducers import group
+from deploy.store.alerts import Moment, alerts
+from deploy.store.run_view import RoleStatus
+from tests.reports import ended, learner_step
 
 BALANCE = Balance(
     issued=100, trained=60, filtered={"zero_advantage": 30}, replaced=0, stale=0, failed={},
     in_flight={"leased": 10, "reissue": 0, "stream": 0, "ring": 0, "taken": 0}, trained_samples=480, ring_samples=0,
     committed=12, taken=12, limit=None, totals={},
 )  # fmt: skip
-STEP = {"step": "12", "step/seconds": "1.0", "ratio/ess": "0.95", "step/applied": "1"}
-ROLE = Role(name="actor-0", status="33 groups in flight", silence_s=0.5, late=False)
-LATE = Role(name="actor-0", status="33 groups in flight", silence_s=31.0, late=True)
+STEP = learner_step(12, seconds=1.0, ess=0.95)
+ROLE = RoleStatus(name="actor-0", status="33 groups in flight", silence_s=0.5, late=False)
+LATE = RoleStatus(name="actor-0", status="33 groups in flight", silence_s=31.0, late=True)
 HEALTHY = Moment(
-    config=RunConfig(), going=True, balance=BALANCE, groups=[group(1, 3)] * 64, learner=[STEP] * 5, roles=[ROLE],
+    config=RunConfig(), going=True, balance=BALANCE, groups=[ended(3, step=1)] * 64, learner=[STEP] * 5, roles=[ROLE],
     standing={}, canary={"actor-0": 0}, since_step_s=2.0, redis_away=None,
 )  # fmt: skip
 STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
-TIMEOUTS = [group(1, 3)] * 32 + [group(1, 3, judged=6)] * 32
+TIMEOUTS = [ended(3, step=1)] * 32 + [ended(3, step=1, judged=6)] * 32
 
 
 def test_a_healthy_run_has_none() -> None:
@@ -36,12 +36,12 @@ def test_a_healthy_run_has_none() -> None:
     ("change", "title", "level", "remedy"),
     [
         ({"redis_away": "refused"}, "Redis does not answer", "critical", "valkey.log"),
-        ({"balance": replace(BALANCE, issued=101)}, "The books do not close", "critical", "pope audit"),
+        ({"balance": replace(BALANCE, issued=101)}, "The balance does not hold", "critical", "pope audit"),
         ({"canary": {"actor-0": 3}}, "Canary: actor-0 holds other weights", "critical", "weights.backend"),
         ({"roles": [LATE]}, "actor-0 is silent", "critical", "deploy.dead_after_s=60 s"),
         ({"since_step_s": 90.0}, "No optimizer step", "critical", "learner-0.log"),
         ({"standing": STARVED}, "Little is learned from the hard bucket", "warning", "pope starvation"),
-        ({"groups": [group(1, 3, cut_off=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
+        ({"groups": [ended(3, step=1, truncated=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
         ({"groups": TIMEOUTS}, "The verifier fails more and more", "warning", "verifier.deadline_s"),
         ({"balance": replace(BALANCE, failed={"unreadable": 2}, issued=102)}, "Unreadable groups", "warning", "dead_l"),
         (
@@ -50,8 +50,8 @@ def test_a_healthy_run_has_none() -> None:
             "warning",
             "learner.num_ranks",
         ),
-        ({"learner": [STEP | {"ratio/ess": "0.1"}] * 5}, "Few tokens carry the gradient", "warning", "learning_rate"),
-        ({"learner": [STEP | {"step/applied": "0"}]}, "Steps were skipped", "warning", "gradient_clip"),
+        ({"learner": [learner_step(12, ess=0.1)] * 5}, "Few tokens carry the gradient", "warning", "learning_rate"),
+        ({"learner": [learner_step(12, seconds=1.0, applied=False)]}, "Steps were skipped", "warning", "gradient_clip"),
     ],
 )
 def test_a_rule_fires(change: dict[str, Any], title: str, level: str, remedy: str) -> None:

@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from broker.reports import GroupEnd, LearnerStep
 from conf.schema import RunConfig
-from deploy.run.alerts import Alerts, Report
+from deploy.store.alerts import DriverAlerts
+from tests.reports import ended, learner_step
 
 STEPS, SILENT = 4, 100
 
 
-def alerts_of(**arms: int) -> Alerts:
+def alerts_of(**arms: int) -> DriverAlerts:
     config = RunConfig()
-    return Alerts(
+    return DriverAlerts(
         replace(
             config,
             problems=replace(config.problems, arms=arms),
@@ -22,20 +24,21 @@ def alerts_of(**arms: int) -> Alerts:
     )
 
 
-def news(alerts: Alerts, learner: Sequence[Report], met: Sequence[Report]) -> list[str]:
-    return [notice.text for notice in alerts.news(learner, met)]
+def news(alerts: DriverAlerts, learner: Sequence[LearnerStep], met: Sequence[GroupEnd]) -> list[str]:
+    return [notice.text for notice in alerts.notices(learner, met)]
 
 
-def steps(first: int, last: int, **advantage: float) -> list[Report]:
-    """Reports of the learner; `hard_guided=0.5` is `share/advantage/hard/guided`."""
-    shares = {f"share/advantage/{part.replace('_', '/')}": repr(share) for part, share in advantage.items()}
-    return [{"step": str(step), **shares} for step in range(first, last + 1)]
+def steps(first: int, last: int, **advantage: float) -> list[LearnerStep]:
+    """Reports of the learner; `hard_guided=0.5` is the share of `hard/guided`."""
+    shares = {part.replace("_", "/"): share for part, share in advantage.items()}
+    return [learner_step(step, advantage_share=shares) for step in range(first, last + 1)]
 
 
-def groups(count: int, arm: str, *, step: int = 0, successes: int = 0, outcome: str = "zero_advantage") -> list[Report]:
+def groups(
+    count: int, arm: str, *, step: int = 0, successes: int = 0, outcome: str = "zero_advantage"
+) -> list[GroupEnd]:
     bucket = arm if arm in ("easy", "easier") else "hard"
-    counts = {"step": str(step), "judged": "8", "successes": str(successes)}
-    return [{"arm": arm, "bucket": bucket, "outcome": outcome, **counts}] * count
+    return [ended(successes, arm=arm, bucket=bucket, step=step, outcome=outcome)] * count
 
 
 def test_easy_problems_that_take_over_are_named_with_a_remedy() -> None:
@@ -81,7 +84,7 @@ def test_a_starved_bucket_is_said_once_until_it_recovers() -> None:
         ({"unguided": 1, "easy": 1}, {}, groups(9, "unguided") + groups(9, "easy")),
     ],
 )  # fmt: skip
-def test_no_wolf_is_cried(arms: dict[str, int], advantage: dict[str, float], met: list[Report]) -> None:
+def test_no_wolf_is_cried(arms: dict[str, int], advantage: dict[str, float], met: list[GroupEnd]) -> None:
     assert news(alerts_of(**arms), steps(1, STEPS, **advantage), met) == []
 
 
@@ -92,7 +95,7 @@ def test_a_bucket_that_is_drawn_rarely_may_have_little() -> None:
     assert len(news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.01, easy_easy=0.99), met)) == 1
 
 
-def news_in_turn(alerts: Alerts, windows: Sequence[list[Report]]) -> list[list[str]]:
+def news_in_turn(alerts: DriverAlerts, windows: Sequence[list[GroupEnd]]) -> list[list[str]]:
     return [news(alerts, [], window) for window in windows]
 
 
@@ -131,13 +134,13 @@ def test_the_remedy_suits_the_arm(arm: str, remedy: str) -> None:
 def test_alerts_can_be_switched_off() -> None:
     config = RunConfig()
     quiet = replace(config, deploy=replace(config.deploy, starved_share=0.0, starved_steps=1, silent_groups=0))
-    assert news(Alerts(quiet), steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
+    assert news(DriverAlerts(quiet), steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
 
 
 def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
     alerts, met = alerts_of(unguided=1), groups(SILENT, "unguided")
-    (first,) = alerts.news([], met)
-    (second,) = alerts.news([], groups(SILENT, "unguided", outcome="kept", successes=1))
+    (first,) = alerts.notices([], met)
+    (second,) = alerts.notices([], groups(SILENT, "unguided", outcome="kept", successes=1))
     assert [(notice.about, notice.raised) for notice in (first, second)] == [
         ("arm unguided", True),
         ("arm unguided", False),
@@ -145,8 +148,8 @@ def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
 
 
 def test_a_checkpoint_that_cannot_be_saved_is_told_once_a_failure_and_taken_back() -> None:
-    def report(step: int, failures: int, saved: int) -> Report:
-        return {"step": str(step), "checkpoint/failures": str(failures), "checkpoint/step": str(saved)}
+    def report(step: int, failures: int, saved: int) -> LearnerStep:
+        return learner_step(step, checkpoint_failures=failures, checkpoint_step=saved)
 
     alerts = alerts_of(unguided=1)
     assert news(alerts, [report(5, 0, -1)], []) == []

@@ -1,0 +1,334 @@
+"""What roles report about themselves: one struct a kind, and its wire form.
+
+On the wire a report is one entry of the metrics stream of its room (`Keys.metrics`): plain text fields that any Redis
+client can read. The `name` of a field is its wire name. A wire name with a star stands for one field a key: of
+`reward/*/mean`, {"guided": 0.5} travels as `reward/guided/mean` = 0.5. A mapping without a star is one field,
+"KEY:VALUE KEY:VALUE". Optional numbers that are None are left out, and unknown fields of a newer version are ignored.
+
+A part is a bucket and an arm, written `bucket/arm`. Counts of a report are since the last report of the same role.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
+
+import msgspec
+
+from broker.records import Bucket
+
+LEARNER, ACTORS, GROUPS, PREPROCESS, SFT, DRIVER = "learner", "actors", "groups", "preprocess", "sft", "deploy"
+"""The rooms."""
+KEPT = "kept"
+"""Outcome of a group that went into the ring."""
+
+Fields = Mapping[str, float | int | str]
+"""Wire name -> value; Redis gives back text."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all reports."""
+
+    room: ClassVar[str]
+
+    id: str = ""
+    """Entry id of the stream, "MILLISECONDS-NUMBER" by the server's clock; empty until it was appended."""
+
+    @property
+    def unix_s(self) -> float:
+        """When the server appended it, unix seconds."""
+        return unix_s(self.id)
+
+
+R = TypeVar("R", bound=Report)
+
+
+def unix_s(entry_id: str) -> float:
+    """When the server appended an entry of a stream, unix seconds."""
+    return int(entry_id.partition("-")[0]) / 1e3
+
+
+class LearnerStep(Report, frozen=True, kw_only=True):
+    """One optimizer step. Token statistics are over the trained tokens that the policy wrote, of all ranks."""
+
+    room = LEARNER
+
+    step: int
+    """The policy version it made, >= 1."""
+    loss: float = msgspec.field(name="loss/mean")
+    """Of the whole step, oracle solutions included."""
+    grad_norm: float = msgspec.field(name="grad/norm")
+    """L2 norm before clipping, >= 0; not finite exactly when the step was skipped."""
+    applied: bool = msgspec.field(name="step/applied")
+    """False: the gradient was not finite, and the weights are those of the step before."""
+    seconds: float = msgspec.field(name="step/seconds")
+    tokens: int = msgspec.field(name="step/tokens")
+    """Trained tokens, >= 0."""
+    samples: int = msgspec.field(name="step/samples")
+    """Rollouts, oracle solutions not counted."""
+    untrained_samples: int = msgspec.field(name="step/untrained_samples")
+    """Of those, rollouts without a reward."""
+    tokens_per_s: float = msgspec.field(name="step/tokens_per_s")
+    learning_rate: float = msgspec.field(name="learning_rate/value")
+    """0 in a step without a gradient."""
+    ess: float = msgspec.field(name="ratio/ess")
+    """Effective sample size of the importance ratios as a share of the tokens, 0 to 1."""
+    clip_share: float = msgspec.field(name="ratio/clip_share")
+    """Share of the tokens whose ratio is outside the bounds, 0 to 1."""
+    ratio_mean: float = msgspec.field(name="ratio/mean")
+    ratio_max: float = msgspec.field(name="ratio/max")
+    logprob_rms: float = msgspec.field(name="logprob/rms")
+    """Root mean square of log pi - log pi_behaviour, nats."""
+    entropy: float = msgspec.field(name="entropy/mean")
+    """nats a token, at the sampling temperature."""
+    lag_mean: float = msgspec.field(name="lag/mean")
+    """Optimizer steps, over tokens."""
+    lag_max: int = msgspec.field(name="lag/max")
+    """Optimizer steps."""
+    lag_histogram: dict[int, int] = msgspec.field(name="lag/histogram")
+    """Lag in optimizer steps -> tokens, ascending."""
+    completion_tokens_mean: float = msgspec.field(name="completion/tokens_mean")
+    """Tokens a rollout."""
+    packing_fill: float = msgspec.field(name="packing/fill")
+    """Share of the packed rows that holds tokens, 0 to 1."""
+    kl: float | None = msgspec.field(name="kl/mean", default=None)
+    """k3 estimate of KL(pi || reference), nats a token; None without a KL term."""
+    reward_mean: dict[str, float] = msgspec.field(name="reward/*/mean", default_factory=dict)
+    """Arm -> mean reward of its judged rollouts."""
+    advantage_share: dict[str, float] = msgspec.field(name="share/advantage/*", default_factory=dict)
+    """Part -> share of the step's absolute advantage, tokens counted; sums to 1, empty when all advantages are 0."""
+    token_share: dict[str, float] = msgspec.field(name="share/tokens/*", default_factory=dict)
+    """Part -> share of the trained tokens; sums to 1."""
+    gradient_norm: dict[str, float] = msgspec.field(name="gradient/norm/*", default_factory=dict)
+    """Part -> L2 norm of its gradient; empty unless the step compared gradients."""
+    gradient_cosine: dict[str, float] = msgspec.field(name="gradient/cosine/*", default_factory=dict)
+    """"A/B" -> cosine, -1 to 1, of the gradients of two parts, or of two buckets."""
+    reward_change: dict[str, float] = msgspec.field(name="reward/change/*", default_factory=dict)
+    """Part -> slope of its mean reward over its newest steps, reward a step."""
+    publish_s: float | None = msgspec.field(name="publish/seconds", default=None)
+    """Time to publish the weights, 0 when the step published none; None in a replay, as the two below."""
+    checkpoint_step: int | None = msgspec.field(name="checkpoint/step", default=None)
+    """Step of the newest checkpoint; -1 before the first."""
+    checkpoint_failures: int | None = msgspec.field(name="checkpoint/failures", default=None)
+    """Checkpoints that could not be saved so far."""
+
+
+class WeightSync(Report, frozen=True, kw_only=True):
+    """One engine took over a policy version."""
+
+    room = ACTORS
+
+    actor: str
+    version: int = msgspec.field(name="sync/version")
+    stall_ms: float = msgspec.field(name="sync/stall_ms")
+    """How long the engine generated nothing, milliseconds."""
+    in_flight_groups: int = msgspec.field(name="sync/in_flight_groups")
+    """Training groups that were being sampled meanwhile."""
+    canary_mismatches: int = msgspec.field(name="sync/canary_mismatches")
+    """Parameters that differ from the learner's; 0 also where they were not compared."""
+
+
+class ActorOutput(Report, frozen=True, kw_only=True):
+    """Training groups that one actor wrote."""
+
+    room = ACTORS
+
+    actor: str
+    version: int
+    """Policy version its engine held when it reported."""
+    groups: int
+    tokens: int
+    """Completion tokens."""
+    verdicts: dict[str, int] = msgspec.field(name="verdict/*", default_factory=dict)
+    """Verdict -> rollouts."""
+    truncated: int
+    """Rollouts cut by the token budget."""
+    multi_version_rollouts: int
+    """Rollouts whose tokens come from several policy versions."""
+
+
+class GroupEnd(Report, frozen=True, kw_only=True):
+    """One rollout group that ended preprocessing. Counts leave out the oracle's solution."""
+
+    room = GROUPS
+
+    group_id: int = msgspec.field(name="ordinal")
+    problem_id: str
+    arm: str
+    bucket: Bucket
+    actor: str
+    outcome: str
+    """`kept`, or the filter's reason."""
+    step: int
+    """Newest published policy version when it was preprocessed."""
+    oldest_version: int
+    """Policy version of its oldest token."""
+    rollouts: int
+    judged: int
+    reward_sum: float
+    successes: int
+    prompt_tokens: int
+    completion_tokens: int
+    """Of all its rollouts."""
+    truncated: int = msgspec.field(name="cut_off")
+    """Rollouts cut by the token budget."""
+    verdicts: dict[str, int] = msgspec.field(name="verdict.*", default_factory=dict)
+    """Verdict -> rollouts."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it went into the ring."""
+        return self.outcome == KEPT
+
+
+class PreprocessWork(Report, frozen=True, kw_only=True):
+    """What one preprocessing worker did, and how full its queues were when it reported."""
+
+    room = PREPROCESS
+
+    worker: str
+    step: int
+    """Newest published policy version."""
+    ring_samples: int = msgspec.field(name="preprocess/ring/occupancy")
+    """Slots of the ring in use."""
+    stream_groups: int = msgspec.field(name="preprocess/stream/depth")
+    """Groups on the rollout stream."""
+    groups_seen: int = msgspec.field(name="preprocess/groups/seen")
+    errors: int | None = msgspec.field(name="preprocess/groups/errors", default=None)
+    """Deliveries that raised and will be delivered again; None: none."""
+    outcomes: dict[str, int] = msgspec.field(name="preprocess/groups/*", default_factory=dict)
+    """`kept`, a filter's reason or `unreadable` -> groups."""
+    groups: dict[str, int] = msgspec.field(name="preprocess/*/groups", default_factory=dict)
+    """Arm -> groups; the four below are by arm, too."""
+    rollouts: dict[str, int] = msgspec.field(name="preprocess/*/rollouts", default_factory=dict)
+    judged: dict[str, int] = msgspec.field(name="preprocess/*/judged", default_factory=dict)
+    reward_mean: dict[str, float] = msgspec.field(name="preprocess/*/reward_mean", default_factory=dict)
+    """Over the judged rollouts; arms without one are left out."""
+    success_rate: dict[str, float] = msgspec.field(name="preprocess/*/success_rate", default_factory=dict)
+    """Share of the judged rollouts that are correct, 0 to 1; arms without one are left out."""
+
+
+class SftStep(Report, frozen=True, kw_only=True):
+    """One optimizer step of supervised fine-tuning. Loss and entropy are means over the response tokens."""
+
+    room = SFT
+
+    step: int
+    """From 1 on."""
+    epoch: int
+    """From 1 on."""
+    loss: float = msgspec.field(name="loss/mean")
+    """nats a token."""
+    entropy: float = msgspec.field(name="entropy/mean")
+    """nats a token."""
+    grad_norm: float = msgspec.field(name="grad/norm")
+    """L2 norm before clipping; not finite exactly when the step was skipped."""
+    learning_rate: float = msgspec.field(name="learning_rate/value")
+    applied: bool = msgspec.field(name="step/applied")
+    samples: int = msgspec.field(name="step/samples")
+    """Demonstrations."""
+    tokens: int = msgspec.field(name="step/tokens")
+    """Response tokens."""
+    seconds: float = msgspec.field(name="step/seconds")
+    packing_fill: float = msgspec.field(name="packing/fill")
+    """Share of the packed rows that holds tokens, 0 to 1."""
+
+
+class DriverNote(Report, frozen=True, kw_only=True):
+    """Something the driver wants a person to know."""
+
+    room = DRIVER
+
+    note: str
+    alert: str | None = None
+    """What the alert is about (`deploy/store/alerts.py`); None: the note is no alert."""
+    raised: bool | None = None
+    """Of an alert: False when it no longer holds."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The newest sign that a role is running. On the wire: "UNIX_MS STATUS"."""
+
+    unix_s: float
+    """By the server's clock."""
+    status: str
+    """What the role does or waits for."""
+
+    @classmethod
+    def decode(cls, text: str) -> "Heartbeat":
+        unix_ms, _, status = text.partition(" ")
+        return cls(int(unix_ms) / 1000, status)
+
+
+KINDS: tuple[type[Report], ...] = (
+    LearnerStep, WeightSync, ActorOutput, GroupEnd, PreprocessWork, SftStep, DriverNote,
+)  # fmt: skip
+
+
+class _Form:
+    """How a kind looks on the wire."""
+
+    def __init__(self, kind: type[Report]) -> None:
+        hints = get_type_hints(kind)
+        self.names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+        self.exact = frozenset(name for name in self.names.values() if "*" not in name)
+        self.required = frozenset(field.encode_name for field in msgspec.structs.fields(kind) if field.required)
+        stars = [(name, *name.split("*")) for name in self.names.values() if "*" in name]
+        self.stars = sorted(stars, key=lambda star: -len(star[1]))
+        """(wire name, what is before the star, what is behind), the longest beginning first."""
+        self.inline = frozenset(
+            encoded for name, encoded in self.names.items() if "*" not in encoded and get_origin(hints[name]) is dict
+        )
+        """Wire names of the mappings that are one field."""
+
+
+@cache
+def _form(kind: type[Report]) -> _Form:
+    return _Form(kind)
+
+
+def to_fields(report: Report) -> dict[str, float | int | str]:
+    """The wire form, without the entry id; booleans are 0 and 1."""
+    fields: dict[str, float | int | str] = {}
+    for name, wire in _form(type(report)).names.items():
+        value = getattr(report, name)
+        if name == "id" or value is None:
+            continue
+        if not isinstance(value, dict):
+            fields[wire] = int(value) if isinstance(value, bool) else value
+        elif "*" in wire:
+            fields |= {wire.replace("*", key): number for key, number in value.items()}
+        else:
+            fields[wire] = " ".join(f"{key}:{number}" for key, number in value.items())
+    return fields
+
+
+def as_text(report: Report) -> dict[str, str]:
+    """The wire form as Redis gives it back, entry id included."""
+    return {"id": report.id} | {name: text_of(value) for name, value in to_fields(report).items()}
+
+
+def text_of(value: float | int | str) -> str:
+    """A field as text; floats keep all their digits."""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def is_a(kind: type[Report], fields: Fields) -> bool:
+    """Whether these fields are a report of this kind: rooms may hold several kinds."""
+    return _form(kind).required <= fields.keys()
+
+
+def read(kind: type[R], fields: Fields) -> R:
+    """A report from its wire form; numbers may be text. Raises msgspec.ValidationError when a field is not there or is
+    no number.
+    """
+    form = _form(kind)
+    known: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in form.exact:
+            known[name] = dict(word.split(":") for word in str(value).split()) if name in form.inline else value
+            continue
+        for wire, before, behind in form.stars:
+            if name.startswith(before) and name.endswith(behind) and len(name) > len(before) + len(behind):
+                known.setdefault(wire, {})[name[len(before) : len(name) - len(behind)]] = value
+                break
+    return msgspec.convert(known, kind, strict=False)

@@ -1,0 +1,267 @@
+"""What a person should look at now, and what to do about it: one table of rules over the read model. Pure.
+
+Most rules look at one moment of a run; viewers evaluate them at every look. Two of them depend on windows of steps or
+groups that follow one another: the driver follows those, and writes a note where a window differs from the one before.
+A viewer raises the alert for as long as the newest note about it says that it holds.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+import msgspec
+
+from broker.balance import Balance
+from broker.reports import DriverNote, GroupEnd, LearnerStep
+from conf.schema import RunConfig
+from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBucket, UnsavedCheckpoints, Window
+from deploy.store.run_view import RoleStatus
+
+NEWEST_GROUPS = 64
+"""Rules about groups look at this many of the newest."""
+MAX_TRUNCATED_SHARE = 0.5
+MIN_PROGRESS_S = 60.0
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person should look at, and what to do about it."""
+
+    level: Literal["warning", "critical"]
+    title: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the rules look at."""
+
+    config: RunConfig
+    going: bool
+    """The run has begun and not ended."""
+    balance: Balance
+    groups: Sequence[GroupEnd]
+    """The newest groups that ended preprocessing."""
+    learner: Sequence[LearnerStep]
+    """The newest reports of the learner."""
+    roles: Sequence[RoleStatus]
+    standing: Mapping[str, str]
+    """What an alert of the driver is about -> its note, while it holds; see `follow_notes`."""
+    canary: Mapping[str, int]
+    """Actor -> parameters that differed from the learner's after its newest sync."""
+    since_step_s: float | None
+    """Seconds since the newest step; None before the first."""
+    redis_away: str | None
+    """Why Redis does not answer."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of the table."""
+
+    check: Callable[[Moment], Iterator[Alert]]
+    windows: tuple[type[Window], ...] = ()
+    """What the driver follows for it."""
+
+
+def alerts(moment: Moment) -> list[Alert]:
+    """What all rules raise, critical alerts first."""
+    raised = [alert for rule in RULES for alert in rule.check(moment)]
+    return sorted(raised, key=lambda alert: alert.level != "critical")
+
+
+def follow_notes(standing: dict[str, str], notes: Iterable[DriverNote]) -> None:
+    """Update the alerts that hold (what they are about -> note) by newer notes of the driver."""
+    for note in notes:
+        if note.alert is not None:
+            standing.pop(note.alert, None)
+            if note.raised:
+                standing[note.alert] = note.note
+
+
+class DriverAlerts:
+    """The windows of all rules, for the driver."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._windows = [window(config) for rule in RULES for window in rule.windows]
+
+    def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> list[Notice]:
+        """What to say about the reports since the last call."""
+        return [notice for window in self._windows for notice in window.notices(learner, groups)]
+
+
+def redis_is_away(m: Moment) -> Iterator[Alert]:
+    if m.redis_away is not None:
+        yield Alert(
+            level="critical",
+            title="Redis does not answer",
+            detail=f"{m.redis_away}. What you see was read last; this page reconnects by itself.",
+            remedy="Nothing, if the run has ended. Else look at redis/valkey.log of the run folder, or at your server.",
+        )
+
+
+def balance_does_not_hold(m: Moment) -> Iterator[Alert]:
+    if not m.balance.holds:
+        yield Alert(
+            level="critical",
+            title="The balance does not hold",
+            detail=f"{m.balance.issued} groups were issued, and not every one of them is somewhere.",
+            remedy="This is a bug, or somebody changed keys of the run: keep the output of `pope audit`.",
+        )
+
+
+def canary_mismatch(m: Moment) -> Iterator[Alert]:
+    for actor, mismatches in sorted(m.canary.items()):
+        if mismatches:
+            yield Alert(
+                level="critical",
+                title=f"Canary: {actor} holds other weights",
+                detail=f"{mismatches} parameters differed from the learner's after its newest sync.",
+                remedy="The engine is replaced automatically. If it happens again, set weights.backend=file to tell a "
+                "broken transfer from broken weights, and look at the actor's log.",
+            )
+
+
+def silent_role(m: Moment) -> Iterator[Alert]:
+    for role in m.roles:
+        if role.late:
+            yield Alert(
+                level="critical",
+                title=f"{role.name} is silent",
+                detail=f"No heartbeat for {role.silence_s:.0f} s; the last was: {role.status}.",
+                remedy=f"It is replaced after deploy.dead_after_s={m.config.deploy.dead_after_s:g} s. "
+                f"Look at logs/{role.name}.log.",
+            )
+
+
+def no_progress(m: Moment) -> Iterator[Alert]:
+    if not m.going or m.since_step_s is None:
+        return
+    times = [report.seconds for report in m.learner]
+    patience_s = max(MIN_PROGRESS_S, 20 * median(times)) if times else MIN_PROGRESS_S
+    if m.since_step_s > patience_s:
+        waiting = ", ".join(f"{count} {place}" for place, count in m.balance.in_flight.items() if count) or "none"
+        yield Alert(
+            level="critical",
+            title="No optimizer step",
+            detail=f"The newest was {m.since_step_s:.0f} s ago. Groups in flight: {waiting}.",
+            remedy="Many in the ring: the learner hangs, see logs/learner-0.log. None in the ring: actors write "
+            "nothing, or every group is filtered; see Accounting.",
+        )
+
+
+def little_is_learned(m: Moment) -> Iterator[Alert]:
+    for about, note in m.standing.items():
+        if about != CHECKPOINTS:
+            yield Alert(
+                level="warning",
+                title=f"Little is learned from the {about}",
+                detail=f"{note}.",
+                remedy="`pope starvation` shows what became of its rollouts, "
+                "`pope ledger` what became of each problem.",
+            )
+
+
+def checkpoints_are_not_saved(m: Moment) -> Iterator[Alert]:
+    if note := m.standing.get(CHECKPOINTS):
+        yield Alert(
+            level="warning",
+            title="Checkpoints are not saved",
+            detail=f"{note}.",
+            remedy="Free disk space in the run folder; a resumed run begins at the newest checkpoint that was saved.",
+        )
+
+
+def verifier_failures(m: Moment) -> Iterator[Alert]:
+    newest = m.groups[-NEWEST_GROUPS:]
+    half = len(newest) // 2
+    earlier, later = (_unjudged(part) for part in (newest[:half], newest[half:]))
+    if half and later > 0.02 and later >= earlier:
+        yield Alert(
+            level="warning",
+            title="The verifier fails" + (" more and more" if later > earlier else ""),
+            detail=f"{later:.1%} of the newest rollouts could not be judged, {earlier:.1%} of those before.",
+            remedy="Raise verifier.deadline_s or verifier.workers; an overloaded machine shows here first.",
+        )
+
+
+def rollouts_are_truncated(m: Moment) -> Iterator[Alert]:
+    newest = m.groups[-NEWEST_GROUPS:]
+    rollouts = sum(group.rollouts for group in newest)
+    share = sum(group.truncated for group in newest) / rollouts if rollouts else 0.0
+    if share > MAX_TRUNCATED_SHARE:
+        yield Alert(
+            level="warning",
+            title="Answers do not end",
+            detail=f"The token budget cut {share:.0%} of the newest rollouts.",
+            remedy="From the start: raise actors.max_completion_tokens. Since a certain step: the policy lost the form "
+            "of an answer; lower learner.learning_rate and continue from an earlier checkpoint.",
+        )
+
+
+def unreadable_groups(m: Moment) -> Iterator[Alert]:
+    if count := m.balance.failed.get("unreadable", 0):
+        yield Alert(
+            level="warning",
+            title="Unreadable groups",
+            detail=f"{count} groups could not be read by preprocessing.",
+            remedy="The stream `dead_letters` holds their bytes and the reason; mixed versions of the program do this.",
+        )
+
+
+def ring_gives_up_groups(m: Moment) -> Iterator[Alert]:
+    lost = m.balance.replaced + m.balance.stale
+    if lost >= 10 and lost > 0.1 * max(1, m.balance.trained):
+        yield Alert(
+            level="warning",
+            title="The learner is too slow for the actors",
+            detail=f"{m.balance.replaced} groups were replaced in a full ring, {m.balance.stale} grew too old, "
+            f"{m.balance.trained} were trained.",
+            remedy="Give the learner more (learner.num_ranks, larger learner.row_tokens), or the actors less.",
+        )
+
+
+def weights_moved_too_far(m: Moment) -> Iterator[Alert]:
+    newest = m.learner[-5:]
+    if newest and (ess := median(report.ess for report in newest)) < 0.3:
+        yield Alert(
+            level="warning",
+            title="Few tokens carry the gradient",
+            detail=f"The effective sample size of the newest steps is {ess:.2f} of 1.",
+            remedy="The policy moved far from the data: lower learner.learning_rate, or bound learner.max_lag.",
+        )
+
+
+def skipped_steps(m: Moment) -> Iterator[Alert]:
+    skipped = [str(report.step) for report in m.learner[-20:] if not report.applied]
+    if skipped:
+        yield Alert(
+            level="warning",
+            title="Steps were skipped",
+            detail=f"The gradient was not finite in step {', '.join(skipped)}.",
+            remedy="Lower learner.learning_rate, or set learner.gradient_clip.",
+        )
+
+
+def _unjudged(groups: Sequence[GroupEnd]) -> float:
+    """Share of the rollouts whose verifier failed."""
+    rollouts = sum(group.rollouts for group in groups)
+    return 1 - sum(group.judged for group in groups) / rollouts if rollouts else 0.0
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(redis_is_away),
+    Rule(balance_does_not_hold),
+    Rule(canary_mismatch),
+    Rule(silent_role),
+    Rule(no_progress),
+    Rule(little_is_learned, windows=(StarvedBucket, SilentArm)),
+    Rule(checkpoints_are_not_saved, windows=(UnsavedCheckpoints,)),
+    Rule(verifier_failures),
+    Rule(rollouts_are_truncated),
+    Rule(unreadable_groups),
+    Rule(ring_gives_up_groups),
+    Rule(weights_moved_too_far),
+    Rule(skipped_steps),
+)

@@ -1,0 +1,300 @@
+"""The read model of a run: what its Redis and its folder hold, typed. Viewers read a run through it and nothing else.
+
+`LiveView` reads a run's Redis, and follows it look by look. `RunView` reads a run by its folder: from files where the
+run has finished, from its Redis otherwise. Neither changes anything.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import msgspec
+
+from broker.balance import Balance, read_balance
+from broker.connection import Client
+from broker.group_locations import GroupLocations, read_group_locations
+from broker.history import RoleHistory, read_history
+from broker.keys import Keys
+from broker.ledger import Ledger, LedgerRow
+from broker.metrics import Control, HealthBoard, Heartbeats, Metrics, read_entries
+from broker.reports import (
+    ActorOutput,
+    DriverNote,
+    GroupEnd,
+    Heartbeat,
+    LearnerStep,
+    PreprocessWork,
+    R,
+    Report,
+    WeightSync,
+    is_a,
+    read,
+)
+from broker.ring import Ring, RingGroup
+from broker.run_record import read_run
+from broker.streams import RolloutStream
+from broker.weights import WeightBoard
+from conf.schema import RunConfig
+from deploy.cluster.health import LATE_BEATS
+from deploy.store import metric_files
+from deploy.store.ledger_file import RunLedger, ledger_in_redis, load_ledger
+from deploy.store.metric_files import Entry
+from deploy.store.run_folder import RunFolder
+from deploy.store.run_redis import find_run, run_redis
+from deploy.store.starvation_file import Rows, load_starvation, starvation_in_redis
+from learner.manifest import candidates, read_manifest
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Reports by kind, each kind oldest first."""
+
+    learner: list[LearnerStep] = field(default_factory=list)
+    groups: list[GroupEnd] = field(default_factory=list)
+    syncs: list[WeightSync] = field(default_factory=list)
+    outputs: list[ActorOutput] = field(default_factory=list)
+    preprocess: list[PreprocessWork] = field(default_factory=list)
+    notes: list[DriverNote] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, entries: Mapping[str, Iterable[Entry]]) -> "Reports":
+        """From room -> its entries. Entries of kinds that this version does not know are left out."""
+        reports = cls()
+        for name, kind in _KINDS.items():
+            getattr(reports, name).extend(read(kind, e) for e in entries.get(kind.room, ()) if is_a(kind, e))
+        return reports
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in _KINDS)
+
+
+_KINDS: dict[str, type[Report]] = {
+    "learner": LearnerStep,
+    "groups": GroupEnd,
+    "syncs": WeightSync,
+    "outputs": ActorOutput,
+    "preprocess": PreprocessWork,
+    "notes": DriverNote,
+}
+"""Field of `Reports` -> kind."""
+ROOMS = tuple(dict.fromkeys(kind.room for kind in _KINDS.values()))
+assert tuple(_KINDS) == tuple(f.name for f in fields(Reports))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One look at a run's Redis. Of streams it holds what is new since the look before, oldest first."""
+
+    now_s: float
+    """Unix seconds of the server."""
+    run: dict[str, str]
+    """What `broker/run_record.py` notes about the run."""
+    balance: Balance
+    ring: list[RingGroup]
+    version: int
+    """Newest published policy version."""
+    held: dict[str, int]
+    """Actor -> policy version its engine holds."""
+    heartbeats: dict[str, Heartbeat]
+    """Role -> its newest heartbeat."""
+    health: dict[str, str]
+    """Role -> its health, as the driver concluded it."""
+    stopped: str | None
+    """Why the run was stopped; None while it goes on."""
+    oldest_s: float | None
+    """Seconds the oldest group has been on the rollout stream; None when the stream is empty."""
+    reports: Reports
+    replaced: list[Entry]
+    """Which group a full ring gave up; the newest samples and their ratios: `broker/rollout_samples.py`."""
+    samples: list[Entry]
+    ratios: list[Entry]
+
+    def roles(self, *, heartbeat_s: float, going: bool) -> "list[RoleStatus]":
+        """By name. `heartbeat_s`: time between two heartbeats. `going`: whether a silent role is late."""
+        patience_s = LATE_BEATS * heartbeat_s
+        return [
+            RoleStatus(
+                name=name,
+                status=beat.status,
+                silence_s=max(0.0, self.now_s - beat.unix_s),
+                late=going and self.now_s - beat.unix_s > patience_s,
+                health=self.health.get(name, ""),
+                version=self.held.get(name),
+            )
+            for name, beat in sorted(self.heartbeats.items())
+        ]
+
+
+class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the run."""
+
+    name: str
+    status: str
+    """What it does or waits for."""
+    silence_s: float
+    """Since its newest heartbeat."""
+    late: bool
+    """Silent for longer than a few heartbeats while the run goes on."""
+    health: str = ""
+    """As the driver concluded it (`deploy/cluster/health.py`); empty before that."""
+    version: int | None = None
+    """Policy version its engine holds."""
+
+
+class LiveView:
+    """A run by its Redis. `refresh` remembers what was read."""
+
+    def __init__(self, client: Client, keys: Keys, folder: RunFolder | None = None) -> None:
+        """`folder`: where it is known, the first `refresh` also brings reports that Redis no longer keeps."""
+        self._client, self._keys, self._folder = client, keys, folder
+        self._read_until: dict[str, str] = {}
+        self._ring = Ring(client, keys, capacity=1)  # only read here; the capacity bounds what `put` stores
+        self._stream = RolloutStream(client, keys)
+        self._board = WeightBoard(client, keys)
+        self._heartbeats = Heartbeats(client, keys)
+        self._health = HealthBoard(client, keys)
+        self._control = Control(client, keys)
+        self._metrics = Metrics(client, keys)
+
+    def refresh(self) -> Snapshot:
+        """Raises the errors of redis while the server is away; the next call then brings what this one would have."""
+        seconds, microseconds = self._client.time()
+        now_s = seconds + microseconds / 1e6
+        oldest_ms = self._stream.oldest_unix_ms()
+        # The streams come last: what they tell of a group is never behind the counters that are shown beside it.
+        return Snapshot(
+            now_s=now_s,
+            run=read_run(self._client, self._keys),
+            balance=self.balance(),
+            ring=self._ring.groups(),
+            version=self._board.version(),
+            held=self._board.held(),
+            heartbeats=self._heartbeats.all(),
+            health=self._health.all(),
+            stopped=self._control.stopped(),
+            oldest_s=None if oldest_ms is None else max(0.0, now_s - oldest_ms / 1e3),
+            reports=Reports.of({room: self._entries(room) for room in ROOMS}),
+            replaced=self._fresh(self._keys.replaced),
+            samples=self._fresh(self._keys.samples),
+            ratios=self._fresh(self._keys.samples_ratios),
+        )
+
+    def balance(self) -> Balance:
+        return read_balance(self._client, self._keys)
+
+    def ledger_rows(self, *, outcomes: bool = True) -> list[LedgerRow]:
+        """`outcomes` as in `Ledger.rows`."""
+        return Ledger(self._client, self._keys).rows(outcomes=outcomes)
+
+    def silence(self) -> dict[str, float]:
+        """Role -> seconds since its newest heartbeat."""
+        return self._heartbeats.silence()
+
+    def status(self, role: str) -> str:
+        """Status of a role's newest heartbeat; empty before the first."""
+        return self._heartbeats.status(role)
+
+    def _entries(self, room: str) -> list[Entry]:
+        key = self._keys.metrics(room)
+        if self._folder is None or key in self._read_until:
+            return self._fresh(key)
+        return self._seen(key, list(metric_files.read_entries(self._folder.metrics, room, self._metrics)))
+
+    def _fresh(self, key: str) -> list[Entry]:
+        """The entries of a stream since the last look."""
+        return self._seen(key, read_entries(self._client, key, self._read_until.get(key, "-")))
+
+    def _seen(self, key: str, entries: list[Entry]) -> list[Entry]:
+        if entries:
+            self._read_until[key] = f"({entries[-1]['id']}"
+        return entries
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint in the run's folder."""
+
+    name: str
+    step: int
+    sha256: str
+    """Digest of its manifest, and so of all it lists."""
+
+
+class RunView:
+    """A run by its folder. A context manager: its Redis is connected to when something is asked that no file holds."""
+
+    def __init__(self, path: Path, url: str | None = None) -> None:
+        """`url` as in `run_redis`; with it, Redis is asked also where there is a file.
+
+        Raises UsageError when the folder holds no run.
+        """
+        self.folder, self.config = find_run(path)
+        self._url = url
+        self._stack = ExitStack()
+        self._redis: tuple[Client, Keys] | None = None
+
+    def __enter__(self) -> "RunView":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._redis = None
+        self._stack.close()
+
+    def redis(self) -> tuple[Client, Keys]:
+        """A reading client of the run's Redis, and its keys. Raises UsageError when it cannot be reached."""
+        if self._redis is None:
+            self._redis = self._stack.enter_context(run_redis(self.folder, self.config, self._url))
+        return self._redis
+
+    def live(self) -> LiveView:
+        """The run's Redis, to be followed."""
+        return LiveView(*self.redis(), self.folder)
+
+    def reports(self, kind: type[R]) -> Iterator[R]:
+        """All reports of a kind, oldest first: from the files of a finished run, else also from its Redis."""
+        from_files = self.finished and self._redis is None
+        return metric_files.read_reports(self.folder.metrics, kind, None if from_files else Metrics(*self.redis()))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended and left all its files. A run that was killed has not."""
+        files = (metric_files.path_of(self.folder.metrics, room) for room in metric_files.ROOMS)
+        return self.folder.ledger.exists() and all(path.exists() for path in files)
+
+    def balance(self) -> Balance:
+        return read_balance(*self.redis())
+
+    def ledger(self) -> RunLedger:
+        """From the file when the run has finished, else from its Redis. A run that was killed leaves no file.
+
+        Raises UsageError when neither can be read.
+        """
+        if self._url is None and self.folder.ledger.exists():
+            return load_ledger(self.folder.ledger)
+        return ledger_in_redis(*self.redis(), self.config.run.name)
+
+    def starvation(self) -> Rows:
+        """Like `ledger`. Raises PopeError, too, when the run's notes are not complete."""
+        if self._url is None and self.folder.starvation.exists():
+            return load_starvation(self.folder.starvation)
+        return starvation_in_redis(*self.redis(), self.config)
+
+    def histories(self) -> tuple[RoleHistory, ...]:
+        """What each role wrote down."""
+        return tuple(read_history(self.folder.path))
+
+    def locations(self) -> GroupLocations:
+        """Where every group is, by Redis."""
+        return read_group_locations(*self.redis())
+
+    def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
+        """Those in the folder, ascending by step. Raises CheckpointError when a manifest is damaged."""
+        manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(self.folder.checkpoints))]
+        return tuple(SavedCheckpoint(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests)
+
+
+def share_done(config: RunConfig, balance: Balance) -> float:
+    """Of the step budget or of the rollout budget, whichever is further used; 0 to 1."""
+    groups = balance.issued / balance.limit if balance.limit else 0.0
+    return min(1.0, max(balance.committed / config.run.max_steps, groups))
