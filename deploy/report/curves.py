@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from broker.reports import GroupEnd, LearnerStep
 from deploy.report.experiments import Experiment
-from deploy.report.run_records import Group, News, RunRecords
+from deploy.report.run_records import RunRecords
 from deploy.statistics.estimates import Estimate, over_seeds
 from deploy.statistics.windows import TREND_WINDOWS, Sample, common_windows, slopes, window_means, window_width
 
@@ -73,7 +74,7 @@ def _within(run: RunRecords, samples: Iterable[Sample]) -> list[Sample]:
     return [(min(x, last), total, weight) for x, total, weight in samples]
 
 
-def success_by_step(groups: Iterable[Group], arm: str, bucket: str | None = None) -> list[Sample]:
+def success_by_step(groups: Iterable[GroupEnd], arm: str, bucket: str | None = None) -> list[Sample]:
     """(step, sum of rewards, judged rollouts) of the groups of an arm."""
     return [
         (group.step, group.reward_sum, group.judged)
@@ -87,16 +88,13 @@ def part_success(run: RunRecords, arm: str, bucket: str) -> list[Sample]:
     return success_by_step(run.groups, arm, bucket)
 
 
-def learner_by_step(learner: Iterable[News], key: str) -> list[Sample]:
-    """(policy version a step began with, value x tokens, tokens) of the steps that report `key`."""
-    return [
-        (int(news["step"]) - 1, float(news[key]) * int(news["step/tokens"]), int(news["step/tokens"]))
-        for news in learner
-        if key in news
-    ]
+def learner_by_step(learner: Iterable[LearnerStep], value: Callable[[LearnerStep], float | None]) -> list[Sample]:
+    """(policy version a step began with, value x tokens, tokens) of the steps that have the value."""
+    values = ((step, value(step)) for step in learner)
+    return [(step.step - 1, number * step.tokens, step.tokens) for step, number in values if number is not None]
 
 
-def success_by_rollouts(groups: Iterable[Group]) -> list[Sample]:
+def success_by_rollouts(groups: Iterable[GroupEnd]) -> list[Sample]:
     """(rollouts spent on hard problems before it, successes, judged) of every unguided group of a hard problem.
 
     Guided rollouts of hard problems count as spent, too (figure 5d).
@@ -112,12 +110,8 @@ def success_by_rollouts(groups: Iterable[Group]) -> list[Sample]:
 
 def active_s(run: RunRecords) -> Callable[[float], float]:
     """Unix seconds of one of its reports -> seconds that the run had worked by then, without its pauses."""
-    reported = sorted([*map(moment, run.learner), *map(moment, run.actors), *run.signs_of_life])
+    reports = (*run.learner, *run.outputs, *run.syncs)
+    reported = sorted([*(report.unix_s for report in reports), *run.preprocess_s])
     gaps = [later - earlier for earlier, later in pairwise(reported)]
     active = list(accumulate((gap if gap <= PAUSE_S else 0.0 for gap in gaps), initial=0.0))
     return lambda at: active[bisect_left(reported, at)]
-
-
-def moment(news: News) -> float:
-    """Unix seconds at which Redis received a report."""
-    return int(news["id"].partition("-")[0]) / 1e3

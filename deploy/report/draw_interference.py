@@ -1,8 +1,9 @@
 """Figures of interference: advantage, tokens and change of reward by bucket and arm, and gradient cosines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from broker.reports import LearnerStep
 from deploy.report.curves import Point, learner_by_step, part_success, slope_curve, step_curve, step_width
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
@@ -10,8 +11,23 @@ from deploy.report.figure_spec import Absent, Figure, Line, Panel, arm_line, nth
 from deploy.report.run_records import RunRecords
 from deploy.statistics.windows import TREND_WINDOWS, Sample
 
-SHARES = {"share/advantage/": ("advantage", "-"), "share/tokens/": ("tokens", "--")}
-COSINE = "gradient/cosine/"
+ByPart = Callable[[LearnerStep], Mapping[str, float]]
+"""Values of a step by part (`bucket/arm`), or by pair of parts."""
+
+
+def _advantage(step: LearnerStep) -> Mapping[str, float]:
+    return step.advantage_share
+
+
+def _tokens(step: LearnerStep) -> Mapping[str, float]:
+    return step.token_share
+
+
+def _cosine(step: LearnerStep) -> Mapping[str, float]:
+    return step.gradient_cosine
+
+
+SHARES: tuple[tuple[ByPart, str, str], ...] = ((_advantage, "advantage", "-"), (_tokens, "tokens", "--"))
 
 
 def interference(shown: Sequence[Experiment]) -> list[Figure | Absent]:
@@ -24,10 +40,10 @@ def _shares(shown: Sequence[Experiment]) -> Figure | Absent:
     panels = []
     for each in shown:
         lines = [
-            arm_line(arm, _curve(each, width, partial(shares, key=key, prefix=prefix)), f"{bucket}: {of}", style=style)
-            for prefix, (of, style) in SHARES.items()
-            for key in _keys(each, prefix)
-            for bucket, _, arm in [key.removeprefix(prefix).partition("/")]
+            arm_line(arm, _curve(each, width, partial(shares, part=part, of=of)), f"{bucket}: {name}", style=style)
+            for of, name, style in SHARES
+            for part in _parts(each, of)
+            for bucket, _, arm in [part.partition("/")]
         ]
         panels.append(Panel(each.label, "optimizer step", "share", lines, share=True))
     return curves(
@@ -48,13 +64,13 @@ def _cosines(shown: Sequence[Experiment]) -> Figure | Absent:
     for each in shown:
         lines = [
             Line(
-                pair(key),
-                _curve(each, width, partial(_cosine, key=key), low=-1.0),
+                pair(parts),
+                _curve(each, width, partial(cosine_by_step, parts=parts), low=-1.0),
                 nth_colour(i),
-                "--" if key.count("/") > COSINE.count("/") + 1 else "-",
+                "--" if parts.count("/") > 1 else "-",
                 ".",
             )
-            for i, key in enumerate(sorted(_keys(each, COSINE), key=lambda key: (key.count("/"), key)))
+            for i, parts in enumerate(sorted(_parts(each, _cosine), key=lambda parts: (parts.count("/"), parts)))
         ]
         panels.append(Panel(each.label, "optimizer step", "cosine", lines, threshold=0.0))
     return curves(
@@ -97,28 +113,25 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
     )
 
 
-def _keys(each: Experiment, prefix: str) -> list[str]:
-    return sorted({key for run in each.runs for news in run.learner for key in news if key.startswith(prefix)})
+def _parts(each: Experiment, of: ByPart) -> list[str]:
+    return sorted({part for run in each.runs for step in run.learner for part in of(step)})
 
 
-def shares(run: RunRecords, key: str, prefix: str) -> list[Sample]:
+def shares(run: RunRecords, part: str, of: ByPart) -> list[Sample]:
     """(policy version a step began with, share, 1). The share is 0 in a step without rollouts of the bucket and arm."""
-    return [
-        (int(news["step"]) - 1, float(news.get(key, 0.0)), 1.0)
-        for news in run.learner
-        if any(name.startswith(prefix) for name in news)
-    ]
+    return [(step.step - 1, of(step).get(part, 0.0), 1.0) for step in run.learner if of(step)]
 
 
-def pair(key: str) -> str:
-    """.../easy/hard -> easy and hard; with arms, .../easy/easy/hard/unguided -> easy, easy and hard, unguided."""
-    parts = key.removeprefix(COSINE).split("/")
-    middle = len(parts) // 2
-    return f"{', '.join(parts[:middle])} and {', '.join(parts[middle:])}"
+def pair(parts: str) -> str:
+    """easy/hard -> easy and hard; with arms, easy/easy/hard/unguided -> easy, easy and hard, unguided."""
+    words = parts.split("/")
+    middle = len(words) // 2
+    return f"{', '.join(words[:middle])} and {', '.join(words[middle:])}"
 
 
-def _cosine(run: RunRecords, key: str) -> list[Sample]:
-    return learner_by_step(run.learner, key)
+def cosine_by_step(run: RunRecords, parts: str) -> list[Sample]:
+    """`learner_by_step` of one gradient cosine."""
+    return learner_by_step(run.learner, lambda step: step.gradient_cosine.get(parts))
 
 
 def _curve(

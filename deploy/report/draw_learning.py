@@ -7,9 +7,10 @@ from deploy.report.curves import Point, end, learner_by_step, part_success, step
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import curves
 from deploy.report.figure_spec import Absent, Figure, Panel, nth_line, part_line
+from deploy.report.run_records import RunRecords
 from deploy.statistics.estimates import METHODS, Estimate, over_seeds_of_problems, score
 from deploy.statistics.solvability import solvability, unguided_by_rollouts, unguided_by_step
-from deploy.statistics.windows import common_windows, window_width
+from deploy.statistics.windows import Sample, common_windows, window_width
 
 KS = (8, 32)
 """Figures 3, 4 and 6 of the paper show pass@8, figure 10 shows pass@32."""
@@ -110,10 +111,15 @@ def _reward(shown: Sequence[Experiment]) -> Figure | Absent:
     )
 
 
+def entropy_by_step(run: RunRecords) -> list[Sample]:
+    """`learner_by_step` of the entropy."""
+    return learner_by_step(run.learner, lambda step: step.entropy)
+
+
 def _entropy(shown: Sequence[Experiment]) -> Figure | Absent:
     width = step_width(shown)
     lines = [
-        nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, "entropy/mean")))
+        nth_line(i, each.label, step_curve(each, width, entropy_by_step))
         for i, each in enumerate(shown)
     ]
     return curves(

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from broker.balance import Balance
+from broker.reports import LearnerStep
 from deploy.report.curves import (
     PAUSE_S,
     Point,
     active_s,
     centre,
     learner_by_step,
-    moment,
     over_all_seeds,
     step_curve,
     step_width,
@@ -18,7 +18,7 @@ from deploy.report.curves import (
 from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
-from deploy.report.run_records import News, RunRecords
+from deploy.report.run_records import RunRecords
 from deploy.statistics.windows import Sample, rate_by_time, window_width
 from deploy.view.palette import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
@@ -33,7 +33,7 @@ OUTCOMES = {
     "in flight": YELLOW,
     "unaccounted": PURPLE,
 }
-MINUTES = "minutes of work"
+STEP, MINUTES = "optimizer step", "minutes of work"
 NO_STEP = "the learner reported no step yet"
 
 
@@ -56,20 +56,18 @@ def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
         f"{SHARE_OF_TOKENS:.1%}. Bands are 95 % t intervals over seeds.",
         about(shown),
         [
-            Panel("mean lag", "optimizer step", "optimizer steps", _of_learner(shown, "lag/mean")),
+            Panel("mean lag", STEP, "optimizer steps", _of_learner(shown, lambda step: step.lag_mean)),
             Panel("staleness", "age, optimizer steps", "share of trained tokens", ages),
         ],
         reason=NO_STEP,
     )
 
 
-def age_shares(learner: Sequence[News]) -> dict[int, float]:
+def age_shares(learner: Sequence[LearnerStep]) -> dict[int, float]:
     """Age in steps -> share of all trained tokens, up to the oldest age with at least `SHARE_OF_TOKENS`."""
     tokens: Counter[int] = Counter()
-    for news in learner:
-        for word in news.get("lag/histogram", "").split():
-            age, _, count = word.partition(":")
-            tokens[int(age)] += int(count)
+    for step in learner:
+        tokens.update(step.lag_histogram)
     total = tokens.total()
     oldest = max((age for age, count in tokens.items() if count >= SHARE_OF_TOKENS * total), default=-1)
     return {age: tokens[age] / total for age in range(oldest + 1)}
@@ -99,7 +97,7 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
             ),
             Panel(
                 "stall of a weight sync",
-                "optimizer step",
+                STEP,
                 "ms",
                 [nth_line(i, e.label, step_curve(e, step_width(shown), _stalls)) for i, e in enumerate(shown)],
             ),
@@ -111,24 +109,24 @@ def _throughput(shown: Sequence[Experiment]) -> Figure | Absent:
 def written(run: RunRecords) -> list[tuple[float, float]]:
     """(seconds of work, tokens that actors wrote since their last report)."""
     at = active_s(run)
-    return [(at(moment(news)), float(news["tokens"])) for news in run.actors if "tokens" in news]
+    return [(at(output.unix_s), float(output.tokens)) for output in run.outputs]
 
 
 def trained(run: RunRecords) -> list[tuple[float, float]]:
     """(seconds of work, tokens trained) of every step."""
     at = active_s(run)
-    return [(at(moment(news)), float(news["step/tokens"])) for news in run.learner]
+    return [(at(step.unix_s), float(step.tokens)) for step in run.learner]
 
 
 def _stalls(run: RunRecords) -> list[Sample]:
     """(policy version before it, stall in ms, 1) of every weight sync."""
-    return [(int(n["sync/version"]) - 1, float(n["sync/stall_ms"]), 1.0) for n in run.actors if "sync/stall_ms" in n]
+    return [(sync.version - 1, sync.stall_ms, 1.0) for sync in run.syncs]
 
 
 def _seconds(run: RunRecords) -> float:
     """Seconds of work from the first to the last step."""
     at = active_s(run)
-    return at(moment(run.learner[-1])) - at(moment(run.learner[0])) if run.learner else 0.0
+    return at(run.learner[-1].unix_s) - at(run.learner[0].unix_s) if run.learner else 0.0
 
 
 def _accounting(shown: Sequence[Experiment]) -> Figure | Absent:
@@ -173,19 +171,21 @@ def _optimizer(shown: Sequence[Experiment]) -> Figure | Absent:
         "t intervals over seeds.",
         about(shown),
         [
-            Panel("effective sample size", "optimizer step", "share of tokens", _of_learner(shown, "ratio/ess", 1.0)),
-            Panel("ratios out of bounds", "optimizer step", "share", _of_learner(shown, "ratio/clip_share", 1.0)),
-            Panel("gradient", "optimizer step", "norm", _of_learner(shown, "grad/norm")),
-            Panel("completion", "optimizer step", "tokens", _of_learner(shown, "completion/tokens_mean")),
+            Panel("effective sample size", STEP, "share of tokens", _of_learner(shown, lambda step: step.ess, 1.0)),
+            Panel("ratios out of bounds", STEP, "share", _of_learner(shown, lambda step: step.clip_share, 1.0)),
+            Panel("gradient", STEP, "norm", _of_learner(shown, lambda step: step.grad_norm)),
+            Panel("completion", STEP, "tokens", _of_learner(shown, lambda step: step.completion_tokens_mean)),
         ],
         reason=NO_STEP,
     )
 
 
-def _of_learner(shown: Sequence[Experiment], key: str, high: float = float("inf")) -> list[Line]:
-    """One line per experiment: the mean over tokens of the learner's metric `key`."""
+def _of_learner(
+    shown: Sequence[Experiment], value: Callable[[LearnerStep], float], high: float = float("inf")
+) -> list[Line]:
+    """One line per experiment: the mean over tokens of a value that the learner reports."""
     width = step_width(shown)
     return [
-        nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, key), high=high))
+        nth_line(i, each.label, step_curve(each, width, lambda run: learner_by_step(run.learner, value), high=high))
         for i, each in enumerate(shown)
     ]

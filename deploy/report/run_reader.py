@@ -16,20 +16,19 @@ from broker.errors import PopeError, UsageError
 from broker.ledger import Ledger, LedgerRow
 from broker.metrics import Metrics
 from broker.records import Problem
+from broker.reports import ACTORS, GROUPS, LEARNER, ActorOutput, GroupEnd, LearnerStep, PreprocessWork, WeightSync
 from conf.schema import RunConfig
-from deploy.report.curves import moment
-from deploy.report.run_records import Group, News, RolloutOutcomes, RunRecords
+from deploy.report.run_records import RolloutOutcomes, RunRecords
 from deploy.store.ledger_file import load_ledger
 from deploy.store.measurements import Measurement, read_evaluations
-from deploy.store.metric_files import path_of, read_entries
+from deploy.store.metric_files import path_of, read_reports
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_redis import find_run, run_redis
 
 T = TypeVar("T")
 D = TypeVar("D")
-ROOMS = ("groups", "learner", "actors")
-LIFE = "preprocess"
-"""The room whose reports only show when the run was working."""
+ROOMS = (GROUPS, LEARNER, ACTORS)
+"""The reports without which a run has not finished."""
 SWEEP = "sweep.json"
 
 
@@ -93,8 +92,9 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
         problems=problems,
         groups=streams.groups,
         learner=streams.learner,
-        actors=streams.actors,
-        signs_of_life=streams.signs_of_life,
+        outputs=streams.outputs,
+        syncs=streams.syncs,
+        preprocess_s=streams.preprocess_s,
         ledger=streams.ledger,
         measured=measured,
         evaluations=_guarded(folder.evaluations, lambda: read_evaluations(folder.evaluations), {}),
@@ -105,21 +105,16 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
     )
 
 
-class _Sign(msgspec.Struct):
-    """The part of a report that shows when the run was working."""
-
-    id: str
-
-
 @dataclass(frozen=True)
 class _Streams:
     """Records that are in Redis while a run goes on, and in its folder afterwards."""
 
     over: bool
-    groups: Sequence[Group]
-    learner: Sequence[News]
-    actors: Sequence[News]
-    signs_of_life: Sequence[float]
+    groups: Sequence[GroupEnd]
+    learner: Sequence[LearnerStep]
+    outputs: Sequence[ActorOutput]
+    syncs: Sequence[WeightSync]
+    preprocess_s: Sequence[float]
     ledger: Sequence[LedgerRow]
     balance: Balance | None
 
@@ -136,17 +131,8 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
     own_url = url if config.broker.url is not None else None
     try:
         with run_redis(folder, config, own_url) as (client, keys):
-            metrics = Metrics(client, keys)
-            groups, learner, actors = (list(read_entries(folder.metrics, room, metrics)) for room in ROOMS)
-            return _Streams(
-                over=False,
-                groups=msgspec.convert(groups, list[Group], strict=False),
-                learner=learner,
-                actors=actors,
-                signs_of_life=[moment(news) for news in read_entries(folder.metrics, LIFE, metrics)],
-                ledger=Ledger(client, keys).rows(),
-                balance=read_balance(client, keys),
-            )
+            ledger, balance = Ledger(client, keys).rows(), read_balance(client, keys)
+            return _with_reports(folder, Metrics(client, keys), over=False, ledger=ledger, balance=balance)
     except PopeError as error:
         if own_url is not None:
             raise
@@ -155,15 +141,22 @@ def _streams(folder: RunFolder, config: RunConfig, url: str | None, missing: lis
 
 
 def _from_files(folder: RunFolder, *, over: bool) -> _Streams:
-    groups, learner, actors = (path_of(folder.metrics, room) for room in ROOMS)
+    ledger = load_ledger(folder.ledger).rows if folder.ledger.exists() else ()
+    return _with_reports(folder, None, over=over, ledger=ledger, balance=_json(folder.balance, Balance, None))
+
+
+def _with_reports(
+    folder: RunFolder, metrics: Metrics | None, *, over: bool, ledger: Sequence[LedgerRow], balance: Balance | None
+) -> _Streams:
     return _Streams(
         over=over,
-        groups=_lines(groups, Group),
-        learner=_lines(learner, News),
-        actors=_lines(actors, News),
-        signs_of_life=[moment({"id": sign.id}) for sign in _lines(path_of(folder.metrics, LIFE), _Sign)],
-        ledger=load_ledger(folder.ledger).rows if folder.ledger.exists() else (),
-        balance=_json(folder.balance, Balance, None),
+        groups=list(read_reports(folder.metrics, GroupEnd, metrics)),
+        learner=list(read_reports(folder.metrics, LearnerStep, metrics)),
+        outputs=list(read_reports(folder.metrics, ActorOutput, metrics)),
+        syncs=list(read_reports(folder.metrics, WeightSync, metrics)),
+        preprocess_s=[report.unix_s for report in read_reports(folder.metrics, PreprocessWork, metrics)],
+        ledger=ledger,
+        balance=balance,
     )
 
 

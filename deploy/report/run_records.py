@@ -11,24 +11,8 @@ from actors.evaluation.results import Result
 from broker.balance import Balance
 from broker.ledger import LedgerRow
 from broker.records import Problem
+from broker.reports import ActorOutput, GroupEnd, LearnerStep, WeightSync
 from conf.schema import RunConfig
-
-News = dict[str, str]
-"""One report of a room, as `broker/metrics.py` returns it."""
-
-
-class Group(msgspec.Struct, frozen=True):
-    """One group that ended preprocessing, as `preprocess/report_sums.py` reported it."""
-
-    problem_id: str
-    arm: str
-    bucket: str
-    step: int
-    """Newest policy version when it was preprocessed."""
-    rollouts: int
-    judged: int
-    reward_sum: float
-    successes: int
 
 
 class RolloutOutcomes(msgspec.Struct, frozen=True):
@@ -57,12 +41,13 @@ class RunRecords:
     over: bool = True
     """Whether the run had finished when it was read."""
     problems: Sequence[Problem] = ()
-    groups: Sequence[Group] = ()
+    groups: Sequence[GroupEnd] = ()
     """In the order they were preprocessed."""
-    learner: Sequence[News] = ()
+    learner: Sequence[LearnerStep] = ()
     """One per step."""
-    actors: Sequence[News] = ()
-    signs_of_life: Sequence[float] = ()
+    outputs: Sequence[ActorOutput] = ()
+    syncs: Sequence[WeightSync] = ()
+    preprocess_s: Sequence[float] = ()
     """Unix seconds of the preprocessors' reports, which they send every second while the run is working."""
     ledger: Sequence[LedgerRow] = ()
     measured: Mapping[str, Mapping[str, Sequence[Result]]] = field(default_factory=dict)
@@ -82,7 +67,7 @@ class RunRecords:
     @property
     def steps(self) -> int:
         """The last recorded optimizer step."""
-        return max((int(news["step"]) for news in self.learner), default=0)
+        return max((report.step for report in self.learner), default=0)
 
     @property
     def rollouts(self) -> int:

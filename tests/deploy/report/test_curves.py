@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from broker.reports import GroupEnd, LearnerStep
 from conf.load import load
 from deploy.report.curves import (
     PAUSE_S,
@@ -21,12 +22,13 @@ from deploy.report.curves import (
 )
 from deploy.report.draw_pipeline import age_shares, trained
 from deploy.report.experiments import Experiment
-from deploy.report.run_records import Group, News, RunRecords
+from deploy.report.run_records import RunRecords
 from deploy.statistics.windows import (
     rate_by_time,
 )
+from tests.reports import ended, learner_step
 
-GROUP = Group("p", "unguided", "hard", step=0, rollouts=8, judged=8, reward_sum=0.0, successes=0)
+GROUP = ended(0, problem_id="p")
 
 
 def test_a_mean_over_seeds_stands_only_where_all_seeds_do() -> None:
@@ -43,7 +45,7 @@ def test_a_groups_curve_is_of_its_arm_and_bucket() -> None:
     assert success_by_step(groups, "guided", "easy") == []
 
 
-def changed(group: Group, **changes: object) -> Group:
+def changed(group: GroupEnd, **changes: object) -> GroupEnd:
     return msgspec.structs.replace(group, **changes)
 
 
@@ -58,12 +60,12 @@ def test_guided_rollouts_are_spent_on_hard_problems_and_easy_ones_are_not() -> N
 
 
 def test_the_learners_means_weigh_tokens_and_count_from_the_weights_a_step_began_with() -> None:
-    learner = [{"step": "1", "step/tokens": "10", "x": "0.5"}, {"step": "2", "step/tokens": "30"}]
-    assert learner_by_step(learner, "x") == [(0, 5.0, 10)]
+    learner = [learner_step(1, tokens=10, kl=0.5), learner_step(2, tokens=30)]
+    assert learner_by_step(learner, lambda step: step.kl) == [(0, 5.0, 10)]
 
 
-def reports(*seconds: float, **values: str) -> list[News]:
-    return [{"id": f"{1e3 * second:.0f}-0", **values} for second in seconds]
+def reports(*seconds: float, **values: object) -> list[LearnerStep]:
+    return [learner_step(id=f"{1e3 * second:.0f}-0", **values) for second in seconds]
 
 
 def run(**records: Any) -> RunRecords:
@@ -75,12 +77,12 @@ def test_a_pause_does_not_count_as_work() -> None:
     start, ten_hours = 1_790_000_000, 36_000
     steps = [start + 30 * i + ten_hours * (i > 10) for i in range(21)]
     signs = [*range(start, start + 301), *range(start + ten_hours + 300, start + ten_hours + 601)]
-    resumed = run(learner=reports(*steps, **{"step/tokens": "90"}), signs_of_life=signs)
+    resumed = run(learner=reports(*steps, tokens=90), preprocess_s=signs)
     assert rate_by_time(trained(resumed), 60) == dict.fromkeys(range(10), 3.0)
 
 
 def test_a_run_with_a_slow_learner_is_working_while_its_preprocessor_reports() -> None:
-    slow = run(learner=reports(0, 500), signs_of_life=[float(second) for second in range(500)])
+    slow = run(learner=reports(0, 500), preprocess_s=[float(second) for second in range(500)])
     assert active_s(slow)(500.0) == 500.0
     assert active_s(run(learner=reports(0, 500)))(500.0) == 0.0
     assert active_s(run(learner=reports(0, PAUSE_S)))(PAUSE_S) == PAUSE_S
@@ -96,7 +98,7 @@ def test_the_change_of_reward_counts_groups_without_a_gradient() -> None:
     """Of 16 steps an easy arm gains one of its 8 rewards every second; the hard one is never solved: its slope is 0."""
     hard = [changed(GROUP, step=step) for step in range(16)]
     easy = [changed(GROUP, step=step, arm="easy", bucket="easy", reward_sum=step / 2) for step in range(16)]
-    each = Experiment("a", (run(groups=[*hard, *easy], learner=[{"step": "16"}]),))
+    each = Experiment("a", (run(groups=[*hard, *easy], learner=[learner_step(16)]),))
     assert each.parts == [("unguided", "hard"), ("easy", "easy")]
     for (arm, bucket), slope in zip(each.parts, (0.0, 1 / 16), strict=True):
         points = slope_curve(each, 1, partial(part_success, arm=arm, bucket=bucket))
@@ -105,7 +107,7 @@ def test_the_change_of_reward_counts_groups_without_a_gradient() -> None:
 
 
 def test_ages_are_shares_of_all_tokens() -> None:
-    learner = [{"lag/histogram": "0:1 2:5"}, {"lag/histogram": "1:4"}, {}]
+    learner = [learner_step(lag_histogram=lags) for lags in ({0: 1, 2: 5}, {1: 4}, {})]
     assert age_shares(learner) == {0: 0.1, 1: 0.4, 2: 0.5}
-    assert age_shares([{"lag/histogram": "0:99999 7:1"}]) == {0: 0.99999}
+    assert age_shares([learner_step(lag_histogram={0: 99999, 7: 1})]) == {0: 0.99999}
     assert age_shares([]) == {}

@@ -7,11 +7,12 @@ from broker.errors import UsageError
 from conf.load import load
 from deploy.report.experiments import Experiment, about, experiments, label
 from deploy.report.run_records import RunRecords
+from tests.reports import learner_step
 
 
 def run(name: str, seed: int, steps: int = 10, **settings: object) -> RunRecords:
     config = load(None, [f"run.seed={seed}", *(f"{key}={value}" for key, value in settings.items())])
-    return RunRecords(path=Path("runs") / name, config=config, learner=[{"step": str(steps)}])
+    return RunRecords(path=Path("runs") / name, config=config, learner=[learner_step(steps)])
 
 
 @pytest.mark.parametrize(

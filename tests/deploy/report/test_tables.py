@@ -9,6 +9,7 @@ import pytest
 from actors.evaluation.results import Result
 from broker.ledger import LedgerRow, Outcome
 from broker.records import Problem
+from broker.reports import GroupEnd
 from conf.load import load
 from deploy.report.contents import contents
 from deploy.report.draw_cost import costs
@@ -20,11 +21,12 @@ from deploy.report.experiments import Experiment
 from deploy.report.figure_spec import Absent, Bar, Figure
 from deploy.report.findings import sentences
 from deploy.report.problem_rows import examples, problem_rows
-from deploy.report.run_records import Group, RolloutOutcomes, RunRecords
+from deploy.report.run_records import RolloutOutcomes, RunRecords
 from deploy.report.scores import HARD, Score, TableRow, cell, columns, scores, table_rows, to_markdown
 from deploy.report.shown_rollouts import MOST_CHARS, excerpt, split_at_guidance
 from deploy.statistics.estimates import Estimate, over_problems, over_seeds
 from deploy.statistics.transfer import transfer
+from tests.reports import ended, learner_step
 
 LEDGER = [
     LedgerRow("both", "guided", 8, 3, 2, (Outcome(2, 3, 8),)),
@@ -138,8 +140,8 @@ def test_only_experiments_with_several_seeds_are_compared() -> None:
     assert sentences([]) == ["No run has measured its hard problems after training yet."]
 
 
-def groups(successes: list[int], bucket: str = "hard") -> list[Group]:
-    return [Group("p", "unguided", bucket, i, 8, 8, float(c), c) for i, c in enumerate(successes)]
+def groups(successes: list[int], bucket: str = "hard") -> list[GroupEnd]:
+    return [ended(count, problem_id="p", bucket=bucket, step=i) for i, count in enumerate(successes)]
 
 
 def test_cost_is_the_end_of_the_first_window_at_the_threshold() -> None:
@@ -159,7 +161,7 @@ def test_every_problem_is_in_one_class_of_transfer() -> None:
 
 
 def test_the_share_solved_rises_at_the_steps_of_first_solves() -> None:
-    learner = [{"step": "6"}]
+    learner = [learner_step(6)]
     assert solved(run(ledger=LEDGER, learner=learner), "unguided", 2) == {0: 0.0, 1: 0.25, 2: 0.5}
     assert solved(run(ledger=LEDGER, learner=learner), "guided", 2) == {0: 0.25, 1: 0.5, 2: 0.5}
 
@@ -183,15 +185,15 @@ def test_the_points_of_a_history_are_its_groups() -> None:
 
 
 def test_an_arm_without_a_rollout_in_a_step_has_a_share_of_zero() -> None:
-    learner = [{"step": "1", "share/tokens/a/x": "1.0"}, {"step": "2", "share/tokens/b/y": "1.0"}, {"step": "3"}]
-    assert shares(run(learner=learner), "share/tokens/a/x", "share/tokens/") == [(0, 1.0, 1.0), (1, 0.0, 1.0)]
+    learner = [learner_step(1, token_share={"a/x": 1.0}), learner_step(2, token_share={"b/y": 1.0}), learner_step(3)]
+    assert shares(run(learner=learner), "a/x", lambda step: step.token_share) == [(0, 1.0, 1.0), (1, 0.0, 1.0)]
 
 
 @pytest.mark.parametrize(
-    ("key", "words"), [("easy/hard", "easy and hard"), ("easy/easy/hard/unguided", "easy, easy and hard, unguided")]
+    ("parts", "words"), [("easy/hard", "easy and hard"), ("easy/easy/hard/unguided", "easy, easy and hard, unguided")]
 )
-def test_a_cosine_names_its_two_sides(key: str, words: str) -> None:
-    assert pair(f"gradient/cosine/{key}") == words
+def test_a_cosine_names_its_two_sides(parts: str, words: str) -> None:
+    assert pair(parts) == words
 
 
 def outcome_rows(arm: str, bucket: str) -> list[RolloutOutcomes]:

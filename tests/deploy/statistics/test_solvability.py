@@ -3,13 +3,14 @@ import random
 import pytest
 
 from actors.evaluation.pass_at_k import pass_at_k
-from deploy.report.run_records import Group
+from broker.reports import GroupEnd
 from deploy.statistics.solvability import solvability, unguided_by_rollouts, unguided_by_step
+from tests.reports import ended
 
 
-def group(problem: str, step: int, successes: int, judged: int = 8, arm: str = "unguided") -> Group:
+def group(problem: str, step: int, successes: int, judged: int = 8, arm: str = "unguided") -> GroupEnd:
     bucket = "easy" if arm == "easy" else "hard"
-    return Group(problem, arm, bucket, step, rollouts=8, judged=judged, reward_sum=0.0, successes=successes)
+    return ended(successes, problem_id=problem, arm=arm, bucket=bucket, step=step, judged=judged)
 
 
 def test_solvability_by_hand() -> None:
