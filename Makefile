@@ -33,7 +33,7 @@ demo: $(STAMP)  ## train a small model on problems it cannot solve, on this mach
 
 # Exit code 5: ARGS selects no test of this half.
 test: $(STAMP) browser  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not alone" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not alone" $(ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
 # The tests of the dashboard need a browser. If there is none and none can be installed, they are skipped.
@@ -83,11 +83,11 @@ $(STAMP):
 	@if [ -d $(VENV) ] && ! $(PIP) --version >/dev/null 2>&1; then echo "[0/4] removing a broken $(VENV)"; rm -rf $(VENV); fi
 	@[ -d $(VENV) ] || { echo "[1/4] making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "[2/4] $(TORCH)"
-	@$(PIP) install -q $(INDEX) '$(TORCH)'
+	@$(PIP) install -q --no-compile $(INDEX) '$(TORCH)'
 	@echo "[3/4] $$(cat $(LOCKS) | grep -vc '^#') pinned packages, about 2 minutes"
-	@$(PIP) install -q --no-deps $(addprefix -r ,$(LOCKS))
+	@$(PIP) install -q --no-compile --no-deps $(addprefix -r ,$(LOCKS))
 	@echo "[4/4] pope-rl"
-	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@$(PIP) install -q --no-compile --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.ready-*
 	@touch $@
 	@echo "set-up complete in $(VENV)"

@@ -1,7 +1,7 @@
 """All settings: name, type, default, range, unit and effect.
 
 `conf/load.py` turns YAML and `key=value` overrides into one frozen `RunConfig`; no other code reads dictionaries of
-settings. `conf/checks.py` checks the ranges, `conf/rules/` the rules across settings, and `conf/reference.py` prints
+settings. `conf/checks.py` checks the ranges, `conf/rules/` the rules across settings; `conf/settings_page.py` prints
 this file as docs/settings.md. Values that follow from settings are properties.
 
 Every setting is followed by a docstring that gives its unit and its effect. The default and the range are in the code.

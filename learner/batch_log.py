@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from broker.connection import Retrying
 from broker.errors import ServerBehind
 from broker.records import TrainGroup
 from broker.ring import Ring
 from learner.manifest import CheckpointError
-from learner.retrying import Retrying
 
 T = TypeVar("T")
 

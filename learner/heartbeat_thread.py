@@ -3,8 +3,8 @@
 import threading
 from types import TracebackType
 
+from broker.connection import Retrying
 from broker.metrics import Heartbeats
-from learner.retrying import Retrying
 
 RETRY_S = 60.0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.connection import connect
+from broker.connection import Retrying, connect
 from broker.failpoints import failpoint
 from broker.history import History
 from broker.keys import Keys
@@ -32,7 +32,6 @@ from learner.heartbeat_thread import HeartbeatThread
 from learner.interference import RewardTrend
 from learner.manifest import read_manifest
 from learner.ratio_recorder import RatioRecorder
-from learner.retrying import Retrying
 from learner.step import StepReport, run_step
 from learner.trainable import Trainable
 from learner.weight_publisher import Publisher, PublishError

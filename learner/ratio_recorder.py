@@ -4,10 +4,10 @@ from functools import partial
 
 from torch import Tensor
 
+from broker.connection import Retrying
 from broker.rollout_samples import RolloutSamples
 from learner.batch_feed import Row
 from learner.losses.policy import token_log_ratio
-from learner.retrying import Retrying
 
 
 class RatioRecorder:

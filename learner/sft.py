@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from broker.connection import connect
+from broker.connection import Retrying, connect
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.reports import SftStep
@@ -25,7 +25,6 @@ from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.divergence import SkippedSteps
 from learner.heartbeat_thread import HeartbeatThread
-from learner.retrying import Retrying
 from learner.schedule import warmup_then_linear
 from learner.sft_batches import Curriculum, Example, as_groups
 from learner.trainable import Trainable

@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from broker.connection import connect
+from broker.connection import Retrying, connect
 from broker.errors import RecordError, RingFull
 from broker.failpoints import failpoint
 from broker.history import History
@@ -19,7 +19,6 @@ from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
 from conf.schema import RunConfig
 from preprocess.report_sums import Tally, group_end
-from preprocess.retrying import Retrying
 from preprocess.train_groups import ReferenceLogprobs, to_train_group
 
 log = logging.getLogger(__name__)

@@ -30,9 +30,22 @@ settings.register_profile(
 settings.load_profile("pope")
 
 
+COMPLETE_RUNS = (
+    "test_mine", "test_run", "test_sft", "test_objectives", "test_sweep", "test_exposure", "test_actor_killed",
+    "test_learner_killed", "test_redis_killed", "test_engine", "test_dashboard",
+)  # fmt: skip
+"""Modules that start complete runs, longest first, so that two workers finish at about the same time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order: complete runs last."""
-    items.sort(key=lambda item: item.get_closest_marker("flow") is not None)
+    """Order: fast tests first, then complete runs."""
+
+    def place(item: pytest.Item) -> int:
+        module = item.path.stem
+        complete = item.path.parent.name in ("flow", "faults") and module in COMPLETE_RUNS
+        return COMPLETE_RUNS.index(module) if complete else -1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""All parts of the broker over one run, and short ways through them."""
+"""A test fixture: all parts of the broker of one run, and shortcuts through the pipeline."""
 
 import redis
 
@@ -47,7 +47,7 @@ class BrokerParts:
         )
 
     def publish_one(self, token: str, *, version: int = 0, rewards: tuple[float | None, ...] = (1.0, 0.0)) -> int:
-        """Claim and publish; the group id."""
+        """Claims and publishes a group; returns its group id."""
         group_id = self.claim(token)
         assert group_id is not None
         assert self.feed.publish(group_id, token, rollout_group(group_id, rewards, version=version))
@@ -61,14 +61,14 @@ class BrokerParts:
         return delivery.entry_id, decode(delivery.frame, RolloutGroup)
 
     def put_one(self, token: str, *, version: int = 0, step: int = 0) -> int:
-        """Claim, publish, read and put; the group id."""
+        """Claims, publishes, reads and puts a group; returns its group id."""
         self.publish_one(token, version=version)
         entry_id, group = self.read_one()
         assert self.ring.put(entry_id, train_group(group), step=step)
         return group.group_id
 
     def balance(self) -> Balance:
-        """The books, which must close."""
+        """The balance, which must hold."""
         balance = read_balance(self.client, self.keys)
         assert balance.holds, balance.explain()
         return balance

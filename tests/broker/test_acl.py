@@ -1,4 +1,4 @@
-"""Each role does its own work with its own user, and nobody else's."""
+"""Each role can do its own work with its own user, and nothing else."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def as_role(server: EmbeddedRedis) -> Iterator[Callable[[Role], Client]]:
     owner = connect(server.url, client_name="owner")
     owner.flushall()
     clients = {role: connect(server.url_of(role), client_name=role) for role in ROLES}
-    denied(owner)  # `connect` asks for the server's settings, which roles may not see
+    denied(owner)  # `connect` reads settings of the server, which roles may not
     yield clients.__getitem__
     for client in clients.values():
         client.close()
@@ -52,7 +52,7 @@ def as_role(server: EmbeddedRedis) -> Iterator[Callable[[Role], Client]]:
 
 
 def denied(owner: Client) -> list[tuple[str, str]]:
-    """(user, what) of everything the server refused and no test has looked at yet."""
+    """(user, command) of every refusal since the last call."""
     entries = [(str(entry["username"]), str(entry["object"])) for entry in owner.acl_log()]
     owner.acl_log_reset()
     return entries
@@ -63,7 +63,7 @@ def claim(feed: Feed, token: str) -> int | None:
 
 
 def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Client]) -> None:
-    """One group through every arrow, every script and every read of each role; the server refuses nothing."""
+    """One group passes through every script and every read of each role; the server refuses nothing."""
     driver, actor, worker, learner = (as_role(role) for role in ("driver", "actor", "preprocess", "learner"))
     open_run(driver, KEYS, "hash", resume=False)
     describe_run(driver, KEYS, {"num_hard": 2})
@@ -144,7 +144,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     WeightBoard(driver, KEYS).forget("actor-0")
 
 
-def test_a_stage_of_the_run_is_inside_the_fence_of_driver_actor_and_reader(as_role: Callable[[Role], Client]) -> None:
+def test_driver_actor_and_reader_may_use_the_stages_of_the_run(as_role: Callable[[Role], Client]) -> None:
     keys = Keys(stage_name(RUN, "evaluation"))
     driver, actor = as_role("driver"), as_role("actor")
     feed, tasks = Feed(driver, keys), Tasks(driver, keys)
@@ -195,7 +195,7 @@ FORBIDDEN: list[tuple[Role, tuple[object, ...]]] = [
 
 
 @pytest.mark.parametrize(("role", "words"), FORBIDDEN, ids=lambda v: v if isinstance(v, str) else " ".join(map(str, v)))
-def test_a_role_cannot_do_what_is_not_its_work(
+def test_a_role_is_refused_other_commands_and_keys(
     server: EmbeddedRedis, as_role: Callable[[Role], Client], role: Role, words: tuple[object, ...]
 ) -> None:
     owner = connect(server.url, client_name="owner")
@@ -211,7 +211,7 @@ def test_one_role_cannot_log_in_as_another(server: EmbeddedRedis) -> None:
         connect(as_learner, client_name="thief")
 
 
-def test_no_password_stands_in_the_servers_configuration_but_the_owners(server: EmbeddedRedis, tmp_path: Path) -> None:
+def test_the_server_configuration_has_no_password_but_the_owners(server: EmbeddedRedis, tmp_path: Path) -> None:
     text = (Path(server.url.rpartition("@")[2]).parent / "valkey.conf").read_text()
     for role in ROLES:
         word = secret_of(server.url_of(role))
@@ -220,18 +220,18 @@ def test_no_password_stands_in_the_servers_configuration_but_the_owners(server: 
         assert word not in text
 
 
-def test_every_key_of_a_run_is_somebodys_and_every_name_in_a_rule_is_a_key() -> None:
+def test_every_key_is_in_a_rule_and_every_name_in_a_rule_is_a_key() -> None:
     names = {name for name in vars(KEYS) if name != "prefix"}
     used = {name for rule in RULES.values() for name in (*rule.writes, *rule.reads) if not name.startswith("metrics.")}
-    assert names == used | {"health"}  # of the driver alone
+    assert names == used | {"health"}  # of the driver only
 
 
-def test_every_script_is_somebodys() -> None:
-    others = {"append_tasks", "balance", "oldest", "group_locations"}  # of the driver, and of readers
+def test_every_script_is_in_a_rule() -> None:
+    others = {"append_tasks", "balance", "oldest", "group_locations"}  # used by driver and readers
     assert {name for rule in RULES.values() for name in rule.scripts} | others == set(SOURCES)
 
 
-def test_the_commands_of_a_script_are_read_off_its_source() -> None:
+def test_the_commands_of_a_script_are_parsed_from_its_source() -> None:
     assert Script("note").commands == ["hset", "hsetnx"]
     assert "+xautoclaim" in permissions("a", "preprocess")
     assert "+xautoclaim" not in permissions("a", "actor")
@@ -253,7 +253,7 @@ def test_passwords_are_derived_from_one_secret() -> None:
         "unix://:s%40crt@/run/redis.sock?db=0",
     ],
 )
-def test_a_roles_url_is_the_same_place_with_its_own_login(url: str) -> None:
+def test_the_url_of_a_role_differs_only_in_its_login(url: str) -> None:
     own = role_url(url, "big", "reader")
     assert secret_of(own) == password("s@crt", "big", "reader")
     assert own.startswith(url.partition(":")[0] + "://pope-big-reader:")
@@ -262,6 +262,6 @@ def test_a_roles_url_is_the_same_place_with_its_own_login(url: str) -> None:
     assert role_url(own, "big", "reader") == own, "who was given a role's URL uses it as it is"
 
 
-def test_a_url_without_a_password_has_no_roles() -> None:
+def test_a_url_without_a_password_is_refused() -> None:
     with pytest.raises(UsageError, match="holds no password"):
         role_url("redis://host:6380/0", "big", "reader")

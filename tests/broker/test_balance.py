@@ -10,7 +10,7 @@ def test_a_fresh_run_balances_at_zero(client: redis.Redis, keys: Keys) -> None:
     assert (balance.issued, balance.limit, balance.drained) == (0, None, False)
 
 
-def test_the_explanation_shows_where_every_group_is_and_the_sum(client: redis.Redis, keys: Keys) -> None:
+def test_explain_lists_all_groups_and_the_sum(client: redis.Redis, keys: Keys) -> None:
     broker = BrokerParts(client, keys, capacity=4, batch_groups=1)
     broker.feed.open(20)
     broker.put_one("a/0")
@@ -41,7 +41,7 @@ def test_the_explanation_shows_where_every_group_is_and_the_sum(client: redis.Re
     )
 
 
-def test_books_that_do_not_close_say_so() -> None:
+def test_explain_says_when_the_balance_does_not_hold() -> None:
     broken = Balance(
         issued=5,
         trained=1,

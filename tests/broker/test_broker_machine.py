@@ -1,7 +1,7 @@
-"""Random histories of a whole run against a small model in Python, over a server that is killed now and then.
+"""Random histories of a run, compared with a small model in Python, on a server that is killed at random.
 
-Any call may be made twice, as by a client whose first reply was lost. After every step the books must close and
-every count, place and key must be the model's.
+Any call may be made twice, as by a client whose first reply was lost. After every step the balance must hold, and
+all counts, locations and keys must agree with the model.
 """
 
 import os
@@ -72,7 +72,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.client.close()
 
     def call(self, operation: Callable[[], T], twice: bool) -> T:
-        """Run it as the roles do; `twice` is a client that lost the first reply."""
+        """Calls as the roles do; `twice` simulates a client that lost the first reply."""
         first = with_retries(operation, deadline_s=20)
         return with_retries(operation, deadline_s=20) if twice else first
 
@@ -247,7 +247,7 @@ class BrokerMachine(RuleBasedStateMachine):
         for step in [s for s in self.batches if s <= self.committed]:
             self.kept_payloads -= set(self.batches.pop(step))
 
-    # -- everybody, so that histories get deep enough to fill the ring -------------------------------------------
+    # -- all roles, so that histories are long enough to fill the ring -------------------------------------------
 
     @rule(rounds=st.integers(1, 5), versions=st.lists(st.integers(0, 3), min_size=5, max_size=5), twice=TWICE)
     def flow(self, rounds: int, versions: list[int], twice: bool) -> None:
@@ -270,7 +270,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ring and self.leased)
     @rule()
     def kill_the_server(self) -> None:
-        if BrokerMachine.kills == MAX_KILLS:  # bounds the time; a precondition must not look beyond this history
+        if BrokerMachine.kills == MAX_KILLS:  # bounds the time; a precondition must depend on this history only
             return
         BrokerMachine.kills += 1
         assert self.server.pid is not None
@@ -279,7 +279,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.server.start()
 
     @invariant()
-    def the_books_close_and_every_place_is_the_models(self) -> None:
+    def the_balance_holds_and_all_locations_agree_with_the_model(self) -> None:
         balance = with_retries(lambda: read_balance(self.client, self.keys), deadline_s=20)
         assert balance.holds, balance.explain()
         assert (balance.issued, balance.trained) == (self.issued, self.trained)
@@ -291,8 +291,8 @@ class BrokerMachine(RuleBasedStateMachine):
         outcomes = with_retries(lambda: read_group_outcomes(self.client, self.keys), deadline_s=20)
         assert outcomes.inconsistency() is None
         assert len(outcomes.by_group_id) == self.issued
-        flying = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
-        assert {group_id for group_id, end in enumerate(outcomes.by_group_id) if end == IN_FLIGHT} == flying
+        in_flight = {*self.leased, *self.reissue, *self.stream, *self.ring, *self.batches.get(self.committed + 1, [])}
+        assert {group_id for group_id, end in enumerate(outcomes.by_group_id) if end == IN_FLIGHT} == in_flight
         never = [n for n, end in enumerate(outcomes.by_group_id) if end in ("failed.engine", "failed.attempts")]
         assert outcomes.unwritten == tuple(sorted([*self.leased, *self.reissue, *never]))
         rollouts = Counter[str]()
@@ -300,7 +300,7 @@ class BrokerMachine(RuleBasedStateMachine):
             rollouts[rollout.group_outcome] += count
         groups = Counter(end for n, end in enumerate(outcomes.by_group_id) if n not in outcomes.unwritten)
         assert rollouts == Counter({end: GROUP * count for end, count in groups.items()})
-        assert {int(n) for n in self.client.hkeys(self.keys.written)} == flying - {*self.leased, *self.reissue}
+        assert {int(n) for n in self.client.hkeys(self.keys.written)} == in_flight - {*self.leased, *self.reissue}
         taken = self.batches.get(self.committed + 1, [])
         assert balance.in_flight == {
             "leased": len(self.leased),
@@ -334,7 +334,7 @@ def pick(of: dict[int, str], index: int) -> tuple[int, str]:
 
 @pytest.fixture
 def durable_server() -> Iterator[EmbeddedRedis]:
-    """Every write on disk before its reply; in memory files, where that costs little."""
+    """fsync before every reply, on a file system in memory, where it is fast."""
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="pope-test-", dir=shm if shm.is_dir() else None))
     with EmbeddedRedis(folder, fsync="always", max_memory_gib=0.5) as server:
@@ -343,7 +343,7 @@ def durable_server() -> Iterator[EmbeddedRedis]:
 
 
 @pytest.mark.faults
-def test_the_books_close_through_any_history_of_repeats_expiries_and_server_kills(
+def test_the_balance_holds_in_any_history_of_repeats_expiries_and_server_kills(
     durable_server: EmbeddedRedis,
 ) -> None:
     BrokerMachine.server = durable_server

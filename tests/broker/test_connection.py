@@ -10,7 +10,7 @@ from broker.errors import BrokerFull, BrokerLost, BrokerUnreachable, UsageError
 from deploy.cluster.redis_server import EmbeddedRedis
 
 
-def test_a_server_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnreachable) as caught:
         connect(f"unix://:secret@{tmp_path}/nothing.sock", client_name="test", timeout_s=0.1)
     message = str(caught.value)
@@ -28,7 +28,7 @@ def test_a_wrong_password_is_refused_at_once(redis_server: EmbeddedRedis) -> Non
     assert time.monotonic() - started < 5
 
 
-def test_a_url_that_is_none_is_refused() -> None:
+def test_an_invalid_url_is_refused() -> None:
     with pytest.raises(BrokerUnreachable, match="not a Redis URL"):
         connect("http://localhost", client_name="test")
 
@@ -43,7 +43,7 @@ def test_a_server_that_evicts_is_refused(redis_url: str, client: redis.Redis) ->
 
 
 def test_the_client_never_repeats_a_command_on_its_own(redis_url: str, client: redis.Redis, run_name: str) -> None:
-    """A blocked read whose connection is cut must raise: a silent repeat of a write would do it twice."""
+    """A blocking read whose connection is lost must raise; a retried write would be executed twice."""
     victim = connect(redis_url, client_name="victim")
     victim_id = victim.client_id()
     timer = threading.Timer(0.1, lambda: client.client_kill_filter(_id=str(victim_id)))
@@ -53,7 +53,7 @@ def test_the_client_never_repeats_a_command_on_its_own(redis_url: str, client: r
     timer.join()
 
 
-def test_an_operation_is_repeated_until_the_server_is_back() -> None:
+def test_an_operation_is_retried_until_the_server_answers() -> None:
     events: list[str] = []
 
     def operation() -> int:
@@ -77,7 +77,7 @@ def test_an_operation_is_repeated_until_the_server_is_back() -> None:
         (redis.OutOfMemoryError("full"), BrokerFull),
     ],
 )
-def test_patience_has_an_end_with_a_name(error: Exception, raised: type[Exception]) -> None:
+def test_retries_end_at_the_deadline_with_a_named_error(error: Exception, raised: type[Exception]) -> None:
     def operation() -> None:
         raise error
 
@@ -87,7 +87,7 @@ def test_patience_has_an_end_with_a_name(error: Exception, raised: type[Exceptio
     assert time.monotonic() - started < 5.0
 
 
-def test_other_errors_are_not_repeated() -> None:
+def test_other_errors_are_not_retried() -> None:
     events: list[str] = []
 
     def operation() -> None:
@@ -99,12 +99,12 @@ def test_other_errors_are_not_repeated() -> None:
     assert events == ["call"]
 
 
-def test_a_patient_client_is_made_or_refused_like_any_other(tmp_path: Path) -> None:
+def test_a_retrying_client_does_not_retry_while_connecting(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnreachable, match=r"no answer within 0\.2 s"):
         connect(f"unix://{tmp_path}/absent.sock", client_name="test", timeout_s=0.2, retry_s=60)
 
 
-def test_a_patient_client_waits_once_and_then_gives_up_at_once(tmp_path: Path) -> None:
+def test_a_retrying_client_retries_until_its_deadline_and_then_never_again(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path, max_memory_gib=0.1)
     client = connect(server.start(), client_name="test", retry_s=0.3)
     server.stop()

@@ -23,7 +23,7 @@ def disarmed() -> Iterator[None]:
 
 
 def child(code: str, text: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """`code` in a process whose environment asks for failures."""
+    """Runs `code` in a process with failpoints in its environment."""
     environment = {**os.environ, failpoints.VARIABLE: text}
     if folder is not None:
         environment[failpoints.FOLDER_VARIABLE] = str(folder)
@@ -33,7 +33,7 @@ def child(code: str, text: str, folder: Path | None = None) -> subprocess.Comple
     )
 
 
-def test_nothing_happens_where_nothing_is_asked_for() -> None:
+def test_without_failpoints_nothing_happens() -> None:
     for point in POINTS:
         failpoint(point)
 
@@ -49,14 +49,14 @@ def test_a_point_acts_the_nth_time_and_once() -> None:
         failpoint("learner.after_commit")
 
 
-def test_sleep_is_late_and_goes_on() -> None:
+def test_sleep_delays_the_process() -> None:
     arm(f"{POINT}:sleep:0.2", None)
     started = time.monotonic()
     failpoint(POINT)
     assert time.monotonic() - started >= 0.2
 
 
-def test_kill_ends_the_process_at_once_and_only_the_first_of_a_run(tmp_path: Path) -> None:
+def test_kill_ends_the_process_and_acts_once_a_run(tmp_path: Path) -> None:
     code = f"failpoint('{POINT}'); failpoint('{POINT}')"
     first = child(code, f"{POINT}:kill@2", tmp_path / "markers")
     assert (first.returncode, first.stdout) == (-signal.SIGKILL, "")
@@ -65,7 +65,7 @@ def test_kill_ends_the_process_at_once_and_only_the_first_of_a_run(tmp_path: Pat
     assert [path.name for path in (tmp_path / "markers").iterdir()] == ["learner.after_take-kill-2"]
 
 
-def test_stop_leaves_a_process_that_hangs() -> None:
+def test_stop_hangs_the_process() -> None:
     environment = {**os.environ, failpoints.VARIABLE: f"{POINT}:stop"}
     code = f"from broker.failpoints import failpoint; failpoint('{POINT}'); print('lives')"
     process = subprocess.Popen(
@@ -90,7 +90,7 @@ def test_stop_leaves_a_process_that_hangs() -> None:
         ("learner.after_commit:sleep", "is not POINT:ACTION[@N] with ACTION kill, stop, raise or sleep:SECONDS"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_remedy(text: str, said: str) -> None:
+def test_an_invalid_entry_is_refused_with_the_remedy(text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(f"learner.after_take:kill,{text}")
     assert said in str(caught.value)
@@ -108,7 +108,7 @@ def test_a_run_with_an_unknown_point_does_not_start(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_process_of_a_run_leaves_its_markers_in_the_runs_folder(
+def test_markers_are_created_in_the_run_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(failpoints.VARIABLE, raising=False)
@@ -128,7 +128,7 @@ def test_a_process_of_a_run_leaves_its_markers_in_the_runs_folder(
     monkeypatch.delenv(failpoints.FOLDER_VARIABLE)
 
 
-def test_doing_nothing_costs_nothing_that_counts() -> None:
+def test_an_unset_failpoint_is_fast() -> None:
     started = time.perf_counter()
     for _ in range(100_000):
         failpoint(POINT)

@@ -38,7 +38,7 @@ def test_nothing_is_claimed_above_the_high_water_mark(broker: BrokerParts) -> No
     assert broker.claim("a/2", high_water=3) == 2
 
 
-def test_an_expired_lease_is_issued_again_and_the_old_holder_is_fenced_off(broker: BrokerParts) -> None:
+def test_an_expired_lease_is_issued_again_and_its_old_holder_is_refused(broker: BrokerParts) -> None:
     assert broker.claim("dead/0", lease_s=0.01) == 0
     time.sleep(0.02)
     assert broker.feed.reclaim(max_attempts=3) == 1
@@ -50,7 +50,7 @@ def test_an_expired_lease_is_issued_again_and_the_old_holder_is_fenced_off(broke
     assert broker.balance().in_flight["stream"] == 1
 
 
-def test_a_lease_past_its_deadline_stands_until_somebody_takes_it(broker: BrokerParts) -> None:
+def test_a_lease_past_its_deadline_is_valid_until_it_is_reclaimed(broker: BrokerParts) -> None:
     broker.claim("a/0", lease_s=0.001)
     time.sleep(0.01)
     assert broker.feed.renew([0], "a", lease_s=60) == [0]
@@ -58,7 +58,7 @@ def test_a_lease_past_its_deadline_stands_until_somebody_takes_it(broker: Broker
     assert broker.feed.publish(0, "a/0", rollout_group(0))
 
 
-def test_renew_names_only_what_the_owner_still_holds(broker: BrokerParts) -> None:
+def test_renew_returns_only_the_leases_the_owner_still_holds(broker: BrokerParts) -> None:
     broker.claim("a/0")
     broker.claim("ab/0")
     assert broker.feed.renew([0, 1, 99], "a", lease_s=60) == [0]
@@ -91,7 +91,7 @@ def test_a_clean_stop_does_not_count_as_an_attempt_and_a_death_does(broker: Brok
     assert broker.balance().failed == {"attempts": 1}
 
 
-def test_a_repeated_publish_is_one_entry_and_says_yes_again(broker: BrokerParts) -> None:
+def test_a_repeated_publish_adds_one_entry_and_returns_true_again(broker: BrokerParts) -> None:
     broker.claim("a/0")
     assert broker.feed.publish(0, "a/0", rollout_group(0))
     assert broker.feed.publish(0, "a/0", rollout_group(0))
@@ -106,12 +106,12 @@ def test_a_repeated_failure_is_counted_once(broker: BrokerParts) -> None:
     assert broker.balance().failed == {"engine": 1}
 
 
-def test_a_reason_that_is_no_name_is_refused(broker: BrokerParts) -> None:
+def test_an_invalid_reason_is_refused(broker: BrokerParts) -> None:
     with pytest.raises(ValueError, match="reason"):
         broker.feed.fail(0, "a/0", "engine died: 1.2")
 
 
-def test_the_feed_ends_only_when_no_lease_can_come_back(broker: BrokerParts) -> None:
+def test_the_feed_is_exhausted_only_when_no_lease_is_left(broker: BrokerParts) -> None:
     broker.feed.open(2)
     broker.publish_one("a/0")
     assert broker.claim("b/0", lease_s=0.001) == 1
@@ -129,7 +129,7 @@ def test_the_feed_ends_only_when_no_lease_can_come_back(broker: BrokerParts) -> 
     assert broker.balance().drained
 
 
-def test_opening_a_feed_again_changes_only_its_limit(broker: BrokerParts) -> None:
+def test_reopening_a_feed_changes_only_its_limit(broker: BrokerParts) -> None:
     broker.claim("a/0")
     broker.feed.open(1)
     assert broker.claim("a/0") == 0
@@ -149,7 +149,7 @@ def test_a_larger_lag_admits_that_many_batches_ahead(broker: BrokerParts) -> Non
 
 
 def test_filtered_groups_are_credited_back_so_that_the_learner_never_starves(broker: BrokerParts) -> None:
-    """PipelineRL's deadlock: every group of a synchronous step is filtered, and nobody may claim another."""
+    """The deadlock of PipelineRL: all groups of a synchronous step are filtered, and no other may be claimed."""
     for attempt in range(5):
         tokens = [f"a/{attempt}-{n}" for n in range(2)]
         group_ids = [broker.claim(token, max_lag=0) for token in tokens]
@@ -187,8 +187,8 @@ def test_a_returned_group_id_needs_no_new_admission(broker: BrokerParts) -> None
 
 
 @pytest.mark.parametrize("jump_ms", [-3_600_000, 3_600_000])
-def test_a_clock_that_jumps_an_hour_takes_no_lease_away(broker: BrokerParts, jump_ms: int) -> None:
-    """To the server its own jump looks as if everything it noted had been noted an hour earlier or later."""
+def test_a_clock_jump_of_an_hour_ends_no_lease(broker: BrokerParts, jump_ms: int) -> None:
+    """A clock jump is equivalent to shifting all stored times by an hour."""
     broker.claim("a/0", lease_s=60)
     broker.feed.reclaim(max_attempts=3)
     broker.client.zadd(broker.keys.leases, {"0": deadline_of(broker) - jump_ms})
@@ -198,7 +198,7 @@ def test_a_clock_that_jumps_an_hour_takes_no_lease_away(broker: BrokerParts, jum
     assert 50_000 < deadline_of(broker) - time.time() * 1000 < 70_000, "and it still ends after a minute"
 
 
-def test_time_in_which_nobody_looked_ages_a_lease_by_five_seconds(broker: BrokerParts) -> None:
+def test_time_without_a_reclaim_ages_a_lease_by_five_seconds(broker: BrokerParts) -> None:
     broker.claim("a/0", lease_s=60)
     broker.feed.reclaim(max_attempts=3)
     deadline = deadline_of(broker)
@@ -208,7 +208,7 @@ def test_time_in_which_nobody_looked_ages_a_lease_by_five_seconds(broker: Broker
 
 
 def deadline_of(broker: BrokerParts) -> float:
-    """Of the lease of group 0, server milliseconds."""
+    """Deadline of the lease of group 0, in server milliseconds."""
     deadline = broker.client.zscore(broker.keys.leases, "0")
     assert isinstance(deadline, float)
     return deadline

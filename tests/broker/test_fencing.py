@@ -1,4 +1,4 @@
-"""An incarnation of the learner that was replaced may write nothing more."""
+"""A replaced incarnation of the learner may not write."""
 
 from collections.abc import Callable
 

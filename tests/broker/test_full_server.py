@@ -1,4 +1,4 @@
-"""A server out of memory refuses new work and lets everything drain."""
+"""A server out of memory refuses new groups and lets existing ones drain."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def small_server(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.faults
-def test_a_full_server_takes_no_new_group_and_drains(small_server: str, keys: Keys) -> None:
+def test_a_full_server_refuses_new_groups_and_drains(small_server: str, keys: Keys) -> None:
     client = connect(small_server, client_name="test")
     broker = BrokerParts(client, keys, capacity=400, batch_groups=2)
     published = 24

@@ -11,7 +11,7 @@ def told(folder: Path) -> list[tuple[str, object]]:
     return [(line.event.what, line.event.group_id) for line in history.lines]
 
 
-def test_what_was_added_is_read_back_with_its_place(tmp_path: Path) -> None:
+def test_events_are_read_with_their_places(tmp_path: Path) -> None:
     history = History(tmp_path, "learner-0", "learner-0@1.0")
     history.add("start", server="born", step=3)
     history.add("batch", step=4, group_ids=(7, 9))
@@ -27,13 +27,13 @@ def test_what_was_added_is_read_back_with_its_place(tmp_path: Path) -> None:
     assert put.at > 1.7e9
 
 
-def test_a_line_is_short_and_on_the_disk_before_the_next_deed(tmp_path: Path) -> None:
+def test_a_line_is_short_and_written_at_once(tmp_path: Path) -> None:
     history = History(tmp_path, "preprocess-0", "preprocess-0@1763920000000000000.0")
     history.add("put", group_id=123_456, versions=(100, 101))
     assert (tmp_path / FOLDER / "preprocess-0.jsonl").stat().st_size < 200
 
 
-def test_a_torn_last_line_is_passed_over_and_the_next_life_begins_on_a_new_one(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_ignored_and_the_next_incarnation_starts_a_new_one(tmp_path: Path) -> None:
     History(tmp_path, "actor-0").add("publish", group_id=1)
     path = tmp_path / FOLDER / "actor-0.jsonl"
     whole = path.read_bytes()
@@ -49,7 +49,7 @@ def test_a_torn_last_line_is_passed_over_and_the_next_life_begins_on_a_new_one(t
         assert history.damaged == ()
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+def test_a_damaged_line_in_the_middle_is_reported(tmp_path: Path) -> None:
     history = History(tmp_path, "actor-0")
     for group_id in range(3):
         history.add("publish", group_id=group_id)
@@ -61,14 +61,14 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     assert len(found.lines) == 2
 
 
-def test_two_lives_have_two_names(tmp_path: Path) -> None:
+def test_two_incarnations_have_two_names(tmp_path: Path) -> None:
     for _ in range(2):
         History(tmp_path, "actor-0").add("start", server="")
     (history,) = read_history(tmp_path)
     assert len({line.event.incarnation for line in history.lines}) == 2
 
 
-def test_lines_that_a_full_disk_refuses_are_counted_and_told_of(
+def test_lines_skipped_on_a_full_disk_are_counted_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History(tmp_path, "actor-0")
@@ -76,7 +76,7 @@ def test_lines_that_a_full_disk_refuses_are_counted_and_told_of(
     honest = os.write
 
     def full(file: int, data: bytes) -> int:
-        """Takes half a line, then nothing."""
+        """Writes half a line, then raises."""
         if len(data) > 20:
             return honest(file, data[:20])
         raise OSError(28, "No space left on device")

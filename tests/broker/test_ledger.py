@@ -21,7 +21,7 @@ def end(
     arm: str = "guided",
     put: bool = False,
 ) -> None:
-    """One group of problem `x|y` on its whole way; `put`: into the ring, else dropped."""
+    """Processes one group of problem `x|y`; `put`: into the ring, else dropped."""
     group_id = broker.claim(token)
     assert group_id is not None
     group = rollout_group(group_id, rewards, problem_id="x|y", arm=arm)
@@ -36,7 +36,7 @@ def end(
 
 
 @pytest.mark.parametrize("put", [True, False])
-def test_an_oracle_in_a_group_is_no_attempt_and_no_success(broker: BrokerParts, put: bool) -> None:
+def test_an_oracle_solution_counts_neither_as_attempt_nor_as_success(broker: BrokerParts, put: bool) -> None:
     group_id = broker.claim("a/0")
     assert group_id is not None
     group = rollout_group(group_id, (0.0, 0.0, None), arm="unguided", oracle=True)
@@ -53,7 +53,7 @@ def test_an_oracle_in_a_group_is_no_attempt_and_no_success(broker: BrokerParts, 
     assert int(broker.client.hget(broker.keys.counters, "completion_tokens") or 0) == 9
 
 
-def test_outcomes_are_kept_in_order_whichever_way_a_group_ended(broker: BrokerParts) -> None:
+def test_outcomes_are_in_order_for_put_and_dropped_groups(broker: BrokerParts) -> None:
     end(broker, "a/0", (0.0, 0.0), step=3)
     end(broker, "a/1", (1.0, 0.0, None), step=4, put=True)
     end(broker, "a/2", (1.0, 1.0), step=4)
@@ -91,14 +91,14 @@ def test_arms_keep_their_own_outcomes(broker: BrokerParts) -> None:
     assert (guided.last, unguided.last) == ((Outcome(1, 1, 2),), (Outcome(2, 0, 2),))
 
 
-def test_a_reader_that_needs_no_outcomes_gets_none(broker: BrokerParts) -> None:
+def test_outcomes_can_be_left_out(broker: BrokerParts) -> None:
     end(broker, "a/0", (1.0, 0.0), step=1)
     (row,) = broker.ledger.rows(outcomes=False)
     assert (row.attempts, row.last) == (2, ())
 
 
-def test_a_ledger_of_an_older_version_is_read_and_goes_on(broker: BrokerParts, keys: Keys) -> None:
-    """Its three hashes are there, the fourth is not."""
+def test_a_ledger_of_an_older_version_can_be_read_and_extended(broker: BrokerParts, keys: Keys) -> None:
+    """It has three hashes; `outcomes` is missing."""
     for key, value in ((keys.ledger_attempts, 8), (keys.ledger_successes, 1), (keys.ledger_first_solve, 2)):
         broker.client.hset(key, "x|y|guided", value)
     (row,) = broker.ledger.rows()
@@ -108,6 +108,6 @@ def test_a_ledger_of_an_older_version_is_read_and_goes_on(broker: BrokerParts, k
     assert (row.attempts, row.first_solve_step, row.last) == (10, 2, (Outcome(9, 1, 2),))
 
 
-def test_solved_within_looks_at_the_newest_groups() -> None:
+def test_solved_within_considers_the_newest_groups() -> None:
     row = LedgerRow("p", "unguided", 6, 1, 3, last=(Outcome(3, 1, 2), Outcome(4, 0, 2), Outcome(5, 0, 2)))
     assert [row.solved_within(groups) for groups in (1, 2, 3, 9)] == [False, False, True, True]

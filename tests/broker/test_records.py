@@ -25,12 +25,12 @@ from tests.groups import completion, oracle_rollout, rollout_group, train_group
 
 
 def reframed(body: bytes, kind: int = 1, schema: int = records.SCHEMA) -> bytes:
-    """A frame with a right checksum around any body."""
+    """A frame with a valid checksum around any body."""
     return struct.pack("<4sHBxII", b"POPE", schema, kind, zlib.crc32(body), len(body)) + body
 
 
 def changed(group: RolloutGroup, **fields: object) -> RolloutGroup:
-    """The group with fields of its only completion replaced, past the checks of `encode`."""
+    """The group with fields of its only rollout replaced, without the checks of `encode`."""
     return msgspec.structs.replace(group, rollouts=(msgspec.structs.replace(group.rollouts[0], **fields),))
 
 
@@ -68,7 +68,7 @@ groups = st.builds(
 
 @given(groups)
 @settings(max_examples=60)
-def test_a_group_comes_back_as_it_was_sent(group: RolloutGroup) -> None:
+def test_decode_inverts_encode(group: RolloutGroup) -> None:
     assert decode(encode(group), RolloutGroup) == group
     with_advantages = TrainGroup(rollout_group=group, advantages=float32_bytes(np.zeros(len(group.rollouts))))
     assert decode(encode(with_advantages), TrainGroup) == with_advantages
@@ -81,14 +81,14 @@ def test_arrays_are_little_endian_int32_and_float32() -> None:
     assert float32_array(float32_bytes([-0.5])).tolist() == [-0.5]
 
 
-def test_every_token_knows_the_version_that_wrote_it() -> None:
+def test_token_versions_follow_the_spans() -> None:
     two_versions = msgspec.structs.replace(completion(num_tokens=5), version_spans=((0, 41), (2, 42)))
     assert two_versions.token_versions().tolist() == [41, 41, 42, 42, 42]
     assert two_versions.oldest_version == 41
 
 
 def test_a_group_takes_twelve_bytes_a_token_and_a_kibibyte_at_most() -> None:
-    # By hand: 4 B of id and 4 B of logprob a token; a span, three short strings and a reward a completion.
+    # By hand: 4 B of id and 4 B of logprob per token; a span, three short strings and a reward per rollout.
     group = rollout_group(17, [1.0] + [0.0] * 7, num_tokens=4000)
     frame = encode(train_group(group))
     num_tokens = 8 * 4000
@@ -102,7 +102,7 @@ def test_a_flipped_byte_is_never_read_as_a_record(data: st.DataObject) -> None:
     frame = bytearray(encode(rollout_group()))
     position = data.draw(st.integers(0, len(frame) - 1))
     flip = data.draw(st.integers(1, 255))
-    if position == 7:  # the padding byte of the header carries nothing
+    if position == 7:  # the padding byte of the header is not checked
         return
     frame[position] ^= flip
     with pytest.raises(RecordError):
@@ -121,7 +121,7 @@ def test_a_cut_or_extended_frame_is_refused(cut: int) -> None:
 
 @given(st.binary(max_size=200))
 @settings(max_examples=100)
-def test_no_bytes_raise_anything_but_record_error(body: bytes) -> None:
+def test_arbitrary_bytes_raise_record_error_only(body: bytes) -> None:
     for frame in (body, reframed(body), reframed(body, kind=3)):
         with pytest.raises(RecordError):
             decode(frame, RolloutGroup)
@@ -143,7 +143,7 @@ def test_another_schema_or_kind_is_refused() -> None:
         decode(reframed(body, kind=9), RolloutGroup)
 
 
-def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_above_the_size_limit_is_refused_by_encode_and_decode(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = encode(rollout_group())
     monkeypatch.setattr(records, "MAX_RECORD_BYTES", len(frame) - 1)
     with pytest.raises(RecordError, match="limit"):
@@ -178,12 +178,12 @@ def test_a_record_above_the_size_limit_is_refused_on_both_sides(monkeypatch: pyt
         (msgspec.structs.replace(rollout_group(), prompt_ids=b"\0\0"), "prompt_ids"),
     ],
 )
-def test_a_group_that_contradicts_itself_is_refused(broken: RolloutGroup, rule: str) -> None:
+def test_an_inconsistent_group_is_refused(broken: RolloutGroup, rule: str) -> None:
     with pytest.raises(RecordError, match=rule):
         decode(reframed(wire(broken)), RolloutGroup)
 
 
-def test_advantages_must_match_the_completions_and_be_finite() -> None:
+def test_advantages_must_match_the_rollouts_and_be_finite() -> None:
     group = rollout_group()
     for advantages in (float32_bytes([0.5]), float32_bytes([np.nan, 0.0])):
         with pytest.raises(RecordError, match="advantage"):
@@ -200,7 +200,7 @@ def test_reference_logprobs_must_match_the_tokens_and_be_logprobs() -> None:
             encode(msgspec.structs.replace(group, reference_logprobs=wrong))
 
 
-def test_an_oracle_is_a_member_of_the_group_and_no_rollout_of_the_policy() -> None:
+def test_an_oracle_solution_is_no_rollout_of_the_policy() -> None:
     group = rollout_group(0, (0.0, None), version=5, oracle=True)
     assert decode(encode(group), RolloutGroup) == group
     assert (len(group.rollouts), len(group.policy_rollouts)) == (3, 2)
@@ -212,7 +212,7 @@ def test_a_rollout_without_a_reward_has_loss_weight_zero() -> None:
     assert train_group(rollout_group(0, (1.0, None, 0.0))).loss_weights().tolist() == [1.0, 0.0, 1.0]
 
 
-def test_an_announcement_travels_whole() -> None:
+def test_an_announcement_is_decoded_completely() -> None:
     announcement = WeightAnnouncement(
         version=7, backend="nccl", tensors=(("w", "bfloat16", (2, 3)),), checksums={"w": "ab"}
     )

@@ -47,7 +47,7 @@ def test_a_put_after_a_drop_does_nothing_and_the_other_way_round(broker: BrokerP
 def test_a_full_ring_replaces_whole_oldest_groups(broker: BrokerParts) -> None:
     for n in range(4):
         broker.put_one(f"a/{n}")
-    broker.publish_one("a/4", rewards=(1.0, 0.0, 0.0))  # three samples push out two groups of two
+    broker.publish_one("a/4", rewards=(1.0, 0.0, 0.0))  # three samples replace two groups of two
     entry_id, group = broker.read_one()
     broker.ring.put(entry_id, train_group(group), step=0)
     assert broker.ring.occupancy() == 7
@@ -154,14 +154,14 @@ def test_groups_above_the_lag_are_dropped_and_counted(broker: BrokerParts) -> No
     assert broker.client.hexists(broker.keys.payload, "3") is False
 
 
-def test_stale_groups_leave_even_when_the_batch_is_too_small(broker: BrokerParts) -> None:
+def test_stale_groups_are_dropped_even_when_the_batch_is_too_small(broker: BrokerParts) -> None:
     broker.ring.adopt(5)
     broker.put_one("a/0", version=0)
     assert broker.ring.take(6, 2, max_lag=4) is None
     assert broker.balance().stale == 1
 
 
-def test_max_lag_zero_trains_only_what_the_current_version_wrote(broker: BrokerParts) -> None:
+def test_max_lag_zero_trains_only_rollouts_of_the_current_version(broker: BrokerParts) -> None:
     broker.put_one("a/0", version=0)
     assert broker.ring.take(1, 2, max_lag=0) == [0]
     broker.ring.commit(1)
@@ -181,7 +181,7 @@ def test_a_commit_counts_once(broker: BrokerParts) -> None:
     assert (balance.trained, balance.trained_samples, broker.ring.committed()) == (1, 2, 1)
 
 
-def test_trim_forgets_batches_a_checkpoint_covers_and_no_others(broker: BrokerParts) -> None:
+def test_trim_removes_the_batches_that_a_checkpoint_covers(broker: BrokerParts) -> None:
     for step in (1, 2):
         broker.put_one(f"a/{step}")
         broker.ring.take(step, 2, max_lag=None)
@@ -200,7 +200,7 @@ def test_trim_forgets_batches_a_checkpoint_covers_and_no_others(broker: BrokerPa
 
 def test_a_server_behind_the_learner_is_moved_forward(broker: BrokerParts) -> None:
     broker.put_one("a/0")
-    broker.ring.take(1, 2, max_lag=None)  # trained, checkpointed; the server lost the commit and steps 2 and 3
+    broker.ring.take(1, 2, max_lag=None)  # trained and checkpointed; the server lost the commit and steps 2 and 3
     assert broker.ring.adopt(3) == 3
     assert broker.ring.adopt(2) == 3
     balance = broker.balance()
@@ -215,7 +215,7 @@ def test_steps_trained_elsewhere_do_not_admit_extra_groups(broker: BrokerParts) 
     assert claims == [0, 1, None]
 
 
-def test_the_ledger_knows_attempts_successes_and_the_first_solve(broker: BrokerParts) -> None:
+def test_the_ledger_records_attempts_successes_and_the_first_solve(broker: BrokerParts) -> None:
     rewards_of = {"a/0": (0.0, 0.0), "a/1": (1.0, None), "a/2": (1.0, 1.0)}
     for step, (token, rewards) in enumerate(rewards_of.items(), start=3):
         group_id = broker.claim(token)
@@ -240,7 +240,7 @@ def test_a_problem_never_solved_has_no_first_solve(broker: BrokerParts) -> None:
 
 
 def test_a_second_copy_of_a_group_is_counted_and_not_kept(broker: BrokerParts) -> None:
-    """Whoever copies stream entries: in the ring, in a batch, trained, and of a group that was dropped."""
+    """Copies of groups in the ring, in a batch, trained, and dropped."""
     kept, dropped = broker.publish_one("a/0"), broker.publish_one("a/1", rewards=(0.0, 0.0))
     copies = [fields for _, fields in broker.client.xrange(broker.keys.rollouts)]
     first, second = broker.read_one(), broker.read_one()
@@ -269,7 +269,7 @@ def test_a_second_copy_of_a_group_is_counted_and_not_kept(broker: BrokerParts) -
 
 
 def test_groups_of_a_step_the_server_lost_are_trained_once(broker: BrokerParts) -> None:
-    """It is restarted without its last second: one group is in the ring, one on the stream, one was never issued."""
+    """The server lost its last second: one group is in the ring, one on the stream, one not issued."""
     broker.put_one("a/0")
     broker.publish_one("a/1")
     with pytest.raises(ServerBehind):
@@ -290,8 +290,8 @@ def test_groups_of_a_step_the_server_lost_are_trained_once(broker: BrokerParts) 
     assert broker.ring.take(2, 2, max_lag=None) == [3]
 
 
-def test_a_group_of_a_lost_step_is_trained_once_even_if_its_new_rollouts_teach_nothing(broker: BrokerParts) -> None:
-    """It is issued again, written by newer weights, and filtered."""
+def test_a_group_of_a_lost_step_is_trained_once_even_if_its_new_rollouts_are_filtered(broker: BrokerParts) -> None:
+    """The group is issued again, sampled by newer weights, and filtered."""
     assert broker.ring.adopt(1, [0]) == 1
     broker.publish_one("a/0", rewards=(0.0, 0.0))
     assert not broker.ring.drop(*broker.read_one(), "zero_advantage", step=1)
@@ -301,8 +301,8 @@ def test_a_group_of_a_lost_step_is_trained_once_even_if_its_new_rollouts_teach_n
 
 
 @pytest.mark.parametrize("group_id", [1, 2**40, 2**53])
-def test_a_group_that_nobody_was_issued_is_counted_and_goes_nowhere(broker: BrokerParts, group_id: int) -> None:
-    """However large its group id: the string of ends grows with the group ids that were issued."""
+def test_a_group_that_was_never_issued_is_counted_and_dropped(broker: BrokerParts, group_id: int) -> None:
+    """For any group id: the string `ended` grows only with the issued group ids."""
     broker.publish_one("a/0")
     (waiting,) = broker.read()
     group = rollout_group(group_id)
@@ -317,7 +317,7 @@ def test_a_group_that_nobody_was_issued_is_counted_and_goes_nowhere(broker: Brok
     assert broker.balance().filtered == {"zero_advantage": 1}
 
 
-def test_a_commit_the_server_cannot_place_says_that_it_is_behind(broker: BrokerParts) -> None:
+def test_a_commit_of_an_unknown_step_raises_server_behind(broker: BrokerParts) -> None:
     broker.put_one("a/0")
     broker.ring.take(1, 2, max_lag=None)
     with pytest.raises(ServerBehind):

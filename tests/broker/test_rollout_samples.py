@@ -13,7 +13,7 @@ def test_samples_are_read_newest_first(client: redis.Redis, keys: Keys) -> None:
     assert samples.shown() == set()
 
 
-def test_what_is_shown_is_known_to_those_who_train_it(client: redis.Redis, keys: Keys) -> None:
+def test_shown_returns_the_newest_samples(client: redis.Redis, keys: Keys) -> None:
     samples = RolloutSamples(client, keys)
     samples.add({"ordinal": 17, "index": 3})
     samples.add({"ordinal": 18, "index": 0})
@@ -22,7 +22,7 @@ def test_what_is_shown_is_known_to_those_who_train_it(client: redis.Redis, keys:
     assert client.llen(keys.samples_shown) == 2
 
 
-def test_the_list_of_what_is_shown_stays_short(client: redis.Redis, keys: Keys) -> None:
+def test_the_list_of_shown_samples_is_bounded(client: redis.Redis, keys: Keys) -> None:
     samples = RolloutSamples(client, keys)
     for n in range(KEPT_SAMPLES + 3):
         samples.add({"ordinal": n, "index": 0})
@@ -32,7 +32,7 @@ def test_the_list_of_what_is_shown_stays_short(client: redis.Redis, keys: Keys) 
     assert (KEPT_SAMPLES + 2, 0) in shown
 
 
-def test_ratios_are_kept_for_as_many_tokens_as_a_sample_has(client: redis.Redis, keys: Keys) -> None:
+def test_ratios_are_cut_at_the_token_limit_of_a_sample(client: redis.Redis, keys: Keys) -> None:
     RolloutSamples(client, keys).add_ratios(17, 3, 5, [1.0, 0.51234, 2.0] + [1.0] * MAX_TOKENS)
     (entry,) = read_entries(client, keys.samples_ratios)
     assert (entry["ordinal"], entry["index"], entry["step"]) == ("17", "3", "5")

@@ -7,7 +7,7 @@ from broker.run_record import LAYOUT, describe_run, open_run, read_run, require_
 from tests.broker.broker_parts import BrokerParts
 
 
-def test_a_run_describes_itself(client: redis.Redis, keys: Keys, run_name: str) -> None:
+def test_the_record_of_a_run_is_read_back(client: redis.Redis, keys: Keys, run_name: str) -> None:
     assert read_run(client, keys) == {}
     open_run(client, keys, "hash", resume=False)
     describe_run(client, keys, {"num_hard": 64, "settings": "{}"})
@@ -16,7 +16,7 @@ def test_a_run_describes_itself(client: redis.Redis, keys: Keys, run_name: str) 
     assert run_name in run_names(client)
 
 
-def test_a_look_into_the_ring_and_the_stream(client: redis.Redis, keys: Keys) -> None:
+def test_ring_groups_and_stream_depth_are_read(client: redis.Redis, keys: Keys) -> None:
     broker = BrokerParts(client, keys)
     assert broker.ring.groups() == []
     assert broker.stream.oldest_unix_ms() is None

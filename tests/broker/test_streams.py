@@ -29,7 +29,7 @@ def test_a_group_is_delivered_to_one_consumer(broker: BrokerParts) -> None:
     assert broker.stream.depth() == 1
 
 
-def test_what_a_dead_consumer_held_is_taken_over_and_counted(broker: BrokerParts) -> None:
+def test_entries_of_a_dead_consumer_are_recovered_and_counted(broker: BrokerParts) -> None:
     broker.publish_one("a/0")
     broker.read("dead")
     time.sleep(0.03)
@@ -37,7 +37,7 @@ def test_what_a_dead_consumer_held_is_taken_over_and_counted(broker: BrokerParts
     assert delivery.deliveries == 2
 
 
-def test_taking_over_is_one_by_one_so_that_a_poison_group_spares_its_neighbours(broker: BrokerParts) -> None:
+def test_entries_are_recovered_one_at_a_time(broker: BrokerParts) -> None:
     for n in range(3):
         broker.publish_one(f"a/{n}")
     assert [d.deliveries for d in broker.read("dead", count=3)] == [1, 1, 1]
@@ -46,7 +46,7 @@ def test_taking_over_is_one_by_one_so_that_a_poison_group_spares_its_neighbours(
         assert [d.deliveries for d in broker.read("next", count=3, idle_s=0.02)] == [expected]
 
 
-def test_a_group_that_is_kept_is_not_taken_over(broker: BrokerParts) -> None:
+def test_a_kept_entry_is_not_recovered(broker: BrokerParts) -> None:
     broker.publish_one("a/0")
     (delivery,) = broker.read("slow")
     for _ in range(4):
@@ -68,7 +68,7 @@ def test_a_dead_letter_keeps_its_bytes_and_is_counted_once(broker: BrokerParts) 
     assert fields == {b"reason": b"no reason", b"bytes": size, b"ordinal": b"0", b"group": delivery.frame}
 
 
-def test_an_empty_stream_answers_within_the_wait(broker: BrokerParts) -> None:
+def test_an_empty_stream_returns_after_the_wait(broker: BrokerParts) -> None:
     started = time.monotonic()
     assert broker.stream.read("c0", count=1, block_s=0.05, claim_idle_s=9) == []
     assert time.monotonic() - started < 5.0

@@ -21,7 +21,7 @@ def claim(feed: Feed, token: str) -> int | None:
     return feed.claim(token, held_version=0, batch_groups=1, max_lag=None, lease_s=60, high_water=9)
 
 
-def test_an_group_id_is_a_place_in_the_list(tasks: Tasks) -> None:
+def test_a_group_id_is_an_index_of_the_list(tasks: Tasks) -> None:
     tasks.append(0, TASKS[:2])
     tasks.append(2, TASKS[2:])
     assert tasks.all() == TASKS
@@ -50,7 +50,7 @@ def test_a_repeated_append_adds_nothing_and_a_second_writer_is_an_error(tasks: T
         tasks.append(1, TASKS[:1])
 
 
-def test_many_tasks_are_appended_in_pieces(tasks: Tasks) -> None:
+def test_many_tasks_are_appended_in_several_calls(tasks: Tasks) -> None:
     many = [Task(problem_id=f"p{i}", arm="unguided", samples=1, seed=i) for i in range(1203)]
     tasks.append(0, many)
     assert tasks.all() == many

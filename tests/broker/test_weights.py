@@ -21,7 +21,7 @@ def board(client: redis.Redis, keys: Keys) -> WeightBoard:
 
 
 def test_lag_is_the_version_before_the_update_minus_the_version_that_wrote_the_token() -> None:
-    # Step 8 turns version 7 into 8. A token written by version 7 is on policy.
+    # Step 8 turns version 7 into 8. A token sampled by version 7 is on-policy.
     assert lag(7, 7) == 0
     assert lag(7, np.asarray([7, 5, 0])).tolist() == [0, 2, 7]
 
@@ -40,7 +40,7 @@ def test_the_starting_weights_can_be_announced(board: WeightBoard) -> None:
     assert board.wait_newer(0, timeout_s=0.0) is None
 
 
-def test_versions_never_go_back(board: WeightBoard) -> None:
+def test_versions_never_decrease(board: WeightBoard) -> None:
     assert board.announce(announcement(3))
     assert not board.announce(announcement(2))
     assert not board.announce(announcement(3))
@@ -54,7 +54,7 @@ def test_a_waiting_engine_skips_to_the_newest(board: WeightBoard) -> None:
     assert board.wait_newer(1, timeout_s=0.0) == announcement(4)
 
 
-def test_a_waiting_engine_hears_of_a_new_version(board: WeightBoard, redis_url: str, keys: Keys) -> None:
+def test_a_waiting_engine_gets_a_new_version(board: WeightBoard, redis_url: str, keys: Keys) -> None:
     board.announce(announcement(1))
     other = WeightBoard(connect(redis_url, client_name="learner"), keys)
     timer = threading.Timer(0.1, lambda: other.announce(announcement(2)))
@@ -71,14 +71,14 @@ def test_waiting_ends_at_its_deadline(board: WeightBoard) -> None:
     assert 0.09 < time.monotonic() - started < 5.0
 
 
-def test_old_announcements_are_forgotten(board: WeightBoard, client: redis.Redis, keys: Keys) -> None:
+def test_old_announcements_are_removed(board: WeightBoard, client: redis.Redis, keys: Keys) -> None:
     for version in range(3 * KEPT_ANNOUNCEMENTS):
         board.announce(announcement(version))
     assert client.xlen(keys.weights) == KEPT_ANNOUNCEMENTS
     assert board.wait_newer(0, timeout_s=0.0) == announcement(3 * KEPT_ANNOUNCEMENTS - 1)
 
 
-def test_the_board_knows_what_each_engine_holds(board: WeightBoard) -> None:
+def test_the_board_records_the_version_of_each_engine(board: WeightBoard) -> None:
     board.hold("actor-0", 3)
     board.hold("actor-1", 2)
     board.hold("actor-0", 0)  # restarted

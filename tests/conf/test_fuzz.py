@@ -1,4 +1,4 @@
-"""Whatever a file or the command line holds, the answer is a RunConfig or a ConfigError of one line."""
+"""Any file and any command line gives a RunConfig or a one-line ConfigError."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""YAML and overrides become one RunConfig, or one line that says what is wrong and where."""
+"""YAML and overrides give one RunConfig, or a one-line error with its place."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,13 +31,13 @@ def error_of(experiment: Path | None = None, *overrides: str) -> str:
 # Composition
 
 
-def test_base_yaml_says_exactly_the_defaults_of_the_schema() -> None:
+def test_base_yaml_equals_the_defaults_of_the_schema() -> None:
     tree = yaml.safe_load((CONF_FOLDER / "base.yaml").read_text())
     assert tree.pop("defaults") == {"hardware": "cpu"}
     assert tree == yaml.safe_load(dump(RunConfig()))
 
 
-def test_base_yaml_explains_nothing_twice_and_leaves_nothing_out() -> None:
+def test_base_yaml_contains_every_setting() -> None:
     text = (CONF_FOLDER / "base.yaml").read_text()
     for name in SETTINGS:
         assert f"{name.rpartition('.')[2]}:" in text
@@ -199,7 +199,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in error_of(tmp_path)
 
 
-def test_an_experiment_that_builds_on_itself_is_refused(tmp_path: Path) -> None:
+def test_an_experiment_that_inherits_from_itself_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", "defaults: {experiment: b.yaml}\n")
     write(tmp_path, "b.yaml", "defaults: {experiment: a.yaml}\n")
     assert "cannot inherit from itself" in error_of(tmp_path / "a.yaml")
@@ -226,7 +226,7 @@ def test_a_run_name_cannot_leave_its_folder_or_its_keys(name: str) -> None:
     assert "run.name" in error_of(None, f"run.name={name}")
 
 
-# What is written down
+# Dump, redaction, hash
 
 
 def test_a_dump_loads_to_the_same_settings(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     assert "s3cret" not in error_of(write(tmp_path, "e.yaml", f"broker: {{url: {{a: '{url}'}}}}\n"))
 
 
-def test_a_password_on_the_command_line_is_refused_because_everybody_can_read_it() -> None:
+def test_a_password_on_the_command_line_is_refused() -> None:
     message = error_of(None, "broker.url=redis://:s3cret@db:6380/0")
     assert "POPE_BROKER_URL" in message
     assert "s3cret" not in message
@@ -267,7 +267,7 @@ def test_redaction_keeps_everything_but_the_password(url: str | None, shown: str
     assert redacted(url) == shown
 
 
-def test_the_hash_is_of_what_makes_a_run_what_it_is() -> None:
+def test_the_hash_ignores_settings_that_may_change_on_resume() -> None:
     config = load()
     same = load(None, ["run.name=b", "root=/tmp", "resume=true", "max_steps=7", "max_groups=99", "url=redis://h"])
     assert settings_hash(config) == settings_hash(same)

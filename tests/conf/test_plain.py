@@ -1,4 +1,4 @@
-"""What a person is shown of foreign text, and what a terminal never gets."""
+"""Untrusted text is escaped, cut, and otherwise unchanged."""
 
 import logging
 
@@ -27,35 +27,35 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_line_is_one_line_of_signs(text: str) -> None:
+def test_a_line_is_one_line_of_printable_characters(text: str) -> None:
     for shown in (plain(text), plain_markdown(text)):
         assert shown.isprintable()
         shown.encode()
     assert all(line.isprintable() for line in plain_lines(text).split("\n"))
 
 
-def test_ordinary_text_is_shown_as_it_is() -> None:
+def test_ordinary_text_is_unchanged() -> None:
     text = "Find $x^2 = 4$, in °C: naïve 数学 🙂 [bold]not bold[/bold]"
     assert plain(text) == plain_lines(text) == text
 
 
-def test_blanks_are_blanks_and_lines_stay_where_there_may_be_several() -> None:
+def test_spaces_are_normalized_and_plain_lines_keeps_line_ends() -> None:
     assert plain("a\u00a0b\u3000c") == "a b c"
     assert plain("a\n\tb") == "a\\n\\tb"
     assert plain_lines("a\r\n\tb") == "a\n    b"
 
 
-def test_a_megabyte_is_cut_and_says_so() -> None:
+def test_long_text_is_cut_with_a_note() -> None:
     assert plain("x" * 10**6, 10) == "xxxxxxxxxx... (999990 more characters)"
     assert len(plain("\u202e" * 10**6, 100)) < 700
     assert len(plain_lines("y\n" * 10**6)) < 20_000
 
 
-def test_markdown_shows_itself() -> None:
+def test_markdown_is_escaped() -> None:
     assert plain_markdown("![x](http://t) <b>|`a`*_") == "\\!\\[x\\](http://t) \\<b\\>\\|\\`a\\`\\*\\_"
 
 
-def test_a_log_line_is_one_line_whatever_it_repeats() -> None:
+def test_a_log_message_is_always_one_line() -> None:
     formatter = PlainFormatter("%(levelname)s %(message)s")
     try:
         raise ValueError("first\x1b[2J\nsecond")

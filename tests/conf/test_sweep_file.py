@@ -1,4 +1,4 @@
-"""Sweeps as YAML, and settings that an experiment makes on one hardware only."""
+"""Sweep files, and settings of an experiment for one hardware only."""
 
 from pathlib import Path
 

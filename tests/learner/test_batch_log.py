@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from broker.connection import Retrying
 from broker.errors import ServerBehind
 from broker.records import TrainGroup
 from learner.batch_log import BatchLog
 from learner.manifest import CheckpointError
-from learner.retrying import Retrying
 from tests.learner.tiny import random_groups
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from broker.connection import Retrying
 from broker.records import float32_array, int32_array
 from learner.batch_feed import build_step
 from learner.ratio_recorder import RatioRecorder
-from learner.retrying import Retrying
 from tests.learner.tiny import random_groups
 
 Key = tuple[int, int]

@@ -14,7 +14,7 @@ from broker.streams import KEPT_BYTES
 from conf.schema import RunConfig
 from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
-from tests.preprocess.test_preprocessor import config, house, until, working  # noqa: F401 - fixtures
+from tests.preprocess.test_preprocessor import broker, config, until, working  # noqa: F401 - fixtures
 
 
 def framed(body: bytes, *, schema: int = SCHEMA, kind: int = 1) -> bytes:
@@ -57,26 +57,26 @@ def test_poison_is_a_dead_letter_and_the_others_flow(
     config: RunConfig,  # noqa: F811
     redis_url: str,
     client: redis.Redis,
-    house: BrokerParts,  # noqa: F811
+    broker: BrokerParts,  # noqa: F811
     keys: Keys,
     fields: dict[str, bytes],
     reason: str,
 ) -> None:
-    assert house.claim("bad/0") == 0
-    assert house.feed.publish(0, "bad/0", rollout_group(0))
+    assert broker.claim("bad/0") == 0
+    assert broker.feed.publish(0, "bad/0", rollout_group(0))
     client.delete(keys.rollouts)
-    house.stream.open()
+    broker.stream.open()
     client.xadd(keys.rollouts, {"ordinal": "0", **fields})
-    house.publish_one("a/1")
+    broker.publish_one("a/1")
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0, 60.0)
-    balance = house.balance()
+        until(lambda: broker.stream.depth() == 0, 60.0)
+    balance = broker.balance()
     assert (balance.failed, balance.in_flight["ring"]) == ({"unreadable": 1}, 1)
     ((_, letter),) = client.xrange(keys.dead_letters)
     assert reason in letter[b"reason"].decode()
     assert int(letter[b"bytes"]) == sum(map(len, fields.values())) + 1
     assert sum(map(len, letter.values())) < 4 * KEPT_BYTES
-    assert house.feed.failures() == {0: "unreadable"}
+    assert broker.feed.failures() == {0: "unreadable"}
 
 
 def test_redis_refuses_an_entry_above_the_size_limit_of_a_record(client: redis.Redis, keys: Keys) -> None:
@@ -85,11 +85,11 @@ def test_redis_refuses_an_entry_above_the_size_limit_of_a_record(client: redis.R
     assert client.xlen(keys.rollouts) == 0
 
 
-def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(house: BrokerParts, client: redis.Redis) -> None:  # noqa: F811
+def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(broker: BrokerParts, client: redis.Redis) -> None:  # noqa: F811
     for group_id in (b"-1", b"1e3", b"0x10", b"9" * 30, b""):
-        client.xadd(house.keys.rollouts, {"ordinal": group_id, "group": b"?"})
-    for delivery in house.read(count=9):
-        assert house.stream.dead_letter(delivery.entry_id, "test")
-        assert not house.stream.dead_letter(delivery.entry_id, "test"), "a second time counts nothing"
-    assert house.feed.failures() == {}
-    assert int(client.hget(house.keys.counters, "failed.unreadable") or 0) == 5
+        client.xadd(broker.keys.rollouts, {"ordinal": group_id, "group": b"?"})
+    for delivery in broker.read(count=9):
+        assert broker.stream.dead_letter(delivery.entry_id, "test")
+        assert not broker.stream.dead_letter(delivery.entry_id, "test"), "a second time counts nothing"
+    assert broker.feed.failures() == {}
+    assert int(client.hget(broker.keys.counters, "failed.unreadable") or 0) == 5

@@ -33,7 +33,7 @@ def config(run_name: str) -> RunConfig:
 
 
 @pytest.fixture
-def house(client: redis.Redis, keys: Keys) -> BrokerParts:
+def broker(client: redis.Redis, keys: Keys) -> BrokerParts:
     return BrokerParts(client, keys, capacity=8)
 
 
@@ -70,22 +70,22 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 
 
 def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_name(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
-    house.board.announce(WeightAnnouncement(version=3, backend="file"))
-    house.publish_one("a/0", rewards=(1.0, 0.0))
-    house.publish_one("a/1", rewards=(0.0, 0.0))
-    house.publish_one("a/2", rewards=(1.0, None))
-    house.publish_one("a/3", rewards=(0.0, 1.0))
+    broker.board.announce(WeightAnnouncement(version=3, backend="file"))
+    broker.publish_one("a/0", rewards=(1.0, 0.0))
+    broker.publish_one("a/1", rewards=(0.0, 0.0))
+    broker.publish_one("a/2", rewards=(1.0, None))
+    broker.publish_one("a/3", rewards=(0.0, 1.0))
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
-    balance = house.balance()
+        until(lambda: broker.stream.depth() == 0)
+    balance = broker.balance()
     assert balance.filtered == {"zero_advantage": 1, "no_reward": 1}
-    assert house.ring.take(1, 4, max_lag=None) == [0, 3]
-    batch = house.ring.batch(1)
+    assert broker.ring.take(1, 4, max_lag=None) == [0, 3]
+    batch = broker.ring.batch(1)
     assert batch is not None
     assert [float32_array(group.advantages).tolist() for group in batch] == [[0.5, -0.5], [-0.5, 0.5]]
-    assert {row.problem_id: row.first_solve_step for row in house.ledger.rows()} == {
+    assert {row.problem_id: row.first_solve_step for row in broker.ledger.rows()} == {
         "p0": 3,
         "p1": None,
         "p2": 3,
@@ -94,77 +94,77 @@ def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_
 
 
 def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, keys: Keys
 ) -> None:
-    group_id = house.claim("a/0")
+    group_id = broker.claim("a/0")
     assert group_id is not None
     group = rollout_group(group_id, (0.0, 0.0, 0.0), arm="unguided", oracle=True)
-    assert house.feed.publish(group_id, "a/0", group)
+    assert broker.feed.publish(group_id, "a/0", group)
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
+        until(lambda: broker.stream.depth() == 0)
     (ended,) = Metrics(client, keys).read(GroupEnd)
     assert (ended.rollouts, ended.judged, ended.successes, ended.reward_sum) == (3, 3, 0, 0.0)
     assert ended.completion_tokens == 9
     assert "correct" not in ended.verdicts
-    assert house.ring.take(1, 4, max_lag=0) == [group_id]
-    batch = house.ring.batch(1)
+    assert broker.ring.take(1, 4, max_lag=0) == [group_id]
+    batch = broker.ring.batch(1)
     assert batch is not None
     assert float32_array(batch[0].advantages).tolist() == [-0.25, -0.25, -0.25, 0.75]
 
 
 def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
     config = replace(
         config,
         actors=replace(config.actors, max_completion_tokens=4),
         preprocess=replace(config.preprocess, overlong_tokens=2),
     )
-    group_id = house.claim("a/0")
+    group_id = broker.claim("a/0")
     assert group_id is not None
     group = rollout_group(group_id, (1.0, 1.0))
     longest = completion(1.0, num_tokens=4)
     group = msgspec.structs.replace(group, rollouts=(completion(1.0, num_tokens=2), longest))
-    assert house.feed.publish(group_id, "a/0", group)
+    assert broker.feed.publish(group_id, "a/0", group)
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
-    assert house.ring.take(1, 2, max_lag=None) == [group_id], "right and too long teaches something"
-    batch = house.ring.batch(1)
+        until(lambda: broker.stream.depth() == 0)
+    assert broker.ring.take(1, 2, max_lag=None) == [group_id], "right and too long teaches something"
+    batch = broker.ring.batch(1)
     assert batch is not None
     assert float32_array(batch[0].advantages).tolist() == [0.5, -0.5]
-    (row,) = house.ledger.rows()
+    (row,) = broker.ledger.rows()
     assert (row.attempts, row.successes) == (2, 2)
 
 
 def test_groups_without_a_gradient_are_kept_when_the_setting_says_so(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
     config = replace(config, preprocess=replace(config.preprocess, drop_zero_advantage=False))
-    house.publish_one("a/0", rewards=(0.0, 0.0))
+    broker.publish_one("a/0", rewards=(0.0, 0.0))
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
-    assert house.balance().in_flight["ring"] == 1
+        until(lambda: broker.stream.depth() == 0)
+    assert broker.balance().in_flight["ring"] == 1
 
 
 def test_an_unreadable_record_is_a_dead_letter_and_other_groups_pass(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, keys: Keys
 ) -> None:
-    assert house.claim("bad/0") == 0
-    house.feed.publish(0, "bad/0", rollout_group(0))
+    assert broker.claim("bad/0") == 0
+    broker.feed.publish(0, "bad/0", rollout_group(0))
     ((entry_id, fields),) = client.xrange(keys.rollouts)
     client.delete(keys.rollouts)
     client.xadd(keys.rollouts, {**fields, b"group": fields[b"group"][:-1] + b"\xff"}, id=entry_id)
-    house.publish_one("a/1")
+    broker.publish_one("a/1")
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
-    balance = house.balance()
+        until(lambda: broker.stream.depth() == 0)
+    balance = broker.balance()
     assert (balance.failed, balance.in_flight["ring"]) == ({"unreadable": 1}, 1)
     ((_, letter),) = client.xrange(keys.dead_letters)
     assert b"checksum" in letter[b"reason"]
 
 
 def test_a_group_that_raises_comes_back_and_is_a_dead_letter_after_three_deliveries(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
     honest = drop_reason
@@ -176,93 +176,93 @@ def test_a_group_that_raises_comes_back_and_is_a_dead_letter_after_three_deliver
         return honest(rewards, *rest)
 
     monkeypatch.setattr(train_groups, "drop_reason", raises)
-    house.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
-    house.publish_one("a/1")
+    broker.publish_one("a/0", rewards=(1.0, 0.0, 0.0))
+    broker.publish_one("a/1")
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
+        until(lambda: broker.stream.depth() == 0)
     assert events == ["raised"] * 3
-    balance = house.balance()
+    balance = broker.balance()
     assert (balance.failed, balance.in_flight["ring"]) == ({"unreadable": 1}, 1)
-    ((_, letter),) = client.xrange(house.keys.dead_letters)
+    ((_, letter),) = client.xrange(broker.keys.dead_letters)
     assert letter[b"reason"] == b"ZeroDivisionError: no such luck"
 
 
 def test_a_group_that_kills_its_worker_is_a_dead_letter(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
-    house.publish_one("a/0")
-    house.read("dead-0")
+    broker.publish_one("a/0")
+    broker.read("dead-0")
     for n in (1, 2):
-        assert house.read(f"dead-{n}", idle_s=0.0)[0].deliveries == n + 1
+        assert broker.read(f"dead-{n}", idle_s=0.0)[0].deliveries == n + 1
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
-    assert house.balance().failed == {"unreadable": 1}
+        until(lambda: broker.stream.depth() == 0)
+    assert broker.balance().failed == {"unreadable": 1}
 
 
 def test_the_groups_of_a_dead_worker_are_finished_by_another(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
-    house.publish_one("a/0")
-    house.read("dead")
+    broker.publish_one("a/0")
+    broker.read("dead")
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
-    assert house.balance().in_flight["ring"] == 1
+        until(lambda: broker.stream.depth() == 0)
+    assert broker.balance().in_flight["ring"] == 1
 
 
 def test_two_workers_end_every_group_once(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
     with working(config, redis_url, client, workers=2):
         for n in range(60):
-            house.publish_one(f"a/{n}", rewards=(1.0, 0.0) if n % 3 else (0.0, 0.0))
-        until(lambda: house.stream.depth() == 0)
-    balance = house.balance()
+            broker.publish_one(f"a/{n}", rewards=(1.0, 0.0) if n % 3 else (0.0, 0.0))
+        until(lambda: broker.stream.depth() == 0)
+    balance = broker.balance()
     assert balance.filtered == {"zero_advantage": 20}
     assert balance.replaced + balance.in_flight["ring"] == 40
-    groups = Metrics(client, house.keys).read(GroupEnd)
+    groups = Metrics(client, broker.keys).read(GroupEnd)
     assert sorted(g.group_id for g in groups) == list(range(60))
 
 
 def test_a_worker_that_waits_for_room_sends_heartbeats_and_keeps_its_claims(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, keys: Keys
 ) -> None:
     ring = RingSettings(capacity=4, when_full="wait")
     config = replace(config, broker=replace(config.broker, ring=ring))
     for n in range(6):
-        house.publish_one(f"a/{n}")
+        broker.publish_one(f"a/{n}")
     with working(config, redis_url, client, workers=2):
-        until(lambda: house.balance().in_flight["ring"] == 2)
+        until(lambda: broker.balance().in_flight["ring"] == 2)
         time.sleep(1.2)  # longer than claim_idle_s: without extended claims groups would be delivered again
         assert {beat.status for beat in Heartbeats(client, keys).all().values()} >= {"waiting for room in the ring"}
         assert all(silence < 1.0 for silence in Heartbeats(client, keys).silence().values())
         for step in (1, 2, 3):
-            until(lambda step=step: house.ring.take(step, 4, max_lag=None) is not None)
-            house.ring.commit(step)
-    balance = house.balance()
+            until(lambda step=step: broker.ring.take(step, 4, max_lag=None) is not None)
+            broker.ring.commit(step)
+    balance = broker.balance()
     assert (balance.trained, balance.replaced, balance.failed) == (6, 0, {})
 
 
 def test_a_stop_reaches_a_worker_that_waits_for_room(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
     config = replace(config, broker=replace(config.broker, ring=RingSettings(capacity=2, when_full="wait")))
     for n in range(3):
-        house.publish_one(f"a/{n}")
+        broker.publish_one(f"a/{n}")
     with working(config, redis_url, client):
-        until(lambda: house.balance().in_flight["ring"] == 1)
-    assert house.balance().in_flight["stream"] == 2
+        until(lambda: broker.balance().in_flight["ring"] == 1)
+    assert broker.balance().in_flight["stream"] == 2
 
 
 def test_reports_give_reward_by_arm_and_where_groups_went(
-    config: RunConfig, redis_url: str, client: redis.Redis, house: BrokerParts, keys: Keys
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, keys: Keys
 ) -> None:
     for n, (arm, rewards) in enumerate(
         [("guided", (1.0, 0.0)), ("guided", (1.0, 1.0)), ("unguided", (0.0, 0.0)), ("unguided", (0.0, None))]
     ):
-        assert house.claim(f"a/{n}") == n
-        house.feed.publish(n, f"a/{n}", rollout_group(n, rewards, arm=arm))
+        assert broker.claim(f"a/{n}") == n
+        broker.feed.publish(n, f"a/{n}", rollout_group(n, rewards, arm=arm))
     with working(config, redis_url, client):
-        until(lambda: house.stream.depth() == 0)
+        until(lambda: broker.stream.depth() == 0)
 
     everything = Metrics(client, keys).read(PreprocessWork)
     outcomes: Counter[str] = Counter()
@@ -285,18 +285,18 @@ def test_reports_give_reward_by_arm_and_where_groups_went(
 
 @pytest.mark.faults
 def test_a_worker_survives_a_server_that_is_killed_and_comes_back(
-    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, house: BrokerParts
+    config: RunConfig, client: redis.Redis, redis_server: object, redis_url: str, broker: BrokerParts
 ) -> None:
     from deploy.cluster.redis_server import EmbeddedRedis
 
     assert isinstance(redis_server, EmbeddedRedis)
     with working(config, redis_url, client):
-        house.publish_one("a/0")
-        until(lambda: house.stream.depth() == 0)
+        broker.publish_one("a/0")
+        until(lambda: broker.stream.depth() == 0)
         time.sleep(1.5)  # this server writes its file every second
         redis_server.stop()
         time.sleep(0.3)
         redis_server.start()
-        house.publish_one("a/1")
-        until(lambda: house.stream.depth() == 0)
-    assert house.balance().in_flight["ring"] == 2
+        broker.publish_one("a/1")
+        until(lambda: broker.stream.depth() == 0)
+    assert broker.balance().in_flight["ring"] == 2

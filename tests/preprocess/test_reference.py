@@ -103,7 +103,7 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
     tmp_path: Path, redis_url: str, client: redis.Redis, run_name: str
 ) -> None:
     config = replace(CONFIG, run=RunSettings(name=run_name))
-    house = BrokerParts(client, Keys(run_name), capacity=64)
+    broker = BrokerParts(client, Keys(run_name), capacity=64)
     worker = Preprocessor(config, redis_url, "preprocess-0", load(save_tiny(tmp_path / "start")))
     working = threading.Thread(target=worker.run)
     working.start()
@@ -112,12 +112,12 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
             policy = trained(3 * version)
             weights = tmp_path / f"version-{version}"
             policy.save_pretrained(weights)
-            house.board.announce(WeightAnnouncement(version=version, backend="file", path=str(weights)))
+            broker.board.announce(WeightAnnouncement(version=version, backend="file", path=str(weights)))
             group = half_right(random_groups(1, seed=version, first_group_id=version, version=version)[0].rollout_group)
-            assert house.claim(f"a/{version}") == version
-            assert house.feed.publish(version, f"a/{version}", group)
-            wait_until(lambda v=version: house.ring.take(v + 1, 4, max_lag=None) == [v], 10, "the group in the ring")
-            batch = house.ring.batch(version + 1)
+            assert broker.claim(f"a/{version}") == version
+            assert broker.feed.publish(version, f"a/{version}", group)
+            wait_until(lambda v=version: broker.ring.take(v + 1, 4, max_lag=None) == [v], 10, "the group in the ring")
+            batch = broker.ring.batch(version + 1)
             assert batch is not None
             raw = batch[0].reference_logprobs
             assert raw is not None

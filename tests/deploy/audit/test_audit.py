@@ -220,7 +220,7 @@ def test_a_violation_names_file_and_line(evidence: Evidence) -> None:
     assert f"in step {step} ({place}) and again in step {step + 1} ({last})" in found
 
 
-def test_what_cannot_be_checked_is_said_and_is_no_violation(evidence: Evidence) -> None:
+def test_what_cannot_be_checked_is_reported_and_is_no_violation(evidence: Evidence) -> None:
     blind = replace(evidence, histories=(), absent=("actor-0", "learner-0"))
     assert broken(blind) == {}
     unchecked = {v.promise: v.unchecked for v in check(blind) if v.unchecked}
@@ -228,7 +228,7 @@ def test_what_cannot_be_checked_is_said_and_is_no_violation(evidence: Evidence) 
     assert unchecked["trained once"] == "the learner's history is not complete"
 
 
-def test_a_learners_history_that_begins_late_or_has_a_gap_proves_nothing_of_the_rest(evidence: Evidence) -> None:
+def test_a_learners_history_that_begins_late_or_has_a_gap_is_not_checked(evidence: Evidence) -> None:
     start = next(h.lines[0].event for h in evidence.histories if h.role == "learner-0")
     begun_late = edited(evidence, lambda e: msgspec.structs.replace(e, step=40) if e is start else None)
     for partial in (begun_late, appended(evidence, "learner-0", what="gap", missed=3)):

@@ -1,4 +1,4 @@
-"""What is painted, read back from matplotlib."""
+"""The painted figures, read back from matplotlib."""
 
 from typing import Any
 

@@ -70,7 +70,7 @@ def run(**records: Any) -> RunRecords:
     return RunRecords(path=Path("runs/a"), config=load(None, []), **records)
 
 
-def test_a_pause_is_no_time_at_work() -> None:
+def test_a_pause_does_not_count_as_work() -> None:
     """Two stretches of five minutes, ten hours apart, with 90 tokens every 30 s: 3 tokens/s throughout."""
     start, ten_hours = 1_790_000_000, 36_000
     steps = [start + 30 * i + ten_hours * (i > 10) for i in range(21)]
@@ -79,7 +79,7 @@ def test_a_pause_is_no_time_at_work() -> None:
     assert rate_by_time(trained(resumed), 60) == dict.fromkeys(range(10), 3.0)
 
 
-def test_a_run_whose_learner_is_slow_is_at_work_while_its_preprocessor_reports() -> None:
+def test_a_run_with_a_slow_learner_is_working_while_its_preprocessor_reports() -> None:
     slow = run(learner=reports(0, 500), signs_of_life=[float(second) for second in range(500)])
     assert active_s(slow)(500.0) == 500.0
     assert active_s(run(learner=reports(0, 500)))(500.0) == 0.0
@@ -92,7 +92,7 @@ def test_a_run_without_a_step_is_drawn_in_the_first_window() -> None:
     assert point.x == 0.5
 
 
-def test_the_change_of_reward_counts_groups_that_teach_nothing() -> None:
+def test_the_change_of_reward_counts_groups_without_a_gradient() -> None:
     """Of 16 steps an easy arm gains one of its 8 rewards every second; the hard one is never solved: its slope is 0."""
     hard = [changed(GROUP, step=step) for step in range(16)]
     easy = [changed(GROUP, step=step, arm="easy", bucket="easy", reward_sum=step / 2) for step in range(16)]

@@ -41,14 +41,14 @@ def test_one_seed_of_one_experiment_twice_is_refused() -> None:
         experiments([run("a-s0", 0), replace(run("a-s0", 0), path=Path("more/a-s0"))])
 
 
-def test_seeds_that_differ_in_more_than_the_seed_are_told() -> None:
+def test_settings_that_differ_between_seeds_are_listed() -> None:
     same = Experiment("a", (run("a-s0", 0), run("a-s1", 1, **{"run.name": "other", "deploy.heartbeat_s": 9})))
     assert same.differing == []
     other = Experiment("a", (run("a-s0", 0), run("a-s1", 1, **{"learner.learning_rate": 0.001})))
     assert other.differing == ["learner.learning_rate: 0.0005, 0.001"]
 
 
-def test_a_figure_says_its_runs_seeds_and_steps() -> None:
+def test_a_figure_names_its_runs_seeds_and_steps() -> None:
     a, b = Experiment("a", (run("a-s0", 0), run("a-s1", 1, steps=12))), Experiment("b", (run("b", 3),))
     assert about([a]) == "a: seeds 0, 1; 10 to 12 steps"
     assert about([b]) == "b: seed 3; 10 steps"

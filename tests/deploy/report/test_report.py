@@ -1,4 +1,4 @@
-"""`pope report` over whole folders: what it writes is whole, the same everywhere, and harmless."""
+"""`pope report` over run folders: its files are complete, consistent and safe to open."""
 
 import base64
 import csv
@@ -78,7 +78,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def runs(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two experiments of two seeds, one of them with easy problems and diagnostics; its name is a trap."""
+    """Two experiments of two seeds, one with easy problems and diagnostics; its name needs escaping."""
     root = tmp_path_factory.mktemp("runs")
     client = connect(redis_server.start(), client_name="test")
     for seed in (0, 1):
@@ -114,7 +114,7 @@ def loads(html: str) -> list[str]:
     return [found for text in [html, *pictures] for found in re.findall(r"url\((?!#)[^)]*|@import[^;]*", text)]
 
 
-def test_nothing_comes_from_elsewhere(page: Page, written: Path) -> None:
+def test_the_page_loads_nothing_from_elsewhere(page: Page, written: Path) -> None:
     for tag, attributes in page.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             target = attributes.get(name) or ""
@@ -129,7 +129,7 @@ def test_nothing_comes_from_elsewhere(page: Page, written: Path) -> None:
     assert loads(planted) == ["url(http://x.example/y"]
 
 
-def test_every_picture_is_told_in_words(page: Page) -> None:
+def test_every_picture_has_an_alternative_text(page: Page) -> None:
     assert len(page.of("img")) == len(FIGURES)
     assert all(len(picture["alt"] or "") > 40 for picture in page.of("img"))
 
@@ -204,7 +204,7 @@ def test_the_same_runs_give_the_same_page_and_the_same_pictures(runs: Path, tmp_
     assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
 
 
-def test_a_run_that_was_cut_off_gets_a_report_of_what_is_there(runs: Path, tmp_path: Path) -> None:
+def test_a_killed_run_gets_a_report_of_the_files_it_has(runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cut"
     shutil.copytree(runs / "plain-s0", folder)
     for name in ("summary.json", "ledger.json", "balance.json", "measurements.json", "metrics/groups.jsonl"):
@@ -253,7 +253,7 @@ def test_records_come_back_as_they_were_written(runs: Path) -> None:
     assert not read.missing
 
 
-def test_a_run_that_took_no_step_is_over_all_the_same(runs: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_step_can_have_finished(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "plain-s0", tmp_path / "run")
     (tmp_path / "run/metrics/learner.jsonl").write_bytes(b"")
     read = read_run(tmp_path / "run")
@@ -267,7 +267,7 @@ def test_the_folder_of_a_sweep_stands_for_its_runs(runs: Path) -> None:
 
 
 def test_the_runs_of_a_sweep_come_in_its_order(runs: Path, tmp_path: Path) -> None:
-    """So an experiment keeps its colour while the sweep fills; what the sweep does not know comes last."""
+    """So an experiment keeps its colour while the sweep fills; runs that are not in the sweep come last."""
     shutil.copytree(runs, tmp_path / "runs")
     shutil.copytree(runs / "plain-s0", tmp_path / "runs/another")
     rows = [{"name": f"{name}-s{seed}", "experiment": name} for seed in (0, 1) for name in ("plain", "a$b<i>")]

@@ -88,7 +88,7 @@ def test_the_table_has_a_base_row_every_later_stage_and_other_problems_in_the_la
 
 
 def partly_measured() -> list[Experiment]:
-    """x: three seeds, one of which measured the end; y: no more than the beginning."""
+    """x: three seeds, one of them measured after training; y: measured before training only."""
     before = {"before": {"unguided": results(0, 0, 0, 0)}}
     done = run("x-s0", measured=before | {"after": {"unguided": results(4, 4, 0, 0)}})
     others = [run(f"x-s{seed}", seed, measured=before) for seed in (1, 2)]
@@ -103,7 +103,7 @@ def test_a_score_says_when_seeds_are_not_measured() -> None:
     assert "x: after was measured for seed 0 only, of seeds 0, 1, 2." in contents(shown, 0).notes
 
 
-def test_a_measurement_before_training_is_no_outcome() -> None:
+def test_a_measurement_before_training_is_not_shown_as_a_result() -> None:
     shown = partly_measured()
     figure = outcome(shown, scores(shown))
     assert isinstance(figure, Figure)
@@ -112,8 +112,8 @@ def test_a_measurement_before_training_is_no_outcome() -> None:
     assert isinstance(outcome(shown[1:], scores(shown[1:])), Absent)
 
 
-def test_a_stage_has_one_stroke_in_every_panel() -> None:
-    """One legend stands for all panels: what is measured last here must not look like what is measured last there."""
+def test_a_stage_has_the_same_line_style_in_every_panel() -> None:
+    """One legend serves all panels, so a stage must look the same in all of them."""
     figure = transfers(partly_measured())[-1]
     assert isinstance(figure, Figure)
     drawn = [line for axis in figure.paint().axes for line in axis.lines if len(line.get_xdata()) == 4]
@@ -182,7 +182,7 @@ def test_the_points_of_a_history_are_its_groups() -> None:
     assert p.by_arm["unguided"].points == ((0, 0.25), (1, 0.375))
 
 
-def test_who_has_no_rollout_in_a_step_has_no_share_of_it() -> None:
+def test_an_arm_without_a_rollout_in_a_step_has_a_share_of_zero() -> None:
     learner = [{"step": "1", "share/tokens/a/x": "1.0"}, {"step": "2", "share/tokens/b/y": "1.0"}, {"step": "3"}]
     assert shares(run(learner=learner), "share/tokens/a/x", "share/tokens/") == [(0, 1.0, 1.0), (1, 0.0, 1.0)]
 
@@ -202,7 +202,7 @@ def outcome_rows(arm: str, bucket: str) -> list[RolloutOutcomes]:
     ]
 
 
-def test_a_bar_of_lengths_says_its_tokens_and_its_rollouts() -> None:
+def test_a_bar_of_lengths_names_its_tokens_and_its_rollouts() -> None:
     assert by_length(outcome_rows("a", "hard"), "hard") == [
         Bar("3-55, n 9", {"trained": 1, "stale": 8}, {"truncated": 0, "verifier_failure": 3}),
         Bar("1,000-1,200, n 2", {"trained": 1, "stale": 1}, {"truncated": 1, "verifier_failure": 0}),
@@ -212,8 +212,8 @@ def test_a_bar_of_lengths_says_its_tokens_and_its_rollouts() -> None:
     assert [bar.label for bar in by_length(old, "hard")] == ["decile 2, n 1"]
 
 
-def test_deciles_of_seeds_meet_where_their_lengths_do() -> None:
-    """Ten deciles of one seed and ten of another that writes a token more: ten bars, each of two neighbours."""
+def test_deciles_of_similar_length_share_a_bar() -> None:
+    """Ten deciles of one seed and ten of another whose rollouts are a token longer: ten bars of two deciles each."""
     rows = [
         RolloutOutcomes("hard", "a", decile, {"trained": 5}, 5, tokens=(10 * decile + seed, 10 * decile + 8 + seed))
         for seed in (0, 1)

@@ -74,7 +74,7 @@ def test_several_seeds_have_a_t_interval_and_one_has_a_bootstrap() -> None:
     assert one.lower < 0.5
 
 
-def test_seeds_that_never_solve_anything_have_an_interval_all_the_same() -> None:
+def test_seeds_that_never_solve_anything_still_have_an_interval() -> None:
     estimate = score([results(0, 0, of="s0-"), results(0, 0, of="s1-")], 1)
     assert estimate is not None
     assert (estimate.mean, estimate.lower, estimate.seeds) == (0.0, 0.0, 2)

@@ -23,7 +23,7 @@ def test_solvability_by_hand() -> None:
     assert moments[0].mean == 0.5
 
 
-def test_rollouts_whose_verifier_failed_are_made_up_by_an_older_group() -> None:
+def test_an_older_group_replaces_rollouts_whose_verifier_failed() -> None:
     """4 judged, then 6: pass@8 of 10 judged with one success is 1 - C(9,8)/C(10,8) = 0.8."""
     moments = solvability(unguided_by_step([group("a", 1, 0, 4), group("a", 2, 1, 6)]), 1, k=8, width=1, last=2)
     assert list(moments) == [1]
@@ -44,7 +44,7 @@ def test_only_unguided_groups_of_hard_problems_count_but_all_rollouts_are_spent(
 
 
 @pytest.mark.parametrize("k", [8, 32])
-def test_it_is_that_of_a_slow_loop(k: int) -> None:
+def test_it_equals_a_slow_loop(k: int) -> None:
     random.seed(k)
     groups = []
     for _ in range(300):

@@ -1,4 +1,4 @@
-"""The table by length: numbers by hand, a slow count, and a real ring that lets long rollouts grow old."""
+"""The table by length: by hand, against a slow loop, and with a real ring where long rollouts become stale."""
 
 import random
 from collections import Counter
@@ -20,7 +20,7 @@ ENDS = ("trained", "filtered.zero_advantage", "replaced", "stale", "failed.unrea
 
 @dataclass(frozen=True)
 class Group:
-    """One that was issued; its rollouts by their lengths, none when it was not written."""
+    """One issued group, with the lengths of its rollouts; none when it was not written."""
 
     end: str
     lengths: Sequence[int] = ()
@@ -41,7 +41,7 @@ def test_deciles_of_ten_lengths_hold_one_each() -> None:
     assert lengths.bounds[3] == (30, 30)
 
 
-def test_equal_lengths_are_never_parted() -> None:
+def test_equal_lengths_are_in_one_decile() -> None:
     lengths = LengthDeciles({5: 3, 9: 7})
     assert (lengths.decile(5), lengths.decile(9)) == (1, 4)
     assert lengths.bounds == {1: (5, 5), 4: (9, 9)}
@@ -81,7 +81,7 @@ def test_a_table_by_hand() -> None:
     ]
 
 
-def test_the_table_is_the_count_of_a_slow_loop() -> None:
+def test_the_table_equals_a_slow_loop() -> None:
     rng = random.Random(1)
     groups = [
         Group(rng.choice(ENDS), [rng.choice((3, 8, 8, 50, 100)) for _ in range(4)], rng.choice((HARD, EASY)))
@@ -103,7 +103,7 @@ def test_the_table_is_the_count_of_a_slow_loop() -> None:
         assert row.rollouts == expected.total()
 
 
-def test_a_line_compares_the_short_with_the_long() -> None:
+def test_the_closing_line_compares_short_with_long_rollouts() -> None:
     rows = rows_of(Group("trained", [1, 2, 3, 4]), Group("stale", [5, 9]), Group("trained", [6, 7, 8, 10]))
     assert explain(rows) == (
         "lost to age (replaced or stale): 20.0% of all, 20.0% of the shorter half, 0.0% of the longest decile"
@@ -112,7 +112,7 @@ def test_a_line_compares_the_short_with_the_long() -> None:
     assert explain(()).endswith("nothing yet")
 
 
-def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redis.Redis, keys: Keys) -> None:
+def test_a_bound_on_the_lag_starves_long_rollouts_and_the_table_shows_it(client: redis.Redis, keys: Keys) -> None:
     """A rollout of 100 k tokens takes k steps to write; those that took more than two are dropped as stale."""
     house = BrokerParts(client, keys, batch_groups=1)
     house.ring.adopt(10)
@@ -139,7 +139,7 @@ def test_a_bound_on_the_lag_starves_the_long_and_the_table_shows_it(client: redi
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_what_is_lost_to_age_is_measured_against_what_was_worth_training(end: str) -> None:
+def test_the_share_lost_to_age_is_of_trained_replaced_and_stale_rollouts(end: str) -> None:
     (row,) = rows_of(Group(end, [4, 4]))
     expected = {"trained": 0.0, "replaced": 1.0, "stale": 1.0}.get(end)
     assert row.lost_to_age == expected

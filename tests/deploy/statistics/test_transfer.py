@@ -58,7 +58,7 @@ def test_a_run_without_guidance_has_no_transfer() -> None:
     assert transfer([]) is None
 
 
-def test_it_is_told_in_one_line() -> None:
+def test_it_is_explained_in_one_line() -> None:
     found = transfer(LEDGER)
     assert found is not None
     assert explain(found.counts()) == (

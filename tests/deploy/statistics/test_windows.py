@@ -20,7 +20,7 @@ def test_windows_by_hand() -> None:
     assert window_means([(0, 1, 2), (1, 3, 4), (4, 5, 5), (3, 0, 0)], 2) == {0: 4 / 6, 2: 1.0}
 
 
-def test_windows_are_those_of_a_slow_loop() -> None:
+def test_windows_equal_a_slow_loop() -> None:
     random.seed(1)
     samples = [(random.randrange(50), random.random(), random.randrange(9)) for _ in range(400)]
     for width in (1, 3, 7):
@@ -33,7 +33,7 @@ def test_windows_are_those_of_a_slow_loop() -> None:
 
 
 @pytest.mark.parametrize(("span", "width"), [(0, 1), (1, 1), (40, 1), (41, 2), (160, 4), (161, 5)])
-def test_a_width_gives_at_most_so_many_windows(span: int, width: int) -> None:
+def test_a_width_gives_at_most_the_allowed_windows(span: int, width: int) -> None:
     assert window_width([span, 0]) == width
     assert -(-span // width) <= MOST_WINDOWS
 
@@ -43,7 +43,7 @@ def test_the_threshold_is_reached_in_the_first_window_at_or_above_it() -> None:
     assert first_reached({0: 0.1}, 0.9) is None
 
 
-def test_a_rate_is_of_whole_windows_and_counts_the_silent_ones() -> None:
+def test_a_rate_covers_whole_windows_including_empty_ones() -> None:
     """Windows of 10 s from second 100 on; the last begun is left out."""
     assert rate_by_time([(100, 50.0), (109, 50.0), (125, 30.0), (131, 9.0)], 10) == {0: 10.0, 1: 0.0, 2: 3.0}
     assert rate_by_time([], 10) == {}
@@ -61,7 +61,7 @@ def test_a_slope_is_that_of_least_squares_over_its_windows() -> None:
         assert slope == pytest.approx(np.polyfit(x, total / weight, 1, w=np.sqrt(weight))[0])
 
 
-def test_there_is_no_slope_over_one_step_nor_over_what_nobody_judged() -> None:
+def test_there_is_no_slope_over_one_step_or_without_judged_rollouts() -> None:
     assert slopes([(7, 1.0, 8.0)] * 3, 1, 8) == {}
     assert slopes([(6, 0.0, 0.0), (7, 1.0, 8.0)], 1, 8) == {}
 

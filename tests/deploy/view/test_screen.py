@@ -1,4 +1,4 @@
-"""Hostile words through the commands that show them: only signs reach the terminal, and no markup is obeyed."""
+"""Hostile text in the commands that show it: only printable characters reach the terminal, no markup is applied."""
 
 import io
 import json
@@ -93,7 +93,7 @@ def problems(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_problem_is_listed_and_shown_whole_without_obeying_it(problems: Path) -> None:
+def test_a_problem_is_listed_and_shown_without_interpreting_its_markup(problems: Path) -> None:
     for id in (None, WORDS):
         out = io.StringIO()
         show(str(problems), [], id, 20, Screen(file=out, width=4000))
@@ -111,7 +111,7 @@ def test_an_error_that_quotes_a_file_is_one_harmless_line(problems: Path) -> Non
     assert_harmless(ended.stderr)
 
 
-def test_a_lone_surrogate_is_shown_not_choked_on(tmp_path: Path) -> None:
+def test_a_lone_surrogate_is_shown_escaped(tmp_path: Path) -> None:
     path = tmp_path / "half.jsonl"
     path.write_text('{"statement": "1+1?", "an\\ud800swer": "2"}\n')
     command = [sys.executable, "-m", "deploy.cli", "problems", "show", str(path)]

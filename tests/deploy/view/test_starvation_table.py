@@ -1,4 +1,4 @@
-"""`pope starvation`: from a live server, from what a run left behind, and what it prints."""
+"""`pope starvation`: from a live server and from the file of a finished run, and what it prints."""
 
 import io
 import json

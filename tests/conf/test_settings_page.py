@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 from conf.names import SETTINGS
-from conf.reference import reference
+from conf.settings_page import reference
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def test_the_document_is_current() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == reference(), "run: python -m conf.reference > docs/settings.md"
+    assert DOCUMENT.read_text(encoding="utf-8") == reference(), "run: python -m conf.settings_page > docs/settings.md"
 
 
 def test_every_setting_has_a_row_with_a_meaning() -> None:

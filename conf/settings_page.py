@@ -1,6 +1,6 @@
 """Prints the reference of all settings in Markdown, made from `conf/schema.py`.
 
-    python -m conf.reference > docs/settings.md
+    python -m conf.settings_page > docs/settings.md
 """
 
 import ast
@@ -18,7 +18,7 @@ from conf.schema import Range, RunConfig
 _INTRODUCTION = """\
 # Settings
 
-<!-- Made by `python -m conf.reference > docs/settings.md` from conf/schema.py; do not edit. -->
+<!-- Made by `python -m conf.settings_page > docs/settings.md` from conf/schema.py; do not edit. -->
 
 Values come from `conf/base.yaml`, a file in `conf/hardware`, an experiment file and `key=value` on the command line, in
 this order; the last one wins. `pope train --dry-run` prints the result.
