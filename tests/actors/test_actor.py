@@ -18,7 +18,7 @@ from broker.history import History, read_history
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import Assignment, RolloutGroup, WeightAnnouncement
-from broker.reports import WeightSync
+from broker.reports import ActorOutput, WeightSync
 from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
 from conf.schema import WeightSettings
@@ -147,9 +147,9 @@ def test_groups_are_published_until_the_stop_and_every_lease_is_returned(scene: 
     assert balance.in_flight["stream"] >= 5
     assert balance.in_flight["leased"] == 0
     assert 0 <= balance.in_flight["stream"] - scene.done().count("publish") <= CANCELLED
-    reports = scene.broker.metrics.read("actors")
-    assert all(report["actor"] == "actor-0" for report in reports)
-    assert 0 < sum(int(report["verdict/correct"]) for report in reports) <= balance.in_flight["stream"]
+    reports = scene.broker.metrics.read(ActorOutput)
+    assert all(report.actor == "actor-0" for report in reports)
+    assert 0 < sum(report.verdicts["correct"] for report in reports) <= balance.in_flight["stream"]
     assert len(scene.broker.samples.newest(9)) == 1
     assert "groups in flight" in scene.broker.heartbeats.status("actor-0")
 
