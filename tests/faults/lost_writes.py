@@ -22,7 +22,7 @@ def server_loses_a_step(root: Path, rng: random.Random, outcome: Outcome) -> Non
     save_tiny(root / "model")
     step = rng.randint(2, STEPS - 1)
     points = f"learner.after_commit:stop@{step - 1},{rng.choice(MOMENTS)}:stop@{step}"
-    with Scene(root, f"run.max_steps={STEPS}", name="lost-writes") as scene:
+    with Scene(root, f"run.max_steps={STEPS}", name="lost") as scene:
         fill(scene, rng.randrange(1000), STEPS * STEP_GROUPS + 2)
         learner = scene.start_learner(root / "model", points)
         process = psutil.Process(learner.all[0].pid)
