@@ -1,4 +1,4 @@
-"""Runs by folder and by URL: live, finished, revived, gone; and a server that restarts under a live page."""
+"""Sources of runs by folder and by URL: live, finished, resumed and deleted runs, and a server that restarts."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from tests.runs import REPOSITORY
 QUIET = Screen(quiet=True)
 
 
-def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
+def test_a_finished_run_is_read_and_its_folder_is_released(tmp_path: Path) -> None:
     path = finished_folder(tmp_path)
     source = FolderSource(path)
     source.open()
@@ -37,9 +37,9 @@ def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
     with EmbeddedRedis(path / "redis", run="told", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
         client = connect(server.url, client_name="test")
         client.hdel(Keys("told").control, "stop")
-        news = source.look()
-        assert news is not None
-        source.take(news)
+        snapshot = source.look()
+        assert snapshot is not None
+        source.take(snapshot)
         assert source.model.live().state == "live"
         client.close()
     source.close()
@@ -60,9 +60,9 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     assert source.away is not None
     assert source.model.live(source.away).state == "away"
     server.start()
-    news = source.look()
-    assert news is not None
-    source.take(news)
+    snapshot = source.look()
+    assert snapshot is not None
+    source.take(snapshot)
     assert source.away is None
     after = source.model.whole()
     assert (after.steps, after.heat) == (before.steps, before.heat)
@@ -71,7 +71,7 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_run_that_begins_anew_under_its_name_is_a_new_picture(
+def test_a_new_run_under_the_same_name_replaces_the_old_one(
     client: redis.Redis, redis_url: str, keys: Keys, run_name: str
 ) -> None:
     replayed(client, run_name)
@@ -82,9 +82,9 @@ def test_a_run_that_begins_anew_under_its_name_is_a_new_picture(
         client.delete(key)
     replayed(client, run_name, until=NOON_S / 4)
     for _ in range(2):
-        news = source.look()
-        assert news is not None
-        source.take(news)
+        snapshot = source.look()
+        assert snapshot is not None
+        source.take(snapshot)
     assert source.model.live().step == 2
     source.close()
 
@@ -109,14 +109,14 @@ def test_runs_are_found_by_folder_by_folder_of_runs_and_by_url(
         source.close()
 
 
-def test_a_port_that_is_taken_is_said_with_the_remedy() -> None:
+def test_a_taken_port_is_an_error_with_the_remedy() -> None:
     with listening("127.0.0.1", 0) as first, pytest.raises(UsageError, match="--port"), listening(
         "127.0.0.1", first.getsockname()[1]
     ):
         pass
 
 
-def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
+def test_the_dashboard_of_a_run_starts_and_ends_with_it(tmp_path: Path) -> None:
     folder = RunFolder(finished_folder(tmp_path))
     folder.logs.mkdir()
     config = settings("told")
@@ -130,12 +130,12 @@ def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
         httpx.get(address, timeout=5)
 
 
-def test_a_run_without_the_setting_starts_nothing(tmp_path: Path) -> None:
+def test_a_run_without_the_setting_starts_no_dashboard(tmp_path: Path) -> None:
     with dashboard_process(settings("told"), RunFolder(tmp_path), "", QUIET):
         assert not list(tmp_path.iterdir())
 
 
-def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_else(
+def test_the_dashboard_of_a_run_on_an_external_server_logs_in_as_the_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the driver's login nor any other secret reaches the process that serves the page."""
