@@ -132,10 +132,15 @@ def test_the_page_shows_that_redis_is_away_and_recovers(
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
     monkeypatch.setattr(hub_module, "REST_S", 0.05)
     source = hub.sources[run_name]
-    good = source.connected
+    connected, look = source.connected, source.look
 
     def refused() -> Any:
         raise BrokerUnreachable("refused")
+
+    def disconnect_and_look() -> Any:
+        # In the thread that reads: a connection that another thread closes may raise any error.
+        source.close()
+        return look()
 
     async def interrupted() -> list[str]:
         states = []
@@ -143,12 +148,13 @@ def test_the_page_shows_that_redis_is_away_and_recovers(
             viewer = hub.watch(run_name)
             states.append((await next_message(viewer))["live"]["state"])
             monkeypatch.setattr(source, "connected", refused)
-            source.close()
+            monkeypatch.setattr(source, "look", disconnect_and_look)
             while (change := await next_message(viewer))["live"]["state"] != "away":
                 pass
             states.append(change["live"]["state"])
             assert change["live"]["step"] == 10
-            monkeypatch.setattr(source, "connected", good)
+            monkeypatch.setattr(source, "look", look)
+            monkeypatch.setattr(source, "connected", connected)
             while not (change := await next_message(viewer))["whole"]:
                 pass
             states.append(change["live"]["state"])
@@ -156,6 +162,7 @@ def test_the_page_shows_that_redis_is_away_and_recovers(
         return states
 
     assert asyncio.run(interrupted()) == ["live", "away", "live"]
+    assert hub.failure is None
 
 
 def test_hostile_output_is_sent_unchanged_as_json(
