@@ -1,3 +1,5 @@
+"""Saving, finding and refusing checkpoints."""
+
 import json
 import logging
 from collections.abc import Callable

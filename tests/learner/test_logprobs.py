@@ -1,3 +1,5 @@
+"""Log-probabilities and entropies in chunks against the full log_softmax."""
+
 import pytest
 import torch
 from torch import Tensor

@@ -1,3 +1,5 @@
+"""Policy losses against numbers by hand, slow loops and numerical gradients."""
+
 import math
 from collections.abc import Callable
 

@@ -1,3 +1,5 @@
+"""Pretraining of the built-in base model."""
+
 import numpy as np
 import pytest
 import torch

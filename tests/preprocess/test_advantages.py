@@ -1,3 +1,5 @@
+"""Advantages against numbers by hand, slow loops and the enumeration of subsets."""
+
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations

@@ -1,3 +1,5 @@
+"""Why a group is dropped."""
+
 from typing import Any
 
 import pytest

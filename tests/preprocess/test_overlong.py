@@ -1,3 +1,5 @@
+"""The penalty for overlong responses (DAPO eq. 13)."""
+
 import msgspec
 import pytest
 from hypothesis import given

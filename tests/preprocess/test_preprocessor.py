@@ -1,3 +1,5 @@
+"""The preprocessor on threads, against a real Redis."""
+
 import threading
 import time
 from collections import Counter
@@ -40,7 +42,7 @@ def broker(client: redis.Redis, keys: Keys) -> BrokerParts:
 @contextmanager
 def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 1) -> Iterator[list[Preprocessor]]:
     """Runs preprocessors on threads; stops them at the end and fails if one raised."""
-    crew = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
+    preprocessors = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
     raised: list[BaseException] = []
 
     def work(worker: Preprocessor) -> None:
@@ -49,11 +51,11 @@ def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 
         except BaseException as error:
             raised.append(error)
 
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in crew]
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in preprocessors]
     for thread in threads:
         thread.start()
     try:
-        yield crew
+        yield preprocessors
     finally:
         Control(client, Keys(config.run.name)).stop("test")
         for thread in threads:

@@ -42,7 +42,7 @@ def replayed(client: Client, name: str, recording: Recording | None = None, unti
     return replay
 
 
-def told_model(client: Client, keys: Keys, name: str) -> RunModel:
+def replayed_model(client: Client, keys: Keys, name: str) -> RunModel:
     """The model of a synthetic run that was read from Redis."""
     replayed(client, name)
     model = RunModel(settings(name))
@@ -50,7 +50,7 @@ def told_model(client: Client, keys: Keys, name: str) -> RunModel:
     return model
 
 
-def finished_folder(root: Path, name: str = "told") -> Path:
+def finished_folder(root: Path, name: str = "replayed") -> Path:
     """The folder of a run that has ended: settings, and the data of its embedded server."""
     config = settings(name)
     folder = RunFolder(root / name)

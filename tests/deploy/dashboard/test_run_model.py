@@ -16,14 +16,14 @@ from deploy.statistics.transfer import transfer
 from deploy.store import metric_files
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import LiveView
-from tests.deploy.dashboard.live import NOON_S, replayed, settings, told_model
+from tests.deploy.dashboard.live import NOON_S, replayed, settings, replayed_model
 from tests.replay import synthetic_recording
 from tests.reports import learner_step, note
 
 
 @pytest.fixture
 def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
-    return told_model(client, keys, run_name)
+    return replayed_model(client, keys, run_name)
 
 
 def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: RunModel) -> None:

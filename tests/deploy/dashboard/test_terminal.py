@@ -91,4 +91,4 @@ def test_watch_works_on_a_finished_run_from_the_command_line(tmp_path: Path) -> 
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert f"told  ended  step 12/{RunSettings().max_steps}" in result.stdout
+    assert f"replayed  ended  step 12/{RunSettings().max_steps}" in result.stdout

@@ -20,7 +20,7 @@ from deploy.dashboard.exporting import export
 from deploy.dashboard.prometheus import exposition
 from deploy.dashboard.run_model import RunModel
 from deploy.view import palette as colours
-from tests.deploy.dashboard.live import opened, replayed, told_model
+from tests.deploy.dashboard.live import opened, replayed, replayed_model
 from tests.runs import REPOSITORY
 
 GRAFANA = REPOSITORY / "deploy" / "dashboard" / "grafana"
@@ -96,7 +96,7 @@ def test_the_page_of_keys_and_the_code_agree_on_types() -> None:
 
 @pytest.fixture
 def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
-    return told_model(client, keys, run_name)
+    return replayed_model(client, keys, run_name)
 
 
 def test_tensorboard_files_hold_every_number_of_every_step(model: RunModel, tmp_path: Path) -> None:
