@@ -16,7 +16,7 @@ from deploy.statistics.transfer import transfer
 from deploy.store import metric_files
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import LiveView
-from tests.deploy.dashboard.live import NOON_S, replayed, settings, replayed_model
+from tests.deploy.dashboard.live import NOON_S, replayed, replayed_model, settings
 from tests.replay import synthetic_recording
 from tests.reports import learner_step, note
 
