@@ -27,8 +27,8 @@ def worker_environment() -> dict[str, str]:
     return {_VARIABLE: os.environ[_VARIABLE]} if os.environ.get("RAY_ADDRESS") and _VARIABLE in os.environ else {}
 
 
-def hiding_packages(folder: Path) -> list[Path]:
-    """Packages of a folder that hide rooms of the same names when the folder comes first on the import path."""
+def shadowing_packages(folder: Path) -> list[Path]:
+    """Packages of a folder that shadow rooms of the same names when the folder comes first on the import path."""
     if folder.resolve() == ROOT:
         return []
     return [folder / room for room in ROOMS if (folder / room / "__init__.py").exists()]

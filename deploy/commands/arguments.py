@@ -26,7 +26,7 @@ UrlOption = Annotated[
     ),
 ]
 FreshOption = Annotated[
-    bool, typer.Option("--fresh", help="Start anew instead of resuming; the earlier folder is renamed to NAME.1, ...")
+    bool, typer.Option("--fresh", help="Start over instead of resuming; the earlier folder is renamed to NAME.1, ...")
 ]
 
 

@@ -60,6 +60,7 @@ class Comparison:
 def compare(
     folder: RunFolder, plan: ReplayPlan, changed: dict[str, Any], client: Client, keys: Keys
 ) -> Comparison:
+    """Read both sides: the replay from `plan.out`, the run from its folder and Redis."""
     wanted = range(plan.first + 1, plan.last + 1)
     reports = {report.step: report for report in read_reports(folder.metrics, LearnerStep, Metrics(client, keys))}
     checkpoint = folder_of(folder.checkpoints, plan.last)

@@ -22,7 +22,7 @@ CHAT_TEMPLATE = (
 
 PIECES = "|".join(
     [
-        r"\$\n\$",  # end of one step, begin of the next
+        r"\$\n\$",  # end of one step, start of the next
         r"\)=",
         r"\)\$, \$",  # between two definitions of a chain
         r"(?<![A-Za-z ])[a-z][=^]",  # a variable that is assigned

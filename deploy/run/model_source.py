@@ -28,7 +28,8 @@ def resolve_model(settings: ModelSettings) -> Path:
         return Path(snapshot_download(settings.path, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UsageError(
-            f"model.path={settings.path} is no local folder, and the hub did not give it: {str(error).splitlines()[0]}"
+            f"model.path={settings.path} is no local folder and cannot be loaded from the hub: "
+            f"{str(error).splitlines()[0]}"
         ) from error
 
 

@@ -135,7 +135,7 @@ class FineTuning:
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
         """Write sft/summary.json and sft/loss.png."""
         reported = read_reports(self._folder.metrics, SftStep, self._metrics)
-        # After a server lost its last second a step may be reported twice.
+        # A step may be reported twice if Redis restarted without its last second of data.
         reports = list({report.step: report for report in reported}.values())
         sft = self._config.sft
         summary: dict[str, Any] = {

@@ -46,7 +46,7 @@ def told_model(client: Client, keys: Keys, name: str) -> RunModel:
     """The model of a made-up run that was read out of Redis."""
     replayed(client, name)
     model = RunModel(settings(name))
-    model.absorb(LiveView(client, keys).refresh())
+    model.add(LiveView(client, keys).refresh())
     return model
 
 

@@ -86,13 +86,13 @@ def test_twenty_viewers_share_one_reader(hub: Hub, run_name: str, monkeypatch: p
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
     source = hub.sources[run_name]
     looks: list[float] = []
-    look = source.look
+    look = source.read
 
     def counted() -> Any:
         looks.append(time.monotonic())
         return look()
 
-    monkeypatch.setattr(source, "look", counted)
+    monkeypatch.setattr(source, "read", counted)
 
     async def watch() -> list[set[int]]:
         async with hub:
@@ -111,7 +111,7 @@ def test_twenty_viewers_share_one_reader(hub: Hub, run_name: str, monkeypatch: p
 
 def test_a_viewer_that_does_not_keep_up_is_let_go(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.01)
-    monkeypatch.setattr(hub_module, "BEHIND", 3)
+    monkeypatch.setattr(hub_module, "MAX_QUEUED_MESSAGES", 3)
 
     async def sleep_through() -> int:
         async with hub:
@@ -126,9 +126,9 @@ def test_a_viewer_that_does_not_keep_up_is_let_go(hub: Hub, run_name: str, monke
 
 def test_the_page_says_that_redis_is_away_and_goes_on(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
-    monkeypatch.setattr(hub_module, "REST_S", 0.05)
+    monkeypatch.setattr(hub_module, "ENDED_TICK_S", 0.05)
     source = hub.sources[run_name]
-    good = source.connected
+    good = source.connect
 
     def refused() -> Any:
         raise BrokerUnreachable("refused")
@@ -138,13 +138,13 @@ def test_the_page_says_that_redis_is_away_and_goes_on(hub: Hub, run_name: str, m
         async with hub:
             viewer = hub.watch(run_name)
             states.append(message(await anext(viewer))["live"]["state"])
-            monkeypatch.setattr(source, "connected", refused)
+            monkeypatch.setattr(source, "connect", refused)
             source.close()
             while (change := message(await anext(viewer)))["live"]["state"] != "away":
                 pass
             states.append(change["live"]["state"])
             assert change["live"]["step"] == 10
-            monkeypatch.setattr(source, "connected", good)
+            monkeypatch.setattr(source, "connect", good)
             while not (change := message(await anext(viewer)))["whole"]:
                 pass
             states.append(change["live"]["state"])

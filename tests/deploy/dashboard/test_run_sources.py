@@ -32,14 +32,14 @@ def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
     source.open()
     live = source.model.live(source.away)
     assert (live.state, live.ended, live.step) == ("ended", "run.max_steps=12 reached", 12)
-    assert source.look() is None
+    assert source.read() is None
     assert source.away is None
     with EmbeddedRedis(path / "redis", run="told", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
         client = connect(server.url, client_name="test")
         client.hdel(Keys("told").control, "stop")
-        news = source.look()
+        news = source.read()
         assert news is not None
-        source.take(news)
+        source.apply(news)
         assert source.model.live().state == "live"
         client.close()
     source.close()
@@ -56,13 +56,13 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     source.open()
     before = source.model.whole()
     server.stop()
-    assert source.look() is None
+    assert source.read() is None
     assert source.away is not None
     assert source.model.live(source.away).state == "away"
     server.start()
-    news = source.look()
+    news = source.read()
     assert news is not None
-    source.take(news)
+    source.apply(news)
     assert source.away is None
     after = source.model.whole()
     assert (after.steps, after.heat) == (before.steps, before.heat)
@@ -82,9 +82,9 @@ def test_a_run_that_begins_anew_under_its_name_is_a_new_picture(
         client.delete(key)
     replayed(client, run_name, until=NOON_S / 4)
     for _ in range(2):
-        news = source.look()
+        news = source.read()
         assert news is not None
-        source.take(news)
+        source.apply(news)
     assert source.model.live().step == 2
     source.close()
 

@@ -124,5 +124,5 @@ def test_without_a_cluster_jobs_are_refused(server: JobServer, monkeypatch: pyte
     monkeypatch.undo()
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.chdir(REPOSITORY)
-    with pytest.raises(UsageError, match="no Ray takes jobs there"):
+    with pytest.raises(UsageError, match="no Ray job server answers there"):
         Cluster()
