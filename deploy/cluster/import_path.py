@@ -23,7 +23,7 @@ def put_rooms_first() -> None:
 
 
 def worker_environment() -> dict[str, str]:
-    """Variables for a worker whose raylet this process did not start, hence without its environment."""
+    """Variables for a worker whose raylet was not started by this process and does not have its environment."""
     return {_VARIABLE: os.environ[_VARIABLE]} if os.environ.get("RAY_ADDRESS") and _VARIABLE in os.environ else {}
 
 

@@ -83,7 +83,6 @@ def die_with_parent() -> Callable[[], None] | None:
     def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # the parent died before the call above
-
             os._exit(1)
 
     return set_death_signal

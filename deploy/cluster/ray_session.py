@@ -98,10 +98,8 @@ def wait_for_calls(calls: Sequence[Any], timeout_s: float) -> None:
         ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
 
 
-
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
     """A Ray actor of that role. It ends with this process, and Ray never restarts it."""
-
     import ray
 
     return (

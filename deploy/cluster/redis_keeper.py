@@ -47,4 +47,3 @@ def _keep(server: EmbeddedRedis, end: threading.Event) -> None:
         else:
             log.warning("the embedded Redis ended and was restarted (exit: %s)", exit_summary)
             last_error = ""
-

@@ -31,7 +31,7 @@ FreshOption = Annotated[
 
 
 def experiment(settings: list[str] | None, defaults: list[str], default_experiment: str = "pope") -> RunConfig:
-    """[FILE.yaml] [KEY=VALUE]... -> settings. `defaults`: settings of the command, which the user's override.
+    """[FILE.yaml] [KEY=VALUE]... -> settings. `defaults`: settings of the command; the user's settings override them.
     `default_experiment`: the experiment when the user names none."""
     from conf.load import load
 

@@ -1,4 +1,4 @@
-"""The commands that read runs, running or finished, and change none of them."""
+"""The commands that read runs, running or finished, without changing them."""
 
 from pathlib import Path
 from typing import Annotated, Literal

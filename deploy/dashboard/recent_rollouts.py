@@ -1,7 +1,7 @@
 """Samples as Redis holds them (`broker/rollout_samples.py`) -> rollouts as the page shows them. Pure.
 
-Text is passed on unchanged and untrusted: viewers must escape it. Runs of older versions wrote fewer fields; the others
-are None.
+Text is passed on unchanged and untrusted: viewers must escape it. Runs of older versions wrote fewer fields; missing
+ones are None.
 """
 
 from collections import OrderedDict
@@ -52,7 +52,7 @@ class ShownRollout(msgspec.Struct, frozen=True):
 
 
 class Headline(msgspec.Struct, frozen=True):
-    """One rollout in a line."""
+    """One rollout for the overview."""
 
     id: str
     problem: str

@@ -88,7 +88,6 @@ def _load(config: RunConfig, source: str) -> ProblemSet:
     return problem_set
 
 
-
 def _measure(
     stages: Stages, config: RunConfig, name: str, problems: Sequence[Problem], console: Console
 ) -> list[Result]:

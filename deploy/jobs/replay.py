@@ -106,7 +106,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the lock of the run's folder, so that meanwhile it is neither resumed nor replayed again."""
+    """Hold the lock of the run's folder, so that it is neither resumed nor replayed at the same time."""
     lock = FolderLock(folder.path)
     lock.acquire()
     try:

@@ -128,7 +128,6 @@ def _number(value: float) -> str:
 
 def require_equal(comparison: Comparison) -> None:
     """Raises PopeError that names the first difference; under unchanged settings a CPU must give the same bits."""
-
     if differing := comparison.differing():
         step = differing[0]
         key = next(k for k in COMPARED if comparison.replayed[step][k] != comparison.recorded[step][k])

@@ -107,7 +107,7 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
 
 @dataclass(frozen=True)
 class _Streams:
-    """Records that are in Redis while a run goes on, and in its folder afterwards."""
+    """Records that are in Redis during a run and in its folder afterwards."""
 
     over: bool
     groups: Sequence[GroupEnd]

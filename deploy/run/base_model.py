@@ -200,7 +200,6 @@ def _locked(path: Path) -> Iterator[None]:
 @contextmanager
 def _bar(progress: bool | None) -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr. Yields a function that takes the share that is done, 0 to 1."""
-
     shown = sys.stderr.isatty() if progress is None else progress
     percent = TextColumn("{task.percentage:>3.0f} %")
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), percent, TimeRemainingColumn()]

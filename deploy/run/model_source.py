@@ -35,7 +35,6 @@ def resolve_model(settings: ModelSettings) -> Path:
 
 def load_tokenizer(model_path: Path) -> Any:
     """The tokenizer of a model's folder. No code of the folder is run."""
-
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_path, trust_remote_code=False)

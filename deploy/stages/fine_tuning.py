@@ -156,8 +156,8 @@ class FineTuning:
             ", ".join(f"{value:.3f}" for value in summary[f"{name}_by_epoch"]) for name in ("loss", "entropy")
         )
         self._session.console.print(
-            f"    {curriculum.num_steps} steps on {len(examples)} demonstrations; nats a token by epoch: loss {loss}; "
-            f"entropy {entropy}",
+            f"    {curriculum.num_steps} steps on {len(examples)} demonstrations; nats per token by epoch: "
+            f"loss {loss}; entropy {entropy}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 
@@ -182,7 +182,6 @@ class FineTuning:
 
 def _by_epoch(reports: Sequence[SftStep], value: Callable[[SftStep], float]) -> list[float]:
     """Mean over the trained tokens of each epoch, in the order of the epochs."""
-
     sums: dict[int, list[float]] = {}
     for report in reports:
         epoch = sums.setdefault(report.epoch, [0.0, 0.0])

@@ -1,4 +1,4 @@
-"""Evaluations on a schedule while a run trains: requested here, sampled by the actors beside their training groups."""
+"""Evaluations on a schedule while a run trains: requested here, sampled by the actors with their own groups."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

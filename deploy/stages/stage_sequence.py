@@ -105,4 +105,3 @@ def _digest(model_path: Path, problems: Sequence[Problem]) -> str:
         status = file.stat()
         digest.update(f"{file}/{status.st_size}/{status.st_mtime_ns}".encode())
     return digest.hexdigest()[:8]
-

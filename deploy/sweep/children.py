@@ -64,7 +64,6 @@ class Process:
         self.interrupt()
         try:
             self._process.wait(KILL_TIMEOUT_S)
-
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

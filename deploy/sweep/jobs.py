@@ -88,6 +88,5 @@ class Cluster:
 
     def _running(self, folder: Path) -> Any:
         """The job that still works on this folder, if any."""
-
         jobs = (job for job in self._client.list_jobs() if job.submission_id and not job.status.is_terminal())
         return next((job for job in jobs if (job.metadata or {}).get(_FOLDER) == str(folder)), None)

@@ -116,7 +116,6 @@ class Runner:
         if code == 0 and (summary := read_summary(row.run)) is not None:
             row.state, row.summary, row.note = "finished", summary, ""
         elif code in _SIGNAL_CODES or self._stopped_at is not None:
-
             row.state = "interrupted"
         else:
             row.state = "failed"

@@ -28,7 +28,7 @@ const FIXED = [
     title: "Tokens per second",
     lines: [
       line("written", "written_per_s", () => series(2), whole),
-      line("trained, inside a step", "trained_per_s", () => series(1), whole, { dash: [4, 3] }),
+      line("trained, within a step", "trained_per_s", () => series(1), whole, { dash: [4, 3] }),
     ],
   },
   { title: "Weight sync", unit: "longest pause, ms", lines: [line("stall", "stall_ms", () => series(1), plain(0))] },

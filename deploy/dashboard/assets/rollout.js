@@ -50,7 +50,7 @@ function words([, version, logprob, ratio]) {
   const parts = [
     version === null ? null : `weights ${version}`,
     logprob === null ? null : `p ${decimal(Math.exp(logprob))}`,
-    ratio === null ? "ratio not known" : `ratio ${decimal(ratio, 2)}`,
+    ratio === null ? "ratio unknown" : `ratio ${decimal(ratio, 2)}`,
   ];
   return parts.filter(Boolean).join(" · ");
 }
