@@ -171,7 +171,7 @@ def _print_summary(
     table = Table(title=f"oracle solutions by {settings.model}", title_justify="left")
     table.add_column("")
     table.add_column("this run", justify="right")
-    table.add_column("in all", justify="right")
+    table.add_column("all runs", justify="right")
     columns = (_table_rows(solver.this_run, settings), _table_rows(solver.all_runs, settings))
     for name in columns[1]:  # all runs have every name of this run
         table.add_row(name, *(rows.get(name, "0") for rows in columns))
@@ -195,7 +195,7 @@ def _table_rows(counts: RequestCounts, settings: OracleSettings) -> dict[str, st
         "problems asked": f"{len(counts.requested):,}",
         "accepted": f"{len(counts.accepted):,}{share}",
         "requests": f"{counts.requests:,}",
-        "of them retries": f"{counts.retries:,}",
+        "including retries": f"{counts.retries:,}",
         "answers": f"{counts.answers:,}",
         **{name: f"{count:,}" for name, count in {**rejected, **failed}.items()},
         "prompt tokens": f"{counts.prompt_tokens:,}",

@@ -97,7 +97,7 @@ export class Overview {
 
   #showCharts() {
     const { store } = this;
-    const arms = Object.fromEntries(["success", "solved", "reward", "advantage"].map((what) => [what, store.arms_of(what)]));
+    const arms = Object.fromEntries(["success", "solved", "reward", "advantage"].map((what) => [what, store.armsOf(what)]));
     if (JSON.stringify(arms) !== this.arms) {
       this.arms = JSON.stringify(arms);
       this.drawn.forEach((chart) => chart.remove());

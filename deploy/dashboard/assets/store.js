@@ -31,7 +31,7 @@ export class RunStore {
   }
 
   /** Arms that have a column `what/ARM`. */
-  arms_of(what) {
+  armsOf(what) {
     const names = new Set();
     for (const row of this.rows.values()) {
       for (const name of Object.keys(row)) if (name.startsWith(`${what}/`)) names.add(name.slice(what.length + 1));
