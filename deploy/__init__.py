@@ -1,1 +1,1 @@
-"""Places, starts and watches the roles; the only room that sees all others."""
+"""Places, starts and watches the roles; the only room that may import all others."""

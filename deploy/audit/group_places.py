@@ -27,7 +27,7 @@ class Place:
 
 
 def places_of(evidence: Evidence) -> dict[int, list[Place]]:
-    """Group id -> its places. In a sound run every issued group id has exactly one.
+    """Group id -> its places. In a correct run every issued group id has exactly one.
 
     A trained group is named in Redis, in the learner's history (again when its step is replayed) and in the log of
     batches until a checkpoint covers it; together these are one place.

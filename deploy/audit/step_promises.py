@@ -71,7 +71,7 @@ def lag(evidence: Evidence) -> Finding:
 
 
 def checkpoints(evidence: Evidence) -> Finding:
-    """Every checkpoint on disk is the one its learner wrote."""
+    """Every checkpoint on disk has the manifest that its learner recorded."""
     written = {line.event.step: line for line in evidence.lines("checkpoint")}
 
     def violations() -> Iterator[str]:

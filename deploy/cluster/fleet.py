@@ -234,7 +234,7 @@ def failure_domains(
 ) -> list[Domain]:
     """The roles of a training run, grouped by what fails together.
 
-    `admit` admits a new incarnation of the learner, `reopen` clears the announced weights. No learner rank can go on
+    `admit` admits a new incarnation of the learner, `reopen` clears the announced weights. No learner rank can continue
     without the others. With the nccl backend a single engine and the learner depend on each other too: a new engine
     waits for the next broadcast, and the learner for rollouts before it makes one. Both then restart from the newest
     checkpoint.

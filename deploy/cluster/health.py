@@ -33,5 +33,4 @@ _NEXT: dict[tuple[Health, Event], Health] = {
 
 def after(health: Health, event: Event) -> Health:
     """The health after an event; unchanged where the table has no entry, as for the beat of a healthy role."""
-
     return _NEXT.get((health, event), health)

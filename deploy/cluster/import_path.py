@@ -23,12 +23,12 @@ def put_rooms_first() -> None:
 
 
 def worker_environment() -> dict[str, str]:
-    """Variables for a worker whose raylet this process did not start, hence without its environment."""
+    """Variables for a worker whose raylet was not started by this process and does not have its environment."""
     return {_VARIABLE: os.environ[_VARIABLE]} if os.environ.get("RAY_ADDRESS") and _VARIABLE in os.environ else {}
 
 
-def hiding_packages(folder: Path) -> list[Path]:
-    """Packages of a folder that hide rooms of the same names when the folder comes first on the import path."""
+def shadowing_packages(folder: Path) -> list[Path]:
+    """Packages of a folder that shadow rooms of the same names when the folder comes first on the import path."""
     if folder.resolve() == ROOT:
         return []
     return [folder / room for room in ROOMS if (folder / room / "__init__.py").exists()]

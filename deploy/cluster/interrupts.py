@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops the run in order, the second ends it now. Children end with their parent."""
+"""Ctrl-C and SIGTERM: the first stops the run gracefully, the second at once. Children end with their parent."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ class Interrupted(PopeError):
 
 
 class Stoppable(Protocol):
-    """Can be asked to stop in order."""
+    """Can be stopped gracefully."""
 
     def stop(self, reason: str) -> None: ...
 
@@ -83,7 +83,6 @@ def die_with_parent() -> Callable[[], None] | None:
     def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # the parent died before the call above
-
             os._exit(1)
 
     return set_death_signal

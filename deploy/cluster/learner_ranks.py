@@ -17,7 +17,7 @@ class LearnerRanks:
         """`roles`: one for each rank, in the order of the ranks."""
         self.roles = tuple(roles)
         self._master: Address | None = None
-        """Where the ranks of the present incarnation meet."""
+        """Rendezvous address of the current incarnation."""
 
     @property
     def first(self) -> ManagedRole:

@@ -56,7 +56,6 @@ def largest(*stages: Sequence[Demand]) -> list[Demand]:
 
 def shortage(config: RunConfig, needed: Sequence[Demand], *, cpus: float, gpus: float) -> str | None:
     """A sentence that names what the cluster lacks, or None when every role fits."""
-
     need_cpus, need_gpus = sum(d.num_cpus for d in needed), sum(d.num_gpus for d in needed)
     if need_gpus > gpus:
         reference = (

@@ -11,7 +11,7 @@ from typing import Any
 from broker import failpoints
 from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
-from deploy.cluster.import_path import hiding_packages, worker_environment
+from deploy.cluster.import_path import shadowing_packages, worker_environment
 from deploy.cluster.placement import Demand, shortage
 from deploy.cluster.secret_environment import without_secrets
 
@@ -23,12 +23,12 @@ RAY_STARTS = 3
 def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
     """A local Ray for these roles, or the cluster that RAY_ADDRESS names.
 
-    Raises UsageError when it is too small, or when a package of the current folder hides one of ours from Ray's
+    Raises UsageError when it is too small, or when a package of the current folder shadows one of ours from Ray's
     workers, which search that folder first.
     """
-    if hiding := hiding_packages(Path.cwd()):
+    if shadowing := shadowing_packages(Path.cwd()):
         raise UsageError(
-            f"{hiding[0]} hides a package of pope-rl from Ray's workers, which search the current folder first; "
+            f"{shadowing[0]} shadows a package of pope-rl from Ray's workers, which search the current folder first; "
             "start from another folder"
         )
     address = os.environ.get("RAY_ADDRESS")
@@ -80,7 +80,7 @@ def _start_local_ray() -> None:
                 raise
         else:
             return
-    raise PopeError(f"Ray did not start, {RAY_STARTS} times: the machine is busy with other work; end some of it")
+    raise PopeError(f"Ray did not start in {RAY_STARTS} tries; the machine is busy: end other processes")
 
 
 def only_this_machine() -> bool:
@@ -98,10 +98,8 @@ def wait_for_calls(calls: Sequence[Any], timeout_s: float) -> None:
         ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
 
 
-
 def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
     """A Ray actor of that role. It ends with this process, and Ray never restarts it."""
-
     import ray
 
     return (

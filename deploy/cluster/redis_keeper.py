@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.05
 LONGEST_PAUSE_S = 5.0
-"""Longest pause between two tries to start a server that does not come up."""
+"""Longest pause between two attempts to restart the server."""
 
 
 @contextlib.contextmanager
@@ -42,9 +42,8 @@ def _keep(server: EmbeddedRedis, end: threading.Event) -> None:
             server.start()
         except UsageError as error:
             if str(error) != last_error:
-                log.error("the embedded Redis ended and does not start again: %s; trying on", error)
+                log.error("the embedded Redis ended and cannot be restarted: %s; retrying", error)
             pause_s, last_error = min(2 * pause_s, LONGEST_PAUSE_S), str(error)
         else:
-            log.warning("the embedded Redis ended and was started again (it ended with %s)", exit_summary)
+            log.warning("the embedded Redis ended and was restarted (exit: %s)", exit_summary)
             last_error = ""
-

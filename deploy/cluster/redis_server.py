@@ -266,7 +266,6 @@ def _quoted(value: object) -> str:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, atomically."""
-
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

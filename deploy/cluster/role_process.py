@@ -32,7 +32,6 @@ def open_role(log_path: Path, threads: int) -> None:
 
 def _stay_on_loopback() -> None:
     """On a local Ray, make gloo, NCCL and vLLM listen on loopback instead of the address of the hostname."""
-
     import ray
 
     if ray.util.get_node_ip_address() == LOOPBACK:

@@ -24,4 +24,3 @@ def without_secrets(oracle: OracleSettings) -> Iterator[None]:
         yield
     finally:
         os.environ.update(removed)
-

@@ -26,12 +26,12 @@ UrlOption = Annotated[
     ),
 ]
 FreshOption = Annotated[
-    bool, typer.Option("--fresh", help="Start anew instead of resuming; the earlier folder is renamed to NAME.1, ...")
+    bool, typer.Option("--fresh", help="Start over instead of resuming; the earlier folder is renamed to NAME.1, ...")
 ]
 
 
 def experiment(settings: list[str] | None, defaults: list[str], default_experiment: str = "pope") -> RunConfig:
-    """[FILE.yaml] [KEY=VALUE]... -> settings. `defaults`: settings of the command, which the user's override.
+    """[FILE.yaml] [KEY=VALUE]... -> settings. `defaults`: settings of the command; the user's settings override them.
     `default_experiment`: the experiment when the user names none."""
     from conf.load import load
 

@@ -67,8 +67,8 @@ def oracle(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Problems, as problems.source names them.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSONL file to write: problems with solutions.")],
     settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the earlier log is kept aside.")] = False,
-    redo: Annotated[bool, typer.Option("--redo", help="Ask for problems that have a solution, too.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the earlier log is renamed.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Also request solutions of problems that have one.")] = False,
 ) -> None:
     """Ask a stronger model for oracle solutions, and keep those whose final answer is correct."""
     from conf.load import load

@@ -69,7 +69,7 @@ def sweep(
         int, typer.Option("--at-once", metavar="N", min=1, help="Number of runs at the same time on this machine.")
     ] = 1,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start every run anew; earlier folders are renamed to NAME.1, ...")
+        bool, typer.Option("--fresh", help="Start every run over; earlier folders are renamed to NAME.1, ...")
     ] = False,
     stop_on_failure: Annotated[
         bool, typer.Option("--stop-on-failure", help="Start no further run after one has failed.")
@@ -93,7 +93,7 @@ def sweep(
 def mine(
     settings: SettingsArgument = None,
     guidance: Annotated[
-        bool, typer.Option("--guidance", help="Then search for the shortest useful guidance of every hard problem.")
+        bool, typer.Option("--guidance", help="Also search for the shortest useful guidance of every hard problem.")
     ] = False,
     fresh: FreshOption = False,
 ) -> None:

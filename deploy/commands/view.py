@@ -1,4 +1,4 @@
-"""The commands that read runs, running or finished, and change none of them."""
+"""The commands that read runs, running or finished, without changing them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +26,7 @@ def report(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write the page to.")] = Path("report"),
     rollouts: Annotated[
-        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems of each experiment with rollouts shown.")
+        int, typer.Option("--rollouts", metavar="N", min=0, help="Problems per experiment whose rollouts are shown.")
     ] = 5,
     url: UrlOption = None,
 ) -> None:
@@ -195,10 +195,10 @@ def replay(
     both must be bit-identical. Other settings show what another objective does
     with the same data. Batches are recorded from the oldest existing checkpoint on.
     """
-    from deploy.jobs.replay import replay as again
+    from deploy.jobs.replay import replay as run_replay
 
     console = table_screen()
-    again(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
+    run_replay(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
 
 
 @commands.command(

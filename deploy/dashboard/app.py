@@ -22,7 +22,7 @@ from deploy.dashboard.run_sources import Source
 
 ASSETS = Path(__file__).parent / "assets"
 FRESH = {"Cache-Control": "no-cache"}
-"""Browsers ask whether a file changed, so that an updated program does not meet an old page."""
+"""Browsers revalidate every file, so that an old page does not run against an updated server."""
 
 
 class ProblemPage(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class ProblemPage(msgspec.Struct, frozen=True):
 
 
 def dashboard_app(hub: Hub, token: str | None = None) -> Starlette:
-    """`token`: viewers must present it; None answers this machine only."""
+    """`token`: viewers must present it; None: only requests from this machine are answered."""
 
     async def page(request: Request) -> Response:
         return FileResponse(ASSETS / "index.html", headers=FRESH)

@@ -1,7 +1,7 @@
 """One reader for all viewers: reads every run twice a second and sends the changes to its viewers.
 
-A viewer first gets the whole picture, then changes. Both are taken in one turn of the event loop, so that nothing is
-missed or sent twice. A viewer that does not keep up is disconnected; its browser reconnects and gets the whole picture.
+A viewer first gets the complete state, then changes. Both are taken in one turn of the event loop, so that nothing is
+missed or sent twice. A viewer that does not keep up is disconnected; its browser reconnects and gets the state again.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from deploy.dashboard import views
 from deploy.dashboard.run_sources import Source
 
 TICK_S = 0.5
-REST_S = 2.0
-"""Time between two attempts to find the server of a run that is over."""
+ENDED_TICK_S = 2.0
+"""Time between two attempts to find the server of a run that has ended."""
 KEEP_ALIVE_S = 15.0
-BEHIND = 30
+MAX_QUEUED_MESSAGES = 30
 """Messages that may wait for a viewer before it is disconnected."""
 CARD_ROWS = 300
 
@@ -32,7 +32,7 @@ class Hub:
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = {source.name: source for source in sources}
         for source in sources:
-            source.model.change()  # what was read so far belongs to the whole picture
+            source.model.change()  # what was read so far is sent with the complete state
         self._viewers: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
         self._whole: dict[str, bytes] = {}
         self._cards: tuple[float, bytes] = (0.0, b"")
@@ -56,8 +56,8 @@ class Hub:
 
     async def watch(self, name: str) -> AsyncGenerator[bytes]:
         """Server-sent events of one run, until the viewer disconnects or falls behind."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
-        queue.put_nowait(self._picture(name))
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_QUEUED_MESSAGES)
+        queue.put_nowait(self._complete_state(name))
         self._viewers[name].add(queue)
         try:
             while True:
@@ -71,10 +71,10 @@ class Hub:
         finally:
             self._viewers[name].discard(queue)
 
-    def dismiss(self) -> None:
+    def disconnect_all(self) -> None:
         """Disconnect every viewer."""
         for queue in itertools.chain(*self._viewers.values()):
-            _dismiss(queue)
+            _disconnect(queue)
 
     def cards(self) -> bytes:
         """A summary of every run as JSON, renewed at most once a tick."""
@@ -87,40 +87,40 @@ class Hub:
         while True:
             started = time.monotonic()
             before = source.model
-            snapshot = await asyncio.to_thread(source.look)
+            snapshot = await asyncio.to_thread(source.read)
             if snapshot is not None:
-                source.take(snapshot)
+                source.apply(snapshot)
             if snapshot is not None or source.away:
-                self._tell(source, anew=source.model is not before)
-            rest_s = REST_S if snapshot is None else TICK_S
-            await asyncio.sleep(max(0.05, started + rest_s - time.monotonic()))
+                self._send(source, replaced=source.model is not before)
+            tick_s = ENDED_TICK_S if snapshot is None else TICK_S
+            await asyncio.sleep(max(0.05, started + tick_s - time.monotonic()))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self.failure = self.failure or error
             self.on_failure()
 
-    def _tell(self, source: Source, *, anew: bool) -> None:
+    def _send(self, source: Source, *, replaced: bool) -> None:
         change = source.model.change(source.away)  # also without viewers: it marks what was sent
         self._whole.pop(source.name, None)
         if not self._viewers[source.name]:
             return
-        message = self._picture(source.name) if anew else _event(change)
+        message = self._complete_state(source.name) if replaced else _event(change)
         for queue in self._viewers[source.name]:
             if queue.full():
-                _dismiss(queue)
+                _disconnect(queue)
             else:
                 queue.put_nowait(message)
 
-    def _picture(self, name: str) -> bytes:
-        """The whole picture, encoded once for all viewers that connect between two ticks."""
+    def _complete_state(self, name: str) -> bytes:
+        """The complete state, encoded once for all viewers that connect between two ticks."""
         if name not in self._whole:
             source = self.sources[name]
             self._whole[name] = _event(source.model.whole(source.away))
         return self._whole[name]
 
 
-def _dismiss(queue: asyncio.Queue[bytes | None]) -> None:
+def _disconnect(queue: asyncio.Queue[bytes | None]) -> None:
     """End a stream; messages that wait for its viewer are dropped."""
     while not queue.empty():
         queue.get_nowait()

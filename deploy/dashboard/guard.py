@@ -51,18 +51,19 @@ class Guard:
             if not is_loopback(_host_name(headers.get("host", ""))):
                 return PlainTextResponse("pope: this dashboard answers to localhost only\n", 421)
             return None
-        if self._knows(_bearer(headers.get("authorization", ""))) or self._knows(_cookie(headers.get("cookie", ""))):
+        presented = (_bearer(headers.get("authorization", "")), _cookie(headers.get("cookie", "")))
+        if any(map(self._is_token, presented)):
             return None
-        said = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        if not self._knows(said):
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        if not self._is_token(given):
             return PlainTextResponse("pope: open the address that `pope dashboard` printed, token included\n", 401)
         response = RedirectResponse(scope["path"], 303)
-        response.set_cookie(COOKIE, said, httponly=True, samesite="strict")
+        response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
         return response
 
-    def _knows(self, said: str) -> bool:
+    def _is_token(self, given: str) -> bool:
         assert self._token is not None
-        return secrets.compare_digest(said.encode(), self._token.encode())
+        return secrets.compare_digest(given.encode(), self._token.encode())
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The groups of each problem: the heat map, the history behind a click, and transfer. Pure."""
+"""The groups of each problem: the heat map, the history of one problem, and transfer. Pure."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class GroupRow(msgspec.Struct, frozen=True):
     tokens: int
     """Completion tokens of all its rollouts."""
     cut: int
-    """Rollouts that the token budget cut."""
+    """Rollouts truncated by the token budget."""
 
 
 Cell = tuple[int, int, int, int, int]
@@ -52,7 +52,7 @@ class _Counts:
 
 
 class ProblemHistory:
-    """Problems and arms get indices in the order they first appear, so that a viewer can be sent only what is new."""
+    """Problems and arms get indices in the order they first appear, so that only new ones need to be sent."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []

@@ -1,7 +1,7 @@
 """Samples as Redis holds them (`broker/rollout_samples.py`) -> rollouts as the page shows them. Pure.
 
-Text is passed on unchanged: whatever shows it must not trust it. Runs of older versions wrote fewer fields; those are
-shown as not known.
+Text is passed on unchanged and untrusted: viewers must escape it. Runs of older versions wrote fewer fields; missing
+ones are None.
 """
 
 from collections import OrderedDict
@@ -45,14 +45,14 @@ class ShownRollout(msgspec.Struct, frozen=True):
     after: str
     tokens: list[Token]
     rest: str
-    """The text after the tokens that are kept one by one."""
+    """The text after the last token that is kept separately."""
     completion_tokens: int | None
     trained_step: int | None
     """Step whose ratios these are."""
 
 
 class Headline(msgspec.Struct, frozen=True):
-    """One rollout in a line."""
+    """One rollout for the overview."""
 
     id: str
     problem: str

@@ -1,4 +1,4 @@
-"""All that was read of one run, reduced to what viewers show: snapshots go in, views come out. Pure."""
+"""Reduces the snapshots of one run to the views that the page and the terminal show. Pure."""
 
 from collections import deque
 from dataclasses import asdict
@@ -16,14 +16,14 @@ from deploy.store.alerts import Moment, alerts, follow_notes
 from deploy.store.run_view import RoleStatus, Snapshot, share_done
 
 NEWEST_REPORTS = 512
-"""Reports of a kind that rules and means look back on."""
+"""Newest reports of each kind that alerts and means are computed from."""
 RECENT_GROUPS = 32
 """Success by arm is a mean over this many newest groups of the arm."""
 SHOWN_EVENTS, SHOWN_ROLLOUTS = 20, 6
 
 
 class RunModel:
-    """One run. `absorb` snapshots, then ask for views."""
+    """One run: `add` its snapshots, then read the views."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
@@ -38,7 +38,7 @@ class RunModel:
         self._events: deque[views.Event] = deque(maxlen=SHOWN_EVENTS)
         self._standing: dict[str, str] = {}
         self._canary: dict[str, int] = {}
-        self._begun_s: float | None = None
+        self._started_s: float | None = None
         self._problems_sent = self._cells_sent = 0
         self.over = False
         """Whether the run's processes are gone; set by the source."""
@@ -48,8 +48,8 @@ class RunModel:
         """Groups issued at the newest snapshot; never falls while the keys belong to the same run."""
         return self._snapshot.balance.issued if self._snapshot else 0
 
-    def absorb(self, snapshot: Snapshot) -> None:
-        """Add what one look brought."""
+    def add(self, snapshot: Snapshot) -> None:
+        """Add a snapshot, which holds what is new since the one before."""
         reports = snapshot.reports
         self._snapshot = snapshot
         self.steps.add_learner(reports.learner)
@@ -65,9 +65,9 @@ class RunModel:
         self._events.extend(views.Event(at_s=note.unix_s, text=note.note) for note in reports.notes)
         follow_notes(self._standing, reports.notes)
         self._canary.update({sync.actor: sync.canary_mismatches for sync in reports.syncs})
-        if self._begun_s is None:
+        if self._started_s is None:
             first = (report.unix_s for report in (*reports.outputs, *reports.syncs, *reports.preprocess))
-            self._begun_s = min(first, default=None)
+            self._started_s = min(first, default=None)
         self._rates.add(snapshot.now_s, self._totals(snapshot))
 
     def whole(self, away: str | None = None) -> views.Change:
@@ -77,25 +77,25 @@ class RunModel:
         )
 
     def change(self, away: str | None = None) -> views.Change:
-        """What is new since the last call, for viewers that have all that was before."""
+        """What is new since the last call."""
         heat = self._heat(self._problems_sent, self._cells_sent)
         self._problems_sent, self._cells_sent = len(self.problems.ids), len(self.problems.cells)
         return views.Change(whole=False, live=self.live(away), steps=self._table(self.steps.changed()), heat=heat)
 
     def card(self, rows: int, away: str | None = None) -> views.RunCard:
-        """The run among others, its steps thinned to about `rows`."""
+        """The run in the comparison of runs, with about `rows` of its steps."""
         steps = sorted(self.steps.rows)
         kept = steps[:: max(1, -(-len(steps) // rows))]
         return views.RunCard(live=self.live(away), steps=self._table(sorted({*kept, *steps[-1:]})))
 
     def live(self, away: str | None = None) -> views.Live:
-        """The newest snapshot; `away` says why Redis does not answer."""
+        """The newest snapshot; `away`: why Redis does not answer, or None."""
         snapshot, config = self._newest(), self.config
         balance = snapshot.balance
         going = snapshot.stopped is None and balance.issued > 0 and not self.over
         roles = snapshot.roles(heartbeat_s=config.deploy.heartbeat_s, going=going and away is None)
         transfer = self.problems.transfer()
-        share = share_done(config, balance)
+        share, started_s = share_done(config, balance), self._started_s
         return views.Live(
             run=config.run.name,
             state="away" if away else "live" if going else "ended" if snapshot.stopped or self.over else "waiting",
@@ -106,7 +106,7 @@ class RunModel:
             num_hard=int(snapshot.run.get("num_hard", 0)) or self.problems.num_hard(),
             batch_samples=config.learner.batch_samples,
             share_done=share,
-            eta_s=(snapshot.now_s - self._begun_s) * (1 - share) / share if going and self._begun_s and share else None,
+            eta_s=(snapshot.now_s - started_s) * (1 - share) / share if going and started_s and share else None,
             tokens_per_s=self._rates.per_s("tokens") if going else None,
             headline=self._headline(),
             recent=self._recent(),
@@ -134,7 +134,7 @@ class RunModel:
         )
 
     def _newest(self) -> Snapshot:
-        assert self._snapshot is not None, "absorb first"
+        assert self._snapshot is not None, "no snapshot was added"
         return self._snapshot
 
     def _moment(self, snapshot: Snapshot, roles: list[RoleStatus], going: bool, away: str | None) -> Moment:
@@ -219,4 +219,4 @@ class RunModel:
 
 
 ARROWS = ("claim", "publish", "filter", "put", "replace", "train", "weights")
-"""Counters of the drawing; `tokens` is shown as a number of its own."""
+"""Counters that are drawn as arrows of the pipeline; `tokens` is shown as a number."""

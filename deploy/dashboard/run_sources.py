@@ -1,7 +1,7 @@
-"""Where viewers read a run: its Redis while that runs, else the data that the embedded server left.
+"""The sources viewers read a run from: its Redis while that runs, otherwise the data of the embedded server.
 
 An embedded server that has ended is started over its data once, read, and stopped again, so that the folder stays free
-for a resume. If a server appears there later, it is followed.
+for a resume. If the run is resumed later, its server is read.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ from deploy.store.run_view import LiveView, RunView, Snapshot
 
 
 class Source(ABC):
-    """One run to view. `look` reads and may block; `take` changes the model and does not block."""
+    """One run to view. `read` may block; `apply` changes the model and does not block."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,22 +33,22 @@ class Source(ABC):
         self.away: str | None = None
         """Why its Redis does not answer; None while it does, and for a run that is over."""
         self._view: LiveView | None = None
-        self._attached = ExitStack()
+        self._connection = ExitStack()
         self._first = True
 
     def open(self) -> None:
-        """Read everything that is there. Raises UsageError when there is nothing to read."""
-        self._attach_now()
+        """Connect and read everything. Raises UsageError when the run cannot be read."""
+        self._attach()
         assert self._view is not None
-        self.take(without_retries(self._view.refresh))
+        self.apply(without_retries(self._view.refresh))
 
-    def look(self) -> Snapshot | None:
+    def read(self) -> Snapshot | None:
         """What is new; None while Redis does not answer, and for a run that is over."""
         try:
             if self._view is None:
-                if self.model.over and not self.revived():
+                if self.model.over and not self.restarted():
                     return None
-                self._attach_now()
+                self._attach()
             assert self._view is not None
             return without_retries(self._view.refresh)
         except UsageError as error:
@@ -56,27 +56,27 @@ class Source(ABC):
             self.away = str(error)
             return None
 
-    def take(self, snapshot: Snapshot) -> None:
-        """Absorb what `look` brought. The first snapshot of a connection holds everything, and starts a new model."""
+    def apply(self, snapshot: Snapshot) -> None:
+        """Add a snapshot to the model. The first one of a connection holds everything and starts a new model."""
         self.away = None
         if self._first:
             self.model, self._first = RunModel(self._config(snapshot)), False
         elif snapshot.balance.issued < self.model.issued:  # the keys were deleted, and a new run began
             self.close()
             return
-        self.model.absorb(snapshot)
+        self.model.add(snapshot)
 
     def close(self) -> None:
-        """Disconnect; a further `look` connects again."""
+        """Disconnect; the next `read` connects again."""
         self._view = None
-        self._attached.close()
+        self._connection.close()
 
-    def revived(self) -> bool:
-        """Whether a run that was over has a server again."""
+    def restarted(self) -> bool:
+        """Whether a run that was over has a server again, after a resume."""
         return False
 
     @abstractmethod
-    def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
+    def connect(self) -> AbstractContextManager[tuple[Client, Keys]]:
         """The run's Redis. Raises UsageError when it cannot be reached."""
 
     def settings(self) -> RunConfig:
@@ -84,17 +84,17 @@ class Source(ABC):
         return RunConfig()
 
     def folder(self) -> RunFolder | None:
-        """The run's folder, whose files have reports that Redis no longer keeps; None when it is out of reach."""
+        """The run's folder, whose files have reports that Redis no longer keeps; None when it is not accessible."""
         return None
 
-    def _attach_now(self) -> None:
-        client, keys = self._attached.enter_context(self.connected())
+    def _attach(self) -> None:
+        client, keys = self._connection.enter_context(self.connect())
         self._view = LiveView(client, keys, self.folder())
         self._first = True
 
     def _config(self, snapshot: Snapshot) -> RunConfig:
-        noted = snapshot.run.get("settings")
-        return msgspec.json.decode(noted, type=RunConfig) if noted else self.settings()
+        saved = snapshot.run.get("settings")
+        return msgspec.json.decode(saved, type=RunConfig) if saved else self.settings()
 
 
 class FolderSource(Source):
@@ -110,14 +110,14 @@ class FolderSource(Source):
             super().open()
             return
         with RunView(self._path, self._url) as run:
-            self.take(run.live().refresh())
+            self.apply(run.live().refresh())
         self.model.over = True
 
-    def revived(self) -> bool:
+    def restarted(self) -> bool:
         folder, config = find_run(self._path)
         return running_url(folder.redis, config.run.name) is not None
 
-    def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
+    def connect(self) -> AbstractContextManager[tuple[Client, Keys]]:
         folder, config = find_run(self._path)
         if config.broker.url is None and not running_url(folder.redis, config.run.name):
             raise BrokerUnreachable(f"no server runs over {folder.redis}")
@@ -137,18 +137,18 @@ class UrlSource(Source):
         super().__init__(name)
         self._url = url
 
-    def connected(self) -> AbstractContextManager[tuple[Client, Keys]]:
+    def connect(self) -> AbstractContextManager[tuple[Client, Keys]]:
         return serving(self._url, self.name)
 
 
 def find_sources(paths: list[Path], url: str | None, console: Console) -> list[Source]:
     """Open every run that is named: run folders, folders of runs, or all runs of the Redis at `url`.
 
-    A run that cannot be read is passed over with a note when it was found and not named. Raises UsageError when
-    nothing is left.
+    A run of a folder of runs that cannot be read is skipped with a note. Raises UsageError when a named run cannot be
+    read or none is left.
     """
     if url is not None and not paths:
-        found: list[Source] = [UrlSource(name, url) for name in _names(url)]
+        found: list[Source] = [UrlSource(name, url) for name in _run_names(url)]
         named: set[Source] = set()
     else:
         found, named = [], set()
@@ -165,8 +165,8 @@ def find_sources(paths: list[Path], url: str | None, console: Console) -> list[S
     return _distinct(opened)
 
 
-def _names(url: str) -> list[str]:
-    """The runs a login may look at: a run's own reader that one, anybody else all of the server."""
+def _run_names(url: str) -> list[str]:
+    """The runs that a login may read: only its own for the reader of a run, otherwise all runs of the server."""
     if (name := run_of(url)) is not None:
         return [name]
     with closing(connect(url, client_name="reader")) as client:
@@ -179,13 +179,13 @@ def _opened(source: Source, named: bool, console: Console) -> bool:
     except UsageError as error:
         if named:
             raise
-        console.print(f"  passed over: {error}", soft_wrap=True)
+        console.print(f"  skipped: {error}", soft_wrap=True)
         return False
     return True
 
 
 def _distinct(sources: list[Source]) -> list[Source]:
-    """Runs of one name in several places get a number behind it."""
+    """Append a number to names that occur more than once."""
     seen: dict[str, int] = {}
     for source in sources:
         seen[source.name] = seen.get(source.name, 0) + 1

@@ -1,4 +1,4 @@
-"""`pope dashboard`, and the dashboard a run brings with it (`deploy.dashboard=true`).
+"""`pope dashboard`, and the dashboard that a run starts (`deploy.dashboard=true`).
 
 A run starts it as a separate process, so that viewers take no time from the driver; it ends with the run.
 """
@@ -29,16 +29,17 @@ from deploy.store.run_folder import RunFolder
 from deploy.view.screen import screen
 
 GRACE_S = 2
-"""Seconds that unfinished answers get at shutdown."""
+"""Seconds that unfinished responses get at shutdown."""
 STOP_S = 5.0
+"""Seconds a dashboard process has to end before it is killed."""
 
 
 def dashboard(paths: list[Path], url: str | None, host: str, port: int, console: Console) -> None:
-    """Serve until Ctrl-C. Raises UsageError when there is nothing to show or nowhere to listen."""
+    """Serve until Ctrl-C. Raises UsageError when there is nothing to show or the port cannot be used."""
     with listening(host, port) as listener:
         token = token_for(host)
         sources = find_sources(paths, url, console)
-        say_where(listener, token, console)
+        print_address(listener, token, console)
         serve(Hub(sources), listener, token)
 
 
@@ -50,8 +51,8 @@ def serve(hub: Hub, listener: socket.socket, token: str | None) -> None:
 
 
 class DashboardServer(uvicorn.Server):
-    """Ends at a signal, `should_exit`, or an error in the reading of a run: a page that no longer changes must not look
-    like a run that does not."""
+    """Ends at a signal, `should_exit`, or an error in the reading of a run, so that no page silently stops updating.
+    """
 
     def __init__(self, hub: Hub, token: str | None) -> None:
         settings = uvicorn.Config(
@@ -66,7 +67,7 @@ class DashboardServer(uvicorn.Server):
         hub.on_failure = self._stop
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._hub.dismiss()  # event streams do not end by themselves
+        self._hub.disconnect_all()  # event streams do not end by themselves
         await super().shutdown(sockets)
 
     def _stop(self) -> None:
@@ -90,11 +91,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def token_for(host: str) -> str | None:
     """The token that viewers must present; None where only this machine can connect and the user set none."""
-    said = os.environ.get(TOKEN_VARIABLE)
-    return said or (None if is_loopback(host) else secrets.token_urlsafe(24))
+    given = os.environ.get(TOKEN_VARIABLE)
+    return given or (None if is_loopback(host) else secrets.token_urlsafe(24))
 
 
-def say_where(listener: socket.socket, token: str | None, console: Console) -> None:
+def print_address(listener: socket.socket, token: str | None, console: Console) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
@@ -104,7 +105,7 @@ def say_where(listener: socket.socket, token: str | None, console: Console) -> N
 
 @contextmanager
 def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, console: Console) -> Iterator[None]:
-    """Runs the dashboard of one run in a separate process, if the settings ask for one. It gets the reader's login."""
+    """Runs the dashboard of one run in a separate process, if the settings ask for one, with the reader's login."""
     if not config.deploy.dashboard:
         yield
         return
@@ -121,7 +122,7 @@ def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, con
                 pass_fds=[listener.fileno()],
                 start_new_session=True,
             )
-        say_where(listener, token, console)
+        print_address(listener, token, console)
         try:
             yield
         finally:

@@ -1,17 +1,17 @@
-"""What happened at each optimizer step: one row a step, in columns a chart can draw. Pure.
+"""The metrics of each optimizer step: one row per step, in columns that a chart can draw. Pure.
 
 A row is about the time while policy version `step` was the newest: the report of the step that made it, the groups
 preprocessed under it, and what the engines sampled with it. Columns, all numbers:
 
     loss, grad_norm, learning_rate, entropy, ess, clip_share, ratio_max, logprob_rms, lag_mean, lag_max, step_s
-    trained_per_s            tokens a second inside the optimizer step
+    trained_per_s            tokens per second of the optimizer step
     reward/ARM               mean reward of the trained batch
     advantage/ARM            share of the batch's absolute advantage, tokens counted
     success/ARM              share of correct rollouts, of all judged at that version
     solved/ARM               hard problems solved at least once so far
     kept                     share of the groups that went into the ring
-    cut, unjudged            share of the rollouts that the token budget cut; that the verifier failed on
-    written_per_s            completion tokens a second, all engines together
+    cut, unjudged            shares of the rollouts truncated by the token budget; with a verifier failure
+    written_per_s            completion tokens per second, all engines together
     stall_ms                 longest pause of an engine while it took over these weights
     ring, stream             slots in use; groups waiting for preprocessing
 """
@@ -25,7 +25,7 @@ Row = dict[str, float]
 
 
 class Steps:
-    """Takes reports in any order of rooms; `rows` holds what was added so far."""
+    """Builds `rows` from reports, which may come in any order of their kinds."""
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
@@ -84,7 +84,7 @@ class Steps:
             row["stall_ms"] = max(row.get("stall_ms", 0.0), sync.stall_ms)
 
     def add_outputs(self, outputs: Iterable[ActorOutput]) -> None:
-        """A report counts the tokens since the actor's last one; the entry ids say how long that was."""
+        """A report counts the tokens since the actor's last one; the interval is the difference of their entry ids."""
         for output in outputs:
             actor, now_s = output.actor, output.unix_s
             if (before_s := self._last_report_s.get(actor)) is not None and now_s > before_s:

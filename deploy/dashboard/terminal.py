@@ -34,31 +34,31 @@ CURVE_POINTS = 24
 
 
 def watch(source: Source, console: Console, *, once: bool) -> None:
-    """Show a run until it has ended or Ctrl-C; `once` prints one picture."""
+    """Show a run until it has ended or Ctrl-C; `once` prints the state once."""
     source.open()
     try:
         if once or not console.is_terminal:
-            if source.model.live().state == "live":  # a rate needs two looks
+            if source.model.live().state == "live":  # a rate needs two readings
                 time.sleep(RATE_S)
                 _refresh(source)
-            console.print(picture(source, console.width))
+            console.print(render(source, console.width))
             return
-        with Redrawn(picture(source, console.width), console=console, auto_refresh=False) as shown:
+        with Redrawn(render(source, console.width), console=console, auto_refresh=False) as shown:
             while not source.model.over and source.model.live().ended is None:
                 time.sleep(TICK_S)
                 _refresh(source)
-                shown.update(picture(source, console.width), refresh=True)
+                shown.update(render(source, console.width), refresh=True)
     finally:
         source.close()
 
 
 def _refresh(source: Source) -> None:
-    if (snapshot := source.look()) is not None:
-        source.take(snapshot)
+    if (snapshot := source.read()) is not None:
+        source.apply(snapshot)
 
 
-def picture(source: Source, width: int) -> RenderableType:
-    """One moment of a run in at most 23 lines."""
+def render(source: Source, width: int) -> RenderableType:
+    """The state of a run in at most 23 lines. `width`: of the terminal, columns."""
     live = source.model.live(source.away)
     width = min(max(width, NARROW + 2), 120) - 2
     bar = Table.grid()  # a bar alone does not end its line
@@ -136,27 +136,27 @@ def _learning(source: Source, live: Live) -> Table:
     table = Table.grid(padding=(0, 2))
     for arm in sorted(live.recent):
         style = ARMS.get(arm, "")
-        curve = spark(_course(steps, f"success/{arm}"), top=1.0)
+        curve = spark(_curve(steps, f"success/{arm}"), top=1.0)
         table.add_row(Text(f"success {arm}", "dim"), Text(curve, style), percent(live.recent[arm]))
         if live.num_hard and (solved := live.headline.get(f"solved/{arm}")) is not None:
-            curve = spark(_course(steps, f"solved/{arm}"), top=live.num_hard)
+            curve = spark(_curve(steps, f"solved/{arm}"), top=live.num_hard)
             table.add_row(Text(f"solved {arm}", "dim"), Text(curve, style), f"{solved:.0f} of {live.num_hard} hard")
-    for column, unit in (("entropy", "nats a token"), ("lag_mean", "steps of lag")):
+    for column, unit in (("entropy", "nats per token"), ("lag_mean", "steps of lag")):
         if (value := live.headline.get(column)) is not None:
-            curve = spark(_course(steps, column))
+            curve = spark(_curve(steps, column))
             table.add_row(Text(column.split("_")[0], "dim"), curve, f"{value:.3f} {unit}")
     return table
 
 
-def _course(steps: dict[int, dict[str, float]], column: str) -> list[float | None]:
+def _curve(steps: dict[int, dict[str, float]], column: str) -> list[float | None]:
     """A column over the whole run: means over equal numbers of steps."""
     known = sorted(steps)
     size = max(1, -(-len(known) // CURVE_POINTS))
-    course: list[float | None] = []
+    curve: list[float | None] = []
     for start in range(0, len(known), size):
         values = [steps[s][column] for s in known[start : start + size] if column in steps[s]]
-        course.append(sum(values) / len(values) if values else None)
-    return course
+        curve.append(sum(values) / len(values) if values else None)
+    return curve
 
 
 def _facts(live: Live) -> Text:
@@ -171,7 +171,7 @@ def _facts(live: Live) -> Text:
             facts.append(f"{name} ", "dim").append(f"{value:{form}}{unit}  ")
     facts.append("\ngroups ", "dim").append(f"{balance.issued} = {balance.trained} trained")
     facts.append("".join(f" + {count} {name}" for name, count in lost.items() if count))
-    facts.append("" if balance.holds else "  DOES NOT ADD UP", "bold red")
+    facts.append("" if balance.holds else "  THE BALANCE DOES NOT HOLD", "bold red")
     if live.transfer is not None:
         transferred = Text(explain(live.transfer))
         transferred.truncate(NARROW, overflow="ellipsis")
@@ -185,8 +185,8 @@ def _roles(live: Live) -> list[Text]:
     words = Text("roles ", "dim")
     for role in live.roles:
         words.append(f"{plain(role.name)} ", "bold red" if role.late else "green")
-        unwell = "" if role.health in ("", "healthy") else f"{plain(role.health)} "
-        words.append(unwell, "yellow").append(f"{role.silence_s:.0f} s  ", "dim")
+        health = "" if role.health in ("", "healthy") else f"{plain(role.health)} "
+        words.append(health, "yellow").append(f"{role.silence_s:.0f} s  ", "dim")
     return [words]
 
 

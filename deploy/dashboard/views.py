@@ -1,4 +1,4 @@
-"""What the page and the terminal get: the types between the reducers and the viewers.
+"""The types that the reducers pass to the page and the terminal.
 
 Times are seconds by the server's clock, rates are per second, lags are optimizer steps.
 """
@@ -26,7 +26,7 @@ class Arrow(View, frozen=True):
     """Groups, or policy versions, that passed so far."""
     per_s: float | None
     idle_s: float | None
-    """Seconds since the last one passed; None when none was seen to pass."""
+    """Seconds since the last one passed; None before the first."""
 
 
 class Queue(View, frozen=True):
@@ -35,7 +35,7 @@ class Queue(View, frozen=True):
     name: str
     depth: int
     age: str
-    """Age of its oldest group, in words; empty when that is not known."""
+    """Age of its oldest group with its unit; empty when it is not known."""
 
 
 class RingSlot(View, frozen=True):
@@ -95,7 +95,7 @@ class Live(View, frozen=True, rename={"balance": "books"}):
 
     run: str
     state: Literal["waiting", "live", "ended", "away"]
-    """waiting: no group has been issued yet. away: Redis does not answer, and the rest is what was read last."""
+    """waiting: no group has been issued yet. away: Redis does not answer; the other fields are the last known state."""
     ended: str | None
     """Why the run ended."""
     now_s: float
@@ -113,7 +113,7 @@ class Live(View, frozen=True, rename={"balance": "books"}):
     recent: dict[str, float]
     """Arm -> share of correct rollouts in its newest groups."""
     lags: list[tuple[int, int]]
-    """(age, tokens) of the newest step."""
+    """(lag in steps, tokens) of the newest step."""
     transfer: dict[str, int] | None
     arrows: list[Arrow]
     queues: list[Queue]
@@ -127,7 +127,7 @@ class Live(View, frozen=True, rename={"balance": "books"}):
 
 
 class Change(View, frozen=True):
-    """What a viewer is sent: everything at first (`whole`), then what changed."""
+    """A message to a viewer: first everything (`whole`), then the changes."""
 
     whole: bool
     live: Live

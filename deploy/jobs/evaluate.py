@@ -54,9 +54,9 @@ def set_name(source: str) -> str:
 def evaluate(
     config: RunConfig, sources: Sequence[str], console: Console, *, label: str, fresh: bool
 ) -> EvaluationReport:
-    """Sample every problem of every source `evaluation.samples` times. Resumes the work of an equal call.
+    """Sample every problem of every source `evaluation.samples` times. Resumes an earlier call with the same settings.
 
-    Raises UsageError for the user's input, Interrupted when a signal ends it.
+    Raises UsageError for invalid input, Interrupted when a signal ends it.
     """
     sets = {set_name(source): _load(config, source) for source in sources}
     if len(sets) < len(sources):
@@ -84,9 +84,8 @@ def _load(config: RunConfig, source: str) -> ProblemSet:
     if source == BUILTIN:
         problem_set = replace(problem_set, problems=[p for p in problem_set.problems if p.bucket == "hard"])
     if not problem_set.problems:
-        raise UsageError(f"{source}: {problem_set.explain()}; pope problems check {source} says why")
+        raise UsageError(f"{source}: {problem_set.explain()}; run pope problems check {source} for the reasons")
     return problem_set
-
 
 
 def _measure(

@@ -117,7 +117,7 @@ def _save(folder: Path, mined: MiningResult, summary: dict[str, Any]) -> None:
 
 def _print(console: Console, mined: MiningResult, summary: dict[str, Any], folder: Path) -> None:
     table = Table(title="solve rates of the model on these problems", title_justify="left")
-    for name in ("bucket", "problems", "solve rate", "samples a problem", "tokens a sample"):
+    for name in ("bucket", "problems", "solve rate", "samples per problem", "tokens per sample"):
         table.add_column(name, justify="left" if name == "bucket" else "right")
     for bucket in summary["buckets"]:
         records = [record for record in mined.records if (record.bucket or "none") == bucket]

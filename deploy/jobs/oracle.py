@@ -1,7 +1,7 @@
 """`pope oracle`: adds verified solutions to the problems of a source.
 
-FILE has all problems and is written when the run ends, also by Ctrl-C. FILE.attempts.jsonl has every request and its
-outcome, is written as requests complete, and lets the same command continue.
+FILE has all problems and is written when the command ends, also after Ctrl-C. FILE.attempts.jsonl has every request and
+its outcome; it is written as requests complete, and the same command continues from it.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ PROGRESS_EVERY_S = 10.0
 def oracle(config: RunConfig, out: Path, console: Console, *, fresh: bool = False, redo: bool = False) -> None:
     """Request a solution of every problem without one (`redo`: of every problem), write `out`, print the counts.
 
-    When the run ended early, raises the cause after the output was written.
+    Raises UsageError for invalid input. If the run ends early, its cause is raised after the output is written.
     """
     settings = config.oracle
     if settings.model is None:
@@ -112,7 +112,7 @@ async def _request_solutions(
 
 
 def _stop(solver: Oracle, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
-    """Stop in order at the first signal. The handler is removed, so that a second one ends the process at once."""
+    """Stop gracefully at the first signal. The handler is removed, so that a second one ends the process at once."""
     loop.remove_signal_handler(number)
     solver.stop(Interrupted(number))
 
@@ -171,7 +171,7 @@ def _print_summary(
     table = Table(title=f"oracle solutions by {settings.model}", title_justify="left")
     table.add_column("")
     table.add_column("this run", justify="right")
-    table.add_column("in all", justify="right")
+    table.add_column("all runs", justify="right")
     columns = (_table_rows(solver.this_run, settings), _table_rows(solver.all_runs, settings))
     for name in columns[1]:  # all runs have every name of this run
         table.add_row(name, *(rows.get(name, "0") for rows in columns))
@@ -195,7 +195,7 @@ def _table_rows(counts: RequestCounts, settings: OracleSettings) -> dict[str, st
         "problems asked": f"{len(counts.requested):,}",
         "accepted": f"{len(counts.accepted):,}{share}",
         "requests": f"{counts.requests:,}",
-        "of them retries": f"{counts.retries:,}",
+        "including retries": f"{counts.retries:,}",
         "answers": f"{counts.answers:,}",
         **{name: f"{count:,}" for name, count in {**rejected, **failed}.items()},
         "prompt tokens": f"{counts.prompt_tokens:,}",

@@ -55,21 +55,21 @@ def replay(
     than the run had.
     """
     folder, config = find_run(run)
-    ours = load(folder.settings, overrides)
-    changed = _changes(config, ours)
+    replay_config = load(folder.settings, overrides)
+    changed = _changes(config, replay_config)
     with ExitStack() as stack:
         stack.enter_context(_locked(folder))
         redis_url = stack.enter_context(reader_url(folder, config, url))
         client, keys = stack.enter_context(run_redis(folder, config, url))
-        plan = _plan(folder, ours, Ring(client, keys, ours.broker.ring.capacity), first, last)
+        plan = _plan(folder, replay_config, Ring(client, keys, replay_config.broker.ring.capacity), first, last)
         destination = _destination(folder, plan, out) if changed else None
         scratch = Path(tempfile.mkdtemp(prefix=".replay-", dir=folder.path.parent))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         plan = ReplayPlan(plan.first, plan.last, plan.start, scratch)
-        _train(ours, plan, redis_url, console)
+        _train(replay_config, plan, redis_url, console)
         comparison = compare(folder, plan, changed, client, keys)
         if destination is not None:
-            (scratch / SETTINGS).write_text(dump(ours))
+            (scratch / SETTINGS).write_text(dump(replay_config))
             scratch.chmod(0o755)
             scratch.rename(destination)
             console.print(f"  weights, settings and metrics are in {destination}", highlight=False)
@@ -106,7 +106,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the lock of the run's folder, so that meanwhile it is neither resumed nor replayed again."""
+    """Hold the lock of the run's folder, so that it is neither resumed nor replayed at the same time."""
     lock = FolderLock(folder.path)
     lock.acquire()
     try:
@@ -126,7 +126,7 @@ def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, l
         raise UsageError(f"{folder.path}: nothing to replay: no trained batch follows an existing checkpoint")
     begin = possible[0] if first is None else first
     if begin not in possible:
-        raise UsageError(f"--from-step {begin}: weights and the batches after them exist at step {_or(possible)}")
+        raise UsageError(f"--from-step {begin}: a replay can start at step {_alternatives(possible)}")
     end = recorded[-1] if last is None else last
     if end <= begin or end > recorded[-1]:
         raise UsageError(f"--to {end}: from step {begin} a replay can end at steps {begin + 1} to {recorded[-1]}")
@@ -139,7 +139,7 @@ def _plan(folder: RunFolder, config: RunConfig, ring: Ring, first: int | None, l
     return ReplayPlan(begin, end, folder_of(folder.checkpoints, begin), Path())
 
 
-def _or(steps: Sequence[int]) -> str:
+def _alternatives(steps: Sequence[int]) -> str:
     return " or ".join(map(str, steps))
 
 
@@ -160,7 +160,7 @@ def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console
         with stage(console, "Ray"):
             stack.enter_context(ray_session(config, demands))
             if config.broker.url is None and not only_this_machine():
-                raise UsageError("the Ray cluster has several machines, and they do not reach the run's embedded Redis")
+                raise UsageError("the Ray cluster has several machines; not all reach the run's embedded Redis")
         stack.enter_context(Interrupts())
         roles = []
         for demand in demands:
@@ -196,4 +196,4 @@ def _log(plan: ReplayPlan, role: str) -> Path:
 def _last_line(log: Path) -> str:
     """The last line of a log; for messages, because the log is removed with the replay's scratch folder."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return lines[-1][:300] if lines else "it wrote nothing"
+    return lines[-1][:300] if lines else "its log is empty"

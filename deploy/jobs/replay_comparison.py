@@ -60,6 +60,7 @@ class Comparison:
 def compare(
     folder: RunFolder, plan: ReplayPlan, changed: dict[str, Any], client: Client, keys: Keys
 ) -> Comparison:
+    """Read both sides: the replay from `plan.out`, the run from its folder and Redis."""
     wanted = range(plan.first + 1, plan.last + 1)
     reports = {report.step: report for report in read_reports(folder.metrics, LearnerStep, Metrics(client, keys))}
     checkpoint = folder_of(folder.checkpoints, plan.last)
@@ -127,7 +128,6 @@ def _number(value: float) -> str:
 
 def require_equal(comparison: Comparison) -> None:
     """Raises PopeError that names the first difference; under unchanged settings a CPU must give the same bits."""
-
     if differing := comparison.differing():
         step = differing[0]
         key = next(k for k in COMPARED if comparison.replayed[step][k] != comparison.recorded[step][k])

@@ -27,24 +27,24 @@ from deploy.store.run_folder import RunFolder
 
 
 def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) -> Path:
-    """Fine-tune the model of the settings. Resumes the work of an equal call, unless `fresh`.
+    """Fine-tune the model of the settings. Resumes an earlier call with the same settings, unless `fresh`.
 
     Returns the folder of the fine-tuned model, or with `data_only` the file of the demonstrations.
-    Raises UsageError for the user's input, Interrupted when a signal ends it.
+    Raises UsageError for invalid input, Interrupted when a signal ends it.
     """
     if not config.sft.wanted:
-        raise UsageError("sft.data=none leaves nothing to imitate: set it to full_oracle, prefix or FILE.jsonl")
+        raise UsageError("sft.data=none gives no demonstrations: set it to full_oracle, prefix or FILE.jsonl")
     problem_set = ProblemSet([]) if is_demonstration_file(config.sft.data) else load_run_problems(config)
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
     inputs = _digest(config, problem_set.problems)
-    seen = RunFolder.of(config).sft / "inputs.sha256"
-    if not fresh and (not seen.exists() or seen.read_text() == inputs):
+    saved_digest = RunFolder.of(config).sft / "inputs.sha256"
+    if not fresh and (not saved_digest.exists() or saved_digest.read_text() == inputs):
         config = resume_if_same(config)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, problem_set))
         folder = session.folder
         folder.sft.mkdir(exist_ok=True)
-        seen.write_text(inputs)
+        saved_digest.write_text(inputs)
         needed = largest(actor_demands(config), sft_demands(config))
         model_path, interrupts = stack.enter_context(open_cluster(session, needed))
         engines = make_actors(session, model_path, actor_demands(config))

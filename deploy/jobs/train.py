@@ -55,7 +55,7 @@ from deploy.view.summary import draw_figure, print_summary, save_balance, save_s
 def train(config: RunConfig, console: Console) -> dict[str, Any]:
     """Run everything and return the summary.
 
-    Raises UsageError for the user's input, PopeError when the run fails.
+    Raises UsageError for invalid input, PopeError when the run fails.
     """
     start = time.monotonic()
     problem_set = load_run_problems(config)  # bad input is refused before anything is made or moved
@@ -126,7 +126,7 @@ class _TrainingRun:
             roles.start()
 
     def measure_before(self) -> None:
-        """Measure on the hard problems what RL starts from."""
+        """Measure the model that RL starts from on the hard problems."""
         self._measure_base(self._stages())
         if self._config.sft.wanted:
             for arm in ("unguided", "guided") if self._has_guided_arm else ("unguided",):
@@ -134,7 +134,7 @@ class _TrainingRun:
                     self._measurements.measure(self._stages(), "sft", arm, self._hard)
 
     def train(self) -> tuple[str, float]:
-        """Let every role work until the run ends. Returns why it ended and how long it took, seconds."""
+        """Train until the run ends. Returns why it ended and how long it took, seconds."""
         start = time.monotonic()
         config, client, keys = self._config, self._session.client, self._session.keys
         assert self._roles is not None
@@ -170,7 +170,7 @@ class _TrainingRun:
     def write_results(self, reason: str, *, wall_s: float, train_s: float) -> dict[str, Any]:
         """Write the summary, the figure and the other files that outlive the run. Returns the summary."""
         config, state, taken = self._config, self._state, self._measurements.taken
-        state.refresh()  # reports that came in since the last look belong in the files
+        state.refresh()  # reports that came in since the last refresh belong in the files
         evaluations = read_evaluations(self._folder.evaluations)
         times = {"wall_s": wall_s, "train_s": train_s}
         summary = summarise(config, state, taken, evaluations, self._folder, reason=reason, **times)
@@ -184,7 +184,7 @@ class _TrainingRun:
         return summary
 
     def close(self) -> None:
-        """End every role."""
+        """End the processes of all roles."""
         if self._roles is not None:
             self._roles.close()
 
@@ -202,7 +202,7 @@ class _TrainingRun:
         return Stages(self._session, self._roles.actors, self._interrupts, self._model_path)
 
     def _measure_base(self, stages: Stages) -> None:
-        """Measure the base model and choose the guidance, once a run."""
+        """Measure the base model and choose the guidance, once per run."""
         if self._folder.problems.exists():
             return
         self._measurements.measure(stages, "before", "unguided", self._hard)
@@ -222,7 +222,7 @@ class _TrainingRun:
 
 
 def _open_keys(session: Session) -> None:
-    """Make the run's keys ready for its roles."""
+    """Initialise the run's Redis keys for its roles."""
     client, keys = session.client, session.keys
     Control(client, keys).clear()
     WeightBoard(client, keys).reopen()

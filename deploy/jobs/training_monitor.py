@@ -1,4 +1,4 @@
-"""What the driver does at every look while a run trains: show, evaluate on schedule, note restarts and alerts."""
+"""What the driver does after each refresh of the state of training: show it, evaluate on schedule, note alerts."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -14,7 +14,7 @@ from deploy.store.run_state import RunState
 
 
 class TrainingMonitor(AbstractContextManager["TrainingMonitor"]):
-    """Call it with the run's state whenever that was refreshed."""
+    """Call it with the run's state after every refresh."""
 
     def __init__(self, session: Session, hard_problems: Sequence[Problem]) -> None:
         """`hard_problems` are those of the scheduled evaluations."""

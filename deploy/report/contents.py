@@ -101,7 +101,7 @@ def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
             if not run.over:
                 yield f"{run.path.name} was still running when it was read, or was killed."
             yield from (f"{run.path.name}: {missing}" for missing in run.missing)
-            yield from (f"{run.path.name} noted: {note}" for note in run.summary.get("notes", ()))
+            yield from (f"{run.path.name}, note: {note}" for note in run.summary.get("notes", ()))
         for stage in dict.fromkeys(when for run in each.runs for when in run.measured):
             measured = [run.seed for run in each.runs if stage in run.measured]
             if len(measured) < len(each.runs):

@@ -79,7 +79,7 @@ def cost(shown: Sequence[Experiment]) -> Figure | Absent:
         "cost",
         "Success against rollouts spent",
         f"Share of correct unguided rollouts of hard problems in windows of {width:,} rollouts spent on them, guided "
-        f"ones included; the broken line is {THRESHOLD}. Bands are 95 % t intervals over seeds, thin lines the "
+        f"ones included; the dashed line is {THRESHOLD}. Bands are 95 % t intervals over seeds, thin lines the "
         "seeds. As in figure 5d.",
         about(shown),
         [Panel("", "rollouts spent on hard problems", "unguided success", lines, share=True, threshold=THRESHOLD)],

@@ -103,9 +103,9 @@ def _reward_change(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "reward_change",
         "Change of reward by arm and bucket",
-        "Change of the mean reward of an arm and bucket in one optimizer step: the slope of least squares over "
+        "Change of the mean reward of an arm and bucket in one optimizer step: the least-squares slope over "
         f"{TREND_WINDOWS * width} steps, drawn at their middle, of all judged rollouts, those of filtered groups "
-        "included. A hard bucket that stays on the broken line at zero while an easy one is above it does not profit "
+        "included. A hard bucket that stays on the dashed line at zero while an easy one is above it does not benefit "
         "from the updates. Bands are 95 % t intervals over seeds and may exceed the axis; thin lines are the seeds.",
         about(shown),
         panels,

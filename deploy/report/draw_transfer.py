@@ -90,8 +90,8 @@ def _first_solves(shown: Sequence[Experiment]) -> Figure | Absent:
     return curves(
         "first_solves",
         "Hard problems solved at least once in training",
-        "Share of the hard problems that an arm had solved at least once by a step. Guidance leads where its line is "
-        "higher. Bands are 95 % t intervals over seeds, thin lines the seeds.",
+        "Share of the hard problems that an arm had solved at least once by a step. Where the guided line is "
+        "higher, guidance solves problems earlier. Bands are 95 % t intervals over seeds, thin lines the seeds.",
         about(shown),
         panels,
         reason="no run has a ledger",

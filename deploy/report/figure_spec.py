@@ -65,7 +65,7 @@ class Panel:
     """Whether the values are shares: the axis then shows 0 to 1."""
     share_x: bool = False
     threshold: float | None = None
-    """Value of a broken horizontal line."""
+    """Value of a dashed horizontal line."""
     tight: bool = False
     """Whether the y axis fits zero and the seeds only, so that a band may exceed it."""
 

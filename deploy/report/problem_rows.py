@@ -36,7 +36,7 @@ class ProblemRow:
     statement: str
     by_arm: Mapping[str, ArmHistory]
     first_solved: str
-    """How it was first solved, a value of `FIRST_SOLVED`; empty when that is not known."""
+    """How it was first solved, a value of `FIRST_SOLVED`; empty when it is not known."""
     measured: Mapping[str, tuple[int, int]]
     """Stage of unguided measurement -> (correct, judged)."""
 

@@ -33,13 +33,13 @@ SWEEP = "sweep.json"
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The run folders that the paths name. The folder of a sweep stands for its runs, in the order of the sweep.
+    """The run folders that the paths name. The folder of a sweep is replaced by its runs, in the order of the sweep.
 
     Raises UsageError for a run that is named twice and for a damaged sweep.json.
     """
     found: list[Path] = []
     for path in paths:
-        inside = _in_order(path, sorted(each.parent for each in path.glob("*/settings.yaml")))
+        inside = _in_sweep_order(path, sorted(each.parent for each in path.glob("*/settings.yaml")))
         found += [path] if RunFolder(path).settings.exists() or not inside else inside
     for path in found:
         if [each.resolve() for each in found].count(path.resolve()) > 1:
@@ -59,7 +59,7 @@ class _Sweep(msgspec.Struct):
     runs: list[_SweepRun]
 
 
-def _in_order(folder: Path, runs: Sequence[Path]) -> list[Path]:
+def _in_sweep_order(folder: Path, runs: Sequence[Path]) -> list[Path]:
     """In the order of the sweep's experiments, so that colours stay the same while it runs; other runs come last."""
     sweep = _json(folder / SWEEP, _Sweep, _Sweep([], []))
     experiment = {run.name: run.experiment for run in sweep.runs}
@@ -84,7 +84,7 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
         (folder.summary, summary, "why and when the run ended"),
     ):
         if not there:
-            missing.append(f"{file.name}: not there (yet, or the run was killed); the report lacks {lacks}")
+            missing.append(f"{file.name}: missing (not written yet, or the run was killed); the report lacks {lacks}")
     return RunRecords(
         path=path,
         config=config,
@@ -107,7 +107,7 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
 
 @dataclass(frozen=True)
 class _Streams:
-    """Records that are in Redis while a run goes on, and in its folder afterwards."""
+    """Records that are in Redis during a run and in its folder afterwards."""
 
     over: bool
     groups: Sequence[GroupEnd]

@@ -58,7 +58,7 @@ class RunRecords:
     summary: Mapping[str, Any] = field(default_factory=dict)
     rollout_outcomes: Sequence[RolloutOutcomes] = ()
     missing: Sequence[str] = ()
-    """Records that are absent, and what the report lacks for it: one sentence each."""
+    """Records that are absent, and what the report therefore lacks: one sentence each."""
 
     @property
     def seed(self) -> int:

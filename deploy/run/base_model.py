@@ -1,4 +1,4 @@
-"""The base models of the built-in domain, made once (two minutes, the reader five) and kept in the cache folder.
+"""The base models of the built-in domain, made once (2 minutes; tiny-reader: 5) and kept in the cache folder.
 
 All seeds of all runs use the same model: its recipe is fixed, and the folder is named by a hash of the recipe.
 """
@@ -189,7 +189,7 @@ def _locked(path: Path) -> Iterator[None]:
         file = path.open("a")
     except OSError as error:
         raise UsageError(
-            f"model.cache_dir={path.parent}: the base model cannot be kept there ({error.strerror}); "
+            f"model.cache_dir={path.parent}: the base model cannot be written there ({error.strerror}); "
             "name a folder that can be written"
         ) from error
     with file:
@@ -200,7 +200,6 @@ def _locked(path: Path) -> Iterator[None]:
 @contextmanager
 def _bar(progress: bool | None) -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr. Yields a function that takes the share that is done, 0 to 1."""
-
     shown = sys.stderr.isatty() if progress is None else progress
     percent = TextColumn("{task.percentage:>3.0f} %")
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), percent, TimeRemainingColumn()]

@@ -22,7 +22,7 @@ CHAT_TEMPLATE = (
 
 PIECES = "|".join(
     [
-        r"\$\n\$",  # end of one step, begin of the next
+        r"\$\n\$",  # end of one step, start of the next
         r"\)=",
         r"\)\$, \$",  # between two definitions of a chain
         r"(?<![A-Za-z ])[a-z][=^]",  # a variable that is assigned
@@ -38,7 +38,6 @@ PIECES = "|".join(
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Train BPE of exactly `vocab_size` tokens on whole conversations. Raises ValueError when it gives fewer."""
-
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -55,7 +54,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     )
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() != vocab_size:
-        raise ValueError(f"the corpus gave {tokenizer.get_vocab_size()} tokens, {vocab_size} were asked for")
+        raise ValueError(f"the corpus gave {tokenizer.get_vocab_size()} tokens instead of {vocab_size}")
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=TURN_END,

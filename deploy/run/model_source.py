@@ -28,13 +28,13 @@ def resolve_model(settings: ModelSettings) -> Path:
         return Path(snapshot_download(settings.path, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UsageError(
-            f"model.path={settings.path} is no local folder, and the hub did not give it: {str(error).splitlines()[0]}"
+            f"model.path={settings.path} is no local folder and cannot be loaded from the hub: "
+            f"{str(error).splitlines()[0]}"
         ) from error
 
 
 def load_tokenizer(model_path: Path) -> Any:
     """The tokenizer of a model's folder. No code of the folder is run."""
-
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_path, trust_remote_code=False)

@@ -73,7 +73,6 @@ def panel(state: RunState) -> RenderableType:
 
 def key_figures(state: RunState) -> dict[str, str]:
     """Name -> text, in the order in which they are shown."""
-
     newest = state.newest
     arms = [arm for arm, weight in state.config.problems.arms.items() if weight]
     shown = {

@@ -58,7 +58,7 @@ class Session:
 
 @contextmanager
 def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -> Iterator[Session]:
-    """Lock the run's folder, start or reach Redis, claim the run's keys. Rejected problems are written to the folder.
+    """Lock the run's folder, start or connect to Redis, claim the run's keys, write rejected problems to the folder.
 
     Raises UsageError before anything is moved when the folder is in use or Redis cannot be reached.
     """
@@ -66,8 +66,8 @@ def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -
     external = None if config.broker.url is None else external_urls(config)
     if external is not None:
         with closing(_driver(external, config)) as client:
-            for doubt in durability_warnings(client, external("driver")):
-                console.print(Text.assemble(("warning", "yellow"), f": {doubt}"))
+            for warning in durability_warnings(client, external("driver")):
+                console.print(Text.assemble(("warning", "yellow"), f": {warning}"))
     # From here on the settings are sent to roles and printed, so the password is removed.
     config = replace(config, broker=replace(config.broker, url=redacted(config.broker.url)))
     with ExitStack() as stack:
@@ -114,7 +114,7 @@ def resume_if_same(config: RunConfig) -> RunConfig:
 def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
     """Resolve the model, start or join Ray, install signal handlers. Yields the model's folder and the handlers.
 
-    Raises UsageError when the model cannot be had, or the cluster is too small or cannot reach Redis.
+    Raises UsageError when the model cannot be loaded, or the cluster is too small or cannot reach Redis.
     """
     config, console = session.config, session.console
     with ExitStack() as stack:

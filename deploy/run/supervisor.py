@@ -30,7 +30,7 @@ WIND_DOWN_S = 120.0
 
 
 class NoProgress(PopeError):
-    """Nothing moved for too long."""
+    """The run made no progress for `deploy.no_progress_s`."""
 
 
 def overdue(role: ManagedRole, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
@@ -39,7 +39,7 @@ def overdue(role: ManagedRole, silence: Mapping[str, float], deploy: DeploySetti
     if role.state == "starting" and role.seconds_in_state() > deploy.start_timeout_s:
         return f"{role.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
     if role.state == "running" and silent_s(role, silence) > deploy.dead_after_s:
-        return f"{role.name} gave no sign of life for deploy.dead_after_s={deploy.dead_after_s:g} s"
+        return f"{role.name} sent no heartbeat for deploy.dead_after_s={deploy.dead_after_s:g} s"
     return None
 
 
@@ -78,7 +78,7 @@ class Supervisor:
         self._progress_at = time.monotonic()
 
     def run(self) -> str:
-        """Until every role has finished. Returns why the run ended. Raises RoleFailed or NoProgress."""
+        """Supervise until every role has finished. Returns why the run ended. Raises RoleFailed or NoProgress."""
         while not (reason := self._state.control.stopped()):
             self.tick()
             self._stop_when_drained()
@@ -123,7 +123,7 @@ class Supervisor:
                 self._state.health.note(role.name, role.health)
 
     def _replace(self, domain: Domain, died: str) -> None:
-        """Kill the domain, release its leases and restart it. Raises RoleFailed when a restart is of no use."""
+        """Kill the domain, release its leases and restart it. Raises RoleFailed when it must not be restarted."""
         domain.kill()
         for role in domain.roles:
             self._state.feed.release(role.incarnation, max_attempts=self._max_attempts)
@@ -175,7 +175,7 @@ class Supervisor:
                     deadline = time.monotonic() + WIND_DOWN_S
                 elif died:
                     domain.kill()
-                    self._state.note(f"{died}; the run was ending, it is not replaced")
+                    self._state.note(f"{died}; it is not restarted because the run is ending")
             self._refresh()
             time.sleep(TICK_S / 5)
         for domain in self._domains:

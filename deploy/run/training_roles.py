@@ -16,7 +16,7 @@ from deploy.run.session import Session, close_engines, make_actors, make_role, s
 
 
 class TrainingRoles:
-    """Makes the roles, gives them their work, says which of them fail together."""
+    """Creates the roles, starts their work and groups them into failure domains."""
 
     def __init__(self, session: Session, model_path: Path) -> None:
         """`model_path`: the folder of the model that training starts from. No role is started yet."""
@@ -36,11 +36,11 @@ class TrainingRoles:
         return [*self.actors, *self.preprocessors, *self.learner.roles]
 
     def start(self) -> None:
-        """Start every role side by side; actors load their engines meanwhile. Raises RoleFailed."""
+        """Start all roles at the same time and wait until they are up. Raises RoleFailed."""
         start_all(self._all, self._session.config.deploy.start_timeout_s)
 
     def work(self, problems: Sequence[Problem]) -> None:
-        """Let every role work until the run stops. `problems` are those the actors sample."""
+        """Start the work of every role, which lasts until the run stops. `problems` are those the actors sample."""
         path = self._session.folder.path
         for actor in self.actors:
             actor.work_on(lambda handle, incarnation: handle.run.remote(problems, incarnation, path))
@@ -61,7 +61,7 @@ class TrainingRoles:
         )
 
     def close(self) -> None:
-        """End every role."""
+        """End the processes of all roles."""
         close_engines(self.actors)
         for role in (*self.preprocessors, *self.learner.roles):
             role.kill()

@@ -1,8 +1,8 @@
-"""The collector of a sampling stage: turns what the plan wants into tasks, archives the groups that come back, and
-tells the plan their results.
+"""The collector of a sampling stage: issues the tasks of its plan, archives the groups that come back, and passes their
+results to the plan.
 
 A stage has Redis keys of its own, so its counters and those of a training run stay apart. Its results are in its
-archive: a stage that was killed is started under the same name, replays the archive and asks only for what is missing.
+archive: a stage that was killed is started under the same name, replays the archive and requests only what is missing.
 """
 
 import logging
@@ -56,7 +56,7 @@ class Collector:
         self._issued_set: set[Task] = set()
         self._failures: set[int] = set()
         self.num_rollouts = 0
-        """Rollouts that the plan was told of."""
+        """Rollouts whose results the plan has."""
 
     def __enter__(self) -> "Collector":
         """Open the archive and replay it to the plan."""
@@ -73,10 +73,10 @@ class Collector:
         self._archive.close()
 
     def step(self, block_s: float) -> None:
-        """Issue the tasks that the plan wants now, then wait up to `block_s` for groups and tell it their results.
+        """Issue the tasks that the plan wants now, then wait up to `block_s` for groups and record their results.
 
-        A group is archived, then told, and only then taken off the stream. Deliveries that an earlier incarnation did
-        not finish are claimed at once: the stream has no other reader.
+        A group is archived, recorded in the plan, and only then acknowledged. Deliveries left unfinished by an earlier
+        incarnation are claimed at once: the stream has no other reader.
         """
         self._issue_tasks()
         deliveries = self._retry(
@@ -89,14 +89,14 @@ class Collector:
             self._retry(partial(self._acknowledge, delivery.entry_id, group))
 
     def check_failures(self) -> None:
-        """Issue groups with expired leases again, and tell the plan of tasks that have failed for good."""
+        """Issue groups with expired leases again, and record tasks that have failed for good."""
         self._retry(lambda: self._feed.reclaim(max_attempts=self._max_attempts))
         for group_id, reason in sorted(self._retry(self._feed.failures).items()):
             if group_id < len(self._issued) and group_id not in self._failures:
                 self._record_failure(group_id, reason)
 
     def _replay(self) -> None:
-        """Tell the plan the results of earlier incarnations, in the order of the tasks."""
+        """Record the results of earlier incarnations in the plan, in the order of the tasks."""
         failures = self._feed.failures()
         for group_id in sorted({*self._archive.entries, *failures}):
             self._issue_tasks()

@@ -40,7 +40,7 @@ def is_demonstration_file(data: str) -> bool:
 
 
 def check_demonstration_data(settings: SftSettings, problems: Sequence[Problem], source: str) -> None:
-    """Raises UsageError when `sft.data` cannot give any demonstration. `source`: `problems.source`, for the message."""
+    """Raises UsageError when `sft.data` can give no demonstration. `source`: `problems.source`, for the message."""
     if is_demonstration_file(settings.data):
         read_demonstrations(Path(settings.data))
         return

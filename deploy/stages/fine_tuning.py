@@ -135,7 +135,7 @@ class FineTuning:
     def _summarise(self, curriculum: Curriculum, examples: Sequence[Example], seconds: float) -> None:
         """Write sft/summary.json and sft/loss.png."""
         reported = read_reports(self._folder.metrics, SftStep, self._metrics)
-        # After a server lost its last second a step may be reported twice.
+        # A step may be reported twice if Redis restarted without its last second of data.
         reports = list({report.step: report for report in reported}.values())
         sft = self._config.sft
         summary: dict[str, Any] = {
@@ -156,8 +156,8 @@ class FineTuning:
             ", ".join(f"{value:.3f}" for value in summary[f"{name}_by_epoch"]) for name in ("loss", "entropy")
         )
         self._session.console.print(
-            f"    {curriculum.num_steps} steps on {len(examples)} demonstrations; nats a token by epoch: loss {loss}; "
-            f"entropy {entropy}",
+            f"    {curriculum.num_steps} steps on {len(examples)} demonstrations; nats per token by epoch: "
+            f"loss {loss}; entropy {entropy}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 
@@ -182,7 +182,6 @@ class FineTuning:
 
 def _by_epoch(reports: Sequence[SftStep], value: Callable[[SftStep], float]) -> list[float]:
     """Mean over the trained tokens of each epoch, in the order of the epochs."""
-
     sums: dict[int, list[float]] = {}
     for report in reports:
         epoch = sums.setdefault(report.epoch, [0.0, 0.0])

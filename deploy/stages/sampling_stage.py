@@ -64,7 +64,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
             retry_s=config.deploy.dead_after_s,
         )
         self.notes: list[str] = []
-        """What happened to the roles."""
+        """Deaths and restarts of roles."""
 
     @property
     def num_rollouts(self) -> int:

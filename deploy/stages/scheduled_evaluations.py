@@ -1,4 +1,4 @@
-"""Evaluations on a schedule while a run trains: requested here, sampled by the actors beside their training groups."""
+"""Evaluations on a schedule while a run trains: requested here, sampled by the actors with their own groups."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from deploy.store.run_folder import RunFolder
 
 
 class Evaluations(AbstractContextManager["Evaluations"]):
-    """Call `follow(step)` now and then; the results so far are in `evaluations.json`. Does nothing without a schedule.
+    """Call `follow(step)` regularly; the results so far are in `evaluations.json`. Does nothing without a schedule.
     """
 
     def __init__(self, config: RunConfig, client: Client, problems: Sequence[Problem], folder: RunFolder) -> None:
@@ -46,14 +46,14 @@ class Evaluations(AbstractContextManager["Evaluations"]):
         if not self._every:
             return
         try:
-            if exception[0] is None:  # take what came in since the last call
+            if exception[0] is None:  # collect the groups since the last call
                 self._collector.step(0.0)
                 self._save()
         finally:
             self._collector.__exit__(*exception)
 
     def follow(self, step: int) -> None:
-        """Request an evaluation if one is due, and take the results that have come in. Does not block."""
+        """Request an evaluation if one is due, and collect the results that have come in. Does not block."""
         if not self._every:
             return
         if due := step // self._every * self._every:

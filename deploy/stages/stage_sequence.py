@@ -46,7 +46,7 @@ class Stages:
     def run(self, title: str, name: str, plan: SamplingPlan, problems: Sequence[Problem], *, source: str) -> int:
         """Run one stage until its plan is done. Returns the number of its rollouts.
 
-        The archive is named by the stage, the model and the problems, so rollouts of others are never taken over.
+        The archive is named by the stage, the model and the problems, so rollouts of others are never reused.
         """
         session = self._session
         archive = self._archive(name, problems)
@@ -77,7 +77,7 @@ class Stages:
         return self._session.folder.sampling / f"{name}-{_digest(self.model_path, problems)}"
 
     def _start_engines(self) -> None:
-        """Start the engines that are not up. A stage that only replays its archive does without."""
+        """Start the engines that are not up. A stage that only replays its archive needs none."""
         absent = [engine for engine in self._engines if engine.handle is None]
         if absent:
             with stage(self._session.console, f"{len(absent)} vLLM engine(s)"):
@@ -105,4 +105,3 @@ def _digest(model_path: Path, problems: Sequence[Problem]) -> str:
         status = file.stat()
         digest.update(f"{file}/{status.st_size}/{status.st_mtime_ns}".encode())
     return digest.hexdigest()[:8]
-

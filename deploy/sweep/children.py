@@ -25,7 +25,7 @@ class Child(Protocol):
         """The last line it printed."""
 
     def interrupt(self) -> None:
-        """Ask it to stop in order; a second call makes it end at once."""
+        """Ask it to stop gracefully; a second call ends it at once."""
 
     def terminate(self) -> None:
         """Interrupt it and wait until it has ended; kill it after a time-out."""
@@ -39,7 +39,7 @@ class Process:
         self._log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "deploy.train", *words],  # -P: no package of this folder hides a room
+                [sys.executable, "-P", "-m", "deploy.train", *words],  # -P: no package of this folder shadows a room
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -64,7 +64,6 @@ class Process:
         self.interrupt()
         try:
             self._process.wait(KILL_TIMEOUT_S)
-
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -34,7 +34,7 @@ def sweep(
 ) -> None:
     """Run the experiments that `words` name, `jobs` at once on a Ray cluster or `at_once` on this machine.
 
-    Raises UsageError for the user's input, PopeError when a run failed, Interrupted when a signal ended the sweep.
+    Raises UsageError for invalid input, PopeError when a run failed, Interrupted when a signal ended the sweep.
     """
     if jobs is not None and at_once > 1:
         raise UsageError("--jobs counts runs on a Ray cluster, --at-once runs on this machine: give one of them")

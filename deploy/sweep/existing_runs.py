@@ -25,7 +25,7 @@ def existing_state(run: PlannedRun) -> ExistingState:
         names = [name for name in ours if ours[name] != theirs[name] and name not in NOT_PART_OF_A_RUN]
         raise UsageError(
             f"{folder.path} holds a run with other settings ({', '.join(names[:4])}): choose another run.name for the "
-            "sweep, or --fresh to keep that run under a number and start anew"
+            "sweep, or --fresh to rename that folder and start over"
         )
     summary = read_summary(run)
     if summary is None or summary["ended"].startswith(REASON):

@@ -59,15 +59,16 @@ class Cluster:
         try:
             self._client = JobSubmissionClient(address)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UsageError(f"RAY_ADDRESS={address}: no Ray takes jobs there: {str(error).splitlines()[0]}") from error
+            cause = str(error).splitlines()[0]
+            raise UsageError(f"RAY_ADDRESS={address}: no Ray job server answers there: {cause}") from error
 
     def refuse_running(self, folder: Path, settings: str, *, fresh: bool) -> None:
         """Raises UsageError when a job still works on this folder and `run` must not follow it, because it has other
-        settings or the run is to be started anew."""
+        settings or the run is to start over."""
         job = self._running(folder)
         if job is None or (not fresh and job.metadata.get(_SETTINGS) == settings):
             return
-        why = "--fresh would start the run anew beside it" if fresh else "it has other settings"
+        why = "--fresh would start a second run beside it" if fresh else "it has other settings"
         raise UsageError(
             f"job {job.submission_id} still works on {folder}, and {why}: end it with `ray job stop "
             f"{job.submission_id}`, or choose another run.name for the sweep"
@@ -87,6 +88,5 @@ class Cluster:
 
     def _running(self, folder: Path) -> Any:
         """The job that still works on this folder, if any."""
-
         jobs = (job for job in self._client.list_jobs() if job.submission_id and not job.status.is_terminal())
         return next((job for job in jobs if (job.metadata or {}).get(_FOLDER) == str(folder)), None)

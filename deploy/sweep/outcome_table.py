@@ -141,6 +141,5 @@ def _numbers(summary: dict[str, Any] | None) -> dict[str, Any]:
     return {**copied, "groups": summary["counters"]["issued"], "rollouts": summary["counters"]["rollouts"]}
 
 
-
 def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

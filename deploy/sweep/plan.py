@@ -150,7 +150,6 @@ def _check_budgets(runs: Sequence[PlannedRun]) -> None:
         )
 
 
-
 def _budget(config: RunConfig) -> tuple[tuple[str, int | None], ...]:
     return (
         ("run.max_groups", config.run.max_groups),

@@ -2,7 +2,7 @@
 
 consumes    the plan and the folder of each run
 waits for   children to end
-unblocked by the user's signal: nothing new starts, every child is interrupted and has STOP_TIMEOUT_S to end in order
+unblocked by the user's signal: nothing new starts, every child is interrupted and has STOP_TIMEOUT_S to end
 """
 
 import time
@@ -67,7 +67,7 @@ class Runner:
         self._stopped_at: float | None = None
 
     def run(self, show: Callable[[Sequence[Progress]], None]) -> None:
-        """Until every run has ended; after a stop, until all that were started have. `show` gets every new state."""
+        """Execute all runs; after a stop, only wait for those that were started. `show` gets every new state."""
         try:
             while self._start_next() or self._children:
                 self._poll_children()
@@ -79,7 +79,7 @@ class Runner:
         show(self.rows)
 
     def stop(self, reason: str) -> None:
-        """Start no further run and ask the children to stop in order."""
+        """Start no further run and ask the children to stop gracefully."""
         self._stopped_at = time.monotonic()
         for child in self._children.values():
             child.interrupt()
@@ -116,8 +116,7 @@ class Runner:
         if code == 0 and (summary := read_summary(row.run)) is not None:
             row.state, row.summary, row.note = "finished", summary, ""
         elif code in _SIGNAL_CODES or self._stopped_at is not None:
-
             row.state = "interrupted"
         else:
             row.state = "failed"
-            row.note = f"exit code {code}: {row.note}" if code else "it left no summary.json: is run.root shared?"
+            row.note = f"exit code {code}: {row.note}" if code else "no summary.json was written: is run.root shared?"

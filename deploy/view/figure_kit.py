@@ -117,7 +117,7 @@ def include_zero(axis: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 def threshold_line(axis: Axes, y: float) -> None:
-    """A broken horizontal line at a value to compare with."""
+    """A dashed horizontal line at a value to compare with."""
     axis.axhline(y, color=OTHER, lw=1, ls=(0, (5, 4)))
 
 

@@ -25,7 +25,7 @@ def draw(
 ) -> None:
     """Saves the figure of a run as PNG.
 
-    `learner`: the learner's reports, one a step. `solved`: share of the hard problems solved so far.
+    `learner`: the learner's reports, one per step. `solved`: share of the hard problems solved so far.
     `success`: mean reward of all rollouts. `evaluated`: pass@1 of the hard problems at a step.
     `measured`: pass@k of the hard problems before and after training.
     """

@@ -1,4 +1,4 @@
-"""What a run writes when it ends: summary.json, the closing table, the figure, and rollouts to read."""
+"""The output of a finished run: summary.json, the closing table, the figure, and the newest rollouts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -168,11 +168,11 @@ def _readable(samples: Sequence[Mapping[str, str]]) -> str:
     for sample in samples:
         words = (sample["problem"], sample["arm"], sample["verdict"], f"weights {sample['version']}")
         heading = " · ".join(plain_markdown(word, MAX_HEADING_CHARS) for word in words)
-        parts.append(f"\n## {heading}\n\n{_fenced(sample['prompt'])}\n\n{_fenced(sample['completion'])}\n")
+        parts.append(f"\n## {heading}\n\n{_indented(sample['prompt'])}\n\n{_indented(sample['completion'])}\n")
     return "".join(parts)
 
 
-def _fenced(text: str) -> str:
+def _indented(text: str) -> str:
     shown = plain_lines(text, MAX_SAMPLE_CHARS)
     return "\n".join("    " + line for line in shown.split("\n")) if shown else "    (empty)"
 

@@ -27,7 +27,7 @@ def test_a_run_survives_the_sigkill_of_its_redis(tmp_path: Path) -> None:
             run.kill()
     assert run.process.returncode == 0, output + run.logs()
     assert len(set(killed)) == 2, "it was started again in between"
-    assert output.count("the embedded Redis ended and was started again") == 2, output
+    assert output.count("the embedded Redis ended and was restarted") == 2, output
     assert "note: Redis was restarted; the run continues" in output
     summary = run.summary()
     assert (summary["steps"], summary["restarts"]) == (6, 0), "no role had to be replaced"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cluster.import_path import hiding_packages, put_rooms_first
+from deploy.cluster.import_path import put_rooms_first, shadowing_packages
 from tests.rules.source import REPOSITORY, ROOMS
 
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
@@ -157,8 +157,8 @@ def test_processes_that_a_command_starts_find_the_rooms_first(monkeypatch: pytes
 
 
 def test_a_folder_that_would_hide_a_room_from_the_workers_is_named(tmp_path: Path) -> None:
-    assert hiding_packages(REPOSITORY) == []
+    assert shadowing_packages(REPOSITORY) == []
     (tmp_path / "conf").mkdir()
-    assert hiding_packages(tmp_path) == []  # a folder without __init__.py hides nothing
+    assert shadowing_packages(tmp_path) == []  # a folder without __init__.py shadows nothing
     (tmp_path / "conf" / "__init__.py").touch()
-    assert hiding_packages(tmp_path) == [tmp_path / "conf"]
+    assert shadowing_packages(tmp_path) == [tmp_path / "conf"]

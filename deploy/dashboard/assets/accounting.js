@@ -1,4 +1,4 @@
-// Where every group went: the balance, and the groups that were not trained by reason, bucket and length.
+// The outcomes of all groups: the balance, and the groups that were not trained by reason, bucket and length.
 
 import { h, put, table } from "./dom.js";
 import { series, faded } from "./colours.js";
@@ -11,14 +11,14 @@ const words = (name) => name.replaceAll("_", " ");
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
 /** [name, groups, parts] of each term on the right side of the balance. */
-export function terms(books) {
+export function terms(counts) {
   return [
-    ["trained", books.trained, {}],
-    ["filtered", sum(books.filtered), books.filtered],
-    ["replaced", books.replaced, {}],
-    ["stale", books.stale, {}],
-    ["failed", sum(books.failed), books.failed],
-    ["in flight", sum(books.in_flight), books.in_flight],
+    ["trained", counts.trained, {}],
+    ["filtered", sum(counts.filtered), counts.filtered],
+    ["replaced", counts.replaced, {}],
+    ["stale", counts.stale, {}],
+    ["failed", sum(counts.failed), counts.failed],
+    ["in flight", sum(counts.in_flight), counts.in_flight],
   ];
 }
 
@@ -29,11 +29,11 @@ export class Accounting {
   }
 
   update() {
-    const { books } = this.store.live;
-    const key = JSON.stringify(books);
+    const counts = this.store.live.books;
+    const key = JSON.stringify(counts);
     if (key === this.key) return;
     this.key = key;
-    put(this.element, balance(books), totals(books), drops(books.drops));
+    put(this.element, balance(counts), totals(counts), drops(counts.drops));
   }
 
   recolour() {
@@ -44,8 +44,8 @@ export class Accounting {
   remove() {}
 }
 
-function balance(books) {
-  const parts = terms(books);
+function balance(counts) {
+  const parts = terms(counts);
   const bar = h("div", { class: "balance-bar", role: "img", "aria-label": parts.map(([name, n]) => `${name} ${n}`).join(", ") });
   parts.forEach(([name, count], i) => {
     if (!count) return;
@@ -54,14 +54,14 @@ function balance(books) {
     part.style.background = series(COLOURS[i]);
     bar.append(part);
   });
-  const conclusion = books.holds
+  const conclusion = counts.holds
     ? h("span", { class: "good" }, "the balance holds")
     : h("span", { class: "bad" }, "the balance does not hold");
-  const equation = `${whole(books.issued)} issued = ${parts.map(([name, n]) => `${whole(n)} ${name}`).join(" + ")}`;
+  const equation = `${whole(counts.issued)} issued = ${parts.map(([name, n]) => `${whole(n)} ${name}`).join(" + ")}`;
   const rows = parts.map(([name, count, made], i) => [
     swatched(name, i),
     whole(count),
-    books.issued ? percent(count / books.issued) : "",
+    counts.issued ? percent(count / counts.issued) : "",
     Object.entries(made).filter(([, n]) => n).map(([reason, n]) => `${words(reason)} ${whole(n)}`).join(", "),
   ]);
   return h(
@@ -80,14 +80,14 @@ function swatched(name, i) {
   return h("span", { class: "key" }, mark, name);
 }
 
-function totals(books) {
+function totals(counts) {
   const rows = [
-    ["groups the feed may issue", books.limit === null ? "no limit" : whole(books.limit)],
-    ["groups published", whole(books.totals.published)],
-    ["rollouts written", whole(books.totals.rollouts)],
-    ["rollouts trained", whole(books.trained_samples)],
-    ["completion tokens", whole(books.totals.completion_tokens)],
-    ["prompt tokens, counted once a rollout", whole(books.totals.prompt_tokens)],
+    ["groups the feed may issue", counts.limit === null ? "no limit" : whole(counts.limit)],
+    ["groups published", whole(counts.totals.published)],
+    ["rollouts written", whole(counts.totals.rollouts)],
+    ["rollouts trained", whole(counts.trained_samples)],
+    ["completion tokens", whole(counts.totals.completion_tokens)],
+    ["prompt tokens, counted once per rollout", whole(counts.totals.prompt_tokens)],
   ];
   return h("section", { class: "card" }, h("h2", {}, "Totals"), table(["", "so far"], rows, [1]));
 }

@@ -12,7 +12,7 @@ const resize = new ResizeObserver((entries) => {
   for (const entry of entries) entry.target.chart?.fit();
 });
 
-/** One chart. `lines`: [{label, colour(), dash?, format}]; `max`: a fixed upper end. */
+/** One chart. `lines`: [{label, colour(), dash?, format}]; `max`: fixed upper limit of the y axis. */
 export class Chart {
   constructor({ title, unit = "", lines, max = null, height = 150, points = false, zero = true }) {
     Object.assign(this, { lines, max, height, zero, points });
@@ -38,7 +38,7 @@ export class Chart {
     this.plot?.redraw(false);
   }
 
-  /** New data: steps, then one list a line; null leaves a gap. */
+  /** New data: steps, then one list of values per line; null: no value. */
   set(steps, columns) {
     this.data = [steps, ...columns];
     this.#label(null);

@@ -6,7 +6,7 @@ import { decimal, percent, whole } from "./format.js";
 const line = (label, column, colour, format, more = {}) => ({ label, column, colour, format, ...more });
 const plain = (digits) => (value) => decimal(value, digits);
 const FIXED = [
-  { title: "Entropy", unit: "nats a token", lines: [line("mean", "entropy", () => series(0), plain(3))] },
+  { title: "Entropy", unit: "nats per token", lines: [line("mean", "entropy", () => series(0), plain(3))] },
   {
     title: "Importance ratio",
     unit: "1 is on-policy",
@@ -25,10 +25,10 @@ const FIXED = [
     ],
   },
   {
-    title: "Tokens a second",
+    title: "Tokens per second",
     lines: [
       line("written", "written_per_s", () => series(2), whole),
-      line("trained, inside a step", "trained_per_s", () => series(1), whole, { dash: [4, 3] }),
+      line("trained, within a step", "trained_per_s", () => series(1), whole, { dash: [4, 3] }),
     ],
   },
   { title: "Weight sync", unit: "longest pause, ms", lines: [line("stall", "stall_ms", () => series(1), plain(0))] },
@@ -44,7 +44,7 @@ const FIXED = [
     max: 1.02,
     lines: [
       line("groups kept", "kept", () => series(2), percent),
-      line("rollouts cut off", "cut", () => series(1), percent, { dash: [4, 3] }),
+      line("rollouts truncated", "cut", () => series(1), percent, { dash: [4, 3] }),
       line("not judged", "unjudged", () => series(3), percent, { dash: [2, 3] }),
     ],
   },

@@ -1,4 +1,4 @@
-// Elements without markup: whatever text comes in stays text.
+// Creates elements; text is never parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -12,18 +12,18 @@ export function s(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Replace what an element holds. */
+/** Replace the children of an element. */
 export function put(element, ...children) {
   element.replaceChildren(...nodes(children));
   return element;
 }
 
-/** Change a text only when it differs: what stands still costs no layout, and no screen reader says it again. */
-export function say(element, text) {
+/** Set a text only when it differs: an unchanged one needs no layout and is not read out again. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table: column heads, then rows of texts or elements. `numeric` columns are set right. */
+/** A table: column heads, then rows of texts or elements. `numeric` columns are right-aligned. */
 export function table(heads, rows, numeric = []) {
   const side = (i) => (numeric.includes(i) ? "number" : "");
   return h(

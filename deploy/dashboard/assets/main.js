@@ -1,6 +1,6 @@
 // The address selects what is shown: #/RUN/PAGE/PROBLEM. One event stream feeds the open page.
 
-import { h, put, say } from "./dom.js";
+import { h, put, setText } from "./dom.js";
 import { onTheme, startTheme } from "./colours.js";
 import { RunStore } from "./store.js";
 import { Overview } from "./overview.js";
@@ -66,7 +66,7 @@ function open(name) {
   if (store.live) page.update({ whole: true, steps: true, cells: true });
 }
 
-/** Follow another run. The browser reconnects by itself and is then sent the whole picture. */
+/** Follow another run. The browser reconnects by itself and then receives the complete state. */
 function connect(name) {
   run = name;
   choice.value = name;
@@ -75,21 +75,21 @@ function connect(name) {
   events = new EventSource(`/api/runs/${encodeURIComponent(name)}/events`);
   events.onmessage = (event) => {
     const what = store.apply(JSON.parse(event.data));
-    tell(store.live.state === "away" ? "The run's Redis does not answer. What you see was read last." : "");
+    showNotice(store.live.state === "away" ? "The run's Redis does not answer. The page shows the last known state." : "");
     showState(store.live);
     page.update(what);
   };
-  events.onerror = () => tell("The dashboard does not answer. What you see was read last; this page reconnects by itself.");
+  events.onerror = () => showNotice("The dashboard does not answer. The page shows the last known state and reconnects by itself.");
 }
 
 function showState(live) {
   const ended = live.ended && live.state === "ended" ? `: ${live.ended}` : "";
-  say(state, `${live.state}${ended}`);
+  setText(state, `${live.state}${ended}`);
   state.className = `state ${live.state}`;
 }
 
-function tell(text) {
-  say(away, text);
+function showNotice(text) {
+  setText(away, text);
   away.hidden = !text;
 }
 
@@ -99,7 +99,7 @@ async function json(address) {
     const answer = await fetch(address);
     return answer.ok ? await answer.json() : null;
   } catch {
-    tell("The dashboard does not answer.");
+    showNotice("The dashboard does not answer.");
     return null;
   }
 }

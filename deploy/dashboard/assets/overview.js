@@ -1,6 +1,6 @@
 // The first page: learning curves, transfer, the pipeline with its queues, roles, and the newest rollouts.
 
-import { h, put, say, table } from "./dom.js";
+import { h, put, setText, table } from "./dom.js";
 import { armColour } from "./colours.js";
 import { ago, decimal, duration, percent, rate, visible, whole } from "./format.js";
 import { Chart } from "./charts.js";
@@ -71,7 +71,7 @@ export class Overview {
     }
     facts.push(
       ["tokens / s", rate(live.tokens_per_s ?? live.headline.written_per_s), "written"],
-      ["entropy", decimal(live.headline.entropy), "nats a token"],
+      ["entropy", decimal(live.headline.entropy), "nats per token"],
       ["lag", decimal(live.headline.lag_mean, 2), "steps, mean"],
     );
     if (this.facts.childElementCount !== facts.length) {
@@ -79,9 +79,9 @@ export class Overview {
     }
     facts.forEach(([name, value, detail, colour], i) => {
       const [label, number, small] = this.facts.children[i].children;
-      say(label, name);
-      say(number, value);
-      say(small, detail);
+      setText(label, name);
+      setText(number, value);
+      setText(small, detail);
       number.style.color = colour ?? "";
     });
   }
@@ -92,12 +92,12 @@ export class Overview {
       this.alertKey = key;
       put(this.alerts, ...live.alerts.map(alertBox));
     }
-    live.alerts.forEach((alert, i) => say(this.alerts.children[i].querySelector(".detail"), visible(alert.detail)));
+    live.alerts.forEach((alert, i) => setText(this.alerts.children[i].querySelector(".detail"), visible(alert.detail)));
   }
 
   #showCharts() {
     const { store } = this;
-    const arms = Object.fromEntries(["success", "solved", "reward", "advantage"].map((what) => [what, store.arms_of(what)]));
+    const arms = Object.fromEntries(["success", "solved", "reward", "advantage"].map((what) => [what, store.armsOf(what)]));
     if (JSON.stringify(arms) !== this.arms) {
       this.arms = JSON.stringify(arms);
       this.drawn.forEach((chart) => chart.remove());
@@ -117,11 +117,11 @@ export class Overview {
     }
     live.roles.forEach((role, i) => {
       const [, health, does, weights, beat] = this.roleCells[i];
-      say(health, role.health);
+      setText(health, role.health);
       health.className = role.health === "dead" || role.health === "suspect" ? "bad" : "";
-      say(does, visible(role.status));
-      say(weights, role.version === null ? "" : whole(role.version));
-      say(beat, `${ago(role.silence_s)} ago`);
+      setText(does, visible(role.status));
+      setText(weights, role.version === null ? "" : whole(role.version));
+      setText(beat, `${ago(role.silence_s)} ago`);
       beat.className = role.late ? "bad" : "";
     });
   }

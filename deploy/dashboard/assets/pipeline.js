@@ -1,6 +1,6 @@
 // The pipeline: its places, the groups that wait in each, and the rate of each arrow.
 
-import { h, s, say } from "./dom.js";
+import { h, s, setText } from "./dom.js";
 import { ago, counted, rate, whole } from "./format.js";
 
 const PLACES = {
@@ -51,20 +51,20 @@ export class Pipeline {
     for (const [name, parts] of Object.entries(this.arrows)) {
       const { per_s, idle_s, total } = arrows[name];
       const moving = per_s > 0;
-      say(parts.rate, per_s === null ? whole(total) : `${rate(per_s)}/s`);
-      say(parts.idle, moving || idle_s === null || per_s === null ? "" : `${ago(idle_s)} ago`);
+      setText(parts.rate, per_s === null ? whole(total) : `${rate(per_s)}/s`);
+      setText(parts.idle, moving || idle_s === null || per_s === null ? "" : `${ago(idle_s)} ago`);
       parts.line.classList.toggle("moving", moving);
       if (moving) parts.line.style.animationDuration = `${Math.min(4, Math.max(0.4, 3 / per_s)).toFixed(1)}s`;
     }
     const count = (name) => queues[name].depth;
     const actors = live.roles.filter((role) => role.name.startsWith("actor")).length;
-    this.#tell("feed", [limitOf(live.books), count("reissue") ? `${whole(count("reissue"))} to issue again` : ""]);
-    this.#tell("actors", [counted(count("leased"), "group"), actors ? counted(actors, "engine") : ""]);
-    this.#tell("stream", [counted(count("stream"), "group"), queues.stream.age && `oldest ${queues.stream.age}`]);
-    this.#tell("preprocess", [`${whole(total(arrows.put) + total(arrows.filter))} done`, ""]);
-    this.#tell("ring", [`${whole(count("ring"))} of ${live.ring_capacity}`, queues.ring.age && `oldest ${queues.ring.age}`]);
-    this.#tell("learner", [`step ${whole(live.step)}`, count("taken") ? counted(count("taken"), "group") : "waits"]);
-    this.drawing.setAttribute("aria-label", inWords(live, queues));
+    this.#setPlace("feed", [limitOf(live.books), count("reissue") ? `${whole(count("reissue"))} to issue again` : ""]);
+    this.#setPlace("actors", [counted(count("leased"), "group"), actors ? counted(actors, "engine") : ""]);
+    this.#setPlace("stream", [counted(count("stream"), "group"), queues.stream.age && `oldest ${queues.stream.age}`]);
+    this.#setPlace("preprocess", [`${whole(total(arrows.put) + total(arrows.filter))} done`, ""]);
+    this.#setPlace("ring", [`${whole(count("ring"))} of ${live.ring_capacity}`, queues.ring.age && `oldest ${queues.ring.age}`]);
+    this.#setPlace("learner", [`step ${whole(live.step)}`, count("taken") ? counted(count("taken"), "group") : "waits"]);
+    this.drawing.setAttribute("aria-label", summary(live, queues));
   }
 
   #addArrow(name, { path, x, y, anchor = "middle", minor = false }) {
@@ -86,16 +86,16 @@ export class Pipeline {
     );
   }
 
-  #tell(name, texts) {
-    texts.forEach((text, i) => say(this.places[name][i], text || ""));
+  #setPlace(name, texts) {
+    texts.forEach((text, i) => setText(this.places[name][i], text || ""));
   }
 }
 
 const sum = (a, b) => (a === null || b === null ? null : a + b);
 const total = (arrow) => arrow.total;
-const limitOf = (books) => (books.limit === null ? whole(books.issued) : `${whole(books.issued)} of ${whole(books.limit)}`);
+const limitOf = (counts) => (counts.limit === null ? whole(counts.issued) : `${whole(counts.issued)} of ${whole(counts.limit)}`);
 
-function inWords(live, queues) {
+function summary(live, queues) {
   const waiting = live.queues.filter((queue) => queue.depth).map((queue) => `${queue.name} ${queue.depth}`);
   return `Groups by place: ${waiting.join(", ") || "none in flight"}. Ring ${queues.ring.depth} of ${live.ring_capacity} slots.`;
 }

@@ -1,8 +1,8 @@
 // A heat map of problems by steps; a click opens the history of a problem and its newest rollouts.
 
-import { choice, h, put, say, table } from "./dom.js";
+import { choice, h, put, setText, table } from "./dom.js";
 import { armColour, isDark, rgb } from "./colours.js";
-import { course } from "./course.js";
+import { historyChart } from "./history_chart.js";
 import { paint, palette, Rates } from "./heat.js";
 import { ORDER_NAMES, ordered, transferOf } from "./store.js";
 import { percent, visible, whole } from "./format.js";
@@ -36,14 +36,14 @@ export class Problems {
     this.empty = h("p", { class: "quiet" }, "No group has been judged yet.");
     const map = h("section", { class: "card heat" }, h("h2", {}, "Problems"), this.controls, this.tip, this.scroll, this.empty);
     this.element = h("div", { class: "problems" }, map, this.detail);
-    put(this.detail, h("p", { class: "quiet" }, "Choose a problem: its history and its rollouts are shown here."));
-    this.#forget();
+    put(this.detail, h("p", { class: "quiet" }, "Select a problem to see its history and rollouts."));
+    this.#reset();
   }
 
   update(what) {
-    if (what.whole) this.#forget();
-    if (this.arm === null && this.store.arms.length) this.#choose();
-    if (what.cells || what.whole || !this.order_rows.length) this.#draw();
+    if (what.whole) this.#reset();
+    if (this.arm === null && this.store.arms.length) this.#showControls();
+    if (what.cells || what.whole || !this.orderRows.length) this.#draw();
     const { live } = this.store;
     const newest = live.rollouts.find((rollout) => rollout.problem === this.opened)?.id;
     if (this.opened && (newest !== this.newest && newest !== undefined)) this.show(this.opened, { quietly: true });
@@ -68,12 +68,12 @@ export class Problems {
     this.#mark();
   }
 
-  #forget() {
+  #reset() {
     this.rates = new Map();
-    this.order_rows = [];
+    this.orderRows = [];
   }
 
-  #choose() {
+  #showControls() {
     this.arm ??= this.store.arms.includes("unguided") ? "unguided" : this.store.arms[0];
     put(
       this.controls,
@@ -93,17 +93,17 @@ export class Problems {
     this.empty.hidden = store.cells.length > 0;
     this.scroll.hidden = !store.cells.length;
     if (!store.cells.length) return;
-    if (this.controls.querySelectorAll("input[name=arm]").length !== store.arms.length) this.#choose();
+    if (this.controls.querySelectorAll("input[name=arm]").length !== store.arms.length) this.#showControls();
     const rates = this.#ratesOf(this.arm);
-    this.order_rows = ordered(store, this.order);
-    const [columns, rows] = [rates.last + 1, this.order_rows.length];
+    this.orderRows = ordered(store, this.order);
+    const [columns, rows] = [rates.last + 1, this.orderRows.length];
     this.rowHeight = Math.max(MIN_ROW, Math.min(MAX_ROW, Math.floor(WANTED / rows)));
     if (this.canvas.width !== columns) this.canvas.width = columns;
     if (this.canvas.height !== rows) this.canvas.height = rows;
     this.canvas.style.height = `${rows * this.rowHeight}px`;
     const image = new ImageData(columns, rows);
     const low = isDark() ? [52, 56, 62] : [226, 224, 218];
-    paint(new Uint32Array(image.data.buffer), rates, this.order_rows, palette(low, rgb(armColour(this.arm))));
+    paint(new Uint32Array(image.data.buffer), rates, this.orderRows, palette(low, rgb(armColour(this.arm))));
     this.canvas.getContext("2d").putImageData(image, 0, 0);
     this.#mark();
     if (!this.tip.textContent) this.#hint(null);
@@ -120,7 +120,7 @@ export class Problems {
     const box = this.canvas.getBoundingClientRect();
     const row = Math.floor(((event.clientY - box.top) / box.height) * this.canvas.height);
     const step = Math.floor(((event.clientX - box.left) / box.width) * this.canvas.width);
-    return row >= 0 && row < this.order_rows.length && step >= 0 ? { row, step } : null;
+    return row >= 0 && row < this.orderRows.length && step >= 0 ? { row, step } : null;
   }
 
   #point(event) {
@@ -131,14 +131,14 @@ export class Problems {
     if (!place) {
       const { guided_first, then_unguided } = this.store.live?.transfer ?? {};
       const carried = guided_first ? ` · ${then_unguided} of ${guided_first} solved guided first were then solved without` : "";
-      say(this.tip, `${whole(this.store.ids.length)} problems × ${whole(this.canvas.width)} steps${carried}`);
+      setText(this.tip, `${whole(this.store.ids.length)} problems × ${whole(this.canvas.width)} steps${carried}`);
       return;
     }
-    const problem = this.order_rows[place.row];
+    const problem = this.orderRows[place.row];
     const known = this.#ratesOf(this.arm).upTo(problem, place.step);
     const rate = known ? `${percent(known.rate)} correct at step ${known.step}` : "not tried yet";
     const facts = this.store.facts[problem];
-    say(this.tip, `${visible(this.store.ids[problem])} · ${this.store.buckets[problem]} · ${this.arm} ${rate} · ${transferOf(facts)}`);
+    setText(this.tip, `${visible(this.store.ids[problem])} · ${this.store.buckets[problem]} · ${this.arm} ${rate} · ${transferOf(facts)}`);
   }
 
   #key(event) {
@@ -147,7 +147,7 @@ export class Problems {
     if (move) {
       const clamp = (value, end) => Math.max(0, Math.min(end - 1, value));
       this.cursor = {
-        row: clamp(this.cursor.row + move[0], this.order_rows.length),
+        row: clamp(this.cursor.row + move[0], this.orderRows.length),
         step: clamp(this.cursor.step + move[1], this.canvas.width),
       };
       this.#mark(this.cursor.row);
@@ -158,14 +158,14 @@ export class Problems {
   }
 
   #open(row) {
-    if (row !== undefined && row < this.order_rows.length) {
+    if (row !== undefined && row < this.orderRows.length) {
       this.cursor.row = row;
-      this.go("problems", this.store.ids[this.order_rows[row]]);
+      this.go("problems", this.store.ids[this.orderRows[row]]);
     }
   }
 
   /** A band over one row: the one given, else the open problem's. */
-  #mark(row = this.order_rows.findIndex((problem) => this.store.ids[problem] === this.opened)) {
+  #mark(row = this.orderRows.findIndex((problem) => this.store.ids[problem] === this.opened)) {
     this.band.hidden = row < 0;
     this.band.style.top = `${row * this.rowHeight}px`;
     this.band.style.height = `${this.rowHeight}px`;
@@ -183,9 +183,9 @@ export class Problems {
     put(
       this.detail,
       h("h2", {}, visible(id)),
-      course(history),
+      historyChart(history),
       h("h3", {}, `Rollouts${rollouts.length > shown.length ? `, newest ${shown.length} of ${rollouts.length}` : ""}`),
-      rollouts.length ? colouring : h("p", { class: "quiet" }, "None among the newest samples: actors keep one every few seconds."),
+      rollouts.length ? colouring : h("p", { class: "quiet" }, "None of the newest samples is of this problem; actors keep one every few seconds."),
       ...shown.map((rollout) => rolloutView(rollout, this.colouring)),
       h("h3", {}, `Groups${history.length > groups.length ? `, newest ${groups.length} of ${history.length}` : ""}`),
       table(["step", "arm", "correct", "outcome", "tokens", "cut off"], rows, [0, 2, 4, 5]),

@@ -1,6 +1,6 @@
-// The ring buffer: one arc a slot, coloured by arm, paler with lag.
+// The ring buffer: one arc per slot, coloured by arm, paler with lag.
 
-import { h, put, s, say } from "./dom.js";
+import { h, put, s, setText } from "./dom.js";
 import { armColour, faded } from "./colours.js";
 import { counted } from "./format.js";
 
@@ -34,12 +34,12 @@ export class Ring {
       const fill = group ? faded(armColour(group.arm), strength(group.lag)) : "";
       if (arc.fill !== fill) arc.element.setAttribute("fill", (arc.fill = fill) || "var(--empty)");
       const title = group ? `${group.problem} · ${group.arm} · ${counted(group.lag, "step")} old` : "free";
-      say(arc.title, title);
+      setText(arc.title, title);
       used += Boolean(group);
     });
     const oldest = Math.max(...live.ring.map((group) => group.lag), 0);
-    say(this.count, `${used} / ${this.capacity}`);
-    say(this.age, live.ring.length ? `oldest ${counted(oldest, "step")}` : "empty");
+    setText(this.count, `${used} / ${this.capacity}`);
+    setText(this.age, live.ring.length ? `oldest ${counted(oldest, "step")}` : "empty");
     const arms = [...new Set(live.ring.map((group) => group.arm))].sort();
     const share = (arm) => live.ring.filter((g) => g.arm === arm).reduce((n, g) => n + g.samples, 0);
     this.drawing.setAttribute("aria-label", `${used} of ${this.capacity} slots: ${arms.map((a) => `${share(a)} ${a}`).join(", ")}`);
@@ -57,8 +57,8 @@ export class Ring {
 }
 
 /**
- * Which group is in which slot. A group keeps its place while it waits: it begins where its number among all groups
- * that ever entered says; a place that is taken makes it move on.
+ * The group in each slot, or null. A group keeps its slots while it waits: they start at its arrival number times its
+ * samples, modulo the capacity, and skip occupied ones.
  */
 export function place(ring, capacity) {
   const slots = new Array(capacity).fill(null);

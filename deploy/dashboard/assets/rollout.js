@@ -50,7 +50,7 @@ function words([, version, logprob, ratio]) {
   const parts = [
     version === null ? null : `weights ${version}`,
     logprob === null ? null : `p ${decimal(Math.exp(logprob))}`,
-    ratio === null ? "ratio not known" : `ratio ${decimal(ratio, 2)}`,
+    ratio === null ? "ratio unknown" : `ratio ${decimal(ratio, 2)}`,
   ];
   return parts.filter(Boolean).join(" · ");
 }
@@ -80,8 +80,8 @@ function legend(rollout, colouring) {
   };
   const keys = [];
   if (colouring === "version") keys.push(...distinct(rollout).filter((v) => v !== null).map((v, i) => key(series(i), `weights ${v}`)));
-  if (colouring === "ratio" && rollout.trained_step === null) keys.push(h("span", { class: "quiet" }, "not trained yet, or not kept: no ratio"));
+  if (colouring === "ratio" && rollout.trained_step === null) keys.push(h("span", { class: "quiet" }, "no ratio: not trained yet, or not recorded"));
   else if (colouring === "ratio") keys.push(key(series(0), "less likely now"), key(series(1), "more likely now"));
-  if (colouring === "logprob") keys.push(key(series(1), "the darker, the less likely when sampled"));
+  if (colouring === "logprob") keys.push(key(series(1), "darker: less likely when sampled"));
   return h("div", { class: "legend" }, ...keys);
 }

@@ -9,7 +9,7 @@ const CURVES = [
   { title: "Success, unguided", unit: "share correct", column: "success/unguided", max: 1.02, format: percent },
   { title: "Hard problems solved, unguided", unit: "share", column: "solved/unguided", max: 1.02, format: percent, share: true },
   { title: "Success, guided", unit: "share correct", column: "success/guided", max: 1.02, format: percent },
-  { title: "Entropy", unit: "nats a token", column: "entropy", format: (v) => decimal(v) },
+  { title: "Entropy", unit: "nats per token", column: "entropy", format: (v) => decimal(v) },
   { title: "Lag of trained tokens", unit: "steps, mean", column: "lag_mean", format: (v) => decimal(v, 2) },
   { title: "Effective sample size", column: "ess", max: 1.05, format: (v) => decimal(v) },
 ];

@@ -1,4 +1,4 @@
-// The data of one run: messages go in, columns and cells come out. Pure, so that it is tested without a page.
+// The data of one run: applies messages, provides columns and cells. Pure, so that it is tested without a page.
 
 export class RunStore {
   constructor() {
@@ -31,7 +31,7 @@ export class RunStore {
   }
 
   /** Arms that have a column `what/ARM`. */
-  arms_of(what) {
+  armsOf(what) {
     const names = new Set();
     for (const row of this.rows.values()) {
       for (const name of Object.keys(row)) if (name.startsWith(`${what}/`)) names.add(name.slice(what.length + 1));
@@ -75,7 +75,7 @@ export class RunStore {
   }
 }
 
-/** What guidance did for a problem: solved with it first and then without, with it only, without it first, never. */
+/** Transfer of a problem: solved with it first and then without, with it only, without it first, never. */
 export function transferOf(facts) {
   const { guided, unguided } = facts.first;
   if (guided === undefined && unguided === undefined) return "unsolved";
@@ -98,7 +98,7 @@ const ORDERS = {
 };
 export const ORDER_NAMES = Object.keys(ORDERS);
 
-/** Problem indices in the order asked for; equal ones by their ids. */
+/** Problem indices sorted by `order`, then by id. */
 export function ordered(store, order) {
   const key = store.ids.map((_, p) => ORDERS[order](store, p));
   const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);

@@ -69,10 +69,10 @@ def test_a_server_that_does_not_start_is_tried_again_until_it_does(
         manifest.write_text("nonsense\n")
         with keep_running(server):
             kill(server)
-            until(lambda: "does not start again" in caplog.text)
+            until(lambda: "cannot be restarted" in caplog.text)
             manifest.write_text(sound)
             until(server.alive)
-            until(lambda: "was started again" in caplog.text)
+            until(lambda: "was restarted" in caplog.text)
         assert connect(server.url, client_name="test").get("key") == b"value"
 
 

@@ -46,7 +46,7 @@ def replayed_model(client: Client, keys: Keys, name: str) -> RunModel:
     """The model of a synthetic run that was read from Redis."""
     replayed(client, name)
     model = RunModel(settings(name))
-    model.absorb(LiveView(client, keys).refresh())
+    model.add(LiveView(client, keys).refresh())
     return model
 
 

@@ -86,13 +86,13 @@ def test_twenty_viewers_share_one_reader(hub: Hub, run_name: str, monkeypatch: p
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
     source = hub.sources[run_name]
     looks: list[float] = []
-    look = source.look
+    look = source.read
 
     def counted() -> Any:
         looks.append(time.monotonic())
         return look()
 
-    monkeypatch.setattr(source, "look", counted)
+    monkeypatch.setattr(source, "read", counted)
 
     async def watch() -> list[set[int]]:
         async with hub:
@@ -113,7 +113,7 @@ def test_a_viewer_that_does_not_keep_up_is_disconnected(
     hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.01)
-    monkeypatch.setattr(hub_module, "BEHIND", 3)
+    monkeypatch.setattr(hub_module, "MAX_QUEUED_MESSAGES", 3)
 
     async def sleep_through() -> int:
         async with hub:
@@ -130,31 +130,31 @@ def test_the_page_shows_that_redis_is_away_and_recovers(
     hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
-    monkeypatch.setattr(hub_module, "REST_S", 0.05)
+    monkeypatch.setattr(hub_module, "ENDED_TICK_S", 0.05)
     source = hub.sources[run_name]
-    connected, look = source.connected, source.look
+    connect, read = source.connect, source.read
 
     def refused() -> Any:
         raise BrokerUnreachable("refused")
 
-    def disconnect_and_look() -> Any:
+    def disconnect_and_read() -> Any:
         # In the thread that reads: a connection that another thread closes may raise any error.
         source.close()
-        return look()
+        return read()
 
     async def interrupted() -> list[str]:
         states = []
         async with hub:
             viewer = hub.watch(run_name)
             states.append((await next_message(viewer))["live"]["state"])
-            monkeypatch.setattr(source, "connected", refused)
-            monkeypatch.setattr(source, "look", disconnect_and_look)
+            monkeypatch.setattr(source, "connect", refused)
+            monkeypatch.setattr(source, "read", disconnect_and_read)
             while (change := await next_message(viewer))["live"]["state"] != "away":
                 pass
             states.append(change["live"]["state"])
             assert change["live"]["step"] == 10
-            monkeypatch.setattr(source, "look", look)
-            monkeypatch.setattr(source, "connected", connected)
+            monkeypatch.setattr(source, "read", read)
+            monkeypatch.setattr(source, "connect", connect)
             while not (change := await next_message(viewer))["whole"]:
                 pass
             states.append(change["live"]["state"])

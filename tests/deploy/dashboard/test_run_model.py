@@ -46,14 +46,14 @@ def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: 
 def test_changes_add_up_to_the_whole_picture(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
     reader, model = LiveView(client, keys), RunModel(settings(run_name))
-    model.absorb(reader.refresh())
+    model.add(reader.refresh())
     seen = Viewer(model.whole())
     model.change()
     for n in range(3):
         replay.metrics.report(learner_step(6 + n, entropy=0.1 * n))
         group = synthetic_recording().reports.groups[n]
         replay.metrics.report(msgspec.structs.replace(group, problem_id=f"new{n}", completion_tokens=80))
-        model.absorb(reader.refresh())
+        model.add(reader.refresh())
         seen.take(model.change())
     assert seen == Viewer(model.whole())
     assert "new2" in seen.ids
@@ -111,11 +111,11 @@ def test_a_second_refresh_returns_only_new_reports(client: redis.Redis, keys: Ke
 def test_the_state_of_a_run(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 4)
     reader, model = LiveView(client, keys), RunModel(settings(run_name))
-    model.absorb(reader.refresh())
+    model.add(reader.refresh())
     assert (model.live().state, model.live("refused").state) == ("live", "away")
     assert model.live("refused").alerts[0].title == "Redis does not answer"
     replay.control.stop("all done")
-    model.absorb(reader.refresh())
+    model.add(reader.refresh())
     assert (model.live().state, model.live().ended, model.live().tokens_per_s) == ("ended", "all done", None)
 
 

@@ -32,14 +32,14 @@ def test_a_finished_run_is_read_and_its_folder_is_released(tmp_path: Path) -> No
     source.open()
     live = source.model.live(source.away)
     assert (live.state, live.ended, live.step) == ("ended", "run.max_steps=12 reached", 12)
-    assert source.look() is None
+    assert source.read() is None
     assert source.away is None
     with EmbeddedRedis(path / "redis", run="replayed", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
         client = connect(server.url, client_name="test")
         client.hdel(Keys("replayed").control, "stop")
-        snapshot = source.look()
+        snapshot = source.read()
         assert snapshot is not None
-        source.take(snapshot)
+        source.apply(snapshot)
         assert source.model.live().state == "live"
         client.close()
     source.close()
@@ -56,13 +56,13 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     source.open()
     before = source.model.whole()
     server.stop()
-    assert source.look() is None
+    assert source.read() is None
     assert source.away is not None
     assert source.model.live(source.away).state == "away"
     server.start()
-    snapshot = source.look()
+    snapshot = source.read()
     assert snapshot is not None
-    source.take(snapshot)
+    source.apply(snapshot)
     assert source.away is None
     after = source.model.whole()
     assert (after.steps, after.heat) == (before.steps, before.heat)
@@ -82,9 +82,9 @@ def test_a_new_run_under_the_same_name_replaces_the_old_one(
         client.delete(key)
     replayed(client, run_name, until=NOON_S / 4)
     for _ in range(2):
-        snapshot = source.look()
+        snapshot = source.read()
         assert snapshot is not None
-        source.take(snapshot)
+        source.apply(snapshot)
     assert source.model.live().step == 2
     source.close()
 

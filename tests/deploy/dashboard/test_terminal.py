@@ -10,7 +10,7 @@ import redis
 
 from conf.schema import RunSettings
 from deploy.dashboard.run_sources import UrlSource
-from deploy.dashboard.terminal import picture, spark, watch
+from deploy.dashboard.terminal import render, spark, watch
 from deploy.view.screen import Screen
 from tests.deploy.dashboard.live import HOSTILE, finished_folder, replayed, settings
 from tests.replay import Replay, synthetic_recording
@@ -19,7 +19,7 @@ from tests.runs import REPOSITORY
 
 def drawn(source: UrlSource, width: int = 80, *, terminal: bool = False) -> str:
     out = io.StringIO()
-    Screen(file=out, width=width, force_terminal=terminal).print(picture(source, width))
+    Screen(file=out, width=width, force_terminal=terminal).print(render(source, width))
     return out.getvalue()
 
 
@@ -45,7 +45,7 @@ def test_the_terminal_shows_the_numbers_of_the_page(source: UrlSource) -> None:
         f"{live.headline['solved/guided']:.0f} of 24 hard", "ESS 0.970", "actor-0",
     ):  # fmt: skip
         assert said in text, said
-    assert "DOES NOT ADD UP" not in text
+    assert "THE BALANCE DOES NOT HOLD" not in text
 
 
 def test_hostile_output_is_shown_without_its_escape_sequences(

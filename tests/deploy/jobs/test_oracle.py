@@ -130,7 +130,7 @@ def test_every_fault_is_counted_by_name_and_the_problem_is_solved_after_a_retry(
     for name in set(FAULTS.values()):
         assert row(output, f"failed: {name}") == [str(list(FAULTS.values()).count(name))] * 2
     assert row(output, "requests") == [str(2 * len(FAULTS))] * 2
-    assert row(output, "of them retries") == row(output, "answers") == [str(len(FAULTS))] * 2
+    assert row(output, "including retries") == row(output, "answers") == [str(len(FAULTS))] * 2
 
 
 @pytest.mark.faults

@@ -216,8 +216,8 @@ def test_a_killed_run_gets_a_report_of_the_files_it_has(runs: Path, tmp_path: Pa
     text = Page(written.read_text()).text
     assert "groups.jsonl: not written, and the run's Redis cannot be read" in text
     for name in ("measurements.json", "summary.json"):
-        assert f"{name}: not there (yet, or the run was killed)" in text
-        assert f"{name}: not there" in " ".join(out.getvalue().split())
+        assert f"{name}: missing (not written yet, or the run was killed)" in text
+        assert f"{name}: missing (" in " ".join(out.getvalue().split())
     assert "k unguided rollouts was not drawn: no run has unguided rollouts" in text
     assert (tmp_path / "report/figures/entropy.png").exists()
     assert not (tmp_path / "report/figures/solvability.png").exists()

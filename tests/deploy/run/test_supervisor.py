@@ -240,7 +240,7 @@ def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(run: FakeRun)
     run.ranks[1]._since -= 61.0
     run.supervisor.tick()
     assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
-    assert "gave no sign of life for deploy.dead_after_s=60 s" in run.state.notes[0]
+    assert "sent no heartbeat for deploy.dead_after_s=60 s" in run.state.notes[0]
 
 
 def test_while_the_run_winds_down_only_the_learner_is_replaced(run: FakeRun) -> None:
@@ -263,7 +263,7 @@ def test_while_the_run_winds_down_only_the_learner_is_replaced(run: FakeRun) -> 
     run.supervisor.wind_down()
     assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
     assert [rank.state for rank in run.ranks] == ["finished", "finished"]
-    assert any("it is not replaced" in note for note in run.state.notes)
+    assert any("it is not restarted because the run is ending" in note for note in run.state.notes)
 
 
 def test_a_learner_that_trains_its_counted_steps_again_makes_progress(

@@ -106,7 +106,7 @@ def test_a_job_that_goes_on_is_not_taken_for_another(server: JobServer) -> None:
     Cluster().refuse_running(folder, "a1", fresh=False)
     with pytest.raises(UsageError, match=f"has other settings: end it with `ray job stop {id}`"):
         Cluster().refuse_running(folder, "b2", fresh=False)
-    with pytest.raises(UsageError, match="--fresh would start the run anew"):
+    with pytest.raises(UsageError, match="--fresh would start a second run beside it"):
         Cluster().refuse_running(folder, "a1", fresh=True)
     server.jobs[0].status = JobStatus.STOPPED
     Cluster().refuse_running(folder, "b2", fresh=True)
@@ -124,5 +124,5 @@ def test_without_a_cluster_jobs_are_refused(server: JobServer, monkeypatch: pyte
     monkeypatch.undo()
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.chdir(REPOSITORY)
-    with pytest.raises(UsageError, match="no Ray takes jobs there"):
+    with pytest.raises(UsageError, match="no Ray job server answers there"):
         Cluster()

@@ -1,9 +1,9 @@
-from deploy.view.summary import _fenced, _readable, _success_by_step
+from deploy.view.summary import _indented, _readable, _success_by_step
 from tests.reports import ended
 
 
 def test_model_output_is_shown_as_plain_text():
-    shown = _fenced("a\x1b[31mred\n```\n# not a heading" + "x" * 5000)
+    shown = _indented("a\x1b[31mred\n```\n# not a heading" + "x" * 5000)
     assert "\x1b" not in shown
     assert "\\x1b[31mred" in shown
     assert all(line.startswith("    ") for line in shown.splitlines())

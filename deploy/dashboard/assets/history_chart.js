@@ -4,7 +4,7 @@ import { armColour } from "./colours.js";
 import { s } from "./dom.js";
 
 /** Success of every group of a problem over the steps. */
-export function course(history) {
+export function historyChart(history) {
   const [width, height, pad] = [460, 90, 8];
   const last = Math.max(1, ...history.map((group) => group.step));
   const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "course", role: "img", "aria-label": "Success of each group over the steps" });
