@@ -32,13 +32,13 @@ _ROLLOUT_SCRIPTS = ("claim", "renew", "publish", "fail", "reclaim")
 
 @dataclass(frozen=True)
 class Rule:
-    """What a role needs. Keys are named by attributes of `Keys`; `metrics.ROOM` is the metrics stream of a room."""
+    """The permissions of a role. Keys are named by attributes of `Keys`; `metrics.ROOM` is the stream of a room."""
 
     writes: tuple[str, ...]
     reads: tuple[str, ...]
     scripts: tuple[str, ...]
     commands: tuple[str, ...]
-    """Commands it sends outside of scripts."""
+    """Commands the role sends outside of scripts."""
     stages: bool
     """Whether the rule also covers the keys of the run's sampling stages."""
 

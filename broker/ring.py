@@ -90,7 +90,7 @@ class Ring:
         return bool(answer)
 
     def drop(self, entry_id: str, group: RolloutGroup, reason: str, *, step: int) -> bool:
-        """Drops a group before the ring, counted as `filtered.REASON`. False: as for `put`."""
+        """Drops a group before the ring, counted as `filtered.REASON`. False: as in `put`."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
@@ -138,7 +138,10 @@ class Ring:
         return None if answer is None else _group_ids(answer)
 
     def batch(self, step: int) -> list[TrainGroup] | None:
-        """The groups of a taken step, in the same order on every rank; None when it was not taken."""
+        """The groups of a taken step, in the same order on every rank; None when it was not taken.
+
+        Raises BrokerError when a payload is missing.
+        """
         entries = cast(Entries, self._client.xrange(self._keys.batches, min=f"{step}-0", max=f"{step}-0"))
         if not entries:
             return None

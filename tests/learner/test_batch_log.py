@@ -71,7 +71,7 @@ def test_a_server_is_not_told_of_forgotten_batches() -> None:
     for step in (1, 2):
         batches.read(step)
         batches.commit(step)
-    batches.forget(1)
+    batches.trim(1)
     ring.step = 0
     batches.take(3, 8, max_lag=None)
     assert ring.events == ["trim 1", "adopt 2 [20, 21]"]

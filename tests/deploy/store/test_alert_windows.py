@@ -48,7 +48,7 @@ def test_easy_problems_that_take_over_are_named_with_a_remedy() -> None:
     (said,) = news(alerts, steps(4, 4, easy_easy=0.97, hard_unguided=0.03), [])
     assert said == (
         "steps 1 to 4: the hard bucket is starved: it had 3.0% of the absolute advantage, though 50% of the groups "
-        "were hard and 0.0% of their rollouts right; give the hard problems guidance (problems.arms.guided=1)"
+        "were hard and 0.0% of their rollouts correct; add guidance for the hard problems (problems.arms.guided=1)"
     )
 
 
@@ -111,7 +111,7 @@ def test_an_arm_without_a_gradient_is_silent_until_it_speaks() -> None:
     )
     assert said == [
         [],
-        ["the arm unguided is silent: 0 of 100 groups carried a gradient, and 0.0% of their rollouts were right; "
+        ["the arm unguided is silent: 0 of 100 groups carried a gradient, and 0.0% of their rollouts were correct; "
          "add guidance (problems.arms.guided=1)"],
         [],
         ["the arm unguided is no longer silent: 1 of 100 groups carried a gradient"],
@@ -124,7 +124,11 @@ def test_a_solved_arm_and_an_easy_one_are_not_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "remedy"), [("guided", "lower guidance.samples"), ("unguided", "does not carry over yet: `pope ledger`")]
+    ("arm", "remedy"),
+    [
+        ("guided", "lower guidance.samples"),
+        ("unguided", "do not transfer to unguided prompts yet: see `pope ledger`"),
+    ],
 )
 def test_the_remedy_suits_the_arm(arm: str, remedy: str) -> None:
     ((said,),) = news_in_turn(alerts_of(unguided=1, guided=1), [groups(SILENT, arm)])
@@ -141,7 +145,7 @@ def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
     alerts, met = alerts_of(unguided=1), groups(SILENT, "unguided")
     (first,) = alerts.notices([], met)
     (second,) = alerts.notices([], groups(SILENT, "unguided", outcome="kept", successes=1))
-    assert [(notice.about, notice.raised) for notice in (first, second)] == [
+    assert [(notice.subject, notice.raised) for notice in (first, second)] == [
         ("arm unguided", True),
         ("arm unguided", False),
     ]
@@ -154,7 +158,7 @@ def test_a_checkpoint_that_cannot_be_saved_is_told_once_a_failure_and_taken_back
     alerts = alerts_of(unguided=1)
     assert news(alerts, [report(5, 0, -1)], []) == []
     (said,) = news(alerts, [report(11, 1, 5)], [])
-    assert said.startswith("1 checkpoint(s) could not be saved, the newest that was is of step 5")
+    assert said.startswith("1 checkpoint(s) could not be saved, the newest saved one is of step 5")
     assert news(alerts, [], []) == []
     assert news(alerts, [report(12, 1, 5)], []) == []
     assert news(alerts, [report(16, 1, 15)], []) == ["checkpoints are saved again: step 15"]
