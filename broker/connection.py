@@ -96,7 +96,7 @@ def _refuse_unusable(client: redis.Redis, url: str) -> None:
 def block_milliseconds(wait_s: float) -> int | None:
     """The BLOCK argument of a reading command: at most one slice; None (do not block) when `wait_s` is not positive.
 
-    BLOCK 0 would wait for ever, past the client's own timeout.
+    BLOCK 0 would block without a limit, past the client's own timeout.
     """
     return math.ceil(min(wait_s, BLOCK_SLICE_S) * 1000) if wait_s > 0 else None
 

@@ -1,7 +1,7 @@
 """The feed: issues group ids and their leases.
 
 A group id stands for one group (problem, arm), by a pure function of the seed that the actors compute; the broker does
-not know it. A claim leases the next group id. The lease ends when its group is published or failed, when it expires,
+not store it. A claim leases the next group id. The lease ends when its group is published or failed, when it expires,
 or when the driver releases it. Claim tokens are `OWNER/N`: N counts the claims of that owner, and OWNER names one
 incarnation of an actor, so that a restarted actor is not mistaken for its predecessor.
 """

@@ -52,7 +52,7 @@ class Event(
         drop         preprocessor: group `group_id` is dropped for `reason`
         bury         preprocessor: an unreadable group became a dead letter for `reason`
         batch        learner: step `step` has the groups `group_ids`; it is not trained yet
-        commit       learner: step `step` is trained and counted; `reason` says why it changed no weight
+        commit       learner: step `step` is trained and counted; `reason`: why it changed no weight, if so
         announce     learner: policy version `version` is about to be announced
         checkpoint   learner: step `step` is durable, in a manifest with the digest `sha256`
     """

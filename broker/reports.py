@@ -323,13 +323,13 @@ def from_fields(kind: type[R], fields: Fields) -> R:
     Raises msgspec.ValidationError when a required field is missing or a number cannot be parsed.
     """
     form = _wire_form(kind)
-    known: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in fields.items():
         if name in form.exact:
-            known[name] = dict(word.split(":") for word in str(value).split()) if name in form.inline else value
+            values[name] = dict(word.split(":") for word in str(value).split()) if name in form.inline else value
             continue
         for wire, prefix, suffix in form.stars:
             if name.startswith(prefix) and name.endswith(suffix) and len(name) > len(prefix) + len(suffix):
-                known.setdefault(wire, {})[name[len(prefix) : len(name) - len(suffix)]] = value
+                values.setdefault(wire, {})[name[len(prefix) : len(name) - len(suffix)]] = value
                 break
-    return msgspec.convert(known, kind, strict=False)
+    return msgspec.convert(values, kind, strict=False)

@@ -15,7 +15,7 @@ WHOLE_SCRIPTS = (7, 2)
 def durability_warnings(client: Client, url: str) -> list[str]:
     """Warnings about the durability of an external server, one sentence each.
 
-    A server older than `WHOLE_SCRIPTS` is asked to rewrite its append-only file, which repairs a torn end.
+    Sends BGREWRITEAOF to a server older than `WHOLE_SCRIPTS`, which repairs a torn end of its append-only file.
     """
     facts = _facts(client)
     name = f"broker.url={redacted(url)}"

@@ -35,8 +35,8 @@ POLL_S = 0.02
 class BoardClient:
     """vLLM's `VLLMWeightSyncClient` over the weight board.
 
-    vLLM calls `init_weight_transfer_engine` for a new group only, on a thread beside the rendezvous, then
-    `update_weights` on a thread beside the broadcast. The first of the two that is called announces the update.
+    vLLM calls `init_weight_transfer_engine` for a new group only, on a separate thread during the rendezvous, then
+    `update_weights` on a separate thread during the broadcast. The first of these calls announces the update.
     """
 
     def __init__(self, board: WeightBoard, *, timeout_s: float) -> None:

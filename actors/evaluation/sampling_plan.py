@@ -37,7 +37,7 @@ class SamplingPlan(Protocol):
         """Records the result of a task. Raises ValueError if the task was not returned or already has a result."""
 
     def fail(self, task: Task, reason: str) -> None:
-        """Marks the problem of a task as failed because its rollouts could not be sampled. Raises ValueError, too."""
+        """Marks the problem of a task as failed because its rollouts could not be sampled. Raises as `record`."""
 
 
 def chunks(samples: int) -> Iterator[int]:

@@ -35,9 +35,9 @@ class _ProblemState:
 class RejectionSampling:
     """Samples each problem in rounds of one task until enough responses are correct. A `SamplingPlan`."""
 
-    def __init__(self, wanted: dict[str, tuple[int, int]], max_samples: int, seed: int) -> None:
-        """`wanted`: problem id -> (correct responses needed, responses sampled before)."""
-        self._problems = {id: _ProblemState(missing, num_samples) for id, (missing, num_samples) in wanted.items()}
+    def __init__(self, needed: dict[str, tuple[int, int]], max_samples: int, seed: int) -> None:
+        """`needed`: problem id -> (correct responses needed, responses sampled before)."""
+        self._problems = {id: _ProblemState(missing, num_samples) for id, (missing, num_samples) in needed.items()}
         self._max_samples = max_samples
         self._seed = seed
         self.failed: dict[str, str] = {}
@@ -120,7 +120,7 @@ class DemonstrationPool:
         self._completions = completions
         self._max_samples = max_samples
 
-    def wanted(self) -> dict[str, tuple[int, int]]:
+    def needed(self) -> dict[str, tuple[int, int]]:
         """Problem id -> (demonstrations missing, responses sampled), for problems that need and allow more samples."""
         return {
             id: (self._completions - len(collected.solutions), collected.num_samples)

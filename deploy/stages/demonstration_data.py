@@ -117,7 +117,7 @@ def _sample(
     guided = [problem for problem in hard if problem.guidance is not None]
     pool = DemonstrationPool(guided, settings.completions, settings.max_samples)
     for number in count(1):
-        wanted = pool.wanted()
+        wanted = pool.needed()
         if not wanted:
             break
         plan = RejectionSampling(wanted, settings.max_samples, seed)

@@ -107,7 +107,7 @@ def balance_does_not_hold(m: Moment) -> Iterator[Alert]:
         yield Alert(
             level="critical",
             title="The balance does not hold",
-            detail=f"{m.balance.issued} groups were issued, but outcomes and groups in flight have another sum.",
+            detail=f"{m.balance.issued} groups were issued, but the outcomes and groups in flight differ in sum.",
             remedy="This is a bug, or keys of the run were changed by hand: keep the output of `pope audit`.",
         )
 

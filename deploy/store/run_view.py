@@ -135,7 +135,7 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     status: str
-    """What it does or waits for."""
+    """What the role does or waits for, by its newest heartbeat."""
     silence_s: float
     """Seconds since its newest heartbeat."""
     late: bool
