@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FOLDER = "history"
 """Name of the folder in a run's folder."""
 
-What = Literal[
+EventKind = Literal[
     "start", "gap", "publish", "fail", "hold", "put", "drop", "bury", "batch", "commit", "announce", "checkpoint"
 ]
 
@@ -62,7 +62,7 @@ class Event(
     role: str
     incarnation: str
     """Unique name of this incarnation of the role."""
-    what: What
+    what: EventKind
     server: str | None = None
     group_id: int | None = None
     group_ids: tuple[int, ...] = ()
@@ -89,7 +89,7 @@ class History:
         if run_folder is not None:
             self._file = _open(run_folder / FOLDER / f"{role}.jsonl")
 
-    def add(self, what: What, **fields: Any) -> None:
+    def add(self, what: EventKind, **fields: Any) -> None:
         """Appends one event. If the disk is full, the line is skipped and counted; the run continues."""
         if self._file is None:
             return
@@ -103,7 +103,7 @@ class History:
             os.close(self._file)
             self._file = None
 
-    def _event(self, what: What, **fields: Any) -> Event:
+    def _event(self, what: EventKind, **fields: Any) -> Event:
         now = round(time.time(), 3)
         return Event(at=now, role=self._role, incarnation=self._incarnation, what=what, **fields)
 
