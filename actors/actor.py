@@ -1,9 +1,9 @@
-"""The actor: one engine that writes rollout groups and follows the weights (arrows 1 to 5 and 10).
+"""The actor: runs one engine that samples rollout groups and follows the weights (arrows 1 to 5 and 10).
 
-    producer            training groups, as many as keep the engine full
-    weight follower     the newest weights, while rollouts go on
-    evaluation writer   groups of scheduled evaluations, each written by one policy version
-    heartbeat           health of the engine, leases, counts of what was written
+    producer            samples training groups, as many as keep the engine full
+    weight follower     takes over the newest weights, without ending running rollouts
+    evaluation writer   samples the groups of scheduled evaluations, each under one policy version
+    heartbeat           checks the engine, renews leases, reports counts
 
 consumes    group ids of the feeds, weight announcements
 waits for   the first of these tasks to end
@@ -26,14 +26,14 @@ from conf.schema import RunConfig, WeightSettings
 
 @dataclass(frozen=True, kw_only=True)
 class ActorLoopSettings:
-    """What the tasks of an actor need to know of a run's settings."""
+    """The settings that the tasks of an actor use."""
 
     admission: Admission
-    """Of training groups."""
+    """Admission of training groups."""
     max_in_flight: int
-    """Training groups the engine writes at once."""
+    """Largest number of training groups in flight."""
     evaluation_width: int
-    """Evaluation groups written at once: a quarter of the engine's sequences."""
+    """Evaluation groups sampled at once: a quarter of the engine's sequences."""
     weights: WeightSettings
     heartbeat_s: float
 
@@ -67,7 +67,8 @@ class Actor:
         training: GroupSource,
         evaluations: GroupSource | None = None,
     ) -> None:
-        """`training` keeps the engine full: the feed of a training run, or the task list of a sampling stage."""
+        """`training`: the feed of a training run, or the task list of a sampling stage. `evaluations`: the feed of
+        scheduled evaluations."""
         self._broker = broker
         self._engine = engine
         self._heartbeat_s = settings.heartbeat_s
@@ -91,9 +92,9 @@ class Actor:
             )
 
     async def run(self) -> None:
-        """Catch up with the weights, run all tasks, return every lease. Raises the error of the task that fails."""
+        """Takes over the newest weights, runs all tasks, then returns all leases. Raises the error of a failed task."""
         await self._follower.catch_up()
-        background = [asyncio.create_task(self._follower.run()), asyncio.create_task(self._stay_alive())]
+        background = [asyncio.create_task(self._follower.run()), asyncio.create_task(self._send_heartbeats())]
         evaluating: list[asyncio.Task[None]] = []
         if self._evaluation_writer is not None:
             evaluating.append(asyncio.create_task(self._evaluation_writer.run()))
@@ -103,15 +104,15 @@ class Actor:
             for task in done:
                 task.result()
         finally:
-            # An evaluation is cancelled at once. A sync is finished first: an engine stopped during one takes no other.
+            # Evaluations are cancelled at once. A sync must finish: an engine interrupted in a sync cannot be updated.
             await cancel_all(evaluating)
             async with self._follower.syncing:
                 await cancel_all([producing, *background])
             for groups in self._leased:
                 await groups.release()
 
-    async def _stay_alive(self) -> None:
-        """Check the engine, send a heartbeat, renew the leases, report what was written since the last time."""
+    async def _send_heartbeats(self) -> None:
+        """Checks the engine, sends a heartbeat, renews the leases and reports the output, every `heartbeat_s`."""
         while True:
             await self._engine.check()
             in_flight = sum(groups.in_flight for groups in self._leased)

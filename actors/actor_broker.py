@@ -1,4 +1,4 @@
-"""The parts of the broker that an actor uses, in one record, and how the event loop calls them."""
+"""The parts of the broker that an actor uses, and their calls from the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ActorBroker:
-    """One incarnation of one actor, as the broker knows it."""
+    """Access of one incarnation of an actor to the broker."""
 
     actor: str
     """Name of the role; the same for every incarnation."""
     incarnation: str
-    """Owns the leases, so that a restarted actor is never taken for the one before it."""
+    """Owner of the leases; a restarted actor has a new one."""
     retry_s: float
     """Longest time a call is retried while Redis is unreachable, seconds."""
     board: WeightBoard
@@ -34,5 +34,5 @@ class ActorBroker:
     history: History
 
     async def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run an idempotent broker operation in a thread, with retries. Raises what `with_retries` raises."""
+        """Runs an idempotent broker operation in a thread, with retries. Raises what `with_retries` raises."""
         return await asyncio.to_thread(with_retries, partial(operation, *args, **kwargs), deadline_s=self.retry_s)

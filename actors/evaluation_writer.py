@@ -1,8 +1,8 @@
-"""The evaluation writer: writes the groups of scheduled evaluations beside training.
+"""The evaluation writer: samples the groups of scheduled evaluations during training.
 
 consumes    group ids of the evaluation feed
-waits for   the feed to issue a group; a weight sync under way
-unblocked by the driver, which schedules evaluations; the end of the sync
+waits for   the feed to issue a group; the end of a running weight sync
+unblocked by the driver, which schedules evaluations; the weight follower, which finishes the sync
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import asyncio
 from actors.leased_groups import LeasedGroups
 
 POLL_S = 0.5
-"""Pause before a feed that issued nothing is asked again."""
+"""Time between two claims while the feed issues nothing, seconds."""
 
 
 class EvaluationWriter:
-    """Writes `width` groups at a time, each batch of them by one policy version."""
+    """Samples batches of `width` groups, each under one policy version."""
 
     def __init__(self, groups: LeasedGroups, *, width: int, syncing: asyncio.Lock) -> None:
-        """`syncing` is held while groups are written: a newer policy version waits until they are finished."""
+        """`syncing` is held while groups are sampled, so that a newer policy version waits until they are finished."""
         self._groups = groups
         self._width = width
         self._syncing = syncing

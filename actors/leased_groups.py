@@ -1,8 +1,8 @@
-"""The groups of one feed that this actor holds leases on: claim, write, publish (arrows 1 to 5).
+"""The groups of one feed that an actor has leased: claims, samples and publishes them (arrows 1 to 5).
 
 consumes    group ids of the feed
-waits for   the engine and the verifiers, which write a claimed group
-unblocked by the feed, which ends the lease when the group is published, failed or expired
+waits for   the engine and the verifiers
+unblocked by the feed, which ends the lease when the group is published or failed, or the lease expires
 """
 
 import itertools
@@ -23,23 +23,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GroupSource:
-    """A feed, and what its group ids stand for: the mixture of a training run, the task list of a sampling stage."""
+    """A feed and the meaning of its group ids."""
 
     feed: Feed
     assignment: Callable[[int], Assignment]
+    """Group id -> assignment, by the mixture of a training run or the task list of a sampling stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """What a claim tells the feed (`Feed.claim`)."""
+    """Arguments of a claim; see `Feed.claim`."""
 
     batch_groups: int
     """Groups of one optimizer step."""
     max_lag: int | None
-    """None: the lag does not bound what is issued."""
+    """None: no bound."""
     lease_s: float
     high_water: int
-    """Groups in the rollout stream from which on the feed issues nothing."""
+    """Number of groups on the rollout stream from which on the feed issues nothing."""
 
 
 class LeasedGroups:
@@ -71,11 +72,11 @@ class LeasedGroups:
         return len(self._tokens)
 
     def claim_tokens(self) -> Iterator[str]:
-        """INCARNATION/0, INCARNATION/1, ...: what `Feed.claim` recognises a repeated claim by."""
+        """INCARNATION/0, INCARNATION/1, ...; `Feed.claim` recognises a repeated claim by its token."""
         return (f"{self._broker.incarnation}/{n}" for n in itertools.count())
 
     async def claim(self, token: str) -> int | None:
-        """Lease a group id; None when the feed issues none at present, or none ever again."""
+        """Leases a group id; None when the feed issues none at present or is exhausted."""
         try:
             group_id = await self._broker.call(
                 self._source.feed.claim,
@@ -93,7 +94,7 @@ class LeasedGroups:
         return group_id
 
     async def write(self, group_id: int, token: str) -> RolloutGroup | None:
-        """Write a claimed group and publish it. None when it failed, or when its lease has passed to another actor."""
+        """Samples and publishes a claimed group. None when it failed, or when another actor now holds its lease."""
         call, feed = self._broker.call, self._source.feed
         try:
             failpoint("actor.claimed")
@@ -110,17 +111,17 @@ class LeasedGroups:
                 if self._in_history:
                     self._broker.history.add("publish", group_id=group_id)
                 return group
-            log.warning("group %d: the lease expired and another actor has the group; this copy is dropped", group_id)
+            log.warning("group %d: the lease expired and the group was issued again; this copy is dropped", group_id)
             return None
         finally:
             self._tokens.pop(group_id, None)
 
     async def renew(self) -> None:
-        """Extend the leases of all groups in flight."""
+        """Extends the leases of all groups in flight."""
         if self._tokens:
             group_ids, owner = list(self._tokens), self._broker.incarnation
             await self._broker.call(self._source.feed.renew, group_ids, owner, lease_s=self._admission.lease_s)
 
     async def release(self) -> None:
-        """Return every lease of this incarnation; the groups are issued again."""
+        """Returns all leases of this incarnation; the groups are issued again."""
         await self._broker.call(self._source.feed.release, self._broker.incarnation)

@@ -2,7 +2,7 @@
 
 consumes    group ids of the training feed
 waits for   room in the engine; the feed to issue another group (lag bound, depth of the rollout stream)
-unblocked by groups that are finished; the learner, whose commits and new weights raise the bound; the `stop` flag
+unblocked by finished groups; the learner, whose commits and weight updates raise the bound; the `stop` flag
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 from actors.actor_broker import ActorBroker
 from actors.leased_groups import LeasedGroups
 from actors.readable_rollout import sample_values
-from actors.report_sums import Written
+from actors.report_sums import OutputSums
 from broker.records import RolloutGroup
 
 POLL_S = 0.05
-"""Pause before a feed that issued nothing is asked again."""
+"""Time between two claims while the feed issues nothing, seconds."""
 CLAIMS_AT_ONCE = 8
-"""Concurrent claims while the feed issues groups. Short groups end faster than claims in sequence would replace them,
-and the engine would run half empty."""
+"""Concurrent claims while the feed issues groups. Short groups end faster than sequential claims could replace them,
+which would leave the engine half empty."""
 SAMPLE_EVERY_S = 2.0
-"""At most one readable rollout per interval goes to the samples stream."""
+"""Shortest time between two readable rollouts on the samples stream, seconds."""
 
 
 class Producer:
-    """Claims and writes groups side by side, `max_in_flight` of them."""
+    """Claims and samples up to `max_in_flight` groups concurrently."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class Producer:
         self._broker = broker
         self._decode = decode
         self._max_in_flight = max_in_flight
-        self._written = Written()
+        self._written = OutputSums()
         self._next_sample_at = 0.0
 
     async def run(self) -> None:
-        """Return when the run stops. An exhausted feed is polled on: its limit may be raised."""
+        """Runs until the run stops. An exhausted feed is still polled, because its limit may be raised."""
         writing: set[asyncio.Task[None]] = set()
         tokens = self._groups.claim_tokens()
         at_once = 1
@@ -65,19 +65,19 @@ class Producer:
         finally:
             await cancel_all(list(writing))
 
-    def take_written(self) -> Written:
-        """What was published since the last call."""
-        written, self._written = self._written, Written()
+    def take_written(self) -> OutputSums:
+        """The sums since the last call."""
+        written, self._written = self._written, OutputSums()
         return written
 
     async def _write(self, group_id: int, token: str) -> None:
         group = await self._groups.write(group_id, token)
         if group is not None:
             self._written.add(group)
-            await self._show(group)
+            await self._publish_sample(group)
 
-    async def _show(self, group: RolloutGroup) -> None:
-        """Publish one rollout of the group as readable text, a correct one if there is one; rate-limited."""
+    async def _publish_sample(self, group: RolloutGroup) -> None:
+        """Publishes one rollout of the group as readable text, a correct one if there is one; rate-limited."""
         if time.monotonic() < self._next_sample_at:
             return
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
@@ -86,7 +86,7 @@ class Producer:
 
 
 async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
-    """Wait until one of the tasks ends, for at most `timeout_s`."""
+    """Waits until one of the tasks ends, for at most `timeout_s` seconds."""
     if tasks:
         await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     else:
@@ -94,7 +94,7 @@ async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
 
 
 async def cancel_all(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel the tasks and wait until all of them have ended; their errors are dropped."""
+    """Cancels the tasks and waits until all have ended; their errors are ignored."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,11 +1,11 @@
 r"""Problem -> prompt, guided or unguided: one user message in the model's chat template.
 
 A guided prompt begins with one of the two system instructions of the POPE paper, word for word: the one of section 4,
-or the modified one of section 5.2 that forbids restating. One departure: where the paper prints an empty square for
-the box of its LaTeX source, the instructions here have `\boxed{...}`.
+or the modified one of section 5.2 that forbids restating. One deviation: the paper prints an empty square in place of
+the `\boxed{...}` of its LaTeX source.
 
-An unguided prompt is the problem and the request for a final answer, in the words that end a guided prompt. Every
-prompt of the product is built here, also those of the built-in base model's corpus.
+An unguided prompt is the problem and the request for a final answer, with the same words as at the end of a guided
+prompt. All prompts are built here, including those of the built-in base model's corpus.
 """
 
 from typing import Any, Literal
@@ -39,7 +39,7 @@ ORACLE_REQUEST = (
     "Write a complete solution of this problem, step by step, each step on lines of its own. Give every step that is "
     "needed and its reason, no false starts, and state the final answer at the very end only."
 )
-"""Asks for lines because guidance is cut at line ends, and for a late answer because guidance must not show it."""
+"""Asks for lines because guidance is cut at line ends, and for a late answer because guidance must not contain it."""
 PARTIAL_RESPONSE = "Partial Response: "
 
 
@@ -58,7 +58,7 @@ def oracle_message(statement: str) -> str:
 
 
 def guided_message(statement: str, guidance: str, instruction: Instruction) -> str:
-    """concat(x, z^{0:i*}, I) of eq. 3. With an empty prefix it equals the unguided message."""
+    """The user message of a guided prompt, concat(x, z^{0:i*}, I) of eq. 3; the unguided one if guidance is empty."""
     if not guidance:
         return unguided_message(statement)
     return (
@@ -70,7 +70,7 @@ def guided_message(statement: str, guidance: str, instruction: Instruction) -> s
 
 
 def guidance_span(text: str) -> tuple[int, int] | None:
-    """(start, stop) of the guidance in a rendered guided prompt, in characters; None when it has none.
+    """(start, stop) of the guidance in a rendered guided prompt, in characters; None if it has none.
 
     The statement may contain the marker phrases as well, so their last occurrences are used.
     """
@@ -95,9 +95,9 @@ class PromptBuilder:
         self.instruction = instruction
 
     def text(self, problem: Problem, guided: bool) -> str:
-        """The whole prompt as text. Raises ValueError when a guided prompt is built before its guidance is chosen.
+        """The whole prompt as text. Raises ValueError for a guided prompt whose guidance is not chosen yet.
 
-        `problem.guidance` is None before it is chosen; the empty string is the empty prefix.
+        `problem.guidance` is None until it is chosen; the empty string is the empty prefix.
         """
         if guided and problem.guidance is None:
             raise ValueError(f"problem {problem.id}: a guided prompt was requested before its guidance was chosen")

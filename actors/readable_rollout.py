@@ -1,4 +1,4 @@
-"""One rollout of a group as readable text: the fields that `broker/rollout_samples.py` lists."""
+"""One rollout of a group as readable text, with the fields of `broker/rollout_samples.py`."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,11 @@ from broker.rollout_samples import MAX_TEXT, MAX_TOKENS, numbers
 
 Decode = Callable[[list[int]], str]
 UNFINISHED = "\ufffd"
-"""How a decoder renders the first bytes of a character whose last bytes are in the next token."""
+"""The decoded text of an incomplete character, whose last bytes are in the next token."""
 
 
 def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int | str]:
-    """The fields of the first correct rollout of the policy, or of its first rollout when none is correct."""
+    """The fields of the first correct rollout of the policy, or of its first rollout if none is correct."""
     rollouts = group.policy_rollouts
     rollout = next((rollout for rollout in rollouts if rollout.verdict == "correct"), rollouts[0])
     token_ids = int32_array(rollout.token_ids).tolist()
@@ -39,10 +39,10 @@ def sample_values(group: RolloutGroup, decode: Decode) -> dict[str, float | int 
 
 
 def token_pieces(token_ids: Sequence[int], decode: Decode) -> list[str]:
-    """The text that each token adds when it is decoded after the tokens before it.
+    """The text that each token adds to the decoded text of the tokens before it.
 
     A token that ends inside a character adds nothing; the token that completes the character adds all of it. The last
-    token also adds a character that was never completed.
+    token also adds an incomplete character.
     """
     pieces: list[str] = []
     start = pending = 0  # the text of token_ids[start:pending] is in `pieces`; it is decoded again as context

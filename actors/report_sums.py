@@ -1,4 +1,4 @@
-"""What an actor wrote since its last report."""
+"""Sums of an actor's output since its last report."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from broker.reports import ActorOutput
 
 
 @dataclass
-class Written:
-    """Sums over the training groups that were published; `ActorOutput` says what each counts."""
+class OutputSums:
+    """Sums over the published training groups; the fields are those of `ActorOutput`."""
 
     groups: int = 0
     tokens: int = 0
@@ -18,7 +18,7 @@ class Written:
     multi_version_rollouts: int = 0
 
     def add(self, group: RolloutGroup) -> None:
-        """Count one group."""
+        """Adds one group."""
         self.groups += 1
         self.tokens += group.num_completion_tokens
         for rollout in group.policy_rollouts:
@@ -27,7 +27,7 @@ class Written:
             self.multi_version_rollouts += len(rollout.version_spans) > 1
 
     def report(self, actor: str, version: int) -> ActorOutput:
-        """`version`: policy version the engine holds now."""
+        """The report of `actor`; `version`: policy version that its engine holds."""
         return ActorOutput(
             actor=actor,
             version=version,

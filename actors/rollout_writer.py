@@ -1,4 +1,4 @@
-"""Writes a rollout group: prompt, generate, judge, reward (arrows 2 to 4)."""
+"""Creates a rollout group: builds the prompt, generates rollouts, judges and rewards them (arrows 2 to 4)."""
 
 import asyncio
 import logging
@@ -51,10 +51,10 @@ class RolloutWriter:
         self._problems = problems
         self._settings = settings
         self._too_long: set[str] = set()
-        """Problems whose solution is longer than a completion may be; one warning is logged for each."""
+        """Ids of problems whose solution exceeds `max_completion_tokens`; one warning is logged for each."""
 
     async def write(self, assignment: Assignment) -> RolloutGroup:
-        """All rollouts of one assignment, an oracle rollout last. Raises PromptTooLong before anything is generated."""
+        """The rollout group of an assignment; an oracle rollout is the last. Raises PromptTooLong before generating."""
         problem = self._problems[assignment.problem_id]
         if assignment.guidance is not None:
             problem = msgspec.structs.replace(problem, guidance=assignment.guidance)
@@ -85,10 +85,10 @@ class RolloutWriter:
         )
 
     def _oracle_rollout(self, assignment: Assignment, problem: Problem) -> tuple[Rollout, ...]:
-        """LUFFY: the oracle solution as one rollout of an unguided training group, else empty.
+        """LUFFY: the oracle solution as a rollout of an unguided training group; else empty.
 
-        It is not judged: it counts as correct whatever it ends with (`deploy.jobs.problems.oracle_warning`). An
-        assignment that sets `samples` measures the policy (evaluation, mining) and gets no oracle rollout.
+        It is not judged but counts as correct (`deploy.jobs.problems.oracle_warning`). Assignments that set `samples`
+        measure the policy (evaluation, mining) and get no oracle rollout.
         """
         training = assignment.samples is None and assignment.arm == "unguided"
         if not (self._settings.oracle_member and training and problem.solution):

@@ -1,4 +1,4 @@
-"""The tokens that end a completion."""
+"""The token ids that end a completion."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Protects announced weights while they are read: the learner removes all but its newest files."""
+"""Keeps a weight file readable while an engine loads it, even if the learner removes it."""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from broker.records import WeightAnnouncement
 
 @contextmanager
 def hard_linked(announcement: WeightAnnouncement, actor: str) -> Iterator[WeightAnnouncement | None]:
-    """The announcement with a hard link of this actor's as its path; the link is removed at the end.
+    """Yields the announcement with a hard link to its file as the path; the link is removed at the end.
 
-    The data stay readable, without a copy, when the learner removes its file. None when the file is gone already. A
-    link that an earlier incarnation left is replaced. An announcement of another backend is passed through.
+    The data remain readable, without a copy, when the learner removes the file. Yields None if the file no longer
+    exists. A link left by an earlier incarnation is replaced. Announcements of other backends are yielded unchanged.
     """
     if announcement.backend != "file":
         yield announcement

@@ -1,7 +1,7 @@
-"""The weight follower: takes over announced weights (arrow 10, the engine's side).
+"""The weight follower: takes over announced weights (arrow 10, engine side).
 
 consumes    weight announcements
-waits for   an announcement newer than the last one; evaluation groups that are being written
+waits for   an announcement newer than the last one; evaluation groups that are being sampled
 unblocked by the learner, which publishes weights; the evaluation writer, which finishes its groups
 """
 
@@ -16,29 +16,29 @@ from broker.reports import WeightSync
 from conf.schema import WeightSettings
 
 FOLLOW_S = 1.0
-"""Longest block of one wait for an announcement; bounds how late a cancellation takes effect."""
+"""Longest single wait for an announcement, seconds; bounds the delay of a cancellation."""
 
 
 class CanaryMismatch(Exception):
-    """After a sync the engine's weights differ from the learner's; the engine must be replaced."""
+    """The engine's weights differ from the learner's after a sync; the engine must be replaced."""
 
 
 class WeightFollower:
-    """Keeps one engine at the newest policy version and notes on the board which version it holds."""
+    """Keeps one engine at the newest policy version and records the version it holds on the board."""
 
     def __init__(
         self, engine: Engine, broker: ActorBroker, settings: WeightSettings, *, in_flight_groups: Callable[[], int]
     ) -> None:
-        """`in_flight_groups`: training groups the engine is writing, for the report of a sync."""
+        """`in_flight_groups`: returns the number of training groups in flight, for the report of a sync."""
         self._engine = engine
         self._broker = broker
         self._settings = settings
         self._in_flight_groups = in_flight_groups
         self._seen = engine.version
-        """Newest announcement that was acted on."""
+        """Version of the newest announcement that was handled."""
         self._num_syncs = 0
         self.syncing = asyncio.Lock()
-        """Held during a sync. Whoever holds it keeps the engine at its policy version."""
+        """Held during a sync. Other tasks hold it to keep the engine at its policy version."""
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
@@ -52,10 +52,10 @@ class WeightFollower:
                         self._seen = newest.version
 
     async def catch_up(self) -> None:
-        """Take over the newest announced weights, if they are newer than the engine's.
+        """Takes over the newest announced weights, if they are newer than the engine's.
 
-        An nccl broadcast that is over cannot be joined. The engine then holds its old version, which makes the learner
-        form the group anew, and the next announcement brings the engine up to date.
+        A finished nccl broadcast cannot be joined. The engine then records its old version, upon which the learner
+        creates the transfer group again, and the next announcement updates the engine.
         """
         newest = await self._broker.call(self._broker.board.newest)
         if newest and newest.version > self._engine.version:
@@ -65,15 +65,15 @@ class WeightFollower:
         await self._hold(self._engine.version)
 
     async def _hold(self, version: int) -> None:
-        """Note the version that the engine holds, on the board and in the history."""
+        """Records the version that the engine holds, on the board and in the history."""
         await self._broker.call(self._broker.board.hold, self._broker.actor, version)
         self._broker.history.add("hold", version=version)
 
     async def _sync(self, announcement: WeightAnnouncement) -> bool:
-        """Pause, transfer, stamp, resume; then the canary; then note the version.
+        """Updates the engine, compares checksums if a canary is due, reports the sync and records the version.
 
-        False when newer weights have been announced and the file of these is gone. Raises FileNotFoundError when the
-        file is gone without newer weights, and CanaryMismatch.
+        False if the file was removed because newer weights were announced. Raises FileNotFoundError if the file is
+        missing without newer weights, and CanaryMismatch.
         """
         actor = self._broker.actor
         in_flight = self._in_flight_groups()
@@ -84,7 +84,7 @@ class WeightFollower:
                 newest = await self._broker.call(self._broker.board.newest)
                 if newest is None or newest.version <= announcement.version:
                     raise FileNotFoundError(
-                        f"{announcement.path} was announced and does not exist; does something empty its folder?"
+                        f"{announcement.path} was announced but does not exist; check what else deletes files there"
                     )
                 return False
             stall_s = await self._engine.update(linked, timeout_s=self._settings.timeout_s)

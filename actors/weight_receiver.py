@@ -1,8 +1,8 @@
-"""The engine's side of an in-flight weight update: the weight-transfer backend `file` of vLLM.
+"""The weight-transfer backend `file` for vLLM: loads in-flight weight updates from a file.
 
-The learner writes all weights to one safetensors file on tmpfs; vLLM's worker reads it here, through vLLM's own
-four-phase update (start, update, finish, stamp). The worker process imports this module as its extension class, and
-the import registers the backend.
+The learner writes all weights to one safetensors file on tmpfs; vLLM's worker reads it here, in vLLM's four-phase
+update (start, update, finish, stamp). The worker process imports this module for its extension class, and the import
+registers the backend.
 """
 
 from dataclasses import dataclass
@@ -29,26 +29,26 @@ class FileInitInfo(WeightTransferInitInfo):
 
 @dataclass
 class FileUpdateInfo(WeightTransferUpdateInfo):
-    """One update: a safetensors file with every parameter under its Hugging Face name."""
+    """Path of a safetensors file with all parameters under their Hugging Face names."""
 
     path: str
 
 
 class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo]):
-    """Loads weights from a safetensors file, on any device of a machine that can read it."""
+    """Loads weights from a safetensors file, on CPU or GPU."""
 
     init_info_cls = FileInitInfo
     update_info_cls = FileUpdateInfo
 
     def init_transfer_engine(self, init_info: FileInitInfo) -> None:
-        """Nothing to connect."""
+        """Does nothing: a file needs no connection."""
 
     def start_weight_update(self) -> None:
-        # The CPU engine packs linear weights and empties the originals, which only the layer-wise reload restores.
+        # The CPU engine packs linear weights and empties the originals; only the layer-wise reload restores them.
         initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, str]) -> None:
-        """As in the base class, but without an accelerator there is no device to synchronise."""
+        """As in the base class, but synchronises only if there is an accelerator."""
         self.receive_weights(self.parse_update_info(update_info))
         if torch.accelerator.is_available():
             torch.accelerator.synchronize()
@@ -64,14 +64,14 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
             _repack_lm_heads(self.model)
 
     def shutdown(self) -> None:
-        """Nothing to release."""
+        """Does nothing: there is nothing to release."""
 
 
 def _repack_lm_heads(model: torch.nn.Module) -> None:
-    """Pack the weight of every LM head again: on a CPU the head multiplies by a packed copy.
+    """Packs the weight of every LM head again, because on a CPU the head uses a packed copy.
 
-    The reload does not count a head tied to the embedding as loaded. Its copy would keep the old weights while every
-    checksum is right.
+    The reload does not treat a head tied to the embedding as loaded: without this, its packed copy would keep the old
+    weights while all checksums match.
     """
     for layer in model.modules():
         if isinstance(layer, ParallelLMHead):

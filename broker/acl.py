@@ -32,13 +32,13 @@ _ROLLOUT_SCRIPTS = ("claim", "renew", "publish", "fail", "reclaim")
 
 @dataclass(frozen=True)
 class Rule:
-    """What a role needs. Keys are named by attributes of `Keys`; `metrics.ROOM` is the metrics stream of a room."""
+    """The permissions of a role. Keys are named by attributes of `Keys`; `metrics.ROOM` is the stream of a room."""
 
     writes: tuple[str, ...]
     reads: tuple[str, ...]
     scripts: tuple[str, ...]
     commands: tuple[str, ...]
-    """Commands it sends outside of scripts."""
+    """Commands the role sends outside of scripts."""
     stages: bool
     """Whether the rule also covers the keys of the run's sampling stages."""
 
@@ -106,22 +106,22 @@ def user_rule(secret: str, run: str, role: Role) -> list[str]:
 
 def permissions(run: str, role: Role) -> list[str]:
     """The rule of a role in the ACL syntax of Redis."""
-    spaces = [Keys(run), Keys(stage_name(run, "*"))]
-    everything = [f"~{space.prefix}*" for space in spaces]
+    all_keys = [Keys(run), Keys(stage_name(run, "*"))]
+    everything = [f"~{keys.prefix}*" for keys in all_keys]
     client = [f"+{command}" for command in _EVERY_CLIENT]
     if role == "driver":
         return [*everything, *_DRIVER, *client]
     if role == "reader":
         return [*(f"%R{pattern}" for pattern in everything), *_READER, *client]
     rule = RULES[role]
-    fenced = spaces if rule.stages else spaces[:1]
+    covered = all_keys if rule.stages else all_keys[:1]
     commands = sorted({*rule.commands, *(c for name in rule.scripts for c in Script(name).commands)})
     return [
-        *(f"~{_key(space, name)}" for space in fenced for name in rule.writes),
-        *(f"%R~{_key(space, name)}" for space in fenced for name in rule.reads),
+        *(f"~{_key(keys, name)}" for keys in covered for name in rule.writes),
+        *(f"%R~{_key(keys, name)}" for keys in covered for name in rule.reads),
         *(f"+{command}" for command in commands),
         *client,
-        f"({' '.join(f'~{space.prefix}*' for space in fenced)} +eval +evalsha +eval_ro +evalsha_ro)",
+        f"({' '.join(f'~{keys.prefix}*' for keys in covered)} +eval +evalsha +eval_ro +evalsha_ro)",
     ]
 
 

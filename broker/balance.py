@@ -40,7 +40,7 @@ class Balance:
     taken: int
     """Newest taken step."""
     limit: int | None
-    """Groups the feed may issue in all; None: no bound."""
+    """Largest number of groups the feed may issue; None: no limit."""
     totals: dict[str, int]
     """published, rollouts, prompt_tokens, completion_tokens (prompt tokens are counted once per rollout)."""
 

@@ -35,7 +35,7 @@ BLOCK_SLICE_S = 1.0
 def connect(
     url: str, *, client_name: str, timeout_s: float = 5.0, retry_s: float | None = None
 ) -> redis.Redis:
-    """Connects to the server at `url`, which must answer within `timeout_s` and be usable.
+    """Connects to the server at `url` and checks that it answers within `timeout_s` seconds and is usable.
 
     With `retry_s`, every command is retried for that many seconds while the server is unreachable; use it only where
     every command is idempotent. Raises `BrokerUnreachable` when there is no answer, `UsageError` when the server is too
@@ -96,7 +96,7 @@ def _refuse_unusable(client: redis.Redis, url: str) -> None:
 def block_milliseconds(wait_s: float) -> int | None:
     """The BLOCK argument of a reading command: at most one slice; None (do not block) when `wait_s` is not positive.
 
-    BLOCK 0 would wait for ever, past the client's own timeout.
+    BLOCK 0 would block without a limit, past the client's own timeout.
     """
     return math.ceil(min(wait_s, BLOCK_SLICE_S) * 1000) if wait_s > 0 else None
 
@@ -183,8 +183,8 @@ class _RetryingPipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = list(self.command_stack)
 
-        def again() -> list[Any]:
+        def attempt() -> list[Any]:
             self.command_stack = list(commands)
             return super(_RetryingPipeline, self).execute(raise_on_error)
 
-        return self.owner.retrying(again)
+        return self.owner.retrying(attempt)

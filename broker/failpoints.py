@@ -10,8 +10,8 @@ The value is a list of entries `POINT:ACTION[@N]`, separated by commas. When a p
     raise           raises FailpointReached
     sleep:SECONDS   sleeps
 
-Each entry acts once a run: if POPE_FAILPOINTS_FOLDER is set (`pope train` sets it to a folder of the run), the process
-first creates a marker file there, so that a restarted role does not repeat the action. N is counted per process.
+Each entry is executed once per run: if POPE_FAILPOINTS_FOLDER is set (`pope train` sets it to a folder of the run), the
+process first creates a marker file there, so that a restarted role does not repeat it. N is counted per process.
 
 When the variable is not set, `failpoint` only reads one global variable.
 """
@@ -110,7 +110,7 @@ class Failpoints:
                 _ACTIONS[entry.action](entry)
 
     def _first(self, entry: Entry) -> bool:
-        """Marks the entry as done; False when this run had done it before."""
+        """Marks the entry as executed; False when it had been executed before in this run."""
         if self._folder is None:
             fresh = entry not in self._done
             self._done.add(entry)

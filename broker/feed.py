@@ -1,7 +1,7 @@
 """The feed: issues group ids and their leases.
 
 A group id stands for one group (problem, arm), by a pure function of the seed that the actors compute; the broker does
-not know it. A claim leases the next group id. The lease ends when its group is published or failed, when it expires,
+not store it. A claim leases the next group id. The lease ends when its group is published or failed, when it expires,
 or when the driver releases it. Claim tokens are `OWNER/N`: N counts the claims of that owner, and OWNER names one
 incarnation of an actor, so that a restarted actor is not mistaken for its predecessor.
 """
@@ -32,9 +32,10 @@ class Feed:
         self._client, self._keys = client, keys
 
     def open(self, limit: int | None) -> None:
-        """Sets the number of groups that may be issued in all; None: no bound. A resumed run may raise it.
+        """Sets the largest number of groups that may be issued; None: no limit. A resumed run may raise it.
 
-        Leases from before this call age by the full time that has passed, because their holders are gone.
+        Leases granted before this call expire at their deadlines, however long ago `reclaim` was called last: their
+        holders are gone.
         """
         self._client.hset(self._keys.feed, "limit", -1 if limit is None else limit)
         self._client.hdel(self._keys.feed, "looked_ms")
@@ -99,7 +100,7 @@ class Feed:
         return bool(published)
 
     def fail(self, group_id: int, token: str, reason: str) -> bool:
-        """Gives the group up, counted as `failed.REASON`. False: another token holds the lease."""
+        """Ends the lease and counts the group as `failed.REASON`. False: another token holds the lease."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
@@ -110,7 +111,7 @@ class Feed:
         """Ends every lease of an owner that stopped or died; returns their number.
 
         With None (an orderly stop) the leases do not count as attempts. With a number, a group leased that many times
-        is counted as `failed.attempts`, so that a prompt that kills its actor is not issued for ever.
+        is counted as `failed.attempts`, so that a prompt that crashes its actor is not issued forever.
         """
         assert owner, "an empty owner would release the expired leases"
         return self._end_leases(owner, -1 if max_attempts is None else max_attempts)
@@ -119,7 +120,7 @@ class Feed:
         """Ends the expired leases; returns their number.
 
         Their groups are issued again, or counted as `failed.attempts` after `max_attempts` leases. Each call ages the
-        leases by the time since the call before, at most 5 s.
+        leases by the time since the previous call, at most 5 s.
         """
         return self._end_leases("", max_attempts)
 

@@ -1,4 +1,4 @@
-"""Where every issued group is, by group id, and the kept batches: the single groups that `balance.py` counts.
+"""The location of every issued group, by group id, and the batches still kept; `balance.py` has the counts.
 
 Used by `pope audit`. The reply is large; do not call it in a loop.
 """
@@ -17,7 +17,7 @@ _GROUP_LOCATIONS = Script("group_locations")
 
 @dataclass(frozen=True)
 class GroupLocations:
-    """All groups of a run at one moment."""
+    """The locations and outcomes of all groups of a run at one moment."""
 
     server: str
     """The id of these keys, see `read_keys_id`."""

@@ -1,8 +1,8 @@
-"""How every group ended, by group id, and how every rollout ended, by bucket, arm and length.
+"""The outcome of every group, by group id, and of every published rollout, by bucket, arm and length.
 
 `publish` writes a summary of a group's rollouts into `written`. The script that counts the outcome of the group also
 records it in `ended` or `failures`, and moves the rollouts into the counts of `fates`. These records therefore agree
-with the counters of the balance at any moment. A group that has ended takes one byte.
+with the counters of the balance at any moment. An ended group takes one byte.
 """
 
 import re
@@ -27,7 +27,7 @@ _ROLLOUT = re.compile(rf"(\d+)({_TRUNCATED}?)({_UNVERIFIED}?)")
 
 @dataclass(frozen=True)
 class RolloutOutcome:
-    """What a published rollout looked like, and the outcome of its group."""
+    """Properties of a published rollout, and the outcome of its group."""
 
     bucket: str
     arm: str
@@ -44,21 +44,21 @@ class RolloutOutcome:
 
 @dataclass(frozen=True)
 class GroupOutcomes:
-    """All groups of a run at one moment."""
+    """The outcomes of all groups of a run at one moment."""
 
     by_group_id: tuple[str, ...]
     """The outcome of every issued group, indexed by group id; as in `RolloutOutcome`, or `failed.REASON`."""
     rollouts: Mapping[RolloutOutcome, int]
     """Number of published rollouts of each kind."""
     unwritten: tuple[int, ...]
-    """Group ids of the groups that are not published, or never will be."""
+    """Group ids of the groups that are not published yet or failed before publication."""
     counted: Mapping[str, int]
-    """Outcome -> groups, by the counters of the balance."""
+    """Outcome -> groups, as counted by the balance."""
     num_published: int
-    """Published rollouts, by their counter."""
+    """Published rollouts, as counted by the balance."""
 
     def inconsistency(self) -> str | None:
-        """A sentence that says where the records contradict the counters; None when they agree."""
+        """The first contradiction between the records and the counters, as a sentence; None when they agree."""
         recorded = Counter(outcome for outcome in self.by_group_id if outcome != IN_FLIGHT)
         for outcome in sorted(recorded.keys() | self.counted.keys()):
             if recorded[outcome] != self.counted.get(outcome, 0):
@@ -70,7 +70,7 @@ class GroupOutcomes:
 
 
 def summarize_group(group: RolloutGroup) -> str:
-    """Bucket, arm and one word a rollout: `hard guided 810 16000t 33v`; t is truncated, v has no verdict.
+    """Bucket, arm and one word per rollout: `hard guided 810 16000t 33v`; t: truncated, v: the verifier failed.
 
     The word begins with the number of tokens, rounded to two significant digits. That bounds the number of different
     words, so that a run of any length can count them all.
@@ -92,8 +92,8 @@ def read_group_outcomes(client: redis.Redis, keys: Keys) -> GroupOutcomes:
             pipe.hgetall(key)
         ended, *hashes = pipe.execute()
     codes, failures, written, moved, counters = (_text(cast(dict[bytes, bytes], part)) for part in hashes)
-    known = outcomes_by_group_id(ended, codes, failures)
-    by_group_id = tuple(known.get(group_id, IN_FLIGHT) for group_id in range(int(counters.get("issued", 0))))
+    outcomes = outcomes_by_group_id(ended, codes, failures)
+    by_group_id = tuple(outcomes.get(group_id, IN_FLIGHT) for group_id in range(int(counters.get("issued", 0))))
     rollouts = Counter({_rollout(*field.split(" ")): int(count) for field, count in moved.items()})
     for summary in written.values():
         bucket, arm, *words = summary.split(" ")
@@ -122,7 +122,7 @@ def _is_unwritten(outcome: str) -> bool:
 
 def _rollout(bucket: str, arm: str, outcome: str, word: str) -> RolloutOutcome:
     match = _ROLLOUT.fullmatch(word)
-    assert match, f"{word!r} is no rollout of `summarize_group`"
+    assert match, f"{word!r} is not a rollout of `summarize_group`"
     return RolloutOutcome(bucket, arm, outcome, int(match[1]), truncated=bool(match[2]), verifier_failed=bool(match[3]))
 
 

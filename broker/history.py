@@ -3,10 +3,10 @@
     RUN/history/ROLE.jsonl     one Event a line, oldest first; append-only, written by one process at a time (and by a
                                replaced process until it notices)
 
-A role writes a line after the operation was acknowledged, so a line is a fact; only `announce` is written before. A
-role that is killed in between leaves the line out: a missing line is no violation, a contradiction is one. What must
-not be missing (which groups ended untrained, which groups a step got) is also recorded by the server, in the script
-that does the operation.
+A role writes a line after the operation was acknowledged, so each line describes a completed operation; only `announce`
+is written before. A role that is killed in between writes no line, so the audit reports contradictions but not missing
+lines. The facts it cannot do without (which groups ended untrained, which groups a step got) are also recorded by the
+server, in the script that does the operation.
 
 A line is one `write` to a file opened for appending. It survives the death of the process at once, and a crash of the
 machine after the kernel's next flush. A crash may tear the last line; the next incarnation starts on a new one.
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FOLDER = "history"
 """Name of the folder in a run's folder."""
 
-What = Literal[
+EventKind = Literal[
     "start", "gap", "publish", "fail", "hold", "put", "drop", "bury", "batch", "commit", "announce", "checkpoint"
 ]
 
@@ -46,23 +46,23 @@ class Event(
         start        an incarnation starts, on the keys with the id `server`; the learner starts at checkpoint `step`
         gap          `missed` events before this one could not be written (full disk)
         publish      actor: group `group_id` is on the rollout stream
-        fail         actor: group `group_id` is given up for `reason`
+        fail         actor: group `group_id` failed for `reason`
         hold         actor: its engine holds policy version `version`
         put          preprocessor: group `group_id` is in the ring, sampled by `versions` (oldest, newest)
         drop         preprocessor: group `group_id` is dropped for `reason`
-        bury         preprocessor: an unreadable group is a dead letter for `reason`
+        bury         preprocessor: an unreadable group became a dead letter for `reason`
         batch        learner: step `step` has the groups `group_ids`; it is not trained yet
-        commit       learner: step `step` is trained and counted; `reason` says why it changed no weight
+        commit       learner: step `step` is trained and counted; `reason`: why it changed no weight, if so
         announce     learner: policy version `version` is about to be announced
         checkpoint   learner: step `step` is durable, in a manifest with the digest `sha256`
     """
 
     at: float
-    """Unix seconds of the writer's clock; for people, no rule depends on it."""
+    """Unix seconds of the writer's clock; informational, the audit does not use it."""
     role: str
     incarnation: str
-    """Names this incarnation of the role."""
-    what: What
+    """Unique name of this incarnation of the role."""
+    what: EventKind
     server: str | None = None
     group_id: int | None = None
     group_ids: tuple[int, ...] = ()
@@ -89,7 +89,7 @@ class History:
         if run_folder is not None:
             self._file = _open(run_folder / FOLDER / f"{role}.jsonl")
 
-    def add(self, what: What, **fields: Any) -> None:
+    def add(self, what: EventKind, **fields: Any) -> None:
         """Appends one event. If the disk is full, the line is skipped and counted; the run continues."""
         if self._file is None:
             return
@@ -103,7 +103,7 @@ class History:
             os.close(self._file)
             self._file = None
 
-    def _event(self, what: What, **fields: Any) -> Event:
+    def _event(self, what: EventKind, **fields: Any) -> Event:
         now = round(time.time(), 3)
         return Event(at=now, role=self._role, incarnation=self._incarnation, what=what, **fields)
 
@@ -146,7 +146,7 @@ class RoleHistory:
     role: str
     lines: tuple[Line, ...]
     damaged: tuple[str, ...]
-    """Places of lines that are no events and were not torn by the end of an incarnation."""
+    """Places of lines that are not events and were not torn by the end of an incarnation."""
 
 
 def read_history(run_folder: Path) -> list[RoleHistory]:

@@ -1,7 +1,7 @@
 """The Redis keys of a run.
 
 All keys of a run share the hash tag `{name}`, so that scripts stay on one node of a cluster and an ACL can
-separate runs. The wire says `ordinal` for a group id. Types and meanings:
+separate runs. On the wire a group id is called `ordinal`. Types and meanings:
 
     pope:{name}:run            hash    layout (version of this table: `run_record.LAYOUT`), settings_hash,
                                        opened_unix_s, born (random id of these keys, new after a loss of data);

@@ -49,8 +49,8 @@ class Ledger:
     def rows(self, *, outcomes: bool = True) -> list[LedgerRow]:
         """All rows, ordered by problem and arm, read in one transaction.
 
-        `outcomes=False` leaves `last` empty, which saves most of the bytes of a poll. It is also empty in a ledger that
-        an older version wrote.
+        `outcomes=False` leaves `last` empty, which makes the reply much smaller. It is also empty in a ledger that an
+        older version wrote.
         """
         keys = self._keys
         with self._client.pipeline(transaction=True) as pipe:

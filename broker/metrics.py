@@ -1,4 +1,4 @@
-"""Reports, heartbeats, the health of roles and the request to stop. All of them can be written to a full server."""
+"""Reports, heartbeats, health of roles, and the stop request. All can be written while the server is out of memory."""
 
 import time
 from collections.abc import Mapping
@@ -8,34 +8,34 @@ import redis
 
 from broker.connection import Entries
 from broker.keys import Keys
-from broker.reports import Heartbeat, R, Report, is_a, read, text_of, to_fields
+from broker.reports import Heartbeat, R, Report, from_fields, has_kind, text_of, to_fields
 from broker.scripts import Script
 
 _APPEND, _BEAT, _NOTE = Script("append"), Script("beat"), Script("note")
 KEPT_REPORTS = 20_000
-"""For writers without settings; a run has `broker.kept_reports`."""
-MAX_LOOK_INTERVAL_S = 5.0
-"""A longer time between two looks at the heartbeats counts as this much silence."""
+"""Default for writers without settings; a run uses `broker.kept_reports`."""
+MAX_POLL_INTERVAL_S = 5.0
+"""Largest silence that the time between two calls of `Heartbeats.silence` adds, seconds."""
 _PAGE = 5_000
 
 
 class Metrics:
-    """The reports of a run, a stream a room; `broker/reports.py` says what they hold."""
+    """The reports of a run, one stream per room; `broker/reports.py` defines them."""
 
     def __init__(self, client: redis.Redis, keys: Keys, *, keep: int = KEPT_REPORTS) -> None:
         """`keep`: about how many of the newest reports of a room Redis keeps."""
         self._client, self._keys, self._keep = client, keys, keep
 
     def report(self, report: Report) -> None:
-        """Append one report to the stream of its room. Floats keep all their digits."""
+        """Appends one report to the stream of its room. Floats keep all their digits."""
         append_entry(self._client, self._keys.metrics(report.room), self._keep, to_fields(report))
 
     def read(self, kind: type[R], start: str = "-") -> list[R]:
         """Reports of one kind from `start` on: `-` from the first, `(ID` after the report with this id."""
-        return [read(kind, entry) for entry in self.entries(kind.room, start) if is_a(kind, entry)]
+        return [from_fields(kind, entry) for entry in self.entries(kind.room, start) if has_kind(kind, entry)]
 
     def entries(self, room: str, start: str = "-") -> list[dict[str, str]]:
-        """The same in wire form, all kinds of a room."""
+        """Reports of all kinds of a room in wire form; `start` as in `read`."""
         return read_entries(self._client, self._keys.metrics(room), start)
 
 
@@ -45,11 +45,11 @@ class Heartbeats:
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
         self._seen: dict[str, tuple[float, float]] = {}
-        """Role -> (its newest heartbeat, unix seconds of the server; its silence at the last look, seconds)."""
-        self._looked_at = 0.0
+        """Role -> (its newest heartbeat, unix seconds of the server; its silence at the last call, seconds)."""
+        self._polled_at = 0.0
 
     def beat(self, role: str, status: str) -> None:
-        """Write a heartbeat; `status` says what the role does or waits for."""
+        """Writes a heartbeat; `status`: what the role does or waits for."""
         _BEAT(self._client, [self._keys.heartbeats], role, status)
 
     def all(self) -> dict[str, Heartbeat]:
@@ -65,13 +65,13 @@ class Heartbeats:
     def silence(self) -> dict[str, float]:
         """Role -> seconds since its newest heartbeat.
 
-        Measured by the server's clock at the first look and by this process's clock afterwards, so that a clock that is
-        set anew makes no role look dead. The time between two looks counts at most `MAX_LOOK_INTERVAL_S`, so that an
-        outage of the server does not either.
+        Measured by the server's clock at the first call and by this process's clock afterwards, so that no role looks
+        dead because the server's clock was set. The time between two calls counts for at most `MAX_POLL_INTERVAL_S`, so
+        that no role looks dead after an outage of the server.
         """
         seconds, microseconds = self._client.time()
         now, beats = time.monotonic(), self.all()
-        passed_s = min(now - self._looked_at, MAX_LOOK_INTERVAL_S)
+        passed_s = min(now - self._polled_at, MAX_POLL_INTERVAL_S)
         seen = {}
         for role, beat in beats.items():
             before, silent_s = self._seen.get(role, (None, 0.0))
@@ -80,16 +80,16 @@ class Heartbeats:
             else:
                 silent_s = silent_s + passed_s if beat.unix_s == before else 0.0
             seen[role] = (beat.unix_s, silent_s)
-        self._seen, self._looked_at = seen, now
+        self._seen, self._polled_at = seen, now
         return {role: silent_s for role, (_, silent_s) in seen.items()}
 
     def forget(self, role: str) -> None:
-        """Remove a role that will not be restarted."""
+        """Removes a role that will not be restarted."""
         self._client.hdel(self._keys.heartbeats, role)
 
 
 class HealthBoard:
-    """The health the driver concluded for each role (`deploy/cluster/health.py`), for viewers."""
+    """The health of each role as concluded by the driver (`deploy/cluster/health.py`), for viewers."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
@@ -104,13 +104,13 @@ class HealthBoard:
 
 
 class Control:
-    """The request to stop, which every role obeys. The first reason is kept."""
+    """The request to stop the run, which every role polls. The first reason is kept."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
 
     def stop(self, reason: str) -> None:
-        """Ask every role to wind down."""
+        """Requests every role to finish and exit."""
         _NOTE(self._client, [self._keys.control], "stop", reason, "first")
 
     def stopped(self) -> str | None:
@@ -119,12 +119,12 @@ class Control:
         return None if reason is None else reason.decode()
 
     def clear(self) -> None:
-        """Remove the request of an earlier run, before a resume."""
+        """Removes the request of an earlier run, before a resume."""
         self._client.hdel(self._keys.control, "stop")
 
 
 def append_entry(client: redis.Redis, key: str, keep: int, values: Mapping[str, float | int | str]) -> None:
-    """Append plain text fields to a stream that keeps about `keep` entries; works on a full server."""
+    """Appends plain text fields to a stream of about `keep` entries, even while the server is out of memory."""
     fields = [part for name, value in values.items() for part in (name, text_of(value))]
     _APPEND(client, [key], keep, *fields)
 

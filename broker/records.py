@@ -1,7 +1,7 @@
 """The records that roles exchange, and their wire format. Read this file first.
 
-A frame is `magic, schema, kind, CRC-32, length` followed by a msgpack body; token ids and logprobs travel as
-raw little-endian arrays inside it (8 bytes a token). Nothing is pickled. A frame with a wrong checksum, an
+A frame is `magic, schema, kind, CRC-32, length` followed by a msgpack body; token ids and logprobs are raw
+little-endian arrays inside it (8 bytes per token). Nothing is pickled. A frame with a wrong checksum, an
 unknown schema or field, a size above the limit or inconsistent arrays raises `RecordError`.
 
 Worked example, one group of two rollouts:
@@ -35,14 +35,14 @@ SCHEMA = 2
 MAX_RECORD_BYTES = 64 * 2**20
 """Largest frame, checked by writer and reader. 8 rollouts of 32k tokens take 2 MiB."""
 MAX_VERSION = 2**31 - 1
-"""Versions travel as int32 beside the tokens."""
+"""Policy versions are int32 in arrays."""
 MAX_GROUP_ID = 2**53
 """Lua scripts represent numbers as doubles."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unparsable", "timeout", "crash"]
 FinishReason = Literal["stop", "length"]
 Bucket = Literal["hard", "easy", "easier"]
-"""What an arm draws from: hard problems, easy ones, or easier ones."""
+"""The difficulty class of a problem; every arm draws from one bucket."""
 
 _HEADER = struct.Struct("<4sHBxII")  # magic, schema, kind, padding, CRC-32 of the body, length of the body
 _MAGIC = b"POPE"
@@ -99,13 +99,13 @@ class Task(Record, frozen=True):
     samples: int | None = None
     """Number of rollouts; None: as many as a training group has."""
     guidance: str | None = None
-    """The prefix to try instead of the problem's own."""
+    """Guidance to use instead of `Problem.guidance`."""
     seed: int | None = None
     """Sampling seed: the same task gives the same rollouts under the same weights. None: the engine chooses."""
 
 
 class Assignment(Task, frozen=True, kw_only=True):
-    """What a group id of the feed stands for."""
+    """The task that a group id of the feed stands for."""
 
     group_id: int
 

@@ -1,8 +1,8 @@
-"""What roles report about themselves: one struct a kind, and its wire form.
+"""The reports of the roles: one class per kind, and its wire form.
 
 On the wire a report is one entry of the metrics stream of its room (`Keys.metrics`): plain text fields that any Redis
-client can read. The `name` of a field is its wire name. A wire name with a star stands for one field a key: of
-`reward/*/mean`, {"guided": 0.5} travels as `reward/guided/mean` = 0.5. A mapping without a star is one field,
+client can read. The `name` of a field is its wire name. A mapping whose wire name has a star is written as one field
+per key: {"guided": 0.5} of `reward/*/mean` becomes `reward/guided/mean` = 0.5. A mapping without a star is one field,
 "KEY:VALUE KEY:VALUE". Optional numbers that are None are left out, and unknown fields of a newer version are ignored.
 
 A part is a bucket and an arm, written `bucket/arm`. Counts of a report are since the last report of the same role.
@@ -22,7 +22,7 @@ KEPT = "kept"
 """Outcome of a group that went into the ring."""
 
 Fields = Mapping[str, float | int | str]
-"""Wire name -> value; Redis gives back text."""
+"""Wire name -> value; text when read from Redis."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,14 +48,14 @@ def unix_s(entry_id: str) -> float:
 
 
 class LearnerStep(Report, frozen=True, kw_only=True):
-    """One optimizer step. Token statistics are over the trained tokens that the policy wrote, of all ranks."""
+    """One optimizer step. Token statistics are over the trained tokens that the policy sampled, of all ranks."""
 
     room = LEARNER
 
     step: int
-    """The policy version it made, >= 1."""
+    """Policy version after the step, >= 1."""
     loss: float = msgspec.field(name="loss/mean")
-    """Of the whole step, oracle solutions included."""
+    """Loss of the whole step, oracle solutions included."""
     grad_norm: float = msgspec.field(name="grad/norm")
     """L2 norm before clipping, >= 0; not finite exactly when the step was skipped."""
     applied: bool = msgspec.field(name="step/applied")
@@ -64,9 +64,9 @@ class LearnerStep(Report, frozen=True, kw_only=True):
     tokens: int = msgspec.field(name="step/tokens")
     """Trained tokens, >= 0."""
     samples: int = msgspec.field(name="step/samples")
-    """Rollouts, oracle solutions not counted."""
+    """Rollouts, without oracle solutions."""
     untrained_samples: int = msgspec.field(name="step/untrained_samples")
-    """Of those, rollouts without a reward."""
+    """Rollouts without a reward, included in `samples`."""
     tokens_per_s: float = msgspec.field(name="step/tokens_per_s")
     learning_rate: float = msgspec.field(name="learning_rate/value")
     """0 in a step without a gradient."""
@@ -105,7 +105,7 @@ class LearnerStep(Report, frozen=True, kw_only=True):
     reward_change: dict[str, float] = msgspec.field(name="reward/change/*", default_factory=dict)
     """Part -> slope of its mean reward over its newest steps, reward a step."""
     publish_s: float | None = msgspec.field(name="publish/seconds", default=None)
-    """Time to publish the weights, 0 when the step published none; None in a replay, as the two below."""
+    """Seconds to publish the weights, 0 when the step published none. None in a replay, like the next two fields."""
     checkpoint_step: int | None = msgspec.field(name="checkpoint/step", default=None)
     """Step of the newest checkpoint; -1 before the first."""
     checkpoint_failures: int | None = msgspec.field(name="checkpoint/failures", default=None)
@@ -120,11 +120,11 @@ class WeightSync(Report, frozen=True, kw_only=True):
     actor: str
     version: int = msgspec.field(name="sync/version")
     stall_ms: float = msgspec.field(name="sync/stall_ms")
-    """How long the engine generated nothing, milliseconds."""
+    """Time in which the engine generated nothing, milliseconds."""
     in_flight_groups: int = msgspec.field(name="sync/in_flight_groups")
-    """Training groups that were being sampled meanwhile."""
+    """Training groups that were being sampled during the sync."""
     canary_mismatches: int = msgspec.field(name="sync/canary_mismatches")
-    """Parameters that differ from the learner's; 0 also where they were not compared."""
+    """Parameters that differ from the learner's; 0 also when they were not compared."""
 
 
 class ActorOutput(Report, frozen=True, kw_only=True):
@@ -147,7 +147,7 @@ class ActorOutput(Report, frozen=True, kw_only=True):
 
 
 class GroupEnd(Report, frozen=True, kw_only=True):
-    """One rollout group that ended preprocessing. Counts leave out the oracle's solution."""
+    """One rollout group that ended preprocessing. Counts exclude the oracle solution."""
 
     room = GROUPS
 
@@ -168,7 +168,7 @@ class GroupEnd(Report, frozen=True, kw_only=True):
     successes: int
     prompt_tokens: int
     completion_tokens: int
-    """Of all its rollouts."""
+    """Sum over its rollouts."""
     truncated: int = msgspec.field(name="cut_off")
     """Rollouts cut by the token budget."""
     verdicts: dict[str, int] = msgspec.field(name="verdict.*", default_factory=dict)
@@ -181,7 +181,7 @@ class GroupEnd(Report, frozen=True, kw_only=True):
 
 
 class PreprocessWork(Report, frozen=True, kw_only=True):
-    """What one preprocessing worker did, and how full its queues were when it reported."""
+    """Groups that one preprocessing worker processed, and the occupancy of its queues when it reported."""
 
     room = PREPROCESS
 
@@ -198,7 +198,7 @@ class PreprocessWork(Report, frozen=True, kw_only=True):
     outcomes: dict[str, int] = msgspec.field(name="preprocess/groups/*", default_factory=dict)
     """`kept`, a filter's reason or `unreadable` -> groups."""
     groups: dict[str, int] = msgspec.field(name="preprocess/*/groups", default_factory=dict)
-    """Arm -> groups; the four below are by arm, too."""
+    """Arm -> groups; the next four fields are also by arm."""
     rollouts: dict[str, int] = msgspec.field(name="preprocess/*/rollouts", default_factory=dict)
     judged: dict[str, int] = msgspec.field(name="preprocess/*/judged", default_factory=dict)
     reward_mean: dict[str, float] = msgspec.field(name="preprocess/*/reward_mean", default_factory=dict)
@@ -234,15 +234,15 @@ class SftStep(Report, frozen=True, kw_only=True):
 
 
 class DriverNote(Report, frozen=True, kw_only=True):
-    """Something the driver wants a person to know."""
+    """A message of the driver to the operator."""
 
     room = DRIVER
 
     note: str
     alert: str | None = None
-    """What the alert is about (`deploy/store/alerts.py`); None: the note is no alert."""
+    """Subject of the alert (`deploy/store/alerts.py`); None: the note is not an alert."""
     raised: bool | None = None
-    """Of an alert: False when it no longer holds."""
+    """True: the alert holds; False: it no longer holds; None: not an alert."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -264,8 +264,8 @@ KINDS: tuple[type[Report], ...] = (
 )  # fmt: skip
 
 
-class _Form:
-    """How a kind looks on the wire."""
+class _WireForm:
+    """The wire names of a kind, grouped by how their values are written."""
 
     def __init__(self, kind: type[Report]) -> None:
         hints = get_type_hints(kind)
@@ -274,22 +274,22 @@ class _Form:
         self.required = frozenset(field.encode_name for field in msgspec.structs.fields(kind) if field.required)
         stars = [(name, *name.split("*")) for name in self.names.values() if "*" in name]
         self.stars = sorted(stars, key=lambda star: -len(star[1]))
-        """(wire name, what is before the star, what is behind), the longest beginning first."""
+        """(wire name, prefix before the star, suffix after it), longest prefix first."""
         self.inline = frozenset(
             encoded for name, encoded in self.names.items() if "*" not in encoded and get_origin(hints[name]) is dict
         )
-        """Wire names of the mappings that are one field."""
+        """Wire names of the mappings that are written as one field."""
 
 
 @cache
-def _form(kind: type[Report]) -> _Form:
-    return _Form(kind)
+def _wire_form(kind: type[Report]) -> _WireForm:
+    return _WireForm(kind)
 
 
 def to_fields(report: Report) -> dict[str, float | int | str]:
     """The wire form, without the entry id; booleans are 0 and 1."""
     fields: dict[str, float | int | str] = {}
-    for name, wire in _form(type(report)).names.items():
+    for name, wire in _wire_form(type(report)).names.items():
         value = getattr(report, name)
         if name == "id" or value is None:
             continue
@@ -303,7 +303,7 @@ def to_fields(report: Report) -> dict[str, float | int | str]:
 
 
 def as_text(report: Report) -> dict[str, str]:
-    """The wire form as Redis gives it back, entry id included."""
+    """The wire form as read back from Redis, entry id included."""
     return {"id": report.id} | {name: text_of(value) for name, value in to_fields(report).items()}
 
 
@@ -312,23 +312,24 @@ def text_of(value: float | int | str) -> str:
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def is_a(kind: type[Report], fields: Fields) -> bool:
-    """Whether these fields are a report of this kind: rooms may hold several kinds."""
-    return _form(kind).required <= fields.keys()
+def has_kind(kind: type[Report], fields: Fields) -> bool:
+    """Whether these fields are a report of this kind; a room may have several kinds."""
+    return _wire_form(kind).required <= fields.keys()
 
 
-def read(kind: type[R], fields: Fields) -> R:
-    """A report from its wire form; numbers may be text. Raises msgspec.ValidationError when a field is not there or is
-    no number.
+def from_fields(kind: type[R], fields: Fields) -> R:
+    """A report from its wire form; numbers may be text.
+
+    Raises msgspec.ValidationError when a required field is missing or a number cannot be parsed.
     """
-    form = _form(kind)
-    known: dict[str, Any] = {}
+    form = _wire_form(kind)
+    values: dict[str, Any] = {}
     for name, value in fields.items():
         if name in form.exact:
-            known[name] = dict(word.split(":") for word in str(value).split()) if name in form.inline else value
+            values[name] = dict(word.split(":") for word in str(value).split()) if name in form.inline else value
             continue
-        for wire, before, behind in form.stars:
-            if name.startswith(before) and name.endswith(behind) and len(name) > len(before) + len(behind):
-                known.setdefault(wire, {})[name[len(before) : len(name) - len(behind)]] = value
+        for wire, prefix, suffix in form.stars:
+            if name.startswith(prefix) and name.endswith(suffix) and len(name) > len(prefix) + len(suffix):
+                values.setdefault(wire, {})[name[len(prefix) : len(name) - len(suffix)]] = value
                 break
-    return msgspec.convert(known, kind, strict=False)
+    return msgspec.convert(values, kind, strict=False)

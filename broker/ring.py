@@ -55,7 +55,7 @@ class Ring:
         """`incarnation` names the learner that takes and commits with this object; see `admit`."""
         self._client, self._keys, self._incarnation = client, keys, incarnation
         self._capacity, self._when_full = capacity, when_full
-        self._ends = [keys.ended, keys.ended_codes, keys.written, keys.rollout_outcomes]
+        self._outcomes = [keys.ended, keys.ended_codes, keys.written, keys.rollout_outcomes]
         self._ledger = [keys.ledger_attempts, keys.ledger_successes, keys.ledger_first_solve, keys.ledger_outcomes]
 
     def put(self, entry_id: str, group: TrainGroup, *, step: int) -> bool:
@@ -69,7 +69,7 @@ class Ring:
         names = [keys.rollouts, keys.counters, keys.payload, keys.forgotten, keys.ring, keys.ring_meta, keys.replaced]
         answer = _PUT(
             self._client,
-            [*self._ends, *names, *self._ledger],
+            [*self._outcomes, *names, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             rollouts.group_id,
@@ -90,13 +90,13 @@ class Ring:
         return bool(answer)
 
     def drop(self, entry_id: str, group: RolloutGroup, reason: str, *, step: int) -> bool:
-        """Drops a group before the ring, counted as `filtered.REASON`. False: as for `put`."""
+        """Drops a group before the ring, counted as `filtered.REASON`. False: as in `put`."""
         if not REASON.fullmatch(reason):
             raise ValueError(f"reason {reason!r} does not match {REASON.pattern}")
         keys = self._keys
         answer = _DROP(
             self._client,
-            [*self._ends, keys.rollouts, keys.counters, keys.payload, keys.forgotten, *self._ledger],
+            [*self._outcomes, keys.rollouts, keys.counters, keys.payload, keys.forgotten, *self._ledger],
             PREPROCESS_GROUP,
             entry_id,
             group.group_id,
@@ -133,12 +133,15 @@ class Ring:
         Raises `ServerBehind` when the server lost the previous step.
         """
         keys = self._keys
-        names = [*self._ends, keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
+        names = [*self._outcomes, keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
         answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag, self._incarnation)
         return None if answer is None else _group_ids(answer)
 
     def batch(self, step: int) -> list[TrainGroup] | None:
-        """The groups of a taken step, in the same order on every rank; None when it was not taken."""
+        """The groups of a taken step, in the same order on every rank; None when it was not taken.
+
+        Raises BrokerError when a payload is missing.
+        """
         entries = cast(Entries, self._client.xrange(self._keys.batches, min=f"{step}-0", max=f"{step}-0"))
         if not entries:
             return None
@@ -162,7 +165,7 @@ class Ring:
         Raises `ServerBehind` when the server lost the batch.
         """
         keys = self._keys
-        names = [*self._ends, keys.learner, keys.batches, keys.counters]
+        names = [*self._outcomes, keys.learner, keys.batches, keys.counters]
         return bool(_COMMIT(self._client, names, step, self._incarnation))
 
     def adopt(self, step: int, trained: Iterable[int] = ()) -> int:
@@ -173,7 +176,7 @@ class Ring:
         """
         keys = self._keys
         names = [keys.learner, keys.batches, keys.counters, keys.ring, keys.ring_meta, keys.payload, keys.forgotten]
-        return int(_ADOPT(self._client, [*self._ends, *names], step, self._incarnation, *trained))
+        return int(_ADOPT(self._client, [*self._outcomes, *names], step, self._incarnation, *trained))
 
     def trim(self, step: int) -> None:
         """Removes the batches up to `step` and their payloads; a durable checkpoint covers them."""

@@ -11,8 +11,8 @@ An entry of the stream has plain fields:
     guidance               "START:STOP", characters of the prompt that are guidance; empty when there is none
     completion_tokens      number of tokens
     completion             text, cut at `MAX_TEXT` characters
-    token_chars            "3 1 0 2": characters of each of the first tokens, which begin the completion
-    logprobs               "-0.12 -2": of the same tokens, nats, under the distribution sampled from
+    token_chars            "3 1 0 2": number of characters of each of the first tokens of the completion
+    logprobs               "-0.12 -2": of the same tokens, nats, under the sampling distribution
 
 The learner adds the importance ratios of a rollout to a separate stream, see `add_ratios`.
 """

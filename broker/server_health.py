@@ -15,7 +15,7 @@ WHOLE_SCRIPTS = (7, 2)
 def durability_warnings(client: Client, url: str) -> list[str]:
     """Warnings about the durability of an external server, one sentence each.
 
-    A server older than `WHOLE_SCRIPTS` is asked to rewrite its append-only file, which repairs a torn end.
+    Sends BGREWRITEAOF to a server older than `WHOLE_SCRIPTS`, which repairs a torn end of its append-only file.
     """
     facts = _facts(client)
     name = f"broker.url={redacted(url)}"
@@ -47,18 +47,18 @@ class RestartWatch:
     def __init__(self, client: Client, url: str) -> None:
         """`url` appears in the messages."""
         self._client, self._url = client, url
-        self._run_id = self._look()
+        self._run_id = self._read_run_id()
 
     def messages(self) -> list[str]:
         """Messages about a restart since the last call; empty when there was none."""
-        run_id = self._look()
+        run_id = self._read_run_id()
         if run_id == self._run_id:
             return []
         self._run_id = run_id
         restarted = "Redis was restarted; the run continues (appendfsync everysec may repeat up to a second of work)"
         return [restarted, *durability_warnings(self._client, self._url)]
 
-    def _look(self) -> str:
+    def _read_run_id(self) -> str:
         return str(_facts(self._client, "server").get("run_id", ""))
 
 

@@ -47,7 +47,7 @@ class RolloutStream:
 
         Unfinished entries are recovered one at a time, so that an entry that kills its consumer does not increase the
         delivery count of others. Waits up to `block_s` (at most a second) for new entries; 0 does not wait. A consumer
-        that works on an entry for longer than `claim_idle_s` must `keep` it.
+        that processes an entry for longer than `claim_idle_s` must call `keep` in time.
         """
         idle_ms = round(claim_idle_s * 1000)
         recovered = _RECOVER(self._client, [self._keys.rollouts], PREPROCESS_GROUP, consumer, idle_ms, 1)

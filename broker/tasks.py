@@ -30,7 +30,10 @@ class Tasks:
         return [decode(frame, Task) for frame in cast(list[bytes], self._client.lrange(self._keys.tasks, 0, -1))]
 
     def append(self, known: int, tasks: Sequence[Task]) -> None:
-        """Appends tasks to a list of `known` tasks, and lets the feed issue them. Idempotent."""
+        """Appends tasks to a list that has `known` tasks so far, and lets the feed issue them. Idempotent.
+
+        Raises BrokerError when another process appended to the list.
+        """
         names = [self._keys.tasks, self._keys.feed]
         for start in range(0, len(tasks), _BATCH):
             frames = [encode(task) for task in tasks[start : start + _BATCH]]
@@ -38,7 +41,7 @@ class Tasks:
                 raise BrokerError(f"{self._keys.tasks} was changed by another process that samples under the same name")
 
     def assignment(self, group_id: int) -> Assignment:
-        """The task of a group id."""
+        """The task of a group id. Raises BrokerError when the list has none."""
         frame = cast(bytes | None, self._client.lindex(self._keys.tasks, group_id))
         if frame is None:
             raise BrokerError(f"{self._keys.tasks} has no task {group_id}")

@@ -51,7 +51,10 @@ class Layer:
 
 
 def find(kind: str, name: str, named_in: Path | None = None) -> Path:
-    """A shipped file by its name, or any file by its path, relative to the file that names it."""
+    """A shipped file by its name, or any file by its path, relative to the file that names it.
+
+    Raises `ConfigError` for an unknown name.
+    """
     if name.endswith(YAML_ENDINGS):
         return named_in.parent / name if named_in is not None else Path(name)
     known = shipped(kind)
@@ -59,7 +62,7 @@ def find(kind: str, name: str, named_in: Path | None = None) -> Path:
         hint = names.did_you_mean(name, known)
         valid = ", ".join(known)
         place = shown_path(named_in) if named_in is not None else COMMAND_LINE
-        raise ConfigError(f"{place}: {kind}={said(name)} is neither one of {valid} nor the path of a .yaml{hint}")
+        raise ConfigError(f"{place}: {kind}={display(name)} is neither one of {valid} nor the path of a .yaml{hint}")
     return known[name]
 
 
@@ -74,7 +77,8 @@ def check_hardware_names(found: Iterable[str], place: str) -> None:
     for name in found:
         if name not in known:
             hint = names.did_you_mean(name, known)
-            raise ConfigError(f"{place}: {said(name)} is no hardware file; the names are {', '.join(known)}{hint}")
+            valid = ", ".join(known)
+            raise ConfigError(f"{place}: {display(name)} is not a hardware file; the names are {valid}{hint}")
 
 
 def read_with_parents(path: Path) -> list[Layer]:
@@ -100,8 +104,8 @@ def read_file(path: Path) -> Layer:
     shown = shown_path(path)
     tree, lines = read_tree(path)
     defaults = _defaults(tree.pop("defaults", None), shown)
-    apart = _for_hardware(tree.pop("for_hardware", None), shown)
-    return Layer(path, defaults, list(_flatten(tree, (), shown, lines)), apart)
+    for_hardware = _for_hardware(tree.pop("for_hardware", None), shown)
+    return Layer(path, defaults, list(_flatten(tree, (), shown, lines)), for_hardware)
 
 
 def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
@@ -135,7 +139,7 @@ def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
 
 
 def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
-    """(path of keys, line) of every key. Only sections are descended into, so YAML aliases cannot multiply the work."""
+    """(path of keys, line) of every key. Only sections are traversed, so YAML aliases cannot multiply the work."""
     if isinstance(node, yaml.MappingNode) and ".".join(path) in ("", *names.SECTIONS):
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -147,7 +151,7 @@ def _defaults(value: object, shown: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(k in CHOICES and isinstance(v, str) for k, v in value.items()):
-        raise ConfigError(f"{shown}: defaults={said(value)} must be {{experiment: NAME, hardware: NAME}}")
+        raise ConfigError(f"{shown}: defaults={display(value)} must be {{experiment: NAME, hardware: NAME}}")
     return value
 
 
@@ -155,7 +159,7 @@ def _for_hardware(value: object, shown: str) -> dict[str, list[Assignment]]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(settings, dict) for settings in value.values()):
-        raise ConfigError(f"{shown}: for_hardware={said(value)} must be {{NAME: {{section: {{setting: value}}}}}}")
+        raise ConfigError(f"{shown}: for_hardware={display(value)} must be {{NAME: {{section: {{setting: value}}}}}}")
     check_hardware_names(map(str, value), f"{shown}: for_hardware")
     return {str(name): list(_flatten(settings, (), shown, {})) for name, settings in value.items()}
 
@@ -168,15 +172,17 @@ def _flatten(
         name = ".".join(here)
         place = f"{shown}:{lines[here]}" if here in lines else shown
         if "." in str(key):
-            raise ConfigError(f"{place}: the key {said(key)} contains a dot; write section and setting as two levels")
+            raise ConfigError(
+                f"{place}: the key {display(key)} contains a dot; write section and setting as two levels"
+            )
         if name in names.SETTINGS:
             yield Assignment(name, value, place)
         elif name not in names.SECTIONS:
-            raise ConfigError(f"{place}: {said(name)}={said(value, name)}: {names.unknown(name)}")
+            raise ConfigError(f"{place}: {display(name)}={display(value, name)}: {names.unknown(name)}")
         elif isinstance(value, dict):
             yield from _flatten(value, here, shown, lines)
         elif value is not None:  # a section with every line commented out
-            raise ConfigError(f"{place}: {said(name)}={said(value, name)}: {names.unknown(name)}")
+            raise ConfigError(f"{place}: {display(name)}={display(value, name)}: {names.unknown(name)}")
 
 
 def shown_path(path: Path) -> str:
@@ -187,7 +193,7 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
-def said(value: object, name: str = "") -> str:
+def display(value: object, name: str = "") -> str:
     """A value for an error message: cut to 80 characters, without a password; `***` if its name denotes a secret."""
     if holds_a_secret(name):
         return "***"

@@ -31,15 +31,15 @@ from conf.layers import (
     CONF_FOLDER,
     Assignment,
     Layer,
+    display,
     find,
     read_file,
     read_with_parents,
-    said,
 )
 from conf.redact import is_redacted, redacted
 from conf.schema import RunConfig
 
-NOT_PART_OF_A_RUN = (
+CHANGEABLE_ON_RESUME = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
     "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
 )  # fmt: skip
@@ -82,7 +82,7 @@ def dump(config: RunConfig) -> str:
 def settings_hash(config: RunConfig) -> str:
     """SHA-256 of the settings that must not change when a run is resumed."""
     values = asdict(config)
-    for name in NOT_PART_OF_A_RUN:
+    for name in CHANGEABLE_ON_RESUME:
         section, _, key = name.partition(".")
         del values[section][key]
     del values["oracle"]  # `pope oracle` only
@@ -91,7 +91,7 @@ def settings_hash(config: RunConfig) -> str:
 
 def refuse_changes(started: RunConfig, config: RunConfig) -> None:
     """Raises `ConfigError` naming the settings that changed between a run and its continuation, if any."""
-    before, now = _of_a_run(started), _of_a_run(config)
+    before, now = _fixed_settings(started), _fixed_settings(config)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
         what = ", ".join(f"{name}={_shown(now, name)} (it has {_shown(before, name)})" for name in changed[:5])
@@ -103,14 +103,14 @@ def refuse_changes(started: RunConfig, config: RunConfig) -> None:
 
 
 def _shown(values: dict[str, Any], name: str) -> str:
-    return said(values[name], name) if name in values else "nothing"
+    return display(values[name], name) if name in values else "nothing"
 
 
-def _of_a_run(config: RunConfig) -> dict[str, Any]:
+def _fixed_settings(config: RunConfig) -> dict[str, Any]:
     """`section.key` -> value of the settings that must not change when a run is resumed."""
     values = asdict(config)
     del values["oracle"]  # `pope oracle` only
-    return {name: value for name, value in _flat(values, "").items() if name not in NOT_PART_OF_A_RUN}
+    return {name: value for name, value in _flat(values, "").items() if name not in CHANGEABLE_ON_RESUME}
 
 
 def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[Assi
     for word in overrides:
         name, equals, text = word.partition("=")
         if not equals or not name or not text:
-            raise ConfigError(f"{COMMAND_LINE}: {said(word)} is not key=value; write null for no value")
+            raise ConfigError(f"{COMMAND_LINE}: {display(word)} is not key=value; write null for no value")
         if name in CHOICES:
             chosen[name] = text
         else:
@@ -145,11 +145,11 @@ def _read_override(name: str, text: str) -> Assignment:
     try:
         name = names.full_name(name)
     except ConfigError as error:
-        raise ConfigError(f"{COMMAND_LINE}: {said(name)}={said(text, name)}: {error}") from None
+        raise ConfigError(f"{COMMAND_LINE}: {display(name)}={display(text, name)}: {error}") from None
     if name == "broker.url" and redacted(text) != text and not is_redacted(text):
         raise ConfigError(
-            f"{COMMAND_LINE}: {name}={said(text)}: every user of this machine can read a command line, and Ray stores "
-            "it; put the whole URL into $POPE_BROKER_URL and leave the password out here"
+            f"{COMMAND_LINE}: {name}={display(text)}: every user of this machine can read a command line, and Ray "
+            "stores it; put the whole URL into $POPE_BROKER_URL and leave the password out here"
         )
     annotation = names.annotation_of(name)
     if names.is_text(annotation):  # not parsed: run.name=007 is not the number 7
@@ -159,7 +159,7 @@ def _read_override(name: str, text: str) -> Assignment:
         parsed = OmegaConf.from_dotlist([f"value={text}"])
         value = OmegaConf.to_container(parsed)["value"]  # type: ignore[index, call-overload]
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
-        raise ConfigError(f"{COMMAND_LINE}: {name}={said(text)} is not a YAML value") from None
+        raise ConfigError(f"{COMMAND_LINE}: {name}={display(text)} is not a YAML value") from None
     return Assignment(name, value, COMMAND_LINE)
 
 
@@ -193,7 +193,7 @@ def _assign(config: DictConfig, assignment: Assignment) -> None:
     name, value = assignment.name, assignment.value
     if _interpolates(value):
         raise ConfigError(
-            f"{assignment.place}: {name}={said(value)} is not a literal value; ${{...}} and ??? are not supported"
+            f"{assignment.place}: {name}={display(value)} is not a literal value; ${{...}} and ??? are not supported"
         )
     annotation = names.annotation_of(name)
     # omegaconf would convert 2 to true and 7 to "7".
@@ -208,7 +208,7 @@ def _assign(config: DictConfig, assignment: Assignment) -> None:
         choices = names.expected(annotation)
         hint = names.did_you_mean(value, map(str, names.choices(annotation)))
         quotes = " (in quotes)" if loose and names.is_text(annotation) else ""
-        raise ConfigError(f"{assignment.place}: {name}={said(value)} must be {choices}{quotes}{hint}") from None
+        raise ConfigError(f"{assignment.place}: {name}={display(value)} must be {choices}{quotes}{hint}") from None
 
 
 def _interpolates(value: object) -> bool:

@@ -31,7 +31,7 @@ def flat(config: RunConfig) -> dict[str, Any]:
 
 
 def full_name(name: str) -> str:
-    """The full name of the setting that an override names by any unambiguous ending, such as `max_lag`.
+    """The full name of the setting with this unambiguous ending, such as `max_lag`.
 
     `problems.arms.easy` names an item of a mapping. Raises `ConfigError` for unknown and ambiguous names.
     """
@@ -53,10 +53,10 @@ def _ending_with(name: str) -> list[str]:
 
 
 def unknown(name: str) -> str:
-    """An error message for a name that is no setting, with the most similar setting or the valid names."""
+    """An error message for an unknown name, with the most similar setting or the valid names."""
     if name in SECTIONS:
         return f"a section, not a setting; it holds {', '.join(_children(name))}"
-    score, best = max((_likeness(name, known), known) for known in _ALL)
+    score, best = max((_similarity(name, known), known) for known in _ALL)
     if score > 1.2:
         return f"unknown setting; did you mean {best}?"
     section = name.rpartition(".")[0]
@@ -70,7 +70,7 @@ def _children(section: str) -> list[str]:
     return [name.removeprefix(f"{section}.") for name in _ALL if name.rpartition(".")[0] == section]
 
 
-def _likeness(name: str, known: str) -> float:
+def _similarity(name: str, known: str) -> float:
     """0 to 2: similarity of the whole names plus similarity of their last parts, so that a correct name in the wrong
     section is found."""
     pairs = ((name, known), (name.rpartition(".")[2], known.rpartition(".")[2]))

@@ -63,7 +63,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ProblemSettings:
-    """Which problems are trained, and how often each arm draws them."""
+    """The problems that are trained, and how often each arm draws them."""
 
     source: str = "builtin:tiny"
     """`builtin:tiny` (the procedural domain), a .jsonl, .json or .parquet file, or the short name of a data set of the
@@ -368,7 +368,7 @@ class SftSettings:
     """sft.data=prefix: largest number of completions sampled per problem until enough are correct."""
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether fine-tuning is enabled."""
         return self.data != "none"
 

@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import Any, get_type_hints
 
 from conf import schema
-from conf.load import NOT_PART_OF_A_RUN
+from conf.load import CHANGEABLE_ON_RESUME
 from conf.names import choices, expected
 from conf.schema import Range, RunConfig
 
@@ -36,7 +36,7 @@ the value, the rule and a valid value.
 def reference() -> str:
     """The text of docs/settings.md."""
     documented = _docstrings()
-    names = ", ".join(f"`{name}`" for name in NOT_PART_OF_A_RUN)
+    names = ", ".join(f"`{name}`" for name in CHANGEABLE_ON_RESUME)
     changeable = fill(f"When a run is resumed, only these settings may change: {names}.", 120)
     parts = [_INTRODUCTION.format(changeable=changeable)]
     for section, kind in _sections(RunConfig, ""):

@@ -1,4 +1,4 @@
-"""From the groups of a step to the packed rows of each rank. Pure and deterministic: every rank computes its own rows.
+"""Packs the groups of a step into rows for each rank. Pure and deterministic: every rank computes its own rows.
 
 Rows are packed with bundles. A bundle is a prompt with some of its rollouts. A rollout without a reward (its verifier
 failed) is left out: it carries no loss.
@@ -27,12 +27,12 @@ class Row:
     """int64 [1, T]: from 0 in each prompt; every rollout continues where its prompt ends."""
     layout: Layout
     positions: Tensor
-    """int64 [N]: index in the row whose hidden state predicts the token; for the first token of every rollout of a
-    prompt it is the prompt's last."""
+    """int64 [N]: position in the row whose hidden state predicts the token; for the first token of a rollout, the last
+    position of its prompt."""
     targets: Tensor
     """int64 [N]: the sampled tokens."""
     behaviour_logprobs: Tensor
-    """float32 [N], nats: by the engine that sampled the token; 0 in an off-policy rollout, which was not sampled."""
+    """float32 [N], nats: under the engine that sampled the token; 0 in an off-policy rollout, which was not sampled."""
     advantages: Tensor
     """float32 [N]: advantage of the token's rollout."""
     weights: Tensor
@@ -40,7 +40,7 @@ class Row:
     sequences: Tensor
     """int64 [N]: number of the token's rollout in the row, from 0. Rollouts are never cut."""
     off_policy: Tensor
-    """bool [N]: the token is of an oracle solution, not sampled from the policy."""
+    """bool [N]: the token belongs to an oracle solution and was not sampled from the policy."""
     reference_logprobs: Tensor | None
     """float32 [N], nats: under the frozen reference; None when preprocessing computed none."""
     rollouts: tuple[tuple[int, int], ...] = ()
@@ -53,23 +53,23 @@ class Row:
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One step as one rank sees it."""
+    """The rows of one rank in one step, and the totals of the step."""
 
     rows: list[Row]
     """This rank's rows; every rank has the same number of them."""
     num_tokens: int
-    """Trained tokens of the step, all ranks together."""
+    """Trained tokens of the step, over all ranks."""
     num_sequences: int
-    """Trained rollouts of the step, all ranks together."""
+    """Trained rollouts of the step, over all ranks."""
     packing_fill: float
-    """Share of the rows' tokens that are in use, all ranks together."""
+    """Share of the row tokens in use, over all ranks."""
 
 
 @dataclass(frozen=True)
 class _Bundle:
     group: TrainGroup
     indices: tuple[int, ...]
-    """Which rollouts of the group are in the bundle."""
+    """Indices of the group's rollouts in the bundle."""
 
     @property
     def num_tokens(self) -> int:
@@ -94,7 +94,7 @@ def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, worl
 
 
 def token_lags(groups: Sequence[TrainGroup], step: int) -> np.ndarray:
-    """int32 [tokens]: lag of every trained token the policy sampled; step s updates version s - 1."""
+    """int32 [tokens]: lag of every trained token sampled by the policy; step s updates version s - 1."""
     versions = [
         rollout.token_versions()
         for group in groups
@@ -123,7 +123,7 @@ def filler_row() -> Row:
 
 
 def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
-    """The group's trained rollouts in their order, in several bundles when one is longer than a row."""
+    """The group's trained rollouts in order, in several bundles if one would be longer than a row."""
     bundles: list[_Bundle] = []
     indices: list[int] = []
     for i in np.flatnonzero(group.loss_weights()).tolist():

@@ -1,4 +1,4 @@
-"""The batch log as one learner sees it: batches taken from the ring, read, committed, forgotten (arrow 8)."""
+"""The learner's access to the batch log: takes, reads, commits and trims batches (arrow 8)."""
 
 import logging
 from collections.abc import Callable
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class BatchLog:
-    """Rank 0 takes, commits and forgets batches; every rank reads them.
+    """Rank 0 takes, commits and trims batches; every rank reads them.
 
-    A Redis that restarts may have lost its last second. `take` and `commit` then tell it which groups were trained
-    (`Ring.adopt`) and repeat the call.
+    A restarted Redis may have lost its last second of writes. `take` and `commit` then repeat the lost commits
+    (`Ring.adopt`) and retry.
     """
 
     def __init__(self, ring: Ring, retry: Retrying) -> None:
@@ -29,7 +29,7 @@ class BatchLog:
         """Step -> its group ids, for the steps that no kept checkpoint covers."""
 
     def resume(self, step: int) -> int:
-        """Continue at the checkpoint of `step`. Returns the newest committed step, `step` or later.
+        """Continues at the checkpoint of `step`. Returns the newest committed step, `step` or later.
 
         Raises CheckpointError when the batches between the two are no longer kept.
         """
@@ -42,7 +42,7 @@ class BatchLog:
         return committed
 
     def take(self, step: int, num_samples: int, *, max_lag: int | None) -> bool:
-        """Reserve the batch of `step`, the same at every call. False: the ring holds too few young samples."""
+        """Takes the batch of `step`, the same at every call. False: the ring has too few samples within `max_lag`."""
         take = partial(self._ring.take, step, num_samples, max_lag=max_lag)
         return self._repair_and_retry(take, trained_step=step - 1) is not None
 
@@ -54,28 +54,28 @@ class BatchLog:
         return groups
 
     def group_ids(self, step: int) -> tuple[int, ...]:
-        """Of a batch that was read and is not forgotten."""
+        """Group ids of a batch that was read and not trimmed."""
         return self._trained[step]
 
     def commit(self, step: int) -> bool:
-        """Count the batch of `step` as trained. False: it was committed before."""
+        """Counts the batch of `step` as trained. False: it was committed before."""
         return self._repair_and_retry(partial(self._ring.commit, step), trained_step=step)
 
-    def forget(self, step: int) -> None:
-        """Forget the batches up to `step`, which a durable checkpoint covers."""
+    def trim(self, step: int) -> None:
+        """Removes the batches up to `step`, which a durable checkpoint covers."""
         self._retry(lambda: self._ring.trim(step))
         self._trained = {later: group_ids for later, group_ids in self._trained.items() if later > step}
 
     def require_admitted(self) -> None:
-        """Raises Fenced when another incarnation of the learner has taken over."""
+        """Raises Fenced when another incarnation of the learner was admitted."""
         self._retry(self._ring.require_admitted)
 
     def _repair_and_retry(self, operation: Callable[[], T], *, trained_step: int) -> T:
-        """Repeat an operation once after telling a server that is behind what was trained up to `trained_step`."""
+        """Runs an operation; if the server is behind, moves it to `trained_step` and runs the operation again."""
         try:
             return self._retry(operation)
         except ServerBehind as error:
-            log.warning("%s; telling it what was trained up to step %d", error, trained_step)
+            log.warning("%s; committing the steps up to %d again", error, trained_step)
             group_ids = [group_id for batch in self._trained.values() for group_id in batch]
             self._retry(lambda: self._ring.adopt(trained_step, group_ids))
             return self._retry(operation)

@@ -6,7 +6,7 @@
             MANIFEST.json      every file with size and SHA-256, step, settings, versions, RNG state of each rank
             config.json, model.safetensors, tokenizer files: a Hugging Face folder, loadable as it is
             state/             DeepSpeed's own files, one set per rank
-        step-000125.tmp/       an interrupted save; the next save removes it
+        step-000125.tmp/       an incomplete save; the next save removes it
 
 DeepSpeed writes in place and names a checkpoint `latest` before all ranks have saved; neither torch nor safetensors
 detects a flipped byte. A save therefore writes into a temporary folder, hashes every file, writes the manifest, calls
@@ -46,7 +46,7 @@ from learner.ranks import Ranks
 log = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
-"""Training ends when so many saves in a row have failed."""
+"""Number of consecutive failed saves that ends training."""
 HEADROOM = 1.2
 """Free space that a save needs, as a multiple of the newest checkpoint's size."""
 _LIBRARIES = ("torch", "transformers", "deepspeed", "safetensors")
@@ -63,10 +63,10 @@ class Checkpoints:
         """Number of saves that failed."""
 
     def save(self, step: int, write: Callable[[Path], None], confirm: Callable[[], None] = lambda: None) -> bool:
-        """Save a checkpoint; each rank's `write(folder)` writes its files. False: it failed, training continues.
+        """Saves a checkpoint; each rank's `write(folder)` writes its files. False: it failed, training continues.
 
-        Rank 0 calls `confirm` before the checkpoint is renamed to its final name; an exception from it rises. Raises
-        CheckpointError at the `MAX_FAILURES`th failure in a row.
+        Rank 0 calls `confirm` before the checkpoint is renamed to its final name; its exceptions propagate. Raises
+        CheckpointError at the `MAX_FAILURES`th consecutive failure.
         """
         final = self.folder_of(step)
         scratch = final.with_name(final.name + ".tmp")
@@ -83,7 +83,10 @@ class Checkpoints:
         return True
 
     def newest(self) -> Checkpoint | None:
-        """The newest intact checkpoint, None if there is none. Damaged ones are skipped with a warning."""
+        """The newest intact checkpoint, None if there is none. Damaged ones are skipped with a warning.
+
+        Raises CheckpointError when it was written with another number of ranks, ZeRO stage or dtype.
+        """
         checkpoint = find_newest_valid(self._folder) if self._ranks.first else None
         step = self._ranks.from_first(-1 if checkpoint is None else checkpoint.step)
         if step < 0:
@@ -96,7 +99,7 @@ class Checkpoints:
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of a step, whose files the caller has verified.
 
-        Raises CheckpointError when another number of ranks, ZeRO stage or dtype wrote it.
+        Raises CheckpointError when it was written with another number of ranks, ZeRO stage or dtype.
         """
         checkpoint = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
         self._require_compatible(checkpoint)
@@ -111,12 +114,12 @@ class Checkpoints:
         return sorted(step for step, _ in candidates(self._folder))
 
     def restore_rng(self, checkpoint: Checkpoint) -> None:
-        """Restore this rank's random state."""
+        """Restores the random state of this rank."""
         state = base64.b64decode(checkpoint.manifest["rng"][self._ranks.rank])
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
     def _attempt(self, stage: Callable[[], None]) -> str | None:
-        """Run a stage on this rank. Returns why it failed, here or on another rank; None when all ranks succeeded."""
+        """Runs a stage on this rank. Returns why it failed, here or on another rank; None when all ranks succeeded."""
         reason = None
         try:
             stage()
@@ -141,7 +144,7 @@ class Checkpoints:
         scratch.mkdir()
 
     def _hash_own_files(self, scratch: Path) -> None:
-        """Sync and hash this rank's share of the files; rank 0 reads the digests from a file."""
+        """Syncs and hashes this rank's share of the files; writes the digests to a file for rank 0."""
         ours = _files(scratch)[self._ranks.rank :: self._ranks.world_size]
         entries = {str(f.relative_to(scratch)): {"bytes": f.stat().st_size, "sha256": sync_and_hash(f)} for f in ours}
         hashed = {
@@ -206,7 +209,7 @@ class Checkpoints:
         return False
 
     def _require_compatible(self, checkpoint: Checkpoint) -> None:
-        """Raises CheckpointError when this run cannot load the checkpoint; warns of other settings that differ."""
+        """Raises CheckpointError when this run cannot load the checkpoint; warns about other changed settings."""
         manifest = checkpoint.manifest
         ours = {**self._settings, "learner.num_ranks": self._ranks.world_size}
         theirs = {**manifest["settings"], "learner.num_ranks": manifest["world_size"]}

@@ -1,8 +1,8 @@
 """SHA-256 of the parameters as the engine holds them: the learner's half of the canary.
 
-vLLM fuses some parameters; the digest of a fused parameter is that of its parts, concatenated. A name that the engine
-does not have is not compared, so this need not know every architecture. A wrong digest under a right name would be
-reported as a corrupted sync.
+vLLM fuses some parameters; the digest of a fused parameter is that of its concatenated parts. Names that the engine
+does not have are not compared, so fused parameters of other architectures are skipped. A wrong digest under a name of
+the engine would be reported as a corrupted sync.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ FUSED = {
     "self_attn.qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "mlp.gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
 }
-"""vLLM's parameter -> the Hugging Face parameters it is made of, in the order of its rows."""
+"""vLLM parameter -> the Hugging Face parameters it consists of, in row order."""
 VOCABULARY_PADDING = 64
-"""vLLM pads the embedding and the LM head to a multiple of this vocabulary size; a padded one has other bytes."""
+"""vLLM pads the vocabulary of embedding and LM head to a multiple of this; padded weights are not compared."""
 _VOCABULARY = ("embed_tokens.weight", "lm_head.weight")
 _NORM = re.compile(r"norm\.weight$")
 _HASHERS = 4

@@ -1,4 +1,4 @@
-"""Makes the weight publisher that `weights.backend` names."""
+"""Creates the weight publisher selected by `weights.backend`."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from learner.weight_publisher import Publisher
 def make_publisher(
     settings: WeightSettings, board: WeightBoard, *, num_actors: int, tensor_parallel: int
 ) -> Publisher:
-    """The publisher of `weights.backend`. `num_actors`, `tensor_parallel`: the fleet it publishes to."""
+    """The publisher of `weights.backend`. `num_actors`, `tensor_parallel`: number of engines, and GPUs per engine."""
     with_checksums = settings.canary_every > 0
     if settings.backend == "file":
         assert settings.folder is not None, "the driver sets weights.folder before it starts the learner"

@@ -1,4 +1,7 @@
-"""The one door to DeepSpeed: distributed training of a `Policy` under ZeRO 0, 2 or 3, on CPU (gloo) or GPU (nccl)."""
+"""Distributed training of a `Policy` with DeepSpeed: ZeRO 0, 2 or 3, on CPU (gloo) or GPU (nccl).
+
+The only module that imports deepspeed.
+"""
 
 import logging
 import math
@@ -22,12 +25,12 @@ from learner.rendezvous import open_process_group
 
 ADAM_EPS = 1e-8
 COLLECTIVE_TIMEOUT_S = 600.0
-"""A rank that waits this long for another one raises. `Ranks` is used at least every few seconds."""
+"""Time-out of a collective, seconds. Ranks call one at least every few seconds."""
 TAG = "state"
 """Folder of DeepSpeed's own files inside a checkpoint."""
 
 LossOfRow = Callable[[Row, Tensor, Tensor], RowLoss]
-"""(row, logprobs [N], entropies [N]) -> the row's share of the step's loss."""
+"""(row, logprobs [N], entropies [N]) -> the loss of the row."""
 
 
 class DeepSpeedEngine:
@@ -74,7 +77,7 @@ class DeepSpeedEngine:
 
     @contextmanager
     def accumulate(self, *, last: bool, gradient: bool = True) -> Iterator[None]:
-        """Around forward and backward of one row; the gradients are reduced at the last row of a step.
+        """Context of forward and backward of one row; the gradients are reduced at the last row of a step.
 
         `gradient` False: forward only, without backward and `step`.
         """
@@ -83,14 +86,14 @@ class DeepSpeedEngine:
             yield
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of `loss`. The ranks' losses are summed, so the mean that DeepSpeed takes is undone."""
+        """Adds the gradient of `loss`. Losses are summed over ranks: the scaling undoes DeepSpeed's mean."""
         self._engine.backward(loss * self.ranks.world_size)
 
     def gradient(self, rows: Sequence[Row], loss_of: LossOfRow) -> list[Tensor]:
         """Gradient of the sum of these rows' losses on this rank: a float32 tensor per parameter, in main memory.
 
         Computed without DeepSpeed; its gradients, the optimizer and the random state do not change. Not available under
-        ZeRO 3, where no rank holds whole weights.
+        ZeRO 3, where no rank has whole weights.
         """
         assert self._stage < 3, "conf/rules refuses ZeRO 3 with gradient_cosine_every"
         parameters = [p for p in self._policy.parameters() if p.requires_grad]
@@ -105,9 +108,9 @@ class DeepSpeedEngine:
         return [gradient.cpu() for gradient in total]
 
     def step(self, learning_rate: float) -> tuple[bool, float]:
-        """Take one optimizer step. Returns (applied, gradient norm before clipping).
+        """Takes one optimizer step. Returns (applied, gradient norm before clipping).
 
-        With a gradient that is not finite the norm is inf, and neither weights nor moments change.
+        If the gradient is not finite, the norm is inf and the weights and moments do not change.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
@@ -122,7 +125,7 @@ class DeepSpeedEngine:
         return applied, norm
 
     def _plain_norm(self) -> float | None:
-        """The gradient norm, when no optimizer wrapper of DeepSpeed computes it; None otherwise."""
+        """The gradient norm if no optimizer wrapper of DeepSpeed computes it, else None."""
         if self._optimizer is not self._engine.basic_optimizer:
             return None
         gradients = [p.grad for p in self._policy.parameters() if p.grad is not None]
@@ -131,7 +134,7 @@ class DeepSpeedEngine:
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face name, whole weight) in the model's dtype, one at a time; tied weights once.
 
-        Under ZeRO 3 each is gathered: all ranks must iterate to the end, and a weight is valid until the next one.
+        Under ZeRO 3 weights are gathered: all ranks must iterate to the end, and a weight is valid until the next one.
         """
         for name, parameter in self._policy.named_parameters():
             if self._stage == 3:
@@ -153,7 +156,7 @@ class DeepSpeedEngine:
         return weights
 
     def save(self, folder: Path) -> None:
-        """Write this rank's part of optimizer and weights under `folder`.
+        """Writes this rank's part of optimizer and weights under `folder`.
 
         A rank that cannot write raises only after DeepSpeed's collectives, in which the other ranks wait for it.
         """
@@ -175,25 +178,26 @@ class DeepSpeedEngine:
             raise failed[0]
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote. The caller has verified the folder's manifest.
+        """Loads the files that `save` wrote. The caller has verified the folder's manifest.
 
-        No code in a file is run. Raises when one holds anything but tensors, plain values and three DeepSpeed classes.
+        No code in a file is run. Raises if a file contains anything but tensors, plain values and three DeepSpeed
+        classes.
         """
         loaded, _ = self._engine.load_checkpoint(str(folder), tag=TAG, load_lr_scheduler_states=False)
         if loaded is None:
             raise RuntimeError(f"DeepSpeed could not load {folder / TAG}")
 
     def close(self) -> None:
-        """Leave the process group."""
+        """Leaves the process group."""
         self._engine.destroy()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
 def import_deepspeed(device: torch.device) -> Any:
-    """Import the library; set what it may unpickle and that it compiles nothing."""
+    """Imports deepspeed; restricts what it may unpickle, and prevents compilation at start."""
     os.environ["DS_ACCELERATOR"] = device.type  # read at the first import
-    # DeepSpeed asks torch.load to unpickle anything; this variable overrides it.
+    # DeepSpeed calls torch.load with weights_only=False; this variable overrides it.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     import deepspeed

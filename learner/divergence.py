@@ -1,4 +1,4 @@
-"""Ends training when the gradient stays not finite."""
+"""Ends training when the gradient is not finite in several consecutive steps."""
 
 import logging
 
@@ -7,7 +7,7 @@ from broker.errors import PopeError
 log = logging.getLogger(__name__)
 
 MAX_SKIPPED = 5
-"""Training ends when the gradient was not finite in so many steps in a row."""
+"""Number of consecutive steps with a gradient that is not finite that ends training."""
 
 
 class TrainingDiverged(PopeError):
@@ -20,12 +20,12 @@ class SkippedSteps:
     """Counts consecutive steps that were skipped because their gradient was not finite."""
 
     def __init__(self, remedy: str) -> None:
-        """`remedy`: what the user should do, such as `lower learner.learning_rate=0.1`."""
+        """`remedy`: advice for the error message, such as `lower learner.learning_rate=0.1`."""
         self._remedy = remedy
         self._in_a_row = 0
 
     def add(self, step: int, *, applied: bool) -> None:
-        """Count one step. Raises TrainingDiverged when it is the `MAX_SKIPPED`th skipped one in a row."""
+        """Counts one step. Raises TrainingDiverged at the `MAX_SKIPPED`th consecutive skipped step."""
         self._in_a_row = 0 if applied else self._in_a_row + 1
         if self._in_a_row == MAX_SKIPPED:
             raise TrainingDiverged(

@@ -21,7 +21,7 @@ class FilePublisher:
     def __init__(
         self, folder: Path, board: WeightBoard, *, keep: int = 2, tensor_parallel: int = 1, with_checksums: bool = True
     ) -> None:
-        """`keep`: files that stay; two, because an engine may still read one when the next is announced."""
+        """`keep`: number of files kept; two, because an engine may still read one when the next is announced."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder, self._board, self._keep = folder, board, keep
         self._tensor_parallel, self._with_checksums = tensor_parallel, with_checksums
@@ -44,7 +44,7 @@ class FilePublisher:
         return announcement
 
     def close(self) -> None:
-        """Does nothing: engines may still be reading. The driver, which made the folder, removes it."""
+        """Does nothing: engines may still be reading. The driver removes the folder."""
 
     def _path(self, version: int) -> Path:
         return self._folder / f"weights-{version:06d}.safetensors"
@@ -55,7 +55,7 @@ class FilePublisher:
         if free < needed:  # a full tmpfs kills the writer with SIGBUS instead of raising an error
             raise PublishError(
                 f"weights.folder={self._folder} has {free / 2**20:.0f} MiB free, one set of weights takes "
-                f"{needed / 2**20:.0f} MiB; free some or name another folder"
+                f"{needed / 2**20:.0f} MiB; free memory or set another weights.folder"
             )
         temporary = path.with_suffix(".tmp")
         save_file(weights, temporary, metadata={"format": "pt"})
@@ -63,7 +63,7 @@ class FilePublisher:
         os.replace(temporary, path)
 
     def _prune(self, version: int) -> None:
-        """Remove all but the newest `keep` files up to this version. Later ones stay: they were announced before."""
+        """Removes all but the newest `keep` files up to this version. Newer ones were announced before and are kept."""
         files = sorted(self._folder.glob("weights-*.safetensors"), key=lambda path: int(path.stem.split("-")[1]))
         current = [path for path in files if int(path.stem.split("-")[1]) <= version]
         for path in current[: -self._keep]:

@@ -1,7 +1,7 @@
 """Cosines between the gradients of a step's parts.
 
-The gradient of a part is that of the step's loss restricted to the part's tokens, so the gradients of all parts sum to
-the step's. A negative cosine between the easy and the hard bucket is interference (POPE section 3.2).
+The gradient of a part is that of the step's loss restricted to the part's tokens; the gradients of all parts sum to the
+gradient of the step. A negative cosine between the easy and the hard bucket is interference (POPE section 3.2).
 """
 
 import math
@@ -26,7 +26,7 @@ CHUNK = 2**20
 
 @dataclass(frozen=True)
 class Cosines:
-    """How the gradients of the parts of a step compare; all numbers are finite."""
+    """Norms and cosines of the gradients of a step's parts; all numbers are finite."""
 
     norms: dict[str, float]
     """Part -> L2 norm of its gradient."""
@@ -55,7 +55,7 @@ def gradient_cosines(
 
 
 def inner_products(gradients: Sequence[Sequence[Tensor]], ranks: Ranks) -> NDArray[np.float64]:
-    """[P, P] inner products of P gradients. A gradient is a tensor for each parameter, summed over the ranks first."""
+    """[P, P] inner products of P gradients, each given as one tensor per parameter and summed over the ranks first."""
     products = torch.zeros(len(gradients), len(gradients), dtype=torch.float64)
     for of_parameter in zip(*gradients, strict=True):
         stacked = ranks.sum(torch.stack([gradient.flatten() for gradient in of_parameter]))
@@ -71,9 +71,9 @@ def cosines(names: Sequence[str], products: NDArray[np.float64]) -> Cosines:
     those of its arms. A gradient that is zero or not finite has no cosine.
     """
     buckets = sorted({name.partition("/")[0] for name in names})
-    belongs = np.asarray([[name.partition("/")[0] == bucket for name in names] for bucket in buckets], dtype=float)
+    is_member = np.asarray([[name.partition("/")[0] == bucket for name in names] for bucket in buckets], dtype=float)
     found = {}
-    for level, table in ((buckets, belongs @ products @ belongs.T), (names, products)):
+    for level, table in ((buckets, is_member @ products @ is_member.T), (names, products)):
         for i, j in combinations(range(len(level)), 2):
             norms = math.sqrt(max(table[i, i], 0.0)) * math.sqrt(max(table[j, j], 0.0))  # arms may cancel to -1e-20
             if norms > 0:

@@ -10,7 +10,7 @@ RETRY_S = 60.0
 
 
 class HeartbeatThread:
-    """`with HeartbeatThread(...) as heartbeat:` sends `heartbeat.status` every `every_s` seconds."""
+    """Sends `status` every `every_s` seconds inside a `with` block."""
 
     def __init__(self, heartbeats: Heartbeats, role: str, every_s: float) -> None:
         self._heartbeats, self._role, self._every_s = heartbeats, role, every_s

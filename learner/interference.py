@@ -1,4 +1,4 @@
-"""How the parts of a step share its advantage and its tokens, and how fast the reward of each changes. Pure.
+"""Shares of a step's parts in its advantage and its tokens, and the rate of change of their rewards. Pure.
 
 A part is a bucket and an arm, written `bucket/arm`. Easy problems in the mix may dominate the updates (ray
 interference, POPE section 3.2).
@@ -12,7 +12,7 @@ import numpy as np
 from broker.records import TrainGroup, float32_array
 
 TREND_STEPS = 16
-"""Steps a reward change is measured over; the mean of one step covers only a few groups."""
+"""Number of steps a reward change is fitted to; the mean of one step covers only a few groups."""
 
 
 def parts(groups: Sequence[TrainGroup]) -> dict[str, list[TrainGroup]]:
@@ -38,8 +38,8 @@ def token_shares(groups: Sequence[TrainGroup]) -> dict[str, float]:
 
 
 def _shares(sizes: Mapping[str, float]) -> dict[str, float]:
-    whole = sum(sizes.values())
-    return {name: size / whole for name, size in sizes.items()} if whole else {}
+    total = sum(sizes.values())
+    return {name: size / total for name, size in sizes.items()} if total else {}
 
 
 def reward_means(groups: Sequence[TrainGroup]) -> dict[str, float]:
@@ -52,19 +52,19 @@ def reward_means(groups: Sequence[TrainGroup]) -> dict[str, float]:
 
 
 class RewardTrend:
-    """How fast the reward of each part changes, over its newest `TREND_STEPS` steps.
+    """Rate of change of the mean reward of each part over its newest `TREND_STEPS` steps.
 
-    Only trained groups are counted; of a part whose groups are mostly filtered, that is the few with both successes and
-    failures. A learner that resumes starts without a history.
+    Only trained groups count: if most groups of a part are filtered, these are the few with both successes and
+    failures. After a resume the history is empty.
     """
 
     def __init__(self) -> None:
         self._points: dict[str, deque[tuple[int, float]]] = defaultdict(lambda: deque(maxlen=TREND_STEPS))
 
     def update(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
-        """Part -> least-squares slope of its means, reward per step, of the parts in this step.
+        """Part -> least-squares slope of its means, reward per step, for the parts in this step.
 
-        A part has none before its second step.
+        A part has no slope before its second step.
         """
         changes = {}
         for name, mean in means.items():

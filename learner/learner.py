@@ -1,11 +1,11 @@
-"""The learner: takes batches, trains, publishes weights, keeps checkpoints (arrows 8 to 10).
+"""The learner: takes batches, trains, publishes weights, saves checkpoints (arrows 8 to 10).
 
-consumes    batches of the ring, in whole groups; step s gets the same batch however often it asks
-waits for   the ring to hold `learner.batch_samples` samples that are young enough
+consumes    batches of whole groups from the ring; repeated requests for step s get the same batch
+waits for   `learner.batch_samples` samples within `learner.max_lag` in the ring
 unblocked by preprocessors, which fill the ring; `Control.stop`, which ends `run`
 
-A learner starts from the newest intact checkpoint c. Batches c + 1 ... t that an earlier learner took are in the batch
-log: they are trained again, in the same order, to the same weights. Only then does the ring give new batches.
+A learner starts from the newest intact checkpoint c. Batches c + 1 ... t that an earlier incarnation took are in the
+batch log: they are trained again in the same order, with the same result, before new batches are taken.
 """
 
 import logging
@@ -40,13 +40,13 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.02
 WAIT_SLICE_S = 2.0
-"""While rank 0 waits for a batch it tells the other ranks so at least this often."""
+"""Longest time that rank 0 waits for a batch before it synchronizes with the other ranks, seconds."""
 NOT_FINITE = "gradient not finite"
 _WAIT, _TRAIN, _STOP = 0, 1, 2
 
 
 class Learner:
-    """One DeepSpeed rank. Rank 0 decides for all ranks what comes next; it alone commits, publishes and reports.
+    """One DeepSpeed rank. Rank 0 decides for all ranks; only rank 0 commits, publishes and reports.
 
     RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set by the caller.
     """
@@ -62,8 +62,8 @@ class Learner:
         publisher: Publisher | None = None,
         incarnation: str | None = None,
     ) -> None:
-        """`publisher` None: the one that `weights.backend` names. `incarnation` names this process in the history and
-        to the ring; once the driver admits another one, `run` raises Fenced."""
+        """`publisher` None: the one of `weights.backend`. `incarnation` identifies this process in the history and the
+        ring; `run` raises Fenced once the driver has admitted another one."""
         self._config, self._model_path = config, model_path
         self._client = client = connect(
             redis_url,
@@ -87,14 +87,14 @@ class Learner:
         self._checkpoint_folder = run_folder / "checkpoints"
         self._step = 0
         self._committed_before = 0
-        """The newest step that an earlier incarnation committed."""
+        """The newest step committed by an earlier incarnation."""
         self._published = -1
         self._saved = -1
         self._skipped = SkippedSteps(f"lower learner.learning_rate={config.learner.learning_rate:g}")
         self._trend = RewardTrend()
 
     def run(self) -> None:
-        """Train until `run.max_steps` or until the run is stopped."""
+        """Trains until `run.max_steps` or until the run is stopped."""
         with self._heartbeat:
             self._open()
             try:
@@ -107,7 +107,7 @@ class Learner:
                 self._close()
 
     def _open(self) -> None:
-        """Load the model onto its device; join the group of ranks."""
+        """Loads the model onto its device and joins the process group."""
         self._heartbeat.status = "loading the model"
         config = self._config
         self._trainable = Trainable(
@@ -130,7 +130,7 @@ class Learner:
             )
 
     def _resume(self) -> None:
-        """Start from the newest intact checkpoint; without one, from the starting weights."""
+        """Loads the newest intact checkpoint; without one, training starts from the initial weights."""
         self._heartbeat.status = "looking for a checkpoint"
         resumed = self._trainable.resume()
         if resumed is not None:
@@ -155,7 +155,7 @@ class Learner:
                 return groups
 
     def _decide(self, step: int) -> int:
-        """On rank 0: what all ranks do next. Waits up to `WAIT_SLICE_S` for a batch."""
+        """The next action of all ranks, decided by rank 0. Waits up to `WAIT_SLICE_S` seconds for a batch."""
         deadline = time.monotonic() + WAIT_SLICE_S
         settings = self._config.learner
         if step > self._config.run.max_steps:
@@ -182,7 +182,7 @@ class Learner:
         )
 
     def _end_step(self, report: StepReport) -> None:
-        """Commit, publish, report, save."""
+        """Commits, publishes, reports and, if due, saves a step."""
         self._step = report.step
         changes = self._trend.update(report.step, report.reward_mean)
         new = self._ranks.first and self._batches.commit(report.step)
@@ -199,18 +199,18 @@ class Learner:
             self._save()
 
     def _end(self) -> None:
-        """Publish and save the final weights."""
+        """Publishes and saves the final weights."""
         try:
             self._publish()
-        except PublishError as error:  # engines may have ended before; nothing depends on their having these weights
+        except PublishError as error:  # engines may have stopped already, and do not need the final weights
             log.warning("the final weights were not published: %s", error)
         self._save()
 
     def _publish(self) -> None:
-        """Publish the current weights to the engines, unless that was done before.
+        """Publishes the current weights to the engines, unless they were published before.
 
-        A skipped step is published too. Its weights are those of the step before, but engines must come to hold its
-        version: with `learner.max_lag` they could otherwise write nothing that the next step may train.
+        A skipped step is published too: its weights are unchanged, but engines need its version, because otherwise
+        `learner.max_lag` could exclude all they sample from the next step.
         """
         if self._published == self._step:
             return
@@ -223,11 +223,11 @@ class Learner:
         self._published = self._step
 
     def _save(self) -> None:
-        """Save a checkpoint of the current step; forget the batches that no kept checkpoint needs."""
+        """Saves a checkpoint of the current step and trims the batches that no kept checkpoint needs."""
         if self._saved == self._step:
             return
         self._heartbeat.status = f"saving step {self._step}"
-        # A learner that was replaced must not put a checkpoint beside those of its successor.
+        # A learner that was replaced must not add a checkpoint to those of its successor.
         if not self._trainable.save(self._step, confirm=self._batches.require_admitted):
             return
         self._saved = self._step
@@ -237,7 +237,7 @@ class Learner:
         kept = self._checkpoints.kept_steps()
         if self._ranks.first and len(kept) == self._config.learner.keep_checkpoints:
             # Up to the oldest checkpoint: if a newer one is damaged, training resumes from the oldest.
-            self._batches.forget(min(kept))
+            self._batches.trim(min(kept))
 
     def _report(self, report: StepReport, reward_changes: dict[str, float], *, publish_s: float) -> None:
         published = msgspec.structs.replace(

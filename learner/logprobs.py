@@ -1,4 +1,4 @@
-"""Log-probabilities of given tokens, without holding all logits at once.
+"""Log-probabilities of given tokens, computed in chunks to bound the memory of the logits.
 
 The logits of a step take tokens x vocabulary x 4 bytes: 39 GB for 64k response tokens and a vocabulary of 150k. Only
 positions that predict a trained token are projected, one chunk at a time; the backward pass recomputes each chunk.
@@ -25,8 +25,8 @@ def chunked_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """hidden [N, H], targets [N] -> (log-probability of each target [N], entropy [N]), float32, nats.
 
-    Both of the distribution softmax(logits / temperature). The entropy carries a gradient only with
-    `entropy_gradient`, because its backward pass holds a second array of logits.
+    Both are of the distribution softmax(logits / temperature). The entropy has a gradient only with `entropy_gradient`,
+    because its backward pass needs a second array of logits.
     """
     chunks = list(zip(hidden.split(chunk_tokens), targets.split(chunk_tokens), strict=True))
     if len(chunks) == 1:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 MANIFEST = "MANIFEST.json"
 LATEST = "LATEST"
 WEIGHTS = "model.safetensors"
-"""The weights in a checkpoint, under the name they have in every Hugging Face folder."""
+"""The weights in a checkpoint, under their usual name in a Hugging Face folder."""
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{6,})")
 _BLOCK = 2**22
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 def find_newest_valid(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint under `folder`, LATEST first. A warning names the bad file of each damaged one."""
+    """The newest intact checkpoint under `folder`, LATEST first. Logs the damaged file of each checkpoint it skips."""
     folders = dict(candidates(folder))
     pointed = _step_of((folder / LATEST).read_text().strip()) if (folder / LATEST).exists() else None
     for step in sorted(folders, key=lambda step: (step == pointed, step), reverse=True):
@@ -86,7 +86,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def digest_of(values: dict[str, Any]) -> str:
-    """SHA-256 of named values; their order does not matter."""
+    """SHA-256 of named values, independent of their order."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -117,14 +117,14 @@ def _sha256(path: Path) -> str:
 
 
 def sync_and_hash(path: Path) -> str:
-    """Call fsync on a file. Returns its SHA-256."""
+    """Calls fsync on a file. Returns its SHA-256."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return _sha256(path)
 
 
 def sync_folder(folder: Path) -> None:
-    """Call fsync on a folder, so that renames in it are durable."""
+    """Calls fsync on a folder, so that renames in it are durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

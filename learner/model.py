@@ -45,8 +45,8 @@ class Policy(nn.Module):
 class TokenHead(nn.Module):
     """The LM head: hidden states and the tokens that followed -> log-probabilities of the tokens, and entropies.
 
-    It multiplies in float32, whatever the dtype of its weight; tied weights stay tied. All chunks are inside one module
-    call: under ZeRO 3 a call is a collective, and ranks differ in the number of chunks of a row.
+    It computes in float32 for any dtype of its weight; tied weights stay tied. All chunks are inside one module call:
+    under ZeRO 3 a call is a collective, and ranks differ in the number of chunks of a row.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ def as_policy(
     gradient_checkpointing: bool = False,
     entropy_gradient: bool = False,
 ) -> Policy:
-    """Turn a Hugging Face causal LM into a policy; the LM is changed in place.
+    """Turns a Hugging Face causal LM into a policy; the LM is changed in place.
 
-    `entropy_gradient`: entropies carry a gradient, for an entropy bonus.
+    `entropy_gradient`: entropies have a gradient, for an entropy bonus.
     """
     lm.set_attn_implementation(NAME)
     head = lm.get_output_embeddings()
@@ -108,7 +108,7 @@ def as_policy(
 
 
 def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:
-    """Write all files of a Hugging Face folder but the weights: the model's config, and a copy of the other files."""
+    """Writes all files of a Hugging Face folder except the weights: the config, and copies of the other files."""
     for source in sorted(model_path.iterdir()):
         if source.is_file() and not source.name.endswith(_WEIGHT_FILES):
             shutil.copyfile(source, folder / source.name)

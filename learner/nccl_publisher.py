@@ -1,13 +1,13 @@
 """The learner's end of vLLM's `nccl` weight transfer: one packed broadcast from rank 0 to all engine workers.
 
 vLLM's trainer engine drives the transfer through a client object, which `BoardClient` implements with the weight board.
-An update is announced there; every actor joins the group if the group is new, receives the weights, and writes to the
-board which version it holds.
+An update is announced there; every actor joins the transfer group if it is new, receives the weights, and records its
+version on the board.
 
-A collective does not detect a dead peer: one dead actor blocks the broadcast for ever. The actors on the board are
-therefore compared with the group before each transfer, and the group is built again when they changed. The transfer
-runs on a thread that is abandoned after `weights.timeout_s`. Such a failure ends the learner; it resumes from its
-newest checkpoint.
+A collective does not detect a dead peer: one dead actor blocks the broadcast forever. The actors on the board are
+therefore compared with the group before each transfer, and the group is created again when they changed. The transfer
+runs on a thread that is abandoned after `weights.timeout_s`. Such a failure ends the learner; a restarted learner
+resumes from its newest checkpoint.
 """
 
 import logging
@@ -35,8 +35,8 @@ POLL_S = 0.02
 class BoardClient:
     """vLLM's `VLLMWeightSyncClient` over the weight board.
 
-    vLLM calls `init_weight_transfer_engine` for a new group only, on a thread beside the rendezvous, then
-    `update_weights` on a thread beside the broadcast. The first of the two that is called announces the update.
+    vLLM calls `init_weight_transfer_engine` for a new group only, on a separate thread during the rendezvous, then
+    `update_weights` on a separate thread during the broadcast. The first of these calls announces the update.
     """
 
     def __init__(self, board: WeightBoard, *, timeout_s: float) -> None:
@@ -46,7 +46,7 @@ class BoardClient:
         self._announced = False
 
     def prepare(self, update: WeightAnnouncement, rank_offsets: Mapping[str, int]) -> None:
-        """Set the next update; `rank_offsets`: actor -> rank of its first worker, for every actor of the group."""
+        """Sets the next update; `rank_offsets`: actor -> rank of its first worker, for every actor of the group."""
         self._update, self._rank_offsets, self._announced = update, rank_offsets, False
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ class BoardClient:
         """Does nothing: engines start an update when they read the announcement."""
 
     def update_weights(self, update_info: dict[str, Any] | list[dict[str, Any]]) -> None:
-        """Returns when every actor of the group holds the version. Raises PublishError, which names the late ones."""
+        """Waits until every actor of the group holds the version. Raises PublishError naming the late actors."""
         if not self._announced:
             self._announce(None)
         assert self._update is not None
@@ -78,7 +78,7 @@ class BoardClient:
             time.sleep(POLL_S)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        """Does nothing: engines finish and stamp an update before they write which version they hold."""
+        """Does nothing: engines finish and stamp an update before they record its version on the board."""
 
     def _announce(self, rendezvous: Rendezvous | None) -> None:
         assert self._update is not None
@@ -122,7 +122,7 @@ class NcclPublisher:
         self._sent_version = -1
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        """Returns when every engine holds the version. Raises PublishError after `timeout_s`."""
+        """Publishes a version and waits until every engine holds it. Raises PublishError after `timeout_s`."""
         self._source.weights = dict(source)
         update = WeightAnnouncement(
             version=version,
@@ -141,7 +141,7 @@ class NcclPublisher:
         return update
 
     def close(self) -> None:
-        """Leave the transfer group."""
+        """Leaves the transfer group."""
         if self._engine is not None:
             self._engine.shutdown()
             self._engine = None
@@ -150,16 +150,16 @@ class NcclPublisher:
         return checksums(self._source.weights, tensor_parallel=self._tensor_parallel) if self._with_checksums else {}
 
     def _await_actors(self) -> dict[str, int]:
-        """Actor -> version it holds. Before the first transfer it waits for all actors."""
+        """Actor -> version it holds. Waits for all actors before the first transfer. Raises PublishError."""
         deadline = time.monotonic() + self._timeout_s
         while len(held := self._board.held()) < self._num_actors and self._sent_version < 0:
             if time.monotonic() > deadline:
-                raise PublishError(f"{len(held)} of {self._num_actors} actors came up in {self._timeout_s:g} s")
+                raise PublishError(f"{len(held)} of {self._num_actors} actors started in {self._timeout_s:g} s")
             time.sleep(POLL_S)
         return held
 
     def _restarted(self, held: Mapping[str, int]) -> bool:
-        """Whether an actor of the group is a new process: it holds an older version than the group was sent last."""
+        """Whether an actor of the group is a new process: it holds a version older than the last one sent."""
         return any(holds < self._sent_version for holds in held.values())
 
     def _transfer(self, rank_offsets: dict[str, int], new_group: bool) -> None:
@@ -179,7 +179,7 @@ class NcclPublisher:
             except BaseException as error:
                 errors.append(error)
 
-        # A daemon: if NCCL never returns, the interpreter must exit without waiting for this thread.
+        # A daemon thread, so that the interpreter can exit when NCCL never returns.
         thread = threading.Thread(target=run, name="weight-transfer", daemon=True)
         thread.start()
         thread.join(self._timeout_s + 1.0)
@@ -190,7 +190,7 @@ class NcclPublisher:
 
 
 class WeightsInMemory:
-    """vLLM's `WeightSource` of weights that are gathered before: no collective of the ranks runs inside a transfer."""
+    """vLLM's `WeightSource`. Weights are gathered in advance, so no collective of the ranks runs in a transfer."""
 
     def __init__(self) -> None:
         self.weights: dict[str, Tensor] = {}
@@ -208,10 +208,10 @@ class WeightsInMemory:
 
 
 def connect_nccl(client: BoardClient, source: WeightsInMemory, world_size: int) -> Any:
-    """Form the group with the engine workers; this process is rank 0 of `world_size`."""
+    """Creates the transfer group with the engine workers; this process is rank 0 of `world_size`."""
     from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
 
-    host = os.environ["MASTER_ADDR"]  # where other machines reach this one; loopback on a single machine
+    host = os.environ["MASTER_ADDR"]  # this machine's address for the others; loopback on a single machine
     with socket.socket() as probe:
         probe.bind((host, 0))
         port = int(probe.getsockname()[1])

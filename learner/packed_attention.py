@@ -1,7 +1,7 @@
 """Attention of a packed row: every sequence attends only to itself, and each prompt is computed once.
 
-The rollouts of a prompt follow it in the row. Each attends to the prompt and causally to itself, which gives the same
-numbers as separate sequences prompt + rollout while the prompt is computed once. There is no T x T mask.
+The rollouts of a prompt follow it in the row. Each attends to the prompt and causally to itself, which is equivalent to
+separate sequences prompt + rollout. There is no T x T mask.
 `learner/model.py` registers the function with transformers as `packed`.
 """
 
@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 NAME = "packed"
 
 Layout = tuple[tuple[int, tuple[int, ...]], ...]
-"""Contents of a row, end to end: (tokens of a prompt, tokens of each of its rollouts) for each bundle.
+"""Contents of a row in order: (tokens of the prompt, tokens of each of its rollouts) for each bundle.
 ((3, (2, 4)), (5, (1,))): p p p a a b b b b, then p p p p p c."""
 
 
@@ -32,7 +32,10 @@ def packed_attention(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]; T is the sum of the layout."""
+    """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]; T is the sum of the layout.
+
+    Raises ValueError when a sample is longer than the sliding window of the model.
+    """
     assert attention_mask is None, "packed rows carry no mask"
     longest = max(prompt + max(rollouts) for prompt, rollouts in layout)
     if sliding_window is not None and longest > sliding_window:

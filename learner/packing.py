@@ -1,4 +1,4 @@
-"""Which samples share a row, and which rank trains which rows. Pure: every rank computes the same result."""
+"""Assigns samples to rows, and rows to ranks. Pure: every rank computes the same result."""
 
 from collections.abc import Sequence
 
@@ -27,9 +27,9 @@ def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
 
 
 def deal(rows: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
-    """Rows of each rank. Every rank gets the same number, because a row is a collective; empty rows fill up.
+    """Rows of each rank. Every rank gets the same number, because a row is a collective; empty rows are added.
 
-    `pack` returns fuller rows first, so dealing them in turn also balances the tokens.
+    `pack` returns fuller rows first, so a round-robin assignment also balances the tokens.
     """
     per_rank = max(1, -(-len(rows) // num_ranks))
     padded = [*rows, *([] for _ in range(per_rank * num_ranks - len(rows)))]

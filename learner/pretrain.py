@@ -1,4 +1,4 @@
-"""Supervised training of a small causal LM from scratch, on a CPU: makes the built-in base model.
+"""Supervised training of a small causal LM from scratch on a CPU, for the built-in base models.
 
 Sequences of about the same length share a micro-batch, padded on the right: under a causal mask, padding after a text
 does not change the text, so no attention mask is needed. Each micro-batch is computed by one thread, which keeps its
@@ -19,7 +19,7 @@ from torch.nn import functional
 from learner.schedule import warmup_then_linear
 
 MICRO_BATCHES = 4
-"""Micro-batches of one step; they have about the same size, so that two or four threads finish together."""
+"""Micro-batches per step; of about equal size, so that two or four threads finish at the same time."""
 WARMUP_SHARE = 0.05
 GRADIENT_CLIP = 1.0
 ADAM_BETAS = (0.9, 0.99)
@@ -39,11 +39,11 @@ def pretrain(
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Train `model` (a Hugging Face causal LM, in place) for one epoch. Returns the loss of each step, nats per token.
+    """Trains `model` (a Hugging Face causal LM, in place) for one epoch. Returns the loss of each step, nats per token.
 
     Token `first_loss_index[i]` of sequence i is the first that is predicted: the length of its prompt, or 1 to train on
     all of it. The learning rate rises over the first 5 % of the steps and falls linearly to zero. `on_step(step, loss)`
-    is called after every step, counted from 1.
+    is called after every step, counted from 1. Raises ValueError for an invalid `first_loss_index`.
     """
     _check(sequences, first_loss_index)
     steps = split_into_steps([len(s) for s in sequences], tokens_per_step, seed)

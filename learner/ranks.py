@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Ranks:
-    """One rank's end of the process group that `deepspeed_engine` opened. A single rank does not communicate.
+    """Collectives of the process group that `deepspeed_engine` opened. A single rank does not communicate.
 
     All ranks must call the same methods in the same order.
     """
@@ -24,7 +24,7 @@ class Ranks:
         return int(self._all(torch.tensor([number if self.first else 0], dtype=torch.int64), dist.ReduceOp.SUM)[0])
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is true on some rank."""
+        """Whether the flag is true on any rank."""
         return bool(self.max(torch.tensor([float(flag)]))[0])
 
     def sum(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Importance ratios of the rollouts that viewers are shown, token by token, for the rollout stream of the viewers."""
+"""Records token-level importance ratios of the readable rollouts in Redis (`broker/rollout_samples.py`)."""
 
 from functools import partial
 
@@ -11,10 +11,7 @@ from learner.losses.policy import token_log_ratio
 
 
 class RatioRecorder:
-    """A `StepObserver`: picks the shown rollouts among the rows of rank 0 and writes their ratios to Redis.
-
-    A rollout that another rank trains is not recorded.
-    """
+    """A `StepObserver` for rank 0. Rollouts trained by other ranks are not recorded."""
 
     def __init__(self, samples: RolloutSamples, retry: Retrying) -> None:
         self._samples, self._retry = samples, retry
@@ -22,12 +19,12 @@ class RatioRecorder:
         self._ratios: dict[tuple[int, int], list[float]] = {}
 
     def start_step(self) -> None:
-        """Ask which rollouts are shown now."""
+        """Reads which rollouts are among the newest samples."""
         self._shown = self._retry(self._samples.shown)
         self._ratios = {}
 
-    def see_row(self, row: Row, logprobs: Tensor) -> None:
-        """Keep the ratios of the row's shown rollouts; logprobs [N] are the policy's."""
+    def on_row(self, row: Row, logprobs: Tensor) -> None:
+        """Keeps the ratios of the row's shown rollouts; logprobs [N] are the policy's."""
         shown = [(number, key) for number, key in enumerate(row.rollouts) if key in self._shown]
         if not shown:
             return
@@ -36,6 +33,6 @@ class RatioRecorder:
             self._ratios[key] = ratios[row.sequences == number].tolist()
 
     def write(self, step: int) -> None:
-        """Write what was recorded in this step; each (group id, index) is one record."""
+        """Writes the ratios of the step to Redis, one entry per rollout."""
         for (group_id, index), ratios in self._ratios.items():
             self._retry(partial(self._samples.add_ratios, group_id, index, step, ratios))

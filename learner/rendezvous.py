@@ -1,4 +1,4 @@
-"""Opens the process group of the ranks. Only rank 0 listens, and only on the address it was given.
+"""Opens the process group of the ranks. Only rank 0 listens, and only on MASTER_ADDR.
 
 torch's own `env://` rendezvous listens on every interface of the machine, without a password, even for a single rank.
 """
@@ -12,7 +12,7 @@ from torch.distributed import HashStore, Store, TCPStore, init_process_group  # 
 
 
 def open_process_group(backend: str, timeout: timedelta) -> None:
-    """Open torch's default process group as RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe it."""
+    """Opens torch's default process group, described by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store = _store(rank, world_size, timeout)
     init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)

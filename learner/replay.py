@@ -1,7 +1,7 @@
-"""Trains recorded batches again. The run they come from is only read.
+"""Trains recorded batches again, without changing the run they come from.
 
-With the same settings on a CPU the weights are the same, bit for bit. Other settings show what another objective does
-with the same data.
+With the same settings on a CPU the weights are bit-identical. With other settings, objectives can be compared on the
+same data.
 """
 
 import msgspec
@@ -17,9 +17,10 @@ from learner.trainable import Trainable
 
 
 def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
-    """Train the batches of `plan` on this rank; RANK and the other variables are set as for a learner.
+    """Trains the batches of `plan` on this rank; RANK and the other variables are set as for a learner.
 
-    The caller has verified the files in `plan.start`. Raises CheckpointError when another number of ranks wrote them.
+    The caller has verified the files in `plan.start`. Raises CheckpointError when they were written by another number
+    of ranks.
     """
     client = connect(redis_url, client_name="replay", timeout_s=config.broker.connect_timeout_s)
     ring = Ring(client, Keys(config.run.name), config.broker.ring.capacity)

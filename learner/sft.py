@@ -1,12 +1,11 @@
 """Supervised fine-tuning on demonstrations, with checkpoints (POPE section 6, appendix C, table 3).
 
-consumes    demonstrations in token ids, the same on all ranks
+consumes    tokenized demonstrations, the same on all ranks
 waits for   nothing
-ended by    its last step; `Control.stop` ends it earlier, at a checkpoint from which it can resume
+ended by    its last step; or `Control.stop`, after which it saves a checkpoint to resume from
 
 The loss of a step is the mean cross entropy over the response tokens of its demonstrations, over all ranks; prompts
-carry no loss. What a step trains is a pure function of the seed, so a resumed run reaches the same weights, bit for
-bit.
+carry no loss. The batches are a pure function of the seed, so a resumed run reaches bit-identical weights.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ from learner.trainable import Trainable
 
 
 class FineTuner:
-    """One DeepSpeed rank. SFT has its own learning rate and number of ranks; the rest is that of `config.learner`.
+    """One DeepSpeed rank. Learning rate and number of ranks are set in `config.sft`, the rest in `config.learner`.
 
     RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are set by the caller.
     """
@@ -61,7 +60,7 @@ class FineTuner:
         self._reported = 0
 
     def run(self) -> None:
-        """Train until the last step, or until the run is stopped."""
+        """Trains until the last step, or until the run is stopped."""
         with self._heartbeat:
             self._open()
             try:
@@ -74,7 +73,7 @@ class FineTuner:
                 self._trainable.engine.close()
 
     def _open(self) -> None:
-        """Load the model onto its device; join the group of ranks."""
+        """Loads the model onto its device and joins the process group."""
         self._heartbeat.status = "loading the model"
         digest = hashlib.sha256(b"".join(e.prompt_ids + e.response_ids for e in self._examples)).hexdigest()
         self._trainable = Trainable(
@@ -99,7 +98,7 @@ class FineTuner:
         return bool(self._ranks.from_first(int(self._ranks.first and bool(self._retry(self._control.stopped)))))
 
     def _train(self, step: int) -> SftStep:
-        """Take one optimizer step. Returns its report."""
+        """Takes one optimizer step. Returns its report."""
         sft, curriculum = self._config.sft, self._curriculum
         examples = [self._examples[i] for i in curriculum.examples(step)]
         learning_rate = sft.learning_rate * warmup_then_linear(step, curriculum.num_steps, sft.warmup_share)
@@ -113,7 +112,7 @@ class FineTuner:
         )
 
     def _end_step(self, report: SftStep) -> None:
-        """Report, save."""
+        """Reports a step and, if due, saves a checkpoint."""
         self._step = report.step
         if self._ranks.first and self._step > self._reported:  # a step that is trained again was reported before
             self._retry(lambda: self._metrics.report(report))

@@ -1,4 +1,4 @@
-"""Demonstrations in token ids, and which of them each optimizer step trains. Pure."""
+"""Tokenized demonstrations, and their assignment to optimizer steps. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from broker.records import Rollout, RolloutGroup, TrainGroup, float32_bytes
 
 @dataclass(frozen=True)
 class Example:
-    """A demonstration in token ids."""
+    """A tokenized demonstration."""
 
     prompt_ids: bytes
     """int32[P]: no loss on these tokens."""
@@ -24,9 +24,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Curriculum:
-    """`epochs` passes over the examples, each in its own random order, cut into steps of `batch_samples`.
+    """Assigns examples to steps: `epochs` passes, each in its own random order, cut into steps of `batch_samples`.
 
-    A pure function of these numbers: every rank and every resumed run gets the same steps.
+    A pure function of its fields: every rank and every resumed run gets the same steps.
     """
 
     num_examples: int
@@ -47,7 +47,7 @@ class Curriculum:
         return (step - 1) // self.steps_per_epoch + 1
 
     def examples(self, step: int) -> list[int]:
-        """Numbers of the examples that a step in 1, ..., `num_steps` trains."""
+        """Indices of the examples that a step in 1, ..., `num_steps` trains."""
         order = np.random.default_rng([self.seed, self.epoch(step)]).permutation(self.num_examples)
         start = (step - 1) % self.steps_per_epoch * self.batch_samples
         return [int(number) for number in order[start : start + self.batch_samples]]

@@ -1,4 +1,4 @@
-"""One optimizer step: takes groups, changes the weights, returns a report (arrow 9)."""
+"""One optimizer step on the groups of a batch (arrow 9)."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from learner.token_statistics import TokenStatistics, TokenSums, lag_histogram
 
 @dataclass(frozen=True)
 class StepReport:
-    """What an optimizer step trained and how it went."""
+    """Statistics of one optimizer step."""
 
     step: int
     tokens: TokenStatistics
@@ -42,15 +42,16 @@ class StepReport:
     reward_mean: dict[str, float]
     """By part, `bucket/arm`; an arm draws from one bucket."""
     advantage_share: dict[str, float]
-    """By part, as the two below: see `learner.interference`."""
+    """Part -> share of the absolute advantage; see `learner.interference`."""
     token_share: dict[str, float]
+    """Part -> share of the trained tokens."""
     gradients: Cosines
     """Empty unless the step is one of every `gradient_cosine_every`."""
     packing_fill: float
     seconds: float
 
     def published(self) -> LearnerStep:
-        """As it is reported to the others."""
+        """The report that is published for this step."""
         lags, counts = list(self.lags), list(self.lags.values())
         return LearnerStep(
             step=self.step,
@@ -84,12 +85,12 @@ class StepReport:
 
 
 class StepObserver(Protocol):
-    """Sees the rows of a rank while they are trained."""
+    """Observes the rows of a rank during training."""
 
     def start_step(self) -> None: ...
 
-    def see_row(self, row: Row, logprobs: Tensor) -> None:
-        """logprobs [N]: of the row's trained tokens, by the policy before the step."""
+    def on_row(self, row: Row, logprobs: Tensor) -> None:
+        """logprobs [N]: of the row's trained tokens, under the policy before the step."""
 
 
 def run_step(
@@ -101,9 +102,9 @@ def run_step(
     max_completion_tokens: int,
     observer: StepObserver | None = None,
 ) -> StepReport:
-    """Turn policy version `step` - 1 into `step`. Called on all ranks with the same groups.
+    """Updates policy version `step` - 1 to `step`. Called on all ranks with the same groups.
 
-    `max_completion_tokens`: `actors.max_completion_tokens`. The observer sees the rows of this rank.
+    `max_completion_tokens`: `actors.max_completion_tokens`. `observer`: called with each row of this rank.
     """
     if observer is not None:
         observer.start_step()
@@ -130,7 +131,7 @@ def run_step(
                 engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
         if observer is not None:
-            observer.see_row(row, logprobs)
+            observer.on_row(row, logprobs)
     failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate) if trains else (True, 0.0)
     failpoint("learner.after_optimizer")
@@ -155,11 +156,11 @@ def run_step(
 
 
 def has_gradient(groups: Sequence[TrainGroup], settings: LearnerSettings) -> bool:
-    """Whether the loss of the step may have a gradient: some advantage is not 0, or a term does not need one.
+    """Whether the loss of the step may have a gradient: an advantage is not 0, or there is a KL or entropy term.
 
-    Without a gradient the optimizer is not stepped, as if the filter had dropped the groups. Adam would otherwise move
-    the weights by the momentum of earlier steps and decay its moments: on problems where one step in twenty has a
-    success, each success would count half.
+    Without a gradient there is no optimizer step, as if the groups had been filtered. Adam would otherwise move the
+    weights by the momentum of earlier steps and decay its moments: with a success in one step of twenty, the effect of
+    each success would be halved.
     """
     if settings.kl_coef > 0 or settings.entropy_coef > 0:
         return True
@@ -167,5 +168,5 @@ def has_gradient(groups: Sequence[TrainGroup], settings: LearnerSettings) -> boo
 
 
 def scheduled_rate(settings: LearnerSettings, step: int) -> float:
-    """Linear warm-up, then constant. A function of the step, so a resume needs no scheduler state."""
+    """Learning rate: linear warm-up, then constant. A function of the step, so a resume needs no scheduler state."""
     return settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))

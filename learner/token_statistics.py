@@ -15,15 +15,15 @@ from learner.ranks import Ranks
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Over all trained tokens of a step that were sampled from the policy."""
+    """Statistics over the trained tokens of a step that were sampled from the policy."""
 
     loss: float
-    """Of the whole step, including oracle solutions."""
+    """Loss of the whole step, oracle solutions included."""
     num_tokens: int
     ess: float
     """Effective sample size, (sum w)^2 / (n sum w^2), of the unclamped ratios; 1 when all ratios are equal."""
     clip_share: float
-    """Share of tokens whose ratio, the one the policy loss clips, lies outside the bounds."""
+    """Share of the tokens whose ratio, as the policy loss clips it, is outside the bounds."""
     ratio_max: float
     ratio_mean: float
     entropy_mean: float
@@ -43,7 +43,7 @@ class TokenSums:
         self._max = torch.zeros(1, dtype=torch.float64)
 
     def add(self, row: Row, logprobs: Tensor, entropies: Tensor, loss: RowLoss) -> None:
-        """Add one row and its loss."""
+        """Adds one row and its loss."""
         trained = (row.weights > 0) & ~row.off_policy
         new, old = logprobs.detach()[trained].double(), row.behaviour_logprobs[trained].double()
         ratio, clipped_ratio = token_log_ratio(new, old).exp(), loss.log_ratio[trained].exp()
@@ -81,6 +81,6 @@ class TokenSums:
 
 
 def lag_histogram(lags: np.ndarray) -> dict[int, int]:
-    """Lag in optimizer steps -> number of tokens with it, ascending."""
+    """Lag in optimizer steps -> number of tokens, ascending."""
     values, counts = np.unique(lags, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What RL and SFT both train: one rank's share of the policy under DeepSpeed, with its checkpoints.
+"""One rank of the policy under DeepSpeed with its checkpoints, for both RL and SFT.
 
 All ranks call the same methods in the same order.
 """
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Trainable:
-    """Has the starting weights at first; `resume` loads the newest intact checkpoint."""
+    """The policy of one rank. It has the initial weights until `resume` or `load` loads a checkpoint."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Trainable:
         more_settings: Mapping[str, Any] | None = None,
     ) -> None:
         """`dtype`, `device`: `model.dtype`, `deploy.device`. `temperature`: of the distribution whose log-probabilities
-        are trained. `entropy_gradient`: entropies carry a gradient, for an entropy bonus. `more_settings`: what a
-        checkpoint depends on besides `settings` and `dtype`."""
+        are trained. `entropy_gradient`: entropies have a gradient, for an entropy bonus. `more_settings`: other values
+        a checkpoint depends on, besides `settings` and `dtype`."""
         self._model_path = model_path
         self._policy = load_policy(
             model_path,
@@ -68,7 +68,7 @@ class Trainable:
         )
 
     def resume(self) -> int | None:
-        """Continue from the newest intact checkpoint. Returns its step; None when there is none."""
+        """Loads the newest intact checkpoint. Returns its step; None when there is none."""
         checkpoint = self.checkpoints.newest()
         if checkpoint is None:
             return None
@@ -77,7 +77,7 @@ class Trainable:
         return checkpoint.step
 
     def load(self, step: int) -> None:
-        """Continue from the checkpoint of a step. The caller has verified its files."""
+        """Loads the checkpoint of a step. The caller has verified its files."""
         self._load(self.checkpoints.at(step))
 
     def _load(self, checkpoint: Checkpoint) -> None:
@@ -85,9 +85,9 @@ class Trainable:
         self.checkpoints.restore_rng(checkpoint)
 
     def save(self, step: int, confirm: Callable[[], None] = lambda: None) -> bool:
-        """Save a checkpoint of this step, with a Hugging Face folder in it. False: it failed, training continues.
+        """Saves a checkpoint of this step, which includes a Hugging Face folder. False: it failed, training continues.
 
-        Rank 0 calls `confirm` before the checkpoint becomes visible; an exception from it ends the save and rises.
+        Rank 0 calls `confirm` before the checkpoint becomes visible; its exceptions abort the save and propagate.
         """
         weights = self.engine.gather_weights()
 
@@ -100,7 +100,7 @@ class Trainable:
         return self.checkpoints.save(step, write, confirm)
 
     def save_model(self, folder: Path) -> None:
-        """Write the current weights as a Hugging Face folder; equal weights give an equal file."""
+        """Writes the current weights as a Hugging Face folder; equal weights give an identical file."""
         weights = self.engine.gather_weights()
         if self.engine.ranks.first:
             self._write_model(weights, folder)

@@ -1,4 +1,4 @@
-"""The interface of a backend that publishes new weights to the engines (arrow 10, the learner's end)."""
+"""The interface of a backend that publishes new weights to the engines (arrow 10, learner side)."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -17,14 +17,14 @@ class Publisher(Protocol):
     """Publishes policy versions; used on rank 0 only."""
 
     def publish(self, version: int, source: Iterable[tuple[str, Tensor]]) -> WeightAnnouncement:
-        """Publish a version. A version that is not newer than the board's is not published again.
+        """Publishes a version, unless the board has this version or a newer one. May raise PublishError.
 
-        That is the case when a resumed learner trains batches again: the engines keep their weights until a newer
-        version comes. On a CPU the weights are equal to the last bit. On a GPU they may differ in rounding; every token
-        keeps the log-probability it was sampled with, so the ratios are right.
+        A resumed learner that trains batches again publishes nothing: the engines keep their weights until a newer
+        version. On a CPU these weights are bit-identical. On a GPU they may differ by rounding; the ratios remain
+        correct, because every token has the log-probability it was sampled with.
         """
         ...
 
     def close(self) -> None:
-        """Release what this process holds."""
+        """Releases the resources of this process."""
         ...

@@ -1,6 +1,6 @@
-"""Group advantages by name: how much better a rollout was than its group. Pure.
+"""Group advantages: the reward of each rollout relative to its group. Pure.
 
-With the rewards r_1 ... r_n of the rollouts of one prompt that have one, m their mean and c the number of correct ones:
+With r_1 ... r_n the rewards of the judged rollouts of one prompt, m their mean and c the number of correct ones:
 
     mean           r_i - m                            POPE section 2; Dr. GRPO (arXiv 2503.20783)
     std            (r_i - m) / (s + eps)              GRPO (arXiv 2402.03300) section 4.1.2; s as in verl, over n - 1
@@ -27,25 +27,25 @@ Array = NDArray[np.float64]
 
 
 def group_advantages(rewards: Rewards, settings: PreprocessSettings) -> NDArray[np.float32]:
-    """float32[G] by `preprocess.advantage`; all zero when fewer rollouts have a reward than it needs.
+    """float32[G], by `preprocess.advantage`; all zero when fewer than `min_judged` rollouts have a reward.
 
     Under `mean`: [1.0, 0.0, None, 0.0, 0.0] -> [0.75, -0.25, 0, -0.25, -0.25].
     """
     advantages = np.zeros(len(rewards), dtype=np.float32)
     judged = np.asarray([reward is not None for reward in rewards])
-    known = np.asarray([reward for reward in rewards if reward is not None], dtype=np.float64)
-    if len(known) >= min_judged(settings):
-        advantages[judged] = ADVANTAGES[settings.advantage](known, settings)
+    values = np.asarray([reward for reward in rewards if reward is not None], dtype=np.float64)
+    if len(values) >= min_judged(settings):
+        advantages[judged] = ADVANTAGES[settings.advantage](values, settings)
     return advantages
 
 
 def min_judged(settings: PreprocessSettings) -> int:
-    """Rollouts that must have a reward: two for a baseline, k to estimate pass@k."""
+    """Number of rollouts that must have a reward: 2 for a baseline, k to estimate pass@k."""
     return max(2, settings.pass_k) if settings.advantage == "pass_at_k" else 2
 
 
 def mean(rewards: Array) -> Array:
-    """r_i - mean(r). Exactly zero for equal rewards, whatever their mean is rounded to."""
+    """r_i - mean(r). Exactly zero for equal rewards, even when their mean is rounded."""
     if rewards.min() == rewards.max():
         return np.zeros_like(rewards)
     return np.asarray(rewards - rewards.mean())
@@ -60,7 +60,7 @@ def leave_one_out(rewards: Array) -> Array:
 
 
 def maxrl(rewards: Array) -> Array:
-    """The gradient of log(success rate) instead of the rate: rare successes weigh more. Rewards are 0 or 1."""
+    """The gradient of log(success rate) instead of the rate: rare successes get more weight. Rewards are 0 or 1."""
     rate = rewards.mean()
     return mean(rewards) / rate if rate > 0 else np.zeros_like(rewards)
 
@@ -68,14 +68,14 @@ def maxrl(rewards: Array) -> Array:
 def pass_at_k_weights(rewards: Array, k: int) -> Array:
     """Eq. 7: the weight of each rollout's grad log pi in the unbiased gradient of pass@k. Rewards are 0 or 1.
 
-    It is the share of all k-subsets that hold rollout i and a correct one. 1 <= k <= n.
+    It is the share of all k-subsets that contain rollout i and a correct one. 1 <= k <= n.
     """
     n, c = len(rewards), int((rewards == 1.0).sum())
     return np.asarray([k / n if reward == 1.0 else k / n * rho(n - 1, c, k - 1) for reward in rewards])
 
 
 def rho(n: int, c: int, k: int) -> float:
-    """Eq. 4 and 8: share of the k-subsets of n rollouts, c of which are correct, that hold a correct one."""
+    """Eq. 4 and 8: share of the k-subsets of n rollouts, c of them correct, that contain a correct one."""
     return 1.0 - comb(n - c, k) / comb(n, k)
 
 

@@ -1,4 +1,4 @@
-"""Which groups are dropped before training, and why. Pure."""
+"""Filters that drop groups before training. Pure."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ def drop_reason(
 ) -> str | None:
     """The reason to drop a group, or None to keep it.
 
-    `no_reward`: fewer rollouts have a reward than the advantage needs.
-    `zero_advantage`: every advantage, and with it the policy gradient, is exactly zero.
+    `no_reward`: too few rollouts have a reward (`min_judged`).
+    `zero_advantage`: all advantages, and therefore the policy gradient, are exactly zero.
     """
     if sum(reward is not None for reward in rewards) < min_judged(settings):
         return NO_REWARD

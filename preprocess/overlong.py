@@ -4,15 +4,15 @@ from broker.records import RolloutGroup
 
 
 def shaped_rewards(group: RolloutGroup, *, overlong_tokens: int, max_completion_tokens: int) -> list[float | None]:
-    """The rewards that advantages are computed from: the verifier's reward plus a length penalty between -1 and 0.
+    """The rewards for the advantages: the verifier's reward plus a length penalty between -1 and 0.
 
     The penalty of |y| tokens, with L_max = `max_completion_tokens` and L_cache = `overlong_tokens`:
 
         0                                   |y| <= L_max - L_cache
         (L_max - L_cache - |y|) / L_cache   above; -1 at L_max, where rollouts are cut
 
-    `overlong_tokens` = 0 disables it. An off-policy rollout is not penalised: the oracle chose its length. The records,
-    the ledger and every count keep the verifier's reward.
+    `overlong_tokens` = 0 disables it. An off-policy rollout is not penalised, because the policy did not sample it. The
+    records, the ledger and all counts keep the verifier's reward.
     """
     free = max_completion_tokens - overlong_tokens
     return [

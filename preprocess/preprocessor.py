@@ -1,4 +1,4 @@
-"""Arrows 6 and 7: a rollout group gets its advantages and enters the ring, or is dropped for a named reason."""
+"""The preprocessor: computes the advantages of a rollout group and puts it into the ring, or drops it (arrows 6, 7)."""
 
 import logging
 import time
@@ -24,9 +24,9 @@ from preprocess.train_groups import ReferenceLogprobs, to_train_group
 log = logging.getLogger(__name__)
 
 MAX_DELIVERIES = 3
-"""A group that raised or killed its worker at so many deliveries becomes a dead letter."""
+"""Number of failed deliveries (an exception, or a crash of the worker) after which a group becomes a dead letter."""
 MAX_REASON = 200
-"""Characters of a reason in the history."""
+"""Largest number of characters of a reason in the history."""
 READ_GROUPS = 8
 REPORT_S = 1.0
 RING_FULL_PAUSE_S = 0.1
@@ -35,7 +35,7 @@ RING_FULL_PAUSE_S = 0.1
 class Preprocessor:
     """One preprocessing worker; any number of them may share the stream.
 
-    Consumes: groups of the rollout stream, each delivered at least once, finished exactly once.
+    Consumes: groups of the rollout stream, each delivered at least once and finished exactly once.
     Waits for: a group on the stream; under `broker.ring.when_full: wait` also for room in the ring.
     Unblocked by: actors that publish; the learner that takes a batch; `Control.stop`, which ends `run`.
     """
@@ -50,9 +50,9 @@ class Preprocessor:
         run_folder: Path | None = None,
         incarnation: str | None = None,
     ) -> None:
-        """`consumer` names this worker on the stream, in heartbeats and in reports; `reference` is for the KL term.
+        """`consumer`: name of this worker on the stream, in heartbeats and in reports. `reference`: for the KL term.
 
-        `incarnation` names this process in the history, which is written below `run_folder`.
+        `incarnation`: name of this process in the history, which is written under `run_folder`.
         """
         self._config, self._consumer, self._reference = config, consumer, reference
         self._client = client = connect(redis_url, client_name=consumer, timeout_s=config.broker.connect_timeout_s)
@@ -70,7 +70,7 @@ class Preprocessor:
         self._beat_due = self._report_due = 0.0
 
     def run(self) -> None:
-        """Work until the run is stopped. Raises BrokerLost when Redis is away for `deploy.dead_after_s` seconds."""
+        """Works until the run is stopped. Raises BrokerLost when Redis is unreachable for `deploy.dead_after_s` s."""
         with closing(self._history):
             self._retry(self._stream.open)
             self._history.add("start", server=self._retry(lambda: read_keys_id(self._client, self._keys)))
@@ -96,9 +96,10 @@ class Preprocessor:
         )
 
     def _finish(self, delivery: Delivery, unfinished: list[Delivery]) -> bool:
-        """Put the group of a delivery into the ring, drop it, or make it a dead letter.
+        """Puts the group of a delivery into the ring, drops it, or makes it a dead letter.
 
-        False: the run was stopped while the group waited for room in the ring. `unfinished`: what this worker holds.
+        `unfinished`: the deliveries this worker has not finished. False: the run was stopped while the group waited for
+        room in the ring.
         """
         if delivery.deliveries > MAX_DELIVERIES:
             self._dead_letter(delivery, f"delivered {delivery.deliveries} times, never finished")
@@ -114,7 +115,7 @@ class Preprocessor:
         except RecordError as error:
             self._dead_letter(delivery, str(error))
             return True
-        except Exception as error:  # one bad group must not end the worker: it is delivered again, then a dead letter
+        except Exception as error:  # one bad group must not end the worker; after its last delivery: a dead letter
             log.exception("%s: group %s raised", self._consumer, delivery.entry_id)
             if delivery.deliveries >= MAX_DELIVERIES:
                 self._dead_letter(delivery, f"{type(error).__name__}: {error}")
@@ -141,7 +142,7 @@ class Preprocessor:
         return True
 
     def _put(self, delivery: Delivery, group: TrainGroup, step: int, unfinished: list[Delivery]) -> bool | None:
-        """Put into the ring; under `when_full: wait` wait for room. None: the run was stopped meanwhile."""
+        """Puts a group into the ring; under `when_full: wait` waits for room. None: the run was stopped."""
         while True:
             try:
                 return self._retry(lambda: self._ring.put(delivery.entry_id, group, step=step))
@@ -154,7 +155,7 @@ class Preprocessor:
                 time.sleep(RING_FULL_PAUSE_S)
 
     def _extend_claims(self, unfinished: list[Delivery]) -> None:
-        """Keep other workers from taking over deliveries that this one still works on."""
+        """Prevents other workers from taking over deliveries that this worker still processes."""
         self._retry(lambda: self._stream.keep(self._consumer, [d.entry_id for d in unfinished]))
 
     def _dead_letter(self, delivery: Delivery, reason: str) -> None:
@@ -172,7 +173,7 @@ class Preprocessor:
             self._report()
 
     def _report(self) -> None:
-        """Send what was counted since the last report, with the fill of the ring and of the stream."""
+        """Reports the counts since the last report, with the occupancy of the ring and the depth of the stream."""
         tally, self._tally = self._tally, Tally()
         report = tally.report(
             self._consumer,
@@ -184,7 +185,7 @@ class Preprocessor:
         self._report_due = time.monotonic() + REPORT_S
 
     def _beat(self, status: str) -> bool:
-        """Send a heartbeat if one is due; whether it was."""
+        """Sends a heartbeat if one is due; returns whether it was."""
         if time.monotonic() < self._beat_due:
             return False
         self._retry(lambda: self._heartbeats.beat(self._consumer, status))

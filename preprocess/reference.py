@@ -1,8 +1,8 @@
-"""Log-probabilities of a group's tokens under the frozen starting model, for the KL term. One door to transformers.
+"""Log-probabilities of a group's tokens under the frozen initial model, for the KL term.
 
 The model is loaded once, when `learner.kl_coef` is set, from the folder the run started from, and takes no weight
-updates. Rooms do not import each other, so this is a plain forward pass of its own, sequence by sequence; a test
-compares it with the learner's packed one.
+updates. Packages of roles do not import each other, so this is a separate forward pass, one sequence at a time; a test
+compares it with the packed one of the learner.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from broker.records import RolloutGroup, float32_bytes, int32_array
 
 
 class ReferenceModel:
-    """log pi_ref under softmax(logits / temperature); the body in the model's dtype, the LM head in float32."""
+    """log pi_ref under softmax(logits / temperature); the body runs in the model's dtype, the LM head in float32."""
 
     def __init__(self, lm: Any, *, temperature: float, chunk_tokens: int, device: torch.device) -> None:
         """`chunk_tokens`: positions that are projected onto the vocabulary at once."""
@@ -26,7 +26,7 @@ class ReferenceModel:
 
     @torch.inference_mode()
     def __call__(self, group: RolloutGroup) -> tuple[bytes, ...]:
-        """float32[T] of each rollout, as `TrainGroup.reference_logprobs` holds them."""
+        """float32[T], nats, of each rollout, in the form of `TrainGroup.reference_logprobs`."""
         prompt = int32_array(group.prompt_ids).tolist()
         return tuple(
             float32_bytes(self._logprobs(prompt, int32_array(rollout.token_ids).tolist()).cpu().numpy())

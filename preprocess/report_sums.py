@@ -1,4 +1,4 @@
-"""What a preprocessor did since its last report, reduced to one report. Pure."""
+"""Sums of a preprocessor's work since its last report. Pure."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Tally:
     """Deliveries that raised and will be delivered again."""
 
     def add(self, group: RolloutGroup, outcome: str) -> None:
-        """Count one group; `outcome` is `kept` or the reason it was dropped."""
+        """Counts one group; `outcome` is `kept` or the reason it was dropped."""
         rewards = [c.reward for c in group.policy_rollouts if c.reward is not None]
         arm = self.arms[group.arm]
         arm.groups += 1
@@ -41,7 +41,7 @@ class Tally:
         self.outcomes[outcome] += 1
 
     def report(self, worker: str, *, step: int, ring_samples: int, stream_groups: int) -> PreprocessWork:
-        """The report of `worker`; the other arguments are as in `PreprocessWork`."""
+        """The report of `worker`; the other arguments as in `PreprocessWork`."""
         judged = {name: arm for name, arm in self.arms.items() if arm.judged}
         return PreprocessWork(
             worker=worker,

@@ -1,4 +1,4 @@
-"""A rollout group becomes a train group, or there is a reason to drop it. Pure but for the reference model."""
+"""Turns a rollout group into a train group, or finds a reason to drop it. Pure except for the reference model."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def to_train_group(
 ) -> tuple[TrainGroup, str | None]:
     """The group with its advantages, and the reason to drop it or None.
 
-    `reference` is asked only for groups that are not dropped. `max_completion_tokens`: `actors.max_completion_tokens`.
+    `reference` is called only for groups that are not dropped. `max_completion_tokens`: `actors.max_completion_tokens`.
     """
     rewards = shaped_rewards(
         group, overlong_tokens=settings.overlong_tokens, max_completion_tokens=max_completion_tokens

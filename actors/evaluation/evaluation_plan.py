@@ -1,4 +1,4 @@
-"""Plans that sample every problem equally often: one evaluation, and the evaluations during training."""
+"""Plans that sample all problems equally often: one evaluation, and the evaluations during training."""
 
 from collections.abc import Sequence
 
@@ -24,10 +24,10 @@ class EvaluationPlan:
         self._seed = seed
         self._named = False
         self._outstanding: dict[str, set[int]] = {problem.id: set() for problem in problems}
-        """Problem -> seeds of its tasks without a result."""
+        """Problem id -> seeds of its tasks without a result."""
         self._results: dict[str, list[Result]] = {problem.id: [] for problem in problems}
         self.failed: dict[str, str] = {}
-        """Problem -> reason why it could not be sampled."""
+        """Problem id -> why it could not be sampled."""
 
     @property
     def largest_task(self) -> int:
@@ -74,7 +74,7 @@ class EvaluationPlan:
 class ScheduledEvaluation:
     """Repeated evaluations of the same problems during training.
 
-    All rollouts of a problem are one task, so that one engine writes them with one policy version.
+    All rollouts of a problem are one task, so that one engine samples them under one policy version.
     """
 
     def __init__(self, problems: Sequence[Problem], samples: int, seed: int) -> None:
@@ -82,6 +82,7 @@ class ScheduledEvaluation:
         self._samples = samples
         self._seed = seed
         self._due: list[int] = []
+        """Steps whose tasks have not been returned yet."""
         self._steps: dict[int, int] = {}
         """Seed of a task without a result -> the step of its evaluation."""
         self._missing: dict[int, int] = {}
@@ -101,7 +102,7 @@ class ScheduledEvaluation:
         return self.num_problems - sum(self._missing.values())
 
     def schedule(self, step: int) -> None:
-        """Schedule the evaluation of a step; no effect if it has been scheduled before."""
+        """Schedules the evaluation of a step; no effect if it was scheduled before."""
         if step not in self._missing:
             self._missing[step] = len(self._problems)
             self._results[step] = []

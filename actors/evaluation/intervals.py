@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(100)
-"""Gauss-Legendre on [-1, 1]: 12 correct digits for a normal density over 12 standard deviations."""
+"""Gauss-Legendre quadrature on [-1, 1]: 12 correct digits for a normal density over 12 standard deviations."""
 
 
 class Interval(NamedTuple):
@@ -31,11 +31,11 @@ def wilson(successes: int, samples: int, confidence: float = 0.95) -> Interval:
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     rate = successes / samples
     centre = rate + z2 / (2 * samples)
-    reach = sqrt(z2 * (rate * (1 - rate) + z2 / (4 * samples)) / samples)
+    half_width = sqrt(z2 * (rate * (1 - rate) + z2 / (4 * samples)) / samples)
     scale = 1 + z2 / samples
-    # With s = 0 or s = n a bound is exactly 0 or 1; rounding would give a value 1e-17 away.
-    lower = 0.0 if successes == 0 else (centre - reach) / scale
-    upper = 1.0 if successes == samples else (centre + reach) / scale
+    # With s = 0 or s = n a bound is exactly 0 or 1, which rounding would miss by 1e-17.
+    lower = 0.0 if successes == 0 else (centre - half_width) / scale
+    upper = 1.0 if successes == samples else (centre + half_width) / scale
     return Interval(lower, upper)
 
 
@@ -58,7 +58,7 @@ def _posterior_quantile(successes: int, samples: int, p: float) -> float:
 
     With x = sin^2 t the density of the angle t is proportional to sin^2s t cos^2f t, which has no poles. Its mode is t0
     with sin^2 t0 = s / n. The second derivative of its logarithm, -2s/sin^2 t - 2f/cos^2 t, is at most -2n, so it
-    decays at least as fast as a normal density of standard deviation 1/sqrt(2n): eight of these cover it.
+    decays at least as fast as a normal density of standard deviation 1/sqrt(2n): eight of these to each side suffice.
     """
     failures = samples - successes
     if samples == 0:

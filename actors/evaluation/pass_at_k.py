@@ -1,7 +1,7 @@
 """Unbiased pass@k, and a confidence interval for its mean over problems. Pure.
 
-The estimand is the mean pass@k of the population from which the problems were drawn, not of these problems alone: the
-choice of problems is most of the uncertainty.
+The estimand is the mean pass@k of the population from which the problems were drawn, not of these problems alone: most
+of the uncertainty is in the choice of problems.
 """
 
 from math import comb
@@ -36,11 +36,11 @@ def bootstrap_mean(
     so their spread contains both the differences between problems and the sampling error of n samples; resampling
     within a problem as well would count that error twice. The ends are bias-corrected and accelerated percentiles (BCa,
     Efron 1987), because pass@k of hard problems is skewed and plain percentiles miss on one side. In simulations the
-    95 % interval covers in 90 to 96 % of data sets of 50 to 100 problems, and in 87 % with 30 problems that are nearly
-    all at one end.
+    95 % interval has a coverage of 90 to 96 % with 50 to 100 problems, and of 87 % with 30 problems whose values are
+    nearly all 0 or nearly all 1.
 
-    If all values are equal, a bootstrap has no spread. The interval then allows for the share of other problems that
-    Wilson's bound admits: 0 solved of 64 problems gives [0, 0.0566].
+    If all values are equal, the bootstrap interval has no width. The interval then allows for Wilson's upper bound on
+    the share of different problems: 0 solved of 64 problems gives [0, 0.0566].
     Raises ValueError without values, or unless 0 < confidence < 1.
     """
     array = np.asarray(values, dtype=np.float64)
@@ -52,7 +52,7 @@ def bootstrap_mean(
         return Interval(mean * (1 - unseen), mean + (1 - mean) * unseen)
     means = np.sort(_resampled_means(array, resamples, seed))
     normal = NormalDist()
-    # Ties count half; 1e-12 absorbs rounding. The share is kept off 0 and 1, whose normal quantiles are infinite.
+    # Ties count half; 1e-12 absorbs rounding. The share is bounded away from 0 and 1, whose quantiles are infinite.
     share = float(np.searchsorted(means, [mean - 1e-12, mean + 1e-12]).sum()) / (2 * resamples)
     bias = normal.inv_cdf(min(max(share, 1 / resamples), 1 - 1 / resamples))
     deviations = array - mean

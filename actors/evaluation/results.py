@@ -1,8 +1,8 @@
 """Results of an evaluation: one `Result` for each problem, and the statistics of a problem set. Pure.
 
-A sample whose verifier failed (`timeout`, `crash`) is no attempt: n counts only judged samples. pass@k is then unbiased
-if these failures are independent of whether the response was correct. The verdicts still count them. A sample without
-an answer, or with one that cannot be parsed, is judged and not correct.
+A sample whose verifier failed (`timeout`, `crash`) is not an attempt: n counts only judged samples. pass@k is unbiased
+if these failures are independent of correctness. `verdicts` still counts them. A sample without an answer, or with one
+that cannot be parsed, is judged and not correct.
 """
 
 from collections import Counter
@@ -26,14 +26,14 @@ class Result(Record, frozen=True, rename={"policy_version": "weight_version"}):
     verdicts: dict[Verdict, int]
     """Samples by verdict; they sum to `samples`. A verdict without samples may be missing."""
     truncated: int
-    """Samples cut by the token budget; they are no evidence that a problem is hard."""
+    """Samples cut by the token budget."""
     completion_tokens: int
     """Sum over all samples."""
     longest_completion_tokens: int
     policy_version: int
-    """The oldest policy version that wrote a sample."""
+    """The oldest policy version among the samples."""
     unfinished: int = 0
-    """Samples cut by the token budget, judged and not correct; with more tokens they might have been."""
+    """Samples cut by the token budget, judged and not correct; with more tokens they might be correct."""
 
     def __post_init__(self) -> None:
         if self.samples < 1 or min(self.verdicts.values(), default=0) < 0:
@@ -51,7 +51,7 @@ class Result(Record, frozen=True, rename={"policy_version": "weight_version"}):
 
     @property
     def evidence(self) -> int:
-        """Samples that show how hard the problem is: judged, and not `unfinished`."""
+        """Samples from which the solve rate can be estimated: judged, and not `unfinished`."""
         return self.judged - self.unfinished
 
     @property
@@ -66,18 +66,18 @@ class Score(Record, frozen=True):
     value: float | None
     """In [0, 1]; None when no problem has k judged samples."""
     lower: float | None
-    """Ends of the interval for the population mean (`bootstrap_mean`); None if the value is."""
+    """`lower`, `upper`: interval for the population mean (`bootstrap_mean`); None if `value` is None."""
     upper: float | None
     problems: int
     """Problems with at least k judged samples; the mean is over these."""
 
 
 class SetReport(Record, frozen=True):
-    """What was measured of one checkpoint on one problem set."""
+    """Results of one checkpoint on one problem set."""
 
     name: str
     scores: tuple[Score, ...]
-    """One for each requested k, in that order."""
+    """One for each requested k, in the requested order."""
     samples: int
     truncated: int
     """Samples cut by the token budget."""
@@ -94,18 +94,18 @@ class SetReport(Record, frozen=True):
 
 
 class EvaluationReport(Record, frozen=True):
-    """What was measured of one checkpoint: one row of the table."""
+    """Results of one checkpoint: one row of the table."""
 
     label: str
     confidence: float
-    """Of all intervals."""
+    """Confidence level of all intervals."""
     resamples: int
     seed: int
     sets: tuple[SetReport, ...]
 
 
 def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Result:
-    """Count the rollouts of one problem. Raises ValueError when there are none."""
+    """Counts the rollouts of one problem. Raises ValueError when there are none."""
     tokens = [rollout.num_tokens for rollout in rollouts]
     return Result(
         problem_id=problem_id,
@@ -121,7 +121,7 @@ def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Resu
 
 
 def merge(results: Sequence[Result]) -> Result:
-    """Add up results of one problem. Raises ValueError when they are of different problems or sets."""
+    """Adds up results of one problem. Raises ValueError when they are of different problems or sets."""
     first = results[0]
     if any((result.problem_id, result.source) != (first.problem_id, first.source) for result in results):
         raise ValueError(f"results of different problems: {sorted({result.problem_id for result in results})}")
@@ -150,7 +150,7 @@ def evaluation_report(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> EvaluationReport:
-    """Statistics of one checkpoint, set by set in the given order. `label` names the checkpoint's row.
+    """Statistics of one checkpoint for each set, in the given order. `label`: name of the row.
 
     Raises ValueError when a set is empty or has a problem twice or a result of another set, and when a k is below 1
     or repeated.
@@ -160,7 +160,7 @@ def evaluation_report(
     sets = []
     for name, results in results_by_set.items():
         _check_set(name, results)
-        # Sorted, so that the order of the problems does not change the resamples.
+        # Sorted, so that resampling does not depend on the order of the problems.
         ordered = tuple(sorted(results, key=lambda result: result.problem_id))
         verdicts = Counter[Verdict]()
         for result in ordered:
@@ -183,9 +183,9 @@ def evaluation_report(
 def _check_set(name: str, results: Sequence[Result]) -> None:
     if not results:
         raise ValueError(f"the problem set {name} has no results")
-    strangers = {result.source for result in results} - {name}
-    if strangers:
-        raise ValueError(f"the problem set {name} holds results of {', '.join(sorted(strangers))}")
+    others = {result.source for result in results} - {name}
+    if others:
+        raise ValueError(f"the problem set {name} holds results of {', '.join(sorted(others))}")
     twice = [problem for problem, count in Counter(result.problem_id for result in results).items() if count > 1]
     if twice:
         raise ValueError(f"the problem set {name} holds {twice[0]} twice")

@@ -1,1 +1,1 @@
-"""The problems of a run: where they come from, in which order arms draw them, and their guidance."""
+"""The problems of a run: their sources, the order in which arms draw them, and their guidance."""

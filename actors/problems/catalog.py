@@ -2,7 +2,7 @@
 
 The built-in problems are a pure function of the settings and the seed. Their ids are readable: chain8-s0-0003 is the
 fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy, ring1-… and short1-…
-easier. Problems of other sources have an id of their own or one made from their statement.
+easier. Problems of other sources have the id in their row, or one computed from their statement.
 """
 
 import itertools
@@ -37,11 +37,11 @@ def load_problem_set(
     verifier: VerifierSettings | None = None,
     progress: ProgressCallback | None = None,
 ) -> ProblemSet:
-    """What a run trains on: the hard problems and those of every bucket that an arm with a weight draws from.
+    """The problems that a run trains on: the hard ones, and those of every bucket with an arm of positive weight.
 
     Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed. Raises UsageError
-    when the source breaks a rule or has no usable problem, or when the guided arm has a weight and a hard problem has
-    neither solution nor guidance.
+    when the source is invalid or has no usable problem, or when the guided arm has a positive weight and a hard problem
+    has neither solution nor guidance.
     """
     loaded = _read(settings, seed, verifier, progress)
     if not loaded.problems:
@@ -78,7 +78,7 @@ def _limited(problems: Sequence[Problem], settings: ProblemSettings, seed: int) 
 
 
 def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
-    """`count` hard problems of the built-in domain that no seed trains on. Raises UsageError for another source."""
+    """`count` hard problems of the built-in domain that are in no training set. Raises UsageError for other sources."""
     if settings.source != BUILTIN:
         raise UsageError(
             f"evaluation.num_held_out={count} needs problems.source={BUILTIN}: no other source has held-out problems; "

@@ -1,4 +1,4 @@
-"""Where a solution may be cut: after a step, paragraph or sentence, never inside LaTeX or code."""
+"""Finds the positions at which a solution may be cut: after a step, paragraph or sentence, not inside LaTeX or code."""
 
 import re
 
@@ -48,7 +48,7 @@ def boundaries(solution: str) -> list[int]:
 
 
 def _ends_step(solution: str, start: int, stop: int) -> bool:
-    """Whether the line that ends at `start` is complete: the next one neither continues it nor displays its formula."""
+    """Whether the line that ends at `start` ends a step: the next line neither continues it nor has its formula."""
     before, after = solution[max(0, start - 200) : start], solution[stop : stop + 30]
     if not after or _OPEN_END.search(before) or _CONTINUES.match(after) or (before[-1:] == after[0] == "|"):
         return False  # the last condition: between two rows of a table
@@ -64,6 +64,6 @@ def _ends_sentence(solution: str, position: int) -> bool:
 
 
 def _outside_environments(solution: str, ends: list[int]) -> list[int]:
-    """The ends that lie outside every environment. Counts brackets, because environments of one name may be nested."""
+    """The ends outside all environments. Counts begins and ends, because environments of one name may be nested."""
     changes = [(match.start(), -1 if match[0][1] in "e/" else 1) for match in _BRACKETS.finditer(solution)]
     return [end for end in ends if sum(change for start, change in changes if start < end) <= 0]

@@ -1,9 +1,9 @@
-r"""The prefixes of an oracle solution that may guide a hard problem (POPE section 4).
+r"""The candidate prefixes of an oracle solution for guidance (POPE section 4).
 
-Candidates are uniformly spaced: z^{0:i} holds i/n of the part of the solution before its answer. They end where a step,
+Candidates are uniformly spaced: z^{0:i} is i/n of the part of the solution before its answer. They end where a step,
 paragraph or sentence ends (`cut_points.py`) and never contain the final answer (`leaks.py`). `prefix_search.py` chooses
-among them by sampling. A problem without a useful candidate gets a random prefix shorter than a quarter, as in the
-paper.
+one by sampling. A problem without a useful candidate gets a random prefix shorter than a quarter of its solution, as in
+the paper.
 """
 
 import random
@@ -17,10 +17,10 @@ FALLBACK_SHARE = 0.25
 
 
 def candidate_prefixes(solution: str, num_prefixes: int, answer: str, statement: str = "") -> list[str]:
-    """At most `num_prefixes - 1` different prefixes of the solution, ascending in length; may be empty.
+    """At most `num_prefixes - 1` different prefixes of the solution, ascending in length; may be an empty list.
 
-    An answer that also occurs in the statement may occur in a prefix, but not where it is claimed to be the answer.
-    For a built-in chain of n steps and num_prefixes=n they are exactly its first 1, 2, ..., n-1 lines.
+    An answer that also occurs in the statement may occur in a prefix, unless the prefix claims it as the answer. For a
+    built-in chain of n steps and num_prefixes=n, the candidates are exactly its first 1, 2, ..., n-1 lines.
     """
     usable = _before_answer(solution, answer, statement)
     cuts = _cut_points(solution, usable)
@@ -29,9 +29,9 @@ def candidate_prefixes(solution: str, num_prefixes: int, answer: str, statement:
 
 
 def random_short_prefix(solution: str, answer: str, rng: random.Random, statement: str = "") -> str:
-    """A random prefix shorter than a quarter of the solution, or its first step when that is longer.
+    """A random prefix shorter than a quarter of the solution, or its first step if that is longer.
 
-    Empty when the first step already shows the answer; an empty prefix gives the unguided prompt.
+    Empty if the first step already shows the answer; the prompt is then the unguided one.
     """
     cuts = _cut_points(solution, _before_answer(solution, answer, statement) + 1)
     if not cuts:

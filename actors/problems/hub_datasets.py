@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub by short names: where each one is, and how its rows are laid out."""
+"""Data sets of the Hugging Face hub by short name: their location and their columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ class HubDataset:
 
     hub_id: str
     split: str
-    """The split to read, unless `problems.split` names one."""
+    """The split that is read if `problems.split` is null."""
     columns: Mapping[str, str] = field(default_factory=lambda: {"statement": "problem", "answer": "answer"})
     config: str | None = None
     strip_instructions: Callable[[str], str] | None = None
@@ -20,7 +20,7 @@ class HubDataset:
 
 
 def strip_dapo_instructions(statement: str) -> str:
-    """Removes the requests for `Answer: ...` before and after each problem; the prompts here ask for a box instead."""
+    """Removes the requests for `Answer: ...` before and after each problem; prompts ask for a box instead."""
     before, blank, rest = statement.partition("\n\n")
     if blank and before.startswith("Solve the following math problem step by step."):
         statement = rest

@@ -1,8 +1,8 @@
 """Joins a prefix of the oracle solution and the model's completion into one solution without repetition. Pure.
 
-Under POPE's instruction a model may restate the partial response, or the end of it, before it continues. The restated
-part is removed from the completion, so the joined text always begins with the prefix as the oracle wrote it. A
-completion that does not make a coherent solution with the prefix is refused with a reason.
+Under POPE's instruction a model may restate the partial response, or its end, before it continues. The restated part is
+removed from the completion, so the joined text always begins with the unchanged prefix. A completion that does not form
+a coherent solution with the prefix is rejected with a reason.
 """
 
 import re
@@ -17,16 +17,16 @@ _REFERENCE = re.compile(r"\bpartial\s+(?:response|solution)\b", re.IGNORECASE)
 
 
 class JoinError(ValueError):
-    """Prefix and completion make no coherent solution. The text is one of a few reasons, which are counted."""
+    """Prefix and completion do not form a coherent solution. The message is one of a few reasons, which are counted."""
 
 
 def join(prefix: str, completion: str) -> str:
-    """One solution, compared without regard to white space. Raises JoinError.
+    """The joined solution. White space is ignored in comparisons. Raises JoinError.
 
-    - The completion contains the whole prefix: only what follows the prefix is appended.
-    - It begins with the last steps of the prefix: what follows them is appended.
-    - It contains the first step of the prefix, but not the rest: it starts over and is refused.
-    - Otherwise it continues where the prefix ends and is appended whole.
+    - The completion contains the whole prefix: only the text after the prefix is appended.
+    - It begins with the last steps of the prefix: the text after them is appended.
+    - It contains the first step of the prefix, but not the rest: it starts over and is rejected.
+    - Otherwise it continues where the prefix ends: all of it is appended.
     """
     prefix, completion = prefix.strip(), completion.strip()
     if not prefix:
@@ -38,7 +38,7 @@ def join(prefix: str, completion: str) -> str:
 
 
 def _rest(prefix: str, completion: str) -> str:
-    """What the completion adds to the prefix."""
+    """The part of the completion that is appended to the prefix."""
     if whole := _pattern(prefix).search(completion):
         return completion[whole.end() :]
     starts = [0, *boundaries(prefix)[:-1]]

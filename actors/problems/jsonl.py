@@ -3,9 +3,9 @@
     {"problem": "What is 1+1?", "answer": "2", "solution": "1+1=2. So 2.", "id": "sum-1", "bucket": "hard"}
 
 The statement may be called `problem`, `statement` or `question`. Optional fields: `solution`; `guidance`, the prefix of
-the solution that a guided prompt shows, possibly empty; `id`, by default made from the statement; `bucket` (hard, easy
-or easier), by default hard; `source`, where the problem comes from. Other fields are ignored. A JSON file holds a list
-of such objects.
+the solution in a guided prompt, possibly empty; `id`, by default computed from the statement; `bucket` (hard, easy or
+easier), by default hard; `source`, the origin of the problem. Other fields are ignored. A JSON file contains a list of
+such objects.
 """
 
 import json
@@ -23,17 +23,17 @@ from broker.records import Problem
 
 
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:
-    """One problem a line, guidance included. The file is replaced atomically."""
+    """Writes one problem per line, guidance included. The file is replaced atomically."""
     write_lines(path, [msgspec.json.encode(problem) for problem in problems])
 
 
 def write_rejected(path: Path, rejected: Sequence[RejectedRow]) -> None:
-    """One rejected row a line. The file is replaced atomically."""
+    """Writes one rejected row per line. The file is replaced atomically."""
     write_lines(path, [msgspec.json.encode(row) for row in rejected])
 
 
 def write_lines(path: Path, lines: Sequence[bytes]) -> None:
-    """A file of these lines, replaced atomically."""
+    """Writes the lines; the file is replaced atomically."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(b"".join(line + b"\n" for line in lines))
     os.replace(temporary, path)
@@ -82,7 +82,7 @@ def _parsed(text: str, location: str, remedy: str) -> Any:
 
 
 def _refuse_constant(location: str, name: str) -> NoReturn:
-    raise UsageError(f"{location}: {name} is no JSON value; write a number, a string or null")
+    raise UsageError(f"{location}: {name} is not a JSON value; write a number, a string or null")
 
 
 def _row(number: int, location: str, value: Any) -> Row:

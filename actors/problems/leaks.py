@@ -1,4 +1,4 @@
-r"""Whether a piece of a solution shows the final answer in a form that a verifier would accept.
+r"""Detects whether a piece of a solution shows the final answer in a form that a verifier would accept.
 
 A piece shows the answer when it
 - has a box, or announces an answer ("the answer is", "final answer", "answer:", "####");
@@ -6,7 +6,7 @@ A piece shows the answer when it
   and 1000, \frac12 and 0.5), unless the statement contains it too;
 - ends with "= X" or "is X", where X is the answer, of any length. Elsewhere a single digit is an ordinary number.
 
-Of a list of answers, a claim ("= X") of any one value shows the answer; the other rules apply to the whole list only.
+If the answer is a list, a claim ("= X") of any one value shows it; the other rules apply to the whole list only.
 """
 
 import re

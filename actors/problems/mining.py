@@ -1,7 +1,7 @@
 """Sorts problems into buckets by the solve rate of a model (POPE sections 2 and 3.2; hard: no success in 128 samples).
 
-A sample is evidence when it was finished and judged. A sample that the token budget cut, or that the verifier failed
-on, says nothing about the problem: it is counted separately, and a problem with too little evidence gets no bucket.
+A sample is evidence if it was finished and judged. Samples that were cut by the token budget, or on which the verifier
+failed, are counted separately; a problem with too little evidence gets no bucket.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ class MinedProblem(Record, frozen=True):
     bucket: str | None
     """hard, easy or easier; None when the solve rate lies in no bucket or is unknown."""
     reason: str
-    """Why it has this bucket, or no bucket."""
+    """Why the problem has this bucket, or none."""
     samples: int
     successes: int
     evidence: int
     """Samples that were finished and judged."""
     truncated: int
-    """Samples cut by the token budget and not correct. They are no evidence."""
+    """Samples cut by the token budget and not correct. They are not evidence."""
     unjudged: int
     """Samples whose verifier timed out or crashed."""
     lower: float
@@ -143,12 +143,12 @@ def decide_bucket(result: Result, settings: MiningSettings) -> tuple[str | None,
 
 
 def bucket_of(rate: float, buckets: Mapping[str, Sequence[float]]) -> str | None:
-    """The bucket whose closed interval holds the rate."""
+    """The bucket whose closed interval contains the rate; None if there is none."""
     return next((name for name, (low, high) in buckets.items() if low <= rate <= high), None)
 
 
 def _same_bucket(lowest: float, highest: float, buckets: Mapping[str, Sequence[float]]) -> bool:
-    """Whether all rates between the two lie in the same bucket, or all in none."""
+    """Whether all rates between the two are in the same bucket, or all in none."""
     bucket = bucket_of(lowest, buckets)
     if bucket is not None:
         return highest <= buckets[bucket][1]

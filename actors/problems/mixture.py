@@ -1,8 +1,8 @@
-"""Assigns each group id of a run a problem and an arm.
+"""Assigns a problem and an arm to each group id of a run.
 
-Arms take turns by smooth weighted round robin: weights 1:1 alternate, and any window of sum(weights) groups holds each
-arm exactly as often as its weight says. Each arm goes through its problems in an order that is shuffled anew in each
-epoch. Arms over the same bucket use the same order, so the unguided and the guided group of a problem are close.
+Arms alternate by smooth weighted round robin: any window of sum(weights) groups contains each arm exactly as often as
+its weight. Each arm goes through its problems in an order that is shuffled in every epoch. Arms of the same bucket use
+the same order, so the unguided and the guided group of a problem are close.
 """
 
 import random
@@ -17,7 +17,7 @@ ARM_BUCKET: dict[str, Bucket] = {"unguided": "hard", "guided": "hard", "easy": "
 
 
 class Mixture:
-    """The assignment of group ids: a pure function of (problem ids, weights, seed), without a position."""
+    """The assignment of group ids: a stateless, pure function of (problem ids, weights, seed)."""
 
     def __init__(self, problems: Sequence[Problem], arms: Mapping[str, int], seed: int) -> None:
         weights = {arm: weight for arm, weight in arms.items() if weight > 0}
@@ -53,8 +53,8 @@ class Mixture:
 def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:
     """One cycle of sum(weights) turns with each arm as often as its weight, spread as evenly as possible.
 
-    In every turn each arm's credit grows by its weight; the arm with the highest credit (the first of equals) takes the
-    turn and its credit falls by the sum of the weights. {"a": 2, "b": 1} -> a b a.
+    In every turn the credit of each arm grows by its weight; the arm with the highest credit (the first of equals) is
+    chosen, and its credit is reduced by the sum of the weights. {"a": 2, "b": 1} -> a b a.
     """
     total = sum(weights.values())
     credit = dict.fromkeys(weights, 0)

@@ -1,12 +1,12 @@
 """Searches the shortest useful prefix of the oracle solution for each hard problem (POPE section 4).
 
-A prefix is useful when the base model, guided with it, succeeds at least once in `samples` rollouts. A prefix is chosen
-only after every shorter one has failed. A single success may be luck: of seven prefixes that solve one rollout in a
-hundred, one is likely to have a success. With `successes` above 1 a prefix must therefore reach that many successes at
-a rate of at least one in every `samples` rollouts.
+A prefix is useful if the base model, guided with it, succeeds at least once in `samples` rollouts. A prefix is chosen
+only after all shorter ones have failed. A single success may be chance: of seven prefixes with a solve rate of 1 %, one
+is likely to have a success. With `successes` above 1 a prefix must therefore reach that many successes at a rate of at
+least one in every `samples` rollouts.
 
-Each problem proceeds in rounds of its own, and many problems are in flight at once. A round samples the `at_once`
-shortest prefixes that are still undecided. Once a prefix is useful, longer ones are not sampled any more.
+Problems proceed in independent rounds. A round samples the `at_once` shortest prefixes that are still undecided. Once a
+prefix is useful, longer ones are not sampled any more.
 """
 
 import random
@@ -62,7 +62,7 @@ class _ProblemSearch:
     too_long: int | None = None
     """Index of the shortest prefix that could not be sampled. It and the longer ones are not eligible."""
     failure: str = ""
-    """Why it could not be sampled."""
+    """Why that prefix could not be sampled."""
 
     @property
     def eligible(self) -> list[_Trial]:
@@ -116,7 +116,7 @@ class PrefixSearch:
         trial.completion_tokens += result.completion_tokens
 
     def fail(self, task: Task, reason: str) -> None:
-        """Rule out a prefix that cannot be sampled because its prompt is too long, and all longer ones."""
+        """Rules out a prefix whose prompt is too long, and all longer prefixes."""
         search, index = self._close(task)
         search.too_long = min(index, len(search.trials) if search.too_long is None else search.too_long)
         search.failure = reason
@@ -157,7 +157,7 @@ class PrefixSearch:
         return trial.successes >= self._settings.successes
 
     def _has_failed(self, trial: _Trial) -> bool:
-        """Whether it ended a round of `samples` rollouts with fewer successes than rounds."""
+        """Whether the trial completed a round of `samples` rollouts with fewer successes than rounds."""
         rounds, rest = divmod(trial.samples, self._settings.samples)
         return rest == 0 and trial.successes < rounds
 

@@ -1,4 +1,4 @@
-"""The content of a problem source: its problems, and for every other row the reason why it is not one. Pure."""
+"""The content of a problem source: its problems, and its rejected rows with reasons. Pure."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ class RejectedRow:
     row: int
     """Line of a JSONL file, item of a JSON list or row of a table, from 1."""
     id: str
-    """The id its problem would have had."""
+    """The id that its problem would have."""
     reason: RejectionReason
     detail: str
-    """What is wrong with this row, in a sentence."""
+    """Description of the fault."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ProblemSet:
     problems: list[Problem]
     rejected: list[RejectedRow] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
-    """Problem id -> its row. Empty for problems that come from no file."""
+    """Problem id -> its row. Empty for the built-in domain."""
 
     @property
     def num_rows(self) -> int:

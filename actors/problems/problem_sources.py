@@ -1,4 +1,4 @@
-"""Reads every kind of `problems.source` but the built-in domain.
+"""Reads every kind of `problems.source` except the built-in domain.
 
     set.jsonl, set.json, set.parquet   a file; `problems.fields` names columns that do not have the usual names
     gsm8k                              a data set of the Hugging Face hub, by its short name
@@ -22,7 +22,7 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": jsonl_rows, ".j
 
 
 def read_source(settings: ProblemSettings) -> ProblemSet:
-    """Every row of the source as a problem or a rejected row. No answer is parsed. Raises UsageError."""
+    """All rows of the source, as problems or rejected rows. Answers are not parsed. Raises UsageError."""
     levels = (settings.levels[0], settings.levels[1]) if settings.levels else None
     name, _, path = settings.source.partition(":")
     if name not in HUB_DATASETS:
@@ -51,7 +51,7 @@ def _hub_rows(name: str, dataset: HubDataset, path: str, layout: Layout, split: 
 
 
 def _select(columns: Sequence[str], rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows with these columns only, so that a column called id or bucket is ignored as on the hub."""
+    """The rows reduced to these columns, so that a column called id or bucket is ignored as on the hub."""
     for row in rows:
         yield replace(row, columns={name: value for name, value in row.columns.items() if name in columns})
 

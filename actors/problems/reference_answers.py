@@ -1,8 +1,8 @@
-r"""Reference answers: cleaned of LaTeX wrappers, and checked to be something the verifier can parse.
+r"""Cleans reference answers of LaTeX wrappers, and checks that the verifier can parse them.
 
-`clean_answer` and `obvious_fault` are pure. `check_answers` asks math-verify, in child processes with a time and a
-memory limit, about the answers they cannot decide. No response could match an answer that math-verify does not parse,
-so its problem is rejected.
+`clean_answer` and `obvious_fault` are pure. `check_answers` runs math-verify on the remaining answers, in child
+processes with a time and a memory limit. No response could match an answer that math-verify cannot parse, so its
+problem is rejected.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from broker.records import Verdict
 from conf.schema import VerifierSettings
 
 ProgressCallback = Callable[[int, int], None]
-"""Called with (answers parsed so far, answers in all)."""
+"""Called with (number of parsed answers, number of all answers)."""
 AnswerKind = Literal["integer", "number", "several values", "equation", "words", "expression"]
 
 MIN_DEADLINE_S = 10.0
-"""Lower bound of the deadline for one answer, seconds: a slow answer on a busy machine must not be rejected."""
+"""Lower bound of the deadline for one answer, seconds, so that answers are not rejected on a busy machine."""
 
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?: |\\,|\\ |\{,\})\d{3})+(?:\.\d+)?")
 _SEPARATOR = re.compile(r" |\\,|\\ |\{,\}")
 _SUBSCRIPTED_NAME = re.compile(r"\A[A-Za-z]_\{?\\[a-z]+ *\}?\s*=\s*")
-"""`m_{\\max}=`, which math-verify cannot parse. It handles a plain `m=` itself."""
+"""`m_{\\max}=`, which math-verify cannot parse. It can parse a plain `m=`."""
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _SENTENCE = re.compile(r"\b(?!sin|cos|tan|log|ln)[A-Za-z]{2,}(?:,? +[A-Za-z]+){3,}")
 """Four words in a row, the first of two letters or more: `no such integer exists`, not `3 hours and 20 minutes`."""
@@ -54,9 +54,9 @@ def clean_answer(answer: str) -> str:
 
 
 def obvious_fault(answer: str) -> str | None:
-    """Why a clean answer can never be matched, as far as that shows without a parser; None when it does not show.
+    """Why no response can match a clean answer, as far as this can be decided without a parser; None otherwise.
 
-    The text continues the words `"answer"`.
+    The result is the predicate of a sentence that begins with `"answer"`.
     """
     if len(answer) > MAX_ANSWER_CHARS:
         return f"has {len(answer)} characters, the limit is {MAX_ANSWER_CHARS}; give the answer alone"
@@ -95,9 +95,9 @@ def answer_kind(answer: str) -> AnswerKind:
 def check_answers(
     problem_set: ProblemSet, settings: VerifierSettings, progress: ProgressCallback | None = None
 ) -> ProblemSet:
-    """The problem set with every problem rejected whose answer math-verify cannot parse.
+    """Rejects the problems whose answer math-verify cannot parse.
 
-    Runs an event loop of its own. Starts child processes only when there is an answer that is not plain.
+    Runs its own event loop. Starts child processes only if some answer is not plain (`is_plain`).
     """
     answers = list(dict.fromkeys(problem.answer for problem in problem_set.problems if not is_plain(problem.answer)))
     if not answers:

@@ -2,7 +2,7 @@
 
 "SFT on the prefix of the oracle solution followed by a successful on-policy completion obtained via rejection sampling
 from the base model" (POPE section 6). `RejectionSampling` plans the samples and counts the correct ones.
-`DemonstrationPool` reads their texts, makes demonstrations of the usable ones, and says which problems still lack some
+`DemonstrationPool` turns the usable responses into demonstrations, and determines which problems need more samples
 because correct responses could not be used.
 """
 
@@ -24,9 +24,9 @@ DUPLICATE = "the same as one that was kept"
 @dataclass
 class _ProblemState:
     missing: int
-    """Correct responses that are still wanted."""
+    """Number of correct responses still needed."""
     num_samples: int
-    """Responses sampled so far, by earlier plans too."""
+    """Responses sampled so far, including those of earlier plans."""
     outstanding: int | None = None
     """Seed of the task whose result has not been recorded yet."""
     failed: bool = False
@@ -35,9 +35,9 @@ class _ProblemState:
 class RejectionSampling:
     """Samples each problem in rounds of one task until enough responses are correct. A `SamplingPlan`."""
 
-    def __init__(self, wanted: dict[str, tuple[int, int]], max_samples: int, seed: int) -> None:
-        """`wanted`: problem id -> (correct responses wanted, responses sampled before)."""
-        self._problems = {id: _ProblemState(missing, num_samples) for id, (missing, num_samples) in wanted.items()}
+    def __init__(self, needed: dict[str, tuple[int, int]], max_samples: int, seed: int) -> None:
+        """`needed`: problem id -> (correct responses needed, responses sampled before)."""
+        self._problems = {id: _ProblemState(missing, num_samples) for id, (missing, num_samples) in needed.items()}
         self._max_samples = max_samples
         self._seed = seed
         self.failed: dict[str, str] = {}
@@ -94,7 +94,7 @@ class CandidateResponse:
     text: str
     correct: bool
     finished: bool
-    """It ended with an end-of-sequence token, not at the token budget."""
+    """Ended with an end-of-sequence token, not at the token budget."""
 
 
 @dataclass
@@ -106,22 +106,22 @@ class _Collected:
     """Joined solutions, in the order they were sampled."""
     num_samples: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-    """Reason -> correct responses that were not used."""
+    """Reason -> number of correct responses that were not used."""
     failed: str = ""
     """Why the problem could not be sampled."""
 
 
 class DemonstrationPool:
-    """The demonstrations made of sampled responses so far."""
+    """Collects demonstrations from sampled responses."""
 
     def __init__(self, problems: Sequence[Problem], completions: int, max_samples: int) -> None:
-        """`problems` have guidance. `completions`: demonstrations wanted of each problem."""
+        """`problems`: with guidance. `completions`: demonstrations needed per problem."""
         self._collected = {problem.id: _Collected(problem) for problem in problems}
         self._completions = completions
         self._max_samples = max_samples
 
-    def wanted(self) -> dict[str, tuple[int, int]]:
-        """Problem id -> (demonstrations missing, samples taken), of problems that may be sampled further."""
+    def needed(self) -> dict[str, tuple[int, int]]:
+        """Problem id -> (demonstrations missing, responses sampled), for problems that need and allow more samples."""
         return {
             id: (self._completions - len(collected.solutions), collected.num_samples)
             for id, collected in self._collected.items()
@@ -131,7 +131,7 @@ class DemonstrationPool:
         }
 
     def add(self, problem_id: str, responses: Sequence[CandidateResponse]) -> None:
-        """Take the responses of one group. Groups of a problem must come in the order of their group ids."""
+        """Adds the responses of one group. The groups of a problem must be added in the order of their group ids."""
         collected = self._collected[problem_id]
         collected.num_samples += len(responses)
         for response in responses:
@@ -139,11 +139,11 @@ class DemonstrationPool:
                 self._use(collected, response)
 
     def fail(self, problem_id: str, reason: str) -> None:
-        """The problem could not be sampled."""
+        """Marks a problem as failed because it could not be sampled."""
         self._collected[problem_id].failed = reason
 
     def demonstrations(self) -> list[Demonstration]:
-        """In the order of the problems."""
+        """The demonstrations, in the order of the problems."""
         return [
             Demonstration(
                 problem_id=id, source="prefix", prompt=unguided_message(collected.problem.statement), response=solution
@@ -153,7 +153,7 @@ class DemonstrationPool:
         ]
 
     def left_out(self) -> list[LeftOut]:
-        """The problems without any demonstration, and why."""
+        """The problems without a demonstration, with reasons."""
         return [_left_out(id, collected) for id, collected in self._collected.items() if not collected.solutions]
 
     def _use(self, collected: _Collected, response: CandidateResponse) -> None:

@@ -33,7 +33,7 @@ COLUMNS = {
 """Problem field -> its usual columns, in the order they are tried; `problems.fields` may name another."""
 BUCKETS: dict[str, Bucket] = {"hard": "hard", "easy": "easy", "easier": "easier"}
 ANSWER_PLACEHOLDERS = ("proof", "notfound", "not found", "n/a", "see solution")
-"""What some data sets write in place of a missing answer."""
+"""Texts that some data sets have in place of a missing answer."""
 
 _PROOF_REQUEST = re.compile(r"\s*(?:\(?[a-z0-9]{1,2}[.)]\s*)?(?:prove|show) (?:that|the)\b", re.IGNORECASE)
 _QUESTION = re.compile(
@@ -54,7 +54,7 @@ class Row:
     number: int
     """From 1: line of a JSONL file, item of a JSON list, row of a table."""
     location: str
-    """How error messages name it, such as FILE:LINE."""
+    """Location for error messages, such as FILE:LINE."""
     columns: Mapping[str, Any]
 
 
@@ -63,15 +63,15 @@ class Layout:
     """How the rows of one source are interpreted."""
 
     stem: str
-    """Prefix of ids that are made from the statement."""
+    """Prefix of ids computed from the statement."""
     source: str
-    """`Problem.source` of rows that have no column `source`."""
+    """`Problem.source` of rows without a column `source`."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Problem field -> its column; `a.b` is b inside a, `a.0` the first of the list a."""
     strip_instructions: Callable[[str], str] | None = None
     """Removes the instructions that a data set adds to every statement."""
     levels: tuple[float, float] | None = None
-    """(lowest, highest) level that is used; other rows are rejected. None: all."""
+    """(lowest, highest) accepted level; other rows are rejected. None: all levels."""
 
 
 def content_id(stem: str, statement: str) -> str:
@@ -80,7 +80,7 @@ def content_id(stem: str, statement: str) -> str:
 
 
 def read_rows(rows: Iterable[Row], layout: Layout) -> ProblemSet:
-    """Problems and rejected rows, in their order. Answers are not parsed here, but by `check_answers`."""
+    """Problems and rejected rows, in order. Answers are not parsed; see `check_answers`. Raises UsageError."""
     problems: list[Problem] = []
     rejected: list[RejectedRow] = []
     row_of_id: dict[str, int] = {}
@@ -117,7 +117,7 @@ def _duplicate_detail(earlier: Problem, later: Problem) -> str:
 
 
 def _check_mapping(layout: Layout, seen: set[str]) -> None:
-    """Raises UsageError for a column of `problems.fields` that no row has, because it is probably misspelt."""
+    """Raises UsageError for a column of `problems.fields` that is in no row, because it is probably misspelt."""
     for name, column in layout.columns.items():
         top = column.partition(".")[0]
         if seen and column not in seen and top not in seen:
@@ -165,7 +165,7 @@ class _RowReader:
         )  # fmt: skip
 
     def own_id(self) -> str | None:
-        """The id in the row, if it has one."""
+        """The id in the row; None if there is none."""
         value = self._value("id")[1]
         if value is None:
             return None
@@ -174,7 +174,7 @@ class _RowReader:
         return str(value).strip()
 
     def _column_with_surrogate(self) -> str | None:
-        """The first column with half of a surrogate pair, which JSON can spell but UTF-8 cannot encode."""
+        """The first column with half of a surrogate pair, which is valid in JSON but cannot be encoded in UTF-8."""
         columns = (self._value(name) for name in COLUMNS)
         return next((column for column, value in columns if _holds_surrogate(value)), None)
 
@@ -221,7 +221,7 @@ class _RowReader:
         return value.strip()
 
     def _answer(self, column: str, value: Any) -> str:
-        """As text. The answers of a list are joined by commas."""
+        """The answer as text. The items of a list are joined by commas."""
         if isinstance(value, list):
             return ", ".join(self._answer(column, item) for item in value)
         if isinstance(value, float) and value.is_integer():  # tables with empty cells store integers as floats
@@ -231,13 +231,13 @@ class _RowReader:
         return self._text(column, value)
 
     def _solution(self) -> str | None:
-        """The first that is not empty, of a list."""
+        """The solution; of a list, the first item that is not empty."""
         column, value = self._value("solution")
         items = value if isinstance(value, list) else [value]
         return next((text for item in items if (text := self._text(column, item))), None)
 
     def _guidance(self) -> str | None:
-        """Unchanged, white space included, because it is a prefix of the solution."""
+        """The guidance, unchanged, white space included, because it is a prefix of the solution."""
         column, value = self._value("guidance")
         if value is None or isinstance(value, str):
             return value
@@ -252,7 +252,7 @@ class _RowReader:
         return BUCKETS[value]
 
     def _level(self) -> float | None:
-        """A number, or the number in a text such as `Level 5`."""
+        """The level: a number, or the number in a text such as `Level 5`."""
         if self._layout.levels is None:
             return None
         column, value = self._value("level")
@@ -274,7 +274,7 @@ def _holds_surrogate(value: Any) -> bool:
 
 
 def _value_at(columns: Mapping[str, Any], path: str) -> Any:
-    """The value at `a.b.0`, or None. A column whose name is the whole path, dots included, comes first."""
+    """The value at `a.b.0`, or None. A column named like the whole path, dots included, has precedence."""
     if path in columns:
         return columns[path]
     value: Any = columns

@@ -2,7 +2,7 @@
 
     full_oracle   unguided prompt -> the whole oracle solution
     prefix        unguided prompt -> POPE's guidance and a correct completion of it (`rejection_sampling.py`)
-    FILE.jsonl    {"prompt": "What is 1+1?", "response": "1+1=2."}, one object a line
+    FILE.jsonl    {"prompt": "What is 1+1?", "response": "1+1=2."}, one object per line
 
 A prompt is the user's message. The model's chat template is applied when it is tokenized.
 """
@@ -27,7 +27,7 @@ class Demonstration(Record, frozen=True):
     prompt: str
     """The user's message. It carries no loss."""
     response: str
-    """The text that is imitated, without the end-of-sequence token."""
+    """The trained text, without the end-of-sequence token."""
 
 
 class LeftOut(Record, frozen=True):
@@ -47,7 +47,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=False):
 
 
 def full_oracle_demonstrations(problems: Sequence[Problem]) -> tuple[list[Demonstration], list[LeftOut]]:
-    """The whole oracle solutions ("Full-oracle SFT", POPE section 6), and the problems that have none."""
+    """Demonstrations of whole oracle solutions ("Full-oracle SFT", POPE section 6), and the problems without one."""
     demonstrations = [
         Demonstration(
             problem_id=problem.id,

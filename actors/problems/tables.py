@@ -45,7 +45,7 @@ def hub_rows(
 
 
 def _rows(table: Any, location: str, columns: Sequence[str], unique_by: str | None) -> Iterator[Row]:
-    """The rows of a table: only the named columns if any are named, only the first row of each value in `unique_by`."""
+    """The rows of a table: only `columns`, if not empty; only the first row of each value of `unique_by`, if given."""
     if unique_by is not None:
         table = _without_duplicates(table, unique_by)
     if columns:
@@ -58,7 +58,7 @@ def _rows(table: Any, location: str, columns: Sequence[str], unique_by: str | No
 
 
 def _without_duplicates(table: Any, path: str) -> Any:
-    """The first row of each value at `a.b`; the whole table when it has no such column."""
+    """The first row of each value at `a.b`; the whole table if it has no such column."""
     import pyarrow.compute
 
     name, *inside = path.split(".")

@@ -1,4 +1,4 @@
-"""Answers that are refused unparsed: too costly to parse or to evaluate, or with characters that are not visible."""
+"""Detects answers that are refused unparsed: too costly to parse or evaluate, or with invisible characters."""
 
 import re
 import unicodedata
@@ -6,9 +6,9 @@ import unicodedata
 from actors.verification.answer_spelling import has_variable
 
 MAX_NESTING = 20
-"""Brackets of all kinds; real answers have at most 6."""
+"""Depth of brackets of all kinds; answers of data sets have at most 6."""
 MAX_COMMAS = 100
-"""Real lists have fewer than 70."""
+"""Commas of a list; answers of data sets have fewer than 70."""
 MAX_EXPONENT_DIGITS = 4
 MAX_FACTORIAL_DIGITS = 4
 
@@ -30,7 +30,7 @@ _BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:\{.*\}|[0-9].*)|.*\\choose.*", re.DOT
 
 
 def is_too_costly(answer: str) -> bool:
-    """Whether brackets, lists, powers, factorials or binomials exceed those of any real answer."""
+    """Whether brackets, lists, powers, factorials or binomials exceed the limits of this module."""
     depth = deepest = 0
     for char in answer:
         depth += (char in "{([") - (char in "})]")

@@ -1,11 +1,11 @@
-r"""Rules that decide an answer before math-verify is asked, or give the form in which it is asked.
+r"""Rules that decide an answer without math-verify, or prepare the expressions that math-verify compares.
 
 math-verify tests whether two expressions have the same value. For a reward that is not enough: `43=42`, `6\cdot 7` and
-`42\%` have or contain the value 42, and none of them answers a problem whose answer is 42. The rules compare the texts
+`42\%` have or contain the value 42, but none of them answers a problem whose answer is 42. The rules compare the texts
 of the answer and the reference answer; tests/actors/verification/test_answer_table.py has cases for each.
 
-- Equations: one may name the result (`x=5`, `f(x)=2x`, `m+n=42`); `43=42`, `x+1=42` and a chain `a=b=c` are wrong.
-  A reference answer with as many relations lifts the rule.
+- Equations: the answer may name the result (`x=5`, `f(x)=2x`, `m+n=42`); `43=42`, `x+1=42` and a chain `a=b=c` are
+  wrong. The rule does not apply if the reference answer has as many relations.
 - Numbers: if the reference answer consists of numbers (also in lists, tuples, intervals, sets), so must the answer.
   Signs, decimals, fractions, thousands separators, powers of ten and units are allowed; sums, products, roots and
   functions are not.
@@ -13,8 +13,8 @@ of the answer and the reference answer; tests/actors/verification/test_answer_ta
   number, no factorial, binomial or function of a class that it does not have either.
 - Percent: if the reference answer has none, 42\% is 0.42. If it is 62.5\%, then 62.5\%, 62.5 and 0.625 are correct.
 - Units: a unit is dropped if the reference answer has none. If both have one, the words must be equal.
-- Cost: an answer with nesting, powers, exponents, factorials or binomials beyond those of any real answer is not
-  parsed, nor is one with invisible characters.
+- Cost: an answer beyond the limits of `answer_cost` on nesting, lists, powers, factorials and binomials, or with
+  invisible characters, is not parsed.
 """
 
 import re
@@ -40,14 +40,14 @@ Decision = Literal["correct", "wrong", "unparsable"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What only math-verify can decide: whether the answer equals one form of the reference answer."""
+    """A comparison for math-verify: whether the answer equals one of the forms of the reference answer."""
 
     references: tuple[str, ...]
     answer: str
 
 
 def decide(reference: str, answer: str) -> Decision | Comparison:
-    """The verdict on one claimed answer, or the comparison that math-verify has to make."""
+    """The verdict on one claimed answer, or the comparison that math-verify must decide."""
     if reference == answer:
         return "correct"
     if len(answer) > MAX_ANSWER_CHARS or has_hidden_characters(answer):
@@ -81,7 +81,7 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
 
 
 def reference_form(reference: str) -> str:
-    """The form of a reference answer in which math-verify is asked about it."""
+    """The form of a reference answer that math-verify parses."""
     return _without_percent(split_unit(cleaned(reference))[0], "")[0][0]
 
 
@@ -102,7 +102,7 @@ _ELEMENT = re.compile(r"[a-zA-Z]\s*\\in(?![a-zA-Z])\s*(.+)", re.DOTALL)
 
 
 def breaks_equation_rule(reference: str, answer: str) -> bool:
-    """Whether the answer is a chain, or an equation whose left side is not a name; see the module."""
+    """Whether the answer is a chain, or an equation whose left side is not a name; see the module docstring."""
     allowed = max(len(sides_of(part)) - 1 for part in parts(reference))
     for part in parts(answer):
         sides = sides_of(part)
@@ -172,7 +172,7 @@ def is_numeric(reference: str) -> bool:
 
 
 def is_unevaluated(reference: str, answer: str) -> bool:
-    """Whether the answer leaves an operation to evaluate that the reference answer does not have."""
+    """Whether the answer has an unevaluated operation that the reference answer does not have."""
     if is_numeric(reference):
         return bool(_WORK.search(_numbers_marked(answer)))
     if not set(_OPERATORS.findall(answer)) <= set(_OPERATORS.findall(reference)):
@@ -183,7 +183,7 @@ def is_unevaluated(reference: str, answer: str) -> bool:
 
 
 def _numbers_marked(latex: str) -> str:
-    """The text with F for each fraction and without the words of lists and sets: of numbers, digits and brackets."""
+    """The text with F for each fraction and without the words of lists and sets."""
     latex = _POWER_OF_TEN.sub(lambda power: power[1] or "1", latex.replace("\\pm", "+"))
     latex = _SLASH.sub("F", _FRACTION.sub("F", latex))
     return _PLAIN_WORDS.sub(lambda word: word[0][-1] if word[0] in ("\\{", "\\}") else " , ", latex)

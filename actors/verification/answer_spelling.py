@@ -1,4 +1,4 @@
-r"""LaTeX answers as text: a uniform spelling, and splitting into parts, sides and units."""
+r"""Normalizes the spelling of LaTeX answers, and splits them into parts, sides and units."""
 
 import re
 
@@ -16,7 +16,7 @@ _STYLED = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:bf|rm|it|sf)|boldsym
 
 
 def cleaned(latex: str) -> str:
-    r"""The answer in a uniform spelling: without $, \left, \, and a full stop, and without braces around all of it."""
+    r"""The answer in a uniform spelling: without $, \left, \, final full stop, and braces around the whole answer."""
     for pattern, spelling in _SPELLINGS:
         latex = pattern.sub(spelling, latex)
     latex = re.sub(r"(?:\\\\|[\s.,;:])+$", "", latex.strip())
@@ -43,7 +43,7 @@ _THOUSANDS = re.compile(r"([+-]?[0-9]{1,3}(?:([ ,])[0-9]{3})(?:\2[0-9]{3})*)(\.[
 
 
 def joined_thousands(answer: str) -> str:
-    """1,000 and 1 000 -> 1000, if the answer begins so and has no other comma."""
+    """1,000 and 1 000 -> 1000, if the answer begins with such a number and has no other comma."""
     match = _THOUSANDS.match(answer)
     if not match or "," in answer[match.end() :]:
         return answer
@@ -106,7 +106,7 @@ def parts(latex: str) -> list[str]:
 
 
 def sides_of(latex: str) -> list[str]:
-    """What stands between relations: `f(x)=2x` has two sides. A relation inside a subscript does not count."""
+    """The sides of a chain of relations: `f(x)=2x` has two. A relation inside a subscript does not count."""
     masked = SUBSCRIPT.sub(lambda index: " " * len(index[0]), latex)
     sides, start = [], 0
     for relation in _RELATION.finditer(masked):

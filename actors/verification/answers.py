@@ -1,10 +1,10 @@
-r"""The answers a response claims, and the comparisons that need no computer algebra system.
+r"""Extracts the answers that a response claims, and compares answers that need no computer algebra system.
 
 Only the text after the last `</think>` counts. If that text opens another `<think>`, there is no answer. (If the chat
 template opens the thought, a response that never closes it cannot be distinguished from one without a thought.)
 
-A response claims the content of every \boxed{...} in that text, and an answer that it announces in words after the last
-box ("final answer: 41"). It is correct if all its claims are. The same answer boxed twice, in any forms, is therefore
+A response claims the content of every \boxed{...} in that text, and an answer announced in words after the last box
+("final answer: 41"). It is correct if all its claims are. The same answer boxed twice, in any forms, is therefore
 correct; two different answers are wrong; an empty box claims nothing.
 """
 
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 MAX_ANSWER_CHARS = 1000
-"""The content of a longer box is refused unparsed."""
+"""Longest content of a box; longer ones are refused unparsed."""
 
 _BOX = re.compile(r"\\+boxed\s*\{")
 _BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
@@ -38,9 +38,9 @@ _MONOMIAL = re.compile(rf"(?:{_POWER.pattern})+")
 
 
 def claimed_answers(text: str) -> tuple[str, ...]:
-    r"""The different answers a response claims, in order; empty if there are none.
+    r"""The different answers that a response claims, in order.
 
-    There are none without a filled box, if the last box is not closed (the response was cut), or if the last box is
+    Empty if there is no filled box, if the last box is not closed (the response was cut), or if the last box is
     retracted by the words after it ("\boxed{42} is wrong") or before it ("it is not \boxed{42}").
     """
     text = text.rpartition("</think>")[2]
@@ -57,7 +57,7 @@ def claimed_answers(text: str) -> tuple[str, ...]:
 
 
 def num_unboxed(responses: Iterable[str]) -> int:
-    r"""How many responses contain no \boxed and therefore claim nothing."""
+    r"""Number of responses without \boxed, which claim nothing."""
     return sum("\\boxed" not in response for response in responses)
 
 
@@ -85,7 +85,7 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
 
 
 def is_plain(answer: str) -> bool:
-    """Whether `compare_plainly` can read the answer: an integer or a product of powers. math-verify reads both too."""
+    """Whether `compare_plainly` can parse the answer: an integer or a product of powers. math-verify can, too."""
     return bool(_INTEGER.fullmatch(answer) or _MONOMIAL.fullmatch(answer))
 
 

@@ -3,8 +3,7 @@ r"""Exact comparison of numbers made of integers, fractions, square roots and po
     3\sqrt{8} = \sqrt{72} = \frac{12}{\sqrt{2}} = {(2, 0): 6}        a value: (radicand, power of pi) -> coefficient
 
 Square roots of different squarefree integers are linearly independent over the rationals, also with powers of pi as
-coefficients, so two values are equal iff their forms are. This takes 20 us for an answer, math-verify 25 ms. Only this
-grammar is read:
+coefficients, so two values are equal iff their forms are. This takes 20 us per answer, math-verify 25 ms. The grammar:
 
     sum     [-] term {(+|-) term}        term    factor {[\cdot|\times] factor} [/ integer]
     factor  number | \frac{sum}{sum} | \frac12 | \sqrt{integer} | \sqrt2 | \pi | \pi^2 | \pi^{2} | (sum)
@@ -28,7 +27,7 @@ _TOKEN = re.compile(
 
 
 class NotPlain(Exception):
-    """The text is not of the grammar, or the number exceeds a limit."""
+    """The text does not match the grammar, or a number exceeds a limit."""
 
 
 @dataclass
@@ -127,9 +126,10 @@ def read(latex: str) -> tuple[Value, bool]:
 
 
 def compare(reference: str, answer: str) -> bool | None:
-    """Whether two numbers are equal; None if one is not of the grammar, or if math-verify has to decide.
+    """Whether two numbers are equal; None if one does not match the grammar, or if math-verify must decide.
 
-    It does for a decimal that is not equal and not known to differ by more than 1e-5: math-verify rounds to six places.
+    math-verify decides about decimals that are unequal by at most 1e-5 or by an irrational number, because it rounds to
+    six places.
     """
     try:
         expected, reference_decimal = read(reference)

@@ -1,9 +1,9 @@
 """Judges responses; runs math-verify in child processes that can be killed.
 
-An answer may hang math-verify inside a C call, which neither an alarm nor a thread can interrupt, or use all memory.
-Every comparison that `answer_rules` leaves open is therefore made in a worker process with a memory limit. When the
+An answer may block math-verify inside a C call, which neither an alarm nor a thread can interrupt, or exhaust memory.
+Every comparison that `answer_rules` does not decide is therefore made in a worker process with a memory limit. When the
 deadline passes, the worker is killed and replaced, and the verdict on that response is `timeout`. If a worker dies, the
-verdict on the response it was judging is `crash`. No other response is affected.
+verdict on the response it was judging is `crash`. Other responses are not affected.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from broker.records import Verdict
 from conf.schema import VerifierSettings
 
 COMPARISONS_PER_WORKER = 2000
-"""A worker is replaced after this many comparisons, because sympy's caches grow."""
+"""Comparisons after which a worker is replaced, because the caches of sympy grow."""
 START_S = 60.0
-"""A worker must be ready within this time; importing math-verify takes about a second."""
+"""Longest start of a worker, seconds; importing math-verify takes about one."""
 START_ATTEMPTS = 3
 MAX_CLAIMS = 8
-"""A response that claims more different answers is wrong; they are not compared."""
+"""Largest number of different answers of a response; with more it is wrong, without a comparison."""
 
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
-"""The variables that child processes inherit: none holds a token, a key or a URL."""
+"""The variables that child processes inherit; none contains a token, a key or a URL."""
 _SCRIPT = Path(__file__).with_name("verifier_process.py")
 
 
@@ -41,11 +41,11 @@ class VerifierUnavailable(RuntimeError):
 
 
 class WorkerDied(Exception):
-    """The worker's end of the socket is closed."""
+    """The worker closed its end of the socket."""
 
 
 class VerifierPool:
-    """`settings.workers` worker processes, used from one event loop. They end with `close`, or with this process."""
+    """`settings.workers` worker processes, used from one event loop. They end at `close` or with this process."""
 
     def __init__(self, settings: VerifierSettings) -> None:
         self._deadline_s = settings.deadline_s
@@ -57,7 +57,10 @@ class VerifierPool:
             self._idle.put_nowait(worker)
 
     async def judge(self, text: str, reference: str) -> Verdict:
-        """Verdict on a response: `correct` if every answer that it claims is (see `answers`)."""
+        """Verdict on a response: `correct` if all answers it claims are correct (see `answers`).
+
+        Raises VerifierUnavailable.
+        """
         answers = claimed_answers(text)
         if not answers:
             return "no_answer"
@@ -77,7 +80,7 @@ class VerifierPool:
         return await self._compare([{"references": [reference_form(reference)], "answer": None}])
 
     def close(self) -> None:
-        """Kill all workers. Responses that are being judged get `timeout` or `crash`."""
+        """Kills all workers. Responses that are being judged get `timeout` or `crash`."""
         self._closed = True
         for worker in self._workers:
             worker.close()
@@ -114,7 +117,7 @@ class VerifierPool:
             self._idle.put_nowait(worker)
 
     def _replace(self, worker: "_Worker") -> "_Worker":
-        """Kill a worker and return a fresh one; the same one if the pool is closed."""
+        """Kills a worker and returns a new one, or the same one if the pool is closed."""
         self._workers.discard(worker)
         worker.close()
         if self._closed:
@@ -125,7 +128,7 @@ class VerifierPool:
 
 
 class _Worker:
-    """The parent's end of one worker process."""
+    """The parent's connection to one worker process."""
 
     def __init__(self, fork_server: "_ForkServer") -> None:
         self._fork_server = fork_server
@@ -137,7 +140,7 @@ class _Worker:
         self.num_comparisons = 0
 
     async def start(self) -> None:
-        """Wait until the worker is ready. Raises WorkerDied, or VerifierUnavailable after `START_S`."""
+        """Waits until the worker is ready. Raises WorkerDied, or VerifierUnavailable after `START_S`."""
         if not self._ready:
             try:
                 async with asyncio.timeout(START_S):
@@ -145,7 +148,7 @@ class _Worker:
             except TimeoutError as error:
                 raise VerifierUnavailable(f"a verifier process did not start within {START_S:g} s") from error
             self._ready = True
-        self._check_alive()  # also the first time: it may have died after it was ready
+        self._check_alive()  # it may have died after it was ready
 
     async def compare(self, comparisons: list[dict[str, Any]]) -> Verdict:
         """The verdict of `verifier_process.judge_all`. Raises WorkerDied."""
@@ -159,7 +162,7 @@ class _Worker:
         return verdict
 
     def close(self) -> None:
-        """Kill the process without waiting for its end."""
+        """Kills the process without waiting for its end."""
         if self._socket.fileno() >= 0:
             self._socket.close()
             self._fork_server.kill(self._id)
@@ -191,7 +194,7 @@ class _Worker:
 
 
 class _ForkServer:
-    """The parent's end of the process that forks the workers; restarted when it has died."""
+    """The parent's connection to the process that forks the workers; the process is restarted if it dies."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
@@ -199,7 +202,7 @@ class _ForkServer:
         self._start()
 
     def spawn(self, connection: socket.socket) -> int:
-        """Order a worker that communicates through `connection`. Returns its id without waiting for it."""
+        """Requests a worker that communicates through `connection`. Returns its id without waiting for its start."""
         worker_id = next(self._ids)
         order = json.dumps({"op": "spawn", "id": worker_id}).encode()
         try:

@@ -1,8 +1,8 @@
 """The processes that run math-verify: a fork server that imports it once, and the workers that it forks.
 
 `verifier.py` runs this file as a script and never imports it. The fork server has one thread and is idle, so a worker
-is ready within a few milliseconds. A worker that hangs is killed. math-verify's own alarms are off: they cannot
-interrupt a long C call, and they may fire in the wrong place.
+is ready within a few milliseconds. The alarms of math-verify are disabled: they cannot interrupt a long C call, and may
+fire outside of the comparison. Workers that hang are killed instead.
 
     control socket  parent -> fork server  {"op": "spawn", "id": 7} with the worker's socket, {"op": "kill", "id": 7}
     worker socket   worker -> parent       the frame "ready" once, then one verdict frame for each request frame
@@ -50,7 +50,7 @@ _EXTRACTION = (
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
 MAX_FILE_BYTES = 64 * 2**20
-"""A worker writes only error messages, to its actor's log."""
+"""Largest file that a worker may write; it writes only error messages, to the actor's log."""
 _FORBIDDEN = {
     "x86_64": (0xC000003E, (41, 59, 62, 101, 200, 234, 310, 311, 322, 425)),
     "aarch64": (0xC00000B7, (198, 221, 129, 117, 130, 131, 270, 271, 281, 425)),
@@ -58,11 +58,12 @@ _FORBIDDEN = {
 """Machine -> audit architecture code, and the numbers of socket, execve, kill, ptrace, tkill, tgkill, process_vm_readv,
 process_vm_writev, execveat, io_uring_setup."""
 _PARENT_CHECK_S = 1.0
-"""How often the fork server checks whether its parent is alive: a fork of the parent may keep the socket open."""
+"""Time between two checks of the fork server that its parent is alive, seconds. The end of the socket is not enough: a
+fork of the parent may keep it open."""
 
 
 def parse_content(content: str) -> list[Any]:
-    """The content of a box as math-verify sees it: [sympy object, text], [text] or []."""
+    """The content of a box, parsed by math-verify: [sympy object, text], [text] or []."""
     parts: list[Any] = parse(
         f"\\boxed{{{content}}}",
         extraction_config=_EXTRACTION,
@@ -94,7 +95,7 @@ def judge_all(comparisons: list[dict[str, Any]]) -> str:
 
 @lru_cache(maxsize=4096)
 def judge(reference: str, answer: str | None) -> str:
-    """The verdict. A MemoryError ends the worker, which the parent counts as a crash."""
+    """The verdict on one comparison. A MemoryError ends the worker, which the parent counts as a crash."""
     try:
         expected = parse_reference(reference)
     except MemoryError:
@@ -103,13 +104,13 @@ def judge(reference: str, answer: str | None) -> str:
         expected = ()
     if not expected:
         return "crash" if answer is not None else "unparsable"
-    if answer is None:  # math-verify compares text of several words letter by letter: no other form would match it
+    if answer is None:  # math-verify compares text of several words literally, so no other form would match
         return "correct" if has_expression(expected) or expected[0].isalpha() else "unparsable"
     try:
         given = parse_content(answer)
     except MemoryError:
         raise
-    except Exception:  # the parser raises exceptions of many kinds for what it cannot parse
+    except Exception:  # the parser raises many kinds of exceptions
         return "unparsable"
     if not given:
         return "unparsable"
@@ -125,10 +126,10 @@ def judge(reference: str, answer: str | None) -> str:
 
 
 def forbid_system_calls() -> None:
-    """Forbid this process to open sockets, to start programs and to signal or trace other processes (EPERM).
+    """Forbids this process to open sockets, start programs, and signal or trace other processes (EPERM).
 
-    math-verify needs none of it; the filter limits what an answer that exploits the parser can do. On a kernel without
-    seccomp filters only the limits on memory, file size and time apply.
+    math-verify needs none of these; the filter limits what an answer that exploits the parser can do. On a kernel
+    without seccomp filters only the limits on memory, file size and time apply.
     """
     if platform.machine() not in _FORBIDDEN:
         return
@@ -169,7 +170,7 @@ def send(connection: socket.socket, message: Any) -> None:
 
 
 def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) -> None:
-    """Limit this forked process, then judge until the connection is closed."""
+    """Sets the limits of this forked process, then judges until the connection is closed."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # the fork server died before the line above
         return
@@ -183,7 +184,7 @@ def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) ->
 
 
 def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
-    """Fork and kill workers by order of the parent, until the parent is gone."""
+    """Forks and kills workers as requested by the parent, until the parent has ended."""
     parent, pid = os.getppid(), os.getpid()
     workers: dict[int, int] = {}
     while os.getppid() == parent:

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- uses: fence, rollout_outcomes, outcomes
 -- Moves a server that is behind the learner (new, or one that lost its last second) forward to the learner's step.
--- Batches up to that step count as trained; steps this server never handed out are counted as skipped. Groups of
--- skipped steps that the learner names count as trained now if they are in the ring, else when they arrive again.
+-- Batches up to that step count as trained; steps that were never taken from this server are counted as skipped. The
+-- groups of skipped steps, given as arguments, count as trained now if they are in the ring, else when they arrive again.
 -- ARGV  step, incarnation of the learner, ordinals of groups it trained
 -- Returns the newest committed step, never less than before.
 local learner, batches, counters, ring, meta, payload, forgotten = unpack(KEYS, 5)

@@ -1,6 +1,6 @@
 #!lua
 -- Appends tasks to the list and raises the limit of the feed to its new length. A repeated call adds nothing.
--- ARGV  number of tasks the caller knows of, then the frames of the new ones
+-- ARGV  length of the list as last read by the caller, then the frames of the new tasks
 -- Returns 1 (added, now or before) or 0 (the list has another length: another process appended to it).
 local tasks, feed = unpack(KEYS)
 local known, added = tonumber(ARGV[1]), #ARGV - 1

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Ends the lease of a group that its actor gives up, and counts the group as failed.
+-- Ends the lease of a group that its actor could not finish, and counts the group as failed.
 -- ARGV  ordinal, token, reason
 -- Returns 1 (counted, now or before) or 0 (another token holds the lease).
 local leases, owners, claims, attempts, answered, counters, failures = unpack(KEYS)

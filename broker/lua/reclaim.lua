@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Ends leases: those past their deadline, or all of one owner. Their groups are issued again, or counted as failed
 -- after max_attempts leases.
--- Leases age by the server's clock, but by at most 5 s between two calls: neither a clock that was set nor an outage,
--- during which nobody could renew, ends leases.
+-- Leases age by the server's clock, but by at most 5 s between two calls, so that they do not expire because the clock
+-- was set, or during an outage in which they could not be renewed.
 -- ARGV  owner ('': expired leases), max_attempts (-1: no bound, and this lease does not count as an attempt)
 -- Returns the number of leases ended.
 local leases, owners, claims, attempts, reissue, counters, failures, feed = unpack(KEYS)

@@ -124,7 +124,7 @@ def buckets_do_not_overlap(config: RunConfig) -> Iterator[Violation]:
             yield key, f"mining.buckets contains {name[:80]!r}, {known}"
         if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
             yield key, (
-                f"mining.buckets.{name}={interval} is no interval of solve rates; write [low, high] with "
+                f"mining.buckets.{name}={interval} is not an interval of solve rates; write [low, high] with "
                 "0 <= low <= high <= 1"
             )
             return

@@ -20,7 +20,7 @@ def sft_data_is_known(config: RunConfig) -> Iterator[Violation]:
 
 def rows_hold_the_longest_demonstration(config: RunConfig) -> Iterator[Violation]:
     rows, longest = config.learner.row_tokens, config.sft.max_tokens
-    if config.sft.wanted and rows < longest:
+    if config.sft.enabled and rows < longest:
         yield ("sft.max_tokens", "learner.row_tokens"), (
             f"sft.max_tokens={longest} is more than learner.row_tokens={rows}, the size of a packed row; lower "
             f"the first to {rows} or raise the second to {longest}"

@@ -66,7 +66,7 @@ def shortage(config: RunConfig, needed: Sequence[Demand], *, cpus: float, gpus: 
             f"the roles need {need_gpus:g} GPUs and the cluster has {gpus:g}: lower actors.num_actors="
             f"{config.actors.num_actors}, actors.tensor_parallel={config.actors.tensor_parallel} or "
             f"learner.num_ranks={config.learner.num_ranks}"
-            + (f", sft.num_ranks={config.sft.num_ranks}" if config.sft.wanted else "")
+            + (f", sft.num_ranks={config.sft.num_ranks}" if config.sft.enabled else "")
             + f", or use hardware=cpu{reference if config.learner.kl_coef > 0 else ''}"
         )
     if need_cpus > cpus:

@@ -12,7 +12,7 @@ from deploy.dashboard.problem_history import ProblemHistory
 from deploy.dashboard.rates import Rates
 from deploy.dashboard.recent_rollouts import RecentRollouts
 from deploy.dashboard.steps import Steps
-from deploy.store.alerts import Moment, alerts, follow_notes
+from deploy.store.alerts import Moment, alerts, update_driver_alerts
 from deploy.store.run_view import RoleStatus, Snapshot, share_done
 
 NEWEST_REPORTS = 512
@@ -36,7 +36,7 @@ class RunModel:
         self._learner: deque[LearnerStep] = deque(maxlen=NEWEST_REPORTS)
         self._groups: deque[GroupEnd] = deque(maxlen=NEWEST_REPORTS)
         self._events: deque[views.Event] = deque(maxlen=SHOWN_EVENTS)
-        self._standing: dict[str, str] = {}
+        self._driver_alerts: dict[str, str] = {}
         self._canary: dict[str, int] = {}
         self._started_s: float | None = None
         self._problems_sent = self._cells_sent = 0
@@ -63,7 +63,7 @@ class RunModel:
         self._learner.extend(reports.learner)
         self._groups.extend(reports.groups)
         self._events.extend(views.Event(at_s=note.unix_s, text=note.note) for note in reports.notes)
-        follow_notes(self._standing, reports.notes)
+        update_driver_alerts(self._driver_alerts, reports.notes)
         self._canary.update({sync.actor: sync.canary_mismatches for sync in reports.syncs})
         if self._started_s is None:
             first = (report.unix_s for report in (*reports.outputs, *reports.syncs, *reports.preprocess))
@@ -93,7 +93,7 @@ class RunModel:
         snapshot, config = self._newest(), self.config
         balance = snapshot.balance
         going = snapshot.stopped is None and balance.issued > 0 and not self.over
-        roles = snapshot.roles(heartbeat_s=config.deploy.heartbeat_s, going=going and away is None)
+        roles = snapshot.roles(heartbeat_s=config.deploy.heartbeat_s, active=going and away is None)
         transfer = self.problems.transfer()
         share, started_s = share_done(config, balance), self._started_s
         return views.Live(
@@ -140,15 +140,15 @@ class RunModel:
     def _moment(self, snapshot: Snapshot, roles: list[RoleStatus], going: bool, away: str | None) -> Moment:
         return Moment(
             config=self.config,
-            going=going and away is None,
+            active=going and away is None,
             balance=snapshot.balance,
             groups=tuple(self._groups),
             learner=tuple(self._learner),
             roles=roles,
-            standing=self._standing,
+            driver_alerts=self._driver_alerts,
             canary=self._canary,
             since_step_s=snapshot.now_s - self._learner[-1].unix_s if self._learner else None,
-            redis_away=away,
+            redis_error=away,
         )
 
     def _table(self, steps: list[int]) -> views.Table:

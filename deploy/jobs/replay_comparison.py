@@ -15,7 +15,7 @@ from broker.connection import Client
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Metrics
-from broker.reports import LearnerStep, read
+from broker.reports import LearnerStep, from_fields
 from deploy.store.metric_files import read_reports
 from deploy.store.run_folder import RunFolder
 from learner.manifest import MANIFEST, WEIGHTS, folder_of, read_manifest
@@ -80,7 +80,7 @@ def steps_of(path: Path) -> list[LearnerStep]:
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     rows = ({k: math.inf if v is None else v for k, v in msgspec.json.decode(line).items()} for line in lines)
-    return [read(LearnerStep, row) for row in rows]
+    return [from_fields(LearnerStep, row) for row in rows]
 
 
 def _compared(report: LearnerStep) -> dict[str, float]:

@@ -32,7 +32,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
     Returns the folder of the fine-tuned model, or with `data_only` the file of the demonstrations.
     Raises UsageError for invalid input, Interrupted when a signal ends it.
     """
-    if not config.sft.wanted:
+    if not config.sft.enabled:
         raise UsageError("sft.data=none gives no demonstrations: set it to full_oracle, prefix or FILE.jsonl")
     problem_set = ProblemSet([]) if is_demonstration_file(config.sft.data) else load_run_problems(config)
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)

@@ -104,7 +104,7 @@ class _TrainingRun:
 
         The measurements "before" and the guidance are the base model's, as in a run without SFT.
         """
-        if not self._config.sft.wanted:
+        if not self._config.sft.enabled:
             return
         tuning = FineTuning(self._session, self._interrupts, self._model_path)
         if not tuning.finished:
@@ -128,7 +128,7 @@ class _TrainingRun:
     def measure_before(self) -> None:
         """Measure the model that RL starts from on the hard problems."""
         self._measure_base(self._stages())
-        if self._config.sft.wanted:
+        if self._config.sft.enabled:
             for arm in ("unguided", "guided") if self._has_guided_arm else ("unguided",):
                 if not self._measurements.has("sft", arm):
                     self._measurements.measure(self._stages(), "sft", arm, self._hard)
@@ -174,7 +174,7 @@ class _TrainingRun:
         evaluations = read_evaluations(self._folder.evaluations)
         times = {"wall_s": wall_s, "train_s": train_s}
         summary = summarise(config, state, taken, evaluations, self._folder, reason=reason, **times)
-        if config.sft.wanted:
+        if config.sft.enabled:
             summary["sft"] = msgspec.json.decode((self._folder.sft / "summary.json").read_bytes())
         save_samples(RolloutSamples(self._session.client, self._session.keys), self._folder.samples)
         save_balance(state, self._folder.balance)

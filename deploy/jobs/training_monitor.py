@@ -41,7 +41,7 @@ class TrainingMonitor(AbstractContextManager["TrainingMonitor"]):
         for text in self._restarts.messages():
             self._note(state, text)
         for notice in self._alerts.notices(state.fresh.learner, state.fresh.groups):
-            self._note(state, notice.text, alert=notice.about, raised=notice.raised)
+            self._note(state, notice.text, alert=notice.subject, raised=notice.raised)
 
     def _note(self, state: RunState, text: str, *, alert: str | None = None, raised: bool | None = None) -> None:
         """Print a note, keep it for the summary and report it to viewers; `alert` and `raised` as in `DriverNote`."""

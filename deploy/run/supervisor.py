@@ -152,7 +152,7 @@ class Supervisor:
         The learner's status counts as a change: after a restart it trains steps again that the counters already hold.
         """
         counted = (balance.issued, balance.trained, balance.dropped, self._state.restarts)
-        progress = (*counted, self._state.learner_does)
+        progress = (*counted, self._state.learner_status)
         if progress != self._progress:
             self._progress, self._progress_at = progress, time.monotonic()
         elif time.monotonic() - self._progress_at > self._deploy.no_progress_s:

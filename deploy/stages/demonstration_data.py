@@ -46,7 +46,7 @@ def check_demonstration_data(settings: SftSettings, problems: Sequence[Problem],
         return
     guidance_suffices = settings.data == "prefix"
     usable = (p.solution or (guidance_suffices and p.guidance) for p in problems if p.bucket == "hard")
-    if settings.wanted and not any(usable):
+    if settings.enabled and not any(usable):
         raise UsageError(
             f"sft.data={settings.data} needs oracle solutions, and no hard problem of problems.source={source} has "
             "one; request them with pope oracle"
@@ -117,7 +117,7 @@ def _sample(
     guided = [problem for problem in hard if problem.guidance is not None]
     pool = DemonstrationPool(guided, settings.completions, settings.max_samples)
     for number in count(1):
-        wanted = pool.wanted()
+        wanted = pool.needed()
         if not wanted:
             break
         plan = RejectionSampling(wanted, settings.max_samples, seed)

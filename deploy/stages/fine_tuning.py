@@ -16,7 +16,7 @@ from typing import Any
 from broker.errors import PopeError
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
-from broker.reports import SFT, SftStep, read
+from broker.reports import SFT, SftStep, from_fields
 from conf.schema import RunConfig
 from deploy.cluster.fleet import RoleFailed
 from deploy.cluster.interrupts import Interrupts
@@ -37,7 +37,7 @@ POLL_S = 0.3
 
 def sft_demands(config: RunConfig) -> list[Demand]:
     """What the fine-tuning stage of a run needs of the cluster; empty without SFT."""
-    return learner_demands(sft_settings(config)) if config.sft.wanted else []
+    return learner_demands(sft_settings(config)) if config.sft.enabled else []
 
 
 def sft_settings(config: RunConfig) -> RunConfig:
@@ -121,7 +121,7 @@ class FineTuning:
                     if died := rank.poll() or overdue(rank, silence, self._config.deploy):
                         raise RoleFailed(f"{died}; to continue, run it again (pope train: with run.resume=true)")
                 if reports := file.follow():
-                    newest = read(SftStep, reports[-1]).step
+                    newest = from_fields(SftStep, reports[-1]).step
                     advance(newest - step)
                     step, moved_at = newest, time.monotonic()
                 self._require_progress(step, time.monotonic() - moved_at)

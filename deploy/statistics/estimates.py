@@ -13,8 +13,8 @@ from actors.evaluation.results import Result
 CONFIDENCE = 0.95
 Method = Literal["t over seeds", "bootstrap over problems", "none"]
 NO_INTERVAL: Method = "none"
-METHODS = "t over seeds; of a single seed, and where all seeds agree, bootstrap over problems"
-"""How `over_seeds_of_problems` makes intervals, for captions."""
+METHODS = "t over seeds; for a single seed, or when all seeds agree, bootstrap over problems"
+"""How `over_seeds_of_problems` computes intervals, for captions."""
 
 
 class Estimate(NamedTuple):
@@ -55,8 +55,8 @@ def over_seeds(values: Sequence[float], low: float = float("-inf"), high: float 
     mean = fmean(values)
     if len(values) == 1:
         return Estimate(mean, None, None, (mean,), NO_INTERVAL)
-    reach = student_t(len(values) - 1) * stdev(values) / sqrt(len(values))
-    return Estimate(mean, max(low, mean - reach), min(high, mean + reach), tuple(values), "t over seeds")
+    half_width = student_t(len(values) - 1) * stdev(values) / sqrt(len(values))
+    return Estimate(mean, max(low, mean - half_width), min(high, mean + half_width), tuple(values), "t over seeds")
 
 
 def over_problems(values: Sequence[float]) -> Estimate:
@@ -66,7 +66,7 @@ def over_problems(values: Sequence[float]) -> Estimate:
 
 
 def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
-    """Mean pass@k over problems and seeds, as `over_seeds_of_problems`. None when no problem has k judged samples.
+    """Mean pass@k over problems and seeds, by `over_seeds_of_problems`. None when no problem has k judged samples.
 
     `seeds`: the results of each seed.
     """
@@ -78,11 +78,12 @@ def score(seeds: Sequence[Sequence[Result]], k: int) -> Estimate | None:
 
 
 def over_seeds_of_problems(by_seed: Sequence[Mapping[str, float]]) -> Estimate:
-    """The mean of values in [0, 1] by problem, one mapping per seed: several seeds by t, a single one by bootstrap.
+    """The mean of values in [0, 1] over problems and seeds, with a t interval over seeds; bootstrap for a single seed.
 
-    When all seeds have the same mean, as when nothing is ever solved, t has no spread to work with; then the interval
-    is the bootstrap over the problems of all seeds. A problem of several seeds is resampled with all of its values,
-    because they are not independent. (Problems of the built-in domain carry the seed in their id, so they differ.)
+    `by_seed`: problem id -> value, for each seed. When all seeds have the same mean, for example 0, the t interval has
+    no width; the interval is then the bootstrap over the problems of all seeds. A problem of several seeds is resampled
+    with all of its values, because they are not independent. (Ids of the built-in domain contain the seed, so its
+    problems differ between seeds.)
     """
     means = [fmean(values.values()) for values in by_seed]
     if min(means) == max(means):
@@ -91,7 +92,7 @@ def over_seeds_of_problems(by_seed: Sequence[Mapping[str, float]]) -> Estimate:
 
 
 def _by_problem(by_seed: Sequence[Mapping[str, float]]) -> list[float]:
-    """Of every problem the mean over its seeds, ascending by id, so that the resamples do not depend on the order."""
+    """The mean of each problem over its seeds, ascending by id, so that resampling does not depend on input order."""
     together: dict[str, list[float]] = defaultdict(list)
     for values in by_seed:
         for id, value in values.items():

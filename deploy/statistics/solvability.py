@@ -1,8 +1,8 @@
 """Solvability: the share of hard problems with at least one success of k rollouts (paper section 2, fig. 3, 4, 6, 10).
 
-It is measured on the training rollouts: for every problem the newest unguided groups that together hold k judged
-rollouts, and the unbiased pass@k of those (`actors/evaluation/pass_at_k.py`). Policies of up to the last few epochs
-wrote them, so the value lags behind the policy; an evaluation measures a single policy. Pure.
+It is measured on the training rollouts: the unbiased pass@k (`actors/evaluation/pass_at_k.py`) of each problem over its
+newest unguided groups that together have k judged rollouts. These were sampled by the policies of up to the last few
+epochs, so the value lags behind the policy; an evaluation measures a single policy. Pure.
 """
 
 from collections import defaultdict, deque
@@ -13,11 +13,11 @@ from typing import Protocol, TypeVar
 from actors.evaluation.pass_at_k import pass_at_k
 
 MIN_SHARE = 0.5
-"""Share of the hard problems that need k judged rollouts before there is a value."""
+"""A window has a value once this share of the hard problems has k judged rollouts."""
 
 
 class JudgedGroup(Protocol):
-    """What is read of a rollout group."""
+    """The attributes of a rollout group that solvability depends on."""
 
     @property
     def problem_id(self) -> str: ...
@@ -43,6 +43,7 @@ class Solvability:
     """Solvability at the end of one window."""
 
     x: float
+    """End of the window."""
     values: Mapping[str, float]
     """Hard problem with k judged rollouts -> pass@k."""
 
@@ -58,21 +59,22 @@ def unguided_by_step(groups: Iterable[G]) -> list[tuple[float, G]]:
 
 
 def unguided_by_rollouts(groups: Iterable[G]) -> list[tuple[float, G]]:
-    """(rollouts of all arms up to and with it, group) of the unguided groups of hard problems."""
-    spent, found = 0, []
+    """(rollouts of all arms up to and including the group, group) of the unguided groups of hard problems."""
+    num_rollouts, found = 0, []
     for group in groups:
-        spent += group.rollouts
+        num_rollouts += group.rollouts
         if group.arm == "unguided" and group.bucket == "hard":
-            found.append((float(spent), group))
+            found.append((float(num_rollouts), group))
     return found
 
 
 def solvability(
     groups: Sequence[tuple[float, JudgedGroup]], num_problems: int, k: int, width: float, last: float
 ) -> dict[int, Solvability]:
-    """Window i -> solvability at its end (i + 1) width, for all windows that end by `last`.
+    """Window i -> solvability at its end (i + 1) * width, for all windows that end by `last`.
 
-    `groups` ascend in x. A window is left out while fewer than `MIN_SHARE` of the problems have k judged rollouts.
+    `groups`: (x, group), ascending in x. A window is left out while fewer than `MIN_SHARE` of the problems have k
+    judged rollouts.
     """
     newest: dict[str, deque[JudgedGroup]] = defaultdict(deque)
     judged: dict[str, int] = defaultdict(int)

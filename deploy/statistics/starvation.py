@@ -1,6 +1,6 @@
 """Starvation: rollouts that are lost before training, by bucket, arm and length. Pure.
 
-A pipeline that drops old rollouts drops those that took longest to write: the longest responses, to the hardest
+A pipeline that drops old rollouts mostly drops those that took longest to sample: the longest responses, to the hardest
 problems. The table by length shows such a bias.
 """
 
@@ -26,7 +26,7 @@ class StarvationRow:
     bucket: str
     arm: str
     length_decile: int | None
-    """1 (shortest) to 10, of the lengths of all rollouts of the run, all arms together; None: never written."""
+    """Decile of the lengths of all rollouts of the run, over all arms: 1 (shortest) to 10; None: never published."""
     tokens: tuple[int, int] | None
     """(shortest, longest) rollout of the decile in the whole run, to two significant digits."""
     rollouts: int
@@ -39,17 +39,17 @@ class StarvationRow:
     def lost_to_age(self) -> float | None:
         """Share of replaced and stale rollouts among those trained, replaced or stale; None: there are none."""
         lost = self.ended.get(REPLACED, 0) + self.ended.get(STALE, 0)
-        worth = lost + self.ended.get(TRAINED, 0)
-        return lost / worth if worth else None
+        counted = lost + self.ended.get(TRAINED, 0)
+        return lost / counted if counted else None
 
 
 def starvation(
-    outcomes: GroupOutcomes, *, group_size: int, drawn_as: Callable[[int], tuple[str, str]]
+    outcomes: GroupOutcomes, *, group_size: int, bucket_and_arm: Callable[[int], tuple[str, str]]
 ) -> tuple[StarvationRow, ...]:
-    """Rows by bucket, arm and length; rollouts that were never written come last in their arm.
+    """Rows by bucket, arm and length; rollouts that were never published come last in their arm.
 
-    A group that was never written counts as `group_size` rollouts; `drawn_as` maps its group id to (bucket, arm). So
-    for every outcome the rows sum to `group_size` times the groups of the balance.
+    A group that was never published counts as `group_size` rollouts; `bucket_and_arm` maps its group id to (bucket,
+    arm). For every outcome, the rows therefore sum to `group_size` times the groups of the balance.
     """
     lengths: Counter[int] = Counter()
     for rollout, count in outcomes.rollouts.items():
@@ -57,7 +57,7 @@ def starvation(
     deciles = LengthDeciles(lengths)
     members: dict[tuple[str, str, int | None], list[tuple[str, RolloutOutcome | None, int]]] = defaultdict(list)
     for group_id in outcomes.unwritten:
-        members[*drawn_as(group_id), None].append((outcomes.by_group_id[group_id], None, group_size))
+        members[*bucket_and_arm(group_id), None].append((outcomes.by_group_id[group_id], None, group_size))
     for rollout, count in outcomes.rollouts.items():
         key = rollout.bucket, rollout.arm, deciles.decile(rollout.num_tokens)
         members[key].append((rollout.group_outcome, rollout, count))
@@ -74,7 +74,7 @@ def _row(
     tokens: tuple[int, int] | None,
     rollouts: Sequence[tuple[str, RolloutOutcome | None, int]],
 ) -> StarvationRow:
-    """`rollouts`: (outcome, what was written, how many)."""
+    """`rollouts`: (outcome of the group, the rollout or None if never published, count)."""
     ended: Counter[str] = Counter()
     for end, _, count in rollouts:
         ended[end] += count
@@ -112,7 +112,7 @@ def total(rows: Sequence[StarvationRow]) -> StarvationRow:
 
 
 def explain(rows: Sequence[StarvationRow]) -> str:
-    """The share lost to age of all rollouts, of short and of long ones, as one sentence."""
+    """The shares lost to age of all, of shorter and of the longest rollouts, as one sentence."""
     written = [row for row in rows if row.length_decile is not None]
     deciles = [row.length_decile or 0 for row in written]
     parts = {
@@ -129,7 +129,7 @@ class LengthDeciles:
     """Deciles of rollout lengths. Equal lengths are in one decile, so deciles may differ in size."""
 
     def __init__(self, lengths: Mapping[int, int]) -> None:
-        """`lengths`: length -> how many rollouts have it."""
+        """`lengths`: length in tokens -> number of rollouts."""
         ordered = sorted(lengths)
         upto = list(accumulate(lengths[length] for length in ordered))
         ends = [-(-d * upto[-1] // DECILES) for d in range(1, DECILES + 1)] if ordered else []

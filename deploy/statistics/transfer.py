@@ -7,7 +7,7 @@ from broker.ledger import LedgerRow
 
 GUIDED, UNGUIDED = "guided", "unguided"
 RECENT_GROUPS = 4
-"""`recently` means in one of this many newest unguided groups: with groups of eight, one success of 32 rollouts."""
+"""Number of newest unguided groups that count as recent; with 8 rollouts per group, 32 rollouts."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class Transfer:
     guided_first: tuple[str, ...]
     """Solved with guidance at an earlier step than without, or never without."""
     then_unguided: tuple[str, ...]
-    """Of `guided_first`: later solved without guidance, at least once."""
+    """The part of `guided_first` that was later solved without guidance, at least once."""
     unguided_recently: tuple[str, ...]
-    """Of `then_unguided`: solved in one of the newest `recent_groups` unguided groups."""
+    """The part of `then_unguided` that was solved in one of the newest `recent_groups` unguided groups."""
     recency_unknown: tuple[str, ...]
-    """Of `then_unguided`: the ledger has no outcomes by group, because an older version wrote it."""
+    """The part of `then_unguided` without outcomes by group in the ledger, because an older version wrote it."""
     unguided_first: tuple[str, ...]
     """Solved without guidance at an earlier step than with it, or never with it."""
     same_step: tuple[str, ...]
-    """First solved under both arms at one step, so which arm was first is not known."""
+    """First solved under both arms at the same step, so the order is unknown."""
     unsolved: tuple[str, ...]
     recent_groups: int
 
     def counts(self) -> dict[str, int]:
-        """How many problems each class holds, and `recent_groups`."""
+        """Number of problems in each class, and `recent_groups`."""
         return {name: len(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
 
@@ -52,7 +52,7 @@ def explain(counts: Mapping[str, int]) -> str:
 
 
 def transfer(rows: Iterable[LedgerRow], recent_groups: int = RECENT_GROUPS) -> Transfer | None:
-    """The classes of a ledger's problems; None when it has no guided row.
+    """Classifies the problems of a ledger; None when it has no guided row.
 
     A step is the newest policy version when a group was preprocessed. Measurements before training are not in the
     ledger.
@@ -85,7 +85,7 @@ def _first_step(row: LedgerRow | None) -> int | None:
 
 
 def _first(guided: int | None, unguided: int | None) -> str:
-    """Which arm solved a problem first, by the steps of its first solves; None is never."""
+    """The class of a problem by the steps of its first solves; None: never solved."""
     if guided == unguided:
         return "unsolved" if guided is None else "same"
     if unguided is None or (guided is not None and guided < unguided):

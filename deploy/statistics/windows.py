@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 MOST_WINDOWS = 40
 """A curve has at most this many points."""
 TREND_WINDOWS = 8
-"""Windows that one slope is fitted to: over fewer the noise of single groups hides it."""
+"""Number of windows a slope is fitted to; with fewer, the noise of single groups dominates."""
 
 Sample = tuple[float, float, float]
 """(x, sum of the values, weight): their weighted mean at x is sum / weight."""
@@ -33,17 +33,17 @@ def window_means(samples: Iterable[Sample], width: float) -> dict[int, float]:
 def slopes(samples: Iterable[Sample], width: float, num_windows: int) -> dict[int, float]:
     """Window -> change of the value per unit of x, fitted to the `TREND_WINDOWS` windows that end with it.
 
-    The slope of weighted least squares of sum / weight over x, for windows below `num_windows`. A window whose stretch
-    has fewer than two different x has no entry.
+    The slope of weighted least squares of sum / weight over x, for windows below `num_windows`. A window has no entry
+    when its samples have fewer than two different x.
     """
     by_window: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_window[int(sample[0] // width)].append(sample)
-    stretches = {
+    fitted = {
         i: [sample for j in range(i + 1 - TREND_WINDOWS, i + 1) for sample in by_window[j]]
         for i in range(TREND_WINDOWS - 1, num_windows)
     }
-    return {i: _slope(inside) for i, inside in stretches.items() if len({x for x, _, weight in inside if weight}) > 1}
+    return {i: _slope(inside) for i, inside in fitted.items() if len({x for x, _, weight in inside if weight}) > 1}
 
 
 def _slope(samples: Sequence[Sample]) -> float:
@@ -59,7 +59,8 @@ def first_reached(means: Mapping[int, float], threshold: float) -> int | None:
 
 
 def rate_by_time(events: Sequence[tuple[float, float]], width_s: float) -> dict[int, float]:
-    """(second, amount) -> window -> amount per second. Windows count from the first event; only whole ones are kept."""
+    """Window -> amount per second. `events`: (second, amount). Windows count from the first event; a last incomplete
+    window is left out."""
     if not events:
         return {}
     start = min(second for second, _ in events)

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder and in Redis, the read model over both, and the alerts that depend on it.
+"""Files and Redis keys of a run, the read model over both, and the alerts computed from it.
 
 May import `cluster` and `statistics`.
 """

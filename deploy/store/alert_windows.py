@@ -1,4 +1,4 @@
-"""Alerts that depend on windows of steps or groups that follow one another; the driver follows them. Pure.
+"""Alerts over consecutive windows of steps or groups, evaluated by the driver. Pure.
 
 starved   over `deploy.starved_steps` steps the hard bucket's share of the absolute advantage is below
           `deploy.starved_share` times its share of the groups: other problems take over the updates (ray interference,
@@ -6,9 +6,8 @@ starved   over `deploy.starved_steps` steps the hard bucket's share of the absol
 silent    of `deploy.silent_groups` groups of an arm on hard problems, fewer than 1 % were kept
 unsaved   a checkpoint could not be saved
 
-Problems whose rollouts are mostly correct are neither starved nor silent: they have nothing left to teach. Nor is the
-start of a POPE run starved, when all unguided groups are wrong and the guided ones carry the updates: both belong to
-the hard bucket.
+Problems whose rollouts are mostly correct are neither starved nor silent: they are already solved. The start of a POPE
+run is not starved either, although only guided groups have a gradient: both arms belong to the hard bucket.
 """
 
 from collections import defaultdict
@@ -20,37 +19,37 @@ from broker.reports import GroupEnd, LearnerStep
 from conf.schema import RunConfig
 
 SOLVED = 0.5
-"""Success from which a window counts as solved rather than starved or silent."""
+"""Success rate from which a window counts as solved rather than starved or silent."""
 SILENT_SHARE = 0.01
 HARD_BUCKET, CHECKPOINTS = "hard bucket", "checkpoints"
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What the driver says when a window differs from the one before."""
+    """Message of the driver when an alert is raised or no longer holds."""
 
-    about: str
+    subject: str
     """`HARD_BUCKET`, "arm ARM" or `CHECKPOINTS`."""
     raised: bool
-    """False: what was said before no longer holds."""
+    """False: the alert no longer holds."""
     text: str
 
 
 class Window:
-    """Follows reports in windows, and remembers what it has raised."""
+    """Evaluates one alert over windows of reports, and keeps its state per subject."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
         self._raised: set[str] = set()
 
     def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> Iterator[Notice]:
-        """What to say about the reports since the last call."""
+        """Changes of the alert caused by the reports since the last call."""
         raise NotImplementedError
 
-    def _changed(self, about: str, raised: bool) -> bool:
-        """Whether this differs from before; remembers it."""
-        before = about in self._raised
-        (self._raised.add if raised else self._raised.discard)(about)
+    def _changed(self, subject: str, raised: bool) -> bool:
+        """Stores the state of the alert for a subject; returns whether it changed."""
+        before = subject in self._raised
+        (self._raised.add if raised else self._raised.discard)(subject)
         return raised is not before
 
     def _arms(self) -> list[str]:
@@ -58,14 +57,16 @@ class Window:
 
 
 @dataclass
-class _Met:
+class _GroupCounts:
     """The groups preprocessed under one policy version."""
 
     groups: int = 0
     hard: int = 0
+    """Groups of the hard bucket."""
     judged: int = 0
-    """Rollouts of the hard ones, as `successes`."""
+    """Judged rollouts of the hard groups."""
     successes: int = 0
+    """Correct rollouts of the hard groups."""
 
 
 class StarvedBucket(Window):
@@ -74,9 +75,9 @@ class StarvedBucket(Window):
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
         self._steps: list[LearnerStep] = []
-        """Of the window that is filling."""
-        self._met: defaultdict[int, _Met] = defaultdict(_Met)
-        """By policy version; those of closed windows are removed."""
+        """Steps of the incomplete window."""
+        self._counts: defaultdict[int, _GroupCounts] = defaultdict(_GroupCounts)
+        """By policy version, without those of completed windows."""
 
     def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> Iterator[Notice]:
         if not self._config.deploy.starved_share:
@@ -89,30 +90,30 @@ class StarvedBucket(Window):
                 yield from self._close()
 
     def _add(self, group: GroupEnd) -> None:
-        met = self._met[group.step]
-        met.groups += 1
+        counts = self._counts[group.step]
+        counts.groups += 1
         if group.bucket == "hard":
-            met.hard += 1
-            met.judged += group.judged
-            met.successes += group.successes
+            counts.hard += 1
+            counts.judged += group.judged
+            counts.successes += group.successes
 
     def _close(self) -> Iterator[Notice]:
         window, self._steps = self._steps, []
         first, last = window[0].step, window[-1].step
-        met = [self._met[step] for step in range(first - 1, last) if step in self._met]
-        for step in [step for step in self._met if step < last]:
-            del self._met[step]
-        hard, judged = sum(each.hard for each in met), sum(each.judged for each in met)
+        counts = [self._counts[step] for step in range(first - 1, last) if step in self._counts]
+        for step in [step for step in self._counts if step < last]:
+            del self._counts[step]
+        hard, judged = sum(each.hard for each in counts), sum(each.judged for each in counts)
         shares = [_hard_share(report) for report in window if report.advantage_share]
         if not hard or not shares:
             return
-        share, drawn = sum(shares) / len(shares), hard / sum(each.groups for each in met)
-        success = sum(each.successes for each in met) / judged if judged else 0.0
-        starved = share < self._config.deploy.starved_share * drawn and success < SOLVED
+        share, group_share = sum(shares) / len(shares), hard / sum(each.groups for each in counts)
+        success = sum(each.successes for each in counts) / judged if judged else 0.0
+        starved = share < self._config.deploy.starved_share * group_share and success < SOLVED
         if self._changed(HARD_BUCKET, starved):
             text = f"steps {first} to {last}: the hard bucket " + (
-                f"is starved: it had {share:.1%} of the absolute advantage, though {drawn:.0%} of the groups were "
-                f"hard and {success:.1%} of their rollouts right; {self._remedy()}"
+                f"is starved: it had {share:.1%} of the absolute advantage, though {group_share:.0%} of the groups "
+                f"were hard and {success:.1%} of their rollouts correct; {self._remedy()}"
                 if starved
                 else f"is no longer starved: it had {share:.1%} of the absolute advantage"
             )
@@ -120,9 +121,9 @@ class StarvedBucket(Window):
 
     def _remedy(self) -> str:
         if "guided" not in self._arms():
-            return "give the hard problems guidance (problems.arms.guided=1)"
+            return "add guidance for the hard problems (problems.arms.guided=1)"
         others = ", ".join(f"problems.arms.{arm}" for arm in self._arms() if ARM_BUCKET[arm] != "hard")
-        return f"lower {others or 'the weight of what is not hard'}"
+        return f"lower {others or 'the weights of the other buckets'}"
 
 
 class SilentArm(Window):
@@ -131,7 +132,7 @@ class SilentArm(Window):
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
         self._groups: defaultdict[str, list[GroupEnd]] = defaultdict(list)
-        """Arm -> its groups in the window that is filling."""
+        """Arm -> its groups in the incomplete window."""
 
     def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> Iterator[Notice]:
         width = self._config.deploy.silent_groups
@@ -147,7 +148,7 @@ class SilentArm(Window):
             if self._changed(f"arm {arm}", silent):
                 text = f"the arm {arm} " + (
                     f"is silent: {kept} of {width} groups carried a gradient, and {success:.1%} of their rollouts were "
-                    f"right; {self._remedy(arm)}"
+                    f"correct; {self._remedy(arm)}"
                     if silent
                     else f"is no longer silent: {kept} of {width} groups carried a gradient"
                 )
@@ -160,8 +161,8 @@ class SilentArm(Window):
         if "guided" not in self._arms():
             return "add guidance (problems.arms.guided=1)"
         if self._config.guidance.instruction == "modified":
-            return "guidance.instruction=default carries over better (POPE section 5.2)"
-        return "what is learned with guidance does not carry over yet: `pope ledger` shows where"
+            return "set guidance.instruction=default, which transfers better (POPE section 5.2)"
+        return "guided successes do not transfer to unguided prompts yet: see `pope ledger`"
 
 
 class UnsavedCheckpoints(Window):
@@ -182,8 +183,8 @@ class UnsavedCheckpoints(Window):
             yield Notice(
                 CHECKPOINTS,
                 True,
-                f"{failures} checkpoint(s) could not be saved, the newest that was is of step {step}; "
-                "logs/learner-0.log says why, and training ends when it fails again and again",
+                f"{failures} checkpoint(s) could not be saved, the newest saved one is of step {step}; "
+                "see logs/learner-0.log; training ends after repeated failures",
             )
         elif CHECKPOINTS in self._raised and step != self._saved_step:
             self._changed(CHECKPOINTS, False)

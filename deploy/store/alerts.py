@@ -1,8 +1,8 @@
-"""What a person should look at now, and what to do about it: one table of rules over the read model. Pure.
+"""The alerts of a run, each with a remedy: one table of rules over the read model. Pure.
 
-Most rules look at one moment of a run; viewers evaluate them at every look. Two of them depend on windows of steps or
-groups that follow one another: the driver follows those, and writes a note where a window differs from the one before.
-A viewer raises the alert for as long as the newest note about it says that it holds.
+Most rules depend on the present state of a run; viewers evaluate them at every refresh. Two depend on consecutive
+windows of steps or groups (`alert_windows.py`): the driver evaluates them, and writes a note when an alert is raised or
+no longer holds. Viewers show such an alert until a later note withdraws it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,13 +19,14 @@ from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBu
 from deploy.store.run_view import RoleStatus
 
 NEWEST_GROUPS = 64
-"""Rules about groups look at this many of the newest."""
+"""Number of newest groups that rules about groups use."""
 MAX_TRUNCATED_SHARE = 0.5
 MIN_PROGRESS_S = 60.0
+"""Shortest time without an optimizer step that raises an alert, seconds."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person should look at, and what to do about it."""
+    """A problem of a run that needs attention, and its remedy."""
 
     level: Literal["warning", "critical"]
     title: str
@@ -35,10 +36,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Moment:
-    """What the rules look at."""
+    """The state of a run that the rules check."""
 
     config: RunConfig
-    going: bool
+    active: bool
     """The run has begun and not ended."""
     balance: Balance
     groups: Sequence[GroupEnd]
@@ -46,14 +47,14 @@ class Moment:
     learner: Sequence[LearnerStep]
     """The newest reports of the learner."""
     roles: Sequence[RoleStatus]
-    standing: Mapping[str, str]
-    """What an alert of the driver is about -> its note, while it holds; see `follow_notes`."""
+    driver_alerts: Mapping[str, str]
+    """Subject of an alert of the driver that holds -> its note; see `update_driver_alerts`."""
     canary: Mapping[str, int]
     """Actor -> parameters that differed from the learner's after its newest sync."""
     since_step_s: float | None
     """Seconds since the newest step; None before the first."""
-    redis_away: str | None
-    """Why Redis does not answer."""
+    redis_error: str | None
+    """Why Redis does not answer; None when it does."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,22 @@ class Rule:
 
     check: Callable[[Moment], Iterator[Alert]]
     windows: tuple[type[Window], ...] = ()
-    """What the driver follows for it."""
+    """Windows that the driver evaluates for this rule."""
 
 
 def alerts(moment: Moment) -> list[Alert]:
-    """What all rules raise, critical alerts first."""
+    """The alerts of all rules, critical ones first."""
     raised = [alert for rule in RULES for alert in rule.check(moment)]
     return sorted(raised, key=lambda alert: alert.level != "critical")
 
 
-def follow_notes(standing: dict[str, str], notes: Iterable[DriverNote]) -> None:
-    """Update the alerts that hold (what they are about -> note) by newer notes of the driver."""
+def update_driver_alerts(holding: dict[str, str], notes: Iterable[DriverNote]) -> None:
+    """Updates the alerts that hold (subject -> note) in place by newer notes of the driver."""
     for note in notes:
         if note.alert is not None:
-            standing.pop(note.alert, None)
+            holding.pop(note.alert, None)
             if note.raised:
-                standing[note.alert] = note.note
+                holding[note.alert] = note.note
 
 
 class DriverAlerts:
@@ -87,17 +88,17 @@ class DriverAlerts:
         self._windows = [window(config) for rule in RULES for window in rule.windows]
 
     def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> list[Notice]:
-        """What to say about the reports since the last call."""
+        """Changes of the alerts caused by the reports since the last call."""
         return [notice for window in self._windows for notice in window.notices(learner, groups)]
 
 
-def redis_is_away(m: Moment) -> Iterator[Alert]:
-    if m.redis_away is not None:
+def redis_does_not_answer(m: Moment) -> Iterator[Alert]:
+    if m.redis_error is not None:
         yield Alert(
             level="critical",
             title="Redis does not answer",
-            detail=f"{m.redis_away}. What you see was read last; this page reconnects by itself.",
-            remedy="Nothing, if the run has ended. Else look at redis/valkey.log of the run folder, or at your server.",
+            detail=f"{m.redis_error}. The values shown are the last ones read; this page reconnects by itself.",
+            remedy="None if the run has ended. Otherwise see redis/valkey.log in the run folder, or your own server.",
         )
 
 
@@ -106,8 +107,8 @@ def balance_does_not_hold(m: Moment) -> Iterator[Alert]:
         yield Alert(
             level="critical",
             title="The balance does not hold",
-            detail=f"{m.balance.issued} groups were issued, and not every one of them is somewhere.",
-            remedy="This is a bug, or somebody changed keys of the run: keep the output of `pope audit`.",
+            detail=f"{m.balance.issued} groups were issued, but the outcomes and groups in flight differ in sum.",
+            remedy="This is a bug, or keys of the run were changed by hand: keep the output of `pope audit`.",
         )
 
 
@@ -118,8 +119,8 @@ def canary_mismatch(m: Moment) -> Iterator[Alert]:
                 level="critical",
                 title=f"Canary: {actor} holds other weights",
                 detail=f"{mismatches} parameters differed from the learner's after its newest sync.",
-                remedy="The engine is replaced automatically. If it happens again, set weights.backend=file to tell a "
-                "broken transfer from broken weights, and look at the actor's log.",
+                remedy="The engine is replaced automatically. If it happens again, see the actor's log, and set "
+                "weights.backend=file to find out whether the transfer is the cause.",
             )
 
 
@@ -131,40 +132,39 @@ def silent_role(m: Moment) -> Iterator[Alert]:
                 title=f"{role.name} is silent",
                 detail=f"No heartbeat for {role.silence_s:.0f} s; the last was: {role.status}.",
                 remedy=f"It is replaced after deploy.dead_after_s={m.config.deploy.dead_after_s:g} s. "
-                f"Look at logs/{role.name}.log.",
+                f"See logs/{role.name}.log.",
             )
 
 
 def no_progress(m: Moment) -> Iterator[Alert]:
-    if not m.going or m.since_step_s is None:
+    if not m.active or m.since_step_s is None:
         return
     times = [report.seconds for report in m.learner]
-    patience_s = max(MIN_PROGRESS_S, 20 * median(times)) if times else MIN_PROGRESS_S
-    if m.since_step_s > patience_s:
+    limit_s = max(MIN_PROGRESS_S, 20 * median(times)) if times else MIN_PROGRESS_S
+    if m.since_step_s > limit_s:
         waiting = ", ".join(f"{count} {place}" for place, count in m.balance.in_flight.items() if count) or "none"
         yield Alert(
             level="critical",
             title="No optimizer step",
             detail=f"The newest was {m.since_step_s:.0f} s ago. Groups in flight: {waiting}.",
-            remedy="Many in the ring: the learner hangs, see logs/learner-0.log. None in the ring: actors write "
-            "nothing, or every group is filtered; see Accounting.",
+            remedy="With many in the ring, the learner hangs: see logs/learner-0.log. With none, actors publish no "
+            "groups, or all groups are filtered: see Accounting.",
         )
 
 
 def little_is_learned(m: Moment) -> Iterator[Alert]:
-    for about, note in m.standing.items():
-        if about != CHECKPOINTS:
+    for subject, note in m.driver_alerts.items():
+        if subject != CHECKPOINTS:
             yield Alert(
                 level="warning",
-                title=f"Little is learned from the {about}",
+                title=f"Little is learned from the {subject}",
                 detail=f"{note}.",
-                remedy="`pope starvation` shows what became of its rollouts, "
-                "`pope ledger` what became of each problem.",
+                remedy="See the outcomes of its rollouts in `pope starvation`, and each problem in `pope ledger`.",
             )
 
 
 def checkpoints_are_not_saved(m: Moment) -> Iterator[Alert]:
-    if note := m.standing.get(CHECKPOINTS):
+    if note := m.driver_alerts.get(CHECKPOINTS):
         yield Alert(
             level="warning",
             title="Checkpoints are not saved",
@@ -182,7 +182,7 @@ def verifier_failures(m: Moment) -> Iterator[Alert]:
             level="warning",
             title="The verifier fails" + (" more and more" if later > earlier else ""),
             detail=f"{later:.1%} of the newest rollouts could not be judged, {earlier:.1%} of those before.",
-            remedy="Raise verifier.deadline_s or verifier.workers; an overloaded machine shows here first.",
+            remedy="Raise verifier.deadline_s or verifier.workers; the machine may be overloaded.",
         )
 
 
@@ -195,8 +195,8 @@ def rollouts_are_truncated(m: Moment) -> Iterator[Alert]:
             level="warning",
             title="Answers do not end",
             detail=f"The token budget cut {share:.0%} of the newest rollouts.",
-            remedy="From the start: raise actors.max_completion_tokens. Since a certain step: the policy lost the form "
-            "of an answer; lower learner.learning_rate and continue from an earlier checkpoint.",
+            remedy="If from the start: raise actors.max_completion_tokens. If since a certain step: the policy "
+            "degraded; lower learner.learning_rate and continue from an earlier checkpoint.",
         )
 
 
@@ -206,19 +206,20 @@ def unreadable_groups(m: Moment) -> Iterator[Alert]:
             level="warning",
             title="Unreadable groups",
             detail=f"{count} groups could not be read by preprocessing.",
-            remedy="The stream `dead_letters` holds their bytes and the reason; mixed versions of the program do this.",
+            remedy="The stream `dead_letters` holds their first bytes and the reason; a frequent cause is roles of "
+            "different versions of the program.",
         )
 
 
-def ring_gives_up_groups(m: Moment) -> Iterator[Alert]:
+def groups_expire_in_the_ring(m: Moment) -> Iterator[Alert]:
     lost = m.balance.replaced + m.balance.stale
     if lost >= 10 and lost > 0.1 * max(1, m.balance.trained):
         yield Alert(
             level="warning",
             title="The learner is too slow for the actors",
-            detail=f"{m.balance.replaced} groups were replaced in a full ring, {m.balance.stale} grew too old, "
+            detail=f"{m.balance.replaced} groups were replaced in a full ring, {m.balance.stale} became stale, "
             f"{m.balance.trained} were trained.",
-            remedy="Give the learner more (learner.num_ranks, larger learner.row_tokens), or the actors less.",
+            remedy="Use more learner ranks (learner.num_ranks), larger rows (learner.row_tokens), or fewer actors.",
         )
 
 
@@ -229,7 +230,8 @@ def weights_moved_too_far(m: Moment) -> Iterator[Alert]:
             level="warning",
             title="Few tokens carry the gradient",
             detail=f"The effective sample size of the newest steps is {ess:.2f} of 1.",
-            remedy="The policy moved far from the data: lower learner.learning_rate, or bound learner.max_lag.",
+            remedy="The policy differs too much from the sampling one: lower learner.learning_rate, or set "
+            "learner.max_lag.",
         )
 
 
@@ -251,7 +253,7 @@ def _unjudged(groups: Sequence[GroupEnd]) -> float:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(redis_is_away),
+    Rule(redis_does_not_answer),
     Rule(balance_does_not_hold),
     Rule(canary_mismatch),
     Rule(silent_role),
@@ -261,7 +263,7 @@ RULES: tuple[Rule, ...] = (
     Rule(verifier_failures),
     Rule(rollouts_are_truncated),
     Rule(unreadable_groups),
-    Rule(ring_gives_up_groups),
+    Rule(groups_expire_in_the_ring),
     Rule(weights_moved_too_far),
     Rule(skipped_steps),
 )

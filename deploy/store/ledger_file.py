@@ -40,20 +40,24 @@ class RunLedger:
 def posterior(row: LedgerRow, confidence: float = 0.95) -> Interval:
     """Equal-tailed interval for the solve rate under the prior Beta(1/2, 1/2).
 
-    All attempts count alike, so the rate is the mean over the policies that made them; `row.last` shows its course.
+    All attempts have the same weight, so the rate is a mean over the policies that made them; `row.last` has its recent
+    course.
     """
     return jeffreys(row.successes, row.attempts, confidence)
 
 
 def to_json(ledger: RunLedger, whole: RunLedger | None = None) -> bytes:
-    """Rows with their 95 % posterior intervals, and transfer; of `whole`, where the rows are a selection."""
+    """The rows with their 95 % posterior intervals, and the transfer of `whole` (default: of the same ledger).
+
+    `whole`: the complete ledger, when `ledger` is a selection of its rows.
+    """
     rows = [{**msgspec.to_builtins(row), "posterior": posterior(row)} for row in ledger.rows]
     content = msgspec.to_builtins(ledger) | {"transfer": (whole or ledger).transfer, "rows": rows}
     return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
 def ledger_in_redis(client: Client, keys: Keys, run: str) -> RunLedger:
-    """The ledger of a run whose Redis answers."""
+    """Reads the ledger of a run from Redis."""
     return RunLedger(run=run, step=read_balance(client, keys).committed, rows=tuple(Ledger(client, keys).rows()))
 
 

@@ -42,11 +42,11 @@ def mean_pass_at_k(results: Sequence[Result], ks: Sequence[int]) -> dict[str, fl
 
 
 def with_guidance(problems: Sequence[Problem], chosen: Sequence[ChosenPrefix]) -> list[Problem]:
-    """The problems, each with its chosen prefix; those without a search stay as they are."""
+    """The problems, each with its chosen prefix; problems without a search are unchanged."""
     prefixes = {choice.problem_id: choice.prefix for choice in chosen}
     return [msgspec.structs.replace(p, guidance=prefixes.get(p.id, p.guidance)) for p in problems]
 
 
 def read_evaluations(path: Path) -> dict[int, list[Result]]:
-    """Optimizer step of the evaluation -> one result a problem; an evaluation that is not complete has none."""
+    """Optimizer step of the evaluation -> one result per problem; incomplete evaluations are not listed."""
     return msgspec.json.decode(path.read_bytes(), type=dict[int, list[Result]]) if path.exists() else {}

@@ -2,9 +2,9 @@
 
     metrics/ROOM.jsonl   every report of the room in wire form, oldest first, one a line; `id` is its entry id
 
-The driver is the only writer. A driver that is killed while it writes a line leaves an incomplete one: readers ignore
-it, and the next driver cuts it off and appends what follows the last whole line. When the disk is full, the reports
-are written at a later look.
+The driver is the only writer. If it is killed while writing a line, readers ignore the incomplete line, and the next
+driver removes it and appends the reports after the last complete line. If the disk is full, the reports are written at
+a later call.
 """
 
 import logging
@@ -16,21 +16,21 @@ import msgspec
 
 from broker.errors import UsageError
 from broker.metrics import Metrics
-from broker.reports import ACTORS, GROUPS, LEARNER, PREPROCESS, R, is_a, read
+from broker.reports import ACTORS, GROUPS, LEARNER, PREPROCESS, R, from_fields, has_kind
 
 log = logging.getLogger(__name__)
 
 ROOMS = (ACTORS, GROUPS, PREPROCESS, LEARNER)
-"""Those that the driver writes to files while the run trains."""
+"""Rooms that the driver writes to files during training."""
 Entry = dict[str, str]
 """A report in wire form, its entry id under `id`."""
 _DECODER = msgspec.json.Decoder(Entry)
 _TAIL_BYTES = 1 << 20
-"""The last line of a file is looked for in its last bytes; no report is nearly as long."""
+"""Number of bytes at the end of a file that are searched for the last line; reports are much shorter."""
 
 
 def path_of(folder: Path, room: str) -> Path:
-    """`folder`: the metrics of a run (`RunFolder.metrics`)."""
+    """The file of a room; `folder` is `RunFolder.metrics`."""
     return folder / f"{room}.jsonl"
 
 
@@ -38,7 +38,7 @@ class MetricFile:
     """The file of one room, for its writer."""
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
-        """Raises UsageError when the last whole line of an existing file is no report."""
+        """Raises UsageError when the last complete line of an existing file is not a report."""
         self._path, self.room, self._metrics = path, path.stem, metrics
         self._end, self._last_id = _tail(path)
         self._refused = False
@@ -46,7 +46,7 @@ class MetricFile:
             file.truncate(self._end)
 
     def follow(self) -> list[Entry]:
-        """Append the reports since the last call, and return them; none when the disk is full."""
+        """Appends the reports since the last call and returns them; none when the disk is full."""
         fresh = self._metrics.entries(self.room, _after(self._last_id))
         return fresh if fresh and self._append(fresh) else []
 
@@ -58,7 +58,7 @@ class MetricFile:
         except OSError as error:
             os.truncate(self._path, self._end)  # a part of the lines may have been written
             if not self._refused:
-                log.warning("%s cannot be written for now: %s", self._path, error)
+                log.warning("%s cannot be written, will be retried: %s", self._path, error)
             self._refused = True
             return False
         self._end += len(lines)
@@ -73,16 +73,18 @@ def read_reports(folder: Path, kind: type[R], metrics: Metrics | None = None) ->
     Raises UsageError for a damaged file.
     """
     for entry in read_entries(folder, kind.room, metrics):
-        if is_a(kind, entry):
+        if has_kind(kind, entry):
             try:
-                yield read(kind, entry)
+                yield from_fields(kind, entry)
             except msgspec.ValidationError as error:
                 path = path_of(folder, kind.room)
-                raise UsageError(f"{path} is damaged: report {entry['id']}: {error}; move it away to go on") from error
+                raise UsageError(
+                    f"{path} is damaged: report {entry['id']}: {error}; move it away to continue"
+                ) from error
 
 
 def read_entries(folder: Path, room: str, metrics: Metrics | None = None) -> Iterator[Entry]:
-    """The same in wire form, all kinds of a room."""
+    """Reports of all kinds of a room in wire form, as in `read_reports`."""
     path, last_id = path_of(folder, room), ""
     if path.exists():
         with path.open("rb") as file:
@@ -100,7 +102,7 @@ def _after(last_id: str) -> str:
 
 
 def _tail(path: Path) -> tuple[int, str]:
-    """(bytes up to the end of the last whole line, the id in that line); (0, "") without one."""
+    """(bytes up to the end of the last complete line, the id in that line); (0, "") without one."""
     if not path.exists():
         return 0, ""
     with path.open("rb") as file:
@@ -118,7 +120,7 @@ def _decoded(path: Path, line: bytes, place: str) -> Entry:
     try:
         entry = _DECODER.decode(line)
     except ValueError as error:
-        raise UsageError(f"{path} is damaged: {place} is no report ({error}); move it away to go on") from error
+        raise UsageError(f"{path} is damaged: {place} is not a report ({error}); move it away to continue") from error
     if "id" not in entry:
-        raise UsageError(f"{path} is damaged: {place} has no id; move it away to go on")
+        raise UsageError(f"{path} is damaged: {place} has no id; move it away to continue")
     return entry

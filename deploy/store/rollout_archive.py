@@ -1,10 +1,10 @@
-"""Every rollout of a sampling stage on disk, and the short list of results from which a stage resumes.
+"""Archive of the rollouts of a sampling stage, with the list of results from which the stage resumes.
 
-    NAME.rollouts     RolloutGroup frames, one after the other (`broker/records.py`); a frame holds its length
-    NAME.results      one JSON line a group: group id, position of its frame, its counts
+    NAME.rollouts     concatenated RolloutGroup frames (`broker/records.py`)
+    NAME.results      one JSON line per group: group id, position of its frame, its counts
 
-A group's frame is on the disk before its line is. A process that dies in between, or while it writes either, leaves an
-incomplete end, which the next one cuts off: that group is still on the rollout stream and is delivered again.
+The frame of a group is written and synced before its line. A process that dies in between, or during a write, leaves an
+incomplete end, which the next process removes: that group is still on the rollout stream and is delivered again.
 """
 
 import os
@@ -23,20 +23,21 @@ class Entry(Record, frozen=True, rename={"group_id": "ordinal"}):
 
     group_id: int
     offset: int
-    """Of its frame, bytes."""
+    """Offset of its frame, bytes."""
     size: int
+    """Size of its frame, bytes."""
     result: Result
 
 
 class RolloutArchive:
-    """For its only writer, which holds the folder's lock. `entries` are those on the disk."""
+    """Writes an archive. The process must hold the lock of the run folder."""
 
     def __init__(self, path: Path) -> None:
-        """`path`: without the suffix. Raises PopeError when the two files contradict each other."""
+        """`path`: without the suffix. Raises PopeError when frames listed in NAME.results are missing."""
         self._rollouts = path.with_name(path.name + ".rollouts")
         self._results = path.with_name(path.name + ".results")
         self.entries: dict[int, Entry] = {}
-        """By group id."""
+        """Group id -> its entry on the disk."""
         path.parent.mkdir(parents=True, exist_ok=True)
         end = self._read_results()
         present = self._rollouts.stat().st_size if self._rollouts.exists() else 0
@@ -50,7 +51,7 @@ class RolloutArchive:
         self._lines = self._results.open("ab")
 
     def add(self, groups: Sequence[tuple[RolloutGroup, bytes]], source: str) -> list[Entry]:
-        """Write groups and their frames to the disk, without those that it already holds. Returns the new entries."""
+        """Writes groups and their frames to the disk, except those already archived; returns the new entries."""
         if not groups:
             return []
         fresh: list[Entry] = []
@@ -73,7 +74,7 @@ class RolloutArchive:
         self._lines.close()
 
     def _read_results(self) -> int:
-        """Fill `entries`, cut off an incomplete last line; returns the end of the last frame that has a line."""
+        """Fills `entries` and removes an incomplete last line; returns the end of the last frame that has a line."""
         content = self._results.read_bytes() if self._results.exists() else b""
         whole = content.rfind(b"\n") + 1
         decoder = msgspec.json.Decoder(Entry)

@@ -8,15 +8,15 @@
     metrics/ROOM.jsonl  every report of the room (`broker/reports.py`)
     samples.md          rollouts as text
     checkpoints/        verified checkpoints, newest named by LATEST
-    logs/ROLE.log       what each role printed
-    history/ROLE.jsonl  what each role did to which group, step and policy version; `pope audit` checks it
+    logs/ROLE.log       output of each role
+    history/ROLE.jsonl  events of each role, by group, step and policy version; `pope audit` checks them
     sampling/           every rollout of the measurements and of the search for guidance
-    sft.jsonl           demonstrations of supervised fine-tuning; only with sft.data, as the next two
-    sft_left_out.jsonl  problems and lines that were left out of them, and why
-    sft/                model/: the fine-tuned model; checkpoints/ until it is there; summary.json; loss.png
+    sft.jsonl           demonstrations of supervised fine-tuning (this and the next two: only with sft.data)
+    sft_left_out.jsonl  problems and lines without a demonstration, and why
+    sft/                model/: the fine-tuned model; checkpoints/ while it is trained; summary.json; loss.png
     redis/              data of the embedded server
-    ledger.json         attempts and successes of every problem under every arm; absent while the run goes on
-    starvation.json     outcomes of all rollouts by bucket, arm and length; absent while the run goes on
+    ledger.json         attempts and successes of every problem under every arm; absent while the run is active
+    starvation.json     outcomes of all rollouts by bucket, arm and length; absent while the run is active
     summary.json, figure.png, balance.json
 """
 
@@ -166,7 +166,7 @@ class FolderLock:
 
 
 def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | None]:
-    """Lock the folder of a run and create what it needs. The folder of an earlier run gets a number, and is kept.
+    """Locks the folder of a run and creates its subfolders. The folder of an earlier run is renamed to NAME.NUMBER.
 
     Returns the folder, its lock, and the new path of an earlier run of that name, if there was one.
     Raises UsageError when the folder is in use, or when there is nothing to resume.
@@ -197,7 +197,7 @@ def _next_free(path: Path) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write the file as a whole or not at all."""
+    """Writes the file atomically."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
     os.replace(temporary, path)

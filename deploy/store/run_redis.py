@@ -1,4 +1,4 @@
-"""The Redis that holds the keys of a run: for the command that runs it, and for those that only read it."""
+"""Access to the Redis of a run: for the command that runs it, and for commands that only read it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def find_run(path: Path) -> tuple[RunFolder, RunConfig]:
 def external_urls(config: RunConfig, given: str | None = None) -> UrlOf:
     """The URL of each role on the user's own server: from `given`, else $POPE_BROKER_URL, else `broker.url`.
 
-    Raises UsageError when the password was left out.
+    Raises UsageError when the password was redacted.
     """
     url = _whole_url(config, given)
     return partial(role_url, url, config.run.name) if config.broker.role_users else lambda role: url
@@ -51,7 +51,10 @@ def _whole_url(config: RunConfig, given: str | None) -> str:
 
 
 def acl_commands(config: RunConfig) -> list[str]:
-    """`ACL SETUSER ...` for every role of a run on the user's own server. They hold hashes and no password."""
+    """`ACL SETUSER ...` for every role of a run on the user's own server, with hashes instead of passwords.
+
+    Raises UsageError for the embedded server, or when the URL has no password.
+    """
     if config.broker.url is None:
         raise UsageError("broker.url=null: the embedded server creates its users itself; set broker.url to your server")
     secret = secret_of(_whole_url(config, None))
@@ -61,7 +64,7 @@ def acl_commands(config: RunConfig) -> list[str]:
 
 
 def _acl_command(words: list[str]) -> str:
-    """Quoted for redis-cli; `reset` comes first, so that a repeated command leaves no older right."""
+    """Quoted for redis-cli; `reset` comes first, so that permissions of an earlier command are removed."""
     name, *rules = words
     return " ".join(["ACL", "SETUSER", name, "reset", *(f'"{rule}"' for rule in rules)])
 
@@ -78,16 +81,17 @@ def embedded_urls(folder: RunFolder, config: RunConfig) -> Iterator[UrlOf]:
 
 @contextmanager
 def reader_url(folder: RunFolder, config: RunConfig, url: str | None = None) -> Iterator[str]:
-    """Yields a URL that can read the run's keys and change none.
+    """Yields a URL with read access to the run's keys.
 
-    For a run on the user's own Redis (`broker.url` is set) it is `url`, else as in `external_urls`. Any other run has
-    the embedded server; when that no longer runs, it is started over its data until the context ends.
+    For a run on the user's own Redis (`broker.url` is set) it is `url`, else as in `external_urls`. For a run with the
+    embedded server, the server is started on its data until the context ends, unless it is running. Raises UsageError
+    when `url` is given for an embedded server, or its data is missing.
     """
     if config.broker.url is not None:
         yield external_urls(config, url)("reader")
         return
     if url is not None:
-        raise UsageError(f"--url: the run in {folder.path} has the embedded Redis (broker.url=null); leave --url out")
+        raise UsageError(f"--url: the run in {folder.path} uses the embedded Redis (broker.url=null); leave --url out")
     if running := running_url(folder.redis, config.run.name):
         yield running
         return
@@ -121,7 +125,7 @@ def serving(url: str, name: str, timeout_s: float = 5.0) -> Iterator[tuple[Clien
 def run_redis(folder: RunFolder, config: RunConfig, url: str | None = None) -> Iterator[tuple[Client, Keys]]:
     """A reading client of the server that holds the run's keys, and those keys; `url` as in `reader_url`.
 
-    Raises UsageError when a password is missing, nobody answers, or the server does not know the run.
+    Raises UsageError when a password is missing, the server does not answer, or it does not hold the run.
     """
     with (
         reader_url(folder, config, url) as found,

@@ -1,4 +1,4 @@
-"""What the driver knows of its run: the newest numbers for the screen and the supervisor, sums for the summary."""
+"""The driver's state of its run: the newest numbers for the screen and the supervisor, sums for the summary."""
 
 import math
 import time
@@ -21,20 +21,20 @@ from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import LiveView, Reports, share_done
 
 RECENT_GROUPS = 32
-"""Success by arm is the mean over this many newest groups of the arm."""
+"""Number of newest groups of an arm over which its success rate is a mean."""
 RATE_WINDOW_S = 15.0
-"""Rates are means over about this time."""
+"""Time over which rates are means, seconds."""
 
 
 class RunState:
-    """One run; `refresh` reads what is new. Keeps sums of the reports and the newest ones; the folder keeps all."""
+    """State of one run, updated by `refresh`. Keeps sums of the reports and the newest ones; the folder has all."""
 
     balance: Balance
 
     def __init__(
         self, config: RunConfig, client: Client, problems: Sequence[Problem], folder: RunFolder | None = None
     ) -> None:
-        """`folder`: gets the files of the reports; None in a sampling stage, whose actors report nothing of the run."""
+        """`folder`: where the reports are written; None in a sampling stage, which publishes no reports of the run."""
         keys = Keys(config.run.name)
         self.config = config
         self.feed = Feed(client, keys)
@@ -47,7 +47,7 @@ class RunState:
         self.newest: LearnerStep | None = None
         """The learner's newest report."""
         self.fresh = Reports()
-        """The reports since the refresh before."""
+        """The reports since the previous refresh."""
         self._recent: dict[str, deque[float]] = {}
         self.verdicts: Counter[str] = Counter()
         """Verdict -> training rollouts written so far."""
@@ -56,11 +56,11 @@ class RunState:
         """Arm -> (step, share of the hard problems solved at least once by then)."""
         self.rows: list[LedgerRow] = []
         self.silence: dict[str, float] = {}
-        self.learner_does = ""
+        self.learner_status = ""
         """Status of the first rank's newest heartbeat."""
         self.restarts = 0
         self.notes: list[str] = []
-        """For the summary."""
+        """Notes of the driver, for the summary."""
         self.started = time.monotonic()
         self._files: list[MetricFile] = []
         if folder is not None:
@@ -72,19 +72,19 @@ class RunState:
         self.refresh()
 
     def note(self, text: str, *, alert: str | None = None, raised: bool | None = None) -> None:
-        """Add a note to the summary, and report it for viewers; `alert` and `raised` as in `DriverNote`."""
+        """Adds a note to the summary and reports it to viewers; `alert` and `raised` as in `DriverNote`."""
         self.notes.append(text)
         self.metrics.report(DriverNote(note=text, alert=alert, raised=raised))
 
     def refresh(self) -> None:
-        """Read what is new."""
+        """Reads the counters, the ledger, the heartbeats and the new reports."""
         self.balance = self._view.balance()
         self.rows = self._view.ledger_rows(outcomes=False)
         self.silence = self._view.silence()
-        self.learner_does = self._view.status("learner-0")
+        self.learner_status = self._view.status("learner-0")
         self.fresh = Reports.of({file.room: file.follow() for file in self._files})
         self._absorb(self.fresh.learner, self.fresh.groups, self.fresh.outputs)
-        self._follow_solved()
+        self._update_solved()
         self._rates.append((time.monotonic(), self.balance.totals["completion_tokens"]))
         while len(self._rates) > 2 and self._rates[-1][0] - self._rates[0][0] > RATE_WINDOW_S:
             self._rates.pop(0)
@@ -101,7 +101,7 @@ class RunState:
 
     @property
     def share_done(self) -> float:
-        """Of the step budget or of the rollout budget, whichever is further used."""
+        """Used share of the step budget or of the rollout budget, whichever is larger."""
         return share_done(self.config, self.balance)
 
     @property
@@ -137,8 +137,8 @@ class RunState:
             self.verdicts.update(output.verdicts)
             self.multi_version_rollouts += output.multi_version_rollouts
 
-    def _follow_solved(self) -> None:
-        """First-solve steps of the ledger -> share of the hard problems solved by each step."""
+    def _update_solved(self) -> None:
+        """Computes `solved` from the first-solve steps of the ledger."""
         self.solved = {}
         for arm in sorted({row.arm for row in self.rows}):
             steps = sorted(

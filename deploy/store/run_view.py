@@ -1,7 +1,7 @@
-"""The read model of a run: what its Redis and its folder hold, typed. Viewers read a run through it and nothing else.
+"""The read model of a run: typed access to its Redis and its folder. Viewers read a run only through it.
 
-`LiveView` reads a run's Redis, and follows it look by look. `RunView` reads a run by its folder: from files where the
-run has finished, from its Redis otherwise. Neither changes anything.
+`LiveView` polls the Redis of a run. `RunView` opens a run by its folder, and reads the files of a finished run, or its
+Redis otherwise. Neither writes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,8 +28,8 @@ from broker.reports import (
     R,
     Report,
     WeightSync,
-    is_a,
-    read,
+    from_fields,
+    has_kind,
 )
 from broker.ring import Ring, RingGroup
 from broker.run_record import read_run
@@ -59,10 +59,12 @@ class Reports:
 
     @classmethod
     def of(cls, entries: Mapping[str, Iterable[Entry]]) -> "Reports":
-        """From room -> its entries. Entries of kinds that this version does not know are left out."""
+        """`entries`: room -> its entries. Entries of unknown kinds are left out."""
         reports = cls()
         for name, kind in _KINDS.items():
-            getattr(reports, name).extend(read(kind, e) for e in entries.get(kind.room, ()) if is_a(kind, e))
+            getattr(reports, name).extend(
+                from_fields(kind, entry) for entry in entries.get(kind.room, ()) if has_kind(kind, entry)
+            )
         return reports
 
     def __bool__(self) -> bool:
@@ -84,12 +86,12 @@ assert tuple(_KINDS) == tuple(f.name for f in fields(Reports))
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One look at a run's Redis. Of streams it holds what is new since the look before, oldest first."""
+    """The state of a run's Redis at one moment, and the stream entries since the previous snapshot, oldest first."""
 
     now_s: float
     """Unix seconds of the server."""
     run: dict[str, str]
-    """What `broker/run_record.py` notes about the run."""
+    """The record of the run (`broker/run_record.py`)."""
     balance: Balance
     ring: list[RingGroup]
     version: int
@@ -101,24 +103,26 @@ class Snapshot:
     health: dict[str, str]
     """Role -> its health, as the driver concluded it."""
     stopped: str | None
-    """Why the run was stopped; None while it goes on."""
+    """Why the run was stopped; None if it was not."""
     oldest_s: float | None
-    """Seconds the oldest group has been on the rollout stream; None when the stream is empty."""
+    """Age of the oldest group on the rollout stream, seconds; None when the stream is empty."""
     reports: Reports
     replaced: list[Entry]
-    """Which group a full ring gave up; the newest samples and their ratios: `broker/rollout_samples.py`."""
+    """Groups that a full ring replaced (`broker/keys.py`)."""
     samples: list[Entry]
+    """Readable rollouts (`broker/rollout_samples.py`)."""
     ratios: list[Entry]
+    """Importance ratios of samples (`broker/rollout_samples.py`)."""
 
-    def roles(self, *, heartbeat_s: float, going: bool) -> "list[RoleStatus]":
-        """By name. `heartbeat_s`: time between two heartbeats. `going`: whether a silent role is late."""
-        patience_s = LATE_BEATS * heartbeat_s
+    def roles(self, *, heartbeat_s: float, active: bool) -> "list[RoleStatus]":
+        """The roles by name. `heartbeat_s`: time between two heartbeats. `active`: whether a silent role is late."""
+        late_after_s = LATE_BEATS * heartbeat_s
         return [
             RoleStatus(
                 name=name,
                 status=beat.status,
                 silence_s=max(0.0, self.now_s - beat.unix_s),
-                late=going and self.now_s - beat.unix_s > patience_s,
+                late=active and self.now_s - beat.unix_s > late_after_s,
                 health=self.health.get(name, ""),
                 version=self.held.get(name),
             )
@@ -127,26 +131,26 @@ class Snapshot:
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the run."""
+    """Status of one process of the run."""
 
     name: str
     status: str
-    """What it does or waits for."""
+    """What the role does or waits for, by its newest heartbeat."""
     silence_s: float
-    """Since its newest heartbeat."""
+    """Seconds since its newest heartbeat."""
     late: bool
-    """Silent for longer than a few heartbeats while the run goes on."""
+    """Silent for longer than a few heartbeats while the run is active."""
     health: str = ""
-    """As the driver concluded it (`deploy/cluster/health.py`); empty before that."""
+    """Health concluded by the driver (`deploy/cluster/health.py`); empty before the first."""
     version: int | None = None
     """Policy version its engine holds."""
 
 
 class LiveView:
-    """A run by its Redis. `refresh` remembers what was read."""
+    """Polls the Redis of a run; each `refresh` returns only the stream entries since the previous one."""
 
     def __init__(self, client: Client, keys: Keys, folder: RunFolder | None = None) -> None:
-        """`folder`: where it is known, the first `refresh` also brings reports that Redis no longer keeps."""
+        """`folder`: if given, the first `refresh` also returns reports that Redis no longer keeps."""
         self._client, self._keys, self._folder = client, keys, folder
         self._read_until: dict[str, str] = {}
         self._ring = Ring(client, keys, capacity=1)  # only read here; the capacity bounds what `put` stores
@@ -158,11 +162,11 @@ class LiveView:
         self._metrics = Metrics(client, keys)
 
     def refresh(self) -> Snapshot:
-        """Raises the errors of redis while the server is away; the next call then brings what this one would have."""
+        """Reads the next snapshot. Raises the errors of redis while the server does not answer; no entry is lost."""
         seconds, microseconds = self._client.time()
         now_s = seconds + microseconds / 1e6
         oldest_ms = self._stream.oldest_unix_ms()
-        # The streams come last: what they tell of a group is never behind the counters that are shown beside it.
+        # The streams are read last, so that they are never behind the counters shown beside them.
         return Snapshot(
             now_s=now_s,
             run=read_run(self._client, self._keys),
@@ -202,7 +206,7 @@ class LiveView:
         return self._seen(key, list(metric_files.read_entries(self._folder.metrics, room, self._metrics)))
 
     def _fresh(self, key: str) -> list[Entry]:
-        """The entries of a stream since the last look."""
+        """The entries of a stream since the last call."""
         return self._seen(key, read_entries(self._client, key, self._read_until.get(key, "-")))
 
     def _seen(self, key: str, entries: list[Entry]) -> list[Entry]:
@@ -218,14 +222,14 @@ class SavedCheckpoint:
     name: str
     step: int
     sha256: str
-    """Digest of its manifest, and so of all it lists."""
+    """Digest of its manifest, which has the digests of all its files."""
 
 
 class RunView:
-    """A run by its folder. A context manager: its Redis is connected to when something is asked that no file holds."""
+    """Reads a run by its folder. A context manager; connects to Redis only for data that no file has."""
 
     def __init__(self, path: Path, url: str | None = None) -> None:
-        """`url` as in `run_redis`; with it, Redis is asked also where there is a file.
+        """`url` as in `run_redis`; if given, the ledger and the starvation table are read from Redis, not from files.
 
         Raises UsageError when the folder holds no run.
         """
@@ -248,7 +252,7 @@ class RunView:
         return self._redis
 
     def live(self) -> LiveView:
-        """The run's Redis, to be followed."""
+        """A live view of the run's Redis."""
         return LiveView(*self.redis(), self.folder)
 
     def reports(self, kind: type[R]) -> Iterator[R]:
@@ -258,7 +262,7 @@ class RunView:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended and left all its files. A run that was killed has not."""
+        """Whether the run ended and wrote all its files; False for a killed run."""
         files = (metric_files.path_of(self.folder.metrics, room) for room in metric_files.ROOMS)
         return self.folder.ledger.exists() and all(path.exists() for path in files)
 
@@ -266,7 +270,7 @@ class RunView:
         return read_balance(*self.redis())
 
     def ledger(self) -> RunLedger:
-        """From the file when the run has finished, else from its Redis. A run that was killed leaves no file.
+        """The ledger, from its file if there is one, else from Redis. A killed run leaves no file.
 
         Raises UsageError when neither can be read.
         """
@@ -275,26 +279,26 @@ class RunView:
         return ledger_in_redis(*self.redis(), self.config.run.name)
 
     def starvation(self) -> Rows:
-        """Like `ledger`. Raises PopeError, too, when the run's notes are not complete."""
+        """The starvation table; source as in `ledger`. Also raises PopeError when its records are inconsistent."""
         if self._url is None and self.folder.starvation.exists():
             return load_starvation(self.folder.starvation)
         return starvation_in_redis(*self.redis(), self.config)
 
     def histories(self) -> tuple[RoleHistory, ...]:
-        """What each role wrote down."""
+        """The events of each role."""
         return tuple(read_history(self.folder.path))
 
     def locations(self) -> GroupLocations:
-        """Where every group is, by Redis."""
+        """The location of every group, from Redis."""
         return read_group_locations(*self.redis())
 
     def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
-        """Those in the folder, ascending by step. Raises CheckpointError when a manifest is damaged."""
+        """The checkpoints in the folder, ascending by step. Raises CheckpointError when a manifest is damaged."""
         manifests = [(path.name, read_manifest(path)) for _, path in sorted(candidates(self.folder.checkpoints))]
         return tuple(SavedCheckpoint(name, manifest["step"], manifest["sha256"]) for name, manifest in manifests)
 
 
 def share_done(config: RunConfig, balance: Balance) -> float:
-    """Of the step budget or of the rollout budget, whichever is further used; 0 to 1."""
+    """Used share of the step budget or of the rollout budget, whichever is larger, 0 to 1."""
     groups = balance.issued / balance.limit if balance.limit else 0.0
     return min(1.0, max(balance.committed / config.run.max_steps, groups))

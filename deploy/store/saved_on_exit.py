@@ -1,4 +1,4 @@
-"""What only Redis holds while a run goes on, and what its folder keeps afterwards."""
+"""Saves data that only Redis has during a run to the run folder when the run ends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from deploy.store.run_folder import RunFolder
 def saved_on_exit(
     path: Path, read: Callable[[], bytes], config: RunConfig, folder: RunFolder, console: Console
 ) -> Iterator[None]:
-    """Remove the file, and write what `read` returns to it on exit, also after an error."""
+    """Removes the file, and on exit, also after an error, writes the result of `read` to it."""
     path.unlink(missing_ok=True)
     try:
         yield

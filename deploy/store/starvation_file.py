@@ -25,17 +25,17 @@ def to_json(rows: Rows) -> bytes:
 
 
 def starvation_in_redis(client: Client, keys: Keys, config: RunConfig) -> Rows:
-    """The table of a run whose Redis answers. Raises PopeError when its notes are not complete."""
+    """Computes the table from Redis. Raises PopeError when the records contradict the counters."""
     outcomes = read_group_outcomes(client, keys)
     if inconsistency := outcomes.inconsistency():
         raise PopeError(inconsistency)
     cycle = weighted_round_robin(config.problems.arms)
 
-    def drawn_as(group_id: int) -> tuple[str, str]:
+    def bucket_and_arm(group_id: int) -> tuple[str, str]:
         arm = cycle[group_id % len(cycle)]
         return ARM_BUCKET[arm], arm
 
-    return starvation(outcomes, group_size=config.actors.group_size, drawn_as=drawn_as)
+    return starvation(outcomes, group_size=config.actors.group_size, bucket_and_arm=bucket_and_arm)
 
 
 def load_starvation(path: Path) -> Rows:

@@ -1,1 +1,1 @@
-"""What the learner minimises: policy losses, regularisers, and their aggregation over the tokens of a step."""
+"""The objective of the learner: policy losses, regularisers, and their aggregation over the tokens of a step."""

@@ -1,11 +1,11 @@
-"""How the losses of a step's tokens add up. The result does not depend on the split into rows and ranks.
+"""Aggregation of token losses over a step. The result does not depend on the split into rows and ranks.
 
 With T trained tokens in the step, S trained sequences, |o| tokens in the token's sequence and L the limit on the tokens
 of a rollout, a token's loss is divided by
 
-    token_mean      T        DAPO (arXiv 2503.14476) eq. 12: every token counts the same
-    sequence_mean   S |o|    GRPO (arXiv 2402.03300) eq. 3: every sequence counts the same
-    constant        S L      Dr. GRPO (arXiv 2503.20783) section 3.2: as token_mean, but no step's lengths matter
+    token_mean      T        DAPO (arXiv 2503.14476) eq. 12: equal weight of all tokens
+    sequence_mean   S |o|    GRPO (arXiv 2402.03300) eq. 3: equal weight of all sequences
+    constant        S L      Dr. GRPO (arXiv 2503.20783) section 3.2: token_mean with a divisor independent of lengths
 
 T and S count all rows of all ranks. A sequence is never split between rows.
 """

@@ -32,7 +32,7 @@ def row_loss(
 
         sum of shares * (policy loss + kl_coef * k3 - entropy_coef * entropy)
 
-    An off-policy token has LUFFY's loss and neither penalty nor bonus: both are means over tokens the policy sampled.
+    An off-policy token has the LUFFY loss and neither penalty nor bonus: both are defined on sampled tokens.
     """
     log_ratio = log_ratio_of(settings.policy_loss, logprobs, row.behaviour_logprobs, row.sequences)
     losses = POLICY_LOSSES[settings.policy_loss](
@@ -44,7 +44,7 @@ def row_loss(
         kl = k3(logprobs, row.reference_logprobs)
         losses = losses + settings.kl_coef * kl
     if settings.entropy_coef > 0:
-        assert entropies.requires_grad or not logprobs.requires_grad, "the policy was made without entropy_gradient"
+        assert entropies.requires_grad or not logprobs.requires_grad, "the policy was created without entropy_gradient"
         losses = losses - settings.entropy_coef * entropies
     if row.off_policy.any():
         losses = torch.where(row.off_policy, luffy(logprobs, row.advantages, settings.luffy_gamma), losses)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 MAX_LOG_RATIO = 20.0
-"""exp(20) is 5e8: a larger ratio is an error in any case, and exp must not overflow."""
+"""Clamp of the log ratio, so that exp does not overflow; exp(20) is 5e8, far beyond any valid ratio."""
 
 PolicyLoss = Callable[[Tensor, Tensor, Tensor, float, float], Tensor]
 """(log pi [N], log ratio [N], advantages [N], ratio_min, ratio_max) -> loss [N]."""
@@ -54,7 +54,7 @@ def cispo(logprobs: Tensor, log_ratio: Tensor, advantages: Tensor, ratio_min: fl
 def truncated_is(
     logprobs: Tensor, log_ratio: Tensor, advantages: Tensor, ratio_min: float, ratio_max: float
 ) -> Tensor:
-    """`ratio_min` is 0: `conf/rules/objective.py` refuses another."""
+    """`ratio_min` is 0: `conf/rules/objective.py` rejects any other value."""
     return -log_ratio.detach().exp().clamp(max=ratio_max) * advantages * logprobs
 
 
@@ -70,7 +70,7 @@ POLICY_LOSSES: dict[str, PolicyLoss] = {
 def log_ratio_of(
     policy_loss: str, logprobs: Tensor, behaviour_logprobs: Tensor, sequences: Tensor
 ) -> Tensor:
-    """Log of the ratio that the loss of this name clips, [N]."""
+    """Log of the ratio that the loss of this name clips, float32 [N]."""
     if policy_loss == "gspo":
         return sequence_log_ratio(logprobs, behaviour_logprobs, sequences)
     return token_log_ratio(logprobs, behaviour_logprobs)

@@ -185,7 +185,7 @@ def test_a_broadcast_that_is_over_is_not_joined_at_start(scene: Scene) -> None:
 
 def test_a_file_that_is_gone_without_newer_weights_is_an_error(scene: Scene, tmp_path: Path) -> None:
     scene.broker.board.announce(announcement(3, backend="file", path=str(tmp_path / "none")))
-    with pytest.raises(FileNotFoundError, match="was announced and does not exist"):
+    with pytest.raises(FileNotFoundError, match="was announced but does not exist"):
         scene.run(lambda: False)
 
 

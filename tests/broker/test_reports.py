@@ -17,8 +17,8 @@ from broker.reports import (
     SftStep,
     WeightSync,
     as_text,
-    is_a,
-    read,
+    from_fields,
+    has_kind,
     to_fields,
 )
 
@@ -76,51 +76,52 @@ def test_every_kind_has_an_example() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_wire_form_is_this_one_and_comes_back(kind: type[Report]) -> None:
     entry = {"id": "1700000000123-4", **WIRE[kind]}
-    report = read(kind, entry)
+    report = from_fields(kind, entry)
     assert as_text(report) == entry
-    assert read(kind, to_fields(report)) == msgspec.structs.replace(report, id="")
+    assert from_fields(kind, to_fields(report)) == msgspec.structs.replace(report, id="")
     assert report.unix_s == 1_700_000_000.123
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kinds_of_a_room_are_told_apart(kind: type[Report]) -> None:
-    assert [other for other in KINDS if other.room == kind.room and is_a(other, WIRE[kind])] == [kind]
+    assert [other for other in KINDS if other.room == kind.room and has_kind(other, WIRE[kind])] == [kind]
 
 
 def test_numbers_mappings_and_truth_values_are_typed() -> None:
-    step = read(LearnerStep, WIRE[LearnerStep])
+    step = from_fields(LearnerStep, WIRE[LearnerStep])
     assert (step.applied, step.grad_norm, step.lag_histogram) == (False, float("inf"), {0: 1000, 2: 2000})
     assert (step.reward_mean, step.reward_change) == ({"guided": 0.5}, {"hard/guided": 0.01})
     assert step.gradient_cosine == {"easy/hard": -0.5, "easy/easy/hard/guided": -0.5}
-    work = read(PreprocessWork, WIRE[PreprocessWork])
+    work = from_fields(PreprocessWork, WIRE[PreprocessWork])
     assert (work.outcomes, work.errors, work.groups) == ({"kept": 2, "unreadable": 1}, 1, {"guided": 2})
 
 
 def test_what_is_optional_stays_absent() -> None:
-    step = read(LearnerStep, STEP)
+    step = from_fields(LearnerStep, STEP)
     assert (step.kl, step.checkpoint_step, step.advantage_share) == (None, None, {})
     assert to_fields(step).keys() == STEP.keys()
     assert to_fields(DriverNote(note="x")) == {"note": "x"}
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    assert read(LearnerStep, STEP | {"ratio/median": "1", "entropy": "9", "note": "x"}) == read(LearnerStep, STEP)
+    newer = STEP | {"ratio/median": "1", "entropy": "9", "note": "x"}
+    assert from_fields(LearnerStep, newer) == from_fields(LearnerStep, STEP)
 
 
 @pytest.mark.parametrize("broken", [{"entropy/mean": "high"}, {"lag/max": "1.5"}, {"lag/histogram": "a:b"}])
 def test_a_field_that_is_no_number_is_refused(broken: dict[str, str]) -> None:
     with pytest.raises(msgspec.ValidationError):
-        read(LearnerStep, STEP | broken)
+        from_fields(LearnerStep, STEP | broken)
     lacking = {name: value for name, value in STEP.items() if name != "entropy/mean"}
-    assert not is_a(LearnerStep, lacking)
+    assert not has_kind(LearnerStep, lacking)
     with pytest.raises(msgspec.ValidationError, match="entropy"):
-        read(LearnerStep, lacking)
+        from_fields(LearnerStep, lacking)
 
 
 def test_a_file_of_json_lines_reads_like_a_stream() -> None:
     """Numbers may be numbers, as in the steps of a replay."""
-    step = read(LearnerStep, STEP | {"grad/norm": "0.3"})
-    assert read(LearnerStep, json.loads(json.dumps(to_fields(step)))) == step
+    step = from_fields(LearnerStep, STEP | {"grad/norm": "0.3"})
+    assert from_fields(LearnerStep, json.loads(json.dumps(to_fields(step)))) == step
 
 
 def test_a_heartbeat_is_a_time_and_a_status() -> None:

@@ -166,7 +166,7 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
      "broker.url must start with redis://, rediss:// or unix://", ["broker.url=redis://localhost:6379"]),
     ("role_users_need_an_external_server", ["broker.role_users=true"],
      "broker.url=null starts the embedded one, which always has a user for each role", ["broker.role_users=false"]),
-    ("buckets_do_not_overlap", ["mining.buckets.easy=[0.4,0.2]"], "mining.buckets.easy=[0.4, 0.2] is no interval",
+    ("buckets_do_not_overlap", ["mining.buckets.easy=[0.4,0.2]"], "mining.buckets.easy=[0.4, 0.2] is not an interval",
      ["mining.buckets.easy=[0.2,0.4]"]),
     ("buckets_do_not_overlap", ["mining.buckets.easier=[0.4,0.7]"], "mining.buckets.easier=[0.4, 0.7] overlaps easy",
      ["mining.buckets.easier=[0.5,0.7]"]),

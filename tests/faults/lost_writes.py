@@ -46,6 +46,6 @@ def server_loses_a_step(root: Path, rng: random.Random, outcome: Outcome) -> Non
         outcome.injected += 1
         outcome.recovery_s.append(time.monotonic() - killed_at)
         learner.succeed()
-        outcome.require("telling it what was trained" in learner.output(), "the learner did not notice")
+        outcome.require("committing the steps up to" in learner.output(), "the learner did not notice")
         outcome.require(scene.ring.committed() == STEPS, f"{scene.ring.committed()} of {STEPS} steps")
         scene.require_audit(outcome)

@@ -71,7 +71,7 @@ def test_forgotten_batches_are_not_sent_to_the_server() -> None:
     for step in (1, 2):
         batches.read(step)
         batches.commit(step)
-    batches.forget(1)
+    batches.trim(1)
     ring.step = 0
     batches.take(3, 8, max_lag=None)
     assert ring.events == ["trim 1", "adopt 2 [20, 21]"]

@@ -35,7 +35,7 @@ def test_shown_rollouts_get_the_ratio_of_each_of_their_tokens() -> None:
     recorder = RatioRecorder(samples, Retrying(1.0))  # type: ignore[arg-type]
     recorder.start_step()
     for row in batch.rows:
-        recorder.see_row(row, row.targets.float() * -0.01)  # a policy that depends on the token's id alone
+        recorder.on_row(row, row.targets.float() * -0.01)  # a policy that depends on the token's id alone
     recorder.write(7)
     expected = {
         (group.rollout_group.group_id, i): np.exp(-0.01 * int32_array(r.token_ids) - float32_array(r.logprobs))
@@ -56,7 +56,7 @@ def test_a_new_step_starts_without_the_ratios_of_the_last() -> None:
     samples = FakeSamples({(groups[0].rollout_group.group_id, 0)})
     recorder = RatioRecorder(samples, Retrying(1.0))  # type: ignore[arg-type]
     recorder.start_step()
-    recorder.see_row(row, row.behaviour_logprobs)
+    recorder.on_row(row, row.behaviour_logprobs)
     recorder.start_step()
     recorder.write(2)
     assert samples.written == {}

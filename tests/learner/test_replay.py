@@ -102,7 +102,7 @@ def test_another_objective_is_tried_on_the_same_data_in_a_folder_of_its_own(run:
         ([], {"first": 0}, r"--from-step 0: a replay can start at step 6"),
         ([], {"last": 9}, r"--to 9: from step 6 a replay can end at steps 7 to 8"),
         ([], {"last": 6}, r"--to 6: from step 6 a replay can end at steps 7 to 8"),
-        ([], {"url": "redis://host"}, r"--url: the run in .* has the embedded Redis"),
+        ([], {"url": "redis://host"}, r"--url: the run in .* uses the embedded Redis"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused_with_the_remedy(

@@ -5,8 +5,8 @@
     {"id":"sum-1","attempt":1,"retry":1,"wall_s":7.9,"verdict":"wrong","text":"...","prompt_tokens":93,...}
     {"id":"sum-1","attempt":2,"wall_s":8.3,"verdict":"correct","text":"...","prompt_tokens":93,...}
 
-The first line identifies model, source and problems; a run continues only a log with an equal first line. A last line
-that is incomplete because its process was killed is cut off, and its request counts as not made.
+The first line identifies model, source and problems; a run continues only a log with an equal first line. An incomplete
+last line, left by a killed process, is removed, and its request counts as not made.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ UnjudgedReason = Literal["truncated", "filtered"]
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What a log is about. Answers of different models, or to different problems, are never mixed."""
+    """Identifies a log, so that answers of different models, or to different problems, are never mixed."""
 
     pope_oracle: int = 1
     model: str
@@ -36,14 +36,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One request and how it ended: with an answer (`verdict`, `text`) or without one (`error`)."""
+    """One request and its outcome: an answer (`verdict`, `text`) or an error (`error`)."""
 
     id: str
     """Problem id."""
     attempt: int
-    """Number of the solution that was requested for this problem, from 1."""
+    """Number of the requested solution of this problem, from 1."""
     retry: int = 0
-    """Failures of this request before this one."""
+    """Number of earlier failures of this request."""
     wall_s: float
     verdict: Verdict | UnjudgedReason | None = None
     error: str | None = None
@@ -90,7 +90,7 @@ class AttemptLog:
         os.close(self._file)
 
     def append(self, line: Attempt | Header) -> None:
-        """Returns once the line is synced to disk."""
+        """Writes a line and syncs it to disk. Raises `UsageError` when that fails."""
         data = msgspec.json.encode(line) + b"\n"
         try:
             while data:
@@ -100,7 +100,7 @@ class AttemptLog:
             raise self._write_error(error) from error
 
     def _open(self) -> int:
-        """Returns the locked file descriptor."""
+        """Opens and locks the file; returns its descriptor."""
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -112,7 +112,7 @@ class AttemptLog:
             if not isinstance(error, BlockingIOError):
                 raise self._write_error(error) from error
             raise UsageError(
-                f"{self.path}: another pope oracle writes it; wait until it has ended, or choose another --out"
+                f"{self.path}: another pope oracle writes to it; wait until it has ended, or choose another --out"
             ) from error
         return file
 

@@ -1,9 +1,9 @@
-"""The client of an OpenAI-compatible endpoint: sends a message, returns the answer or names the failure.
+"""The client of an OpenAI-compatible endpoint.
 
 The only file that imports openai. The endpoint is not trusted: its answer has a size limit and a deadline and is
-decoded as JSON with a fixed schema; control characters and the API key are removed from it. Of the environment, only
-SSL_CERT_FILE and SSL_CERT_DIR have an effect: no proxy, no netrc, and no header or key that the client would read by
-itself. Only the transport, which adds the key to requests, holds it.
+decoded as JSON with a fixed schema; control characters and the API key are removed from it. From the environment, only
+SSL_CERT_FILE and SSL_CERT_DIR are used: no proxy, no netrc, and no header or key that the library would read. Only the
+transport, which adds the key to requests, has the key.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from actors.problems.oracle.requests import EndpointRefused, Reply, RequestFaile
 from conf.schema import OracleSettings
 
 MAX_BODY_BYTES = 8 * 2**20
-"""Longer responses are not read to their end. 128k tokens are below 1 MiB, or 6 MiB with every character escaped."""
+"""Largest response. 128k tokens take less than 1 MiB, or 6 MiB with every character escaped."""
 MAX_DETAIL_CHARS = 200
-"""Longer error messages of the endpoint are cut."""
+"""Longest error message of the endpoint; longer ones are cut."""
 MIN_SECRET_CHARS = 8
-"""A shorter key (`none`, `EMPTY`) is not removed from answers: it is no secret and may occur in ordinary words."""
+"""Shortest key that is removed from answers; a shorter one (`none`, `EMPTY`) is no secret and may occur in words."""
 TRANSIENT_4XX = {408, 409, 425, 429}
-"""Timeout, conflict, too early, too many requests: the statuses below 500 that are worth a retry."""
+"""Statuses below 500 that are retried: timeout, conflict, too early, too many requests."""
 OUT_OF_CREDIT = "insufficient_quota"
-"""Error code of a 429 that is not worth a retry."""
+"""Error code of a 429 that is not retried."""
 
 _SENT_HEADERS = {"host", "content-type", "content-length", "accept", "connection"}
 
@@ -45,7 +45,7 @@ class Endpoint:
             transport=_Transport(key, settings.concurrency), trust_env=False, follow_redirects=False
         )
         self._client = openai.AsyncOpenAI(
-            api_key="unused",  # without one it would read the environment; the transport adds the real key
+            api_key="unused",  # so that the library does not read the environment; the transport adds the key
             base_url=settings.endpoint,
             timeout=settings.timeout_s,
             max_retries=0,  # `Oracle` retries, because it counts every request
@@ -53,7 +53,7 @@ class Endpoint:
         )
 
     async def ask(self, message: str) -> Reply:
-        """Raises `RequestFailed` when a retry may succeed, `EndpointRefused` when it cannot."""
+        """The answer to a message. Raises `RequestFailed` when a retry may succeed, else `EndpointRefused`."""
         settings = self._settings
         options: dict[str, Any] = {settings.max_tokens_name: settings.max_tokens}
         if settings.temperature is not None:
@@ -143,7 +143,7 @@ def printable(text: str) -> str:
 
 
 def retry_after_s(value: str | None) -> float:
-    """Seconds to wait by a Retry-After header (seconds or a date); 0 when it is missing or invalid."""
+    """Wait in seconds requested by a Retry-After header (seconds or a date); 0 when it is missing or invalid."""
     if value is None:
         return 0.0
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
@@ -205,8 +205,8 @@ class _TooLarge(httpx2.RequestError):
 class _Transport(httpx2.AsyncBaseTransport):
     """Sends only the necessary headers, and returns only the status, Retry-After and a body of bounded size.
 
-    So the endpoint cannot choose how the body is decompressed or decoded, no cookie is stored, and nothing that the
-    client read from the environment is sent.
+    Therefore the endpoint cannot choose how the body is decompressed or decoded, no cookies are stored, and no headers
+    from the environment are sent.
     """
 
     def __init__(self, key: str | None, concurrency: int) -> None:

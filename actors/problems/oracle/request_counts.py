@@ -7,7 +7,7 @@ from conf.schema import OracleSettings
 
 
 class RequestCounts:
-    """Sums over attempts. Each is one request, counted as an answer in `verdicts` or as a failure in `errors`."""
+    """Sums over attempts. Each attempt is one request, counted in `verdicts` (an answer) or in `errors` (a failure)."""
 
     def __init__(self) -> None:
         self.requested: set[str] = set()
@@ -44,6 +44,6 @@ class RequestCounts:
         return self.answers + self.errors.total()
 
     def cost(self, settings: OracleSettings) -> float:
-        """In the currency of the prices, which are per 10^6 tokens."""
+        """Cost in the currency of the prices, which are per 10^6 tokens."""
         prompt = self.prompt_tokens * settings.prompt_price
         return (prompt + self.completion_tokens * settings.completion_price) / 1e6

@@ -1,11 +1,11 @@
 """Requests solutions of problems until they are verified.
 
-A solution is requested until its final answer is correct, at most `oracle.max_attempts` times a problem. A request that
-fails is retried with exponential backoff and jitter, at most `oracle.retries` times; then the problem is left for
-another run. So a problem takes at most max_attempts * (retries + 1) requests. After `oracle.max_failures` consecutive
-failures, over all problems, the run ends because the endpoint is considered down.
+A solution is requested until its final answer is correct, at most `oracle.max_attempts` times per problem. A failed
+request is retried with exponential backoff and jitter, at most `oracle.retries` times; then the problem is left for
+another run. A problem therefore takes at most max_attempts * (retries + 1) requests. After `oracle.max_failures`
+consecutive failures, over all problems, the run ends because the endpoint is considered down.
 
-Every request is recorded before the problem's next one is made, and recorded answers are not requested again.
+Every request is recorded before the next one of its problem, and recorded answers are not requested again.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class RequestFailed(Exception):
     def __init__(self, kind: str, detail: str | None = None, retry_after_s: float = 0.0) -> None:
         super().__init__(kind)
         self.kind = kind
-        """As `Attempt.error`."""
+        """As in `Attempt.error`."""
         self.detail = detail
         """The endpoint's error message, cleaned and shortened."""
         self.retry_after_s = retry_after_s
@@ -50,11 +50,11 @@ class RequestFailed(Exception):
 
 
 class EndpointRefused(UsageError):
-    """The endpoint refused a request for good, because a setting is wrong."""
+    """The endpoint refused a request permanently, because a setting is wrong."""
 
 
 class EndpointDown(PopeError):
-    """Too many requests failed in a row."""
+    """Too many consecutive requests failed."""
 
 
 class Oracle:
@@ -77,7 +77,7 @@ class Oracle:
         self.this_run, self.all_runs = RequestCounts(), RequestCounts()
         """Counts of this run, and of all runs of the same log."""
         self.stopped_by: Exception | None = None
-        """What ended the run before every problem was done."""
+        """Why the run ended before all problems were done; None if it did not."""
         self._answers: Counter[str] = Counter()
         """Problem id -> answers so far, of all runs."""
         for attempt in earlier:
@@ -93,7 +93,7 @@ class Oracle:
         return [p for p in problems if p.id not in self.solutions and self._answers[p.id] < limit]
 
     async def solve(self, problems: Sequence[Problem], on_done: Callable[[], None] = lambda: None) -> None:
-        """Returns when every unsolved problem is done, or soon after `stop`; then `stopped_by` is set.
+        """Requests solutions of the unsolved problems. Returns early after `stop`; then `stopped_by` is set.
 
         Calls `on_done` for each problem that is done.
         """
@@ -104,7 +104,7 @@ class Oracle:
                 workers.create_task(self._work(waiting, on_done))
 
     def stop(self, reason: Exception) -> None:
-        """Cancel the requests in flight. Answers already received are judged and recorded. The first reason is kept."""
+        """Cancels the requests in flight. Received answers are still judged and recorded. The first reason is kept."""
         if self.stopped_by is None:
             self.stopped_by = reason
             for request in self._in_flight:
@@ -143,7 +143,7 @@ class Oracle:
                 return
 
     async def _request(self, problem: Problem, number: int) -> Attempt | None:
-        """An answer that is not judged yet; None when all retries failed."""
+        """An unjudged answer; None when all retries failed."""
         for retry in range(self._settings.retries + 1):
             if (wait_s := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
@@ -181,7 +181,7 @@ class Oracle:
             ))  # fmt: skip
 
     def _wait_s(self, retry: int, failure: RequestFailed) -> float:
-        """1, 2, 4, ... seconds, shortened by up to a half at random so that retries do not coincide."""
+        """Backoff of 1, 2, 4, ... seconds, randomly reduced by up to a half so that retries do not coincide."""
         backoff_s = 2.0 ** min(retry, 30) * random.uniform(0.5, 1.0)
         return min(failure.retry_after_s + backoff_s, self._settings.max_wait_s)
 

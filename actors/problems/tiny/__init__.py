@@ -1,1 +1,1 @@
-"""The built-in problem domain: small enough for a laptop, hard enough to show the effect of POPE."""
+"""The built-in problem domain, on which a laptop can show the effect of POPE."""

@@ -1,8 +1,8 @@
 """Chains of digit operations: the hard problems of the built-in domain, and its related easy ones.
 
 An operation maps a digit x to the last digit of a*x + b. A chain of n steps starts from a digit and applies one
-operation in each step. Its answer is a monomial whose exponents are all n intermediate digits, so a chain with a wrong
-step cannot give the right answer by luck:
+operation in each step. Its answer is a monomial whose exponents are all n intermediate digits, so a solution with a
+wrong step cannot reach the correct answer by chance:
 
     Put $a=K(6)$, $b=G(a)$.  ->  $a=K(6)=4$ / $b=G(4)=0$ / The answer is $\\boxed{a^4b^0}$.
 
@@ -66,7 +66,7 @@ class Chain:
         return "\n".join([*self.lines(self.digits), final_line(self.answer)])
 
     def lines(self, digits: list[int]) -> list[str]:
-        """One line for each step with the given intermediate digits, right or wrong."""
+        """One line per step with the given intermediate digits, which may be wrong."""
         inputs = [self.start, *digits]
         return [
             f"${name}={operation}({value})={digit}$"
@@ -105,7 +105,7 @@ def distinct_chains(split: Split, steps: tuple[int, ...], count: int, rng: rando
 
     Raises UsageError when there are not enough.
     """
-    if max(steps) <= 4:  # at most 10 * 4^4 chains of a length: list them, so that all of a small set can be drawn
+    if max(steps) <= 4:  # at most 10 * 4^4 chains per length: they are listed, so that all of them can be drawn
         pool = [
             chain
             for n in steps

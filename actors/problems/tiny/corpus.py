@@ -1,14 +1,14 @@
-"""The pretraining corpus of the built-in domain's base model: solutions in the right form, often with wrong steps.
+"""The pretraining corpus of the built-in domain's base model: solutions in the correct form, often with wrong steps.
 
-Like a real corpus it has mistakes: a chain step is right with probability 0.3 and otherwise one of two systematic
-mistakes, a*(x+b) or a*x; a ring move is right with probability 0.75 and otherwise one tile too far. The partial
-responses of guided prompts are cut from the same imperfect solutions, so the corpus does not teach the right
-operations. The model learns the form: one line for each step, the boxed monomial of all digits, and continuing a
+Like a real corpus it has mistakes: a chain step is correct with probability 0.3 and otherwise one of two systematic
+mistakes, a*(x+b) or a*x; a ring move is correct with probability 0.75 and otherwise one tile too far. The partial
+responses of guided prompts are cut from the same imperfect solutions, so the corpus does not teach the correct
+operations. The model learns the form: one line per step, the boxed monomial of all digits, and the continuation of a
 partial response, which it mostly restates first under the default instruction and never under the modified one.
 
 With `Mix.terse` above 0 (the model builtin:tiny-reader) some partial responses are in the terse style (`terse.py`), and
-the answers stay in the form above. Such a model reads both styles and writes one, like an instruction-tuned model that
-continues a human's partial solution.
+all responses are in the form above. Such a model can continue solutions of both styles but writes only one, like an
+instruction-tuned model that continues a partial solution written by a person.
 """
 
 import random
@@ -24,7 +24,7 @@ from broker.records import Problem
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares and probabilities of the corpus. They are a part of the base model's recipe."""
+    """Shares and probabilities of the corpus."""
 
     chain: float = 0.40
     guided: float = 0.38
@@ -106,7 +106,7 @@ def _other_chain(rng: random.Random, shortest: int, longest: int) -> Chain:
 
 
 def _imperfect_digits(chain: Chain, rng: random.Random, mix: Mix) -> list[int]:
-    """The digit after each step, computed from the one before, right or wrong."""
+    """The digit after each step, computed from the previous digit, with random mistakes."""
     digits, value = [], chain.start
     for operation in chain.operations:
         value = _imperfect_step(operation, value, rng, mix)

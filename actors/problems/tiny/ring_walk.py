@@ -44,7 +44,7 @@ class RingWalk:
         return "\n".join([*self.lines(self.tiles), stop_line(self.tiles[-1])])
 
     def lines(self, tiles: list[int]) -> list[str]:
-        """One line for each move with the given tiles, right or wrong."""
+        """One line per move with the given tiles, which may be wrong."""
         return [
             f"{move} ${tile}+{MOVES[move]}={after}$"
             for move, tile, after in zip(self.moves, [self.start, *tiles], tiles, strict=False)
@@ -52,7 +52,7 @@ class RingWalk:
 
 
 def stop_line(tile: int) -> str:
-    """The last line of a solution. Its words differ from those of a chain, so that a policy can tell the two apart."""
+    """The last line of a solution. Its words differ from those of a chain, so that a policy can distinguish them."""
     return f"It stops on tile $\\boxed{{{tile}}}$."
 
 

@@ -1,7 +1,7 @@
 """The terse oracle style of the built-in domain, which imitates a solution written by a person.
 
-A sentence has two steps, no variable is named before the last sentence, and nothing is written as the base model would
-write it (its style is that of `Chain.solution`):
+A sentence has two steps, no variable is named before the last sentence, and all wording differs from the style of the
+base model (`Chain.solution`):
 
     Starting from 6, K gives 4 and then G gives 0. Applying H turns that into 4, and F turns it into 3. One more G
     leaves 3. Read off in order, these digits make $\\boxed{a^4b^0c^4d^3f^3}$.
@@ -13,13 +13,13 @@ from actors.problems.tiny.chains import Chain
 
 
 def terse_solution(chain: Chain) -> str:
-    """The digits and the final answer of `chain.solution` in the terse style."""
+    """The solution of a chain in the terse style; digits and final answer as in `chain.solution`."""
     sentences = terse_sentences(chain, chain.digits)
     return " ".join([*sentences, f"Read off in order, these digits make $\\boxed{{{chain.answer}}}$."])
 
 
 def terse_sentences(chain: Chain, digits: list[int]) -> list[str]:
-    """One sentence for every two steps with the given intermediate digits, right or wrong."""
+    """One sentence per two steps with the given intermediate digits, which may be wrong."""
     steps = list(zip(chain.operations, digits, strict=True))
     pairs = [steps[first : first + 2] for first in range(0, len(steps), 2)]
     return [_opening(chain.start, pairs[0]), *map(_sentence, pairs[1:])]

@@ -1,6 +1,5 @@
--- Outcomes of groups: one byte an ordinal; 0, or past the end of the string, until the group has ended. Each of the few
--- outcomes gets the next code when it is first used. Record only ordinals that were issued: the string grows up to the
--- largest.
+-- Outcomes of groups: one byte per ordinal; 0, or past the end of the string, until the group has ended. An outcome gets
+-- the next free code when it is first used. Record only ordinals that were issued: the string grows up to the largest.
 -- KEYS  the first four: ended, ended codes, written, fates
 local ended, ended_codes, written, fates = unpack(KEYS)
 

@@ -4,10 +4,10 @@ local function count_rollouts(written, fates, ordinal, name)
   local summary = redis.call('HGET', written, ordinal)
   if not summary then return end
   redis.call('HDEL', written, ordinal)
-  local drawn_as, rollouts = summary:match('^(%S+ %S+) (.+)$')
+  local bucket_and_arm, rollouts = summary:match('^(%S+ %S+) (.+)$')
   if not rollouts then return end
 
-  local fields, counts, prefix = {}, {}, drawn_as .. ' ' .. name .. ' '
+  local fields, counts, prefix = {}, {}, bucket_and_arm .. ' ' .. name .. ' '
   for rollout in rollouts:gmatch('%S+') do
     local field = prefix .. rollout
     if not counts[field] then fields[#fields + 1] = field end

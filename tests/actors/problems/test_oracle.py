@@ -252,7 +252,7 @@ def test_a_log_with_another_header_is_refused_unless_fresh(path: Path, change: d
 def test_two_processes_cannot_open_one_log(path: Path):
     with AttemptLog(path, HEADER):
         for fresh in (False, True):
-            with pytest.raises(UsageError, match="another pope oracle writes it"):
+            with pytest.raises(UsageError, match="another pope oracle writes to it"):
                 opened(path, fresh=fresh)
     assert opened(path) == ()
     assert [file.name for file in path.parent.iterdir()] == ["log"], "no log was renamed"

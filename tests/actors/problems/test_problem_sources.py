@@ -150,7 +150,7 @@ def test_levels_are_filtered_whether_they_are_numbers_or_words(tmp_path):
          r"problems\.fields\.solution=solutoin: .*has no such column.* did you mean solution\?"),
         ("set.jsonl", [SUM], {"levels": [1, 2]}, r"set\.jsonl:1: problems\.levels needs a level; name its column"),
         ("set.jsonl", [{**SUM, "guidance": 1}], {}, r'set\.jsonl:1: "guidance" is a JSON int'),
-        ("set.jsonl", [{**SUM, "answer": float("nan")}], {}, r"set\.jsonl:1: NaN is no JSON value"),
+        ("set.jsonl", [{**SUM, "answer": float("nan")}], {}, r"set\.jsonl:1: NaN is not a JSON value"),
         ("set.csv", [SUM], {}, r"set\.csv: give a file that ends in \.jsonl, \.json or \.parquet"),
     ],
 )  # fmt: skip

@@ -81,7 +81,7 @@ def test_a_problem_with_a_too_long_prompt_is_not_sampled_further() -> None:
     assert plan.failed == {FIRST: "prompt_too_long"}
     pool = DemonstrationPool(PROBLEMS[:1], completions=1, max_samples=40)
     pool.fail(FIRST, plan.failed[FIRST])
-    assert pool.wanted() == {}
+    assert pool.needed() == {}
     assert [row.reason for row in pool.left_out()] == ["prompt_too_long"]
 
 
@@ -93,7 +93,7 @@ def test_correct_responses_become_complete_solutions_of_the_unguided_problem() -
     found = pool.demonstrations()
     assert [(d.problem_id, d.response) for d in found] == [(FIRST, solution(0)), (SECOND, solution(1))]
     assert [d.prompt for d in found] == [unguided_message(problem.statement) for problem in PROBLEMS[:2]]
-    assert pool.wanted() == {}
+    assert pool.needed() == {}
     (row,) = pool.left_out()
     assert (row.problem_id, row.reason, row.detail) == (THIRD, "no correct completion", "in 32 samples")
 
@@ -102,9 +102,9 @@ def test_correct_responses_that_cannot_be_used_are_counted_and_replaced() -> Non
     pool = DemonstrationPool(PROBLEMS[:1], completions=2, max_samples=16)
     refers = f"As the partial response shows, we go on.\n{rest(0)}"
     pool.add(FIRST, [right(refers), right(rest(0), finished=False), right(rest(0)), right(solution(0))])
-    assert pool.wanted() == {FIRST: (1, 4)}, "a duplicate is not a second demonstration"
+    assert pool.needed() == {FIRST: (1, 4)}, "a duplicate is not a second demonstration"
     pool.add(FIRST, [right(f"We continue.\n{rest(0)}"), right(f"Now.\n{rest(0)}")])
-    assert pool.wanted() == {}
+    assert pool.needed() == {}
     assert len(pool.demonstrations()) == 2
 
     none = DemonstrationPool(PROBLEMS[:1], completions=1, max_samples=4)

@@ -24,15 +24,15 @@ class Group:
 
     end: str
     lengths: Sequence[int] = ()
-    drawn_as: tuple[str, str] = HARD
+    part: tuple[str, str] = HARD
 
 
 def rows_of(*groups: Group) -> tuple[StarvationRow, ...]:
     """Of groups of two rollouts in the order of their group ids; a rollout of 100 tokens is truncated."""
-    rollouts = Counter(RolloutOutcome(*g.drawn_as, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
+    rollouts = Counter(RolloutOutcome(*g.part, g.end, n, truncated=n == 100) for g in groups for n in g.lengths)
     unwritten = tuple(group_id for group_id, group in enumerate(groups) if not group.lengths)
     outcomes = GroupOutcomes(tuple(group.end for group in groups), rollouts, unwritten, {}, rollouts.total())
-    return starvation(outcomes, group_size=2, drawn_as=lambda group_id: groups[group_id].drawn_as)
+    return starvation(outcomes, group_size=2, bucket_and_arm=lambda group_id: groups[group_id].part)
 
 
 def test_deciles_of_ten_lengths_hold_one_each() -> None:
@@ -97,7 +97,7 @@ def test_the_table_equals_a_slow_loop() -> None:
             group.end
             for group in groups
             for length in group.lengths
-            if group.drawn_as == (row.bucket, row.arm) and low <= length <= high
+            if group.part == (row.bucket, row.arm) and low <= length <= high
         )
         assert row.ended == expected
         assert row.rollouts == expected.total()
@@ -128,7 +128,7 @@ def test_a_bound_on_the_lag_starves_long_rollouts_and_the_table_shows_it(client:
             broker.ring.commit(step)
     outcomes, balance = read_group_outcomes(client, keys), broker.balance()
     assert outcomes.inconsistency() is None
-    rows = starvation(outcomes, group_size=2, drawn_as=lambda group_id: HARD)
+    rows = starvation(outcomes, group_size=2, bucket_and_arm=lambda group_id: HARD)
     assert [row.length_decile for row in rows] == list(range(1, 11))
     assert [row.lost_to_age for row in rows] == [0.0] * 6 + [1.0] * 4
     assert total(rows).ended == {"trained": 2 * balance.trained, "stale": 2 * balance.stale}

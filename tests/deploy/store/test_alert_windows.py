@@ -48,7 +48,7 @@ def test_a_bucket_starved_by_easy_problems_is_reported_with_a_remedy() -> None:
     (said,) = messages(alerts, steps(4, 4, easy_easy=0.97, hard_unguided=0.03), [])
     assert said == (
         "steps 1 to 4: the hard bucket is starved: it had 3.0% of the absolute advantage, though 50% of the groups "
-        "were hard and 0.0% of their rollouts right; give the hard problems guidance (problems.arms.guided=1)"
+        "were hard and 0.0% of their rollouts correct; add guidance for the hard problems (problems.arms.guided=1)"
     )
 
 
@@ -113,7 +113,7 @@ def test_an_arm_is_silent_while_its_groups_carry_no_gradient() -> None:
     )
     assert said == [
         [],
-        ["the arm unguided is silent: 0 of 100 groups carried a gradient, and 0.0% of their rollouts were right; "
+        ["the arm unguided is silent: 0 of 100 groups carried a gradient, and 0.0% of their rollouts were correct; "
          "add guidance (problems.arms.guided=1)"],
         [],
         ["the arm unguided is no longer silent: 1 of 100 groups carried a gradient"],
@@ -126,7 +126,11 @@ def test_a_solved_arm_and_an_easy_one_are_not_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "remedy"), [("guided", "lower guidance.samples"), ("unguided", "does not carry over yet: `pope ledger`")]
+    ("arm", "remedy"),
+    [
+        ("guided", "lower guidance.samples"),
+        ("unguided", "do not transfer to unguided prompts yet: see `pope ledger`"),
+    ],
 )
 def test_the_remedy_suits_the_arm(arm: str, remedy: str) -> None:
     ((said,),) = messages_by_window(alerts_of(unguided=1, guided=1), [groups(SILENT, arm)])
@@ -143,7 +147,7 @@ def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
     alerts, ended_groups = alerts_of(unguided=1), groups(SILENT, "unguided")
     (first,) = alerts.notices([], ended_groups)
     (second,) = alerts.notices([], groups(SILENT, "unguided", outcome="kept", successes=1))
-    assert [(notice.about, notice.raised) for notice in (first, second)] == [
+    assert [(notice.subject, notice.raised) for notice in (first, second)] == [
         ("arm unguided", True),
         ("arm unguided", False),
     ]
@@ -156,7 +160,7 @@ def test_a_failed_save_is_reported_once_and_withdrawn_after_the_next_checkpoint(
     alerts = alerts_of(unguided=1)
     assert messages(alerts, [report(5, 0, -1)], []) == []
     (said,) = messages(alerts, [report(11, 1, 5)], [])
-    assert said.startswith("1 checkpoint(s) could not be saved, the newest that was is of step 5")
+    assert said.startswith("1 checkpoint(s) could not be saved, the newest saved one is of step 5")
     assert messages(alerts, [], []) == []
     assert messages(alerts, [report(12, 1, 5)], []) == []
     assert messages(alerts, [report(16, 1, 15)], []) == ["checkpoints are saved again: step 15"]

@@ -20,8 +20,8 @@ STEP = learner_step(12, seconds=1.0, ess=0.95)
 ROLE = RoleStatus(name="actor-0", status="33 groups in flight", silence_s=0.5, late=False)
 LATE = RoleStatus(name="actor-0", status="33 groups in flight", silence_s=31.0, late=True)
 HEALTHY = Moment(
-    config=RunConfig(), going=True, balance=BALANCE, groups=[ended(3, step=1)] * 64, learner=[STEP] * 5, roles=[ROLE],
-    standing={}, canary={"actor-0": 0}, since_step_s=2.0, redis_away=None,
+    config=RunConfig(), active=True, balance=BALANCE, groups=[ended(3, step=1)] * 64, learner=[STEP] * 5, roles=[ROLE],
+    driver_alerts={}, canary={"actor-0": 0}, since_step_s=2.0, redis_error=None,
 )  # fmt: skip
 STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
 TIMEOUTS = [ended(3, step=1)] * 32 + [ended(3, step=1, judged=6)] * 32
@@ -35,12 +35,12 @@ def test_a_healthy_run_has_no_alerts() -> None:
 @pytest.mark.parametrize(
     ("change", "title", "level", "remedy"),
     [
-        ({"redis_away": "refused"}, "Redis does not answer", "critical", "valkey.log"),
+        ({"redis_error": "refused"}, "Redis does not answer", "critical", "valkey.log"),
         ({"balance": replace(BALANCE, issued=101)}, "The balance does not hold", "critical", "pope audit"),
         ({"canary": {"actor-0": 3}}, "Canary: actor-0 holds other weights", "critical", "weights.backend"),
         ({"roles": [LATE]}, "actor-0 is silent", "critical", "deploy.dead_after_s=60 s"),
         ({"since_step_s": 90.0}, "No optimizer step", "critical", "learner-0.log"),
-        ({"standing": STARVED}, "Little is learned from the hard bucket", "warning", "pope starvation"),
+        ({"driver_alerts": STARVED}, "Little is learned from the hard bucket", "warning", "pope starvation"),
         ({"groups": [ended(3, step=1, truncated=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
         ({"groups": TIMEOUTS}, "The verifier fails more and more", "warning", "verifier.deadline_s"),
         ({"balance": replace(BALANCE, failed={"unreadable": 2}, issued=102)}, "Unreadable groups", "warning", "dead_l"),
@@ -61,9 +61,9 @@ def test_each_rule_raises_its_alert_with_a_remedy(change: dict[str, Any], title:
 
 
 def test_an_ended_run_raises_no_alert_about_progress() -> None:
-    assert alerts(replace(HEALTHY, going=False, since_step_s=9e9)) == []
+    assert alerts(replace(HEALTHY, active=False, since_step_s=9e9)) == []
 
 
 def test_critical_alerts_come_first() -> None:
-    both = replace(HEALTHY, standing=STARVED, canary={"actor-0": 1})
+    both = replace(HEALTHY, driver_alerts=STARVED, canary={"actor-0": 1})
     assert [alert.level for alert in alerts(both)] == ["critical", "warning"]

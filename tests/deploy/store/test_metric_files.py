@@ -91,7 +91,7 @@ def test_reports_that_a_full_disk_refused_are_written_later_and_once(
         assert (follow(file), follow(file)) == ([], [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert caplog.text.count("cannot be written for now") == 1
+    assert caplog.text.count("cannot be written, will be retried") == 1
     assert numbers(tmp_path) == [0]
     assert follow(file) == [1]
     assert numbers(tmp_path) == [0, 1]
