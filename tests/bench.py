@@ -29,7 +29,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def house(fsync: Literal["always", "everysec"]) -> Iterator[BrokerParts]:
+def broker_parts(fsync: Literal["always", "everysec"]) -> Iterator[BrokerParts]:
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedRedis(Path(folder), fsync=fsync, max_memory_gib=4.0)
         client = connect(server.start(), client_name="bench")
@@ -51,39 +51,39 @@ def wire() -> None:
         print(f"{num_tokens:>18} {per_token:>14.2f} {encode_ms:>10.2f} {decode_ms:>10.2f}")
 
 
-def publish_all(house: BrokerParts, num_tokens: int) -> None:
+def publish_all(broker: BrokerParts, num_tokens: int) -> None:
     """Claim and publish (arrows 1 and 5)."""
     for number in range(GROUPS):
-        group_id = house.claim(f"bench/{number}", high_water=GROUPS + 1)
+        group_id = broker.claim(f"bench/{number}", high_water=GROUPS + 1)
         assert group_id is not None
-        assert house.feed.publish(group_id, f"bench/{number}", rollout_group(group_id, REWARDS, num_tokens=num_tokens))
+        assert broker.feed.publish(group_id, f"bench/{number}", rollout_group(group_id, REWARDS, num_tokens=num_tokens))
 
 
-def put_all(house: BrokerParts) -> None:
+def put_all(broker: BrokerParts) -> None:
     """Read and put (arrows 6 and 7), one group at a time as the preprocessor does."""
     for _ in range(GROUPS):
-        entry_id, group = house.read_one()
-        assert house.ring.put(entry_id, train_group(group), step=1)
+        entry_id, group = broker.read_one()
+        assert broker.ring.put(entry_id, train_group(group), step=1)
 
 
-def train_all(house: BrokerParts) -> None:
+def train_all(broker: BrokerParts) -> None:
     """Take and commit (arrow 8), with a trim after each step as after a checkpoint."""
     for step in range(1, GROUPS // BATCH_GROUPS + 1):
-        assert house.ring.take(step, BATCH_GROUPS * len(REWARDS), max_lag=None) is not None
-        assert house.ring.batch(step) is not None
-        house.ring.commit(step)
-        house.ring.trim(step)
+        assert broker.ring.take(step, BATCH_GROUPS * len(REWARDS), max_lag=None) is not None
+        assert broker.ring.batch(step) is not None
+        broker.ring.commit(step)
+        broker.ring.trim(step)
 
 
 def whole_path() -> None:
     """Every group goes from the feed through stream and ring into a step."""
     print(f"{'fsync':>18} {'tokens a rollout':>18} {'claim+publish/s':>16} {'read+put/s':>12} {'take+commit/s':>14}")
     for fsync, num_tokens in product(POLICIES, (100, 4000)):
-        with house(fsync) as h:
-            published = seconds(partial(publish_all, h, num_tokens))
-            put = seconds(partial(put_all, h))
-            trained = seconds(partial(train_all, h))
-            assert h.balance().trained == GROUPS
+        with broker_parts(fsync) as broker:
+            published = seconds(partial(publish_all, broker, num_tokens))
+            put = seconds(partial(put_all, broker))
+            trained = seconds(partial(train_all, broker))
+            assert broker.balance().trained == GROUPS
         rates = " ".join(f"{GROUPS / s:>{w}.0f}" for s, w in ((published, 16), (put, 12), (trained, 14)))
         print(f"{fsync:>18} {num_tokens:>18} {rates}")
 

@@ -1,4 +1,4 @@
-"""A run without vLLM: recorded or synthetic reports, written again by the product's own writers.
+"""A run without vLLM: recorded or synthetic reports, written to Redis by the product's own writers.
 
 Every group is claimed, published, read, put into the ring or dropped, taken and committed. So the balance holds, the
 ring moves, and readers of Redis see what a live run writes.
@@ -68,10 +68,10 @@ class Recording:
             yield report.unix_s - everything[0].unix_s, report
 
 
-def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
+def synthetic_recording(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
     """A synthetic run that learns: guided success rises before unguided does. Eight groups of eight rollouts a step."""
     rng = random.Random(seed)
-    made = Reports()
+    reports = Reports()
     group_id = 0
     for step in range(steps):
         start_ms = 1_700_000_000_000 + 2000 * step
@@ -82,7 +82,7 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
             successes = sum(rng.random() < skill for _ in range(8))
             outcome = "kept" if 0 < successes < 8 else "zero_advantage"
             kept += outcome == "kept"
-            made.groups.append(
+            reports.groups.append(
                 ended(
                     successes, id=f"{start_ms + 10 * group_id % 900}-0", group_id=group_id, arm=arm, outcome=outcome,
                     problem_id=f"p{group_id // 2 % problems:03d}", step=step, oldest_version=max(0, step - 1),
@@ -90,17 +90,17 @@ def made_up(*, problems: int = 24, steps: int = 12, seed: int = 0) -> Recording:
                 )
             )  # fmt: skip
             group_id += 1
-        made.learner.append(
+        reports.learner.append(
             learner_step(
                 step + 1, id=f"{start_ms + 1500}-0", entropy=0.2 - 0.15 * step / steps,
                 reward_mean={"guided": 0.6, "unguided": 0.4},
                 advantage_share={"hard/guided": 0.7, "hard/unguided": 0.3},
             )
         )  # fmt: skip
-        made.outputs.append(actor_output(step, id=f"{start_ms + 100}-0"))
-        made.syncs.append(weight_sync(step + 1, id=f"{start_ms + 1600}-0"))
-        made.preprocess.append(preprocess_work(step, id=f"{start_ms + 1000}-0"))
-    return Recording(made)
+        reports.outputs.append(actor_output(step, id=f"{start_ms + 100}-0"))
+        reports.syncs.append(weight_sync(step + 1, id=f"{start_ms + 1600}-0"))
+        reports.preprocess.append(preprocess_work(step, id=f"{start_ms + 1000}-0"))
+    return Recording(reports)
 
 
 class Replay:
@@ -123,7 +123,7 @@ class Replay:
         self.stream.open()
 
     def run(self, recording: Recording, *, speed: float | None = None, until: float | None = None) -> None:
-        """Tell it all, `speed` times as fast as it happened; None: at once. `until`: seconds of the recording."""
+        """Write a recording, `speed` times as fast as it happened; None: at once. `until`: seconds of it."""
         groups = recording.reports.groups
         describe_run(self.client, self.keys, {"num_hard": len({group.problem_id for group in groups})})
         waiting = deque(groups)
@@ -143,41 +143,41 @@ class Replay:
                     self.heartbeats.beat("actor-0", "33 groups in flight")
                 self.metrics.report(report)
 
-    def _group(self, told: GroupEnd) -> None:
-        token = f"replay/{told.group_id}"
+    def _group(self, recorded: GroupEnd) -> None:
+        token = f"replay/{recorded.group_id}"
         group_id = self.feed.claim(token, held_version=0, batch_groups=8, max_lag=None, lease_s=60, high_water=999)
         assert group_id is not None
-        group = self._made(group_id, told)
+        group = self._rollout_group(group_id, recorded)
         assert self.feed.publish(group_id, token, group)
         (delivery,) = self.stream.read("preprocess-0", count=1, block_s=0, claim_idle_s=60)
-        if told.kept:
-            assert self.ring.put(delivery.entry_id, train_group(group), step=told.step)
+        if recorded.kept:
+            assert self.ring.put(delivery.entry_id, train_group(group), step=recorded.step)
         else:
-            assert self.ring.drop(delivery.entry_id, group, told.outcome, step=told.step)
+            assert self.ring.drop(delivery.entry_id, group, recorded.outcome, step=recorded.step)
         report = msgspec.structs.replace(
-            told,
+            recorded,
             group_id=group_id,
-            prompt_tokens=told.prompt_tokens or group.num_prompt_tokens,
-            completion_tokens=told.completion_tokens or group.num_completion_tokens,
+            prompt_tokens=recorded.prompt_tokens or group.num_prompt_tokens,
+            completion_tokens=recorded.completion_tokens or group.num_completion_tokens,
         )
         self.metrics.report(report)
         if group_id % SAMPLE_EVERY == 0:
             self.samples.add(sample_values(group, text_of))
         self.heartbeats.beat("preprocess-0", "waiting for groups")
 
-    def _made(self, group_id: int, told: GroupEnd) -> RolloutGroup:
-        statement = f"Problem {told.problem_id}: find $a$."
-        guided = told.arm == "guided"
+    def _rollout_group(self, group_id: int, recorded: GroupEnd) -> RolloutGroup:
+        statement = f"Problem {recorded.problem_id}: find $a$."
+        guided = recorded.arm == "guided"
         prompt = guided_message(statement, "$a=F(1)=4$", "default") if guided else unguided_message(statement)
         token_ids = [ord(c) for c in self._write(group_id)]
-        oldest, newest = told.oldest_version, max(told.oldest_version, self._version)
+        oldest, newest = recorded.oldest_version, max(recorded.oldest_version, self._version)
         both = newest > oldest and len(token_ids) > 10
         spans = ((0, oldest), (10, newest)) if both else ((0, oldest),)
-        verdicts: list[Verdict] = ["correct" if i < told.successes else "wrong" for i in range(8)]
+        verdicts: list[Verdict] = ["correct" if i < recorded.successes else "wrong" for i in range(8)]
         return RolloutGroup(
             group_id=group_id,
-            problem_id=told.problem_id,
-            arm=told.arm,
+            problem_id=recorded.problem_id,
+            arm=recorded.arm,
             bucket="hard",
             actor="actor-0",
             prompt_ids=int32_bytes([ord(c) for c in prompt]),
@@ -194,7 +194,7 @@ class Replay:
             ),
         )
 
-    def _step(self, told: LearnerStep, waiting: deque[GroupEnd]) -> None:
+    def _step(self, recorded: LearnerStep, waiting: deque[GroupEnd]) -> None:
         step, samples = self.ring.committed() + 1, self.config.learner.batch_samples
         while self.ring.take(step, samples, max_lag=None) is None:
             if not waiting:
@@ -215,7 +215,7 @@ class Replay:
         self.board.announce(WeightAnnouncement(version=step, backend="file", path="/dev/null"))
         self.board.hold("actor-0", step)
         self.heartbeats.beat("learner-0", f"waiting for the batch of step {step + 1}")
-        self.metrics.report(msgspec.structs.replace(told, step=step))
+        self.metrics.report(msgspec.structs.replace(recorded, step=step))
 
 
 def _chain(group_id: int) -> str:

@@ -47,7 +47,7 @@ ROLES = {
     "valkey-server": "redis", "raylet": "raylet", "gcs_server": "gcs",
 }  # fmt: skip
 """Part of a process's command line -> the role that it and its children belong to."""
-RAYS = ("raylet", "gcs", "ray")
+RAY_ROLES = ("raylet", "gcs", "ray")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Slope:
     @property
     def judged(self) -> bool:
         """Whether the role runs our code; Ray's own processes do not."""
-        return self.role not in RAYS
+        return self.role not in RAY_ROLES
 
     @property
     def verdict(self) -> str:

@@ -3,8 +3,8 @@
     python -m tests.faults.chaos --seeds 10
     python -m tests.faults.chaos --seeds 3 --only F12 F14 --report /tmp/table.md
 
-Prints a table of injections, violations and recovery times, and writes it into the reports, between two markers. The
-exit code is 1 when a guarantee was violated; the folders of those injections are kept.
+Prints a table of injections, violations and recovery times, and writes it between two markers of docs/reliability.md.
+The exit code is 1 when a guarantee was violated; the folders of those injections are kept.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds for each fault (default 1)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N")
     parser.add_argument("--only", nargs="+", choices=_in_order(), metavar="F12", help="inject only these faults")
-    report_help = "files whose table is rewritten (README.md and docs/reliability.md)"
+    report_help = "files whose table is rewritten (default docs/reliability.md)"
     parser.add_argument("--report", type=Path, nargs="+", default=REPORTS, metavar="FILE", help=report_help)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy all run folders here")
     return parser.parse_args(words)

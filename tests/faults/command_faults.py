@@ -37,13 +37,13 @@ def ended_by_signal(root: Path, seed: int) -> Outcome:
         signals, code = SIGNALS[name]
         driver = DriverProcess("work", scene.folder.settings, *resume)
         time.sleep(rng.uniform(0.0, 1.5))
-        family = driver.family()
+        processes = driver.processes()
         began = time.monotonic()
         for number, pause_s in signals:
             driver.process.send_signal(number)
             time.sleep(pause_s * rng.random())
         ended = driver.process.wait(TIMEOUT_S)
-        left = surviving(family)
+        left = surviving(processes)
         outcome.injected += 1
         outcome.recovery_s.append(time.monotonic() - began)
         outcome.require(ended == code, f"{name}: exit code {ended}, not {code}: {driver.output()}")
@@ -144,7 +144,7 @@ class DriverProcess:
             assert time.monotonic() < deadline, "the driver did not come up"
             time.sleep(0.02)
 
-    def family(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         process = psutil.Process(self.process.pid)
         return [process, *process.children(recursive=True)]
 

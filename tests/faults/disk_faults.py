@@ -57,7 +57,7 @@ def disk_full(root: Path, seed: int) -> Outcome:
 
 @contextmanager
 def _small_file_system(folder: Path) -> Iterator[tuple[str, ...]]:
-    """The disk faults that are possible here. Filling a disk needs a file system of its own, and so root."""
+    """The disk faults that are possible here. Only root can mount the file system that "full" needs."""
     folder.mkdir()
     if os.geteuid() != 0:
         yield TROUBLES[:RANKS]

@@ -15,7 +15,7 @@ class LossyProxy:
         """`url` is the server's, unix://; `path` the socket to which clients connect."""
         credentials, self._server = url.removeprefix("unix://").split("@")
         self.url = f"unix://{credentials}@{quote(str(path))}"
-        self._dice, self._share, self._at_most = random.Random(seed), share, at_most
+        self._rng, self._share, self._at_most = random.Random(seed), share, at_most
         self._losing = False
         self._lock = threading.Lock()
         self.lost = 0
@@ -50,6 +50,6 @@ class LossyProxy:
 
     def _is_lost(self) -> bool:
         with self._lock:
-            lost = self._losing and self.lost < self._at_most and self._dice.random() < self._share
+            lost = self._losing and self.lost < self._at_most and self._rng.random() < self._share
             self.lost += lost
             return lost

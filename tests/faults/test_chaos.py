@@ -16,8 +16,8 @@ from tests.soak import slope_of
 
 def outcome(root: Path, seed: int) -> Outcome:
     (root / "evidence").write_text(str(seed))
-    os.write(1, b"what a role says\n")
-    return Outcome(2, [] if seed < 2 else ["a promise broke"], [1.0 + seed])
+    os.write(1, b"output of a role\n")
+    return Outcome(2, [] if seed < 2 else ["a guarantee was violated"], [1.0 + seed])
 
 
 def raising(root: Path, seed: int) -> Outcome:
@@ -46,7 +46,7 @@ def table(report: Path) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_a_campaign_adds_up_what_every_seed_brought(report: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_campaign_adds_up_the_outcomes_of_all_seeds(report: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert chaos.main(["--seeds", "2", "--only", "F9", "F12", "--report", str(report)]) == 0
     assert table(report) == [
         ["F9", "the ninth", "4", "0", "1.50 s", "1.95 s"],
@@ -57,11 +57,11 @@ def test_a_campaign_adds_up_what_every_seed_brought(report: Path, capfd: pytest.
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
-    assert "what a role says" not in capfd.readouterr().out
-    assert sorted(path.name for path in report.parent.iterdir()) == ["report.md"], "nothing is kept of sound injections"
+    assert "output of a role" not in capfd.readouterr().out
+    assert sorted(path.name for path in report.parent.iterdir()) == ["report.md"], "only folders of violations are kept"
 
 
-def test_broken_promises_errors_and_faults_that_did_not_happen_are_violations(
+def test_violated_guarantees_errors_and_missing_faults_are_violations(
     report: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert chaos.main(["--seeds", "3", "--report", str(report)]) == 1
@@ -73,7 +73,7 @@ def test_broken_promises_errors_and_faults_that_did_not_happen_are_violations(
         "": ["12", "7"],
     }
     said = capfd.readouterr().out.replace("\n", " ")
-    assert "F9 under seed 2: a promise broke (kept in " in said
+    assert "F9 under seed 2: a guarantee was violated (kept in " in said
     assert "it never came back" in said
     assert len([path for path in report.parent.iterdir() if path.is_dir()]) == 7
 
@@ -89,7 +89,7 @@ def test_an_injection_that_hangs_is_ended(report: Path, monkeypatch: pytest.Monk
     assert table(report)[0][3] == "1"
 
 
-def test_the_slope_of_a_line_is_its_slope_and_noise_has_none() -> None:
+def test_the_slope_of_a_line_is_found_and_noise_has_none() -> None:
     seconds = np.arange(0, 900, 2.0)
     slope, error = slope_of(np.column_stack([seconds, 100 + seconds / 3600 * 7]))
     assert (slope, error) == (pytest.approx(7), pytest.approx(0, abs=1e-9))

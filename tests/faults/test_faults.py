@@ -10,7 +10,7 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("number", FAULTS)
-def test_a_fault_breaks_no_promise(number: str, tmp_path: Path) -> None:
+def test_an_injected_fault_violates_no_guarantee(number: str, tmp_path: Path) -> None:
     fault = FAULTS[number]
     if reason := fault.unavailable():
         pytest.skip(reason)

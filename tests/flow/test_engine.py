@@ -102,7 +102,7 @@ async def _gather(engine: Engine, prompts: list[list[int]]) -> list[Any]:
     return await asyncio.gather(*(engine.generate(prompt, 4) for prompt in prompts))
 
 
-def test_at_lag_zero_the_engines_logprobs_are_the_models(scene: EngineScene) -> None:
+def test_at_lag_zero_the_engines_logprobs_equal_those_of_the_model(scene: EngineScene) -> None:
     assert rms_error(scene) < 1e-5
 
 
@@ -114,7 +114,7 @@ def test_after_an_update_the_engine_writes_with_the_new_weights(scene: EngineSce
     assert rms_error(scene) < 1e-5
 
 
-def test_a_request_that_lives_through_an_update_says_which_version_wrote_which_token(scene: EngineScene) -> None:
+def test_a_request_during_an_update_records_which_version_wrote_which_token(scene: EngineScene) -> None:
     async def update_while_writing() -> list[Any]:
         writing = asyncio.create_task(_gather(scene.engine, [[*PROMPT, i] for i in range(30, 34)]))
         await asyncio.sleep(0.15)
@@ -137,7 +137,7 @@ def test_the_prefix_cache_does_not_survive_a_weight_change(scene: EngineScene) -
     assert rms_error(scene) < 1e-5
 
 
-def test_the_canary_tells_equal_weights_from_others(scene: EngineScene) -> None:
+def test_the_canary_detects_different_weights(scene: EngineScene) -> None:
     held = scene.run(scene.engine.checksums())
     assert canary(scene.announce(3).checksums, held) == []
     scene.change_weights()
@@ -145,7 +145,7 @@ def test_the_canary_tells_equal_weights_from_others(scene: EngineScene) -> None:
     assert canary({"model.norm.weight": "x"}, {}) == ["(no parameter in common)"]
 
 
-def test_a_file_that_is_not_there_is_an_error_and_the_engine_says_so(scene: EngineScene) -> None:
+def test_an_update_from_a_missing_file_is_an_error_that_names_it(scene: EngineScene) -> None:
     missing = WeightAnnouncement(version=9, backend="file", path=str(scene.folder / "none.safetensors"))
     with pytest.raises(Exception, match=r"none\.safetensors"):
         scene.run(scene.engine.update(missing, timeout_s=30))

@@ -40,7 +40,7 @@ def archived(run: Run, stage: str) -> int:
     return sum(path.read_bytes().count(b"\n") for path in (run.folder / "sampling").glob(f"{stage}-*.results"))
 
 
-def test_mining_finds_the_planted_buckets_and_a_kill_changes_nothing(tmp_path: Path) -> None:
+def test_mining_finds_the_planted_buckets_and_a_kill_does_not_change_the_result(tmp_path: Path) -> None:
     whole = start("mine", tmp_path, *MINE, name="whole")
     output = whole.wait(300)
     assert whole.process.returncode == 0, output + whole.logs()

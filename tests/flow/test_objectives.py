@@ -11,7 +11,7 @@ from tests.runs import start_run
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 
 
-def test_penalty_bonus_and_oracle_members_through_every_role(tmp_path: Path) -> None:
+def test_kl_penalty_entropy_bonus_and_oracle_rollouts_in_a_complete_run(tmp_path: Path) -> None:
     run = start_run(
         tmp_path, "run.max_steps=5", "learner.max_lag=0", "arms.guided=0", "learner.policy_loss=ppo_clip",
         "learner.kl_coef=0.01", "learner.entropy_coef=0.001", "actors.oracle_member=true", name="objectives",

@@ -13,7 +13,7 @@ from tests.runs import finish, interrupt, start_on, start_run, wait_until
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 
 
-def test_a_run_trains_measures_balances_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
+def test_a_run_trains_and_measures_and_its_counters_and_folder_are_complete(tmp_path: Path) -> None:
     schedule = ("evaluation.every_steps=2", "evaluation.every_samples=1")
     run = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=3", *schedule)
     output = run.wait(480)
@@ -79,7 +79,7 @@ def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
     assert max(step.logprob_rms for step in read_reports(run.folder / "metrics", LearnerStep)) < 1e-5
 
 
-def test_ctrl_c_ends_a_run_in_order_and_resume_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_in_order_and_a_resume_continues_it(tmp_path: Path) -> None:
     run = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=2", name="stopped")
     wait_until(lambda: run.process.poll() is not None or run.steps() >= 3, 420, "three optimizer steps")
     interrupt(run)

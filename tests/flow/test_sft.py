@@ -24,7 +24,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_prefixes_and_sampled_completions_are_imitated_and_rl_goes_on_from_there(tmp_path: Path) -> None:
+def test_prefixes_and_sampled_completions_are_imitated_and_rl_starts_from_the_result(tmp_path: Path) -> None:
     sft = ("arms.guided=0", "sft.data=prefix", "sft.max_samples=32", "sft.epochs=2", "sft.batch_samples=4")
     run = start_run(tmp_path, *sft, "run.max_steps=2", "problems.num_hard=8")
     output = run.wait(780)
@@ -58,7 +58,7 @@ def test_prefixes_and_sampled_completions_are_imitated_and_rl_goes_on_from_there
     assert not any(path.is_dir() or path.name == "MANIFEST.json" for path in model.iterdir())
 
 
-def test_a_killed_fine_tuning_goes_on_and_a_finished_one_is_not_repeated(tmp_path: Path) -> None:
+def test_a_killed_fine_tuning_is_resumed_and_a_finished_one_is_not_repeated(tmp_path: Path) -> None:
     """The demonstrations are a file, so no engine is needed."""
     mine = tmp_path / "mine.jsonl"
     solved = load_problems(ProblemSettings(num_hard=16, chain_steps=2), 0)

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 TINY = (*SMALL, "run.max_groups=24", "evaluation.samples=4", "evaluation.k=[1,4]")
 
 
-def test_a_sweep_of_two_runs_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_sweep_is_resumed_and_repeats_no_finished_run(tmp_path: Path) -> None:
     words = ("hard", "hard_guide", *TINY)
     sweep = start("sweep", tmp_path, *words, name="two")
     first, second = (sweep.folder / f"{name}-s0" for name in ("hard", "hard_guide"))

@@ -1,3 +1,5 @@
+"""The packed rows of a step: targets, advantages, lags, and the share of each rank."""
+
 import msgspec
 import numpy as np
 import pytest

@@ -49,7 +49,7 @@ def batch_log(ring: ForgetfulRing) -> BatchLog:
     return BatchLog(ring, Retrying(1.0))  # type: ignore[arg-type]
 
 
-def test_a_server_that_is_behind_is_told_what_was_trained() -> None:
+def test_a_server_that_is_behind_gets_the_groups_that_were_trained() -> None:
     ring = ForgetfulRing(step=0)
     batches = batch_log(ring)
     for step in (1, 2):
@@ -65,7 +65,7 @@ def test_a_server_that_is_behind_is_told_what_was_trained() -> None:
     assert ring.events[1:] == ["adopt 3 [10, 11, 20, 21, 30, 31]"]
 
 
-def test_a_server_is_not_told_of_forgotten_batches() -> None:
+def test_forgotten_batches_are_not_sent_to_the_server() -> None:
     ring = ForgetfulRing(step=0)
     batches = batch_log(ring)
     for step in (1, 2):

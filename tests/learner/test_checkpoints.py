@@ -1,3 +1,5 @@
+"""Saving, finding and refusing checkpoints."""
+
 import json
 import logging
 from collections.abc import Callable
@@ -60,13 +62,13 @@ def test_the_newest_checkpoint_is_found_and_says_what_it_is(saved: Path) -> None
     assert (saved / LATEST).read_text() == "step-000010\n"
 
 
-def test_an_empty_folder_holds_none(tmp_path: Path) -> None:
+def test_an_empty_folder_holds_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoints(tmp_path / "absent").newest() is None
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", ["model.safetensors", "state/optimizer.pt"])
-def test_a_damaged_file_is_named_and_the_one_before_is_used(
+def test_a_damaged_file_is_named_and_the_previous_checkpoint_is_used(
     saved: Path, damage: str, file: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     DAMAGES[damage](saved / "step-000010" / file)
@@ -94,7 +96,7 @@ def test_changed_settings_in_a_manifest_are_detected(saved: Path) -> None:
         verify(saved / "step-000010")
 
 
-def test_when_all_are_damaged_there_is_none(saved: Path) -> None:
+def test_when_all_checkpoints_are_damaged_none_is_found(saved: Path) -> None:
     for step in (5, 10):
         flip(saved / f"step-{step:06d}" / "model.safetensors")
     assert checkpoints(saved).newest() is None
@@ -118,7 +120,7 @@ def test_an_interrupted_save_is_no_checkpoint_and_is_removed(saved: Path) -> Non
     assert not interrupted.exists()
 
 
-def test_only_the_newest_are_kept(saved: Path) -> None:
+def test_only_the_newest_checkpoints_are_kept(saved: Path) -> None:
     store = checkpoints(saved)
     store.save(15, write)
     assert store.kept_steps() == [10, 15]
@@ -174,7 +176,7 @@ def test_a_changed_learning_rate_is_only_a_warning(saved: Path, caplog: pytest.L
     assert "learner.learning_rate" in caplog.text
 
 
-def test_the_random_state_comes_back(tmp_path: Path) -> None:
+def test_the_random_state_is_restored(tmp_path: Path) -> None:
     store = checkpoints(tmp_path)
     torch.manual_seed(3)
     store.save(1, write)

@@ -1,3 +1,5 @@
+"""Checksums of the learner's parameters under the names and fusions of the engine."""
+
 import hashlib
 
 import torch

@@ -119,7 +119,9 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_a_step_without_an_advantage_leaves_no_trace(folders: dict[int, Path], stage: int, world_size: int) -> None:
+def test_a_step_without_an_advantage_changes_no_training_state(
+    folders: dict[int, Path], stage: int, world_size: int
+) -> None:
     """Zero-advantage steps between the others change no bit of them: not the weights, moments or step count."""
     plain, between = f"zero{stage}", f"between{stage}"
     weights = [torch.load(folders[world_size] / f"{name}.pt", weights_only=True) for name in (plain, between)]
@@ -138,7 +140,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("stage", COSINE_STAGES)
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_looking_at_cosines_changes_no_bit_of_the_training(
+def test_measuring_cosines_changes_no_bit_of_the_training(
     folders: dict[int, Path], stage: int, world_size: int
 ) -> None:
     plain, looked = f"zero{stage}", f"cosines{stage}"

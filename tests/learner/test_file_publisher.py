@@ -1,3 +1,5 @@
+"""Weights published as files on tmpfs."""
+
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -1,3 +1,5 @@
+"""Log-probabilities and entropies in chunks against the full log_softmax."""
+
 import pytest
 import torch
 from torch import Tensor
@@ -63,7 +65,7 @@ def test_only_one_chunk_of_logits_is_kept_at_a_time(parts: tuple[Tensor, Tensor,
     assert len(widths) == 8
 
 
-def test_the_gradient_of_the_entropy_is_that_of_its_numbers(parts: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_the_gradient_of_the_entropy_passes_gradcheck(parts: tuple[Tensor, Tensor, Tensor]) -> None:
     hidden, targets, weight = (part[:4] for part in parts)
 
     def entropy(h: Tensor, w: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+"""Policy losses against numbers by hand, slow loops and numerical gradients."""
+
 import math
 from collections.abc import Callable
 
@@ -122,7 +124,7 @@ def test_ppo_clip_equals_the_slow_loop(tokens: list[tuple[float, float, float]],
 
 
 @pytest.mark.parametrize("name", ["ppo_clip", "gspo"])
-def test_the_gradient_is_that_of_the_numbers(name: str) -> None:
+def test_the_gradient_of_a_loss_passes_gradcheck(name: str) -> None:
     new, old, advantages, sequences = random_tokens()
     form = lambda x: policy_loss(name, x, old, advantages, 0.5, 1.7, sequences)  # noqa: E731
     assert torch.autograd.gradcheck(form, (new.requires_grad_(),))
@@ -153,7 +155,7 @@ def test_at_ratio_one_every_token_form_has_the_gradient_of_reinforce(name: str) 
     torch.testing.assert_close(ours, -advantages)
 
 
-def test_at_ratio_one_gspo_has_it_too_once_tokens_are_averaged_over_their_sequence() -> None:
+def test_at_ratio_one_gspo_has_the_gradient_of_reinforce_under_sequence_mean() -> None:
     new, _, advantages, sequences = random_tokens()
     lengths = sequences.bincount()[sequences]
     ours = gradient(lambda x: policy_loss("gspo", x, new, advantages, 0.9997, 1.0004, sequences) / lengths, new)

@@ -1,3 +1,5 @@
+"""Packed rows against separate forward passes of Hugging Face."""
+
 from pathlib import Path
 
 import pytest

@@ -33,7 +33,7 @@ def groups_of(case: dict[str, Any]) -> list[TrainGroup]:
     return random_groups(5, seed=4, failed=[(1, 2), (2, 0)], oracles=oracles, reference=True)
 
 
-def made_up(row: Row) -> tuple[Tensor, Tensor]:
+def policy_outputs(row: Row) -> tuple[Tensor, Tensor]:
     """Logprobs and entropies that depend on the tokens alone, not on their place in the rows; float64."""
     place = row.position_ids[0, row.positions].double() if len(row.positions) else row.targets.double()
     x = torch.sin(row.targets.double() * 1.7 + place)
@@ -46,7 +46,7 @@ def fast(groups: list[TrainGroup], chosen: LearnerSettings, row_tokens: int, ran
         batch = build_step(groups, row_tokens=row_tokens, rank=rank, world_size=ranks)
         size = StepSize(batch.num_tokens, batch.num_sequences, LONGEST)
         for row in [*batch.rows, filler_row()]:
-            logprobs, entropies = made_up(row)
+            logprobs, entropies = policy_outputs(row)
             total += row_loss(row, logprobs, entropies, chosen, size).total.item()
     return total
 
@@ -131,10 +131,10 @@ def whole_step(case: dict[str, Any]) -> tuple[Row, StepSize]:
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[3] | {"entropy_coef": 0.2}], ids=["ppo_clip", "gspo"])
-def test_the_gradient_of_the_whole_objective_is_that_of_its_numbers(case: dict[str, Any]) -> None:
+def test_the_gradient_of_the_whole_objective_passes_gradcheck(case: dict[str, Any]) -> None:
     chosen = settings("sequence_mean", case)
     row, size = whole_step(case)
-    inputs = tuple(tensor.requires_grad_() for tensor in made_up(row))
+    inputs = tuple(tensor.requires_grad_() for tensor in policy_outputs(row))
     assert torch.autograd.gradcheck(lambda new, h: row_loss(row, new, h, chosen, size).total, inputs)
 
 
@@ -143,7 +143,7 @@ def test_the_gradient_of_the_whole_objective_with_its_weights_held_fixed(case: d
     chosen = settings("constant", case)
     row, size = whole_step(case)
     assert row.reference_logprobs is not None
-    new, h = (tensor.requires_grad_() for tensor in made_up(row))
+    new, h = (tensor.requires_grad_() for tensor in policy_outputs(row))
     got = torch.autograd.grad(row_loss(row, new, h, chosen, size).total, (new, h), allow_unused=True)
     new = new.detach()
     policy = -(new - row.behaviour_logprobs).exp().clamp(chosen.ratio_min, chosen.ratio_max) * row.advantages
@@ -155,15 +155,15 @@ def test_the_gradient_of_the_whole_objective_with_its_weights_held_fixed(case: d
     torch.testing.assert_close(got[1], -share * chosen.entropy_coef * (~row.off_policy).double())
 
 
-def test_an_entropy_bonus_without_a_gradient_is_our_mistake() -> None:
+def test_an_entropy_bonus_without_a_gradient_fails_an_assertion() -> None:
     (row,) = build_step(random_groups(1), row_tokens=200, rank=0, world_size=1).rows
-    logprobs, entropies = made_up(row)
+    logprobs, entropies = policy_outputs(row)
     with pytest.raises(AssertionError, match="entropy_gradient"):
         row_loss(row, logprobs.requires_grad_(), entropies, LearnerSettings(entropy_coef=0.1), StepSize(1, 1, 1))
 
 
-def test_a_kl_penalty_without_reference_logprobs_is_our_mistake() -> None:
+def test_a_kl_penalty_without_reference_logprobs_fails_an_assertion() -> None:
     (row,) = build_step(random_groups(1), row_tokens=200, rank=0, world_size=1).rows
-    logprobs, entropies = made_up(row)
+    logprobs, entropies = policy_outputs(row)
     with pytest.raises(AssertionError, match=r"learner.kl_coef"):
         row_loss(row, logprobs, entropies, LearnerSettings(kl_coef=0.1), StepSize(1, 1, 1))

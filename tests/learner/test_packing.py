@@ -1,3 +1,5 @@
+"""Rows of samples: first-fit decreasing, and the same number of rows for every rank."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,7 @@ from learner.packing import deal, fill, pack
 
 
 def test_first_fit_decreasing_by_hand() -> None:
-    # Longest first: 8 | 7 | 5 goes nowhere with 8 or 7 | 3 joins 7 | 2 joins 8 | 1 joins none full, so 5.
+    # Longest first: 8, 7 and 5 open a row each; 3 fits beside 7, 2 beside 8; both rows are full, so 1 joins 5.
     assert pack([2, 8, 3, 7, 5, 1], 10) == [[1, 0], [3, 2], [4, 5]]
     assert fill([2, 8, 3, 7, 5, 1], 3, 10) == pytest.approx(26 / 30)
 

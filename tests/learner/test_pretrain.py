@@ -1,3 +1,5 @@
+"""Pretraining of the built-in base model."""
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ def counting(num: int, seed: int = 0) -> tuple[list[np.ndarray], list[int]]:
     return sequences, [1] * num
 
 
-def test_it_learns_and_reports_every_step() -> None:
+def test_pretraining_lowers_the_loss_and_reports_every_step() -> None:
     sequences, first = counting(400)
     seen: list[tuple[int, float]] = []
     losses = pretrain(

@@ -118,7 +118,7 @@ def assert_same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.T
         torch.testing.assert_close(weight, theirs[name], atol=atol, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_it_trains_like_a_plain_hugging_face_loop(finished: SftRun) -> None:
+def test_the_fine_tuner_trains_like_a_plain_hugging_face_loop(finished: SftRun) -> None:
     losses, rates, weights = hugging_face_loop(finished.model_path)
     assert finished.column("loss") == pytest.approx(losses, abs=1e-6)
     assert finished.column("learning_rate") == pytest.approx(rates)

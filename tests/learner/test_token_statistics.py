@@ -1,3 +1,5 @@
+"""Statistics of the tokens of a step."""
+
 import math
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""Advantages against numbers by hand, slow loops and the enumeration of subsets."""
+
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
@@ -104,7 +106,7 @@ def test_a_constant_added_to_every_reward_changes_nothing(rewards: list[float | 
 
 
 @pytest.mark.parametrize("name", ["mean", "std", "leave_one_out", "maxrl"])
-def test_equal_rewards_give_exactly_nothing_whatever_the_rounding(name: str) -> None:
+def test_equal_rewards_give_exactly_zero_whatever_the_rounding(name: str) -> None:
     assert advantages([0.1] * 3, name) == [0.0] * 3
     assert advantages([0.7] * 7, name) == [0.0] * 7
 

@@ -1,3 +1,5 @@
+"""Why a group is dropped."""
+
 from typing import Any
 
 import pytest
@@ -42,13 +44,13 @@ def test_a_group_is_dropped_for_a_named_reason(advantage: str, rewards: list[flo
         ([1.0, 0.0, None], 3, "none", "no_reward"),
     ],
 )
-def test_pass_at_k_drops_what_has_no_weight(
+def test_pass_at_k_drops_groups_without_a_weight(
     rewards: list[float | None], k: int, baseline: str, reason: str | None
 ) -> None:
     assert reason_of(rewards, advantage="pass_at_k", pass_k=k, pass_k_baseline=baseline) == reason
 
 
-def test_groups_without_a_gradient_are_kept_when_asked() -> None:
+def test_groups_without_a_gradient_are_kept_when_the_setting_is_false() -> None:
     assert reason_of([0.0, 0.0], drop_zero_advantage=False) is None
     assert reason_of([0.0, None], drop_zero_advantage=False) == "no_reward"
 

@@ -1,3 +1,5 @@
+"""The penalty for overlong responses (DAPO eq. 13)."""
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -47,12 +49,12 @@ def test_a_failed_verification_stays_without_a_reward() -> None:
     assert shaped([10, 10], [None, 1.0]) == [None, 0.0]
 
 
-def test_zero_tokens_switch_it_off() -> None:
+def test_zero_overlong_tokens_disable_the_penalty() -> None:
     assert shaped([10, 3], [1.0, 0.0], overlong_tokens=0) == [1.0, 0.0]
     assert shaped([11], [1.0], overlong_tokens=0) == [1.0], "sampled under a higher limit, before a resume"
 
 
-def test_nothing_is_punished_by_more_than_one() -> None:
+def test_the_penalty_is_at_most_one() -> None:
     assert shaped([40], [1.0]) == [0.0]
 
 

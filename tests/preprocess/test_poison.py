@@ -53,7 +53,7 @@ POISON = {
 
 
 @pytest.mark.parametrize(("fields", "reason"), POISON.values(), ids=POISON)
-def test_poison_is_a_dead_letter_and_the_others_flow(
+def test_a_malformed_entry_is_a_dead_letter_and_other_groups_pass(
     config: RunConfig,  # noqa: F811
     redis_url: str,
     client: redis.Redis,
@@ -85,7 +85,7 @@ def test_redis_refuses_an_entry_above_the_size_limit_of_a_record(client: redis.R
     assert client.xlen(keys.rollouts) == 0
 
 
-def test_a_dead_letter_with_a_false_group_id_marks_nobody_elses_group(broker: BrokerParts, client: redis.Redis) -> None:  # noqa: F811
+def test_a_dead_letter_with_a_wrong_group_id_marks_no_other_group(broker: BrokerParts, client: redis.Redis) -> None:  # noqa: F811
     for group_id in (b"-1", b"1e3", b"0x10", b"9" * 30, b""):
         client.xadd(broker.keys.rollouts, {"ordinal": group_id, "group": b"?"})
     for delivery in broker.read(count=9):

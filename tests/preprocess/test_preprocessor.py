@@ -1,3 +1,5 @@
+"""The preprocessor on threads, against a real Redis."""
+
 import threading
 import time
 from collections import Counter
@@ -40,7 +42,7 @@ def broker(client: redis.Redis, keys: Keys) -> BrokerParts:
 @contextmanager
 def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 1) -> Iterator[list[Preprocessor]]:
     """Runs preprocessors on threads; stops them at the end and fails if one raised."""
-    crew = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
+    preprocessors = [Preprocessor(config, url, f"preprocess-{n}") for n in range(workers)]
     raised: list[BaseException] = []
 
     def work(worker: Preprocessor) -> None:
@@ -49,11 +51,11 @@ def working(config: RunConfig, url: str, client: redis.Redis, *, workers: int = 
         except BaseException as error:
             raised.append(error)
 
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in crew]
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in preprocessors]
     for thread in threads:
         thread.start()
     try:
-        yield crew
+        yield preprocessors
     finally:
         Control(client, Keys(config.run.name)).stop("test")
         for thread in threads:
@@ -69,7 +71,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def test_groups_enter_the_ring_with_their_advantages_and_the_rest_is_dropped_by_name(
+def test_groups_enter_the_ring_with_their_advantages_or_are_dropped_with_a_reason(
     config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
     broker.board.announce(WeightAnnouncement(version=3, backend="file"))
@@ -112,7 +114,7 @@ def test_an_oracle_shares_the_baseline_and_is_counted_nowhere(
     assert float32_array(batch[0].advantages).tolist() == [-0.25, -0.25, -0.25, 0.75]
 
 
-def test_overlong_rollouts_are_worth_less_and_successes_stay_the_verifiers(
+def test_overlong_rollouts_get_lower_advantages_and_still_count_as_successes(
     config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts
 ) -> None:
     config = replace(
@@ -253,7 +255,7 @@ def test_a_stop_reaches_a_worker_that_waits_for_room(
     assert broker.balance().in_flight["stream"] == 2
 
 
-def test_reports_give_reward_by_arm_and_where_groups_went(
+def test_reports_give_reward_by_arm_and_outcomes_of_groups(
     config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, keys: Keys
 ) -> None:
     for n, (arm, rewards) in enumerate(

@@ -72,7 +72,7 @@ def trained(steps: int) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_it_equals_an_independent_forward_pass(tmp_path: Path, tied: bool) -> None:
+def test_reference_logprobs_equal_an_independent_forward_pass(tmp_path: Path, tied: bool) -> None:
     reference = load(save_tiny(tmp_path / "start", tied=tied))
     for train in random_groups(4, seed=9):
         group = train.rollout_group
@@ -80,7 +80,7 @@ def test_it_equals_an_independent_forward_pass(tmp_path: Path, tied: bool) -> No
         assert_equal(reference(with_oracle), hugging_face_logprobs(tiny_lm(tied=tied), with_oracle))
 
 
-def test_it_equals_what_the_learner_computes_for_the_same_weights(tmp_path: Path) -> None:
+def test_reference_logprobs_equal_those_of_the_learner_for_the_same_weights(tmp_path: Path) -> None:
     reference = load(save_tiny(tmp_path / "start"))
     (group,) = random_groups(1, seed=3)
     (row,) = build_step([group], row_tokens=400, rank=0, world_size=1).rows
@@ -99,7 +99,7 @@ def half_right(group: RolloutGroup) -> RolloutGroup:
     return msgspec.structs.replace(group, rollouts=tuple(judged))
 
 
-def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
+def test_the_reference_stays_the_start_model_while_new_weights_are_announced(
     tmp_path: Path, redis_url: str, client: redis.Redis, run_name: str
 ) -> None:
     config = replace(CONFIG, run=RunSettings(name=run_name))
@@ -130,7 +130,7 @@ def test_it_stays_the_start_model_while_the_policy_trains_and_is_announced(
         working.join(10)
 
 
-def test_a_group_that_is_dropped_or_a_run_without_a_penalty_computes_none() -> None:
+def test_dropped_groups_and_runs_without_a_penalty_get_no_reference_logprobs() -> None:
     asked: list[int] = []
 
     def counting(group: RolloutGroup) -> tuple[bytes, ...]:

@@ -19,7 +19,7 @@ class SoundRun:
     """A small model of the pipeline with random moves; roles die and leave out a line now and then."""
 
     def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._texts: dict[str, list[Event]] = {}
         self._incarnations: Counter[str] = Counter()
         self._issued = 0
@@ -42,7 +42,7 @@ class SoundRun:
         actions = [self._claim, self._claim, self._publish, self._publish, self._preprocess, self._preprocess,
                    self._train, self._train, self._sync, self._fail, self._expire, self._checkpoint, self._die]
         for _ in range(moves):
-            self._dice.choice(actions)()
+            self._rng.choice(actions)()
             place = f"metrics {len(self._occupancy)}-0"
             self._occupancy.append(Occupancy(place, 8 * len(self._ring), len(self._stream)))
         return self
@@ -88,25 +88,25 @@ class SoundRun:
 
     def _publish(self) -> None:
         if self._leased:
-            group_id = self._leased.pop(self._dice.randrange(len(self._leased)))
+            group_id = self._leased.pop(self._rng.randrange(len(self._leased)))
             self._stream.append((group_id, self._held))
             self._say("actor-0", "publish", group_id=group_id)
 
     def _fail(self) -> None:
-        if self._leased and self._dice.random() < 0.2:
+        if self._leased and self._rng.random() < 0.2:
             group_id = self._leased.pop()
             self._end(group_id, "failed.prompt_too_long")
             self._say("actor-0", "fail", group_id=group_id, reason="prompt_too_long")
 
     def _expire(self) -> None:
-        if self._leased and self._dice.random() < 0.3:
+        if self._leased and self._rng.random() < 0.3:
             self._reissue.append(self._leased.pop(0))
 
     def _preprocess(self) -> None:
         if not self._stream:
             return
         group_id, version = self._stream.pop(0)
-        if self._dice.random() < 0.25:
+        if self._rng.random() < 0.25:
             self._end(group_id, "filtered.zero_advantage")
             self._say("preprocess-0", "drop", group_id=group_id, reason="zero_advantage")
             return
@@ -129,7 +129,7 @@ class SoundRun:
             self._committed = step
             for group_id in self._batches[step]:
                 self._end(group_id, "trained")
-        if self._dice.random() < 0.05:
+        if self._rng.random() < 0.05:
             self._restart_learner()  # it died before it wrote the line of the commit
             return
         self._step = step
@@ -143,17 +143,17 @@ class SoundRun:
 
     def _checkpoint(self) -> None:
         if self._step and self._step not in self._saved:
-            self._saved[self._step] = f"digest-{self._step}-{self._dice.random()}"
+            self._saved[self._step] = f"digest-{self._step}-{self._rng.random()}"
             self._say("learner-0", "checkpoint", step=self._step, sha256=self._saved[self._step])
             for old in sorted(self._saved)[:-2]:
                 del self._saved[old]
 
     def _die(self) -> None:
         """A role dies, perhaps between an operation and its line, and is restarted."""
-        if self._dice.random() > 0.3:
+        if self._rng.random() > 0.3:
             return
-        role = self._dice.choice(["actor-0", "preprocess-0", "learner-0"])
-        if self._texts[role][-1].what not in ("start", "announce") and self._dice.random() < 0.5:
+        role = self._rng.choice(["actor-0", "preprocess-0", "learner-0"])
+        if self._texts[role][-1].what not in ("start", "announce") and self._rng.random() < 0.5:
             self._texts[role].pop()
         if role == "learner-0":
             self._restart_learner()

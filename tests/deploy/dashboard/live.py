@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from deploy.dashboard.run_sources import Source, UrlSource
 from deploy.dashboard.serve import DashboardServer, listening
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import LiveView
-from tests.replay import Recording, Replay, made_up
+from tests.replay import Recording, Replay, synthetic_recording
 
 HOSTILE = "<img src=x onerror=document.title='owned'> \x1b[2J\x1b]0;owned\x07 [bold red]no markup[/] \u202eback"
 NOON_S = 20.0
-"""Seconds into the made-up run (two a step)."""
+"""Seconds into the synthetic run, which takes two seconds a step."""
 
 
 def settings(name: str) -> RunConfig:
@@ -35,22 +35,22 @@ def settings(name: str) -> RunConfig:
 
 
 def replayed(client: Client, name: str, recording: Recording | None = None, until: float | None = None) -> Replay:
-    """A made-up run told to Redis at once."""
+    """A synthetic run written to Redis at once."""
     replay = Replay(client, settings(name))
     replay.open()
-    replay.run(recording or made_up(), until=until)
+    replay.run(recording or synthetic_recording(), until=until)
     return replay
 
 
-def told_model(client: Client, keys: Keys, name: str) -> RunModel:
-    """The model of a made-up run that was read out of Redis."""
+def replayed_model(client: Client, keys: Keys, name: str) -> RunModel:
+    """The model of a synthetic run that was read from Redis."""
     replayed(client, name)
     model = RunModel(settings(name))
     model.absorb(LiveView(client, keys).refresh())
     return model
 
 
-def finished_folder(root: Path, name: str = "told") -> Path:
+def finished_folder(root: Path, name: str = "replayed") -> Path:
     """The folder of a run that has ended: settings, and the data of its embedded server."""
     config = settings(name)
     folder = RunFolder(root / name)
@@ -87,6 +87,14 @@ def message(event: bytes) -> dict[str, Any]:
     assert event.startswith(b"data: ")
     assert event.endswith(b"\n\n")
     return json.loads(event[6:])
+
+
+async def next_message(viewer: AsyncGenerator[bytes], timeout_s: float = 60.0) -> dict[str, Any]:
+    """The content of the next server-sent event. Comments, which keep an idle connection open, are skipped."""
+    async with asyncio.timeout(timeout_s):
+        while (event := await anext(viewer)).startswith(b":"):
+            pass
+    return message(event)
 
 
 async def until(condition: Any, timeout_s: float = 10.0) -> None:

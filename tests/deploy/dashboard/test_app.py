@@ -1,4 +1,4 @@
-"""The application: what it answers, to whom, and what twenty viewers cost."""
+"""The application: its answers, who gets them, and the cost of twenty viewers."""
 
 import asyncio
 import re
@@ -17,8 +17,8 @@ from deploy.dashboard.app import dashboard_app
 from deploy.dashboard.broadcast import Hub
 from deploy.dashboard.guard import COOKIE, is_loopback
 from deploy.dashboard.serve import token_for
-from tests.deploy.dashboard.live import HOSTILE, NOON_S, asking, message, opened, replayed, settings, until
-from tests.replay import Replay, made_up
+from tests.deploy.dashboard.live import HOSTILE, NOON_S, asking, next_message, opened, replayed, settings, until
+from tests.replay import Replay, synthetic_recording
 from tests.reports import learner_step
 
 
@@ -53,7 +53,7 @@ def test_the_page_and_its_data(hub: Hub, run_name: str) -> None:
 
 
 @pytest.mark.alone
-def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
+def test_a_viewer_gets_the_whole_state_first_and_then_changes(
     hub: Hub, run_name: str, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
@@ -63,14 +63,14 @@ def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
     async def look() -> None:
         async with hub:
             viewer = hub.watch(run_name)
-            first = message(await anext(viewer))
+            first = await next_message(viewer)
             assert first["whole"]
             assert first["live"]["step"] == 10
-            again = message(await anext(viewer))
+            again = await next_message(viewer)
             assert (again["whole"], again["heat"]["cells"]) == (False, [])
             await asyncio.to_thread(replay.metrics.report, report)
             written = time.monotonic()
-            while not (change := message(await anext(viewer)))["steps"]["rows"]:
+            while not (change := await next_message(viewer))["steps"]["rows"]:
                 pass
             assert time.monotonic() - written < 1.0
             assert not change["whole"]
@@ -82,7 +82,7 @@ def test_a_viewer_gets_the_whole_picture_and_then_what_changes(
 
 
 def test_twenty_viewers_share_one_reader(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis is asked as often as for one viewer, and every change is encoded once."""
+    """Redis is read as often as for one viewer, and every change is encoded once."""
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
     source = hub.sources[run_name]
     looks: list[float] = []
@@ -109,7 +109,9 @@ def test_twenty_viewers_share_one_reader(hub: Hub, run_name: str, monkeypatch: p
     assert len(looks) <= 7
 
 
-def test_a_viewer_that_does_not_keep_up_is_let_go(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_viewer_that_does_not_keep_up_is_disconnected(
+    hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.01)
     monkeypatch.setattr(hub_module, "BEHIND", 3)
 
@@ -124,42 +126,51 @@ def test_a_viewer_that_does_not_keep_up_is_let_go(hub: Hub, run_name: str, monke
     assert asyncio.run(sleep_through()) == 0
 
 
-def test_the_page_says_that_redis_is_away_and_goes_on(hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_that_redis_is_away_and_recovers(
+    hub: Hub, run_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
     monkeypatch.setattr(hub_module, "REST_S", 0.05)
     source = hub.sources[run_name]
-    good = source.connected
+    connected, look = source.connected, source.look
 
     def refused() -> Any:
         raise BrokerUnreachable("refused")
+
+    def disconnect_and_look() -> Any:
+        # In the thread that reads: a connection that another thread closes may raise any error.
+        source.close()
+        return look()
 
     async def interrupted() -> list[str]:
         states = []
         async with hub:
             viewer = hub.watch(run_name)
-            states.append(message(await anext(viewer))["live"]["state"])
+            states.append((await next_message(viewer))["live"]["state"])
             monkeypatch.setattr(source, "connected", refused)
-            source.close()
-            while (change := message(await anext(viewer)))["live"]["state"] != "away":
+            monkeypatch.setattr(source, "look", disconnect_and_look)
+            while (change := await next_message(viewer))["live"]["state"] != "away":
                 pass
             states.append(change["live"]["state"])
             assert change["live"]["step"] == 10
-            monkeypatch.setattr(source, "connected", good)
-            while not (change := message(await anext(viewer)))["whole"]:
+            monkeypatch.setattr(source, "look", look)
+            monkeypatch.setattr(source, "connected", connected)
+            while not (change := await next_message(viewer))["whole"]:
                 pass
             states.append(change["live"]["state"])
             await viewer.aclose()
         return states
 
     assert asyncio.run(interrupted()) == ["live", "away", "live"]
+    assert hub.failure is None
 
 
-def test_hostile_output_travels_as_it_is_and_never_as_markup(
+def test_hostile_output_is_sent_unchanged_as_json(
     client: redis.Redis, redis_url: str, run_name: str
 ) -> None:
     replay = Replay(client, settings(run_name), write=lambda group_id: HOSTILE)
     replay.open()
-    replay.run(made_up(steps=2))
+    replay.run(synthetic_recording(steps=2))
     replay.samples.add(
         {"problem": "p000", "arm": "guided", "verdict": "wrong", "version": 1, "prompt": "p", "completion": "x" * 10**6}
     )
@@ -181,7 +192,7 @@ def test_hostile_output_travels_as_it_is_and_never_as_markup(
     ("host", "status"),
     [("localhost:8600", 200), ("127.0.0.1:8600", 200), ("[::1]:8600", 200), ("evil.example:8600", 421), ("", 421)],
 )
-def test_without_a_token_only_this_machine_is_answered_under_its_own_names(hub: Hub, host: str, status: int) -> None:
+def test_without_a_token_only_requests_to_a_loopback_name_are_answered(hub: Hub, host: str, status: int) -> None:
     async def ask() -> int:
         async with asking(dashboard_app(hub), host=host) as client:
             return (await client.get("/api/runs")).status_code
@@ -189,7 +200,7 @@ def test_without_a_token_only_this_machine_is_answered_under_its_own_names(hub: 
     assert asyncio.run(ask()) == status
 
 
-def test_with_a_token_only_those_who_know_it(hub: Hub) -> None:
+def test_with_a_token_only_requests_that_carry_it_are_answered(hub: Hub) -> None:
     async def ask() -> None:
         async with asking(dashboard_app(hub, "s3cret"), host="trainer.example") as client:
             for path in ("/", "/api/runs", "/metrics", "/assets/main.js", "/?token=wrong", "/?token="):
@@ -204,7 +215,7 @@ def test_with_a_token_only_those_who_know_it(hub: Hub) -> None:
     asyncio.run(ask())
 
 
-def test_elsewhere_a_token_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_generated_unless_the_address_is_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     assert token_for("127.0.0.1") is None
     assert token_for("localhost") is None
@@ -217,7 +228,9 @@ def test_elsewhere_a_token_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_loopback("trainer.example")
 
 
-def test_metrics_are_the_numbers_of_every_run(hub: Hub, run_name: str, client: redis.Redis, keys: Keys) -> None:
+def test_the_prometheus_metrics_are_the_counters_in_redis(
+    hub: Hub, run_name: str, client: redis.Redis, keys: Keys
+) -> None:
     async def ask() -> str:
         async with asking(dashboard_app(hub)) as http:
             return (await http.get("/metrics")).text
@@ -232,5 +245,5 @@ def test_metrics_are_the_numbers_of_every_run(hub: Hub, run_name: str, client: r
     assert values[f'pope_newest{{run="{run_name}",what="ess"}}'] == 0.97
 
 
-def test_a_run_is_not_another_one_because_of_its_dashboard() -> None:
+def test_dashboard_settings_do_not_change_the_settings_hash() -> None:
     assert settings_hash(load(None, ["dashboard=true", "dashboard_port=0"])) == settings_hash(load(None, []))

@@ -1,4 +1,4 @@
-"""The page itself: its files, its pure parts in node, and all of it in a headless Chromium."""
+"""The page: its files, its pure functions in Node.js, and the whole of it in a headless Chromium."""
 
 import hashlib
 import re
@@ -19,17 +19,17 @@ from deploy.dashboard.broadcast import Hub
 from tests.browser import Page, browser
 from tests.deploy.dashboard.driven import fact, needs_chromium, shown
 from tests.deploy.dashboard.live import HOSTILE, opened, replayed, served, settings
-from tests.replay import Replay, made_up
+from tests.replay import Replay, synthetic_recording
 from tests.runs import REPOSITORY
 
 OURS = sorted(path for path in ASSETS.glob("*") if path.is_file())
 NODE = shutil.which("node")
 
 
-def test_what_is_vendored_is_what_it_says() -> None:
+def test_vendored_files_match_their_recorded_checksums() -> None:
     folder = ASSETS / "vendor" / "uplot"
-    said = dict(re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "VENDORED.txt").read_text(), flags=re.MULTILINE))
-    sums = {name: digest for digest, name in said.items()}
+    recorded = dict(re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "VENDORED.txt").read_text(), flags=re.MULTILINE))
+    sums = {name: digest for digest, name in recorded.items()}
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     del files["VENDORED.txt"]
     assert sums == files
@@ -37,22 +37,22 @@ def test_what_is_vendored_is_what_it_says() -> None:
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
-def test_nothing_makes_markup_of_text(path: Path) -> None:
+def test_no_script_of_the_page_turns_text_into_markup(path: Path) -> None:
     text = path.read_text()
     for unsafe in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc"):
         assert unsafe not in text
     assert not re.search(r"""\b(src|href|from|import|url)\s*[=(]?\s*["'(]?(https?:)?//""", text), "a foreign address"
 
 
-def test_the_frame_needs_nothing_that_its_policy_refuses() -> None:
+def test_the_page_uses_nothing_that_its_content_policy_refuses() -> None:
     text = (ASSETS / "index.html").read_text()
     assert not re.search(r"\son\w+=|<style|\sstyle=|<script>", text)
     for address in re.findall(r'(?:src|href)="/assets/([^"]+)"', text):
         assert (ASSETS / address).exists(), address
 
 
-@pytest.mark.skipif(NODE is None, reason="no node here")
-def test_the_pure_parts_of_the_page() -> None:
+@pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+def test_the_javascript_unit_tests_pass() -> None:
     assert NODE is not None
     tests = sorted(map(str, (Path(__file__).parent / "js").glob("*.test.mjs")))
     result = subprocess.run([NODE, "--test", *tests], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
@@ -101,7 +101,7 @@ def test_numbers_on_the_page_are_those_in_redis(
 
 
 @needs_chromium
-def test_the_ring_moves(page: Page, address: str, replay: Replay, run_name: str) -> None:
+def test_the_ring_on_the_page_follows_redis(page: Page, address: str, replay: Replay, run_name: str) -> None:
     shown(page, address, run_name)
     page.wait("document.querySelector('.ring-count')?.textContent")
     before = page.text(".ring-count")
@@ -137,10 +137,10 @@ def test_a_click_opens_a_problem_and_its_rollouts(page: Page, address: str, run_
 
 
 @needs_chromium
-def test_hostile_output_is_text(page: Page, client: redis.Redis, redis_url: str, run_name: str) -> None:
+def test_hostile_output_is_shown_as_text(page: Page, client: redis.Redis, redis_url: str, run_name: str) -> None:
     replay = Replay(client, settings(run_name), write=lambda group_id: HOSTILE)
     replay.open()
-    replay.run(made_up(steps=2))
+    replay.run(synthetic_recording(steps=2))
     sample: dict[str, Any] = {"problem": "p000", "arm": "guided", "verdict": "wrong", "version": 1, "prompt": HOSTILE}
     replay.samples.add(sample | {"completion": "x" * 1_000_000})
     with served(Hub(opened(redis_url, run_name))) as url:
@@ -160,7 +160,7 @@ def test_hostile_output_is_text(page: Page, client: redis.Redis, redis_url: str,
 
 
 @needs_chromium
-def test_light_and_dark(page: Page, address: str, run_name: str) -> None:
+def test_the_page_has_a_light_and_a_dark_theme(page: Page, address: str, run_name: str) -> None:
     colours = []
     for theme in ("light", "dark"):
         page.theme(theme)

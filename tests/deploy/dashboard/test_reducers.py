@@ -1,4 +1,4 @@
-"""Streams -> what is shown, on numbers a reader can check by hand."""
+"""Reports -> what the dashboard shows, with numbers that can be checked by hand."""
 
 import random
 from collections import defaultdict
@@ -40,7 +40,7 @@ def test_solved_counts_a_hard_problem_once() -> None:
     assert [steps.rows[s].get("solved/unguided") for s in range(4)] == [0, 1, 2, None]
 
 
-def test_what_the_learner_says_becomes_columns() -> None:
+def test_reports_of_the_learner_become_columns() -> None:
     steps = Steps()
     parts = {"advantage_share": 0.75, "token_share": 1.0, "reward_change": 0.1}
     by_part = {name: {"hard/guided": value} for name, value in parts.items()}
@@ -55,7 +55,7 @@ def test_what_the_learner_says_becomes_columns() -> None:
     assert steps.changed() == []
 
 
-def test_tokens_a_second_is_what_all_engines_wrote_between_their_reports() -> None:
+def test_tokens_per_second_adds_up_the_engines() -> None:
     steps = Steps()
     for actor, moment_ms, tokens in [("a", 0, 999), ("b", 0, 999), ("a", 2000, 400), ("b", 4000, 400)]:
         steps.add_outputs([actor_output(5, id=f"{moment_ms}-0", actor=actor, tokens=tokens)])
@@ -65,7 +65,7 @@ def test_tokens_a_second_is_what_all_engines_wrote_between_their_reports() -> No
     assert steps.rows[6]["stall_ms"] == 70
 
 
-def test_queues_are_means_over_the_step() -> None:
+def test_queue_lengths_are_means_over_the_step() -> None:
     steps = Steps()
     for ring in (8, 16):
         steps.add_preprocess([preprocess_work(2, ring_samples=ring, stream_groups=1)])
@@ -82,8 +82,8 @@ def test_the_heat_map_holds_one_cell_a_group() -> None:
     assert problems.history("nobody") == []
 
 
-def test_transfer_is_that_of_a_ledger_written_beside_it() -> None:
-    """Against a plain loop over the same groups."""
+def test_transfer_equals_that_of_a_ledger_of_the_same_groups() -> None:
+    """The ledger is computed by a plain loop over the same groups."""
     rng = random.Random(3)
     reports = [
         group(step, rng.choice([0, 0, 0, 1, 5]), arm=rng.choice(["guided", "unguided"]), problem=f"p{rng.randrange(9)}")
@@ -108,7 +108,7 @@ def test_transfer_is_that_of_a_ledger_written_beside_it() -> None:
     assert problems.transfer() == expected
 
 
-def test_drops_by_reason_bucket_and_length() -> None:
+def test_dropped_groups_are_counted_by_reason_bucket_and_length() -> None:
     drops = DroppedGroups()
     kept = [group(0, 1, group_id=n, completion_tokens=8 * 40) for n in range(3)]
     drops.add([*kept, group(0, 0, group_id=9, outcome="zero_advantage", completion_tokens=8 * 300)], [])
@@ -123,11 +123,11 @@ def test_drops_by_reason_bucket_and_length() -> None:
 
 
 @pytest.mark.parametrize(("tokens", "longest"), [(0, 32), (32, 32), (33, 64), (64, 64), (65, 128), (16384, 16384)])
-def test_classes_of_length_double(tokens: float, longest: int) -> None:
+def test_each_length_class_is_twice_as_long_as_the_one_before(tokens: float, longest: int) -> None:
     assert length_class(tokens) == longest
 
 
-def test_rates_are_means_over_the_window_and_rest_is_told() -> None:
+def test_rates_are_means_over_the_window_and_idle_time_is_reported() -> None:
     rates = Rates()
     for second in range(31):
         rates.add(second, {"claim": 3 * second, "train": min(second, 20)})
@@ -148,7 +148,7 @@ SAMPLE = {
 }  # fmt: skip
 
 
-def test_a_rollout_token_by_token() -> None:
+def test_a_rollout_is_shown_token_by_token() -> None:
     rollouts = RecentRollouts()
     rollouts.add([SAMPLE], [{"id": "1-0", "ordinal": "7", "index": "2", "step": "44", "ratios": "1 0.5 2"}])
     (rollout,) = rollouts.of("p0")
@@ -162,7 +162,7 @@ def test_a_rollout_token_by_token() -> None:
     assert (rollout.trained_step, rollout.reward, rollout.at_s) == (44, 1.0, 2.0)
 
 
-def test_a_rollout_of_an_older_version_is_plain_text() -> None:
+def test_a_sample_without_token_fields_is_shown_as_plain_text() -> None:
     known = ("id", "problem", "arm", "verdict", "version", "prompt", "completion")
     old = {name: value for name, value in SAMPLE.items() if name in known}
     rollouts = RecentRollouts()
@@ -174,7 +174,7 @@ def test_a_rollout_of_an_older_version_is_plain_text() -> None:
     assert [headline.text for headline in rollouts.headlines(3)] == ["a=4 and more"]
 
 
-def test_spans_that_end_beyond_the_tokens_that_were_kept() -> None:
+def test_version_spans_beyond_the_kept_tokens_are_ignored() -> None:
     entry = {"token_chars": "1 1 1", "spans": "0:4 1:5 900:6"}
     tokens, rest = split_tokens("abcdef", entry, None)
     assert [t.version for t in tokens] == [4, 5, 5]

@@ -1,4 +1,4 @@
-"""Snapshots of a real Redis, and what a viewer holds after all changes."""
+"""The model of a run read from a real Redis, and what a viewer has after all changes."""
 
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from deploy.statistics.transfer import transfer
 from deploy.store import metric_files
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import LiveView
-from tests.deploy.dashboard.live import NOON_S, replayed, settings, told_model
-from tests.replay import made_up
+from tests.deploy.dashboard.live import NOON_S, replayed, replayed_model, settings
+from tests.replay import synthetic_recording
 from tests.reports import learner_step, note
 
 
 @pytest.fixture
 def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
-    return told_model(client, keys, run_name)
+    return replayed_model(client, keys, run_name)
 
 
 def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: RunModel) -> None:
@@ -51,7 +51,7 @@ def test_changes_add_up_to_the_whole_picture(client: redis.Redis, keys: Keys, ru
     model.change()
     for n in range(3):
         replay.metrics.report(learner_step(6 + n, entropy=0.1 * n))
-        group = made_up().reports.groups[n]
+        group = synthetic_recording().reports.groups[n]
         replay.metrics.report(msgspec.structs.replace(group, problem_id=f"new{n}", completion_tokens=80))
         model.absorb(reader.refresh())
         seen.take(model.change())
@@ -60,7 +60,7 @@ def test_changes_add_up_to_the_whole_picture(client: redis.Redis, keys: Keys, ru
     assert model.change().steps.rows == []
 
 
-def test_a_late_reader_with_the_folder_sees_what_redis_gave_up(
+def test_a_late_reader_gets_reports_that_redis_dropped_from_the_run_folder(
     client: redis.Redis, keys: Keys, run_name: str, tmp_path: Path
 ) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
@@ -98,7 +98,7 @@ class Viewer:
         return vars(self) == vars(other)
 
 
-def test_a_second_look_brings_only_what_is_new(client: redis.Redis, keys: Keys, run_name: str) -> None:
+def test_a_second_refresh_returns_only_new_reports(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
     reader = LiveView(client, keys)
     assert len(reader.refresh().reports.learner) == 5
@@ -119,6 +119,6 @@ def test_the_state_of_a_run(client: redis.Redis, keys: Keys, run_name: str) -> N
     assert (model.live().state, model.live().ended, model.live().tokens_per_s) == ("ended", "all done", None)
 
 
-def test_every_view_is_json_and_back(model: RunModel) -> None:
+def test_every_view_survives_json(model: RunModel) -> None:
     whole = model.whole()
     assert msgspec.json.decode(msgspec.json.encode(whole), type=Change) == whole

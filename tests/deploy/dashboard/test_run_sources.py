@@ -1,4 +1,4 @@
-"""Runs by folder and by URL: live, finished, revived, gone; and a server that restarts under a live page."""
+"""Sources of runs by folder and by URL: live, finished, resumed and deleted runs, and a server that restarts."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from tests.runs import REPOSITORY
 QUIET = Screen(quiet=True)
 
 
-def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
+def test_a_finished_run_is_read_and_its_folder_is_released(tmp_path: Path) -> None:
     path = finished_folder(tmp_path)
     source = FolderSource(path)
     source.open()
@@ -34,24 +34,24 @@ def test_a_finished_run_is_read_and_its_folder_let_go(tmp_path: Path) -> None:
     assert (live.state, live.ended, live.step) == ("ended", "run.max_steps=12 reached", 12)
     assert source.look() is None
     assert source.away is None
-    with EmbeddedRedis(path / "redis", run="told", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
+    with EmbeddedRedis(path / "redis", run="replayed", fsync="everysec", max_memory_gib=0.2) as server:  # it is resumed
         client = connect(server.url, client_name="test")
-        client.hdel(Keys("told").control, "stop")
-        news = source.look()
-        assert news is not None
-        source.take(news)
+        client.hdel(Keys("replayed").control, "stop")
+        snapshot = source.look()
+        assert snapshot is not None
+        source.take(snapshot)
         assert source.model.live().state == "live"
         client.close()
     source.close()
 
 
 def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
-    config = settings("told")
-    folder = RunFolder(tmp_path / "told")
+    config = settings("replayed")
+    folder = RunFolder(tmp_path / "replayed")
     folder.path.mkdir()
     folder.settings.write_text(dump(config))
-    server = EmbeddedRedis(folder.redis, run="told", fsync="always", max_memory_gib=0.2)
-    replay = replayed(connect(server.start(), client_name="test"), "told", until=NOON_S)
+    server = EmbeddedRedis(folder.redis, run="replayed", fsync="always", max_memory_gib=0.2)
+    replay = replayed(connect(server.start(), client_name="test"), "replayed", until=NOON_S)
     source = FolderSource(folder.path)
     source.open()
     before = source.model.whole()
@@ -60,9 +60,9 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     assert source.away is not None
     assert source.model.live(source.away).state == "away"
     server.start()
-    news = source.look()
-    assert news is not None
-    source.take(news)
+    snapshot = source.look()
+    assert snapshot is not None
+    source.take(snapshot)
     assert source.away is None
     after = source.model.whole()
     assert (after.steps, after.heat) == (before.steps, before.heat)
@@ -71,7 +71,7 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_run_that_begins_anew_under_its_name_is_a_new_picture(
+def test_a_new_run_under_the_same_name_replaces_the_old_one(
     client: redis.Redis, redis_url: str, keys: Keys, run_name: str
 ) -> None:
     replayed(client, run_name)
@@ -82,9 +82,9 @@ def test_a_run_that_begins_anew_under_its_name_is_a_new_picture(
         client.delete(key)
     replayed(client, run_name, until=NOON_S / 4)
     for _ in range(2):
-        news = source.look()
-        assert news is not None
-        source.take(news)
+        snapshot = source.look()
+        assert snapshot is not None
+        source.take(snapshot)
     assert source.model.live().step == 2
     source.close()
 
@@ -109,43 +109,43 @@ def test_runs_are_found_by_folder_by_folder_of_runs_and_by_url(
         source.close()
 
 
-def test_a_port_that_is_taken_is_said_with_the_remedy() -> None:
+def test_a_taken_port_is_an_error_with_the_remedy() -> None:
     with listening("127.0.0.1", 0) as first, pytest.raises(UsageError, match="--port"), listening(
         "127.0.0.1", first.getsockname()[1]
     ):
         pass
 
 
-def test_a_run_brings_its_dashboard_and_takes_it_away(tmp_path: Path) -> None:
+def test_the_dashboard_of_a_run_starts_and_ends_with_it(tmp_path: Path) -> None:
     folder = RunFolder(finished_folder(tmp_path))
     folder.logs.mkdir()
-    config = settings("told")
+    config = settings("replayed")
     config = replace(config, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
     console = Screen(record=True, width=200)
     with dashboard_process(config, folder, "", console):
         address = console.export_text().split("dashboard: ")[1].strip()
         answer = httpx.get(f"{address}api/runs", timeout=60)
-        assert answer.json() == ["told"]
+        assert answer.json() == ["replayed"]
     with pytest.raises(httpx.ConnectError):
         httpx.get(address, timeout=5)
 
 
-def test_a_run_without_the_setting_starts_nothing(tmp_path: Path) -> None:
-    with dashboard_process(settings("told"), RunFolder(tmp_path), "", QUIET):
+def test_a_run_without_the_setting_starts_no_dashboard(tmp_path: Path) -> None:
+    with dashboard_process(settings("replayed"), RunFolder(tmp_path), "", QUIET):
         assert not list(tmp_path.iterdir())
 
 
-def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_else(
+def test_the_dashboard_of_a_run_on_an_external_server_logs_in_as_the_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the driver's login nor any other secret reaches the process that serves the page."""
-    with EmbeddedRedis(tmp_path / "elsewhere", run="told", max_memory_gib=0.2, listen="127.0.0.1") as server:
-        replayed(connect(server.url_of("driver"), client_name="test"), "told", until=NOON_S)
-        config = settings("told")
+    with EmbeddedRedis(tmp_path / "elsewhere", run="replayed", max_memory_gib=0.2, listen="127.0.0.1") as server:
+        replayed(connect(server.url_of("driver"), client_name="test"), "replayed", until=NOON_S)
+        config = settings("replayed")
         place = f"redis://{server.url.rpartition('@')[2]}"
         broker = replace(config.broker, url=place, role_users=True)
         config = replace(config, broker=broker, deploy=replace(config.deploy, dashboard=True, dashboard_port=0))
-        folder = RunFolder(tmp_path / "told")
+        folder = RunFolder(tmp_path / "replayed")
         folder.logs.mkdir(parents=True)
         folder.settings.write_text(dump(config))
         monkeypatch.setenv(URL_VARIABLE, server.url)
@@ -153,7 +153,7 @@ def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_el
         console = Screen(record=True, width=200)
         with dashboard_process(config, folder, server.url_of("reader"), console):
             address = console.export_text().split("dashboard: ")[1].strip()
-            assert httpx.get(f"{address}api/cards", timeout=60).json()["told"]["live"]["step"] == 10
+            assert httpx.get(f"{address}api/cards", timeout=60).json()["replayed"]["live"]["step"] == 10
             served = [
                 environ
                 for process in psutil.Process().children()
@@ -164,10 +164,10 @@ def test_a_run_on_a_server_of_its_own_is_shown_to_a_reader_who_can_do_nothing_el
 
 
 def test_a_readers_url_shows_its_run(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path, run="told", max_memory_gib=0.2, listen="127.0.0.1") as server:
-        replayed(connect(server.url_of("driver"), client_name="test"), "told", until=NOON_S)
+    with EmbeddedRedis(tmp_path, run="replayed", max_memory_gib=0.2, listen="127.0.0.1") as server:
+        replayed(connect(server.url_of("driver"), client_name="test"), "replayed", until=NOON_S)
         (source,) = find_sources([], server.url_of("reader"), QUIET)
-        assert (source.name, source.model.live().step) == ("told", 10)
+        assert (source.name, source.model.live().step) == ("replayed", 10)
         source.close()
         with pytest.raises(UsageError, match="name the folder of a run"):
             find_sources([], server.url_of("learner"), QUIET)

@@ -1,4 +1,4 @@
-"""`pope watch`: fits 80 x 24, shows the numbers of the page, obeys nothing a model wrote."""
+"""`pope watch` fits 80 x 24, shows the numbers of the page, and passes on no escape sequence of a model."""
 
 import io
 import subprocess
@@ -13,7 +13,7 @@ from deploy.dashboard.run_sources import UrlSource
 from deploy.dashboard.terminal import picture, spark, watch
 from deploy.view.screen import Screen
 from tests.deploy.dashboard.live import HOSTILE, finished_folder, replayed, settings
-from tests.replay import Replay, made_up
+from tests.replay import Replay, synthetic_recording
 from tests.runs import REPOSITORY
 
 
@@ -32,13 +32,13 @@ def source(client: redis.Redis, redis_url: str, run_name: str) -> UrlSource:
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
-def test_it_fits(source: UrlSource, width: int) -> None:
+def test_the_picture_fits_the_terminal(source: UrlSource, width: int) -> None:
     lines = drawn(source, width).splitlines()
     assert len(lines) <= 23
     assert max(map(len, lines)) <= width
 
 
-def test_it_shows_the_numbers_of_the_page(source: UrlSource) -> None:
+def test_the_terminal_shows_the_numbers_of_the_page(source: UrlSource) -> None:
     text, live = drawn(source), source.model.live()
     for said in (
         f"step {live.step}/{live.max_steps}", f"{live.balance.issued} = {live.balance.trained} trained",
@@ -48,10 +48,12 @@ def test_it_shows_the_numbers_of_the_page(source: UrlSource) -> None:
     assert "DOES NOT ADD UP" not in text
 
 
-def test_hostile_output_is_shown_and_not_obeyed(client: redis.Redis, redis_url: str, run_name: str) -> None:
+def test_hostile_output_is_shown_without_its_escape_sequences(
+    client: redis.Redis, redis_url: str, run_name: str
+) -> None:
     replay = Replay(client, settings(run_name), write=lambda group_id: HOSTILE)
     replay.open()
-    replay.run(made_up(steps=1))
+    replay.run(synthetic_recording(steps=1))
     replay.samples.add(
         {"problem": "\x1b[31mp\x07", "arm": "guided", "verdict": "wrong", "version": 1, "prompt": "p",
          "completion": HOSTILE + "x" * 10**6}
@@ -69,13 +71,13 @@ def test_hostile_output_is_shown_and_not_obeyed(client: redis.Redis, redis_url: 
     source.close()
 
 
-def test_a_curve_of_blocks() -> None:
+def test_a_curve_is_drawn_with_block_characters() -> None:
     assert spark([0.0, 0.5, 1.0, None, 0.25], top=1.0) == "▁▄█ ▂"
     assert spark([]) == ""
     assert spark([3.0, 6.0]) == "▄█"
 
 
-def test_once_prints_one_picture_and_ends(client: redis.Redis, redis_url: str, run_name: str) -> None:
+def test_watch_once_prints_one_picture_and_ends(client: redis.Redis, redis_url: str, run_name: str) -> None:
     replayed(client, run_name)
     out = io.StringIO()
     watch(UrlSource(run_name, redis_url), Screen(file=out, width=80), once=True)
@@ -89,4 +91,4 @@ def test_watch_works_on_a_finished_run_from_the_command_line(tmp_path: Path) -> 
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert f"told  ended  step 12/{RunSettings().max_steps}" in result.stdout
+    assert f"replayed  ended  step 12/{RunSettings().max_steps}" in result.stdout

@@ -1,4 +1,4 @@
-"""Grafana, Prometheus, TensorBoard, Weights & Biases, the page of keys: each against what the product really writes."""
+"""Grafana, Prometheus, TensorBoard, Weights & Biases and docs/redis_keys.md match what the product writes."""
 
 import json
 import re
@@ -20,12 +20,12 @@ from deploy.dashboard.exporting import export
 from deploy.dashboard.prometheus import exposition
 from deploy.dashboard.run_model import RunModel
 from deploy.view import palette as colours
-from tests.deploy.dashboard.live import opened, replayed, told_model
+from tests.deploy.dashboard.live import opened, replayed, replayed_model
 from tests.runs import REPOSITORY
 
 GRAFANA = REPOSITORY / "deploy" / "dashboard" / "grafana"
 COMMAND_TYPES = {"hgetall": "hash", "xrevrange": "stream", "xlen": "stream"}
-"""What Grafana's Redis data source asks -> type of the key it works on."""
+"""Command of Grafana's Redis data source -> type of the keys it reads."""
 
 
 def targets(kind: str) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def all_keys(name: str) -> set[str]:
     return own | {keys.metrics(room) for room in ("actors", "preprocess", "learner", "sft", "groups", "deploy")}
 
 
-def test_grafana_asks_redis_for_keys_there_are(client: redis.Redis, run_name: str) -> None:
+def test_grafana_queries_redis_keys_that_exist(client: redis.Redis, run_name: str) -> None:
     replayed(client, run_name, until=23.2)  # a moment at which groups wait in the ring
     asked = targets("redis-datasource")
     assert len(asked) >= 6
@@ -50,7 +50,7 @@ def test_grafana_asks_redis_for_keys_there_are(client: redis.Redis, run_name: st
         assert client.type(key).decode() == COMMAND_TYPES[target["command"]], key
 
 
-def test_grafana_asks_prometheus_for_names_there_are(client: redis.Redis, redis_url: str, run_name: str) -> None:
+def test_grafana_queries_prometheus_metrics_that_exist(client: redis.Redis, redis_url: str, run_name: str) -> None:
     replayed(client, run_name)
     (source,) = opened(redis_url, run_name)
     text = exposition([source]).decode()
@@ -75,11 +75,11 @@ def test_provisioning_names_the_data_sources_the_dashboard_uses() -> None:
     assert yaml.safe_load((GRAFANA / "provisioning" / "dashboards.yaml").read_text())["providers"]
 
 
-def test_the_page_of_keys_tells_every_key_and_no_other() -> None:
+def test_the_page_of_keys_lists_exactly_the_keys_in_use() -> None:
     page = (REPOSITORY / "docs" / "redis_keys.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    told = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
-    assert told == {key.removeprefix(Keys("x").prefix) for key in all_keys("x")}
+    listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    assert listed == {key.removeprefix(Keys("x").prefix) for key in all_keys("x")}
 
 
 def test_the_page_of_keys_and_the_code_agree_on_types() -> None:
@@ -96,10 +96,10 @@ def test_the_page_of_keys_and_the_code_agree_on_types() -> None:
 
 @pytest.fixture
 def model(client: redis.Redis, keys: Keys, run_name: str) -> RunModel:
-    return told_model(client, keys, run_name)
+    return replayed_model(client, keys, run_name)
 
 
-def test_event_files_hold_every_number_of_every_step(model: RunModel, tmp_path: Path) -> None:
+def test_tensorboard_files_hold_every_number_of_every_step(model: RunModel, tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX", reason="make setup installs it")
     from tensorboardX.proto.event_pb2 import Event
 
@@ -115,7 +115,7 @@ def test_event_files_hold_every_number_of_every_step(model: RunModel, tmp_path: 
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_weights_and_biases_is_told_every_step(
+def test_every_step_is_logged_to_weights_and_biases(
     model: RunModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[Any] = []
@@ -127,15 +127,15 @@ def test_weights_and_biases_is_told_every_step(
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     export(model, "wandb", tmp_path)
-    opened_with, *told, end = events
+    opened_with, *logged, end = events
     assert opened_with["name"] == model.config.run.name
     assert opened_with["config"]["learner"]["learning_rate"] == model.config.learner.learning_rate
-    assert dict(told) == model.steps.rows
+    assert dict(logged) == model.steps.rows
     assert end == "end"
 
 
 @pytest.mark.parametrize(("target", "library"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
-def test_a_library_that_is_missing_is_named_with_the_remedy(
+def test_a_missing_library_is_named_with_the_remedy(
     model: RunModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Any, library: str
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -143,6 +143,6 @@ def test_a_library_that_is_missing_is_named_with_the_remedy(
         export(model, target, tmp_path)
 
 
-def test_arms_have_the_colours_they_have_in_every_other_picture() -> None:
+def test_arms_have_the_same_colours_on_the_page_as_in_figures() -> None:
     (table,) = re.findall(r"const ARMS = \{(.*?)\}", (ASSETS / "colours.js").read_text())
     assert dict(re.findall(r'(\w+): "(#\w+)"', table)) == {arm: colour.lower() for arm, colour in colours.ARMS.items()}

@@ -114,19 +114,19 @@ def test_the_closing_line_compares_short_with_long_rollouts() -> None:
 
 def test_a_bound_on_the_lag_starves_long_rollouts_and_the_table_shows_it(client: redis.Redis, keys: Keys) -> None:
     """A rollout of 100 k tokens takes k steps to write; those that took more than two are dropped as stale."""
-    house = BrokerParts(client, keys, batch_groups=1)
-    house.ring.adopt(10)
+    broker = BrokerParts(client, keys, batch_groups=1)
+    broker.ring.adopt(10)
     for n in range(40):
         num_tokens = 50 * (n % 10) + 1
-        step = house.ring.committed() + 1
-        group_id = house.claim(f"a/{n}")
+        step = broker.ring.committed() + 1
+        group_id = broker.claim(f"a/{n}")
         assert group_id is not None
         group = rollout_group(group_id, num_tokens=num_tokens, version=step - 1 - num_tokens // 100)
-        assert house.feed.publish(group_id, f"a/{n}", group)
-        assert house.ring.put(house.read_one()[0], train_group(group), step=step)
-        if house.ring.take(step, 2, max_lag=2):
-            house.ring.commit(step)
-    outcomes, balance = read_group_outcomes(client, keys), house.balance()
+        assert broker.feed.publish(group_id, f"a/{n}", group)
+        assert broker.ring.put(broker.read_one()[0], train_group(group), step=step)
+        if broker.ring.take(step, 2, max_lag=2):
+            broker.ring.commit(step)
+    outcomes, balance = read_group_outcomes(client, keys), broker.balance()
     assert outcomes.inconsistency() is None
     rows = starvation(outcomes, group_size=2, bucket_and_arm=lambda group_id: HARD)
     assert [row.length_decile for row in rows] == list(range(1, 11))

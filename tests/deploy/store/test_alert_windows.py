@@ -1,4 +1,4 @@
-"""When a run is said to be starved or silent, and when not."""
+"""When a bucket counts as starved and an arm as silent."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +24,8 @@ def alerts_of(**arms: int) -> DriverAlerts:
     )
 
 
-def news(alerts: DriverAlerts, learner: Sequence[LearnerStep], met: Sequence[GroupEnd]) -> list[str]:
-    return [notice.text for notice in alerts.notices(learner, met)]
+def messages(alerts: DriverAlerts, learner: Sequence[LearnerStep], ended_groups: Sequence[GroupEnd]) -> list[str]:
+    return [notice.text for notice in alerts.notices(learner, ended_groups)]
 
 
 def steps(first: int, last: int, **advantage: float) -> list[LearnerStep]:
@@ -41,24 +41,24 @@ def groups(
     return [ended(successes, arm=arm, bucket=bucket, step=step, outcome=outcome)] * count
 
 
-def test_easy_problems_that_take_over_are_named_with_a_remedy() -> None:
+def test_a_bucket_starved_by_easy_problems_is_reported_with_a_remedy() -> None:
     alerts = alerts_of(unguided=1, easy=1)
-    met = groups(10, "unguided") + groups(10, "easy", successes=4, outcome="kept")
-    assert news(alerts, steps(1, 3, easy_easy=0.97, hard_unguided=0.03), met) == []
-    (said,) = news(alerts, steps(4, 4, easy_easy=0.97, hard_unguided=0.03), [])
+    ended_groups = groups(10, "unguided") + groups(10, "easy", successes=4, outcome="kept")
+    assert messages(alerts, steps(1, 3, easy_easy=0.97, hard_unguided=0.03), ended_groups) == []
+    (said,) = messages(alerts, steps(4, 4, easy_easy=0.97, hard_unguided=0.03), [])
     assert said == (
         "steps 1 to 4: the hard bucket is starved: it had 3.0% of the absolute advantage, though 50% of the groups "
         "were hard and 0.0% of their rollouts correct; add guidance for the hard problems (problems.arms.guided=1)"
     )
 
 
-def test_a_starved_bucket_is_said_once_until_it_recovers() -> None:
+def test_a_starved_bucket_is_reported_once_until_it_recovers() -> None:
     alerts = alerts_of(unguided=1, guided=1, easy=2)
     said = []
     for window, share in enumerate((0.5, 0.02, 0.03, 0.4, 0.01)):
         first = STEPS * window + 1
-        met = groups(5, "guided", step=first) + groups(5, "easy", step=first)
-        said += news(alerts, steps(first, first + STEPS - 1, easy_easy=1 - share, hard_guided=share), met)
+        ended_groups = groups(5, "guided", step=first) + groups(5, "easy", step=first)
+        said += messages(alerts, steps(first, first + STEPS - 1, easy_easy=1 - share, hard_guided=share), ended_groups)
     assert [text.split(":")[0] for text in said] == ["steps 5 to 8", "steps 13 to 16", "steps 17 to 20"]
     assert [("no longer" in text, "lower problems.arms.easy" in text) for text in said] == [
         (False, True),
@@ -68,39 +68,41 @@ def test_a_starved_bucket_is_said_once_until_it_recovers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arms", "advantage", "met"),
+    ("arms", "advantage", "ended_groups"),
     [
-        # POPE's own start: every unguided group is filtered, the guided ones carry the updates.
+        # The start of POPE: every unguided group is filtered, the guided ones carry the updates.
         ({"unguided": 1, "guided": 1}, {"hard_guided": 1.0},
          groups(50, "unguided") + groups(50, "guided", successes=1)),
-        # The same beside easy problems.
+        # The same with easy problems.
         ({"unguided": 1, "guided": 1, "easy": 1}, {"hard_guided": 0.3, "easy_easy": 0.7},
          groups(9, "unguided") + groups(9, "guided", successes=1) + groups(9, "easy", successes=3)),
         # Hard problems that are solved have no advantage left.
         ({"unguided": 1, "easy": 1}, {"easy_easy": 1.0}, groups(9, "unguided", successes=8) + groups(9, "easy")),
-        # No hard group was met: nothing of them could be trained.
+        # No hard group ended: none could be trained.
         ({"unguided": 1, "easy": 9}, {"easy_easy": 1.0}, groups(9, "easy", successes=3)),
         # No step had any advantage.
         ({"unguided": 1, "easy": 1}, {}, groups(9, "unguided") + groups(9, "easy")),
     ],
 )  # fmt: skip
-def test_no_wolf_is_cried(arms: dict[str, int], advantage: dict[str, float], met: list[GroupEnd]) -> None:
-    assert news(alerts_of(**arms), steps(1, STEPS, **advantage), met) == []
+def test_nothing_is_reported_without_starvation(
+    arms: dict[str, int], advantage: dict[str, float], ended_groups: list[GroupEnd]
+) -> None:
+    assert messages(alerts_of(**arms), steps(1, STEPS, **advantage), ended_groups) == []
 
 
-def test_a_bucket_that_is_drawn_rarely_may_have_little() -> None:
+def test_a_rarely_drawn_bucket_may_have_a_small_share() -> None:
     """A tenth of the groups: 3 % of the advantage is no starvation, 1 % is."""
-    met = groups(1, "unguided") + groups(9, "easy", successes=3)
-    assert news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.03, easy_easy=0.97), met) == []
-    assert len(news(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.01, easy_easy=0.99), met)) == 1
+    drawn = groups(1, "unguided") + groups(9, "easy", successes=3)
+    assert messages(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.03, easy_easy=0.97), drawn) == []
+    assert len(messages(alerts_of(unguided=1, easy=9), steps(1, STEPS, hard_unguided=0.01, easy_easy=0.99), drawn)) == 1
 
 
-def news_in_turn(alerts: DriverAlerts, windows: Sequence[list[GroupEnd]]) -> list[list[str]]:
-    return [news(alerts, [], window) for window in windows]
+def messages_by_window(alerts: DriverAlerts, windows: Sequence[list[GroupEnd]]) -> list[list[str]]:
+    return [messages(alerts, [], window) for window in windows]
 
 
-def test_an_arm_without_a_gradient_is_silent_until_it_speaks() -> None:
-    said = news_in_turn(
+def test_an_arm_is_silent_while_its_groups_carry_no_gradient() -> None:
+    said = messages_by_window(
         alerts_of(unguided=1),
         [
             groups(SILENT - 1, "unguided"),
@@ -120,7 +122,7 @@ def test_an_arm_without_a_gradient_is_silent_until_it_speaks() -> None:
 
 def test_a_solved_arm_and_an_easy_one_are_not_silent() -> None:
     alerts = alerts_of(unguided=1, easy=1)
-    assert news_in_turn(alerts, [groups(SILENT, "unguided", successes=8) + groups(SILENT, "easy")]) == [[]]
+    assert messages_by_window(alerts, [groups(SILENT, "unguided", successes=8) + groups(SILENT, "easy")]) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -131,19 +133,19 @@ def test_a_solved_arm_and_an_easy_one_are_not_silent() -> None:
     ],
 )
 def test_the_remedy_suits_the_arm(arm: str, remedy: str) -> None:
-    ((said,),) = news_in_turn(alerts_of(unguided=1, guided=1), [groups(SILENT, arm)])
+    ((said,),) = messages_by_window(alerts_of(unguided=1, guided=1), [groups(SILENT, arm)])
     assert remedy in said
 
 
 def test_alerts_can_be_switched_off() -> None:
     config = RunConfig()
     quiet = replace(config, deploy=replace(config.deploy, starved_share=0.0, starved_steps=1, silent_groups=0))
-    assert news(DriverAlerts(quiet), steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
+    assert messages(DriverAlerts(quiet), steps(1, 9, easy_easy=1.0), groups(2000, "unguided")) == []
 
 
 def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
-    alerts, met = alerts_of(unguided=1), groups(SILENT, "unguided")
-    (first,) = alerts.notices([], met)
+    alerts, ended_groups = alerts_of(unguided=1), groups(SILENT, "unguided")
+    (first,) = alerts.notices([], ended_groups)
     (second,) = alerts.notices([], groups(SILENT, "unguided", outcome="kept", successes=1))
     assert [(notice.subject, notice.raised) for notice in (first, second)] == [
         ("arm unguided", True),
@@ -151,15 +153,15 @@ def test_a_notice_says_what_it_is_about_and_whether_it_still_holds() -> None:
     ]
 
 
-def test_a_checkpoint_that_cannot_be_saved_is_told_once_a_failure_and_taken_back() -> None:
+def test_a_failed_save_is_reported_once_and_withdrawn_after_the_next_checkpoint() -> None:
     def report(step: int, failures: int, saved: int) -> LearnerStep:
         return learner_step(step, checkpoint_failures=failures, checkpoint_step=saved)
 
     alerts = alerts_of(unguided=1)
-    assert news(alerts, [report(5, 0, -1)], []) == []
-    (said,) = news(alerts, [report(11, 1, 5)], [])
+    assert messages(alerts, [report(5, 0, -1)], []) == []
+    (said,) = messages(alerts, [report(11, 1, 5)], [])
     assert said.startswith("1 checkpoint(s) could not be saved, the newest saved one is of step 5")
-    assert news(alerts, [], []) == []
-    assert news(alerts, [report(12, 1, 5)], []) == []
-    assert news(alerts, [report(16, 1, 15)], []) == ["checkpoints are saved again: step 15"]
-    assert news(alerts, [report(17, 1, 15)], []) == []
+    assert messages(alerts, [], []) == []
+    assert messages(alerts, [report(12, 1, 5)], []) == []
+    assert messages(alerts, [report(16, 1, 15)], []) == ["checkpoints are saved again: step 15"]
+    assert messages(alerts, [report(17, 1, 15)], []) == []

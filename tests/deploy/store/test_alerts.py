@@ -1,4 +1,4 @@
-"""Each rule fires on what it is about, and says what to do; a healthy run has none."""
+"""Each rule raises its alert with a remedy, and a healthy run has none."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
 TIMEOUTS = [ended(3, step=1)] * 32 + [ended(3, step=1, judged=6)] * 32
 
 
-def test_a_healthy_run_has_none() -> None:
+def test_a_healthy_run_has_no_alerts() -> None:
     assert alerts(HEALTHY) == []
     assert alerts(replace(HEALTHY, groups=[], learner=[], since_step_s=None)) == []
 
@@ -54,16 +54,16 @@ def test_a_healthy_run_has_none() -> None:
         ({"learner": [learner_step(12, seconds=1.0, applied=False)]}, "Steps were skipped", "warning", "gradient_clip"),
     ],
 )
-def test_a_rule_fires(change: dict[str, Any], title: str, level: str, remedy: str) -> None:
+def test_each_rule_raises_its_alert_with_a_remedy(change: dict[str, Any], title: str, level: str, remedy: str) -> None:
     (alert,) = alerts(replace(HEALTHY, **change))
     assert (alert.title, alert.level) == (title, level)
     assert remedy in alert.remedy
 
 
-def test_a_run_that_has_ended_makes_no_progress_and_that_is_right() -> None:
+def test_an_ended_run_raises_no_alert_about_progress() -> None:
     assert alerts(replace(HEALTHY, active=False, since_step_s=9e9)) == []
 
 
-def test_critical_ones_come_first() -> None:
+def test_critical_alerts_come_first() -> None:
     both = replace(HEALTHY, driver_alerts=STARVED, canary={"actor-0": 1})
     assert [alert.level for alert in alerts(both)] == ["critical", "warning"]

@@ -1,4 +1,4 @@
-"""Reports on their way from Redis into the run's folder."""
+"""The files that keep all reports of a run."""
 
 import resource
 from pathlib import Path
@@ -27,7 +27,7 @@ def follow(file: MetricFile) -> list[int]:
     return [int(entry["step"]) for entry in file.follow()]
 
 
-def test_the_file_has_all_that_redis_gave_up(tmp_path: Path, metrics: Metrics) -> None:
+def test_the_file_keeps_the_reports_that_redis_dropped(tmp_path: Path, metrics: Metrics) -> None:
     file = MetricFile(tmp_path / "learner.jsonl", metrics)
     for n in range(1000):
         metrics.report(learner_step(n))
@@ -45,7 +45,7 @@ def test_a_room_that_reports_nothing_leaves_an_empty_file(tmp_path: Path, metric
     assert (tmp_path / "learner.jsonl").read_bytes() == b""
 
 
-def test_the_next_life_goes_on_behind_a_torn_line(tmp_path: Path, metrics: Metrics) -> None:
+def test_the_next_incarnation_continues_after_a_torn_line(tmp_path: Path, metrics: Metrics) -> None:
     path = tmp_path / "learner.jsonl"
     metrics.report(learner_step(0))
     assert follow(MetricFile(path, metrics)) == [0]
@@ -61,7 +61,7 @@ def test_the_next_life_goes_on_behind_a_torn_line(tmp_path: Path, metrics: Metri
 
 
 @pytest.mark.parametrize("content", [b"", b'{"id":"5-0"'])
-def test_a_file_without_a_whole_line_begins_anew(tmp_path: Path, metrics: Metrics, content: bytes) -> None:
+def test_a_file_without_a_whole_line_is_started_again(tmp_path: Path, metrics: Metrics, content: bytes) -> None:
     (tmp_path / "learner.jsonl").write_bytes(content)
     metrics.report(learner_step(0))
     assert follow(MetricFile(tmp_path / "learner.jsonl", metrics)) == [0]
@@ -77,7 +77,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, metrics: Metrics, content: byte
         numbers(tmp_path)
 
 
-def test_what_a_full_disk_refused_comes_later_and_once(
+def test_reports_that_a_full_disk_refused_are_written_later_and_once(
     tmp_path: Path, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "learner.jsonl"

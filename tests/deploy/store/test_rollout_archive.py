@@ -1,4 +1,4 @@
-"""The archive of a sampling stage: whole groups or none, whatever moment its writer died at."""
+"""The archive of a sampling stage holds whole groups only, at whatever moment its writer died."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ GROUPS = [rollout_group(group_id, (1.0, 0.0, None)) for group_id in range(4)]
 PAIRS = [(group, encode(group)) for group in GROUPS]
 
 
-def test_what_was_added_is_there_again(tmp_path: Path) -> None:
+def test_added_groups_are_read_back(tmp_path: Path) -> None:
     archive = RolloutArchive(tmp_path / "stage" / "mining")
     fresh = archive.add(PAIRS[:2], "hard")
     assert [entry.group_id for entry in fresh] == [0, 1]
@@ -25,7 +25,7 @@ def test_what_was_added_is_there_again(tmp_path: Path) -> None:
     assert list(read_rollouts(tmp_path / "stage" / "mining")) == GROUPS
 
 
-def test_a_group_that_comes_twice_is_kept_once(tmp_path: Path) -> None:
+def test_a_group_that_is_added_twice_is_kept_once(tmp_path: Path) -> None:
     archive = RolloutArchive(tmp_path / "mining")
     archive.add(PAIRS[:2], "hard")
     assert archive.add(PAIRS[:3], "hard") == [archive.entries[2]]
@@ -33,7 +33,7 @@ def test_a_group_that_comes_twice_is_kept_once(tmp_path: Path) -> None:
     assert list(read_rollouts(tmp_path / "mining")) == GROUPS[:3]
 
 
-def test_every_torn_end_is_cut_off_and_the_group_comes_again(tmp_path: Path) -> None:
+def test_a_torn_end_is_cut_off_and_its_groups_are_written_again(tmp_path: Path) -> None:
     archive = RolloutArchive(tmp_path / "whole")
     archive.add(PAIRS, "hard")
     archive.close()
@@ -56,7 +56,7 @@ def test_every_torn_end_is_cut_off_and_the_group_comes_again(tmp_path: Path) -> 
         assert list(read_rollouts(tmp_path / "torn")) == GROUPS
 
 
-def test_rollouts_that_are_gone_are_an_error_and_not_sampled_again_in_silence(tmp_path: Path) -> None:
+def test_missing_rollouts_are_an_error_and_not_sampled_again_silently(tmp_path: Path) -> None:
     archive = RolloutArchive(tmp_path / "mining")
     archive.add(PAIRS, "hard")
     archive.close()

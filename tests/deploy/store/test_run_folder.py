@@ -1,20 +1,24 @@
+"""The folder of a run: names, the lock, and the problems it keeps."""
+
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.load import load
+from conf.schema import RunConfig
 from deploy.store.run_folder import open_run_folder
 
 
-def config(root: Path, **run):
+def config(root: Path, **run: Any) -> RunConfig:
     base = load(None, [])
     return replace(base, run=replace(base.run, root=str(root), **run))
 
 
-def test_an_earlier_run_of_the_same_name_is_kept_under_a_number(tmp_path):
+def test_an_earlier_run_of_the_same_name_is_kept_under_a_number(tmp_path: Path) -> None:
     for number in (None, 1, 2):
         folder, lock, moved = open_run_folder(config(tmp_path))
         folder.settings.write_text("mark")
@@ -23,7 +27,7 @@ def test_an_earlier_run_of_the_same_name_is_kept_under_a_number(tmp_path):
     assert (tmp_path / "pope.1" / "settings.yaml").read_text() == "mark"
 
 
-def test_a_folder_is_locked_until_released(tmp_path):
+def test_a_folder_is_locked_until_released(tmp_path: Path) -> None:
     _, lock, _ = open_run_folder(config(tmp_path))
     with pytest.raises(UsageError, match="is in use by pid"):
         open_run_folder(config(tmp_path))
@@ -31,7 +35,7 @@ def test_a_folder_is_locked_until_released(tmp_path):
     open_run_folder(config(tmp_path))[1].release()
 
 
-def test_a_resume_opens_the_folder_that_is_there(tmp_path):
+def test_a_resume_opens_the_existing_folder(tmp_path: Path) -> None:
     folder, lock, _ = open_run_folder(config(tmp_path))
     folder.settings.write_text("mark")
     lock.release()
@@ -41,7 +45,7 @@ def test_a_resume_opens_the_folder_that_is_there(tmp_path):
     lock.release()
 
 
-def test_problems_come_back_as_they_were_saved(tmp_path):
+def test_saved_problems_are_loaded_unchanged(tmp_path: Path) -> None:
     folder, lock, _ = open_run_folder(config(tmp_path))
     problems = [
         Problem(id="a", statement="é\n?", answer="2", bucket="hard", source="x", solution="s", guidance="g"),

@@ -1,4 +1,4 @@
-"""A user's own server with a user for each role: made by what `pope redis-acl` prints, used without a setting more."""
+"""An external server with one user for each role, made by the commands that `pope redis-acl` prints."""
 
 import shlex
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def config(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    """The settings hold no password; the variable holds the run's secret, which is nobody's password."""
+    """The settings hold no password; the variable holds the secret of the run, which is no user's password."""
     place = server.url.rpartition("@")[2]
     monkeypatch.setenv(URL_VARIABLE, f"redis://:the-runs-secret@{place}")
     return load(None, [f"broker.url=redis://{place}", "broker.role_users=true", "run.name=shared"])
@@ -54,7 +54,7 @@ def test_the_printed_commands_make_users_that_the_run_logs_in_with(server: Embed
         open_run(connect(url_of("driver"), client_name="driver"), Keys("shared"), "hash", resume=True)
 
 
-def test_a_looker_on_reads_and_cannot_write(server: EmbeddedRedis, config: RunConfig, tmp_path: Path) -> None:
+def test_a_viewer_can_read_but_not_write(server: EmbeddedRedis, config: RunConfig, tmp_path: Path) -> None:
     make_users(server, config)
     open_run(connect(external_urls(config)("driver"), client_name="driver"), Keys("shared"), "hash", resume=False)
     folder = RunFolder(tmp_path)
@@ -64,7 +64,7 @@ def test_a_looker_on_reads_and_cannot_write(server: EmbeddedRedis, config: RunCo
             client.hset(keys.run, "settings_hash", "other")
     with reader_url(folder, config) as url:
         assert f"{user('shared', 'reader')}:" in url
-        with run_redis(folder, config, url) as (client, keys):  # given to a colleague, it needs no secret
+        with run_redis(folder, config, url) as (client, keys):  # this URL needs no further secret
             assert client.exists(keys.run)
 
 
@@ -77,7 +77,7 @@ def test_the_embedded_server_is_read_by_its_reader(tmp_path: Path) -> None:
             client.delete(keys.run)
 
 
-def test_without_a_server_or_a_secret_there_are_no_users_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acl_commands_need_an_external_server_and_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     with pytest.raises(UsageError, match="creates its users itself"):
         acl_commands(load(None, []))
@@ -85,7 +85,7 @@ def test_without_a_server_or_a_secret_there_are_no_users_to_make(monkeypatch: py
         acl_commands(load(None, ["broker.url=redis://host:6380/0"]))
 
 
-def test_a_resumed_run_whose_settings_lost_the_password_says_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_password_is_an_error_that_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     config = load(None, ["broker.url=redis://:***@host:6380/0"])
     assert redacted(config.broker.url) in dump(config)

@@ -48,25 +48,25 @@ def folder(tmp_path: Path, config: RunConfig) -> RunFolder:
 
 
 @pytest.fixture
-def house(client: Client, keys: Keys) -> BrokerParts:
+def broker(client: Client, keys: Keys) -> BrokerParts:
     """Of four groups one is filtered, one trained, one failed unwritten, one leased."""
     open_run(client, keys, "hash", resume=False)
-    house = BrokerParts(client, keys, batch_groups=1)
+    broker = BrokerParts(client, keys, batch_groups=1)
     for n, (arm, rewards) in enumerate((("unguided", (0.0, 0.0)), ("guided", (1.0, None)))):
-        assert house.claim(f"a/{n}") == n
+        assert broker.claim(f"a/{n}") == n
         group = rollout_group(n, rewards, arm=arm, num_tokens=5 + n)
-        house.feed.publish(n, f"a/{n}", group)
-        entry_id, _ = house.read_one()
+        broker.feed.publish(n, f"a/{n}", group)
+        entry_id, _ = broker.read_one()
         if arm == "guided":
-            house.ring.put(entry_id, train_group(group), step=0)
+            broker.ring.put(entry_id, train_group(group), step=0)
         else:
-            house.ring.drop(entry_id, group, "zero_advantage", step=0)
-    house.ring.take(1, 2, max_lag=None)
-    house.ring.commit(1)
-    house.claim("a/2")
-    house.feed.fail(2, "a/2", "prompt_too_long")
-    house.claim("a/3")
-    return house
+            broker.ring.drop(entry_id, group, "zero_advantage", step=0)
+    broker.ring.take(1, 2, max_lag=None)
+    broker.ring.commit(1)
+    broker.claim("a/2")
+    broker.feed.fail(2, "a/2", "prompt_too_long")
+    broker.claim("a/3")
+    return broker
 
 
 def read_starvation(path: Path) -> Rows:
@@ -82,10 +82,10 @@ EXPECTED: Rows = (
 )
 
 
-def test_a_live_run_is_read_from_redis_and_sums_to_its_balance(folder: RunFolder, house: BrokerParts) -> None:
+def test_a_live_run_is_read_from_redis_and_sums_to_its_balance(folder: RunFolder, broker: BrokerParts) -> None:
     rows = read_starvation(folder.path)
     assert rows == EXPECTED
-    balance, ended = house.balance(), Counter[str]()
+    balance, ended = broker.balance(), Counter[str]()
     for row in rows:
         ended.update(row.ended)
     assert ended == {
@@ -100,15 +100,15 @@ def test_a_live_run_is_read_from_redis_and_sums_to_its_balance(folder: RunFolder
 
 @pytest.mark.parametrize("ending", [None, RuntimeError("a role failed")])
 def test_the_table_outlives_its_run_however_that_ended(
-    folder: RunFolder, house: BrokerParts, config: RunConfig, ending: Exception | None
+    folder: RunFolder, broker: BrokerParts, config: RunConfig, ending: Exception | None
 ) -> None:
     folder.starvation.write_text("of an earlier run")
-    with suppress(RuntimeError), starvation_saved(config, house.client, folder, Console()):
+    with suppress(RuntimeError), starvation_saved(config, broker.client, folder, Console()):
         assert not folder.starvation.exists()
         if ending is not None:
             raise ending
-    for key in house.client.scan_iter(match=house.keys.prefix + "*"):
-        house.client.delete(key)
+    for key in broker.client.scan_iter(match=broker.keys.prefix + "*"):
+        broker.client.delete(key)
     assert read_starvation(folder.path) == EXPECTED
     assert json.loads(folder.starvation.read_bytes())[0] == {
         "bucket": "hard",
@@ -122,35 +122,35 @@ def test_the_table_outlives_its_run_however_that_ended(
     }
 
 
-def test_a_run_of_an_older_version_is_not_read(folder: RunFolder, house: BrokerParts, redis_url: str) -> None:
-    house.client.hdel(house.keys.run, "layout")
+def test_a_run_of_an_older_version_is_not_read(folder: RunFolder, broker: BrokerParts, redis_url: str) -> None:
+    broker.client.hdel(broker.keys.run, "layout")
     for command in ("starvation", "audit"):
         refused = pope(command, str(folder.path), variable=redis_url)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
         assert "another version of pope-rl began the run" in refused.stderr
 
 
-def test_a_table_that_cannot_be_made_leaves_a_note(folder: RunFolder, house: BrokerParts, config: RunConfig) -> None:
-    house.client.delete(house.keys.rollout_outcomes)
+def test_a_table_that_cannot_be_made_leaves_a_note(folder: RunFolder, broker: BrokerParts, config: RunConfig) -> None:
+    broker.client.delete(broker.keys.rollout_outcomes)
     with pytest.raises(PopeError, match="4 rollouts were published, but the outcome of 0 is recorded"):
         read_starvation(folder.path)
     shown = io.StringIO()
-    with starvation_saved(config, house.client, folder, Console(file=shown, width=200)):
+    with starvation_saved(config, broker.client, folder, Console(file=shown, width=200)):
         pass
     assert "starvation.json was not written: 4 rollouts were published" in shown.getvalue()
     assert not folder.starvation.exists()
 
 
 def test_an_end_that_is_counted_and_not_noted_fails_the_audit(
-    folder: RunFolder, house: BrokerParts, redis_url: str
+    folder: RunFolder, broker: BrokerParts, redis_url: str
 ) -> None:
-    house.client.setrange(house.keys.ended, 0, "\0")
+    broker.client.setrange(broker.keys.ended, 0, "\0")
     assert audit(folder.path).violation is not None
     refused = pope("audit", str(folder.path), variable=redis_url)
     assert (refused.returncode, "group 0 was issued and is lost" in refused.stdout) == (1, True), refused.stdout
 
 
-def test_the_table_fits_a_narrow_terminal(house: BrokerParts) -> None:
+def test_the_table_fits_a_narrow_terminal(broker: BrokerParts) -> None:
     long = StarvationRow("hard", "unguided", 1, (10641, 16384), 123456, {"trained": 123456}, 123456, 123456)
     for width in (100, 160):
         shown = io.StringIO()
@@ -162,7 +162,7 @@ def test_the_table_fits_a_narrow_terminal(house: BrokerParts) -> None:
         assert any(line.split() == ["10641-16384", "123456", *["100.0"] * 3] for line in lines)
 
 
-def test_the_command_prints_a_table_or_json(folder: RunFolder, house: BrokerParts) -> None:
+def test_the_command_prints_a_table_or_json(folder: RunFolder, broker: BrokerParts) -> None:
     folder.starvation.write_bytes(to_json(EXPECTED))
     shown = pope("starvation", str(folder.path), "--arm", "guided")
     assert shown.returncode == 0, shown.stderr

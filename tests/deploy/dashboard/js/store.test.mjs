@@ -1,4 +1,4 @@
-// What the page computes by itself, without a page: node --test.
+// The pure functions of the page: node --test.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ test("rows are added, replaced and kept in the order of steps", () => {
   assert.deepEqual(store.column("loss"), [1, null, null, null]); // a row is sent whole
 });
 
-test("a whole picture forgets what was before", () => {
+test("a whole state replaces the earlier one", () => {
   const store = new RunStore();
   store.apply(change(true, ["step"], [[0]], heat(["p"], [[0, 0, 0, 1, 8]])));
   store.apply(change(true, ["step"], [[5]], heat(["q"], [[0, 1, 5, 1, 8]])));
@@ -32,7 +32,7 @@ test("a whole picture forgets what was before", () => {
   assert.deepEqual(store.facts[0].first, { guided: 5 });
 });
 
-test("problems are sorted by what became of them", () => {
+test("problems are sorted by first solve, transfer and solve rate", () => {
   const store = new RunStore();
   const cells = [[0, 0, 4, 1, 8], [1, 1, 1, 2, 8], [1, 0, 2, 8, 8], [2, 0, 1, 0, 8], [3, 1, 3, 1, 8]];
   store.apply(change(true, ["step"], [], heat(["a", "b", "c", "d"], cells)));
@@ -43,7 +43,7 @@ test("problems are sorted by what became of them", () => {
   assert.deepEqual(ordered(store, "solve rate"), [3, 2, 0, 1]);
 });
 
-test("rates of one arm, read as they come and kept when the matrix grows", () => {
+test("rates of one arm are added and kept when the matrix grows", () => {
   const rates = new Rates();
   const cells = [[0, 0, 0, 2, 8], [0, 1, 0, 8, 8], [1, 0, 70, 8, 8]];
   rates.take(cells, 0, 2);
@@ -58,7 +58,7 @@ test("rates of one arm, read as they come and kept when the matrix grows", () =>
   assert.equal(rates.last, 200);
 });
 
-test("pixels: nothing before the first group, its rate, then the same faded", () => {
+test("a pixel is empty before the first group, then its rate, then the same rate faded", () => {
   const rates = new Rates();
   rates.take([[0, 0, 1, 8, 8], [1, 0, 3, 0, 8]], 0, 2);
   const pixels = new Uint32Array(8);
@@ -68,7 +68,7 @@ test("pixels: nothing before the first group, its rate, then the same faded", ()
   assert.equal(colours[100] >>> 0, 0xff0080ff);
 });
 
-test("a thousand problems by a thousand steps are painted within a frame or a few", () => {
+test("a thousand problems by a thousand steps are painted within 100 ms", () => {
   const rates = new Rates();
   const cells = Array.from({ length: 60_000 }, (_, i) => [i % 1000, 0, Math.floor(i / 60), i % 9, 8]);
   rates.take(cells, 0, 1000);
@@ -84,7 +84,7 @@ test("a thousand problems by a thousand steps are painted within a frame or a fe
   assert.ok(Math.min(...times) < 100, `${Math.min(...times)} ms`);
 });
 
-test("groups keep their slots in the ring while others come and go", () => {
+test("groups keep their slots in the ring while others enter and leave", () => {
   const group = (arrival) => ({ arrival, samples: 2 });
   const before = place([group(1), group(2), group(3)], 8);
   const after = place([group(2), group(3), group(4)], 8);
@@ -94,7 +94,7 @@ test("groups keep their slots in the ring while others come and go", () => {
   assert.equal(mixed.filter(Boolean).length, 8);
 });
 
-test("numbers as people read them", () => {
+test("numbers are formatted for readers", () => {
   assert.equal(duration(3725), "1:02:05");
   assert.equal(duration(65), "1:05");
   assert.equal(ago(3.21), "3.2 s");
@@ -103,17 +103,17 @@ test("numbers as people read them", () => {
   assert.equal(whole(12345.6), "12,346");
 });
 
-test("control characters and turned text are shown by their codes", () => {
+test("control characters and bidirectional overrides are shown by their codes", () => {
   assert.equal(visible("a\u001b[2J\u202eb\nc\t"), "a\\x1b[2J\\x202eb\nc\t");
 });
 
-test("a ratio is full at a factor of two, whatever way", () => {
+test("a ratio has full strength at a factor of two in either direction", () => {
   assert.equal(ratioStrength(1), 0);
   assert.equal(ratioStrength(2), ratioStrength(0.5));
   assert.equal(ratioStrength(0), 0.7);
 });
 
-test("the terms of the balance", () => {
-  const books = { trained: 5, filtered: { a: 2, b: 1 }, replaced: 1, stale: 0, failed: {}, in_flight: { ring: 2 } };
-  assert.deepEqual(terms(books).map(([, n]) => n), [5, 3, 1, 0, 0, 2]);
+test("the balance has one term for each outcome", () => {
+  const balance = { trained: 5, filtered: { a: 2, b: 1 }, replaced: 1, stale: 0, failed: {}, in_flight: { ring: 2 } };
+  assert.deepEqual(terms(balance).map(([, n]) => n), [5, 3, 1, 0, 0, 2]);
 });
