@@ -159,5 +159,5 @@ def test_a_broadcast_that_never_ends_is_abandoned(board: WeightBoard, actors: Ac
 
 def test_actors_that_do_not_come_up_are_counted(board: WeightBoard) -> None:
     board.hold("actor-0", 0)
-    with pytest.raises(PublishError, match="1 of 2 actors came up"):
+    with pytest.raises(PublishError, match="1 of 2 actors started"):
         nccl_publisher(board, [], timeout_s=0.1).publish(1, weights(1).items())
