@@ -10,6 +10,7 @@ Problems whose rollouts are mostly correct are neither starved nor silent: they 
 run is not starved either, although only guided groups have a gradient: both arms belong to the hard bucket.
 """
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,16 +36,16 @@ class Notice:
     text: str
 
 
-class Window:
+class WindowAlert(ABC):
     """Evaluates one alert over windows of reports, and keeps its state per subject."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
         self._raised: set[str] = set()
 
+    @abstractmethod
     def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> Iterator[Notice]:
         """Changes of the alert caused by the reports since the last call."""
-        raise NotImplementedError
 
     def _changed(self, subject: str, raised: bool) -> bool:
         """Stores the state of the alert for a subject; returns whether it changed."""
@@ -69,7 +70,7 @@ class _GroupCounts:
     """Correct rollouts of the hard groups."""
 
 
-class StarvedBucket(Window):
+class StarvedBucket(WindowAlert):
     """Other problems take over the updates."""
 
     def __init__(self, config: RunConfig) -> None:
@@ -126,7 +127,7 @@ class StarvedBucket(Window):
         return f"lower {others or 'the weights of the other buckets'}"
 
 
-class SilentArm(Window):
+class SilentArm(WindowAlert):
     """An arm on hard problems has no group with a gradient."""
 
     def __init__(self, config: RunConfig) -> None:
@@ -165,7 +166,7 @@ class SilentArm(Window):
         return "guided successes do not transfer to unguided prompts yet: see `pope ledger`"
 
 
-class UnsavedCheckpoints(Window):
+class UnsavedCheckpoints(WindowAlert):
     """A checkpoint could not be saved."""
 
     def __init__(self, config: RunConfig) -> None:

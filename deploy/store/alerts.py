@@ -15,7 +15,7 @@ import msgspec
 from broker.balance import Balance
 from broker.reports import DriverNote, GroupEnd, LearnerStep
 from conf.schema import RunConfig
-from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBucket, UnsavedCheckpoints, Window
+from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBucket, UnsavedCheckpoints, WindowAlert
 from deploy.store.run_view import RoleStatus
 
 NEWEST_GROUPS = 64
@@ -62,7 +62,7 @@ class Rule:
     """A row of the table."""
 
     check: Callable[[Moment], Iterator[Alert]]
-    windows: tuple[type[Window], ...] = ()
+    windows: tuple[type[WindowAlert], ...] = ()
     """Windows that the driver evaluates for this rule."""
 
 
