@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from broker.connection import with_retries
+from broker.connection import Retrying
 from broker.history import History
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.rollout_samples import RolloutSamples
@@ -24,8 +24,7 @@ class ActorBroker:
     """Name of the role; the same for every incarnation."""
     incarnation: str
     """Owner of the leases; a restarted actor has a new one."""
-    retry_s: float
-    """Longest time a call is retried while Redis is unreachable, seconds."""
+    retry: Retrying
     board: WeightBoard
     metrics: Metrics
     samples: RolloutSamples
@@ -34,5 +33,5 @@ class ActorBroker:
     history: History
 
     async def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs an idempotent broker operation in a thread, with retries. Raises what `with_retries` raises."""
-        return await asyncio.to_thread(with_retries, partial(operation, *args, **kwargs), deadline_s=self.retry_s)
+        """Runs an idempotent broker operation in a thread, with retries. Raises what `Retrying` raises."""
+        return await asyncio.to_thread(self.retry, partial(operation, *args, **kwargs))

@@ -92,6 +92,7 @@ class ActorRole:
         from actors.actor import Actor, ActorLoopSettings
         from actors.actor_broker import ActorBroker
         from actors.rollout_writer import RolloutWriter
+        from broker.connection import Retrying
         from broker.metrics import Control, Heartbeats, Metrics
         from broker.rollout_samples import RolloutSamples
         from broker.weights import WeightBoard
@@ -109,7 +110,7 @@ class ActorRole:
         broker = ActorBroker(
             actor=self._name,
             incarnation=incarnation,
-            retry_s=config.deploy.dead_after_s,
+            retry=Retrying(config.deploy.dead_after_s),
             board=WeightBoard(client, Keys(self._config.run.name)),
             metrics=Metrics(client, keys, keep=config.broker.kept_reports),
             samples=RolloutSamples(client, keys),

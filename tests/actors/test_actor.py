@@ -13,6 +13,7 @@ from actors.actor_broker import ActorBroker
 from actors.leased_groups import Admission, GroupSource
 from actors.rollout_writer import PromptTooLong
 from actors.weight_follower import CanaryMismatch
+from broker.connection import Retrying
 from broker.feed import Feed
 from broker.history import History, read_history
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
@@ -82,7 +83,7 @@ class Scene:
         self.broker = ActorBroker(
             actor="actor-0",
             incarnation="actor-0@1",
-            retry_s=5.0,
+            retry=Retrying(5.0),
             board=WeightBoard(client, keys),
             metrics=Metrics(client, keys),
             samples=RolloutSamples(client, keys),

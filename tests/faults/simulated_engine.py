@@ -13,7 +13,7 @@ from actors.actor import Actor, ActorLoopSettings
 from actors.actor_broker import ActorBroker
 from actors.engine import GeneratedRollout
 from actors.leased_groups import GroupSource
-from broker.connection import connect
+from broker.connection import Retrying, connect
 from broker.failpoints import failpoint
 from broker.feed import Feed
 from broker.history import History
@@ -157,7 +157,7 @@ def run_actor(options: dict[str, Any]) -> None:
         broker = ActorBroker(
             actor=name,
             incarnation=options["incarnation"],
-            retry_s=config.deploy.dead_after_s,
+            retry=Retrying(config.deploy.dead_after_s),
             board=WeightBoard(client, keys),
             metrics=Metrics(client, keys),
             samples=RolloutSamples(client, keys),
