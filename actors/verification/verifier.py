@@ -21,6 +21,7 @@ import msgspec
 from actors.verification.answer_rules import Comparison, decide, reference_form
 from actors.verification.answers import claimed_answers
 from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts
+from actors.verification.typography import undressed
 from broker.records import Verdict
 from conf.schema import VerifierSettings
 
@@ -68,7 +69,7 @@ class VerifierPool:
             return "no_answer"
         if len(answers) > MAX_CLAIMS:
             return "wrong"
-        decisions = [decide(reference, answer) for answer in answers]
+        decisions = [decide(*undressed(reference, answer)) for answer in answers]
         for refused in ("wrong", "unparsable"):
             if refused in decisions:
                 return refused
