@@ -65,6 +65,8 @@ def _claims(text: str, boxes: list[Box]) -> tuple[str, ...]:
 
 def _last_is_the_answer(text: str, boxes: list[Box]) -> bool:
     """Whether only the last of several boxes is announced as the answer, and not as an alternative to another."""
+    if len(boxes) < 2:
+        return False
     introduced = [is_introduced(text, box) for box in boxes]
     return introduced == [False] * (len(boxes) - 1) + [True] and not offers_alternative(text, *boxes[-2:])
 

@@ -36,12 +36,13 @@ _DENIED_BEFORE = re.compile(
 )
 _NUMBER = r"\\?\$? ((?> -?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?(?:\s*\\?%)? ))"
 _IS_A_FACTOR = r"\s* (?: [\^/+\\] | \*(?!\*)\s*[0-9a-zA-Z(] )"
-_VALUE = rf"(?: \$+ ((?:[^$.\n]|\.(?=[0-9])){{1,200}}) \$+ | \\\( (.{{1,200}}?) \\\) | {_NUMBER} (?! {_IS_A_FACTOR} ) )"
+_VALUE = (
+    rf"(?: \$+ ((?:[^$.\n]|\.(?=[0-9])){{1,200}}) \$+ | \\\( (.{{1,200}}?) \\\) | {_NUMBER} (?! {_IS_A_FACTOR} ) )"
+)
+_IS = r"\b[\s*_]* (?:is | was | equals | should\ be | : | =) [\s:*_]*"
 _ANNOUNCED = re.compile(
-    rf"""
-    \b (?: (?:final|correct|actual|real|right|true) | (?:the|my|our) ) \s+ answer\b [\s*_]*
-    (?: is | was | equals | should\ be | : | = ) [\s:*_]* {_VALUE}
-    """,
+    rf"\b(?:final|correct|actual|real|right|true)\s+answer{_IS} {_VALUE}"
+    rf"| \b(?:the|my|our)\s+answer{_IS} \$* {_NUMBER} (?! {_IS_A_FACTOR} | \s*[=<>-] )",
     re.IGNORECASE | re.VERBOSE,
 )
 _OR_ELSE = re.compile(
@@ -55,7 +56,7 @@ _INTRODUCTION = re.compile(
       | (?: \A | [\n.*\#] ) \s* answer\b )
     (?: [\s:*_,=] | \b(?:is|are|was|equals|thus|therefore|then|indeed|simply)\b
       | \bto\s+(?:the|this)\s+(?:problem|question)\b )*
-    (?: [\s$({\\\[] | \b[a-zA-Z]\s*= )* \Z
+    [\s$({\\\[]* (?: [^.!?\n]{1,80}= )? [\s$({\\\[]* \Z
     """,
     re.IGNORECASE | re.VERBOSE,
 )
