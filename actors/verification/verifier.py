@@ -11,13 +11,15 @@ it again, the verdict on that response is `timeout`. If a worker dies, the verdi
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from actors.verification.answer_rules import Comparison, decide, reference_form
+from actors.verification.answer_shapes import has_several_values
 from actors.verification.answers import claimed_answers
 from actors.verification.retry_budget import RetryBudget
 from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts
-from actors.verification.typography import undressed
+from actors.verification.typography import plain_latex, undressed
 from actors.verification.verifier_workers import DeadlineExceeded, ForkServer, Worker, WorkerDied
 from broker.records import Verdict
 from conf.schema import VerifierSettings
@@ -28,7 +30,7 @@ START_S = 60.0
 """Longest start of a worker, seconds; importing math-verify takes about one."""
 START_ATTEMPTS = 3
 MAX_CLAIMS = 8
-"""Largest number of different answers of a response; with more it is wrong, without a comparison."""
+"""Largest number of different answers of a response that are compared one by one; with more it is wrong."""
 BACKSTOP_DEADLINES, BACKSTOP_S = 10.0, 20.0
 """A worker that waits without using CPU time is killed after this many deadlines plus this many seconds."""
 
@@ -53,15 +55,20 @@ class VerifierPool:
             self._idle.put_nowait(worker)
 
     async def judge(self, text: str, reference: str) -> Verdict:
-        """Verdict on a response: `correct` if all answers it claims are correct (see `answers`).
+        """Verdict on a response: `correct` if all answers it claims are correct, or if they are its several values.
 
         Raises VerifierUnavailable.
         """
         answers = claimed_answers(text, self._thoughts)
         if not answers:
             return "no_answer"
-        if len(answers) > MAX_CLAIMS:
-            return "wrong"
+        verdict = await self._judge_claims(answers, reference) if len(answers) <= MAX_CLAIMS else "wrong"
+        if verdict in ("wrong", "unparsable") and len(answers) > 1 and has_several_values(plain_latex(reference)):
+            return await self._judge_claims((", ".join(answers),), reference)  # each value has a box of its own
+        return verdict
+
+    async def _judge_claims(self, answers: Sequence[str], reference: str) -> Verdict:
+        """`correct` if all answers are."""
         decisions = [decide(*undressed(reference, answer)) for answer in answers]
         for refused in ("wrong", "unparsable"):
             if refused in decisions:
