@@ -40,6 +40,7 @@ from actors.verification.answer_spelling import (
 from actors.verification.answer_texts import compare_numerals, compare_ratios, compare_words, split_option
 from actors.verification.answer_units import PERCENT, in_radians, split_unit
 from actors.verification.answers import MAX_ANSWER_CHARS, compare_plainly
+from actors.verification.typography import plain_latex, undressed
 
 Decision = Literal["correct", "wrong", "unparsable"]
 TREE = "\x1d"
@@ -62,10 +63,11 @@ Outcome = bool | Comparison
 
 def decide(reference: str, answer: str) -> Decision | Comparison:
     """The verdict on one claimed answer, or the comparison that math-verify must decide."""
-    if reference == answer:
-        return "correct"
+    if (equal := compare_plainly(reference, answer)) is not None:
+        return "correct" if equal else "wrong"
     if len(answer) > MAX_ANSWER_CHARS or has_hidden_characters(answer):
         return "unparsable"
+    reference, answer = undressed(reference, answer)
     if same_text(cleaned(reference), cleaned(answer)):
         return "correct"
     reference, answer = canonical(reference), canonical(answer)
@@ -79,7 +81,7 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
 
 def reference_form(reference: str) -> str:
     """The form of a reference answer that math-verify parses; 1 if the rules compare it as a text."""
-    reference = canonical(reference)
+    reference = canonical(plain_latex(reference))
     letter, value = split_option(reference)
     if letter or any(compare(reference, reference) for compare in _TEXTS):
         return reference_form(value) if letter and value else "1"
