@@ -118,7 +118,10 @@ class FineTuning:
                 time.sleep(POLL_S)
                 silence = self._heartbeats.silence()
                 for rank in ranks.roles:
-                    if died := rank.poll() or overdue(rank, silence, self._config.deploy):
+                    died = rank.poll() or overdue(rank, silence, self._config.deploy)
+                    if rank.final_failure is not None:
+                        raise rank.final_failure
+                    if died:
                         raise RoleFailed(f"{died}; to continue, run it again (pope train: with run.resume=true)")
                 if reports := file.follow():
                     newest = from_fields(SftStep, reports[-1]).step
