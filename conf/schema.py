@@ -325,6 +325,9 @@ class LearnerSettings:
     """Upper bound of the importance ratio; the bound itself, not epsilon."""
     max_lag: int | None = ranged(None, 0)
     """Largest lag of a trained token, in optimizer steps. 0 is synchronous GRPO; null is no bound."""
+    max_engine_rms: float | None = ranged(None, 0.0)
+    """Largest root mean square of log pi - log pi_behaviour over the tokens of lag 0, in nats and without the 1 % that
+    differ most; a run whose learner and engine disagree more stops. null: 1e-3 in float32, 0.2 in bfloat16."""
     row_tokens: int = ranged(4096, 1)
     """Tokens of a packed row, the unit of a forward pass."""
     logprob_chunk_tokens: int = ranged(1024, 1)
