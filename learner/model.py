@@ -38,7 +38,7 @@ class Policy(nn.Module):
     def __init__(self, lm: nn.Module, *, packing: Packing = "on") -> None:
         super().__init__()
         self.lm = lm
-        self._packing = packing
+        self.packing = packing
 
     def forward(
         self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor, targets: Tensor
@@ -49,7 +49,7 @@ class Policy(nn.Module):
         """
         lm: Any = self.lm
         refuse_too_long(lm.config, layout)
-        if self._packing == "on":
+        if self.packing == "on":
             # A mask of ones: without one, transformers takes jumps in the positions for borders of sequences.
             packed = {"position_ids": position_ids, "attention_mask": torch.ones_like(input_ids), "layout": layout}
         else:
