@@ -119,7 +119,13 @@ def run_step(
         observer.start_step()
     start = time.perf_counter()
     ranks = engine.ranks
-    batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
+    batch = build_step(
+        groups,
+        row_tokens=settings.row_tokens,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        packing=settings.packing,
+    )
     size = StepSize(batch.num_tokens, batch.num_sequences, max_completion_tokens)
     trains = has_gradient(groups, settings)
     learning_rate = scheduled_rate(settings, step) if trains else 0.0
@@ -130,7 +136,7 @@ def run_step(
 
     gradients = Cosines({}, {})
     if settings.gradient_cosine_every and step % settings.gradient_cosine_every == 0:
-        gradients = gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
+        gradients = gradient_cosines(engine, groups, loss_of, settings)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows), gradient=trains):
