@@ -17,3 +17,7 @@ class CannotPack(UnsupportedModel):
 
     def __init__(self, architecture: str, reason: str) -> None:
         super().__init__(f"{architecture} cannot run packed rows: {reason}; {UNPACKED}")
+
+    def __reduce__(self) -> tuple[type[UnsupportedModel], tuple[object, ...]]:
+        """Crosses processes as its base class, with its message."""
+        return UnsupportedModel, self.args

@@ -6,12 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from broker.errors import PopeError, UsageError
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.records import Problem
 from conf.schema import RunConfig
+from deploy.cluster.engine_errors import last_raised, reason_of
 from deploy.cluster.role_process import open_role
 
 if TYPE_CHECKING:
+    from actors.engine import Engine
     from actors.leased_groups import GroupSource
     from broker.connection import Client
     from broker.history import History
@@ -22,6 +25,7 @@ class ActorRole:
 
     def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
         open_role(log_path, config.actors.threads)
+        self._log_path = log_path
         self._config = config
         self._name = name
         self._redis_url = redis_url
@@ -31,7 +35,6 @@ class ActorRole:
         """Load the tokenizer, the verifiers and the engine. Returns the process id."""
         from transformers import AutoTokenizer
 
-        from actors.engine import Engine
         from actors.prompts import PromptBuilder
         from actors.stop_tokens import stop_token_ids
         from actors.verification.verifier import VerifierPool
@@ -40,17 +43,30 @@ class ActorRole:
         self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)
         self._prompts = PromptBuilder(self._tokenizer, config.guidance.instruction)
         self._verifier = VerifierPool(config.verifier)
-        self._engine = Engine(
-            self._model_path,
-            config.actors,
-            dtype=config.model.dtype,
-            device=config.deploy.device,
-            transfer_backend=config.weights.backend,
-            stop_token_ids=stop_token_ids(self._tokenizer, self._model_path),
-            seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
-        )
+        self._engine = self._open_engine(stop_token_ids(self._tokenizer, self._model_path))
         await self._engine.start_version(0)
         return os.getpid()
+
+    def _open_engine(self, stop_token_ids: list[int]) -> "Engine":
+        """Raises UsageError when vLLM refuses the model or a setting, PopeError when its process ends."""
+        from actors.engine import Engine
+
+        config = self._config
+        try:
+            return Engine(
+                self._model_path,
+                config.actors,
+                dtype=config.model.dtype,
+                device=config.deploy.device,
+                transfer_backend=config.weights.backend,
+                stop_token_ids=stop_token_ids,
+                seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
+            )
+        except (ValueError, NotImplementedError) as error:
+            raise UsageError(f"vLLM cannot run model.path={config.model.path}: {reason_of(error)}") from error
+        except RuntimeError as error:
+            reason = last_raised(self._log_path) or reason_of(error)
+            raise PopeError(f"vLLM did not start with model.path={config.model.path}: {reason}") from error
 
     async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
         """Write training groups, and evaluation groups if evaluations are scheduled, until the run stops."""

@@ -18,6 +18,7 @@ from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
 from deploy.jobs.problems import load_run_problems
+from deploy.run.model_check import check_model_alone
 from deploy.run.session import close_engines, make_actors, open_cluster, open_session, resume_if_same
 from deploy.stages.demonstration_data import check_demonstration_data, is_demonstration_file, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
@@ -55,6 +56,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
             problems = problem_set.problems
             if problems and not folder.demonstrations.exists():
                 if config.sft.data == "prefix":
+                    check_model_alone(session, model_path)  # before anything is sampled
                     problems, _ = choose_guidance(stages, problems, config.guidance, config.run.seed)
                 folder.save_problems(problems)
             examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed)

@@ -101,6 +101,7 @@ class FineTuning:
     def _start(self, ranks: LearnerRanks, examples: Sequence[Example]) -> None:
         timeout_s = self._config.deploy.start_timeout_s
         start_all(ranks.roles, timeout_s)
+        ranks.check_model(self._model_path, timeout_s)
         ranks.choose_address(timeout_s)
 
         def fine_tune(handle: Any, rank: int, address: Address, incarnation: str) -> Any:
