@@ -264,13 +264,13 @@ class PreprocessSettings:
     """Number of preprocessors."""
     advantage: Literal["mean", "std", "leave_one_out", "maxrl", "pass_at_k"] = "mean"
     """Advantage of a rollout with reward r. `mean`: r - mean(r) (POPE section 2). `std`: (r - mean) / std (GRPO).
-    `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL). `pass_at_k`: the weights of POPE
-    eq. 7. Formulas: docs/objectives.md."""
+    `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL). `pass_at_k`: w - mean(w), with
+    the weights w of POPE eq. 7. Formulas: docs/objectives.md."""
     pass_k: int = ranged(4, 1)
-    """k of the advantage `pass_at_k`, from 1 to actors.group_size."""
-    pass_k_baseline: Literal["none", "mean"] = "none"
-    """Baseline of the advantage `pass_at_k`. `none`: the weights of eq. 7, the unbiased gradient of pass@k (eq. 6).
-    `mean`: their mean over the group is subtracted; with pass_k = actors.group_size no gradient is left."""
+    """k of the advantage `pass_at_k`, from 1 to actors.group_size - 1."""
+    pass_k_baseline: Literal["none", "mean"] = "mean"
+    """Baseline of the advantage `pass_at_k`. `mean`: the weights of eq. 7 are the rewards of standard RL, which
+    subtracts their mean (POPE appendix B). `none`: the weights themselves, the gradient of pass@k in eq. 6."""
     overlong_tokens: int = ranged(0, 0)
     """Length penalty (DAPO eq. 13): over this many last tokens before actors.max_completion_tokens, a penalty from 0 to
     1 is subtracted from the reward; 0 disables it. The success counts do not change."""
@@ -309,9 +309,10 @@ class LearnerSettings:
     two are equal below ratio_max. Above it, eq. 2 gives 0 for A > 0 and an unbounded term for A < 0; the truncated form
     gives ratio_max * A * grad log pi for both. `cispo`: truncated on both sides of 1 (MiniMax-M1). `gspo`: eq. 2 with
     the ratio of whole sequences (GSPO). Formulas: docs/objectives.md."""
-    loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    loss_aggregation: Literal["token_mean", "sequence_mean", "sequence_sum", "constant"] = "token_mean"
     """`token_mean`: mean over all trained tokens of a step (DAPO). `sequence_mean`: mean over the tokens of a sequence,
-    then over sequences (GRPO). `constant`: sum / (sequences * max_completion_tokens) (Dr. GRPO)."""
+    then over sequences (GRPO). `sequence_sum`: sum / sequences (PipelineRL). `constant`: sum / (sequences *
+    max_completion_tokens) (Dr. GRPO). The size of the gradient, which gradient_clip bounds, differs between them."""
     kl_coef: float = ranged(0.0, 0.0)
     """Coefficient of the KL penalty (k3 estimator) against the frozen initial policy; 0 disables it. Above 0 every
     preprocessor loads the initial policy, on its own GPU if deploy.device=cuda."""
@@ -323,6 +324,9 @@ class LearnerSettings:
     """Lower bound of the importance ratio; the bound itself, not epsilon. 0 is no bound."""
     ratio_max: float = ranged(5.0, 1.0)
     """Upper bound of the importance ratio; the bound itself, not epsilon."""
+    dual_clip: float | None = ranged(None, 1.0)
+    """`ppo_clip`: bound c > 1 of the ratio where A < 0, which eq. 2 leaves without an upper bound (dual-clip PPO; verl
+    uses 3). null: none."""
     max_lag: int | None = ranged(None, 0)
     """Largest lag of a trained token, in optimizer steps. 0 is synchronous GRPO; null is no bound."""
     row_tokens: int = ranged(4096, 1)
