@@ -8,7 +8,8 @@ Every setting is followed by a docstring that gives its unit and its effect. The
 This module imports neither torch nor ray.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -28,6 +29,27 @@ class Range:
 def ranged(default: Any, low: float | None = None, high: float | None = None) -> Any:
     """A dataclass field with a default and a closed range, which `conf/checks.py` checks."""
     return field(default=default, metadata={"range": Range(low, high)})
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the rollouts of one purpose are sampled. It is no section of its own; `RunConfig` derives it."""
+
+    temperature: float
+    top_p: float
+    """Tokens are drawn from the most likely ones with this probability together; 1: from all."""
+    top_k: int | None
+    """Tokens are drawn from this many most likely ones; None: from all."""
+    max_completion_tokens: int
+
+    def __str__(self) -> str:
+        """temperature 0.6, top-p 0.95, top-k 20, at most 32,768 tokens."""
+        parts = [f"temperature {self.temperature:g}"]
+        if self.top_p < 1:
+            parts.append(f"top-p {self.top_p:g}")
+        if self.top_k is not None:
+            parts.append(f"top-k {self.top_k}")
+        return ", ".join([*parts, f"at most {self.max_completion_tokens:,} tokens"])
 
 
 @dataclass(frozen=True)
@@ -130,6 +152,9 @@ class MiningSettings:
     """Bucket -> closed interval [low, high] of the solve rate. Problems outside all intervals are not used."""
     min_evidence: float = ranged(0.5, 0.0, 1.0)
     """Share of the rollouts of a problem that must be finished within the token budget and judged."""
+    max_completion_tokens: int | None = ranged(None, 1)
+    """Longest rollout in tokens; a budget that cuts answers makes problems look hard. null: that of training,
+    actors.max_completion_tokens. The temperature is always that of training, and so is all of the guidance search."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +200,13 @@ class ActorSettings:
     group_size: int = ranged(8, 2)
     """Rollouts of one prompt, which share a baseline."""
     temperature: float = ranged(1.0, 0.01, 2.0)
-    """Sampling temperature. There is no top-p and top-k: importance ratios need the full distribution."""
+    """Sampling temperature, except of evaluations with one of their own. There is no top-p and top-k: importance ratios
+    need the full distribution."""
     max_prompt_tokens: int = ranged(512, 1)
     """Longest prompt in tokens, guidance included."""
     max_completion_tokens: int = ranged(256, 1)
-    """Longest rollout in tokens; longer ones are cut (finish_reason `length`)."""
+    """Longest rollout in tokens; longer ones are cut (finish_reason `length`). Mining and evaluation may have budgets
+    of their own."""
     max_num_seqs: int = ranged(256, 1)
     """Sequences that one engine decodes at the same time."""
     tensor_parallel: int = ranged(1, 1)
@@ -202,8 +229,13 @@ class ActorSettings:
 
     @property
     def max_model_tokens(self) -> int:
-        """Longest sequence in tokens: prompt and completion."""
+        """Longest sequence of training in tokens: prompt and completion."""
         return self.max_prompt_tokens + self.max_completion_tokens
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of training, of the search for guidance and of completions for fine-tuning."""
+        return Sampling(self.temperature, 1.0, None, self.max_completion_tokens)
 
     @property
     def max_in_flight_groups(self) -> int:
@@ -407,6 +439,16 @@ class EvaluationSettings:
     """Optimizer steps between two evaluations of the hard problems during training; 0 disables them."""
     every_samples: int = ranged(4, 1)
     """Rollouts per hard problem in an evaluation during training, all by one policy version."""
+    max_completion_tokens: int | None = ranged(None, 1)
+    """Longest rollout in tokens, of `pope eval` and of all evaluations of a run. null: that of training,
+    actors.max_completion_tokens."""
+    temperature: float | None = ranged(None, 0.01, 2.0)
+    """Sampling temperature of the same evaluations. null: that of training, actors.temperature. There is no greedy
+    decoding: pass@k is estimated from independent samples."""
+    top_p: float = ranged(1.0, 0.01, 1.0)
+    """Evaluations draw from the most likely tokens with this probability together; 1: from all."""
+    top_k: int | None = ranged(None, 1)
+    """Evaluations draw from this many most likely tokens. null: from all."""
 
 
 @dataclass(frozen=True)
@@ -464,6 +506,32 @@ class RunConfig:
     def uses_guidance(self) -> bool:
         """Whether the run needs guidance for its hard problems: for guided prompts or for fine-tuning."""
         return self.problems.arms.get("guided", 0) > 0 or self.sft.data == "prefix"
+
+    @property
+    def mining_sampling(self) -> Sampling:
+        """Of `pope mine`: as training, up to the budget of mining."""
+        budget = self.mining.max_completion_tokens or self.actors.max_completion_tokens
+        return replace(self.actors.sampling, max_completion_tokens=budget)
+
+    @property
+    def evaluation_sampling(self) -> Sampling:
+        """Of `pope eval`, and of a run's evaluations before, during and after training."""
+        training, chosen = self.actors.sampling, self.evaluation
+        return Sampling(
+            temperature=chosen.temperature or training.temperature,
+            top_p=chosen.top_p,
+            top_k=chosen.top_k,
+            max_completion_tokens=chosen.max_completion_tokens or training.max_completion_tokens,
+        )
+
+    @property
+    def run_samplings(self) -> tuple[Sampling, Sampling]:
+        """The ways in which a training run samples."""
+        return self.actors.sampling, self.evaluation_sampling
+
+    def engine_tokens(self, samplings: Iterable[Sampling]) -> int:
+        """Longest sequence in tokens, prompt included, of an engine that samples in these ways."""
+        return self.actors.max_prompt_tokens + max(sampling.max_completion_tokens for sampling in samplings)
 
     @property
     def batch_groups(self) -> int:

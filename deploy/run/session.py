@@ -23,7 +23,7 @@ from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, refuse_changes, settings_hash
 from conf.plain import plain
 from conf.redact import redacted
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 from deploy.cluster.actor_role import ActorRole
 from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
@@ -47,6 +47,8 @@ class Session:
     folder: RunFolder
     client: Client
     url_of: UrlOf
+    samplings: Sequence[Sampling]
+    """In which ways the engines of the command sample; their longest sequence follows from it."""
 
     @property
     def keys(self) -> Keys:
@@ -57,7 +59,9 @@ class Session:
 
 
 @contextmanager
-def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -> Iterator[Session]:
+def open_session(
+    config: RunConfig, console: Console, problem_set: ProblemSet, samplings: Sequence[Sampling]
+) -> Iterator[Session]:
     """Lock the run's folder, start or connect to Redis, claim the run's keys, write rejected problems to the folder.
 
     Raises UsageError before anything is moved when the folder is in use or Redis cannot be reached.
@@ -87,7 +91,7 @@ def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -
         client = _driver(url_of, config)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
         describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
-        yield Session(config, console, folder, client, url_of)
+        yield Session(config, console, folder, client, url_of, samplings)
 
 
 def _driver(url_of: UrlOf, config: RunConfig) -> Client:
@@ -136,7 +140,8 @@ def make_role(session: Session, role_class: type, demand: Demand, *more: Any) ->
 
 def make_actors(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[ManagedRole]:
     """An actor for each demand, not started yet."""
-    return [make_role(session, ActorRole, demand, model_path) for demand in demands]
+    max_model_tokens = session.config.engine_tokens(session.samplings)
+    return [make_role(session, ActorRole, demand, model_path, max_model_tokens) for demand in demands]
 
 
 def start_all(roles: Sequence[ManagedRole], timeout_s: float) -> None:

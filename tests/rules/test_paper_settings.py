@@ -9,7 +9,7 @@ from actors.problems.mixture import ARM_BUCKET
 from conf.layers import shipped
 from conf.load import load
 from conf.names import flat
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 from conf.sweep_file import read_sweep
 from deploy.cluster.placement import demands
 from deploy.sweep.plan import plan_sweep
@@ -92,6 +92,16 @@ def test_a_full_scale_experiment_holds_table_4(experiment: str) -> None:
     found = {row: value_of(config) for row, (_, value_of) in TABLE_4.items()}
     assert found == {row: DEPARTURES.get((row, experiment), value) for row, (value, _) in TABLE_4.items()}
     assert config.model.path == "Qwen/Qwen3-4B-Instruct-2507"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_full_scale_experiment_mines_and_evaluates_with_32k_tokens(experiment: str) -> None:
+    """Section 2 and figure 10: mining and evaluation run to 32k tokens, training to 16k; one temperature for all."""
+    config = full_scale(experiment)
+    assert config.mining_sampling == config.evaluation_sampling == Sampling(0.8, 1.0, None, 32768)
+    assert config.actors.sampling == Sampling(0.8, 1.0, None, 16384)
+    assert config.engine_tokens(config.run_samplings) == 2048 + 32768
+    assert config.learner.row_tokens == 2048 + 16384
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
