@@ -42,7 +42,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
     if not fresh and (not saved_digest.exists() or saved_digest.read_text() == inputs):
         config = resume_if_same(config)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, problem_set))
+        session = stack.enter_context(open_session(config, console, problem_set, [config.actors.sampling]))
         folder = session.folder
         folder.sft.mkdir(exist_ok=True)
         saved_digest.write_text(inputs)

@@ -64,7 +64,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(problem_set.problems)}"))
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, problem_set))
+        session = stack.enter_context(open_session(config, console, problem_set, config.run_samplings))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
@@ -97,7 +97,7 @@ class _TrainingRun:
         self._interrupts = interrupts
         self._model_path = model_path
         self._problems = problems
-        self._measurements = PolicyMeasurements(config.evaluation, config.run.seed, session.folder, session.console)
+        self._measurements = PolicyMeasurements(config, session.folder, session.console)
         self._roles: TrainingRoles | None = None
 
     def warm_up(self) -> None:

@@ -5,13 +5,13 @@ do not give is left to the engine and to the learner's check of the model.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from broker.errors import UsageError
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 
 POSITIONS = (
     "model_max_length", "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length",
@@ -47,11 +47,40 @@ class ModelFiles:
         return next((self.config[name] for name in names if self.config.get(name) is not None), None)
 
 
-def require_fit(config: RunConfig, model_path: Path) -> None:
-    """Raises UsageError, which names value, setting and remedy, when the model cannot do what the settings ask."""
+@dataclass(frozen=True)
+class Length:
+    """A longest sequence, and the settings that it follows from."""
+
+    setting: str
+    tokens: int
+    prompt_setting: str = ""
+    prompt_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt_tokens + self.tokens
+
+    def beyond(self, limit: int) -> str:
+        """The settings with their values, and what to do under a limit of `limit` tokens."""
+        values, largest = f"{self.setting}={self.tokens}", limit - self.prompt_tokens
+        if self.prompt_setting:
+            values = f"{self.prompt_setting}={self.prompt_tokens} + {values} = {self.total}"
+        lower = f"{self.setting} to {largest}" if largest > 0 else self.prompt_setting
+        return f"{values}; lower {lower}, or take a model with a longer context"
+
+
+Lengths = Sequence[Length]
+
+
+def require_fit(config: RunConfig, model_path: Path, samplings: Sequence[Sampling]) -> None:
+    """Raises UsageError, which names value, setting and remedy, when the model cannot do what the settings ask.
+
+    `samplings`: the ways in which the engines of the command sample.
+    """
     files = read_model_files(model_path, config.model.path)
+    lengths = _longest_sequences(config, samplings)
     for rule in RULES:
-        for reason in rule(config, files):
+        for reason in rule(config, files, lengths):
             raise UsageError(f"model.path={files.name}: {reason}")
 
 
@@ -81,7 +110,7 @@ def _read(file: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def is_a_decoder_with_plain_weights(config: RunConfig, files: ModelFiles) -> Iterator[str]:
+def is_a_decoder_with_plain_weights(config: RunConfig, files: ModelFiles, lengths: Lengths) -> Iterator[str]:
     if files.config.get("is_encoder_decoder"):
         yield "an encoder-decoder cannot be trained here; take a causal language model"
     if quantization := files.config.get("quantization_config"):
@@ -92,21 +121,23 @@ def is_a_decoder_with_plain_weights(config: RunConfig, files: ModelFiles) -> Ite
         )
 
 
-def positions_hold_the_longest_sequence(config: RunConfig, files: ModelFiles) -> Iterator[str]:
+def positions_hold_the_longest_sequence(config: RunConfig, files: ModelFiles, lengths: Lengths) -> Iterator[str]:
     name = next((name for name in POSITIONS if isinstance(files.config.get(name), int)), None)
     if name is None:
         return
     limit = round(files.config[name] * _rope_factor(files.config))
     scaled = "" if limit == files.config[name] else f", {limit} with its rotary scaling"
-    for longest, setting, remedy in _longest_sequences(config, limit):
-        if longest > limit:
+    for length in lengths:
+        if length.total > limit:
             yield (
-                f"its sequences end at {name}={files.config[name]} tokens (config.json{scaled}), and {setting}; "
-                f"{remedy}"
+                f"its sequences end at {name}={files.config[name]} tokens (config.json{scaled}), and "
+                f"{length.beyond(limit)}"
             )
 
 
-def rotary_positions_are_the_same_on_both_sides(config: RunConfig, files: ModelFiles) -> Iterator[str]:
+def rotary_positions_are_the_same_on_both_sides(
+    config: RunConfig, files: ModelFiles, lengths: Lengths
+) -> Iterator[str]:
     for rope in _ropes(files.config):
         kind = _rope_type(rope)
         original = rope.get("original_max_position_embeddings") or files.first(
@@ -114,15 +145,15 @@ def rotary_positions_are_the_same_on_both_sides(config: RunConfig, files: ModelF
         )
         if kind not in LENGTH_DEPENDENT or not isinstance(original, int):
             continue
-        for longest, setting, remedy in _longest_sequences(config, original):
-            if longest > original:
+        for length in lengths:
+            if length.total > original:
                 yield (
                     f"its rotary positions (type {kind}) change beyond {original} tokens, for the engine by its limit "
-                    f"and for the learner by the length of each row, and {setting}; {remedy}"
+                    f"and for the learner by the length of each row, and {length.beyond(original)}"
                 )
 
 
-def heads_fit_the_engine(config: RunConfig, files: ModelFiles) -> Iterator[str]:
+def heads_fit_the_engine(config: RunConfig, files: ModelFiles, lengths: Lengths) -> Iterator[str]:
     heads, hidden = files.first(HEADS), files.first(HIDDEN)
     if not isinstance(heads, int) or heads < 1:
         return
@@ -141,7 +172,7 @@ def heads_fit_the_engine(config: RunConfig, files: ModelFiles) -> Iterator[str]:
         )
 
 
-def every_token_has_an_embedding(config: RunConfig, files: ModelFiles) -> Iterator[str]:
+def every_token_has_an_embedding(config: RunConfig, files: ModelFiles, lengths: Lengths) -> Iterator[str]:
     """A padded vocabulary, with more rows than tokens, is no fault: engine and learner both sample and train over all
     rows, and a token without text decodes to nothing. A special token beyond the rows is one only where the chat
     template or the beginning or end of a text uses it; elsewhere no prompt contains it."""
@@ -163,7 +194,7 @@ def every_token_has_an_embedding(config: RunConfig, files: ModelFiles) -> Iterat
         )
 
 
-Rule = Callable[[RunConfig, ModelFiles], Iterator[str]]
+Rule = Callable[[RunConfig, ModelFiles, Lengths], Iterator[str]]
 RULES: tuple[Rule, ...] = (
     is_a_decoder_with_plain_weights,
     positions_hold_the_longest_sequence,
@@ -174,24 +205,19 @@ RULES: tuple[Rule, ...] = (
 """Each yields what does not fit, with its remedy."""
 
 
-def _longest_sequences(config: RunConfig, limit: int) -> Iterator[tuple[int, str, str]]:
-    """(tokens, a sentence with the settings, remedy for a limit of `limit` tokens) of everything that sets a length."""
-    actors = config.actors
-    longest = actors.max_model_tokens
-    yield (
-        longest,
-        f"actors.max_prompt_tokens={actors.max_prompt_tokens} + actors.max_completion_tokens="
-        f"{actors.max_completion_tokens} = {longest}",
-        _remedy("actors.max_completion_tokens", limit - actors.max_prompt_tokens),
-    )
+def _longest_sequences(config: RunConfig, samplings: Sequence[Sampling]) -> list[Length]:
+    """The longest sequence of the engines, and that of the demonstrations."""
+    prompt, completion = config.actors.max_prompt_tokens, max(s.max_completion_tokens for s in samplings)
+    budgets = {
+        "actors.max_completion_tokens": config.actors.max_completion_tokens,
+        "mining.max_completion_tokens": config.mining.max_completion_tokens,
+        "evaluation.max_completion_tokens": config.evaluation.max_completion_tokens,
+    }
+    setting = next(name for name, budget in budgets.items() if budget == completion)
+    lengths = [Length(setting, completion, "actors.max_prompt_tokens", prompt)]
     if config.sft.enabled:
-        yield config.sft.max_tokens, f"sft.max_tokens={config.sft.max_tokens}", _remedy("sft.max_tokens", limit)
-
-
-def _remedy(setting: str, largest: int) -> str:
-    if largest < 1:
-        return "lower actors.max_prompt_tokens, or take a model with a longer context"
-    return f"lower {setting} to {largest}, or take a model with a longer context"
+        lengths.append(Length("sft.max_tokens", config.sft.max_tokens))
+    return lengths
 
 
 def _ropes(config: dict[str, Any]) -> list[dict[str, Any]]:

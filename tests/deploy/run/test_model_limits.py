@@ -46,7 +46,8 @@ class Model:
     def refusal(self, *overrides: str) -> str:
         """Why the model is refused; "" when it is not."""
         try:
-            require_fit(load(None, ["model.path=mine", *overrides]), self.folder)
+            config = load(None, ["model.path=mine", *overrides])
+            require_fit(config, self.folder, config.run_samplings)
         except UsageError as error:
             name, _, reason = str(error).partition(": ")
             return reason if name == "model.path=mine" and "\n" not in reason else f"not one line: {error}"
@@ -71,6 +72,17 @@ def test_positions_are_compared_with_the_longest_sequence(model: Model, name: st
     assert "actors.max_prompt_tokens=512 + actors.max_completion_tokens=1024 = 1536" in refusal
     assert "lower actors.max_completion_tokens to 688" in refusal
     assert "lower actors.max_prompt_tokens" in model.config(max_position_embeddings=512).refusal(*LONGEST)
+
+
+def test_budgets_of_evaluation_and_mining_count_where_they_are_sampled(model: Model) -> None:
+    short = model.config(max_position_embeddings=1024)
+    assert "actors.max_prompt_tokens=512 + evaluation.max_completion_tokens=2048 = 2560" in short.refusal(
+        "evaluation.max_completion_tokens=2048"
+    )
+    assert short.refusal("mining.max_completion_tokens=2048") == "", "a training run does not mine"
+    mining = load(None, ["mining.max_completion_tokens=2048"])
+    with pytest.raises(UsageError, match=r"mining\.max_completion_tokens=2048"):
+        require_fit(mining, short.folder, [mining.mining_sampling])
 
 
 def test_demonstrations_are_compared_with_the_positions(model: Model) -> None:
@@ -167,10 +179,10 @@ def test_models_that_cannot_be_trained_are_refused_by_name(model: Model) -> None
 
 def test_missing_and_damaged_files_are_named(model: Model) -> None:
     with pytest.raises(UsageError, match=r"no config\.json in"):
-        require_fit(load(None), model.folder)
+        require_fit(load(None), model.folder, load(None).run_samplings)
     (model.folder / "config.json").write_text("{")
     with pytest.raises(UsageError, match=r"config\.json is damaged"):
-        require_fit(load(None), model.folder)
+        require_fit(load(None), model.folder, load(None).run_samplings)
 
 
 def test_values_that_the_files_do_not_give_are_left_to_the_engine(model: Model) -> None:
