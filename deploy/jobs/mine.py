@@ -53,7 +53,8 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     start = time.monotonic()
     problem_set = load_all_buckets(config)
     with open_stages(config, console, problem_set, fresh=fresh) as stages:
-        mined = _sort_into_buckets(stages, problem_set.problems, config.mining, config.run.seed)
+        problems = stages.fitting(problem_set, as_guidance=guidance)
+        mined = _sort_into_buckets(stages, problems, config.mining, config.run.seed)
         if guidance:
             mined = _search_guidance(stages, mined, config.guidance, config.run.seed)
         summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)

@@ -107,7 +107,8 @@ def test_guidance_in_an_unguided_prompt_raises(leak):
 def test_a_template_that_sneaks_the_guidance_in_is_caught():
     class Sneaky(WordTokenizer):
         def apply_chat_template(self, messages, **kwargs):
-            return super().apply_chat_template(messages, **kwargs) + STEP
+            knows = PROBLEM.statement in messages[0]["content"]
+            return super().apply_chat_template(messages, **kwargs) + STEP * knows
 
     with pytest.raises(GuidanceLeak):
         PromptBuilder(Sneaky()).ids(PROBLEM, guided=False)
