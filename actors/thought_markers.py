@@ -27,8 +27,8 @@ def thought_pairs(added_tokens: Iterable[str], prompt_end: str = "") -> tuple[Pa
     pairs = [*own, *DEFAULT_PAIRS]
     if last := _OPENED_LAST.search(prompt_end):
         marker = last[0].rstrip()
-        if not any(opening.lower() == marker.lower() for opening, _ in pairs):
-            pairs += [(marker, end) for end in list(_ends(marker))[:1]]
+        if not any(opening == marker for opening, _ in pairs):
+            pairs = [*((marker, end) for end in list(_ends(marker))[:1]), *pairs]
     return tuple(dict.fromkeys(pairs))
 
 
@@ -85,12 +85,13 @@ def _thought_in(prompt_end: str, pair: Pair) -> Literal["opened", "closed"] | No
 
 
 def _ends(opening: str) -> Iterator[str]:
-    """The closing markers that an opening one can have: </think>, [/THINK], <|/think|>, <|end_of_thought|>."""
-    first_letter = re.search(r"\w", opening)
-    if first_letter and "/" not in opening:
-        yield f"{opening[: first_letter.start()]}/{opening[first_letter.start() :]}"
-        yield re.sub(r"^<\|", "</|", opening)
+    """The closing markers that an opening one can have: <|end_of_thought|>, </think>, [/THINK], <|/think|>."""
     for begin, end in _BEGINNINGS:
         for old, new in ((begin, end), (begin.upper(), end.upper()), (begin.title(), end.title())):
             if old in opening:
                 yield opening.replace(old, new)
+    first_letter = re.search(r"\w", opening)
+    if first_letter and "/" not in opening:
+        yield f"{opening[: first_letter.start()]}/{opening[first_letter.start() :]}"
+        if opening.startswith("<|"):
+            yield f"</{opening[1:]}"
