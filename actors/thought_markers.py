@@ -67,10 +67,11 @@ def _split(response: str, pairs: Iterable[Pair]) -> tuple[str | None, bool, str]
     """
     body = response.lstrip()
     for opening, closing in pairs:
-        thought, end, answer = body.partition(closing)
-        if thought.startswith(opening):
-            return thought[len(opening) :], bool(end), answer
-        if end and opening not in thought:
+        begin, end = (re.search(re.escape(marker), body, re.IGNORECASE) for marker in (opening, closing))
+        thought, answer = (body[: end.start()], body[end.end() :]) if end else (body, "")
+        if begin and begin.start() == 0:
+            return thought[begin.end() :], end is not None, answer
+        if end and (begin is None or begin.start() > end.start()):
             return thought, True, answer
     return None, False, response
 
