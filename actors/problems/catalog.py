@@ -10,10 +10,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.problem_set import ProblemSet
 from actors.problems.problem_sources import read_source
-from actors.problems.reference_answers import ProgressCallback, check_answers
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
 from actors.problems.tiny.terse import terse_solution

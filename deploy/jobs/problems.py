@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.catalog import BUILTIN, load_problem_set
 from actors.problems.jsonl import write_rejected
 from actors.problems.problem_set import ProblemSet
 from actors.problems.problem_sources import read_source
-from actors.problems.reference_answers import ProgressCallback, answer_kind, check_answers
+from actors.problems.reference_answers import answer_kind
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
 from broker.records import Problem
