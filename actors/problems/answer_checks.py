@@ -28,9 +28,9 @@ Fault = tuple[RejectionReason, str]
 MIN_DEADLINE_S = 10.0
 """Lower bound of the deadline for one answer, seconds, so that answers are not rejected on a busy machine."""
 
-_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mbox|operatorname|begin|end)\s*\{[^{}]*\}|\\[a-zA-Z]+|\\.")
+_WORDS = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mbox|operatorname|begin|end)\s*\{[^{}]*\}")
 _OPERATORS = re.compile(r"(?<=[0-9a-zA-Z)}])\s*([=<>+-])\s*(?=[0-9a-zA-Z({\\])")
-_BLANKS = re.compile(r"(?<=[=<>+\-,0-9)}]) +(?=[=<>+\-(0-9])")
+_BLANKS = re.compile(r" *(?<!\\)([=<>+,-]) *")
 _FRACTION = re.compile(r"\\[dt]?frac(?![a-zA-Z])")
 
 
@@ -58,17 +58,17 @@ def check_answers(
 
 def spellings(answer: str) -> Iterator[str]:
     """Spellings of an answer that a response may well use, other than its own."""
-    wide = _FRACTION.sub(r"\\dfrac", _outside_text(lambda part: _OPERATORS.sub(r" \1 ", part), answer))
-    tight = _FRACTION.sub(r"\\frac", _outside_text(lambda part: _BLANKS.sub("", part), answer))
+    wide = _FRACTION.sub(r"\\dfrac", _outside_words(lambda part: _OPERATORS.sub(r" \1 ", part), answer))
+    tight = _FRACTION.sub(r"\\frac", _outside_words(lambda part: _BLANKS.sub(r"\1", part), answer))
     yield from dict.fromkeys(spelling for spelling in (wide, tight) if spelling != answer)
 
 
-def _outside_text(change: Callable[[str], str], latex: str) -> str:
-    """The LaTeX with its parts outside of words and commands changed."""
+def _outside_words(change: Callable[[str], str], latex: str) -> str:
+    """The LaTeX with its parts outside of words changed."""
     changed, start = [], 0
-    for text in _TEXT.finditer(latex):
-        changed += [change(latex[start : text.start()]), text[0]]
-        start = text.end()
+    for words in _WORDS.finditer(latex):
+        changed += [change(latex[start : words.start()]), words[0]]
+        start = words.end()
     return "".join([*changed, change(latex[start:])])
 
 
@@ -96,10 +96,14 @@ class _Checks:
                 self.faults[answer] = ("unmatchable_answer", f"{told}; write it in a simpler form")
                 return
 
-    async def solution(self, pool: VerifierPool, solution: str, answer: str) -> None:
-        verdict = await pool.judge(solution, answer)
+    async def solution(self, pool: VerifierPool, solution: Judged, answer: str) -> None:
+        """All final answers together, else the last one alone: a person may box results on the way."""
+        text = solution.candidate.text
+        verdict = await pool.judge(text, answer)
+        if verdict != "correct":
+            verdict = await pool.judge(f"\\boxed{{{solution.final}}}", answer)
         standings: dict[Verdict, Standing] = {"correct": "right", "wrong": "wrong"}
-        self.standings[solution, answer] = standings.get(verdict, "unboxed")
+        self.standings[text, answer] = standings.get(verdict, "unboxed")
 
     def _cause(self, verdict: Verdict) -> str:
         causes = {
@@ -115,7 +119,7 @@ async def _ask(
     answers = dict.fromkeys(problem.answer for problem in problem_set.problems if not is_plain(problem.answer))
     answer_of = {problem.id: problem.answer for problem in problem_set.problems}
     open_solutions = dict.fromkeys(
-        (solution.candidate.text, answer_of[id])
+        (solution, answer_of[id])
         for id, solutions in problem_set.open_solutions.items()
         for solution in solutions
         if solution.standing == "open"
@@ -124,7 +128,7 @@ async def _ask(
     pool = VerifierPool(replace(settings, workers=workers))
     jobs: list[Callable[[], Awaitable[None]]] = [
         *(partial(checks.answer, pool, answer) for answer in answers),
-        *(partial(checks.solution, pool, text, answer) for text, answer in open_solutions),
+        *(partial(checks.solution, pool, solution, answer) for solution, answer in open_solutions),
     ]
     waiting = iter(jobs)
     done = 0

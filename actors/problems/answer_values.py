@@ -21,6 +21,8 @@ MAX_PLAIN_DIGITS = 40
 """A number with more digits is written as a multiple of a power of ten."""
 ROUNDED_DIGITS = 15
 """Decimal digits that a float holds; a number with as many was rounded, or is the trace of binary arithmetic."""
+ROUNDED_DECIMALS = 10
+"""A number with fewer digits after the point was not rounded there."""
 MAX_DENOMINATOR = 1000
 """Largest denominator of a fraction that a rounded float is recognised as."""
 
@@ -34,8 +36,8 @@ _PLACEHOLDERS = frozenset(
         "not given", "not known", "answer not found", "answer not given", "answer not provided", "answer unknown",
         "unknown answer", "to be determined", "to be added", "your answer", "your answer here", "see solution",
         "see solutions", "see the solution", "see above", "see below", "see answer", "see explanation", "see text",
-        "see figure", "\u65e0", "\u6682\u65e0", "\u7565", "\u89c1\u89e3\u6790", "\u65e0\u7b54\u6848", 
-        "\u7b54\u6848\u7565",
+        "see figure", "\\dots", "\\ldots",
+        "\u65e0", "\u6682\u65e0", "\u7565", "\u89c1\u89e3\u6790", "\u65e0\u7b54\u6848", "\u7b54\u6848\u7565",
         "\u672a\u77e5",
     )
 )  # fmt: skip
@@ -78,7 +80,7 @@ def missing_answer(text: str) -> str | None:
     if not text.strip():
         return "is empty; write the answer itself, or remove the row"
     bare = _bare(text)
-    if bare in _PLACEHOLDERS or text.strip() == "NA" or not re.search(r"\w|[∅∞]|\\", bare):
+    if bare in _PLACEHOLDERS or text.strip() == "NA" or not re.search(r"[^\W_]|[∅∞]|\\", bare):
         return f"is {text[:40]!r}, which stands for a missing answer; write the answer itself, or remove the row"
     return None
 
@@ -119,7 +121,7 @@ def _number(value: float | Decimal) -> str:
 
 def _unrounded(number: Decimal) -> Decimal | Fraction:
     """The number that a float stands for: 0.3 for 0.30000000000000004, 1/3 for 0.3333333333333333."""
-    if number == number.to_integral_value() or _num_digits(number) < ROUNDED_DIGITS:
+    if _num_digits(number) < ROUNDED_DIGITS or _num_decimals(number) < ROUNDED_DECIMALS:
         return number
     short = Decimal(f"{float(number):.{ROUNDED_DIGITS - 1}g}")
     if _num_digits(short) < ROUNDED_DIGITS - 2:
@@ -136,20 +138,23 @@ def _num_digits(number: Decimal) -> int:
     return len(number.normalize().as_tuple().digits)
 
 
+def _num_decimals(number: Decimal) -> int:
+    exponent = number.normalize().as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
 def _decimal(number: Decimal | Fraction) -> str:
+    sign = "-" if number < 0 else ""
     if isinstance(number, Fraction):
-        sign = "-" if number < 0 else ""
         return f"{sign}\\frac{{{abs(number.numerator)}}}{{{number.denominator}}}"
     if not number:
         return "0"
-    sign, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)
-    mantissa = "".join(map(str, digits)).rstrip("0")
-    exponent += len(digits) - len(mantissa)
-    if max(len(mantissa) + exponent, -exponent, len(mantissa)) <= MAX_PLAIN_DIGITS:
-        return f"{Decimal((sign, tuple(map(int, mantissa)), exponent)):f}"
-    point = f"{mantissa[0]}.{mantissa[1:]}" if mantissa[1:] else mantissa
-    return f"{'-' if sign else ''}{point}\\times 10^{{{exponent + len(mantissa) - 1}}}"
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    power = number.adjusted()
+    if max(power, -power, len(digits)) <= MAX_PLAIN_DIGITS:
+        plain = f"{number:f}"
+        return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}\\times 10^{{{power}}}"
 
 
 def _quoted_items(text: str) -> list[str] | None:

@@ -18,6 +18,7 @@ import msgspec
 
 from actors.problems.problem_set import RejectedRow
 from actors.problems.rows import Row
+from actors.problems.solutions import DroppedSolution
 from broker.errors import UsageError
 from broker.records import Problem
 
@@ -27,8 +28,8 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     write_lines(path, [msgspec.json.encode(problem) for problem in problems])
 
 
-def write_rejected(path: Path, rejected: Sequence[RejectedRow]) -> None:
-    """Writes one rejected row per line. The file is replaced atomically."""
+def write_rejected(path: Path, rejected: Sequence[RejectedRow | DroppedSolution]) -> None:
+    """Writes one rejected row or dropped solution per line. The file is replaced atomically."""
     write_lines(path, [msgspec.json.encode(row) for row in rejected])
 
 

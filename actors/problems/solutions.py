@@ -49,6 +49,7 @@ class Judged:
     candidate: Candidate
     standing: Standing
     final: str
+    """Its last final answer, empty if it has none. It may stand after results that were boxed on the way."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,15 @@ def judge(candidate: Candidate, answer: str) -> Judged:
     claims = claimed_answers(candidate.text)
     if not claims and (steps := _STEPS_END.search(candidate.text)):
         claims = (steps[1].replace(",", ""),)
-    return Judged(candidate, _standing([decide(answer, claim) for claim in claims]), " and ".join(claims))
+    if not claims:
+        return Judged(candidate, "unboxed", "")
+    decision = decide(answer, claims[-1])
+    if len(claims) > 1 and decision != "correct":  # they may be the members of one answer
+        return Judged(candidate, "open", claims[-1])
+    return Judged(candidate, _STANDINGS.get(decision, "open"), claims[-1])
 
 
-def _standing(decisions: Sequence[Decision | Comparison]) -> Standing:
-    """Several final answers may be the members of one, so they are left open unless each is right."""
-    if not decisions or decisions == ["unparsable"]:
-        return "unboxed"
-    if all(decision == "correct" for decision in decisions):
-        return "right"
-    return "wrong" if decisions == ["wrong"] else "open"
+_STANDINGS: dict[Decision | Comparison, Standing] = {"correct": "right", "wrong": "wrong", "unparsable": "unboxed"}
 
 
 def choose(
@@ -102,7 +102,7 @@ def choose(
     """(problem with its solution, solutions that contradict its answer, the chosen one)."""
     dropped, kept = [], []
     for solution in solutions:
-        if (fault := solution.candidate.fault or _contradiction(solution, problem.answer)) is not None:
+        if (fault := _contradiction(solution, problem.answer) or solution.candidate.fault) is not None:
             dropped.append(DroppedSolution(row, problem.id, *fault))
         else:
             kept.append(solution)
