@@ -273,9 +273,9 @@ def _agree(exact: str, rounded: str, places: int) -> bool | None:
     """Whether a number rounded or truncated to `places` is `rounded`; None if it cannot be evaluated."""
     try:
         value, _ = exact_numbers.read(exact)
-    except exact_numbers.NotPlain:
+        number = sum(float(factor) * math.sqrt(root) * math.pi**power for (root, power), factor in value.items())
+    except (exact_numbers.NotPlain, OverflowError, ValueError):  # no number, one beyond a float, or a complex one
         return None
-    number = sum(float(factor) * math.sqrt(root) * math.pi**power for (root, power), factor in value.items())
     unit, error = 10.0**-places, float(rounded) - number
     is_truncated = places > 0 and 0 <= abs(number) - abs(float(rounded)) < unit and abs(error) < unit
     return is_truncated or abs(error) <= 0.5 * unit + 1e-9 * abs(number)
