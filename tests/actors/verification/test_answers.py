@@ -231,6 +231,7 @@ def test_reading_a_response_takes_linear_time():
         "\\boxed{1} " + "the answer is " * n,
         "\\boxed{1} final answer is " + "$" * n,
         "\\boxed{1}" + "no, wait, " * n,
+        "\\boxed{1} or " + "," * n,
         "the answer is " * n + "\\boxed{1} the answer is \\boxed{2}",
     ]
     for text in texts:
