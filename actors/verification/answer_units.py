@@ -50,8 +50,12 @@ _KNOWN_UNIT = re.compile(
     rf"(?P<value>.*[0-9)}}\]a-z])(?<![a-zA-Z]{{2}})\s*(?P<unit>{_WORD}(?:\s*(?:/|per)\s*{_WORD})?)", re.DOTALL
 )
 _ANY_WORD = rf"(?:[a-zA-Z]{{4,}}|[cmdk]?m|ft|in|[mk]?g|lbs?|hrs?|min|sec|mph|[shL]){_POWER}(?:[ /]|$)"
+_NUMBER_WORD = (
+    "[\u4e07\u842c\u4ebf\u5104\u5343\u767e\u5341\u5146\u534a\u500d\u5206\u6210\u6298\u65b9\u591a\u4f59\u4e0d\u6216\u548c]"
+)
+"""Chinese for ten thousand, hundred million, thousand, hundred, ten, half, times, parts, power, more, not, or, and."""
 _BARE_UNIT = re.compile(
-    rf"(?P<value>.*(?:[0-9)}}\]]|\\pi))\s*(?P<unit>(?:{_ANY_WORD})+|[\u4e00-\u9fff]+)",
+    rf"(?P<value>.*(?:[0-9)}}\]]|\\pi))\s*(?P<unit>(?:{_ANY_WORD})+|(?![\u4e00-\u9fff]*{_NUMBER_WORD})[\u4e00-\u9fff]+)",
     re.DOTALL,
 )
 _NO_UNIT = re.compile(

@@ -1,7 +1,11 @@
-r"""Writes the units of other scripts with Latin letters: `12厘米` -> 12\text{ cm}, `60度` -> 60^{\circ}."""
+r"""Writes the units and scales of other scripts with Latin letters and digits.
+
+12厘米 -> 12\text{ cm}      60度 -> 60^{\circ}      1.5万元 -> 15000\text{ yuan}
+"""
 # ruff: noqa: RUF001 - letters that look like Latin ones are its subject
 
 import re
+from decimal import Decimal
 
 _UNITS = {
     "平方毫米": "mm^2", "平方厘米": "cm^2", "平方分米": "dm^2", "平方米": "m^2", "平方千米": "km^2", "平方公里": "km^2",
@@ -19,12 +23,23 @@ _QUANTITY = re.compile(
     rf"(?P<value>.*[0-9)}}\]])\s*(?:\\text\s*\{{\s*(?P<styled>{_NAMES})\s*\}}|(?P<bare>{_NAMES}))(?P<end>[\s.,;]*)",
     re.DOTALL,
 )
+_SCALES = {"百": 2, "千": 3, "万": 4, "萬": 4, "百万": 6, "千万": 7, "亿": 8, "億": 8, "万亿": 12}
+"""Word -> its power of ten."""
+_SCALED = re.compile(
+    r"(?P<before>(?:.*=)?\s*[+-]?)(?P<number>[0-9]{1,12}(?:\.[0-9]{1,12})?)\s*"
+    rf"(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))})(?![米克分])(?P<unit>[^0-9]*)",
+    re.DOTALL,
+)
 
 
 def with_latin_unit(text: str) -> str:
-    """The text with its last word in Latin letters, if that is a known unit after a number."""
-    match = None if text.isascii() else _QUANTITY.fullmatch(text)
-    if not match:
+    """The text with its last words in Latin letters, if they are a known unit or a scale after a number."""
+    if text.isascii():
+        return text
+    if match := _SCALED.fullmatch(text):
+        number = Decimal(match["number"]).scaleb(_SCALES[match["scale"]])
+        text = f"{match['before']}{number:f}{match['unit']}"
+    if not (match := _QUANTITY.fullmatch(text)):
         return text
     word, caret, power = _UNITS[match["styled"] or match["bare"]].partition("^")
     unit = f"\\text{{ {word}}}{caret}{power}" if word else f"^{power}"

@@ -54,11 +54,14 @@ _PRINTING_NOTHING = {
 _SYMBOLS = re.compile(r"\\(?:cdot|times|div|pm|mp|le|leq|ge|geq|ne|neq|lt|gt|approx|equiv|in|to|cup|cap|infty|pi)\s*$")
 _TAKES_ARGUMENT = re.compile(r"(?:[\^_}]|\\[a-zA-Z]+)\s*$")
 
-_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_NO_TEXT = re.compile(r"\\(?:text|mathrm|operatorname|begin|end)\s*\{[^{}]*\}|\\[a-zA-Z]+")
 _LETTER = re.compile(r"[^\W\d_]")
-_NUMBER_AND_WORDS = re.compile(r"(?P<number>\s*[^a-zA-Z]*[0-9})%])\s*(?P<words>[a-zA-Z][a-zA-Z ./-]*)")
+_NUMBER_AND_WORDS = re.compile(
+    r"(?P<number>\s*[^a-zA-Z]*[0-9})%])\s+(?P<words>(?:[a-zA-Z]{2}|[mgshLNJWVAKCF](?![a-zA-Z]))[a-zA-Z ./-]*)"
+)
 _NO_WORDS = re.compile(
-    r"(?!\s*[a-zA-Z][0-9]+\s*$)(?:[^a-zA-Z]|\\[a-zA-Z]+|(?<![a-zA-Z])(?:and|or|[a-zA-Z])(?![a-zA-Z]))*"
+    r"(?!\s*[a-zA-Z]+[0-9]+\s*\Z)"
+    r"(?:[^a-zA-Z]|\\[a-zA-Z]+|(?<![a-zA-Z])(?:and|or|[a-zA-Z]{1,3})(?![a-zA-Z]))*"
 )
 """Formulas, also several joined by `and` or `or`; not labels such as A1."""
 _ORDINAL = re.compile(r"(?P<number>[0-9]+)(?:st|nd|rd|th)")
@@ -203,13 +206,14 @@ def _joined(before: str, content: str) -> str:
     if symbol := _SYMBOLS.search(before[-12:]):
         blank = "" if symbol[0][-1].isspace() or not content[:1].isalpha() else " "
         return f"{before}{blank}{content}"
-    return f"{before}{{{content}}}" if _TAKES_ARGUMENT.search(before[-24:]) else before + content
+    is_argument = _TAKES_ARGUMENT.search(before[-24:]) and not content.startswith("\\text{")
+    return f"{before}{{{content}}}" if is_argument else before + content
 
 
 def _styled(name: str, content: str) -> str:
     """The content of a style command: bare if it is no text, else in \\text, \\mathrm or \\operatorname."""
-    words = _COMMAND.sub("", content).strip()
-    if not _LETTER.search(words) or content.strip() in ("e", "i"):
+    words = _NO_TEXT.sub("", content).strip()
+    if not _LETTER.search(words) or content.strip() in ("e", "i") or "\\text{" in content:
         return content
     if name in _MATH_STYLES:
         return content if len(words) < 3 or not words.isalpha() else f"\\text{{{content}}}"
@@ -226,7 +230,7 @@ def _styled(name: str, content: str) -> str:
 
 _MODULUS = re.compile(
     r"(?P<residue>(?:.*(?:=|\\equiv(?![a-zA-Z]))\s*)?(?P<value>[0-9]{1,18}))(?:\s|\\[,;:! ]|~|\\q?quad(?![a-zA-Z]))*"
-    r"\(?\s*(?:\\(?:pmod|bmod|mod|pod)|\\(?:text|mathrm|operatorname)\s*\{\s*mod(?:ulo)?\s*\}|mod(?:ulo)?)(?![a-zA-Z])"
+    r"\(?\s*(?:\\(?:pmod|bmod|mod|pod)|\\(?:text|mathrm|operatorname)\s*\{\s*\(?mod(?:ulo)?\s*\}|mod(?:ulo)?)(?![a-zA-Z])"
     r"(?:\s|\\[,;:! ]|~)*\{?\s*(?P<modulus>[0-9]{1,18})\s*\}?\s*\)?",
     re.DOTALL,
 )

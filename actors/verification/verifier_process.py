@@ -2,9 +2,11 @@
 
 `verifier.py` runs this file as a script and never imports it. The fork server has one thread and is idle, so a worker
 is ready within a few milliseconds. The alarms of math-verify are disabled: they cannot interrupt a long C call, and may
-fire outside of the comparison. Workers that hang are killed instead.
+fire outside of the comparison. Instead the kernel ends a worker that uses more CPU time than the deadline on one
+request, by SIGPROF, also inside C code.
 
     control socket  parent -> fork server  {"op": "spawn", "id": 7} with the worker's socket, {"op": "kill", "id": 7}
+                                           {"op": "reap", "id": 7}; answered with the worker's wait status
     worker socket   worker -> parent       the frame "ready" once, then one verdict frame for each request frame
                     parent -> worker       [{"references": ["42"], "answer": "41"}, ...]: whether each answer equals
                                            one of its references; answer null: whether the reference can be parsed
@@ -303,8 +305,11 @@ def send(connection: socket.socket, message: Any) -> None:
     connection.sendall(len(body).to_bytes(4, "big") + body)
 
 
-def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) -> None:
-    """Sets the limits of this forked process, then judges until the connection is closed."""
+def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int, deadline_s: float = 0.0) -> None:
+    """Sets the limits of this forked process, then judges until the connection is closed.
+
+    A request that takes `deadline_s` seconds of CPU time ends the process; 0 is no deadline.
+    """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # the fork server died before the line above
         return
@@ -313,11 +318,16 @@ def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) ->
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
     forbid_system_calls()
     send(connection, "ready")
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     while header := receive(connection, 4):
-        send(connection, judge_all(json.loads(receive(connection, int.from_bytes(header, "big")))))
+        comparisons = json.loads(receive(connection, int.from_bytes(header, "big")))
+        signal.setitimer(signal.ITIMER_PROF, deadline_s)
+        verdict = judge_all(comparisons)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        send(connection, verdict)
 
 
-def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
+def run_fork_server(control: socket.socket, memory_bytes: int, deadline_s: float) -> None:
     """Forks and kills workers as requested by the parent, until the parent has ended."""
     parent, pid = os.getppid(), os.getpid()
     workers: dict[int, int] = {}
@@ -335,7 +345,7 @@ def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
                     status = 1
                     try:
                         control.close()
-                        run_worker(connection, memory_bytes, pid)
+                        run_worker(connection, memory_bytes, pid, deadline_s)
                         status = 0
                     except (BrokenPipeError, ConnectionResetError):  # the parent has closed the connection
                         status = 0
@@ -344,8 +354,10 @@ def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
                     finally:
                         os._exit(status)
                 workers[order["id"]] = child
-        else:
-            child = workers.pop(order["id"])
+        elif order["op"] == "reap":
+            child = workers.pop(order["id"], 0)
+            control.send(json.dumps(os.waitpid(child, 0)[1] if child else 0).encode())
+        elif child := workers.pop(order["id"], 0):
             os.kill(child, signal.SIGKILL)  # not reaped yet, so its process id is not reused
             os.waitpid(child, 0)
 
@@ -355,4 +367,4 @@ if __name__ == "__main__":
     for warm_up in ("1", "\\frac{1}{2}", "x^2+1"):  # before any fork, compile patterns and fill the parser's tables
         judge(warm_up, "2")
     gc.freeze()
-    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3]))
