@@ -40,6 +40,7 @@ from actors.verification.answer_spelling import (
 from actors.verification.answer_texts import compare_numerals, compare_ratios, compare_words, split_option
 from actors.verification.answer_units import PERCENT, in_radians, split_unit
 from actors.verification.answers import MAX_ANSWER_CHARS, compare_plainly
+from actors.verification.typography import plain_latex, undressed
 
 Decision = Literal["correct", "wrong", "unparsable"]
 TREE = "\x1d"
@@ -62,10 +63,11 @@ Outcome = bool | Comparison
 
 def decide(reference: str, answer: str) -> Decision | Comparison:
     """The verdict on one claimed answer, or the comparison that math-verify must decide."""
-    if reference == answer:
-        return "correct"
+    if (equal := compare_plainly(reference, answer)) is not None:
+        return "correct" if equal else "wrong"
     if len(answer) > MAX_ANSWER_CHARS or has_hidden_characters(answer):
         return "unparsable"
+    reference, answer = undressed(reference, answer)
     if same_text(cleaned(reference), cleaned(answer)):
         return "correct"
     reference, answer = canonical(reference), canonical(answer)
@@ -79,7 +81,7 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
 
 def reference_form(reference: str) -> str:
     """The form of a reference answer that math-verify parses; 1 if the rules compare it as a text."""
-    reference = canonical(reference)
+    reference = canonical(plain_latex(reference))
     letter, value = split_option(reference)
     if letter or any(compare(reference, reference) for compare in _TEXTS):
         return reference_form(value) if letter and value else "1"
@@ -105,12 +107,13 @@ def _compare_equations(reference: str, answer: str) -> Outcome:
 
 def _compare(reference: str, answer: str) -> Outcome:
     """Compares two answers of any shape."""
-    expected, given = shape_of(reference), shape_of(answer)
+    expected = shape_of(reference)
+    given = shape_of(joined_thousands(answer) if expected.kind == "value" and is_numeric(reference) else answer)
     for one, other in ((expected, given), (given, expected)):
         if one.kind == "set" and len(one.items) == 1 and other.kind == "value":
             return _compare_values(expected.items[0], given.items[0])
     if expected.kind == given.kind == "value":
-        return _compare_values(reference, answer)
+        return _compare_values(reference, given.items[0])
     if "%" in answer and "%" not in reference:
         return False
     order = _order(expected, given)
@@ -143,7 +146,10 @@ def _order(expected: Shape, given: Shape) -> Order:
     kinds = {expected.kind, given.kind}
     if "value" in kinds:
         value, other = (expected, given) if expected.kind == "value" else (given, expected)
-        return "different" if is_numeric(value.items[0]) or other.kind == "matrix" else "unknown"
+        if other.kind == "matrix":
+            return "unknown" if "\\begin" in value.items[0] else "different"
+        is_set = any(word in value.items[0] for word in ("\\setminus", "\\cap", "\\mathbb"))
+        return "unknown" if is_set or not is_numeric(value.items[0]) else "different"
     if kinds <= {"list", "set"} or kinds == {"union"}:
         return "unordered"
     if expected.kind == "union" and given.kind == "list":
@@ -322,7 +328,7 @@ _FRACTION = re.compile(
 )
 _SLASH = re.compile(r"(?<![0-9./])([0-9]+(?:\.[0-9]+)?)\s*/\s*[0-9]+(?:\.[0-9]+)?(?![0-9./])")
 _PLAIN_WORDS = re.compile(
-    r"\\(?:infty|cup|\{|\}|%|emptyset|varnothing|langle|rangle|overline|l?dots|frac)(?![a-zA-Z])"
+    r"\\(?:infty|cup|cap|setminus|mathbb\s*\{?[A-Z]\}?|\{|\}|%|emptyset|varnothing|langle|rangle|overline|l?dots|frac)(?![a-zA-Z])"
     r"|\\text\s*\{\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|\^\{\\circ\}"
 )
 _WORK = re.compile(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actors.verification.answer_spelling import canonical, parts
+from actors.verification.typography import plain_latex
 
 Kind = Literal["value", "list", "set", "tuple", "interval", "union", "matrix"]
 
@@ -39,7 +40,7 @@ class Shape:
 
 def has_several_values(reference: str) -> bool:
     """Whether a reference answer is a list, set, tuple or interval of two or more values, a union or a matrix."""
-    return len(shape_of(canonical(reference)).items) > 1
+    return len(shape_of(canonical(plain_latex(reference))).items) > 1
 
 
 def shape_of(latex: str) -> Shape:

@@ -251,15 +251,20 @@ def compare(reference: str, answer: str) -> bool | None:
 
 def _is_rounded(latex: str, decimal: Value, exact: Value) -> bool:
     match = _DECIMAL.fullmatch(latex)
-    if not match or len(match[1]) < MIN_PLACES or any(n < 0 for n, _ in exact):
+    number = approximated(exact)
+    if not match or number is None or len(match[1]) < MIN_PLACES:
         return False
     digits = re.sub("[^0-9]", "", latex).lstrip("0")
-    error = abs(decimal.get((1, 0), Fraction(0)) - _approximated(exact))
-    return len(digits) >= MIN_DIGITS and error < Fraction(1, 10 ** min(len(match[1]), MAX_PLACES))
+    unit = Fraction(1, 10 ** min(len(match[1]), MAX_PLACES))
+    written = decimal.get((1, 0), Fraction(0))
+    is_cut = written * number > 0 and 0 <= abs(number) - abs(written) < unit
+    return len(digits) >= MIN_DIGITS and (is_cut or abs(number - written) <= unit / 2)
 
 
-def _approximated(value: Value) -> Fraction:
-    """A real value with an error of about 1e-40."""
+def approximated(value: Value) -> Fraction | None:
+    """A real value with a relative error of about 1e-40; None if it is complex."""
+    if any(n < 0 for n, _ in value):
+        return None
     terms = (
         coefficient * Fraction(math.isqrt(n * _ROOT_DIGITS**2), _ROOT_DIGITS) * _PI**power
         for (n, power), coefficient in value.items()

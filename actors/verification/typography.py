@@ -7,9 +7,9 @@ Words remain words: `\textbf{SOS}` becomes \text{SOS}. `plain_latex` looks at on
 more, because it knows the reference answer: a modulus and a rounded value are dress if the reference answer has none.
 """
 
-import math
 import re
 from collections import deque
+from fractions import Fraction
 from typing import TypeAlias
 
 from actors.verification import exact_numbers
@@ -273,9 +273,11 @@ def _agree(exact: str, rounded: str, places: int) -> bool | None:
     """Whether a number rounded or truncated to `places` is `rounded`; None if it cannot be evaluated."""
     try:
         value, _ = exact_numbers.read(exact)
-        number = sum(float(factor) * math.sqrt(root) * math.pi**power for (root, power), factor in value.items())
-    except (exact_numbers.NotPlain, OverflowError, ValueError):  # no number, one beyond a float, or a complex one
+    except exact_numbers.NotPlain:
         return None
-    unit, error = 10.0**-places, float(rounded) - number
-    is_truncated = places > 0 and 0 <= abs(number) - abs(float(rounded)) < unit and abs(error) < unit
-    return is_truncated or abs(error) <= 0.5 * unit + 1e-9 * abs(number)
+    number = exact_numbers.approximated(value)
+    if number is None:
+        return None
+    unit, error = Fraction(1, 10**places), Fraction(rounded) - number
+    is_truncated = places > 0 and 0 <= abs(number) - abs(Fraction(rounded)) < unit and abs(error) < unit
+    return is_truncated or abs(error) <= unit / 2
