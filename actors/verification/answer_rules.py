@@ -155,7 +155,7 @@ def _order(expected: Shape, given: Shape) -> Order:
     if expected.kind == "union" and given.kind == "list":
         return "unordered" if all(shape_of(item).kind != "value" for item in given.items) else "different"
     if "union" in kinds:
-        return "unknown"
+        return "different" if kinds & {"matrix", "list"} else "unknown"
     if kinds == {"matrix"} or kinds == {"interval"}:
         return "ordered" if expected.detail == given.detail else "different"
     if "matrix" in kinds:

@@ -37,11 +37,11 @@ _KNOWN = "|".join(sorted((name for name in _NAME if len(name) > 1 and "/" not in
 _POWER = r"(?:\s*\^\s*(?:-?[0-9]|\{\s*-?[0-9]\s*\}))?"
 _WRAPPED = (
     r"\\(?:text(?:rm|bf|it|normal)?|math(?:rm|bf|it|sf)|mbox|operatorname)\s*"
-    rf"\{{\s*\(?(?:[^{{}}()0-9^]|\^\s*(?:-?[0-9]|\{{\s*-?[0-9]\s*\}}))*\)?\s*\}}{_POWER}"
+    rf"\{{(?:[^{{}}0-9^]|\^\s*(?:-?[0-9]|\{{\s*-?[0-9]\s*\}}))*\}}{_POWER}"
 )
 _UNIT = re.compile(
     r"(?P<value>.*(?:[0-9)}\]](?<!\\circ\})|\\pi))\s*(?P<unit>\^\{\\circ\}\s*"
-    rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|{_WRAPPED}(?:\s*(?:/|\\cdot)?\s*{_WRAPPED})*)",
+    rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|{_WRAPPED}(?:\s*(?:(?:/|\\cdot)\s*)?{_WRAPPED}){{0,3}})",
     re.DOTALL,
 )
 _UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_WRAPPED})\s*\}}\s*\{{\s*({_WRAPPED})\s*\}}")
