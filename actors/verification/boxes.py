@@ -26,7 +26,7 @@ _MATH = (
 )
 _BREAK = re.compile(rf"(?P<blank>\n[ \t\r]*\n)|(?P<open>(?<!\\)\\\[|\\begin{_MATH})|(?P<close>\\\]|\\end{_MATH})|\$\$")
 _JOINED = re.compile(r"[^a-zA-Z]*(?:and|or)[^a-zA-Z]*")
-_BEGINS_WITH_OR = re.compile(r"\n[ \t\r]*\n[^a-zA-Z]*(?:or|alternatively|otherwise)\b", re.IGNORECASE)
+_BEGINS_WITH_OR = re.compile(r"\n[ \t\r]*\n[^a-zA-Z]{0,20}(?:or|alternatively|otherwise)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _OR_ELSE = re.compile(
-    rf"""[\s$*_)\\\].,(]* \b or\b [\s,]* (?:maybe|perhaps|possibly|equivalently|simply|just|even)? [\s,]*
+    rf"""[\s$*_)\\\].,(]* \b or\b (?: [\s,] | (?:maybe|perhaps|possibly|equivalently|simply|just|even)\b )*
     {_VALUE} (?!\s*[a-zA-Z])""",
     re.IGNORECASE | re.VERBOSE,
 )

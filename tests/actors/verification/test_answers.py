@@ -1,10 +1,12 @@
 """The claims of a response, and the comparisons that need no computer algebra."""
 
 import random
+import time
 
 import pytest
 
 from actors.verification.answers import claimed_answers, compare_plainly
+from actors.verification.thoughts import Thoughts
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,183 @@ def test_what_is_boxed_after_the_last_thought_is_claimed(text, claims):
 )
 def test_what_follows_the_last_box_may_take_it_back_or_claim_another(text, claims):
     assert claimed_answers(text) == tuple(claims)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("So $\\boxed 7$.", ["7"]),
+        ("\\boxed 42.", ["42"]),
+        ("\\boxed -3", ["-3"]),
+        ("\\boxed .5", [".5"]),
+        ("$\\boxed x$", ["x"]),
+        ("\\boxed\\frac12", ["\\frac12"]),
+        ("\\boxed\\frac{1}{2}", ["\\frac{1}{2}"]),
+        ("\\boxed\\sqrt2", ["\\sqrt2"]),
+        ("\\boxed \\pi", ["\\pi"]),
+        ("\\boxed\\text{no}", ["\\text{no}"]),
+        ("\\fbox{42}", ["42"]),
+        ("\\framebox{42}", ["42"]),
+        ("\\framebox[2cm]{42}", ["42"]),
+        ("\\bbox[yellow, 5px]{42}", ["42"]),
+        ("\\boxed\n{42}", ["42"]),
+        ("\\\\boxed{42}", ["42"]),
+        ("\\\\boxed{\\\\frac{1}{2}}", ["\\frac{1}{2}"]),
+        ("\\\\boxed{\\begin{matrix}1\\\\2\\end{matrix}}", ["\\begin{matrix}1\\\\2\\end{matrix}"]),
+        ("\\boxed{\\fbox{42}}", ["{42}"]),
+        ("I write \\boxed and then it is \\boxed{42}", ["42"]),
+        ("\\boxed", []),
+        ("\\boxed{1} \\boxed", []),
+        ("\\boxed\\frac{1}{", []),
+        ("\\boxedx{42}", []),
+        ("\\boxed{\\phantom{2}} \\boxed{42}", ["42"]),
+        ("\\boxed{?} \\boxed{42} \\boxed{\\checkmark}", ["42"]),
+        ("in \\boxed{...}: \\boxed{42}", ["42"]),
+        ("in \\boxed{your answer}: \\boxed{42}", ["42"]),
+    ],
+)
+def test_a_box_has_many_spellings(text, claims):
+    assert claimed_answers(text) == tuple(claims)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("So \\boxed{10}.\n\nHence \\boxed{42}.", ["42"]),
+        ("So \\boxed{10}.\r\n \t\r\nHence \\boxed{42}.", ["42"]),
+        ("So \\boxed{10}.\nHence \\boxed{42}.", ["10", "42"]),
+        ("\\boxed{10}\n\n\\boxed{41} and \\boxed{42}\n\nDone.", ["41", "42"]),
+        ("\\boxed{10}\n\nHence \\boxed{}.", ["10"]),
+        ("\\[\\boxed{41}\n\n\\boxed{42}\\]", ["41", "42"]),
+        ("$$\\boxed{41}\n\n\\boxed{42}$$", ["41", "42"]),
+        ("$$1$$ \\boxed{41}\n\n\\boxed{42} $$2$$", ["42"]),
+        ("\\begin{align*}\\boxed{41}\n\n\\boxed{42}\\end{align*}", ["41", "42"]),
+        ("\\begin{itemize}\\boxed{41}\n\n\\boxed{42}\\end{itemize}", ["42"]),
+        ("\\boxed{41\n\n} \\boxed{42}", ["41", "42"]),
+        ("\\[ never closed \\boxed{41}\n\n\\boxed{42}", ["42"]),
+        ("\\boxed{41}\n\nor\n\n\\boxed{42}", ["41", "42"]),
+        ("\\boxed{41}\n\nand\n\n\\boxed{42}", ["41", "42"]),
+        ("\\boxed{41}\n\nOr it is \\boxed{42}", ["41", "42"]),
+        ("\\boxed{41}.\n\nAlternatively, \\boxed{42}", ["41", "42"]),
+    ],
+)
+def test_the_boxes_of_the_last_paragraph_are_claimed(text, claims):
+    assert claimed_answers(text) == tuple(claims)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("First \\boxed{10}, so the answer is \\boxed{42}", ["42"]),
+        ("First \\boxed{10}, so the final answer is $\\boxed{42}$.", ["42"]),
+        ("\\boxed{10}, \\boxed{11}. Final answer: \\boxed{42}", ["42"]),
+        ("\\boxed{10}\nAnswer: \\boxed{42}", ["42"]),
+        ("\\boxed{10}\n**Answer:** $x = \\boxed{42}$", ["42"]),
+        ("\\boxed{10}, so our answer is thus $40 + 2 = \\boxed{42}$", ["42"]),
+        ("\\boxed{10}. The answer to the problem is \\[\\boxed{42}\\]", ["42"]),
+        ("First \\boxed{10}, then \\boxed{42}", ["10", "42"]),
+        ("The answer is \\boxed{41}, and the answer is \\boxed{42}", ["41", "42"]),
+        ("The answer is \\boxed{41} or the answer is \\boxed{42}", ["41", "42"]),
+        ("\\boxed{41}, or maybe the answer is \\boxed{42}", ["41", "42"]),
+        ("Either \\boxed{41} or the answer is \\boxed{42}", ["41", "42"]),
+        ("The answer is \\boxed{41}, another is \\boxed{42}", ["41", "42"]),
+        ("The answer is \\boxed{42}, which is 6 times \\boxed{7}", ["42", "7"]),
+    ],
+)
+def test_a_box_that_is_announced_as_the_answer_counts_alone(text, claims):
+    assert claimed_answers(text) == tuple(claims)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "maybe \\boxed{42}? Let me check that again, because 6 times",
+        "Is it $\\boxed{42}$?",
+        "Could it be \\[\\boxed{42}\\] ?",
+        "\\boxed{41}. Or is it \\boxed{42}?",
+        "\\boxed{42}. That is wrong.",
+        "\\boxed{42}. Hmm, that can't be right.",
+        "$\\boxed{42}$. Wait, this is not correct.",
+        "\\boxed{42}. No, it was incorrect",
+        "\\boxed{42}. I made a mistake above.",
+        "\\boxed{42}. No, wait",
+        "\\boxed{42}. Hmm",
+        "\\boxed{42}. No, 6 times 8 is 48",
+        "It is never \\boxed{42}",
+        "41 rather than \\boxed{42}",
+        "The wrong answer is \\boxed{42}",
+    ],
+)
+def test_a_box_that_is_asked_for_or_doubted_at_once_is_no_answer(text):
+    assert claimed_answers(text) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\boxed{42}. Is that right? Yes.",
+        "\\boxed{42}. No other value works.",
+        "\\boxed{42}. It is not right-angled.",
+        "\\boxed{42}. Wait, let me check: 6 times 7 is 42.",
+        "\\boxed{42}. It is not 41.",
+        "What is it? \\boxed{42}",
+        "maybe \\boxed{41}? No, it is \\boxed{42}",
+    ],
+)
+def test_other_words_after_a_box_take_nothing_back(text):
+    assert claimed_answers(text) == ("42",)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("\\boxed{42}. The answer is 41.", ["42", "41."]),
+        ("\\boxed{42} or 41", ["42", "41"]),
+        ("\\boxed{42}, or maybe $41$", ["42", "41"]),
+        ("$\\boxed{42}$ (or 41)", ["42", "41"]),
+        ("\\boxed{0.75}, or 75\\%", ["0.75", "75\\%"]),
+        ("\\boxed{1.5} or 90 minutes", ["1.5"]),
+        ("\\boxed{42}. So the answer is $6 \\cdot 7 = 42$", ["42"]),
+        ("\\boxed{42}. The answer is 2^5 + 10", ["42"]),
+        ("\\boxed{42}. The final answer is $42. He pays $5.", ["42"]),
+    ],
+)
+def test_another_value_after_the_last_box_is_claimed_too(text, claims):
+    assert tuple(claim.rstrip(".") for claim in claimed_answers(text)) == tuple(claim.rstrip(".") for claim in claims)
+
+
+def test_thoughts_of_other_models_are_left_out():
+    assert claimed_answers("<thinking>\\boxed{41}</thinking>\\boxed{42}") == ("42",)
+    assert claimed_answers("[THINK]\\boxed{41}[/THINK]\\boxed{42}") == ("42",)
+    assert claimed_answers("<thinking>\\boxed{42} no, wait") == ()
+    assert claimed_answers("\\boxed{42}", Thoughts(opened=True)) == ()
+    assert claimed_answers("so 6 times 7</think>\\boxed{42}", Thoughts(opened=True)) == ("42",)
+
+
+def test_reading_a_response_takes_linear_time():
+    n = 64_000
+    texts = [
+        "\\" * n,
+        "\\boxed{" + "\\" * n + "}",
+        "\\boxed{" * n,
+        "\\boxed " * n,
+        ("\\boxed" + " " * 50) * (n // 50),
+        "\\boxed{\\phantom{1}}" * 5000,
+        "$$\\boxed{1}\n\n" * 5000,
+        "\\boxed{1}" + "\n\n" * n + "\\boxed{2}",
+        "\\boxed{1}\\]" + "\\]" * n,
+        "\\boxed{1}" + " " * n + "is" + " " * n,
+        "\\boxed{1} final answer" + " " * n + "x",
+        "\\boxed{1} " + "the answer is " * n,
+        "\\boxed{1} final answer is " + "$" * n,
+        "\\boxed{1}" + "no, wait, " * n,
+        "\\boxed{1} or " + "," * n,
+        "the answer is " * n + "\\boxed{1} the answer is \\boxed{2}",
+    ]
+    for text in texts:
+        began = time.process_time()
+        claimed_answers(text)
+        assert time.process_time() - began < 1.0, text[:40]
 
 
 @pytest.mark.parametrize(

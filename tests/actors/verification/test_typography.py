@@ -35,6 +35,8 @@ DRESSED = {
     "2x+1": ["\\text{2x+1}", "\\textbf{$2x+1$}"],
     "18\\text{ dollars}": ["\\text{18 dollars}", "\\textbf{18 dollars}", "\\textbf{18}\\text{ dollars}"],
     "12\\text{ cm}": ["12厘米", "\\text{12厘米}", "12 厘米", "12\\text{厘米}", "12см"],
+    "20000": ["2万"],
+    "15000\\text{ yuan}": ["1.5万元"],
     "12\\text{ m}^2": ["12平方米", "12㎡"],
     "60^{\\circ}": ["60度"],
     "3+4i": ["3+4\\mathrm{i}", "3+4\\text{i}", "3+4\\mathbf{i}"],
@@ -51,7 +53,7 @@ UNTOUCHED = [
     "\\text{SOS}", "\\text{no solution}", "\\mathbb{R}", "\\overline{AB}", "0.\\overline{3}", "\\mathrm{lcm}(2,3)",
     "5\\,\\mathrm{cm}", "5\\text{ N}", "1 \\text{ and } 2", "\\text{3 hours and 20 minutes}", "\\text{A1}",
     "\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\begin{pmatrix}1 \\\\ -2\\end{pmatrix}", "x \\equiv 3 \\pmod 5",
-    "2**3**4", "\\cancel{73}", "\\not 73", "\\text{not }73", "3:4", "73!", "f'(x)", "\\binom{5}{2}", "\\vec{v}", "2万",
+    "2**3**4", "\\cancel{73}", "\\not 73", "\\text{not }73", "3:4", "73!", "f'(x)", "\\binom{5}{2}", "\\vec{v}",
     "\\frac{1}{2", "73}", "4\u200b2",
 ]  # fmt: skip
 
@@ -137,6 +139,8 @@ def test_a_modulus_is_dress_if_the_reference_answer_has_none(reference, answer, 
         ("41", "41 \\approx 42", "41 \\approx 42"),
         ("42", "41 \\approx 42", "41 \\approx 42"),
         ("42", "41.6 \\approx 42", "41.6"),
+        ("0.5", "10^{400} \\approx 3.0", "10^{400} \\approx 3.0"),
+        ("0.5", "3i \\approx 3", "3i \\approx 3"),
     ],
 )
 def test_of_an_exact_and_a_rounded_value_that_agree_one_counts(reference, answer, plain):

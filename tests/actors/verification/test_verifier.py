@@ -16,6 +16,7 @@ import pytest
 from actors.verification import verifier_process as verify_child
 from actors.verification.verifier import VerifierPool, VerifierUnavailable
 from actors.verification.verifier_process import judge as judge_in_process
+from actors.verification.verifier_workers import DeadlineExceeded
 from conf.schema import VerifierSettings
 from tests.actors.hostile import BOXED
 
@@ -79,12 +80,68 @@ def test_reference_answers_that_cannot_be_parsed_are_told():
 
 def test_a_hanging_answer_is_a_timeout_and_only_that_one():
     async def run():
-        with pool(workers=2, deadline_s=3.0) as verifier:
+        with pool(workers=2, deadline_s=0.7) as verifier:
             await asyncio.gather(*(verifier.judge_reference("x^2+1") for _ in range(2)))
             answers = [SLOW, *["1+x"] * 5]
             return await asyncio.gather(*(verifier.judge(box(answer), "x+1") for answer in answers))
 
     assert asyncio.run(run()) == ["timeout", *["correct"] * 5]
+
+
+def test_the_deadline_counts_cpu_time():
+    """A worker that the machine does not run has time to answer later."""
+
+    async def run():
+        with pool(workers=1, deadline_s=0.3) as verifier:
+            assert await verifier.judge_reference("x^2+1") == "correct"
+            (worker,) = children(fork_server_of(verifier))
+            os.kill(worker, signal.SIGSTOP)
+            question = asyncio.create_task(verifier.judge(box("1+x"), "x+1"))
+            await asyncio.sleep(0.6)
+            os.kill(worker, signal.SIGCONT)
+            return await question
+
+    assert asyncio.run(run()) == "correct"
+
+
+def test_a_worker_that_waits_without_cpu_time_is_a_timeout_in_the_end(monkeypatch):
+    monkeypatch.setattr("actors.verification.verifier.BACKSTOP_S", 0.1)
+
+    async def run():
+        with pool(workers=1, deadline_s=0.05) as verifier:
+            assert await verifier.judge_reference("x^2+1") == "correct"
+            verifier._retries.allows = lambda comparison: False
+            (worker,) = children(fork_server_of(verifier))
+            os.kill(worker, signal.SIGSTOP)
+            return await verifier.judge(box("1+x"), "x+1"), await verifier.judge_reference("x^3+1")
+
+    assert asyncio.run(run()) == ("timeout", "correct")
+
+
+@pytest.mark.parametrize("second", ["correct", "timeout"])
+def test_a_timeout_is_a_verdict_only_after_a_second_trial_alone(monkeypatch, second):
+    trials = []
+
+    async def compare(worker, comparisons):
+        trials.append(worker)
+        await asyncio.sleep(0)
+        if comparisons[0]["answer"] != "1+x^2" or (len(trials) > 1 and second == "correct"):
+            return "correct"
+        raise DeadlineExceeded
+
+    monkeypatch.setattr("actors.verification.verifier_workers.Worker.compare", compare)
+
+    async def run():
+        with pool(workers=3) as verifier:
+            retries = []
+            monkeypatch.setattr(verifier._retries, "add", lambda *trial: retries.append(trial))
+            verdict = await verifier.judge(box("1+x^2"), "\\sin x+1")
+            assert len(set(trials)) == len(trials) == 2
+            assert [timed_out for _, _, timed_out in retries] == [second == "timeout"]
+            assert await asyncio.gather(*(verifier.judge(box("1+x"), "x+1") for _ in range(5))) == ["correct"] * 5
+            return verdict
+
+    assert asyncio.run(run()) == second
 
 
 def test_a_killed_worker_is_a_crash_of_its_own_answer_only():
