@@ -103,8 +103,8 @@ POINTS = tuple(
 ROUNDED = re.compile(r"[+-]?(?=[0.]*[1-9][0-9.]{3})[0-9]*\.([0-9]{6,18})")
 """A decimal of at least six places and four digits from the first that is not 0."""
 UNEVALUATED = (Sum, Product, Integral, Limit, Derivative)
-MAX_DIGITS = 500
-"""Digits to which two closed forms are compared at most."""
+MAX_DIGITS, MAX_DIGITS_AT_POINTS = 500, 100
+"""Digits to which two closed forms, and two expressions at one point, are compared at most."""
 TINY = Rational(1, 10**6)
 
 
@@ -257,7 +257,8 @@ def equal_at(expected: Expr, given: Expr, symbols: list[Symbol], point: tuple[Ra
     if first.is_Rational and second.is_Rational:
         return bool(first == second)
     try:
-        difference = (first - second).evalf(15, strict=True, maxn=MAX_DIGITS)
+        max_digits = MAX_DIGITS_AT_POINTS if symbols else MAX_DIGITS
+        difference = (first - second).evalf(15, strict=True, maxn=max_digits)
         if not difference.is_number or not difference.is_finite:
             return None
         if difference != 0:
