@@ -1,4 +1,4 @@
-r"""Normalizes the spelling of LaTeX answers, and splits them into parts, sides and units."""
+r"""Normalizes the spelling and the notations of LaTeX answers, and splits them into parts and sides."""
 
 import re
 

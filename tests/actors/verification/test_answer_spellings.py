@@ -182,9 +182,10 @@ def test_no_answer_is_right_for_another():
 
 
 TOKENS = r"""
-(;[;\{;\cup ;:;<;1,;\pm ;_;\frac;\frac1;\text{;a and ;\begin{pmatrix};1:1:;\overline{;0.;C(;10^;%;/;cm ;1\,;{,};000,;1,000;e5;0x
-\choose ;{1\choose ;\text{ cm};\text{ cm}/;x<;x<1\text{ or };=;x=;^{\circ};2^{\circ};\sqrt{2};+\sqrt{2};!;2!;1/;Ab ;\\ ;\$;*;(1)
-\pi ;i;\dot1;^;};];\};\{x:x>;per ;square ;km/h ;\frac{1}{2};B) ;\binom{1}{2};(-\infty,1)\cup;101_2,;2^{;\sin 2^{\circ};&;1e1 ;?
+(;[;\{;\cup ;:;<;1,;\pm ;_;\frac;\frac1;\text{;a and ;\begin{pmatrix};1:1:;\overline{;0.;C(;10^;%;/;cm ;1\,;{,}
+000,;1,000;e5;0x;\choose ;{1\choose ;\text{ cm};\text{ cm}/;x<;x<1\text{ or };=;x=;^{\circ};2^{\circ};\sqrt{2};+\sqrt{2}
+!;2!;1/;Ab ;\\ ;\$;*;(1);\pi ;i;\dot1;^;};];\};\{x:x>;per ;square ;km/h ;\frac{1}{2};B) ;\binom{1}{2};(-\infty,1)\cup
+101_2,;2^{;\sin 2^{\circ};&;1e1 ;?
 """.strip().replace("\n", ";")
 
 
