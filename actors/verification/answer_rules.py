@@ -1,20 +1,25 @@
 r"""Rules that decide an answer without math-verify, or prepare the expressions that math-verify compares.
 
-math-verify tests whether two expressions have the same value. For a reward that is not enough: `43=42`, `6\cdot 7` and
-`42\%` have or contain the value 42, but none of them answers a problem whose answer is 42. The rules compare the texts
-of the answer and the reference answer; tests/actors/verification/test_answer_table.py has cases for each.
+math-verify tests whether two expressions have the same value. For a reward that is not enough: `43=42` and `6\cdot 7`
+contain or have the value 42, but neither answers a problem whose answer is 42. The rules compare the texts of the
+answer and the reference answer; tests/actors/verification/test_answer_table.py has cases for each.
 
 - Equations: the answer may name the result (`x=5`, `f(x)=2x`, `m+n=42`); `43=42`, `x+1=42` and a chain `a=b=c` are
   wrong. The rule does not apply if the reference answer has as many relations.
-- Numbers: if the reference answer consists of numbers (also in lists, tuples, intervals, sets), so must the answer.
-  Signs, decimals, fractions, thousands separators, powers of ten and units are allowed; sums, products, roots and
-  functions are not.
+- Shapes: lists and sets are equal in any order, each value as often; tuples, intervals, matrices value by value. A
+  tuple may stand for a vector, a list for a tuple, and intervals for the solutions of an inequality.
+- Numbers: if the reference answer is a number, so must the answer be. Signs, decimals, fractions, thousands
+  separators, powers of ten and units are allowed; sums, products, roots and functions are not. Numbers are equal if
+  they are exactly; a decimal of six places may be rounded or cut (see `exact_numbers`).
 - Other reference answers: no integral, sum, product or limit that the reference answer does not have. If it is a
   number, no factorial, binomial or function of a class that it does not have either.
-- Percent: if the reference answer has none, 42\% is 0.42. If it is 62.5\%, then 62.5\%, 62.5 and 0.625 are correct.
-- Units: a unit is dropped if the reference answer has none. If both have one, the words must be equal.
-- Cost: an answer beyond the limits of `answer_cost` on nesting, lists, powers, factorials and binomials, or with
-  invisible characters, is not parsed.
+- Texts: words, numerals with a base, times, ratios and options are compared by `answer_texts`.
+- Percent: if the reference answer is 62.5\%, then 62.5\%, 62.5 and 0.625 are correct. If it has no percent sign, 42\%
+  is 0.42; it is 42, too, if the reference answer is 0 or at least 1 and therefore no share.
+- Units: may be left out, and are dropped if the reference answer has none. If both have one, they must be equal with
+  their powers: 6 cm^2 is neither 6 cm nor 6 m^2, and 60 minutes are not 1 hour. Degrees in an angle count.
+- Cost: an answer beyond the limits of `answer_cost` on nesting and lists, or with invisible characters, is refused; so
+  is one beyond its limits on powers, factorials and binomials, unless its value is found exactly without math-verify.
 """
 
 import json
@@ -155,7 +160,7 @@ def _order(expected: Shape, given: Shape) -> Order:
     if expected.kind == "union" and given.kind == "list":
         return "unordered" if all(shape_of(item).kind != "value" for item in given.items) else "different"
     if "union" in kinds:
-        return "unknown"
+        return "different" if kinds & {"matrix", "list"} else "unknown"
     if kinds == {"matrix"} or kinds == {"interval"}:
         return "ordered" if expected.detail == given.detail else "different"
     if "matrix" in kinds:

@@ -1,4 +1,4 @@
-r"""Normalizes the spelling of LaTeX answers, and splits them into parts, sides and units."""
+r"""Normalizes the spelling and the notations of LaTeX answers, and splits them into parts and sides."""
 
 import re
 
@@ -62,6 +62,13 @@ _SYNONYMS = [
     (re.compile(r"\\(?:times|ast)(?![a-zA-Z])|\*"), r"\\cdot "),
     (re.compile(r"(?<=[,(\[])\s*\+\s*\\infty"), r"\\infty"),
     (re.compile(r"\A(?:\\mathbb\s*\{?\s*R\s*\}?|\\R)\Z"), r"(-\\infty,\\infty)"),
+    (
+        re.compile(
+            r"\A\\\{\s*([a-z])\s*(?:\\in\s*\(-\\infty,\\infty\)|\\in\s*(?:\\mathbb\s*\{?R\}?|\\R))?\s*"
+            r"(?:\\mid(?![a-z])|\\colon|[|:])\s*([^|:]*(?:[<>]|\\[lgn]eq?(?![a-z]))[^|:]*)\\\}\Z"
+        ),
+        r"\2",
+    ),
     (re.compile(r"\s+"), " "),
 ]
 

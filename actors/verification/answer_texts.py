@@ -11,6 +11,11 @@ from actors.verification import exact_numbers
 _WRAPPER = re.compile(r"\\(?:text(?:rm|bf|it|normal|sf)?|math(?:rm|bf|it|sf)|mbox|operatorname)\s*\{([^{}]*)\}")
 _LETTERS = re.compile(r"[A-Za-z][A-Za-z' .-]*")
 _NO_WORD = re.compile(r"\\|\b(?:sin|cos|tan|cot|sec|csc|log|ln|exp|pi|sqrt|inf|infinity)\b")
+_FIGURE = re.compile(
+    r"\\(angle|measuredangle|triangle|square|odot|overline|overrightarrow|overleftrightarrow|vec|widehat|overarc)"
+    r"\s*\{?\s*(?:\\(?:text|mathrm)\s*\{)?([A-Z]{2,})\s*\}?\}?"
+)
+"""An angle, a triangle or a line by the names of its points."""
 _PRODUCT = re.compile(r"[a-z]{1,3}|[A-Za-z]")
 _YES_OR_NO = ("yes", "no", "true", "false", "none")
 
@@ -32,6 +37,8 @@ def compare_words(reference: str, answer: str) -> bool | None:
 
 def _letters(latex: str) -> str | None:
     """The text without \\text{}, if it has letters only."""
+    if figure := _FIGURE.fullmatch(latex):
+        return f"{figure[1]} {figure[2]}"
     text = " ".join(_WRAPPER.sub(r"\1", latex).split())
     return text.rstrip(" .") if _LETTERS.fullmatch(text) and not _NO_WORD.search(text) else None
 

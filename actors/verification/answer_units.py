@@ -37,11 +37,11 @@ _KNOWN = "|".join(sorted((name for name in _NAME if len(name) > 1 and "/" not in
 _POWER = r"(?:\s*\^\s*(?:-?[0-9]|\{\s*-?[0-9]\s*\}))?"
 _WRAPPED = (
     r"\\(?:text(?:rm|bf|it|normal)?|math(?:rm|bf|it|sf)|mbox|operatorname)\s*"
-    rf"\{{\s*\(?(?:[^{{}}()0-9^]|\^\s*(?:-?[0-9]|\{{\s*-?[0-9]\s*\}}))*\)?\s*\}}{_POWER}"
+    rf"\{{(?:[^{{}}0-9^]|\^\s*(?:-?[0-9]|\{{\s*-?[0-9]\s*\}}))*\}}{_POWER}"
 )
 _UNIT = re.compile(
     r"(?P<value>.*(?:[0-9)}\]](?<!\\circ\})|\\pi))\s*(?P<unit>\^\{\\circ\}\s*"
-    rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|{_WRAPPED}(?:\s*(?:/|\\cdot)?\s*{_WRAPPED})*)",
+    rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|{_WRAPPED}(?:\s*(?:(?:/|\\cdot)\s*)?{_WRAPPED}){{0,3}})",
     re.DOTALL,
 )
 _UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_WRAPPED})\s*\}}\s*\{{\s*({_WRAPPED})\s*\}}")
@@ -51,7 +51,8 @@ _KNOWN_UNIT = re.compile(
 )
 _ANY_WORD = rf"(?:[a-zA-Z]{{4,}}|[cmdk]?m|ft|in|[mk]?g|lbs?|hrs?|min|sec|mph|[shL]){_POWER}(?:[ /]|$)"
 _NUMBER_WORD = (
-    "[\u4e07\u842c\u4ebf\u5104\u5343\u767e\u5341\u5146\u534a\u500d\u5206\u6210\u6298\u65b9\u591a\u4f59\u4e0d\u6216\u548c]"
+    "[\u4e07\u842c\u4ebf\u5104\u5343\u767e\u5341\u5146\u534a\u500d\u5206\u6210"
+    "\u6298\u65b9\u591a\u4f59\u4e0d\u6216\u548c]"
 )
 """Chinese for ten thousand, hundred million, thousand, hundred, ten, half, times, parts, power, more, not, or, and."""
 _BARE_UNIT = re.compile(

@@ -7,7 +7,7 @@ coefficients, so two values are equal iff their forms are. The radicand of i is 
 math-verify 25 ms, and rounds nothing: 2^{-60} and 2^{-61} differ. The grammar:
 
     sum      [+|-] term {(+|-) term}      term      power {[\cdot|\times] power} [/ power]
-    power    atom {!} [^ arg]             arg       {sum} | digit
+    power    atom {!} [^ arg]             arg       {sum} | digit | \pi | i
     atom     number | i | \pi | \frac arg arg | \binom arg arg | \sqrt arg | \sqrt[sum] arg | (sum) | {sum}
     number   12 | 0.5 | .5 | 2\frac13 | 0.1\overline{6} | 0.1\dot{6} | 0.1(6)
 
@@ -162,8 +162,8 @@ class _Reader:
         if self.peek() == "{":
             return self.atom()
         token = self.take()
-        if token == "\\pi":
-            return {(1, 1): Fraction(1)}
+        if token in ("\\pi", "i"):
+            return {(1, 1) if token == "\\pi" else (-1, 0): Fraction(1)}
         if not token.isdecimal():
             raise NotPlain
         if len(token) > 1:

