@@ -8,10 +8,11 @@ Both sides compute in float32, where rounding is far below any other difference.
 then compared once more in that precision, with a bound that allows for rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -91,7 +92,9 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
             f"{architecture} has parameters between its base model and its head ({names[0]}), which ZeRO 3 cannot "
             f"gather in chunks; set learner.zero_stage=2"
         )
-    texts = _texts(lm.eval(), temperature, settings.row_tokens)
+    lm.eval()
+    _refuse_non_causal(lm)
+    texts = _texts(lm, temperature, settings.row_tokens)
     policy = as_policy(
         lm, temperature=temperature, chunk_tokens=settings.logprob_chunk_tokens, packing=settings.packing
     )
@@ -105,17 +108,36 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
 
 
 @torch.no_grad()
+def _refuse_non_causal(lm: Any) -> None:
+    """Raises `UnsupportedModel` if the distribution of a token depends on later tokens."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(_vocabulary(lm), (2, 1, 12), generator=generator)
+    ids[1, 0, :6] = ids[0, 0, :6]
+    one, other = (_plain_logits(lm, text)[:6] for text in ids)
+    if (one - other).abs().max() > FLOAT32_BOUND * max(1.0, float(one.abs().max())):
+        raise UnsupportedModel(f"{type(lm).__name__} is no causal language model: its tokens attend to later tokens")
+
+
+def _vocabulary(lm: Any) -> int:
+    return int(lm.get_input_embeddings().weight.shape[0])
+
+
+def _plain_logits(lm: Any, ids: Tensor) -> Tensor:
+    """The model's own forward pass. ids [1, T] -> float32 [T, V] on the CPU."""
+    with _naming_errors(type(lm).__name__, packing="off"):
+        return cast(Tensor, lm(input_ids=ids.to(lm.device), use_cache=False).logits[0].float().cpu())
+
+
+@torch.no_grad()
 def _texts(lm: Any, temperature: float, row_tokens: int) -> list[list[_Text]]:
     """Random texts, one list for each prompt."""
     generator = torch.Generator().manual_seed(0)
-    vocabulary = lm.get_input_embeddings().weight.shape[0]
 
     def draw(tokens: int) -> Tensor:
-        return torch.randint(vocabulary, (tokens,), generator=generator)
+        return torch.randint(_vocabulary(lm), (tokens,), generator=generator)
 
     def logprobs(prompt: Tensor, rollout: Tensor) -> Tensor:
-        ids = torch.cat([prompt, rollout])[None].to(lm.device)
-        logits = lm(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float().cpu()
+        logits = _plain_logits(lm, torch.cat([prompt, rollout])[None])[len(prompt) - 1 : -1]
         return torch.log_softmax(logits / temperature, dim=-1)
 
     texts = []
@@ -183,26 +205,25 @@ def _differences(policy: Policy, texts: Sequence[Sequence[_Text]], settings: Lea
         row = row.to(device)
         in_row = [texts[group][i] for group, i in row.rollouts]
         targets = torch.cat([text.targets for text in in_row])
-        logprobs, _ = _run(policy, lambda row=row, targets=targets: policy(
-            row.input_ids, row.position_ids, row.layout, row.positions, targets.to(device)
-        ))  # fmt: skip
+        with _naming_errors(type(policy.lm).__name__, policy.packing):
+            logprobs, _ = policy(row.input_ids, row.position_ids, row.layout, row.positions, targets.to(device))
         differences.append(logprobs.float().cpu() - torch.cat([text.logprobs for text in in_row]))
     return torch.cat(differences)
 
 
-def _run(policy: Policy, forward: Callable[[], Any]) -> Any:
-    """The forward pass; whatever architectures raise about a row becomes an error with a remedy."""
+@contextmanager
+def _naming_errors(architecture: str, packing: str) -> Iterator[None]:
+    """Whatever the code of an architecture raises about a row becomes an error with a remedy."""
     try:
-        return forward()
-    except PopeError:
-        raise
-    except torch.OutOfMemoryError:
+        yield
+    except (PopeError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = f"its forward pass fails with {type(error).__name__}: {str(error).splitlines()[:1]}"
-        if policy.packing == "on":
-            raise CannotPack(type(policy.lm).__name__, reason) from error
-        raise UnsupportedModel(f"{type(policy.lm).__name__}: {reason}") from error
+        first = (str(error).splitlines() or [""])[0]
+        reason = f"its forward pass fails with {type(error).__name__}: {first}"
+        if packing == "on":
+            raise CannotPack(architecture, reason) from error
+        raise UnsupportedModel(f"{architecture} cannot be trained: {reason}") from error
 
 
 def _group(number: int, texts: Sequence[_Text]) -> TrainGroup:
