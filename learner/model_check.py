@@ -35,6 +35,10 @@ BFLOAT16_BOUND = 0.3
 """Largest root mean square difference of a bfloat16 policy from the float32 model, nats."""
 TEXTS = ((5, (7, 6)), (11, (1, 9, 4)), (3, (12,)))
 """Tokens of the prompts and of their rollouts."""
+FILLER = (120, (8,))
+"""Texts in the form of `TEXTS` that fill the row up to learner.row_tokens: a fault may depend on the place in a row."""
+FILLER_FLOP = {"cpu": 2e11, "cuda": 2e14}
+"""What the filled row may cost by device, floating-point operations; about two seconds."""
 LONGEST_WINDOW = 1024
 """A sliding window or chunk of at most this many tokens is exceeded by one more text."""
 
@@ -94,7 +98,7 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
         )
     lm.eval()
     _refuse_non_causal(lm)
-    texts = _texts(lm, temperature, settings.row_tokens)
+    texts = _texts(lm, temperature, (*TEXTS, *_beyond_windows(lm.config, settings.row_tokens), *_fillers(lm, settings)))
     policy = as_policy(
         lm, temperature=temperature, chunk_tokens=settings.logprob_chunk_tokens, packing=settings.packing
     )
@@ -129,8 +133,8 @@ def _plain_logits(lm: Any, ids: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _texts(lm: Any, temperature: float, row_tokens: int) -> list[list[_Text]]:
-    """Random texts, one list for each prompt."""
+def _texts(lm: Any, temperature: float, sizes: Sequence[tuple[int, tuple[int, ...]]]) -> list[list[_Text]]:
+    """Random texts of these sizes, in the form of `TEXTS`; one list for each prompt."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(tokens: int) -> Tensor:
@@ -141,7 +145,7 @@ def _texts(lm: Any, temperature: float, row_tokens: int) -> list[list[_Text]]:
         return torch.log_softmax(logits / temperature, dim=-1)
 
     texts = []
-    for prompt_tokens, rollouts in (*TEXTS, *_beyond_windows(lm.config, row_tokens)):
+    for prompt_tokens, rollouts in sizes:
         prompt, other = draw(prompt_tokens), draw(prompt_tokens)
         texts.append([])
         for tokens in rollouts:
@@ -166,6 +170,17 @@ def _beyond_windows(config: Any, row_tokens: int) -> list[tuple[int, tuple[int, 
     windows = {getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size", "local_attention")}
     largest = min(LONGEST_WINDOW, row_tokens // 2)
     return [(window // 2 + 1, (window, 8)) for window in windows if isinstance(window, int) and 1 < window <= largest]
+
+
+def _fillers(lm: Any, settings: LearnerSettings) -> list[tuple[int, tuple[int, ...]]]:
+    """Texts for a row of `learner.row_tokens`, or of as many tokens as take little time; none without packing."""
+    parameters = sum(parameter.numel() for parameter in lm.parameters())
+    affordable = int(FILLER_FLOP[lm.device.type] / (6 * parameters))  # three passes of 2 operations a parameter
+    prompt, rollouts = FILLER
+    longest = getattr(lm.config.get_text_config(), "max_position_embeddings", None)
+    if settings.packing == "off" or (longest and longest < prompt + max(rollouts)):
+        return []
+    return [FILLER] * (min(settings.row_tokens, affordable) // (prompt + sum(rollouts)))
 
 
 def _context_effect(texts: Sequence[Sequence[_Text]]) -> float:

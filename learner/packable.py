@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from learner import packed_attention
 from learner.packed_attention import Layout, longest_sample
@@ -34,11 +35,23 @@ def _reason(lm: Any) -> str | None:
         return f"its forward pass takes no {' and no '.join(sorted(missing))}"
     if numbering := [type(module).__name__ for module in body.modules() if hasattr(module, _OWN_POSITIONS)]:
         return f"{numbering[0]} numbers positions in its own way"
+    if counting := [type(module).__name__ for module in body.modules() if _counts_places(module)]:
+        return f"{counting[0]} counts positions from the beginning of the row"
     if types := _layer_types(lm.config) - ATTENTION - SEPARATE:
         return f"it has layers of type {', '.join(sorted(types))}"
     if convolutions := [name for name, module in lm.named_modules() if isinstance(module, nn.Conv1d)]:
         return f"a convolution connects neighbouring tokens ({convolutions[0]})"
     return None
+
+
+def _counts_places(module: nn.Module) -> bool:
+    """Whether a part of a model numbers the tokens itself, which is only seen in a row long enough for it to matter."""
+    if isinstance(module, PreTrainedModel) or type(module).__module__.startswith("torch."):
+        return False
+    try:
+        return "torch.arange(" in inspect.getsource(type(module).forward)
+    except (OSError, TypeError):
+        return False
 
 
 def _layer_types(config: Any) -> set[str]:

@@ -88,11 +88,12 @@ class _Body(nn.Module):
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        self._parts = {name for name, _ in body.named_children()}
+        object.__setattr__(self, "_body", body)
         self._hidden: Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return self if name in self.__dict__["_parts"] else super().__getattr__(name)
+        value = getattr(self.__dict__["_body"], name)
+        return self if isinstance(value, nn.Module) else value
 
     @contextmanager
     def returning(self, hidden: Tensor) -> Iterator[None]:

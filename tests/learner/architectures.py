@@ -101,7 +101,6 @@ TWEAKS: Mapping[str, Mapping[str, Any]] = {
     "gemma4_unified_text": {"global_head_dim": 16},
     "qwen4_exp_text": {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 4,
                        "indexer_compress_ratio": 2},
-    "cohere_compass_text": {"layer_types": ATTENTION},
     "prophetnet": {"num_hidden_layers": DEFAULT},
     "xlnet": {"max_position_embeddings": DEFAULT},
     "xmod": {"default_language": "en_XX"},
@@ -140,7 +139,7 @@ def _small(default: PretrainedConfig) -> dict[str, Any]:
         given["layer_types"] = [kinds[i % len(kinds)] for i in range(LAYERS)]
     for name in default.sub_configs:
         if isinstance(part := getattr(default, name, None), PretrainedConfig):
-            given[name] = type(part)(**_small(part)).to_dict()
+            given[name] = type(part)(**{**_small(part), **TWEAKS.get(part.model_type, {})})
     return given
 
 
