@@ -142,6 +142,8 @@ def _texts(lm: Any, temperature: float, sizes: Sequence[tuple[int, tuple[int, ..
 
     def logprobs(prompt: Tensor, rollout: Tensor) -> Tensor:
         logits = _plain_logits(lm, torch.cat([prompt, rollout])[None])[len(prompt) - 1 : -1]
+        if not logits.isfinite().all():
+            raise UnsupportedModel(f"{type(lm).__name__} cannot be trained: its own log-probabilities are not finite")
         return torch.log_softmax(logits / temperature, dim=-1)
 
     texts = []
