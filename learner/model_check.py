@@ -195,9 +195,7 @@ def _compare(
 ) -> ModelAgreement:
     difference = _differences(policy, texts, settings)
     architecture = type(policy.lm).__name__
-    found = ModelAgreement(
-        architecture, len(difference), float(difference.abs().max()), _rms(difference), bound
-    )
+    found = ModelAgreement(architecture, len(difference), float(difference.abs().max()), _rms(difference), bound)
     if found.rms_difference <= bound:  # false for NaN
         return found
     causes = {

@@ -119,9 +119,7 @@ def packed_attention(
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _pieces(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout
-) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+def _pieces(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
     """(queries, keys, values, position of the first query) of each prompt and of each rollout, in row order."""
     sizes = [size for prompt, rollouts in layout for size in (prompt, *rollouts)]
     parts = zip(query.split(sizes, dim=2), key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True)
