@@ -326,8 +326,8 @@ class LearnerSettings:
     max_lag: int | None = ranged(None, 0)
     """Largest lag of a trained token, in optimizer steps. 0 is synchronous GRPO; null is no bound."""
     packing: Literal["on", "off"] = "on"
-    """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout,
-    computed by the model's own attention; for architectures that cannot run packed rows (docs/models.md), and slower."""
+    """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout
+    and is computed by the model's own attention, for architectures that cannot run packed rows (docs/models.md)."""
     row_tokens: int = ranged(4096, 1)
     """Tokens of a packed row, the unit of a forward pass; with packing=off the longest sample."""
     logprob_chunk_tokens: int = ranged(1024, 1)

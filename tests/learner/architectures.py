@@ -66,10 +66,12 @@ SIZES: Mapping[str, Any] = {
     **dict.fromkeys(("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention",
                      "sliding_window_size", "window_size"), WINDOW),
     # recurrent layers
-    **dict.fromkeys(("mamba_n_heads", "mamba_num_heads", "linear_num_key_heads", "linear_num_value_heads"), 4),
+    **dict.fromkeys(
+        ("mamba_n_heads", "mamba_num_heads", "linear_num_key_heads", "linear_num_value_heads", "linear_num_heads"), 4
+    ),
     **dict.fromkeys(
         ("mamba_d_state", "ssm_state_size", "state_size", "mamba_d_head", "mamba_head_dim", "mamba_dt_rank",
-         "linear_key_head_dim", "linear_value_head_dim", "chunk_size", "mamba_chunk_size"), 8
+         "linear_key_head_dim", "linear_value_head_dim", "linear_head_dim", "chunk_size", "mamba_chunk_size"), 8
     ),
 }  # fmt: skip
 
@@ -86,8 +88,9 @@ TWEAKS: Mapping[str, Mapping[str, Any]] = {
     "granitemoehybrid": {"mamba_n_heads": 8, "layer_types": ["linear_attention", "full_attention"]},
     "nemotron_h": {"mamba_num_heads": 4, "layers_block_type": ["mamba", "attention"]},
     "zamba": {"num_hidden_layers": 4, "layer_types": ["linear_attention", "hybrid"] * 2},
-    "zamba2": {"num_hidden_layers": 4, "n_mamba_heads": 8, "mamba_headdim": 8, "attention_hidden_size": 64, "attention_head_dim": 16,
-               "layers_block_type": ["linear_attention", "hybrid"] * 2, "num_query_groups": 4},
+    "zamba2": {"num_hidden_layers": 4, "n_mamba_heads": 8, "mamba_headdim": 8, "attention_hidden_size": 64,
+               "attention_head_dim": 16, "layers_block_type": ["linear_attention", "hybrid"] * 2,
+               "layer_types": DEFAULT, "num_query_groups": 4},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
@@ -224,31 +227,33 @@ def _checked(config: PretrainedConfig, **settings: Any) -> str:
 PAGE = """\
 # Models
 
-Which models can be trained, and how. The learner must compute the probabilities of the model itself, as the engine that
-sampled with it does. It uses the model's own code: its layers, its masks, its head and whatever it does to logits (the scale
-of Granite and Cohere, the soft cap of Gemma 2). Two things are its own: rows, and the head in float32.
+Which models can be trained, and how. The learner must compute the probabilities of the model itself, as the engine
+that sampled with it does. It uses the model's own code: its layers, its masks, its head and whatever it does to
+logits (the scale of Granite and Cohere, the soft cap of Gemma 2). Two things are its own: rows, and the head in
+float32.
 
-- **`learner.packing=on`** (default): a row holds many samples, and each prompt is computed once for all its rollouts. It needs
-  a model in which nothing but attention connects tokens. Causal, sliding and chunked masks, soft caps and sinks are honoured
-  exactly; anything else that an architecture asks of attention is refused by name.
-- **`learner.packing=off`**: a row is one prompt with one rollout, computed by the model's own attention. For every causal
-  language model of transformers, such as those with recurrent or convolutional layers; a prompt is computed once for each
-  rollout.
+- **`learner.packing=on`** (default): a row holds many samples, and each prompt is computed once for all its
+  rollouts. It needs a model in which nothing but attention connects tokens. Causal, sliding and chunked masks, soft
+  caps and sinks are honoured exactly; anything else that an architecture asks of attention is refused by name.
+- **`learner.packing=off`**: a row is one prompt with one rollout, computed by the model's own attention. For every
+  causal language model of transformers, such as those with recurrent or convolutional layers; a prompt is computed
+  once for each rollout.
 
-Before anything is sampled, the model check compares both sides for the model of the run: log-probabilities of its own forward
-pass, one random text at a time, against those of a row. They must agree within a root mean square of 1e-4 nats in float32 (less
-for a model of flat logits, in which a fault shows less). A model that is refused, or that differs, ends the run in one line that
-says what to do. The check needs no list of architectures: it holds for models that are not in the table, and a model of your own
-is tried in the same way.
+Before anything is sampled, the model check compares both sides for the model of the run: log-probabilities of its
+own forward pass, one random text at a time, against those of a row. They must agree within a root mean square of
+1e-4 nats in float32 (less for a model of flat logits, in which a fault shows less). A model that is refused, or
+that differs, ends the run in one line that says what to do. The check needs no list of architectures: it holds for
+models that are not in the table, and a model of your own is tried in the same way.
 
-Whether vLLM can run a model is another question: its engines refuse what they do not know when a run starts. Code that comes
-with a model is never run, and only safetensors are read.
+Whether vLLM can run a model is another question: its engines refuse what they do not know when a run starts. Code
+that comes with a model is never run, and only safetensors are read.
 
 ## What was tried
 
 Every causal language model of transformers {version}, with random weights, small sizes, every type of layer of its
-default config, and windows of 8 tokens. `equal`: within 1e-4 nats. {num_equal} of {num_tried} are equal with packed rows. The table is
-written by `python -m tests.learner.architectures > docs/models.md`, and a test compares every line of it.
+default config, and windows of 8 tokens. `equal`: within 1e-4 nats. {num_equal} of {num_tried} are equal with packed
+rows. The table is written by `python -m tests.learner.architectures > docs/models.md`, and a test compares every
+line of it.
 
 | model type | packing=on | packing=off |
 |---|---|---|

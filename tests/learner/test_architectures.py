@@ -1,4 +1,4 @@
-"""Every causal LM of transformers: the learner equals the model itself, or refuses it by name; docs/models.md says which.
+"""Every causal LM of transformers: the learner equals the model or refuses it by name, as docs/models.md says.
 
 After an update of transformers, `python -m tests.learner.architectures > docs/models.md` writes the page again.
 """
