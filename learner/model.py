@@ -1,29 +1,39 @@
 """The learner's policy: a Hugging Face causal LM whose forward pass returns log-probabilities."""
 
+import inspect
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
-from transformers.masking_utils import sdpa_mask
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from learner import own_attention, packed_attention
+from learner import packed_attention
 from learner.packable import refuse_too_long, refuse_unpackable
 from learner.packed_attention import Layout
-from learner.token_head import TokenHead
+from learner.token_head import TokenHead, body_name, body_of
 from learner.unsupported_model import UnsupportedModel
 
 AttentionInterface.register(packed_attention.NAME, packed_attention.packed_attention)
 AttentionMaskInterface.register(packed_attention.NAME, packed_attention.packed_mask)
-AttentionInterface.register(own_attention.NAME, own_attention.own_attention)
-AttentionMaskInterface.register(own_attention.NAME, sdpa_mask)
 
 PREFIX = "lm."
 """Prefix that `Policy` adds to the Hugging Face name of a parameter."""
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
+
+_EXPLANATIONS = {
+    "custom code": "it needs code of its own, which is never run; choose a model of an architecture in docs/models.md",
+    "does not recognize this architecture": f"transformers {transformers.__version__} does not know its architecture; "
+    "choose one of docs/models.md, or install a version of transformers and vLLM that knows it",
+    "Unrecognized configuration class": "it is no causal language model; choose one of docs/models.md",
+    "no file named": "it has no weights in safetensors; load it where it is trusted and `save_pretrained` it again",
+}
+"""Piece of a message of transformers -> what to do."""
 
 Packing = Literal["on", "off"]
 """`learner.packing`."""
@@ -35,9 +45,10 @@ class Policy(nn.Module):
     The body runs in the model's dtype; the LM head runs in float32, only on positions that predict a trained token.
     """
 
-    def __init__(self, lm: nn.Module, *, packing: Packing = "on") -> None:
+    def __init__(self, lm: Any, *, packing: Packing = "on") -> None:
         super().__init__()
         self.lm = lm
+        self._body_name = body_name(lm)
         self.packing = packing
 
     def forward(
@@ -54,16 +65,16 @@ class Policy(nn.Module):
             packed = {"position_ids": position_ids, "attention_mask": torch.ones_like(input_ids), "layout": layout}
         else:
             packed = {}
-            assert len(layout) == 1 and len(layout[0][1]) == 1, "learner.packing=off has one sequence a row"
-        output = lm.base_model(input_ids=input_ids, use_cache=False, **packed)
+            assert [len(rollouts) for _, rollouts in layout] == [1], "learner.packing=off has one sequence a row"
+        output = getattr(lm, self._body_name)(input_ids=input_ids, use_cache=False, **packed)
         logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
         return logprobs, entropies
 
     def train(self, mode: bool = True) -> Self:
-        """Has no effect: with dropout the policy would not be the one that the engine sampled from.
+        """Has no effect but that layers are recomputed: with dropout the policy would not be what the engine samples.
 
-        transformers checkpoints a layer only in training mode, which is therefore that of the layers themselves, but of
-        nothing inside them.
+        transformers recomputes a layer only in training mode, which is therefore that of these layers themselves, but
+        of nothing inside them.
         """
         super().train(False)
         for module in self.modules():
@@ -90,7 +101,7 @@ def load_lm(path: Path, *, dtype: torch.dtype, attention: str | None = None) -> 
             path, dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UnsupportedModel(f"model.path={path} cannot be loaded: {_first_line(error)}") from error
+        raise UnsupportedModel(f"model.path={path} cannot be loaded: {_explained(error)}") from error
 
 
 def as_policy(
@@ -122,19 +133,35 @@ def _choose_attention(lm: Any, packing: Packing) -> None:
         lm.set_attn_implementation(packed_attention.NAME)
         refuse_unpackable(lm)
     else:
-        lm.set_attn_implementation(own_attention.NAME if lm._supports_sdpa else "eager")
+        lm.set_attn_implementation(_own_attention(lm))
+
+
+def _own_attention(lm: Any) -> str:
+    """`sdpa`, unless the plain attention of the architecture takes what `sdpa` would leave out, such as a soft cap."""
+    plain = getattr(sys.modules[type(body_of(lm)).__module__], "eager_attention_forward", None)
+    known = inspect.signature(sdpa_attention_forward).parameters
+    complete = plain is None or set(inspect.signature(plain).parameters) <= set(known)
+    return "sdpa" if lm._supports_sdpa and complete else "eager"
 
 
 def _checkpoint_layers(lm: Any) -> None:
-    if not any(isinstance(module, GradientCheckpointingLayer) for module in lm.modules()):
+    layers = [module for module in lm.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
         raise UnsupportedModel(
             f"{type(lm).__name__} cannot recompute its layers; set learner.gradient_checkpointing=false"
         )
+    for layer in layers:  # they will be in training mode: see `Policy.train`
+        for name, value in vars(layer).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(layer, name, 0.0)
     lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _explained(error: Exception) -> str:
+    """One line: what is known about an error of transformers, or the first line of its message."""
+    message = str(error)
+    known = next((remedy for piece, remedy in _EXPLANATIONS.items() if piece in message), None)
+    return known or next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)
 
 
 def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:

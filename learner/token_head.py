@@ -9,14 +9,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from learner.logprobs import chunked_logprobs
 from learner.unsupported_model import UnsupportedModel
 
 
 class TokenHead(nn.Module):
-    """Takes the place of a causal LM's head: hidden states and the tokens that followed -> log-probabilities, entropies.
+    """In place of a causal LM's head: hidden states and the tokens that followed -> log-probabilities and entropies.
 
     Its logits are those of the architecture: its own `forward` turns hidden states into logits, with whatever it does
     before and after the projection (scale, soft cap, bias); only its body is left out.
@@ -32,8 +32,10 @@ class TokenHead(nn.Module):
         self.bias = head.bias
         self._temperature, self._chunk_tokens = temperature, chunk_tokens
         self._entropy_gradient = entropy_gradient
-        # Not a submodule: its parameters are those of `lm`, and DeepSpeed would gather them a second time.
-        object.__setattr__(self, "_bodiless", _without_body(lm, _path(lm, head), _Projection(self)))
+        body = _Body(body_of(lm))
+        without_head = _replaced(lm, _path(lm, head), _Projection(self))
+        # In a tuple: not submodules. Their parameters are those of `lm`, and DeepSpeed would gather them twice.
+        self._parts = (_replaced(without_head, body_name(lm), body), body)
 
     def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """hidden [N, H], targets [N] -> (logprobs [N], entropies [N]), float32, nats."""
@@ -48,9 +50,9 @@ class TokenHead(nn.Module):
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """hidden [n, H] -> float32 [n, V]."""
-        lm: Any = self._bodiless
+        lm, body = self._parts
         ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)  # of which only the shape matters
-        with getattr(lm, lm.base_model_prefix).returning(hidden.float().unsqueeze(0)):
+        with body.returning(hidden.float().unsqueeze(0)):
             return cast(Tensor, lm.forward(input_ids=ids, use_cache=False).logits[0].float())
 
 
@@ -59,14 +61,14 @@ class _Projection(nn.Module):
 
     def __init__(self, head: TokenHead) -> None:
         super().__init__()
-        object.__setattr__(self, "_head", head)
+        self._head = (head,)  # in a tuple: not a submodule
 
     @property
     def weight(self) -> Tensor:
-        return cast(Tensor, self._head.weight).float()
+        return self._head[0].weight.float()
 
     def forward(self, hidden: Tensor) -> Tensor:
-        bias = cast(Tensor | None, self._head.bias)
+        bias = self._head[0].bias
         return functional.linear(hidden.float(), self.weight, None if bias is None else bias.float())
 
 
@@ -86,11 +88,12 @@ class _Body(nn.Module):
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        self._parts = {name for name, _ in body.named_children()}
+        object.__setattr__(self, "_body", body)
         self._hidden: Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return self if name in self.__dict__["_parts"] else super().__getattr__(name)
+        value = getattr(self.__dict__["_body"], name)
+        return self if isinstance(value, nn.Module) else value
 
     @contextmanager
     def returning(self, hidden: Tensor) -> Iterator[None]:
@@ -102,10 +105,24 @@ class _Body(nn.Module):
         return _BodyOutput(last_hidden_state=self._hidden)
 
 
-def parameters_beside_the_head(lm: Any) -> list[str]:
+def body_name(lm: Any) -> str:
+    """Name of the base model in a causal LM: the part that holds the embeddings of the tokens."""
+    embeddings = lm.get_input_embeddings()
+    for name, child in lm.named_children():
+        if child is not embeddings and any(module is embeddings for module in child.modules()):
+            return str(name)
+    raise UnsupportedModel(f"{type(lm).__name__} has no base model apart from its head")
+
+
+def body_of(lm: Any) -> Any:
+    """The base model: token ids -> hidden states."""
+    return getattr(lm, body_name(lm))
+
+
+def parameters_after_the_body(lm: Any) -> list[str]:
     """Names of the parameters between the base model and the logits, other than those of the head."""
     head = lm.get_output_embeddings()
-    known = {id(p) for p in (*lm.base_model.parameters(), *head.parameters())}
+    known = {id(p) for p in (*body_of(lm).parameters(), *head.parameters())}
     return [name for name, parameter in lm.named_parameters() if id(parameter) not in known]
 
 
@@ -113,24 +130,17 @@ def _linear_head(lm: Any) -> nn.Linear:
     head = lm.get_output_embeddings()
     if not isinstance(head, nn.Linear) or type(head).forward is not nn.Linear.forward:
         raise UnsupportedModel(f"{type(lm).__name__}: the head is a {type(head).__name__}, not a linear projection")
-    if lm.base_model is lm:
-        raise UnsupportedModel(f"{type(lm).__name__} has no base model apart from its head")
     return head
 
 
 def _path(lm: nn.Module, module: nn.Module) -> str:
-    return next(name for name, other in lm.named_modules() if other is module)
+    return next(str(name) for name, other in lm.named_modules() if other is module)
 
 
-def _without_body(lm: Any, head_path: str, projection: nn.Module) -> nn.Module:
-    """A copy that shares everything with `lm` but its base model and its head."""
-    return _replaced(_replaced(lm, head_path, projection), lm.base_model_prefix, _Body(lm.base_model))
-
-
-def _replaced(module: nn.Module, path: str, new: nn.Module) -> nn.Module:
+def _replaced(module: Any, path: str, new: nn.Module) -> Any:
     """A copy of `module` with another submodule at `path`; all others are shared, and so are parameters and buffers."""
     name, _, rest = path.partition(".")
     clone = copy.copy(module)
     clone._modules = dict(module._modules)
-    clone._modules[name] = _replaced(cast(nn.Module, module._modules[name]), rest, new) if rest else new
+    clone._modules[name] = _replaced(module._modules[name], rest, new) if rest else new
     return clone

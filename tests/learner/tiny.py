@@ -16,24 +16,23 @@ from tests.groups import train_group
 VOCABULARY = 96
 
 
-def tiny_lm(*, tied: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
-    """2 layers of 32, 4 heads on 2 KV heads; sharp enough that probabilities differ."""
+def tiny_lm(*, tied: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32, **config_options: Any) -> Any:
+    """2 layers of 32, 4 heads on 2 KV heads; sharp enough that probabilities differ. `config_options`: of Qwen3."""
     torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=256,
-        tie_word_embeddings=tied,
-        initializer_range=0.15,
-        eos_token_id=1,
-        pad_token_id=0,
-    )
-    return Qwen3ForCausalLM(config).to(dtype)
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.15,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
+    return Qwen3ForCausalLM(Qwen3Config(tie_word_embeddings=tied, **{**sizes, **config_options})).to(dtype)
 
 
 def save_tiny(folder: Path, **options: Any) -> Path:
@@ -56,8 +55,16 @@ def random_examples(num_examples: int = 10, *, seed: int = 0) -> list[Example]:
 
 
 def random_groups(
-    num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_group_id: int = 0,
-    max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (), oracles: Sequence[int] = (), reference: bool = False,
+    num_groups: int,
+    group_size: int = 4,
+    *,
+    seed: int = 0,
+    version: int = 0,
+    first_group_id: int = 0,
+    max_tokens: int = 12,
+    failed: Sequence[tuple[int, int]] = (),
+    oracles: Sequence[int] = (),
+    reference: bool = False,
     drawn_as: Sequence[tuple[Bucket, str]] = (("hard", "unguided"), ("hard", "guided")),
 ) -> list[TrainGroup]:
     """Prompts of 3 to 9 tokens, rollouts of 1 to `max_tokens`.
