@@ -81,7 +81,10 @@ def rho(n: int, c: int, k: int) -> float:
 
 
 def pass_at_k(rewards: Array, settings: PreprocessSettings) -> Array:
-    """The weights of eq. 7 as rewards of standard RL, as the paper trains them; without a baseline, eq. 6 itself."""
+    """The weights of eq. 7 as rewards of standard RL, as the paper trains them; without a baseline, eq. 6 itself.
+
+    The mean of the weights is k/n rho(n, c, k), so with it the expected gradient is 1 - k/n of that of pass@k.
+    """
     weights = pass_at_k_weights(rewards, settings.pass_k)
     return weights if settings.pass_k_baseline == "none" else mean(weights)
 

@@ -144,20 +144,26 @@ def test_pass_at_k_weights_equal_the_enumeration_of_all_subsets(n: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(2, 1), (4, 2), (5, 3), (6, 6)])
-def test_pass_at_k_weights_are_the_gradient_of_pass_at_k(n: int, k: int) -> None:
-    """Eq. 6 averaged over all outcomes of n coin throws is d pass@k / d p, for a policy with one parameter p."""
+@pytest.mark.parametrize("baseline", ["none", "mean"])
+def test_pass_at_k_is_the_gradient_of_pass_at_k_and_with_the_mean_a_share_of_it(baseline: str, n: int, k: int) -> None:
+    """Eq. 6 averaged over all outcomes of n coin throws is d pass@k / d p, for a policy with one parameter p.
+
+    The mean of the weights is k/n rho(n, c, k), so subtracting it leaves 1 - k/n of the gradient: nothing for k = n.
+    """
     p = Fraction(3, 10)
-    expected = k * (1 - p) ** (k - 1)  # of pass@k = 1 - (1 - p)^k
+    gradient = k * (1 - p) ** (k - 1)  # of pass@k = 1 - (1 - p)^k
     total = Fraction(0)
     for outcome in range(2**n):
         rewards = [float(outcome >> i & 1) for i in range(n)]
         probability, score = Fraction(1), Fraction(0)
         weights = [Fraction(w).limit_denominator(10**6) for w in brute_force_weights(rewards, k)]
+        if baseline == "mean":
+            weights = [weight - sum(weights) / n for weight in weights]
         for reward, weight in zip(rewards, weights, strict=True):
             probability *= p if reward else 1 - p
             score += weight * (1 / p if reward else -1 / (1 - p))
         total += probability * score
-    assert total == expected
+    assert total == (gradient if baseline == "none" else (1 - Fraction(k, n)) * gradient)
 
 
 def test_rho_is_the_share_of_subsets_with_a_success() -> None:
