@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from actors.actor_broker import ActorBroker
+from actors.chat_template import PromptFault
 from actors.engine import Engine
 from actors.rollout_writer import PromptTooLong, RolloutWriter
 from broker.errors import FeedExhausted
@@ -103,10 +104,10 @@ class LeasedGroups:
             assignment = await call(self._source.assignment, group_id)
             group = await self._writer.write(assignment, self._source.sampling)
             failpoint("actor.before_publish")
-        except PromptTooLong as error:
+        except (PromptTooLong, PromptFault) as error:
             log.warning("group %d failed: %s", group_id, error)
-            if await call(feed.fail, group_id, token, "prompt_too_long") and self._in_history:
-                self._broker.history.add("fail", group_id=group_id, reason="prompt_too_long")
+            if await call(feed.fail, group_id, token, error.reason) and self._in_history:
+                self._broker.history.add("fail", group_id=group_id, reason=error.reason)
             return None
         else:
             if await call(feed.publish, group_id, token, group):

@@ -1,4 +1,5 @@
-r"""Problem -> prompt, guided or unguided: one user message in the model's chat template.
+r"""Problem -> prompt, guided or unguided: one user message in the model's chat template, after a system message if the
+problem or the settings have one.
 
 A guided prompt begins with one of the two system instructions of the POPE paper, word for word: the one of section 4,
 or the modified one of section 5.2 that forbids restating. One deviation: the paper prints an empty square in place of
@@ -8,9 +9,12 @@ An unguided prompt is the problem and the request for a final answer, with the s
 prompt. All prompts are built here, including those of the built-in base model's corpus.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from actors.chat_template import ChatTemplate
 from broker.records import Problem
+from conf.schema import PromptSettings
 
 Instruction = Literal["default", "modified"]
 
@@ -79,51 +83,61 @@ def guidance_span(text: str) -> tuple[int, int] | None:
     return None if start < 0 else (start + len(PARTIAL_RESPONSE), stop)
 
 
-def rendered(tokenizer: Any, message: str) -> str:
-    """The chat template around one user message, up to where the assistant's turn begins."""
-    text: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-    )
-    return text
-
-
 class PromptBuilder:
-    """Renders problems with one tokenizer's chat template and one instruction."""
+    """Renders problems in one model's chat template, with one instruction. Built before anything is sampled.
 
-    def __init__(self, tokenizer: Any, instruction: Instruction = "default") -> None:
-        self.tokenizer = tokenizer
+    Raises UsageError if the model's template cannot be used (`actors/chat_template.py`).
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        instruction: Instruction = "default",
+        settings: PromptSettings | None = None,
+        *,
+        stop_ids: Sequence[int] = (),
+    ) -> None:
+        """`stop_ids`: the ids that end a completion, for a model whose tokenizer and template name none."""
         self.instruction = instruction
+        self.template = ChatTemplate(tokenizer, settings, stop_ids=stop_ids)
 
     def text(self, problem: Problem, guided: bool) -> str:
         """The whole prompt as text. Raises ValueError for a guided prompt whose guidance is not chosen yet.
 
-        `problem.guidance` is None until it is chosen; the empty string is the empty prefix.
+        `problem.guidance` is None until it is chosen; the empty string is the empty prefix. Raises PromptFault when the
+        chat template does not hold the message unchanged.
         """
-        if guided and problem.guidance is None:
-            raise ValueError(f"problem {problem.id}: a guided prompt was requested before its guidance was chosen")
-        guidance = (problem.guidance or "") if guided else ""
-        text = rendered(self.tokenizer, guided_message(problem.statement, guidance, self.instruction))
+        text = self.template.text(self._message(problem, guided), problem.system)
         if not guided:
-            check_unguided(text, problem)
+            frame = self.template.frame(problem.system)
+            check_unguided(text, problem, frame.before + frame.after)
         return text
 
     def ids(self, problem: Problem, guided: bool) -> list[int]:
-        """int[P]: token ids of `text`. The template has already added all special tokens."""
-        ids: list[int] = self.tokenizer(self.text(problem, guided), add_special_tokens=False)["input_ids"]
-        return ids
+        """int[P]: token ids of `text`. Raises PromptFault also when text of the problem became a control token."""
+        return self.template.ids(self.text(problem, guided), problem.system)
 
     def response_ids(self, response: str) -> list[int]:
-        """int[T]: token ids of a response from another source, with the end-of-sequence token."""
-        ids: list[int] = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-        return [*ids, self.tokenizer.eos_token_id]
+        """int[T]: token ids of a response from another source, with the token that ends the assistant's turn."""
+        return self.template.response_ids(response)
+
+    def _message(self, problem: Problem, guided: bool) -> str:
+        if guided and problem.guidance is None:
+            raise ValueError(f"problem {problem.id}: a guided prompt was requested before its guidance was chosen")
+        guidance = (problem.guidance or "") if guided else ""
+        return guided_message(problem.statement, guidance, self.instruction)
 
 
-def check_unguided(text: str, problem: Problem) -> None:
-    """Raises `GuidanceLeak` when a rendered unguided prompt contains guidance outside the statement."""
-    rest = text.replace(problem.statement, "", 1)
-    forbidden = [PARTIAL_RESPONSE, CONTINUE_REQUEST, *INSTRUCTIONS.values()]
-    if problem.guidance:
-        forbidden.append(problem.guidance)
-    for part in forbidden:
+def check_unguided(text: str, problem: Problem, frame: str = "") -> None:
+    """Raises `GuidanceLeak` when a rendered unguided prompt contains guidance outside the statement.
+
+    `frame`: what the chat template writes around every message. Words that are in it anyway, or in the request for a
+    final answer, are no leak of a short guidance such as "Make sure".
+    """
+    rest = text.replace(problem.statement.strip(), "", 1)
+    for part in (PARTIAL_RESPONSE, CONTINUE_REQUEST, *INSTRUCTIONS.values()):
         if part in rest:
             raise GuidanceLeak(f"problem {problem.id}: an unguided prompt contains {part[:60]!r}")
+    guidance = problem.guidance
+    if guidance and guidance in rest and guidance not in f"{frame}{unguided_message('')}":
+        raise GuidanceLeak(f"problem {problem.id}: an unguided prompt contains {guidance[:60]!r}")

@@ -28,6 +28,8 @@ class Sampler(Protocol):
 class PromptTooLong(Exception):
     """A prompt is longer than `actors.max_prompt_tokens`; the group is counted as failed."""
 
+    reason = "prompt_too_long"
+
 
 class RolloutWriter:
     """Writes groups with one engine and one verifier pool."""

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from broker.errors import RecordError
 
 SCHEMA = 2
-"""Incremented by every change of a record. A frame of another schema is refused."""
+"""Incremented by every change of a record but a new field with a default. A frame of another schema is refused."""
 MAX_RECORD_BYTES = 64 * 2**20
 """Largest frame, checked by writer and reader. 8 rollouts of 32k tokens take 2 MiB."""
 MAX_VERSION = 2**31 - 1
@@ -89,6 +89,8 @@ class Problem(Record, frozen=True):
     guidance: str | None = None
     """Chosen prefix z^{0:i*} of the solution. Empty when every possible prefix shows the answer; None before a prefix
     is chosen."""
+    system: str | None = None
+    """System message of the prompt; None: `prompts.system`."""
 
 
 class Task(Record, frozen=True):

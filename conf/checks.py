@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.rules import diagnostics, evaluation, objective, oracle, problems, run, sft, sizes
+from conf.rules import diagnostics, evaluation, objective, oracle, problems, prompts, run, sft, sizes
 from conf.rules.rule import Rule, Violation
 from conf.schema import Range, RunConfig
 
@@ -51,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     numbers_are_in_range,
     *run.RULES,
     *problems.RULES,
+    *prompts.RULES,
     *sizes.RULES,
     *objective.RULES,
     *evaluation.RULES,

@@ -90,6 +90,8 @@ def expected(annotation: Any) -> str:
         return f"one of {', '.join(map(str, arms))}"
     if get_origin(annotation) is dict and is_text(item_of(annotation)):
         return "a mapping of names to names, such as {statement: question}"
+    if get_origin(annotation) is dict and item_of(annotation) is Any:
+        return "a mapping of names to values, such as {enable_thinking: false}"
     if get_origin(annotation) is dict and get_origin(item_of(annotation)) is list:
         return "a mapping of names to intervals, such as {hard: [0, 0], easy: [0.2, 0.4]}"
     if get_origin(annotation) is dict:

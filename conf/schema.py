@@ -123,6 +123,18 @@ class ProblemSettings:
 
 
 @dataclass(frozen=True)
+class PromptSettings:
+    """How a problem becomes a prompt: the chat template of the model around one user message."""
+
+    system: str | None = None
+    """System message before the user message; a system message in the row of a problem replaces it. null: none, so the
+    chat template writes its default, if it has one. A template without a system turn refuses it."""
+    template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Variables of the chat template, such as {enable_thinking: false}. One that the template does not use is refused.
+    A model with several templates and no default one needs {chat_template: NAME}."""
+
+
+@dataclass(frozen=True)
 class GuidanceSettings:
     """Guidance: the prefix of the oracle solution in a guided prompt (POPE section 4)."""
 
@@ -495,6 +507,7 @@ class RunConfig:
     run: RunSettings = field(default_factory=RunSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     problems: ProblemSettings = field(default_factory=ProblemSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
     oracle: OracleSettings = field(default_factory=OracleSettings)

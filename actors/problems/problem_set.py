@@ -7,8 +7,10 @@ from typing import Literal
 from broker.records import Problem
 
 RejectionReason = Literal[
-    "empty_statement", "no_answer", "proof_only", "unparsable_answer", "duplicate", "outside_levels", "not_unicode"
-]
+    "empty_statement", "no_answer", "proof_only", "unparsable_answer", "duplicate", "outside_levels", "not_unicode",
+    "prompt_too_long", "control_token", "changed_by_template", "no_system_turn",
+]  # fmt: skip
+"""The last line: found when the model is known, by `actors/prompt_checks.py`."""
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,11 @@ class DemonstrationPool:
         """The demonstrations, in the order of the problems."""
         return [
             Demonstration(
-                problem_id=id, source="prefix", prompt=unguided_message(collected.problem.statement), response=solution
+                problem_id=id,
+                source="prefix",
+                prompt=unguided_message(collected.problem.statement),
+                response=solution,
+                system=collected.problem.system,
             )
             for id, collected in self._collected.items()
             for solution in collected.solutions

@@ -9,11 +9,10 @@ A prompt is the user's message. The model's chat template is applied when it is 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from actors.prompts import rendered, unguided_message
+from actors.prompts import PromptBuilder, unguided_message
 from broker.errors import UsageError
 from broker.records import Problem, Record, int32_bytes
 
@@ -27,7 +26,9 @@ class Demonstration(Record, frozen=True):
     prompt: str
     """The user's message. It carries no loss."""
     response: str
-    """The trained text, without the end-of-sequence token."""
+    """The trained text, without the token that ends the assistant's turn."""
+    system: str | None = None
+    """The system message; None: `prompts.system`."""
 
 
 class LeftOut(Record, frozen=True):
@@ -54,6 +55,7 @@ def full_oracle_demonstrations(problems: Sequence[Problem]) -> tuple[list[Demons
             source="full_oracle",
             prompt=unguided_message(problem.statement),
             response=problem.solution.strip(),
+            system=problem.system,
         )
         for problem in problems
         if problem.solution
@@ -73,16 +75,15 @@ def read_demonstrations(path: Path) -> list[Demonstration]:
     return demonstrations
 
 
-def token_ids(demonstration: Demonstration, tokenizer: Any) -> tuple[bytes, bytes]:
-    """int32[P] of the prompt in its chat template, int32[R] of the response with the end-of-sequence token.
+def token_ids(demonstration: Demonstration, prompts: PromptBuilder) -> tuple[bytes, bytes]:
+    """int32[P] of the prompt in its chat template, int32[R] of the response with the token that ends the turn.
 
-    The two are tokenized separately, as in a rollout, where the prompt is tokenized before the response exists.
+    The two are tokenized separately, as in a rollout, where the prompt is tokenized before the response exists. Raises
+    PromptFault when the tokenizer reads text of either as a control token, or the template changes the prompt.
     """
-    prompt, response = (
-        tokenizer(text, add_special_tokens=False)["input_ids"]
-        for text in (rendered(tokenizer, demonstration.prompt), demonstration.response)
-    )
-    return int32_bytes(prompt), int32_bytes([*response, tokenizer.eos_token_id])
+    template = prompts.template
+    prompt = template.ids(template.text(demonstration.prompt, demonstration.system), demonstration.system)
+    return int32_bytes(prompt), int32_bytes(prompts.response_ids(demonstration.response))
 
 
 _REMEDY = 'write {"prompt": "...", "response": "..."} on each line'

@@ -1,7 +1,6 @@
 r"""Extracts the answers that a response claims, and compares answers that need no computer algebra system.
 
-Only the text after the last `</think>` counts. If that text opens another `<think>`, there is no answer. (If the chat
-template opens the thought, a response that never closes it cannot be distinguished from one without a thought.)
+Only the text after the last thought counts (see `thoughts`). A response that was cut inside a thought has no answer.
 
 A response claims the content of every \boxed{...} in that text, and an answer announced in words after the last box
 ("final answer: 41"). It is correct if all its claims are. The same answer boxed twice, in any forms, is therefore
@@ -11,6 +10,8 @@ correct; two different answers are wrong; an empty box claims nothing.
 import re
 from collections import Counter
 from collections.abc import Iterable
+
+from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts, after_last_thought
 
 MAX_ANSWER_CHARS = 1000
 """Longest content of a box; longer ones are refused unparsed."""
@@ -37,15 +38,16 @@ _POWER = re.compile(r"([a-df-hj-z])\^(?:([0-9])|\{([0-9]{1,6})\})")  # not e and
 _MONOMIAL = re.compile(rf"(?:{_POWER.pattern})+")
 
 
-def claimed_answers(text: str) -> tuple[str, ...]:
+def claimed_answers(text: str, thoughts: Thoughts = DEFAULT_THOUGHTS) -> tuple[str, ...]:
     r"""The different answers that a response claims, in order.
 
     Empty if there is no filled box, if the last box is not closed (the response was cut), or if the last box is
     retracted by the words after it ("\boxed{42} is wrong") or before it ("it is not \boxed{42}").
     """
-    text = text.rpartition("</think>")[2]
-    if "<think>" in text:
+    answer_text = after_last_thought(text, thoughts)
+    if answer_text is None:
         return ()
+    text = answer_text
     boxes = _boxes(text)
     if not boxes:
         return ()

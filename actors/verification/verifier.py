@@ -20,6 +20,7 @@ import msgspec
 
 from actors.verification.answer_rules import Comparison, decide, reference_form
 from actors.verification.answers import claimed_answers
+from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts
 from broker.records import Verdict
 from conf.schema import VerifierSettings
 
@@ -47,7 +48,8 @@ class WorkerDied(Exception):
 class VerifierPool:
     """`settings.workers` worker processes, used from one event loop. They end at `close` or with this process."""
 
-    def __init__(self, settings: VerifierSettings) -> None:
+    def __init__(self, settings: VerifierSettings, thoughts: Thoughts = DEFAULT_THOUGHTS) -> None:
+        self._thoughts = thoughts
         self._deadline_s = settings.deadline_s
         self._fork_server = _ForkServer(int(settings.memory_gib * 2**30))
         self._closed = False
@@ -61,7 +63,7 @@ class VerifierPool:
 
         Raises VerifierUnavailable.
         """
-        answers = claimed_answers(text)
+        answers = claimed_answers(text, self._thoughts)
         if not answers:
             return "no_answer"
         if len(answers) > MAX_CLAIMS:

@@ -45,13 +45,17 @@ class ActorRole:
 
         config = self._config
         self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)
-        self._prompts = PromptBuilder(self._tokenizer, config.guidance.instruction)
-        self._verifier = VerifierPool(config.verifier)
-        self._engine = self._open_engine(stop_token_ids(self._tokenizer, self._model_path))
+        template_kwargs = config.prompts.template_kwargs
+        self._stop_ids = stop_token_ids(self._tokenizer, self._model_path, template_kwargs)
+        self._prompts = PromptBuilder(
+            self._tokenizer, config.guidance.instruction, config.prompts, stop_ids=self._stop_ids
+        )
+        self._verifier = VerifierPool(config.verifier, self._prompts.template.thoughts)
+        self._engine = self._open_engine()
         await self._engine.start_version(0)
         return os.getpid()
 
-    def _open_engine(self, stop_token_ids: list[int]) -> "Engine":
+    def _open_engine(self) -> "Engine":
         """Raises UsageError when vLLM refuses the model or a setting, PopeError when its process ends."""
         from actors.engine import Engine
 
@@ -64,7 +68,7 @@ class ActorRole:
                 dtype=config.model.dtype,
                 device=config.deploy.device,
                 transfer_backend=config.weights.backend,
-                stop_token_ids=stop_token_ids,
+                stop_token_ids=self._stop_ids,
                 seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
             )
         except (ValueError, NotImplementedError) as error:
@@ -164,7 +168,9 @@ class ActorRole:
         return connect(self._redis_url, client_name=self._name)
 
     def _decode(self, token_ids: list[int]) -> str:
-        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
+        from actors.stop_tokens import completion_text
+
+        return completion_text(self._tokenizer, token_ids, self._stop_ids)
 
     async def close(self) -> None:
         """End the verifiers' and the engine's child processes."""

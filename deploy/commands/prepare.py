@@ -54,6 +54,22 @@ def show(
     run(source, settings or [], id, limit, screen())
 
 
+@problems.command(
+    epilog="Examples:\n\n"
+    "  pope problems prompt gsm8k model.path=Qwen/Qwen3-4B prompts.template_kwargs.enable_thinking=false\n\n"
+    "  pope problems prompt my.jsonl --id sum-1 model.path=models/mine prompts.system='Answer in English.'"
+)
+def prompt(
+    source: Source,
+    settings: Overrides = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="This problem. Default: the first.")] = None,
+) -> None:
+    """Show the prompt of a problem in the chat template of the model, and the tokens that end a response."""
+    from deploy.jobs.problems import show_prompt as run
+
+    run(source, settings or [], id, screen())
+
+
 @commands.command(
     rich_help_panel=PREPARE,
     epilog="Examples:\n\n"

@@ -67,7 +67,7 @@ def evaluate(
     sampling = config.evaluation_sampling
     with open_stages(config, console, every, [sampling], fresh=fresh) as stages:
         for name, problems in sets.items():
-            results[name] = _measure(stages, config, name, problems.problems, console)
+            results[name] = _measure(stages, config, name, stages.fitting(problems, as_guidance=False), console)
         evaluation = evaluation_report(results, config.evaluation.k, label, sampling=sampling, seed=config.run.seed)
         (stages.folder / "report.json").write_bytes(to_json([evaluation]))
         (stages.folder / "report.md").write_text(to_markdown([evaluation]))

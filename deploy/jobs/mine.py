@@ -54,7 +54,8 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     problem_set = load_all_buckets(config)
     samplings = [config.mining_sampling, config.actors.sampling] if guidance else [config.mining_sampling]
     with open_stages(config, console, problem_set, samplings, fresh=fresh) as stages:
-        mined = _sort_into_buckets(stages, problem_set.problems, config)
+        problems = stages.fitting(problem_set, as_guidance=guidance)
+        mined = _sort_into_buckets(stages, problems, config)
         if guidance:
             mined = _search_guidance(stages, mined, config.guidance, config.run.seed)
         summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)

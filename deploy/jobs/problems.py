@@ -97,15 +97,47 @@ def show(source: str, overrides: Sequence[str], id: str | None, limit: int, cons
         if len(problem_set.problems) > limit:
             console.print(f"{limit} of {len(problem_set.problems)}; --limit N lists more", highlight=False)
         return
-    problem = next((problem for problem in problem_set.problems if problem.id == id), None)
-    if problem is None:
-        rejected = next((row for row in problem_set.rejected if row.id == id), None)
-        if rejected is not None:
-            raise UsageError(f"{source}: {id} is row {rejected.row}, rejected as {rejected.reason}: {rejected.detail}")
-        hint = did_you_mean(id, (problem.id for problem in problem_set.problems))
-        raise UsageError(f"{source}: no problem has the id {id}{hint or '; omit --id to list the problems'}")
-    for part in _full_text(problem):
+    for part in _full_text(_find(problem_set, id, source)):
         console.print(part, highlight=False, soft_wrap=True)
+
+
+def show_prompt(source: str, overrides: Sequence[str], id: str | None, console: Console) -> None:
+    """Print the prompt of a problem (None: of the first) as the model gets it, and the tokens that end a response.
+
+    A problem with guidance is shown with it too. Raises UsageError if the model cannot be given the problem.
+    """
+    from actors.chat_template import PromptFault
+    from deploy.run.model_prompts import ModelPrompts
+    from deploy.run.model_source import resolve_model
+
+    config = _settings(source, overrides)
+    problem_set = _read(config.problems, config.run.seed)
+    if not problem_set.problems:
+        raise UsageError(f"{source}: {problem_set.explain()}")
+    problem = problem_set.problems[0] if id is None else _find(problem_set, id, source)
+    prompts = ModelPrompts.of(config, resolve_model(config.model))
+    for guided in (False, True) if problem.guidance else (False,):
+        try:
+            text, tokens = prompts.builder.text(problem, guided), len(prompts.builder.ids(problem, guided))
+        except PromptFault as fault:
+            raise UsageError(f"{source}: problem {problem.id}: {fault}") from fault
+        title = f"{problem.id}, {'guided' if guided else 'unguided'}: {tokens} tokens"
+        console.print(Text(plain(title), style="bold"))
+        console.print(Text(plain_lines(text)), soft_wrap=True)
+    for fact in prompts.facts():
+        console.print(Text(plain(fact)), soft_wrap=True)
+
+
+def _find(problem_set: ProblemSet, id: str, source: str) -> Problem:
+    """The problem with this id. Raises UsageError if there is none."""
+    problem = next((problem for problem in problem_set.problems if problem.id == id), None)
+    if problem is not None:
+        return problem
+    rejected = next((row for row in problem_set.rejected if row.id == id), None)
+    if rejected is not None:
+        raise UsageError(f"{source}: {id} is row {rejected.row}, rejected as {rejected.reason}: {rejected.detail}")
+    hint = did_you_mean(id, (problem.id for problem in problem_set.problems))
+    raise UsageError(f"{source}: no problem has the id {id}{hint or '; omit --id to list the problems'}")
 
 
 def _settings(source: str, overrides: Sequence[str]) -> RunConfig:

@@ -18,6 +18,7 @@ from broker.records import Problem
 from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
 from deploy.jobs.problems import load_run_problems
+from deploy.run.fitting_problems import fitting_problems
 from deploy.run.model_check import check_model_alone
 from deploy.run.session import close_engines, make_actors, open_cluster, open_session, resume_if_same
 from deploy.stages.demonstration_data import check_demonstration_data, is_demonstration_file, load_examples
@@ -55,11 +56,13 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
         if not tuning.finished:
             problems = problem_set.problems
             if problems and not folder.demonstrations.exists():
-                if config.sft.data == "prefix":
+                as_guidance = config.sft.data == "prefix"
+                problems = fitting_problems(session, model_path, problem_set, as_guidance=as_guidance)
+                if as_guidance:
                     check_model_alone(session, model_path)  # before anything is sampled
                     problems, _ = choose_guidance(stages, problems, config.guidance, config.run.seed)
                 folder.save_problems(problems)
-            examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed)
+            examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed, config.prompts)
             close_engines(engines)
             if data_only:
                 console.print(f"  {folder.demonstrations}", highlight=False, soft_wrap=True)

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actors.problems.catalog import held_out_problems
+from actors.problems.problem_set import ProblemSet
 from broker.feed import Feed
 from broker.metrics import Control
 from broker.records import Problem
@@ -36,6 +37,7 @@ from deploy.cluster.placement import actor_demands, demands, largest
 from deploy.dashboard.serve import dashboard_process
 from deploy.jobs.problems import load_run_problems, oracle_warning
 from deploy.jobs.training_monitor import TrainingMonitor
+from deploy.run.fitting_problems import fitting_problems
 from deploy.run.model_check import check_model_alone
 from deploy.run.progress import stage
 from deploy.run.session import Session, close_engines, make_actors, open_cluster, open_session
@@ -70,9 +72,9 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
         stack.enter_context(dashboard_process(session.config, session.folder, session.url_of("reader"), console))
         session = replace(session, config=_with_weight_folder(session.config, stack))
-        problems = session.folder.load_problems() if session.folder.problems.exists() else problem_set.problems
         needed = largest(demands(config), sft_demands(config))
         model_path, interrupts = stack.enter_context(open_cluster(session, needed))
+        problems = _load_problems(session, model_path, problem_set)
 
         run = _TrainingRun(session, interrupts, model_path, problems)
         stack.callback(run.close)
@@ -115,7 +117,9 @@ class _TrainingRun:
             try:
                 self._measure_base(stages)
                 sft, seed = self._config.sft, self._config.run.seed
-                examples = load_examples(sft, self._problems, stages, self._folder, self._console, seed)
+                examples = load_examples(
+                    sft, self._problems, stages, self._folder, self._console, seed, self._config.prompts
+                )
             finally:
                 close_engines(engines)
             tuning.run(examples)
@@ -222,6 +226,17 @@ class _TrainingRun:
             rollouts = sum(trial.samples for trial in search.trials())
             without = sum(choice.index is None for choice in chosen)
             self._console.print(f"    {rollouts} rollouts, {without} problems without a useful prefix", highlight=False)
+
+
+def _load_problems(session: Session, model_path: Path, problem_set: ProblemSet) -> list[Problem]:
+    """The problems with which the run began, or at its beginning those of the set that can be given to the model."""
+    if session.folder.problems.exists():
+        return session.folder.load_problems()
+    config = session.config
+    return fitting_problems(
+        session, model_path, problem_set,
+        as_guidance=config.uses_guidance, as_response=config.actors.oracle_member,
+    )  # fmt: skip
 
 
 def _open_keys(session: Session) -> None:

@@ -30,6 +30,7 @@ from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import Demand
 from deploy.cluster.ray_session import only_this_machine, ray_session, spawn, wait_for_calls
 from deploy.run.model_limits import require_fit
+from deploy.run.model_prompts import ModelPrompts
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
 from deploy.store.run_folder import RunFolder, open_run_folder
@@ -119,14 +120,16 @@ def resume_if_same(config: RunConfig) -> RunConfig:
 def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
     """Resolve the model, start or join Ray, install signal handlers. Yields the model's folder and the handlers.
 
-    Raises UsageError when the model cannot be loaded or does not fit the settings, or the cluster is too small or
-    cannot reach Redis.
+    Raises UsageError when the model or its chat template cannot be used or does not fit the settings, or the cluster is
+    too small or cannot reach Redis.
     """
     config, console = session.config, session.console
     with ExitStack() as stack:
         with stage(console, "base model" if config.model.path.startswith("builtin:") else "model"):
             model_path = resolve_model(config.model)
             require_fit(config, model_path, session.samplings)
+        facts = "; ".join(ModelPrompts.of(config, model_path).facts())
+        console.print(Text(f"  prompts: {plain(facts)}"), soft_wrap=True)
         with stage(console, "Ray"):
             stack.enter_context(ray_session(config, demands))
             if config.broker.url is None and not only_this_machine():

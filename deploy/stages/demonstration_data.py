@@ -5,14 +5,14 @@
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.console import Console
 
+from actors.chat_template import PromptFault
 from actors.problems.jsonl import write_lines
 from actors.problems.rejection_sampling import CandidateResponse, DemonstrationPool, RejectionSampling
 from actors.problems.sft_demonstrations import (
@@ -22,16 +22,20 @@ from actors.problems.sft_demonstrations import (
     read_demonstrations,
     token_ids,
 )
+from actors.prompts import PromptBuilder
+from actors.stop_tokens import completion_text, stop_token_ids
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
 from broker.records import Problem, Rollout, int32_array
-from conf.schema import SftSettings
+from conf.schema import PromptSettings, SftSettings
 from deploy.run.model_source import load_tokenizer
 from deploy.stages.stage_sequence import Stages
 from deploy.store.run_folder import RunFolder
 from learner.sft_batches import Example
 
+Decode = Callable[[list[int]], str]
 TOO_LONG = "longer than sft.max_tokens"
+UNFIT = "prompt or response holds a control token, or the chat template changes it"
 
 
 def is_demonstration_file(data: str) -> bool:
@@ -60,20 +64,29 @@ def load_examples(
     folder: RunFolder,
     console: Console,
     seed: int,
+    prompts: PromptSettings | None = None,
 ) -> list[Example]:
     """The demonstrations of the run as token ids. They are built once and afterwards read from sft.jsonl.
 
     For `sft.data=prefix` the problems must have their guidance. Raises UsageError when there is no demonstration.
     """
+    prompts = prompts or PromptSettings()
     tokenizer = load_tokenizer(stages.model_path)
+    stop_ids = stop_token_ids(tokenizer, stages.model_path, prompts.template_kwargs)
+    builder = PromptBuilder(tokenizer, settings=prompts, stop_ids=stop_ids)
     if folder.demonstrations.exists():
         decoder = msgspec.json.Decoder(Demonstration)
         saved = [decoder.decode(line) for line in folder.demonstrations.read_bytes().splitlines()]
-        return [Example(*token_ids(demonstration, tokenizer)) for demonstration in saved]
+        return [Example(*token_ids(demonstration, builder)) for demonstration in saved]
     hard = [problem for problem in problems if problem.bucket == "hard"]
-    demonstrations, left_out = _build(settings, hard, stages, tokenizer, seed)
-    encoded = [(demonstration, Example(*token_ids(demonstration, tokenizer))) for demonstration in demonstrations]
+
+    def text_of(ids: list[int]) -> str:
+        return completion_text(tokenizer, ids, stop_ids)
+
+    demonstrations, left_out = _build(settings, hard, stages, text_of, seed)
+    encoded, unfit = _encode(demonstrations, builder)
     fitting = [(d, example) for d, example in encoded if example.num_tokens <= settings.max_tokens]
+    left_out += unfit
     left_out += [
         LeftOut(problem_id=d.problem_id, reason=TOO_LONG, detail=f"{example.num_tokens} tokens")
         for d, example in encoded
@@ -94,20 +107,33 @@ def left_out_counts(folder: RunFolder) -> dict[str, int]:
     return dict(Counter(row.reason for row in rows).most_common())
 
 
+def _encode(
+    demonstrations: Sequence[Demonstration], builder: PromptBuilder
+) -> tuple[list[tuple[Demonstration, Example]], list[LeftOut]]:
+    """The demonstrations with their token ids, and those that the template or the tokenizer cannot carry."""
+    encoded, unfit = [], []
+    for demonstration in demonstrations:
+        try:
+            encoded.append((demonstration, Example(*token_ids(demonstration, builder))))
+        except PromptFault as fault:
+            unfit.append(LeftOut(problem_id=demonstration.problem_id, reason=UNFIT, detail=str(fault)))
+    return encoded, unfit
+
+
 def _build(
-    settings: SftSettings, hard: Sequence[Problem], stages: Stages, tokenizer: Any, seed: int
+    settings: SftSettings, hard: Sequence[Problem], stages: Stages, text_of: Decode, seed: int
 ) -> tuple[list[Demonstration], list[LeftOut]]:
     match settings.data:
         case "full_oracle":
             return full_oracle_demonstrations(hard)
         case "prefix":
-            return _sample(settings, hard, stages, tokenizer, seed)
+            return _sample(settings, hard, stages, text_of, seed)
         case path:
             return read_demonstrations(Path(path)), []
 
 
 def _sample(
-    settings: SftSettings, hard: Sequence[Problem], stages: Stages, tokenizer: Any, seed: int
+    settings: SftSettings, hard: Sequence[Problem], stages: Stages, text_of: Decode, seed: int
 ) -> tuple[list[Demonstration], list[LeftOut]]:
     """Sample until every problem has `sft.completions` demonstrations or has used `sft.max_samples` samples.
 
@@ -125,16 +151,16 @@ def _sample(
         name = f"completions-{number}"
         stages.run("sample completions", name, plan, sampled, source="completions")
         for group in sorted(stages.rollouts(name, sampled), key=lambda group: group.group_id):
-            pool.add(group.problem_id, [_response(rollout, tokenizer) for rollout in group.rollouts])
+            pool.add(group.problem_id, [_response(rollout, text_of) for rollout in group.rollouts])
         for problem_id, reason in plan.failed.items():
             pool.fail(problem_id, reason)
     without_guidance = [LeftOut(problem_id=p.id, reason="no solution") for p in hard if p.guidance is None]
     return pool.demonstrations(), without_guidance + pool.left_out()
 
 
-def _response(rollout: Rollout, tokenizer: Any) -> CandidateResponse:
+def _response(rollout: Rollout, text_of: Decode) -> CandidateResponse:
     return CandidateResponse(
-        text=tokenizer.decode(int32_array(rollout.token_ids).tolist(), skip_special_tokens=True),
+        text=text_of(int32_array(rollout.token_ids).tolist()),
         correct=rollout.verdict == "correct",
         finished=rollout.finish_reason == "stop",
     )

@@ -15,6 +15,7 @@ from conf.schema import RunConfig, Sampling
 from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import actor_demands
+from deploy.run.fitting_problems import fitting_problems
 from deploy.run.progress import stage
 from deploy.run.session import (
     Session,
@@ -82,6 +83,10 @@ class Stages:
             session.console.print(f"    note: {note}", highlight=False, markup=False)
         self.num_rollouts += running.num_rollouts
         return running.num_rollouts
+
+    def fitting(self, problem_set: ProblemSet, *, as_guidance: bool) -> list[Problem]:
+        """The problems that can be given to the model; see `fitting_problems`."""
+        return fitting_problems(self._session, self.model_path, problem_set, as_guidance=as_guidance)
 
     def rollouts(self, name: str, problems: Sequence[Problem]) -> Iterator[RolloutGroup]:
         """The groups of a stage that was run, in the order in which they came in."""

@@ -26,7 +26,7 @@ DOORS = {
     "vllm": {"actors/engine.py", "actors/weight_receiver.py", "learner/nccl_publisher.py"},
     "math_verify": {"actors/verification/verifier*.py"},
     "transformers": {"learner/model.py", "deploy/run/base_model.py", "deploy/run/base_tokenizer.py",
-                     "deploy/run/model_source.py", "deploy/cluster/actor_role.py", "actors/stop_tokens.py",
+                     "deploy/run/model_source.py", "deploy/cluster/actor_role.py",
                      "preprocess/reference.py"},
     "torch": {"learner/*", "actors/weight_receiver.py", "deploy/run/base_model.py", "deploy/cluster/learner_role.py",
               "preprocess/reference.py"},

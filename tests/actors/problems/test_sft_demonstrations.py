@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from actors.problems.sft_demonstrations import Demonstration, full_oracle_demonstrations, read_demonstrations, token_ids
-from actors.prompts import PARTIAL_RESPONSE, unguided_message
+from actors.prompts import PARTIAL_RESPONSE, PromptBuilder, unguided_message
 from broker.errors import UsageError
 from broker.records import Problem
 
@@ -44,7 +44,8 @@ def test_full_oracle_pairs_the_unguided_prompt_with_the_whole_solution() -> None
 
 def test_prompt_and_response_are_tokenized_separately_and_end_with_eos() -> None:
     demonstration = Demonstration(problem_id="p", source="test", prompt="ab", response="cd")
-    prompt, response = (np.frombuffer(ids, "<i4").tolist() for ids in token_ids(demonstration, Letters()))
+    encoded = token_ids(demonstration, PromptBuilder(Letters()))
+    prompt, response = (np.frombuffer(ids, "<i4").tolist() for ids in encoded)
     assert prompt == [ord(letter) for letter in "<ab>"]
     assert response == [ord("c"), ord("d"), 1]
 

@@ -12,6 +12,7 @@ from broker.records import Problem
 from deploy import cli
 from deploy.jobs.problems import oracle_warning
 from deploy.store.measurements import with_guidance
+from tests.actors.chat_tokenizers import SWITCHED, byte_tokenizer
 
 GUIDED = Problem(
     id="sum-1", statement="What is 1+1?", answer="2", bucket="hard", source="test", guidance="Add one.",
@@ -134,3 +135,34 @@ def test_the_oracle_warning_counts_solutions_without_a_boxed_answer():
     assert oracle_warning([boxed, GUIDED, bare, easy]).endswith(
         "; 1 of 2 solutions hold no \\boxed answer and get reward 1 nevertheless"
     )
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A folder with a tokenizer and no weights, which a prompt does not need."""
+    byte_tokenizer(SWITCHED).save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").touch()
+    return f"model.path={tmp_path / 'model'}"
+
+
+def test_prompt_shows_what_the_model_gets_and_what_ends_a_response(tmp_path, model, monkeypatch, capsys):
+    write_problems(tmp_path / "p.jsonl", [GUIDED])
+    words = ("prompt", tmp_path / "p.jsonl", model, "prompts.system=Be brief.", "template_kwargs.enable_thinking=false")
+    code, out, _ = pope(monkeypatch, capsys, *words)
+    assert code == 0
+    assert "sum-1, unguided: " in out
+    assert "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is 1+1?" in out
+    assert "Partial Response: Add one.\n" in out
+    assert "assistant\n<think>\n\n</think>\n" in out
+    assert "a response ends at <|im_end|> (258)" in out
+    assert "prompts skip the thought (<think></think>)" in out
+
+
+def test_prompt_names_the_problem_that_the_model_cannot_be_given(tmp_path, model, monkeypatch, capsys):
+    write_problems(tmp_path / "p.jsonl", [msgspec.structs.replace(GUIDED, statement="What is <|im_end|>?")])
+    code, _, err = pope(monkeypatch, capsys, "prompt", tmp_path / "p.jsonl", model)
+    assert code == 2
+    assert "problem sum-1: the text holds <|im_end|>" in err
+    code, _, err = pope(monkeypatch, capsys, "prompt", tmp_path / "p.jsonl", model, "--id", "sum-2")
+    assert code == 2
+    assert "no problem has the id sum-2; did you mean sum-1?" in err

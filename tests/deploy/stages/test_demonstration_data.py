@@ -20,7 +20,13 @@ from broker.records import Problem, Rollout, RolloutGroup, Task, float32_bytes, 
 from conf.load import load
 from conf.schema import ProblemSettings, RunConfig
 from deploy.run.base_tokenizer import train_tokenizer
-from deploy.stages.demonstration_data import TOO_LONG, check_demonstration_data, left_out_counts, load_examples
+from deploy.stages.demonstration_data import (
+    TOO_LONG,
+    UNFIT,
+    check_demonstration_data,
+    left_out_counts,
+    load_examples,
+)
 from deploy.store.run_folder import RunFolder
 
 SOLVED, NEEDS_TWO, UNSOLVED, UNGUIDED = (
@@ -143,6 +149,19 @@ def test_demonstrations_longer_than_the_limit_are_left_out(engines: Engines, tmp
     assert [row["reason"] for row in rows] == ["no solution", TOO_LONG, TOO_LONG, TOO_LONG]
     assert rows[1]["detail"].endswith(" tokens")
     assert left_out_counts(RunFolder(tmp_path)) == {TOO_LONG: 3, "no solution": 1}
+
+
+def test_a_demonstration_that_the_tokenizer_would_misread_is_left_out_and_named(
+    engines: Engines, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.jsonl"
+    good = {"prompt": "1+1?", "response": "\\boxed{2}<|im_end|>\n"}
+    bad = [{"prompt": "1<|im_end|>1?", "response": "2"}, {"prompt": "1+1?", "response": "<|im_start|>2"}]
+    mine.write_text("".join(json.dumps(line) + "\n" for line in (good, *bad)))
+    texts, output = built(settings(f"sft.data={mine}"), engines, tmp_path)
+    assert [response for _, response in texts] == ["\\boxed{2}<|im_end|>"]
+    assert f"left out: 2 {UNFIT}" in output
+    assert "<|im_start|>, which the tokenizer" in lines(tmp_path / "sft_left_out.jsonl")[1]["detail"]
 
 
 def test_responses_without_a_boxed_answer_are_noted(engines: Engines, tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Renders conversations with a model's chat template, whichever form of messages the template takes.
+
+A template is a program of the model's author: it may be missing, have a name that must be chosen, take the content of a
+message as text or only as a list of parts, refuse a role, or ignore what it is given. `Renderer` finds out with a
+marker instead of a message, before anything is sampled.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from broker.errors import UsageError
+
+MARKER = "marker7351"
+"""Stands for a user message; no template contains it or changes it."""
+ANSWER_MARKER = "marker8462"
+"""Stands for the content of an assistant turn."""
+
+Turn = tuple[str, str]
+"""(role, content)"""
+
+
+class TemplateFault(UsageError):
+    """The chat template of the model cannot be used."""
+
+
+class Renderer:
+    """The chat template of one tokenizer, with the variables of `prompts.template_kwargs`.
+
+    Raises TemplateFault if there is no template, or one that loses the user message.
+    """
+
+    def __init__(self, tokenizer: Any, template_kwargs: Mapping[str, Any] | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._kwargs = dict(template_kwargs or {})
+        _check_exists(tokenizer, self._kwargs)
+        _check_variables(tokenizer, self._kwargs)
+        self._in_parts = False
+        self._in_parts = self._takes_parts_only()
+
+    def render(self, turns: Sequence[Turn], *, for_response: bool) -> str:
+        """The text of a conversation; `for_response`: up to where the assistant's next turn begins.
+
+        Raises TemplateFault with the template's own message.
+        """
+        messages = [
+            {"role": role, "content": [{"type": "text", "text": content}] if self._in_parts else content}
+            for role, content in turns
+        ]
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=for_response, **self._kwargs
+            )
+        except Exception as error:  # a template raises what it likes
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TemplateFault(
+                f"the chat template of the model refuses the turns {', '.join(role for role, _ in turns)}: {reason}"
+            ) from error
+        return text
+
+    def _takes_parts_only(self) -> bool:
+        """Whether a message must be a list of parts: such templates lose or refuse a text."""
+        turns, faults = [("user", MARKER)], []
+        for self._in_parts in (False, True):
+            try:
+                if MARKER in self.render(turns, for_response=True):
+                    return self._in_parts
+                faults.append("its text does not contain the user message")
+            except TemplateFault as fault:
+                faults.append(str(fault))
+        raise TemplateFault(
+            f"the chat template of the model cannot render one user message: {faults[0]}; mend the template in the "
+            "model's folder (chat_template.jinja or tokenizer_config.json), or take the chat version of the model"
+        )
+
+
+def _check_exists(tokenizer: Any, kwargs: Mapping[str, Any]) -> None:
+    """Raises TemplateFault if no template is there, or none of several is the default."""
+    template = getattr(tokenizer, "chat_template", "")
+    if "chat_template" in kwargs:
+        _check_chosen(template, kwargs["chat_template"])
+    elif template is None:
+        raise TemplateFault(
+            "the tokenizer of the model has no chat template; take the chat version of the model, or put its template "
+            "into the model's folder as chat_template.jinja"
+        )
+    elif isinstance(template, Mapping) and "default" not in template:
+        raise TemplateFault(
+            f"the model has the chat templates {', '.join(sorted(template))} and no default one; set "
+            f"prompts.template_kwargs.chat_template={min(template, default='NAME')}, or another of them"
+        )
+
+
+def _check_chosen(template: Any, chosen: object) -> None:
+    """Raises TemplateFault for a name that none of the templates has; a text with Jinja code is a template itself."""
+    named = template if isinstance(template, Mapping) else {}
+    if not isinstance(chosen, str) or (chosen not in named and "{" not in chosen):
+        raise TemplateFault(
+            f"prompts.template_kwargs.chat_template={str(chosen)[:80]} is no template of the model, which has "
+            f"{', '.join(sorted(named)) or 'one without a name'}; name one of them, or remove the setting"
+        )
+
+
+def _check_variables(tokenizer: Any, kwargs: Mapping[str, Any]) -> None:
+    """Raises TemplateFault for a variable that the template does not mention: it would have no effect."""
+    template = getattr(tokenizer, "chat_template", None)
+    chosen = kwargs.get("chat_template", "default")
+    source = template.get(chosen, chosen) if isinstance(template, Mapping) else kwargs.get("chat_template", template)
+    if not isinstance(source, str):
+        return
+    for name in kwargs:
+        if name != "chat_template" and re.search(rf"\b{re.escape(name)}\b", source) is None:
+            raise TemplateFault(
+                f"prompts.template_kwargs.{name}={json.dumps(kwargs[name])[:80]} has no effect: the chat template "
+                "of the model does not use a variable of that name; remove it, or correct its name"
+            )
