@@ -1,25 +1,25 @@
 """The learner's policy: a Hugging Face causal LM whose forward pass returns log-probabilities."""
 
+import inspect
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
-from transformers.masking_utils import sdpa_mask
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from learner import own_attention, packed_attention
+from learner import packed_attention
 from learner.packable import refuse_too_long, refuse_unpackable
 from learner.packed_attention import Layout
-from learner.token_head import TokenHead
+from learner.token_head import TokenHead, body_name, body_of
 from learner.unsupported_model import UnsupportedModel
 
 AttentionInterface.register(packed_attention.NAME, packed_attention.packed_attention)
 AttentionMaskInterface.register(packed_attention.NAME, packed_attention.packed_mask)
-AttentionInterface.register(own_attention.NAME, own_attention.own_attention)
-AttentionMaskInterface.register(own_attention.NAME, sdpa_mask)
 
 PREFIX = "lm."
 """Prefix that `Policy` adds to the Hugging Face name of a parameter."""
@@ -35,9 +35,10 @@ class Policy(nn.Module):
     The body runs in the model's dtype; the LM head runs in float32, only on positions that predict a trained token.
     """
 
-    def __init__(self, lm: nn.Module, *, packing: Packing = "on") -> None:
+    def __init__(self, lm: Any, *, packing: Packing = "on") -> None:
         super().__init__()
         self.lm = lm
+        self._body_name = body_name(lm)
         self.packing = packing
 
     def forward(
@@ -55,7 +56,7 @@ class Policy(nn.Module):
         else:
             packed = {}
             assert len(layout) == 1 and len(layout[0][1]) == 1, "learner.packing=off has one sequence a row"
-        output = lm.base_model(input_ids=input_ids, use_cache=False, **packed)
+        output = getattr(lm, self._body_name)(input_ids=input_ids, use_cache=False, **packed)
         logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
         return logprobs, entropies
 
@@ -122,7 +123,15 @@ def _choose_attention(lm: Any, packing: Packing) -> None:
         lm.set_attn_implementation(packed_attention.NAME)
         refuse_unpackable(lm)
     else:
-        lm.set_attn_implementation(own_attention.NAME if lm._supports_sdpa else "eager")
+        lm.set_attn_implementation(_own_attention(lm))
+
+
+def _own_attention(lm: Any) -> str:
+    """`sdpa`, unless the plain attention of the architecture takes what `sdpa` would leave out, such as a soft cap."""
+    plain = getattr(sys.modules[type(body_of(lm)).__module__], "eager_attention_forward", None)
+    known = inspect.signature(sdpa_attention_forward).parameters
+    complete = plain is None or set(inspect.signature(plain).parameters) <= set(known)
+    return "sdpa" if lm._supports_sdpa and complete else "eager"
 
 
 def _checkpoint_layers(lm: Any) -> None:

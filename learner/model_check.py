@@ -8,10 +8,11 @@ Both sides compute in float32, where rounding is far below any other difference.
 then compared once more in that precision, with a bound that allows for rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -34,6 +35,10 @@ BFLOAT16_BOUND = 0.3
 """Largest root mean square difference of a bfloat16 policy from the float32 model, nats."""
 TEXTS = ((5, (7, 6)), (11, (1, 9, 4)), (3, (12,)))
 """Tokens of the prompts and of their rollouts."""
+FILLER = (120, (8,))
+"""Texts in the form of `TEXTS` that fill the row up to learner.row_tokens: a fault may depend on the place in a row."""
+FILLER_FLOP = {"cpu": 2e11, "cuda": 2e14}
+"""What the filled row may cost by device, floating-point operations; about two seconds."""
 LONGEST_WINDOW = 1024
 """A sliding window or chunk of at most this many tokens is exceeded by one more text."""
 
@@ -91,7 +96,9 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
             f"{architecture} has parameters between its base model and its head ({names[0]}), which ZeRO 3 cannot "
             f"gather in chunks; set learner.zero_stage=2"
         )
-    texts = _texts(lm.eval(), temperature, settings.row_tokens)
+    lm.eval()
+    _refuse_non_causal(lm)
+    texts = _texts(lm, temperature, (*TEXTS, *_beyond_windows(lm.config, settings.row_tokens), *_fillers(lm, settings)))
     policy = as_policy(
         lm, temperature=temperature, chunk_tokens=settings.logprob_chunk_tokens, packing=settings.packing
     )
@@ -105,21 +112,42 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
 
 
 @torch.no_grad()
-def _texts(lm: Any, temperature: float, row_tokens: int) -> list[list[_Text]]:
-    """Random texts, one list for each prompt."""
+def _refuse_non_causal(lm: Any) -> None:
+    """Raises `UnsupportedModel` if the distribution of a token depends on later tokens."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(_vocabulary(lm), (2, 1, 12), generator=generator)
+    ids[1, 0, :6] = ids[0, 0, :6]
+    one, other = (_plain_logits(lm, text)[:6] for text in ids)
+    if (one - other).abs().max() > FLOAT32_BOUND * max(1.0, float(one.abs().max())):
+        raise UnsupportedModel(f"{type(lm).__name__} is no causal language model: its tokens attend to later tokens")
+
+
+def _vocabulary(lm: Any) -> int:
+    return int(lm.get_input_embeddings().weight.shape[0])
+
+
+def _plain_logits(lm: Any, ids: Tensor) -> Tensor:
+    """The model's own forward pass. ids [1, T] -> float32 [T, V] on the CPU."""
+    with _naming_errors(type(lm).__name__, packing="off"):
+        return cast(Tensor, lm(input_ids=ids.to(lm.device), use_cache=False).logits[0].float().cpu())
+
+
+@torch.no_grad()
+def _texts(lm: Any, temperature: float, sizes: Sequence[tuple[int, tuple[int, ...]]]) -> list[list[_Text]]:
+    """Random texts of these sizes, in the form of `TEXTS`; one list for each prompt."""
     generator = torch.Generator().manual_seed(0)
-    vocabulary = lm.get_input_embeddings().weight.shape[0]
 
     def draw(tokens: int) -> Tensor:
-        return torch.randint(vocabulary, (tokens,), generator=generator)
+        return torch.randint(_vocabulary(lm), (tokens,), generator=generator)
 
     def logprobs(prompt: Tensor, rollout: Tensor) -> Tensor:
-        ids = torch.cat([prompt, rollout])[None].to(lm.device)
-        logits = lm(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float().cpu()
+        logits = _plain_logits(lm, torch.cat([prompt, rollout])[None])[len(prompt) - 1 : -1]
+        if not logits.isfinite().all():
+            raise UnsupportedModel(f"{type(lm).__name__} cannot be trained: its own log-probabilities are not finite")
         return torch.log_softmax(logits / temperature, dim=-1)
 
     texts = []
-    for prompt_tokens, rollouts in (*TEXTS, *_beyond_windows(lm.config, row_tokens)):
+    for prompt_tokens, rollouts in sizes:
         prompt, other = draw(prompt_tokens), draw(prompt_tokens)
         texts.append([])
         for tokens in rollouts:
@@ -144,6 +172,17 @@ def _beyond_windows(config: Any, row_tokens: int) -> list[tuple[int, tuple[int, 
     windows = {getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size", "local_attention")}
     largest = min(LONGEST_WINDOW, row_tokens // 2)
     return [(window // 2 + 1, (window, 8)) for window in windows if isinstance(window, int) and 1 < window <= largest]
+
+
+def _fillers(lm: Any, settings: LearnerSettings) -> list[tuple[int, tuple[int, ...]]]:
+    """Texts for a row of `learner.row_tokens`, or of as many tokens as take little time; none without packing."""
+    parameters = sum(parameter.numel() for parameter in lm.parameters())
+    affordable = int(FILLER_FLOP[lm.device.type] / (6 * parameters))  # three passes of 2 operations a parameter
+    prompt, rollouts = FILLER
+    longest = getattr(lm.config.get_text_config(), "max_position_embeddings", None)
+    if settings.packing == "off" or (longest and longest < prompt + max(rollouts)):
+        return []
+    return [FILLER] * (min(settings.row_tokens, affordable) // (prompt + sum(rollouts)))
 
 
 def _context_effect(texts: Sequence[Sequence[_Text]]) -> float:
@@ -183,26 +222,25 @@ def _differences(policy: Policy, texts: Sequence[Sequence[_Text]], settings: Lea
         row = row.to(device)
         in_row = [texts[group][i] for group, i in row.rollouts]
         targets = torch.cat([text.targets for text in in_row])
-        logprobs, _ = _run(policy, lambda row=row, targets=targets: policy(
-            row.input_ids, row.position_ids, row.layout, row.positions, targets.to(device)
-        ))  # fmt: skip
+        with _naming_errors(type(policy.lm).__name__, policy.packing):
+            logprobs, _ = policy(row.input_ids, row.position_ids, row.layout, row.positions, targets.to(device))
         differences.append(logprobs.float().cpu() - torch.cat([text.logprobs for text in in_row]))
     return torch.cat(differences)
 
 
-def _run(policy: Policy, forward: Callable[[], Any]) -> Any:
-    """The forward pass; whatever architectures raise about a row becomes an error with a remedy."""
+@contextmanager
+def _naming_errors(architecture: str, packing: str) -> Iterator[None]:
+    """Whatever the code of an architecture raises about a row becomes an error with a remedy."""
     try:
-        return forward()
-    except PopeError:
-        raise
-    except torch.OutOfMemoryError:
+        yield
+    except (PopeError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = f"its forward pass fails with {type(error).__name__}: {str(error).splitlines()[:1]}"
-        if policy.packing == "on":
-            raise CannotPack(type(policy.lm).__name__, reason) from error
-        raise UnsupportedModel(f"{type(policy.lm).__name__}: {reason}") from error
+        first = (str(error).splitlines() or [""])[0]
+        reason = f"its forward pass fails with {type(error).__name__}: {first}"
+        if packing == "on":
+            raise CannotPack(architecture, reason) from error
+        raise UnsupportedModel(f"{architecture} cannot be trained: {reason}") from error
 
 
 def _group(number: int, texts: Sequence[_Text]) -> TrainGroup:

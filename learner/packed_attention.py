@@ -116,7 +116,7 @@ def packed_attention(
                 enable_gqa=query.shape[1] != key.shape[1],
             )
         )  # fmt: skip
-    return torch.cat(outputs, dim=2).transpose(1, 2), None
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
 def _pieces(

@@ -33,7 +33,9 @@ class TokenHead(nn.Module):
         self._temperature, self._chunk_tokens = temperature, chunk_tokens
         self._entropy_gradient = entropy_gradient
         # Not a submodule: its parameters are those of `lm`, and DeepSpeed would gather them a second time.
-        object.__setattr__(self, "_bodiless", _without_body(lm, _path(lm, head), _Projection(self)))
+        self._body_name = body_name(lm)
+        replaced = _replaced(lm, _path(lm, head), _Projection(self))
+        object.__setattr__(self, "_bodiless", _replaced(replaced, self._body_name, _Body(body_of(lm))))
 
     def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """hidden [N, H], targets [N] -> (logprobs [N], entropies [N]), float32, nats."""
@@ -50,7 +52,7 @@ class TokenHead(nn.Module):
         """hidden [n, H] -> float32 [n, V]."""
         lm: Any = self._bodiless
         ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)  # of which only the shape matters
-        with getattr(lm, lm.base_model_prefix).returning(hidden.float().unsqueeze(0)):
+        with lm._modules[self._body_name].returning(hidden.float().unsqueeze(0)):
             return cast(Tensor, lm.forward(input_ids=ids, use_cache=False).logits[0].float())
 
 
@@ -86,11 +88,12 @@ class _Body(nn.Module):
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        self._parts = {name for name, _ in body.named_children()}
+        object.__setattr__(self, "_body", body)
         self._hidden: Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return self if name in self.__dict__["_parts"] else super().__getattr__(name)
+        value = getattr(self.__dict__["_body"], name)
+        return self if isinstance(value, nn.Module) else value
 
     @contextmanager
     def returning(self, hidden: Tensor) -> Iterator[None]:
@@ -102,10 +105,24 @@ class _Body(nn.Module):
         return _BodyOutput(last_hidden_state=self._hidden)
 
 
+def body_name(lm: Any) -> str:
+    """Name of the base model in a causal LM: the part that holds the embeddings of the tokens."""
+    embeddings = lm.get_input_embeddings()
+    for name, child in lm.named_children():
+        if child is not embeddings and any(module is embeddings for module in child.modules()):
+            return name
+    raise UnsupportedModel(f"{type(lm).__name__} has no base model apart from its head")
+
+
+def body_of(lm: Any) -> Any:
+    """The base model: token ids -> hidden states."""
+    return getattr(lm, body_name(lm))
+
+
 def parameters_beside_the_head(lm: Any) -> list[str]:
     """Names of the parameters between the base model and the logits, other than those of the head."""
     head = lm.get_output_embeddings()
-    known = {id(p) for p in (*lm.base_model.parameters(), *head.parameters())}
+    known = {id(p) for p in (*body_of(lm).parameters(), *head.parameters())}
     return [name for name, parameter in lm.named_parameters() if id(parameter) not in known]
 
 
@@ -113,18 +130,11 @@ def _linear_head(lm: Any) -> nn.Linear:
     head = lm.get_output_embeddings()
     if not isinstance(head, nn.Linear) or type(head).forward is not nn.Linear.forward:
         raise UnsupportedModel(f"{type(lm).__name__}: the head is a {type(head).__name__}, not a linear projection")
-    if lm.base_model is lm:
-        raise UnsupportedModel(f"{type(lm).__name__} has no base model apart from its head")
     return head
 
 
 def _path(lm: nn.Module, module: nn.Module) -> str:
     return next(name for name, other in lm.named_modules() if other is module)
-
-
-def _without_body(lm: Any, head_path: str, projection: nn.Module) -> nn.Module:
-    """A copy that shares everything with `lm` but its base model and its head."""
-    return _replaced(_replaced(lm, head_path, projection), lm.base_model_prefix, _Body(lm.base_model))
 
 
 def _replaced(module: nn.Module, path: str, new: nn.Module) -> nn.Module:

@@ -16,6 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 LAYERS = 4
 WINDOW = 8
+TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 SIZES: Mapping[str, Any] = {
     # width
     **dict.fromkeys(
@@ -71,32 +72,87 @@ SIZES: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def tiny_config(config_class: type[PretrainedConfig]) -> PretrainedConfig:
+DEFAULT = object()
+"""In `TWEAKS`: the value is not given."""
+ATTENTION = ["full_attention"] * LAYERS
+TWEAKS: Mapping[str, Mapping[str, Any]] = {
+    # Sizes that have to agree with each other, or have no default.
+    "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [1]},
+    "falcon_h1": {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "mamba2": {"num_heads": 8, "n_groups": 1},
+    "granitemoehybrid": {"mamba_n_heads": 8, "layer_types": ["linear_attention", "full_attention"] * 2},
+    "nemotron_h": {"mamba_num_heads": 4, "layers_block_type": ["mamba", "attention", "moe", "mlp"]},
+    "zamba2": {"n_mamba_heads": 8, "mamba_headdim": 8, "attention_hidden_size": 64, "attention_head_dim": 16,
+               "layers_block_type": ["linear_attention", "hybrid"] * 2, "num_query_groups": 4},
+    "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8},
+    "ministral": {"head_dim": 8},
+    "nemotron": {"num_key_value_heads": 2},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
+    "zaya": {"num_experts_per_tok": 1},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "gemma3n_text": {"layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 0,
+                     "hidden_size_per_layer_input": 8, "laurel_rank": 4, "intermediate_size": 48},
+    "gemma4_text": {"hidden_size_per_layer_input": 8, "global_head_dim": 16},
+    "gemma4_unified_text": {"global_head_dim": 16},
+    "qwen4_exp_text": {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 4,
+                       "indexer_compress_ratio": 2},
+    "prophetnet": {"num_hidden_layers": DEFAULT},
+    "xlnet": {"max_position_embeddings": DEFAULT},
+    "xmod": {"default_language": "en_XX"},
+}  # fmt: skip
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "llama, rope llama3": ("llama", {"rope_parameters": {
+        "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64}}),
+    "qwen2, sliding window": ("qwen2", {"use_sliding_window": True, "layer_types": ["sliding_attention"] * LAYERS}),
+    "granitemoehybrid, attention only": ("granitemoehybrid", {"mamba_n_heads": 8, "layer_types": ATTENTION}),
+    "lfm2, attention only": ("lfm2", {"layer_types": ATTENTION}),
+}  # fmt: skip
+"""Other configs of an architecture that are tried as well."""
+
+
+def tiny_config(model_type: str, **tweaks: Any) -> PretrainedConfig:
     """The default config of an architecture with small sizes; windows of 8 tokens, every type of layer."""
-    default = config_class()
-    given = _small(default)
-    for name, sub_class in config_class.sub_configs.items():
-        sub = getattr(default, name, None)
-        if isinstance(sub, PretrainedConfig):
-            given[name] = tiny_config(type(sub)).to_dict()
-        del sub_class
-    return config_class(**given)
+    default = AutoConfig.for_model(model_type)
+    given = {**_small(default), **TWEAKS.get(model_type, {}), **tweaks}
+    return type(default)(**{name: value for name, value in given.items() if value is not DEFAULT})
 
 
 def _small(default: PretrainedConfig) -> dict[str, Any]:
-    names = {*vars(default), *inspect.signature(type(default).__init__).parameters, *default.attribute_map}
-    given = {name: SIZES[name] for name in names if name in SIZES and _is_set(default, name)}
-    kinds = list(dict.fromkeys(getattr(default, "layer_types", None) or ()))
-    if kinds:
+    given: dict[str, Any] = {
+        name: small
+        for name, small in SIZES.items()
+        if isinstance(_get(default, name), (int, float)) and _can_be_set(default, name)
+    }
+    given |= {name: number for name, number in TOKENS.items() if hasattr(default, name)}
+    if _get(default, "kv_lora_rank"):
+        given["num_key_value_heads"] = given["num_attention_heads"]
+    if hasattr(default, "is_decoder"):
+        given["is_decoder"] = True
+    kinds = list(dict.fromkeys(_get(default, "layer_types") or ()))
+    if kinds and _can_be_set(default, "layer_types"):
         given["layer_types"] = [kinds[i % len(kinds)] for i in range(LAYERS)]
-    for token, number in (("pad_token_id", 0), ("bos_token_id", 1), ("eos_token_id", 2)):
-        if token in names:
-            given[token] = number
+    for name in default.sub_configs:
+        if isinstance(part := getattr(default, name, None), PretrainedConfig):
+            given[name] = type(part)(**{**_small(part), **TWEAKS.get(part.model_type, {})})
     return given
 
 
-def _is_set(config: PretrainedConfig, name: str) -> bool:
-    return isinstance(getattr(config, name, None), (int, float))
+def _get(config: PretrainedConfig, name: str) -> Any:
+    try:
+        return getattr(config, name, None)
+    except RuntimeError:  # it differs between layers
+        return getattr(config.per_layer_config[0], name, None)
+
+
+def _can_be_set(config: PretrainedConfig, name: str) -> bool:
+    attribute = getattr(type(config), config.attribute_map.get(name, name), None)
+    return not isinstance(attribute, property) or attribute.fset is not None
 
 
 def tiny_model(config: PretrainedConfig) -> Any:

@@ -16,24 +16,23 @@ from tests.groups import train_group
 VOCABULARY = 96
 
 
-def tiny_lm(*, tied: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
-    """2 layers of 32, 4 heads on 2 KV heads; sharp enough that probabilities differ."""
+def tiny_lm(*, tied: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32, **config_options: Any) -> Any:
+    """2 layers of 32, 4 heads on 2 KV heads; sharp enough that probabilities differ. `config_options`: of Qwen3."""
     torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=256,
-        tie_word_embeddings=tied,
-        initializer_range=0.15,
-        eos_token_id=1,
-        pad_token_id=0,
-    )
-    return Qwen3ForCausalLM(config).to(dtype)
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.15,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
+    return Qwen3ForCausalLM(Qwen3Config(tie_word_embeddings=tied, **{**sizes, **config_options})).to(dtype)
 
 
 def save_tiny(folder: Path, **options: Any) -> Path:
