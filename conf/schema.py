@@ -262,7 +262,8 @@ class VerifierSettings:
     workers: int = ranged(1, 1)
     """Child processes per actor."""
     deadline_s: float = ranged(2.0, 0.05)
-    """Time for one answer, in seconds; then its process is killed and the verdict is `timeout`."""
+    """CPU time of a child process for one answer, in seconds. An answer that takes longer is tried once more, alone;
+    then the verdict is `timeout`."""
     memory_gib: float = ranged(2.0, 0.25)
     """Address space of one child process, in GiB."""
 

@@ -86,8 +86,8 @@ def open_session(
             refuse_changes(load(folder.settings), config)
         folder.settings.write_text(dump(config))
         failpoints.choose_folder(folder.path)
-        if problem_set.rejected:
-            write_rejected(folder.rejected, problem_set.rejected)
+        if problem_set.refused:
+            write_rejected(folder.rejected, problem_set.refused)
             console.print(f"  {problem_set.explain()} ({folder.rejected})", highlight=False)
         url_of = external or stack.enter_context(embedded_urls(folder, config))
         client = _driver(url_of, config)
