@@ -378,8 +378,8 @@ class LearnerSettings:
     """Largest root mean square of log pi - log pi_behaviour over the tokens of lag 0, in nats and without the 1 % that
     differ most; a run whose learner and engine disagree more stops. null: 1e-3 in float32, 0.2 in bfloat16."""
     packing: Literal["on", "off"] = "on"
-    """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout,
-    computed by the model's own attention; for architectures that cannot run packed rows (docs/models.md), and slower."""
+    """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout
+    and is computed by the model's own attention, for architectures that cannot run packed rows (docs/models.md)."""
     row_tokens: int = ranged(4096, 1)
     """Tokens of a packed row, the unit of a forward pass; with packing=off the longest sample."""
     logprob_chunk_tokens: int = ranged(1024, 1)

@@ -130,7 +130,8 @@ def filler_row() -> Row:
 
 
 def _bundles(group: TrainGroup, row_tokens: int, packing: Literal["on", "off"]) -> list[_Bundle]:
-    """The group's trained rollouts in order, in several bundles if one would be longer than a row, or none is packed."""
+    """The group's trained rollouts in order: in one bundle, in several if that would be longer than a row, or one each
+    without packing."""
     bundles: list[_Bundle] = []
     indices: list[int] = []
     for i in np.flatnonzero(group.loss_weights()).tolist():

@@ -55,7 +55,7 @@ class Policy(nn.Module):
             packed = {"position_ids": position_ids, "attention_mask": torch.ones_like(input_ids), "layout": layout}
         else:
             packed = {}
-            assert len(layout) == 1 and len(layout[0][1]) == 1, "learner.packing=off has one sequence a row"
+            assert [len(rollouts) for _, rollouts in layout] == [1], "learner.packing=off has one sequence a row"
         output = getattr(lm, self._body_name)(input_ids=input_ids, use_cache=False, **packed)
         logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
         return logprobs, entropies

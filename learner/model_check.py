@@ -1,8 +1,8 @@
 """Are the learner's log-probabilities those of the model itself? Compared before a run samples anything.
 
-The model's own forward pass over one text at a time is the reference, with the plain attention of transformers (`eager`)
-and its own head. Rows as the learner trains them must give the same numbers. This needs no list of architectures: what
-an architecture does to positions, masks or logits that the learner does not do shows as a difference.
+The model's own forward pass over one text at a time is the reference, with the plain attention of transformers
+(`eager`) and its own head. Rows as the learner trains them must give the same numbers. This needs no list of
+architectures: what one does to positions, masks or logits that the learner does not do shows as a difference.
 
 Both sides compute in float32, where rounding is far below any other difference. A model that is trained in bfloat16 is
 then compared once more in that precision, with a bound that allows for rounding.
@@ -146,7 +146,7 @@ def _texts(lm: Any, temperature: float, sizes: Sequence[tuple[int, tuple[int, ..
             raise UnsupportedModel(f"{type(lm).__name__} cannot be trained: its own log-probabilities are not finite")
         return torch.log_softmax(logits / temperature, dim=-1)
 
-    texts = []
+    texts: list[list[_Text]] = []
     for prompt_tokens, rollouts in sizes:
         prompt, other = draw(prompt_tokens), draw(prompt_tokens)
         texts.append([])
@@ -195,9 +195,7 @@ def _compare(
 ) -> ModelAgreement:
     difference = _differences(policy, texts, settings)
     architecture = type(policy.lm).__name__
-    found = ModelAgreement(
-        architecture, len(difference), float(difference.abs().max()), _rms(difference), bound
-    )
+    found = ModelAgreement(architecture, len(difference), float(difference.abs().max()), _rms(difference), bound)
     if found.rms_difference <= bound:  # false for NaN
         return found
     causes = {

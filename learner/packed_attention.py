@@ -28,8 +28,8 @@ Layout = tuple[tuple[int, tuple[int, ...]], ...]
 """Contents of a row in order: (tokens of the prompt, tokens of each of its rollouts) for each bundle.
 ((3, (2, 4)), (5, (1,))): p p p a a b b b b, then p p p p p c."""
 
-MaskRule = Callable[[int, int, Tensor, Tensor], Tensor]
-"""(batch index, head index, query positions, key positions) -> whether the query attends to the key; broadcast."""
+MaskRule = Callable[..., Any]
+"""(batch index, head index, query positions, key positions) -> bool tensor, broadcast: the query attends to the key."""
 _PROBED = 64
 """Positions for which a rule is checked to be causal."""
 _HARMLESS = {"position_ids", "cache_position", "output_attentions", "use_cache", "deterministic"}
@@ -54,7 +54,8 @@ class PositionMask:
         if self.local_size is not None and end <= self.local_size:
             return None
         keys = torch.arange(end, device=device)
-        return self.rule(0, 0, keys[start:, None], keys[None, :]).expand(end - start, end)
+        allowed: Tensor = self.rule(0, 0, keys[start:, None], keys[None, :])
+        return allowed.expand(end - start, end)
 
 
 def packed_mask(
@@ -119,9 +120,7 @@ def packed_attention(
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _pieces(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout
-) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+def _pieces(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
     """(queries, keys, values, position of the first query) of each prompt and of each rollout, in row order."""
     sizes = [size for prompt, rollouts in layout for size in (prompt, *rollouts)]
     parts = zip(query.split(sizes, dim=2), key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True)

@@ -9,14 +9,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from learner.logprobs import chunked_logprobs
 from learner.unsupported_model import UnsupportedModel
 
 
 class TokenHead(nn.Module):
-    """Takes the place of a causal LM's head: hidden states and the tokens that followed -> log-probabilities, entropies.
+    """In place of a causal LM's head: hidden states and the tokens that followed -> log-probabilities and entropies.
 
     Its logits are those of the architecture: its own `forward` turns hidden states into logits, with whatever it does
     before and after the projection (scale, soft cap, bias); only its body is left out.
@@ -32,10 +32,10 @@ class TokenHead(nn.Module):
         self.bias = head.bias
         self._temperature, self._chunk_tokens = temperature, chunk_tokens
         self._entropy_gradient = entropy_gradient
-        # Not a submodule: its parameters are those of `lm`, and DeepSpeed would gather them a second time.
-        self._body_name = body_name(lm)
-        replaced = _replaced(lm, _path(lm, head), _Projection(self))
-        object.__setattr__(self, "_bodiless", _replaced(replaced, self._body_name, _Body(body_of(lm))))
+        body = _Body(body_of(lm))
+        without_head = _replaced(lm, _path(lm, head), _Projection(self))
+        # In a tuple: not submodules. Their parameters are those of `lm`, and DeepSpeed would gather them twice.
+        self._parts = (_replaced(without_head, body_name(lm), body), body)
 
     def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """hidden [N, H], targets [N] -> (logprobs [N], entropies [N]), float32, nats."""
@@ -50,9 +50,9 @@ class TokenHead(nn.Module):
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """hidden [n, H] -> float32 [n, V]."""
-        lm: Any = self._bodiless
+        lm, body = self._parts
         ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)  # of which only the shape matters
-        with lm._modules[self._body_name].returning(hidden.float().unsqueeze(0)):
+        with body.returning(hidden.float().unsqueeze(0)):
             return cast(Tensor, lm.forward(input_ids=ids, use_cache=False).logits[0].float())
 
 
@@ -61,14 +61,14 @@ class _Projection(nn.Module):
 
     def __init__(self, head: TokenHead) -> None:
         super().__init__()
-        object.__setattr__(self, "_head", head)
+        self._head = (head,)  # in a tuple: not a submodule
 
     @property
     def weight(self) -> Tensor:
-        return cast(Tensor, self._head.weight).float()
+        return self._head[0].weight.float()
 
     def forward(self, hidden: Tensor) -> Tensor:
-        bias = cast(Tensor | None, self._head.bias)
+        bias = self._head[0].bias
         return functional.linear(hidden.float(), self.weight, None if bias is None else bias.float())
 
 
@@ -110,7 +110,7 @@ def body_name(lm: Any) -> str:
     embeddings = lm.get_input_embeddings()
     for name, child in lm.named_children():
         if child is not embeddings and any(module is embeddings for module in child.modules()):
-            return name
+            return str(name)
     raise UnsupportedModel(f"{type(lm).__name__} has no base model apart from its head")
 
 
@@ -137,10 +137,10 @@ def _path(lm: nn.Module, module: nn.Module) -> str:
     return next(name for name, other in lm.named_modules() if other is module)
 
 
-def _replaced(module: nn.Module, path: str, new: nn.Module) -> nn.Module:
+def _replaced(module: Any, path: str, new: nn.Module) -> Any:
     """A copy of `module` with another submodule at `path`; all others are shared, and so are parameters and buffers."""
     name, _, rest = path.partition(".")
     clone = copy.copy(module)
     clone._modules = dict(module._modules)
-    clone._modules[name] = _replaced(cast(nn.Module, module._modules[name]), rest, new) if rest else new
+    clone._modules[name] = _replaced(module._modules[name], rest, new) if rest else new
     return clone

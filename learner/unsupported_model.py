@@ -16,6 +16,7 @@ class CannotPack(UnsupportedModel):
     """Packed rows would not give this model's probabilities; its own attention does."""
 
     def __init__(self, architecture: str, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"{architecture} cannot run packed rows: {reason}; {UNPACKED}")
 
     def __reduce__(self) -> tuple[type[UnsupportedModel], tuple[object, ...]]:

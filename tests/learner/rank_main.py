@@ -95,7 +95,7 @@ def engines(options: dict[str, Any]) -> None:
         settings = config.learner
         policy = as_policy(
             tiny_lm(tied=case["tied"]), temperature=0.9, chunk_tokens=settings.logprob_chunk_tokens,
-            entropy_gradient=settings.entropy_coef > 0,
+            packing=settings.packing, entropy_gradient=settings.entropy_coef > 0,
         )  # fmt: skip
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
         reports = []

@@ -23,6 +23,7 @@ CASES = [
     *({"name": f"zero{stage}", "stage": stage, "row_tokens": 64, "tied": True} for stage in STAGES),
     {"name": "short-rows", "stage": 0, "row_tokens": 24, "tied": True},
     {"name": "one-row", "stage": 0, "row_tokens": 4096, "tied": True},
+    {"name": "unpacked", "stage": 3, "row_tokens": 64, "tied": True, "learner": {"packing": "off"}},
     {"name": "untied", "stage": 3, "row_tokens": 40, "tied": False},
     *({"name": f"{name}-{tokens}", "stage": 2, "row_tokens": tokens, "tied": True, "learner": learner, **more}
       for tokens in (24, 4096) for name, learner, more in (
@@ -85,7 +86,7 @@ def test_the_zero_stage_changes_where_weights_live_not_what_they_become(folders:
     assert_same_training((folders[1], "zero0"), (folders[1], f"zero{stage}"))
 
 
-@pytest.mark.parametrize("name", ["short-rows", "one-row"])
+@pytest.mark.parametrize("name", ["short-rows", "one-row", "unpacked"])
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_the_split_into_rows_changes_nothing(folders: dict[int, Path], name: str, world_size: int) -> None:
     assert_same_training((folders[1], "zero0"), (folders[world_size], name))

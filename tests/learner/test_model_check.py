@@ -107,7 +107,7 @@ def test_what_the_code_of_a_model_raises_about_a_row_becomes_a_refusal() -> None
             raise KeyError("row")
         return x
 
-    with pytest.raises(CannotPack, match="fails with KeyError: 'row'; learner.packing=off"):
+    with pytest.raises(CannotPack, match=r"fails with KeyError: 'row'; learner.packing=off"):
         check(with_mlp(breaks), row_tokens=100)
 
 
@@ -135,5 +135,5 @@ def test_parameters_between_body_and_head_are_refused_under_zero_3() -> None:
     lm = BertLMHeadModel(BertConfig(vocab_size=96, is_decoder=True, **sizes)).eval()
     assert check(lm, packing="off").rms_difference < 1e-5
     lm = BertLMHeadModel(BertConfig(vocab_size=96, is_decoder=True, **sizes)).eval()
-    with pytest.raises(UnsupportedModel, match="ZeRO 3 .*learner.zero_stage=2"):
+    with pytest.raises(UnsupportedModel, match=r"ZeRO 3 .*learner.zero_stage=2"):
         check(lm, packing="off", zero_stage=3)

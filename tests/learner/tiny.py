@@ -55,8 +55,16 @@ def random_examples(num_examples: int = 10, *, seed: int = 0) -> list[Example]:
 
 
 def random_groups(
-    num_groups: int, group_size: int = 4, *, seed: int = 0, version: int = 0, first_group_id: int = 0,
-    max_tokens: int = 12, failed: Sequence[tuple[int, int]] = (), oracles: Sequence[int] = (), reference: bool = False,
+    num_groups: int,
+    group_size: int = 4,
+    *,
+    seed: int = 0,
+    version: int = 0,
+    first_group_id: int = 0,
+    max_tokens: int = 12,
+    failed: Sequence[tuple[int, int]] = (),
+    oracles: Sequence[int] = (),
+    reference: bool = False,
     drawn_as: Sequence[tuple[Bucket, str]] = (("hard", "unguided"), ("hard", "guided")),
 ) -> list[TrainGroup]:
     """Prompts of 3 to 9 tokens, rollouts of 1 to `max_tokens`.
