@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -24,6 +25,15 @@ AttentionMaskInterface.register(packed_attention.NAME, packed_attention.packed_m
 PREFIX = "lm."
 """Prefix that `Policy` adds to the Hugging Face name of a parameter."""
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
+
+_EXPLANATIONS = {
+    "custom code": "it needs code of its own, which is never run; choose a model of an architecture in docs/models.md",
+    "does not recognize this architecture": f"transformers {transformers.__version__} does not know its architecture; "
+    "choose one of docs/models.md, or install a version of transformers and vLLM that knows it",
+    "Unrecognized configuration class": "it is no causal language model; choose one of docs/models.md",
+    "no file named": "it has no weights in safetensors; load it where it is trusted and `save_pretrained` it again",
+}
+"""Piece of a message of transformers -> what to do."""
 
 Packing = Literal["on", "off"]
 """`learner.packing`."""
@@ -61,10 +71,10 @@ class Policy(nn.Module):
         return logprobs, entropies
 
     def train(self, mode: bool = True) -> Self:
-        """Has no effect: with dropout the policy would not be the one that the engine sampled from.
+        """Has no effect but that layers are recomputed: with dropout the policy would not be what the engine samples.
 
-        transformers checkpoints a layer only in training mode, which is therefore that of the layers themselves, but of
-        nothing inside them.
+        transformers recomputes a layer only in training mode, which is therefore that of these layers themselves, but
+        of nothing inside them.
         """
         super().train(False)
         for module in self.modules():
@@ -91,7 +101,7 @@ def load_lm(path: Path, *, dtype: torch.dtype, attention: str | None = None) -> 
             path, dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UnsupportedModel(f"model.path={path} cannot be loaded: {_first_line(error)}") from error
+        raise UnsupportedModel(f"model.path={path} cannot be loaded: {_explained(error)}") from error
 
 
 def as_policy(
@@ -135,15 +145,23 @@ def _own_attention(lm: Any) -> str:
 
 
 def _checkpoint_layers(lm: Any) -> None:
-    if not any(isinstance(module, GradientCheckpointingLayer) for module in lm.modules()):
+    layers = [module for module in lm.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
         raise UnsupportedModel(
             f"{type(lm).__name__} cannot recompute its layers; set learner.gradient_checkpointing=false"
         )
+    for layer in layers:  # they will be in training mode: see `Policy.train`
+        for name, value in vars(layer).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(layer, name, 0.0)
     lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _explained(error: Exception) -> str:
+    """One line: what is known about an error of transformers, or the first line of its message."""
+    message = str(error)
+    known = next((remedy for piece, remedy in _EXPLANATIONS.items() if piece in message), None)
+    return known or next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)
 
 
 def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:

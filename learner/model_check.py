@@ -22,7 +22,7 @@ from broker.records import Rollout, RolloutGroup, TrainGroup, float32_bytes, int
 from conf.schema import LearnerSettings
 from learner.batch_feed import build_step
 from learner.model import Policy, as_policy, load_lm
-from learner.token_head import parameters_beside_the_head
+from learner.token_head import parameters_after_the_body
 from learner.unsupported_model import UNPACKED, CannotPack, UnsupportedModel
 
 FLOAT32_BOUND = 1e-4
@@ -91,7 +91,7 @@ def check_model(
 def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperature: float) -> ModelAgreement:
     """`check_model` of a float32 model with `eager` attention, which is turned into a policy of `dtype` in place."""
     architecture = type(lm).__name__
-    if settings.zero_stage == 3 and (names := parameters_beside_the_head(lm)):
+    if settings.zero_stage == 3 and (names := parameters_after_the_body(lm)):
         raise UnsupportedModel(
             f"{architecture} has parameters between its base model and its head ({names[0]}), which ZeRO 3 cannot "
             f"gather in chunks; set learner.zero_stage=2"

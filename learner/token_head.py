@@ -119,7 +119,7 @@ def body_of(lm: Any) -> Any:
     return getattr(lm, body_name(lm))
 
 
-def parameters_beside_the_head(lm: Any) -> list[str]:
+def parameters_after_the_body(lm: Any) -> list[str]:
     """Names of the parameters between the base model and the logits, other than those of the head."""
     head = lm.get_output_embeddings()
     known = {id(p) for p in (*body_of(lm).parameters(), *head.parameters())}
@@ -134,7 +134,7 @@ def _linear_head(lm: Any) -> nn.Linear:
 
 
 def _path(lm: nn.Module, module: nn.Module) -> str:
-    return next(name for name, other in lm.named_modules() if other is module)
+    return next(str(name) for name, other in lm.named_modules() if other is module)
 
 
 def _replaced(module: Any, path: str, new: nn.Module) -> Any:

@@ -1,16 +1,32 @@
 """Packed rows against separate forward passes of Hugging Face."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    Lfm2Config,
+    MambaConfig,
+    MptConfig,
+    OPTConfig,
+    OPTForCausalLM,
+)
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from broker.records import float32_array, int32_array
 from learner.batch_feed import build_step
 from learner.losses.policy import ppo_clip, token_log_ratio
 from learner.model import Policy, as_policy, load_policy, save_configuration
-from learner.unsupported_model import UnsupportedModel
+from learner.unsupported_model import CannotPack, UnsupportedModel
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
 
 torch.set_num_threads(1)
@@ -117,3 +133,140 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
     torch.save(tiny_lm().state_dict(), source / "pytorch_model.bin")
     with pytest.raises(UnsupportedModel, match="safetensors"):
         load_policy(source, dtype=torch.float32, temperature=1.0, chunk_tokens=16)
+
+
+SIZES = {
+    "vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 48, "max_position_embeddings": 256, "pad_token_id": 0, "tie_word_embeddings": True,
+}  # fmt: skip
+CHANGED_LOGITS = {
+    "scaled": lambda: GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=8.0)),
+    "multiplied": lambda: CohereForCausalLM(CohereConfig(**SIZES, logit_scale=0.0625)),
+    "capped": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=2.0, attn_implementation="eager")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED_LOGITS)
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_what_an_architecture_does_to_its_logits_is_in_probabilities_and_gradients(name: str, packing: Any) -> None:
+    results = []
+    row = build_step(random_groups(1, 1, seed=4), row_tokens=200, rank=0, world_size=1).rows[0]
+    for own in (True, False):
+        torch.manual_seed(0)
+        lm: Any = CHANGED_LOGITS[name]()
+        with torch.no_grad():
+            lm.get_input_embeddings().weight.mul_(40)
+        if own:
+            logits = lm(input_ids=row.input_ids, use_cache=False).logits[0, row.positions] / TEMPERATURE
+            logprobs = torch.log_softmax(logits, -1).gather(1, row.targets[:, None])[:, 0]
+            model = torch.nn.ModuleDict({"lm": lm})
+        else:
+            model = policy(lm, packing=packing)
+            logprobs, _ = model(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+        logprobs.sum().backward()
+        results.append((logprobs.detach(), gradients(model)))
+    (plain, expected), (ours, found) = results
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=0)
+    assert plain.std() > 0.05, "a distribution that shows a difference"
+    assert found.keys() == expected.keys()
+    for parameter, gradient in expected.items():
+        torch.testing.assert_close(found[parameter], gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_rows_of_one_sequence_give_the_gradients_of_packed_rows() -> None:
+    together, apart = policy(tiny_lm()), policy(tiny_lm(), packing="off")
+    expected = packed(together, 500)
+    batch = build_step(random_groups(4, seed=3, failed=[(1, 2)]), row_tokens=500, rank=0, world_size=1, packing="off")
+    assert len(batch.rows) == batch.num_sequences == 15
+    losses: list[float] = []
+    for row in batch.rows:
+        new, _ = apart(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+        loss = ppo_clip(new, token_log_ratio(new, row.behaviour_logprobs), row.advantages, 0.0, 5.0)
+        losses.extend(loss.tolist())
+        (loss.sum() / batch.num_tokens).backward()
+    assert sorted(losses) == pytest.approx(sorted(expected[0]), abs=1e-5)
+    for name, gradient in gradients(apart).items():
+        torch.testing.assert_close(gradient, expected[1][name], atol=1e-5, rtol=0)
+
+
+def test_there_is_no_dropout_even_where_layers_are_recomputed() -> None:
+    """`OPT` drops in its layers; `GradientCheckpointingLayer` recomputes in training mode only."""
+    torch.manual_seed(0)
+    config = OPTConfig(vocab_size=96, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48,
+                       max_position_embeddings=64, word_embed_proj_dim=32, dropout=0.5, layerdrop=0.5)  # fmt: skip
+    model = policy(OPTForCausalLM(config), gradient_checkpointing=True)
+    model.train()
+    row = build_step(random_groups(1), row_tokens=200, rank=0, world_size=1).rows[0]
+    first, second = (model(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)[0] for _ in "ab")
+    assert torch.equal(first, second)
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    assert layers
+    assert all(layer.training for layer in layers)
+
+
+def test_a_soft_cap_of_the_scores_is_not_lost_in_rows_of_one_sequence() -> None:
+    """The `sdpa` of transformers leaves it out."""
+    torch.manual_seed(0)
+    lm = Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=8))
+    assert lm.config._attn_implementation == "sdpa"
+    assert policy(lm, packing="off").lm.config._attn_implementation == "eager"  # type: ignore[union-attr]
+    assert policy(tiny_lm(), packing="off").lm.config._attn_implementation == "sdpa"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (Lfm2Config(**SIZES, layer_types=["conv", "full_attention"]), "layers of type conv"),
+        (MptConfig(vocab_size=96, d_model=32, n_heads=4, n_layers=1), "attention cannot be replaced"),
+        (MambaConfig(vocab_size=96, hidden_size=32, num_hidden_layers=1), "takes no position_ids"),
+    ],
+)
+def test_a_model_that_cannot_run_packed_rows_is_refused_by_name(config: Any, reason: str) -> None:
+    with pytest.raises(CannotPack, match=rf"ForCausalLM cannot run packed rows: .*{reason}.*; learner\.packing=off"):
+        policy(AutoModelForCausalLM.from_config(config))
+    row = build_step(random_groups(1), row_tokens=200, rank=0, world_size=1, packing="off").rows[0]
+    model = policy(AutoModelForCausalLM.from_config(config), packing="off")
+    logprobs, _ = model(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
+    assert (logprobs < 0).all()
+
+
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_lengths_that_change_the_rotary_embedding_are_refused(packing: Any) -> None:
+    lm = tiny_lm(rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0},
+                 max_position_embeddings=10)  # fmt: skip
+    model = policy(lm, packing=packing)
+    for tokens, fits in ((6, True), (7, False)):
+        ids = torch.arange(4 + tokens)[None]
+        arguments = (ids, ids, ((4, (tokens,)),), torch.tensor([3]), torch.tensor([5]))
+        if fits:
+            model(*arguments)
+        else:
+            with pytest.raises(UnsupportedModel, match="a sample has 11 tokens, and beyond 10 the rotary embedding"):
+                model(*arguments)
+
+
+def test_a_head_that_is_no_linear_projection_is_refused() -> None:
+    lm = tiny_lm(tied=False)
+    lm.lm_head = torch.nn.Sequential(lm.lm_head)
+    with pytest.raises(UnsupportedModel, match="the head is a Sequential"):
+        policy(lm)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"model_type": "unheard_of"}', "does not know its architecture; choose one of docs/models.md"),
+        ('{"model_type": "own", "auto_map": {"AutoConfig": "o.C", "AutoModelForCausalLM": "o.M"}}', "code of its own"),
+        ('{"model_type": "t5"}', "no causal language model"),
+        ("{", "not a valid JSON file"),
+        ('{"model_type": "qwen3"}', "no weights in safetensors"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_is_one_line_with_a_remedy(tmp_path: Path, config: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(UnsupportedModel, match=message) as caught:
+        load_policy(tmp_path, dtype=torch.float32, temperature=1.0, chunk_tokens=16)
+    assert str(caught.value).startswith(f"model.path={tmp_path}")
+    assert "\n" not in str(caught.value)

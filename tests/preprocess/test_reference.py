@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import redis
 import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
 
 from broker.keys import Keys
 from broker.metrics import Control
@@ -69,6 +70,25 @@ def trained(steps: int) -> torch.nn.Module:
     plain = tiny_lm()
     plain.load_state_dict({name.removeprefix("lm."): value for name, value in policy.state_dict().items()})
     return plain
+
+
+def test_the_reference_does_to_logits_and_scores_what_its_architecture_does(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "intermediate_size": 48, "pad_token_id": 0}  # fmt: skip
+    for lm in (
+        GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=0.5)),
+        Gemma2ForCausalLM(Gemma2Config(**sizes, head_dim=8, final_logit_softcapping=0.5, attn_logit_softcapping=0.1)),
+    ):
+        lm.set_attn_implementation("eager")
+        with torch.no_grad():
+            for parameter in lm.parameters():
+                parameter.mul_(8.0 if parameter.dim() == 2 else 1.0)
+        lm.save_pretrained(tmp_path / type(lm).__name__)
+        reference = load(tmp_path / type(lm).__name__)
+        group = random_groups(1, seed=9)[0].rollout_group
+        expected = hugging_face_logprobs(lm.eval(), group)
+        assert np.concatenate(expected).std() > 0.1
+        assert_equal(reference(group), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("tied", [True, False])
