@@ -18,7 +18,7 @@ import numpy as np
 
 from broker.failpoints import failpoint
 from broker.records import FinishReason, WeightAnnouncement
-from conf.schema import ActorSettings
+from conf.schema import ActorSettings, Sampling
 
 EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of no bytes. The CPU engine empties a linear weight after packing it, so it cannot be compared."""
@@ -48,12 +48,14 @@ class Engine:
         model_path: Path,
         settings: ActorSettings,
         *,
+        max_model_tokens: int,
         dtype: Literal["float32", "bfloat16"],
         device: Literal["cpu", "cuda"],
         transfer_backend: Literal["file", "nccl"],
         stop_token_ids: Sequence[int],
         seed: int,
     ) -> None:
+        """`max_model_tokens`: longest sequence, prompt included, that `generate` may be asked for."""
         _set_environment(settings, device)
         from vllm import AsyncEngineArgs
         from vllm.config import WeightTransferConfig
@@ -61,7 +63,6 @@ class Engine:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._settings = settings
         self._stop_token_ids = list(stop_token_ids)
         self._version = 0
         self._settled = asyncio.Event()
@@ -76,7 +77,7 @@ class Engine:
                 dtype=dtype,
                 hf_overrides={"head_dtype": "float32"},
                 seed=seed,
-                max_model_len=settings.max_model_tokens,
+                max_model_len=max_model_tokens,
                 max_num_seqs=settings.max_num_seqs,
                 tensor_parallel_size=settings.tensor_parallel,
                 enable_prefix_caching=settings.prefix_cache,
@@ -102,7 +103,7 @@ class Engine:
         return self._version
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+        self, prompt_ids: Sequence[int], num_rollouts: int, sampling: Sampling, seed: int | None = None
     ) -> list[GeneratedRollout]:
         """Samples rollouts of one prompt; they share its KV cache as long as the weights do not change.
 
@@ -113,8 +114,10 @@ class Engine:
         params = self._sampling_params(
             n=num_rollouts,
             seed=seed,
-            temperature=self._settings.temperature,
-            max_tokens=self._settings.max_completion_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k or 0,
+            max_tokens=sampling.max_completion_tokens,
             stop_token_ids=self._stop_token_ids,
             logprobs=0,
             flat_logprobs=True,

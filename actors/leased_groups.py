@@ -18,17 +18,19 @@ from broker.errors import FeedExhausted
 from broker.failpoints import failpoint
 from broker.feed import Feed
 from broker.records import Assignment, RolloutGroup
+from conf.schema import Sampling
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class GroupSource:
-    """A feed and the meaning of its group ids."""
+    """A feed, the meaning of its group ids, and how their rollouts are sampled."""
 
     feed: Feed
     assignment: Callable[[int], Assignment]
     """Group id -> assignment, by the mixture of a training run or the task list of a sampling stage."""
+    sampling: Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,8 @@ class LeasedGroups:
         call, feed = self._broker.call, self._source.feed
         try:
             failpoint("actor.claimed")
-            group = await self._writer.write(await call(self._source.assignment, group_id))
+            assignment = await call(self._source.assignment, group_id)
+            group = await self._writer.write(assignment, self._source.sampling)
             failpoint("actor.before_publish")
         except (PromptTooLong, PromptFault) as error:
             log.warning("group %d failed: %s", group_id, error)

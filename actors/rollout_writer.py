@@ -12,7 +12,7 @@ from actors.prompts import PromptBuilder
 from actors.verification.rewards import reward
 from actors.verification.verifier import VerifierPool
 from broker.records import Assignment, Problem, Rollout, RolloutGroup, float32_bytes, int32_bytes
-from conf.schema import ActorSettings
+from conf.schema import ActorSettings, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Sampler(Protocol):
     """The part of `actors.engine.Engine` that generates rollouts."""
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+        self, prompt_ids: Sequence[int], num_rollouts: int, sampling: Sampling, seed: int | None = None
     ) -> Sequence[GeneratedRollout]: ...
 
 
@@ -55,7 +55,7 @@ class RolloutWriter:
         self._too_long: set[str] = set()
         """Ids of problems whose solution exceeds `max_completion_tokens`; one warning is logged for each."""
 
-    async def write(self, assignment: Assignment) -> RolloutGroup:
+    async def write(self, assignment: Assignment, sampling: Sampling) -> RolloutGroup:
         """The rollout group of an assignment; an oracle rollout is the last. Raises PromptTooLong before generating."""
         problem = self._problems[assignment.problem_id]
         if assignment.guidance is not None:
@@ -63,7 +63,7 @@ class RolloutWriter:
         prompt_ids = self._prompt_ids(problem, assignment.arm)
         oracle = self._oracle_rollout(assignment, problem)
         num_rollouts = (assignment.samples or self._settings.group_size) - len(oracle)
-        generated = await self._engine.generate(prompt_ids, num_rollouts, seed=assignment.seed)
+        generated = await self._engine.generate(prompt_ids, num_rollouts, sampling, seed=assignment.seed)
         judged = await asyncio.gather(*(self._judge(rollout, problem.answer) for rollout in generated))
         return RolloutGroup(
             group_id=assignment.group_id,

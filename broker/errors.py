@@ -24,9 +24,13 @@ class PopeError(Exception):
 class UsageError(PopeError, ValueError):
     """Invalid input of the user. The message names the place, the rule and the remedy."""
 
+    final = True
+
 
 class BrokerUnreachable(UsageError):
     """No Redis answers at the given URL."""
+
+    final = False
 
 
 class BrokerError(PopeError):

@@ -78,6 +78,9 @@ class LearnerStep(Report, frozen=True, kw_only=True):
     ratio_max: float = msgspec.field(name="ratio/max")
     logprob_rms: float = msgspec.field(name="logprob/rms")
     """Root mean square of log pi - log pi_behaviour, nats."""
+    logprob_rms_lag0: float | None = msgspec.field(name="logprob/rms_lag0", default=None)
+    """The same over the tokens sampled with the weights that the step updates: the disagreement of engine and learner
+    by arithmetic. None when the step has no such token."""
     entropy: float = msgspec.field(name="entropy/mean")
     """nats a token, at the sampling temperature."""
     lag_mean: float = msgspec.field(name="lag/mean")

@@ -41,7 +41,7 @@ from conf.schema import RunConfig
 
 CHANGEABLE_ON_RESUME = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
-    "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
+    "learner.max_engine_rms", "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
 )  # fmt: skip
 """Settings that may change when a run is resumed."""
 

@@ -8,7 +8,8 @@ Every setting is followed by a docstring that gives its unit and its effect. The
 This module imports neither torch nor ray.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -28,6 +29,27 @@ class Range:
 def ranged(default: Any, low: float | None = None, high: float | None = None) -> Any:
     """A dataclass field with a default and a closed range, which `conf/checks.py` checks."""
     return field(default=default, metadata={"range": Range(low, high)})
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the rollouts of one purpose are sampled. It is no section of its own; `RunConfig` derives it."""
+
+    temperature: float
+    top_p: float
+    """Tokens are drawn from the most likely ones with this probability together; 1: from all."""
+    top_k: int | None
+    """Tokens are drawn from this many most likely ones; None: from all."""
+    max_completion_tokens: int
+
+    def __str__(self) -> str:
+        """temperature 0.6, top-p 0.95, top-k 20, at most 32,768 tokens."""
+        parts = [f"temperature {self.temperature:g}"]
+        if self.top_p < 1:
+            parts.append(f"top-p {self.top_p:g}")
+        if self.top_k is not None:
+            parts.append(f"top-k {self.top_k}")
+        return ", ".join([*parts, f"at most {self.max_completion_tokens:,} tokens"])
 
 
 @dataclass(frozen=True)
@@ -142,6 +164,9 @@ class MiningSettings:
     """Bucket -> closed interval [low, high] of the solve rate. Problems outside all intervals are not used."""
     min_evidence: float = ranged(0.5, 0.0, 1.0)
     """Share of the rollouts of a problem that must be finished within the token budget and judged."""
+    max_completion_tokens: int | None = ranged(None, 1)
+    """Longest rollout in tokens; a budget that cuts answers makes problems look hard. null: that of training,
+    actors.max_completion_tokens. The temperature is always that of training, and so is all of the guidance search."""
 
 
 @dataclass(frozen=True)
@@ -187,11 +212,13 @@ class ActorSettings:
     group_size: int = ranged(8, 2)
     """Rollouts of one prompt, which share a baseline."""
     temperature: float = ranged(1.0, 0.01, 2.0)
-    """Sampling temperature. There is no top-p and top-k: importance ratios need the full distribution."""
+    """Sampling temperature, except of evaluations with one of their own. There is no top-p and top-k: importance ratios
+    need the full distribution."""
     max_prompt_tokens: int = ranged(512, 1)
     """Longest prompt in tokens, guidance included."""
     max_completion_tokens: int = ranged(256, 1)
-    """Longest rollout in tokens; longer ones are cut (finish_reason `length`)."""
+    """Longest rollout in tokens; longer ones are cut (finish_reason `length`). Mining and evaluation may have budgets
+    of their own."""
     max_num_seqs: int = ranged(256, 1)
     """Sequences that one engine decodes at the same time."""
     tensor_parallel: int = ranged(1, 1)
@@ -214,8 +241,13 @@ class ActorSettings:
 
     @property
     def max_model_tokens(self) -> int:
-        """Longest sequence in tokens: prompt and completion."""
+        """Longest sequence of training in tokens: prompt and completion."""
         return self.max_prompt_tokens + self.max_completion_tokens
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of training, of the search for guidance and of completions for fine-tuning."""
+        return Sampling(self.temperature, 1.0, None, self.max_completion_tokens)
 
     @property
     def max_in_flight_groups(self) -> int:
@@ -230,7 +262,8 @@ class VerifierSettings:
     workers: int = ranged(1, 1)
     """Child processes per actor."""
     deadline_s: float = ranged(2.0, 0.05)
-    """Time for one answer, in seconds; then its process is killed and the verdict is `timeout`."""
+    """CPU time of a child process for one answer, in seconds. An answer that takes longer is tried once more, alone;
+    then the verdict is `timeout`."""
     memory_gib: float = ranged(2.0, 0.25)
     """Address space of one child process, in GiB."""
 
@@ -276,13 +309,13 @@ class PreprocessSettings:
     """Number of preprocessors."""
     advantage: Literal["mean", "std", "leave_one_out", "maxrl", "pass_at_k"] = "mean"
     """Advantage of a rollout with reward r. `mean`: r - mean(r) (POPE section 2). `std`: (r - mean) / std (GRPO).
-    `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL). `pass_at_k`: the weights of POPE
-    eq. 7. Formulas: docs/objectives.md."""
+    `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL). `pass_at_k`: w - mean(w), with
+    the weights w of POPE eq. 7. Formulas: docs/objectives.md."""
     pass_k: int = ranged(4, 1)
-    """k of the advantage `pass_at_k`, from 1 to actors.group_size."""
-    pass_k_baseline: Literal["none", "mean"] = "none"
-    """Baseline of the advantage `pass_at_k`. `none`: the weights of eq. 7, the unbiased gradient of pass@k (eq. 6).
-    `mean`: their mean over the group is subtracted; with pass_k = actors.group_size no gradient is left."""
+    """k of the advantage `pass_at_k`, from 1 to actors.group_size - 1."""
+    pass_k_baseline: Literal["none", "mean"] = "mean"
+    """Baseline of the advantage `pass_at_k`. `mean`: the weights of eq. 7 are the rewards of standard RL, which
+    subtracts their mean (POPE appendix B). `none`: the weights themselves, the gradient of pass@k in eq. 6."""
     overlong_tokens: int = ranged(0, 0)
     """Length penalty (DAPO eq. 13): over this many last tokens before actors.max_completion_tokens, a penalty from 0 to
     1 is subtracted from the reward; 0 disables it. The success counts do not change."""
@@ -321,9 +354,10 @@ class LearnerSettings:
     two are equal below ratio_max. Above it, eq. 2 gives 0 for A > 0 and an unbounded term for A < 0; the truncated form
     gives ratio_max * A * grad log pi for both. `cispo`: truncated on both sides of 1 (MiniMax-M1). `gspo`: eq. 2 with
     the ratio of whole sequences (GSPO). Formulas: docs/objectives.md."""
-    loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    loss_aggregation: Literal["token_mean", "sequence_mean", "sequence_sum", "constant"] = "token_mean"
     """`token_mean`: mean over all trained tokens of a step (DAPO). `sequence_mean`: mean over the tokens of a sequence,
-    then over sequences (GRPO). `constant`: sum / (sequences * max_completion_tokens) (Dr. GRPO)."""
+    then over sequences (GRPO). `sequence_sum`: sum / sequences (PipelineRL). `constant`: sum / (sequences *
+    max_completion_tokens) (Dr. GRPO). The size of the gradient, which gradient_clip bounds, differs between them."""
     kl_coef: float = ranged(0.0, 0.0)
     """Coefficient of the KL penalty (k3 estimator) against the frozen initial policy; 0 disables it. Above 0 every
     preprocessor loads the initial policy, on its own GPU if deploy.device=cuda."""
@@ -335,10 +369,19 @@ class LearnerSettings:
     """Lower bound of the importance ratio; the bound itself, not epsilon. 0 is no bound."""
     ratio_max: float = ranged(5.0, 1.0)
     """Upper bound of the importance ratio; the bound itself, not epsilon."""
+    dual_clip: float | None = ranged(None, 1.0)
+    """`ppo_clip`: bound c > 1 of the ratio where A < 0, which eq. 2 leaves without an upper bound (dual-clip PPO; verl
+    uses 3). null: none."""
     max_lag: int | None = ranged(None, 0)
     """Largest lag of a trained token, in optimizer steps. 0 is synchronous GRPO; null is no bound."""
+    max_engine_rms: float | None = ranged(None, 0.0)
+    """Largest root mean square of log pi - log pi_behaviour over the tokens of lag 0, in nats and without the 1 % that
+    differ most; a run whose learner and engine disagree more stops. null: 1e-3 in float32, 0.2 in bfloat16."""
+    packing: Literal["on", "off"] = "on"
+    """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout,
+    computed by the model's own attention; for architectures that cannot run packed rows (docs/models.md), and slower."""
     row_tokens: int = ranged(4096, 1)
-    """Tokens of a packed row, the unit of a forward pass."""
+    """Tokens of a packed row, the unit of a forward pass; with packing=off the longest sample."""
     logprob_chunk_tokens: int = ranged(1024, 1)
     """Response tokens per projection onto the vocabulary; bounds the memory of the logits."""
     gradient_checkpointing: bool = False
@@ -415,6 +458,16 @@ class EvaluationSettings:
     """Optimizer steps between two evaluations of the hard problems during training; 0 disables them."""
     every_samples: int = ranged(4, 1)
     """Rollouts per hard problem in an evaluation during training, all by one policy version."""
+    max_completion_tokens: int | None = ranged(None, 1)
+    """Longest rollout in tokens, of `pope eval` and of all evaluations of a run. null: that of training,
+    actors.max_completion_tokens."""
+    temperature: float | None = ranged(None, 0.01, 2.0)
+    """Sampling temperature of the same evaluations. null: that of training, actors.temperature. There is no greedy
+    decoding: pass@k is estimated from independent samples."""
+    top_p: float = ranged(1.0, 0.01, 1.0)
+    """Evaluations draw from the most likely tokens with this probability together; 1: from all."""
+    top_k: int | None = ranged(None, 1)
+    """Evaluations draw from this many most likely tokens. null: from all."""
 
 
 @dataclass(frozen=True)
@@ -473,6 +526,32 @@ class RunConfig:
     def uses_guidance(self) -> bool:
         """Whether the run needs guidance for its hard problems: for guided prompts or for fine-tuning."""
         return self.problems.arms.get("guided", 0) > 0 or self.sft.data == "prefix"
+
+    @property
+    def mining_sampling(self) -> Sampling:
+        """Of `pope mine`: as training, up to the budget of mining."""
+        budget = self.mining.max_completion_tokens or self.actors.max_completion_tokens
+        return replace(self.actors.sampling, max_completion_tokens=budget)
+
+    @property
+    def evaluation_sampling(self) -> Sampling:
+        """Of `pope eval`, and of a run's evaluations before, during and after training."""
+        training, chosen = self.actors.sampling, self.evaluation
+        return Sampling(
+            temperature=chosen.temperature or training.temperature,
+            top_p=chosen.top_p,
+            top_k=chosen.top_k,
+            max_completion_tokens=chosen.max_completion_tokens or training.max_completion_tokens,
+        )
+
+    @property
+    def run_samplings(self) -> tuple[Sampling, Sampling]:
+        """The ways in which a training run samples."""
+        return self.actors.sampling, self.evaluation_sampling
+
+    def engine_tokens(self, samplings: Iterable[Sampling]) -> int:
+        """Longest sequence in tokens, prompt included, of an engine that samples in these ways."""
+        return self.actors.max_prompt_tokens + max(sampling.max_completion_tokens for sampling in samplings)
 
     @property
     def batch_groups(self) -> int:

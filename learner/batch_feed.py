@@ -1,11 +1,13 @@
 """Packs the groups of a step into rows for each rank. Pure and deterministic: every rank computes its own rows.
 
-Rows are packed with bundles. A bundle is a prompt with some of its rollouts. A rollout without a reward (its verifier
+Rows are packed with bundles. A bundle is a prompt with some of its rollouts; without packing a row is one bundle, a
+prompt with one rollout. A rollout without a reward (its verifier
 failed) is left out: it carries no loss.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from broker.records import TrainGroup, float32_array, int32_array
 from broker.weights import lag
 from learner.packed_attention import Layout
-from learner.packing import deal, fill, pack
+from learner.packing import deal, fill, pack, separate
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class StepBatch:
     num_sequences: int
     """Trained rollouts of the step, over all ranks."""
     packing_fill: float
-    """Share of the row tokens in use, over all ranks."""
+    """Share of the row tokens in use, over all ranks; 1 when each row is one sequence, as long as that."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,24 @@ class _Bundle:
         return group.num_prompt_tokens + sum(group.rollouts[i].num_tokens for i in self.indices)
 
 
-def build_step(groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, world_size: int) -> StepBatch:
-    """The rows of `rank`. Raises ValueError when a sample is longer than a row."""
-    bundles = [bundle for group in groups for bundle in _bundles(group, row_tokens)]
+def build_step(
+    groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, world_size: int, packing: Literal["on", "off"] = "on"
+) -> StepBatch:
+    """The rows of `rank`. `packing` off: a row for each rollout with its prompt.
+
+    Raises ValueError when a sample is longer than a row.
+    """
+    bundles = [bundle for group in groups for bundle in _bundles(group, row_tokens, packing)]
     lengths = [bundle.num_tokens for bundle in bundles]
     # A small step gets shorter rows, so that every rank has work.
     room = min(row_tokens, max([-(-sum(lengths) // world_size), *lengths]))
-    rows = pack(lengths, room)
+    rows = pack(lengths, room) if packing == "on" else separate(lengths, row_tokens)
     mine = deal(rows, world_size)[rank]
     return StepBatch(
         rows=[_row([bundles[i] for i in numbers]) if numbers else filler_row() for numbers in mine],
         num_tokens=sum(b.group.rollout_group.rollouts[i].num_tokens for b in bundles for i in b.indices),
         num_sequences=sum(len(b.indices) for b in bundles),
-        packing_fill=fill(lengths, len(rows), room),
+        packing_fill=fill(lengths, len(rows), room) if packing == "on" else 1.0,
     )
 
 
@@ -122,12 +129,12 @@ def filler_row() -> Row:
     )
 
 
-def _bundles(group: TrainGroup, row_tokens: int) -> list[_Bundle]:
-    """The group's trained rollouts in order, in several bundles if one would be longer than a row."""
+def _bundles(group: TrainGroup, row_tokens: int, packing: Literal["on", "off"]) -> list[_Bundle]:
+    """The group's trained rollouts in order, in several bundles if one would be longer than a row, or none is packed."""
     bundles: list[_Bundle] = []
     indices: list[int] = []
     for i in np.flatnonzero(group.loss_weights()).tolist():
-        if indices and _Bundle(group, (*indices, i)).num_tokens > row_tokens:
+        if indices and (packing == "off" or _Bundle(group, (*indices, i)).num_tokens > row_tokens):
             bundles.append(_Bundle(group, tuple(indices)))
             indices = []
         indices.append(i)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broker.records import TrainGroup
+from conf.schema import LearnerSettings
 from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine, LossOfRow
 from learner.interference import parts
@@ -35,7 +36,7 @@ class Cosines:
 
 
 def gradient_cosines(
-    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], loss_of: LossOfRow, *, row_tokens: int
+    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], loss_of: LossOfRow, settings: LearnerSettings
 ) -> Cosines:
     """`cosines` of the gradients of this step at the current weights; empty when the step has only one part.
 
@@ -45,12 +46,17 @@ def gradient_cosines(
     if len(groups_of) < 2:
         return Cosines({}, {})
     ranks = engine.ranks
-    gradients = [
-        engine.gradient(
-            build_step(part, row_tokens=row_tokens, rank=ranks.rank, world_size=ranks.world_size).rows, loss_of
+    steps = [
+        build_step(
+            part,
+            row_tokens=settings.row_tokens,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+            packing=settings.packing,
         )
         for part in groups_of.values()
     ]
+    gradients = [engine.gradient(step.rows, loss_of) for step in steps]
     return cosines(list(groups_of), inner_products(gradients, ranks))
 
 

@@ -28,6 +28,7 @@ from conf.schema import RunConfig
 from learner.batch_log import BatchLog
 from learner.choose_publisher import make_publisher
 from learner.divergence import SkippedSteps
+from learner.engine_bound import engine_bound
 from learner.heartbeat_thread import HeartbeatThread
 from learner.interference import RewardTrend
 from learner.manifest import read_manifest
@@ -178,6 +179,7 @@ class Learner:
             self._config.learner,
             step=step,
             max_completion_tokens=self._config.actors.max_completion_tokens,
+            engine_bound=engine_bound(self._config),
             observer=self._ratios,
         )
 

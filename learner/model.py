@@ -2,21 +2,31 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from transformers import AttentionInterface, AutoModelForCausalLM
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
+from transformers.masking_utils import sdpa_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from learner.logprobs import chunked_logprobs
-from learner.packed_attention import NAME, Layout, packed_attention
+from learner import own_attention, packed_attention
+from learner.packable import refuse_too_long, refuse_unpackable
+from learner.packed_attention import Layout
+from learner.token_head import TokenHead
+from learner.unsupported_model import UnsupportedModel
 
-AttentionInterface.register(NAME, packed_attention)
+AttentionInterface.register(packed_attention.NAME, packed_attention.packed_attention)
+AttentionMaskInterface.register(packed_attention.NAME, packed_attention.packed_mask)
+AttentionInterface.register(own_attention.NAME, own_attention.own_attention)
+AttentionMaskInterface.register(own_attention.NAME, sdpa_mask)
 
 PREFIX = "lm."
 """Prefix that `Policy` adds to the Hugging Face name of a parameter."""
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
+
+Packing = Literal["on", "off"]
+"""`learner.packing`."""
 
 
 class Policy(nn.Module):
@@ -25,63 +35,62 @@ class Policy(nn.Module):
     The body runs in the model's dtype; the LM head runs in float32, only on positions that predict a trained token.
     """
 
-    def __init__(self, lm: nn.Module) -> None:
+    def __init__(self, lm: nn.Module, *, packing: Packing = "on") -> None:
         super().__init__()
         self.lm = lm
+        self.packing = packing
 
     def forward(
         self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One packed row. input_ids, position_ids [1, T]; positions [N] in 0..T-1 predict targets [N].
+        """One row. input_ids, position_ids [1, T]; positions [N] in 0..T-1 predict targets [N].
 
         -> (logprobs [N], entropies [N]), float32, nats.
         """
         lm: Any = self.lm
-        output = lm.base_model(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
+        refuse_too_long(lm.config, layout)
+        if self.packing == "on":
+            # A mask of ones: without one, transformers takes jumps in the positions for borders of sequences.
+            packed = {"position_ids": position_ids, "attention_mask": torch.ones_like(input_ids), "layout": layout}
+        else:
+            packed = {}
+            assert len(layout) == 1 and len(layout[0][1]) == 1, "learner.packing=off has one sequence a row"
+        output = lm.base_model(input_ids=input_ids, use_cache=False, **packed)
         logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
         return logprobs, entropies
 
+    def train(self, mode: bool = True) -> Self:
+        """Has no effect: with dropout the policy would not be the one that the engine sampled from.
 
-class TokenHead(nn.Module):
-    """The LM head: hidden states and the tokens that followed -> log-probabilities of the tokens, and entropies.
-
-    It computes in float32 for any dtype of its weight; tied weights stay tied. All chunks are inside one module call:
-    under ZeRO 3 a call is a collective, and ranks differ in the number of chunks of a row.
-    """
-
-    def __init__(
-        self, head: nn.Linear, *, temperature: float, chunk_tokens: int, entropy_gradient: bool = False
-    ) -> None:
-        super().__init__()
-        self.weight = head.weight
-        self.bias = head.bias
-        self._temperature, self._chunk_tokens = temperature, chunk_tokens
-        self._entropy_gradient = entropy_gradient
-
-    def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return chunked_logprobs(
-            hidden,
-            targets,
-            self._logits,
-            temperature=self._temperature,
-            chunk_tokens=self._chunk_tokens,
-            entropy_gradient=self._entropy_gradient,
-        )
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.float()
-        return functional.linear(hidden.float(), self.weight.float(), bias)
+        transformers checkpoints a layer only in training mode, which is therefore that of the layers themselves, but of
+        nothing inside them.
+        """
+        super().train(False)
+        for module in self.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = mode and module.gradient_checkpointing
+        return self
 
 
 def load_policy(path: Path, *, dtype: torch.dtype, **options: Any) -> Policy:
     """The model in the folder `path`; only safetensors are read and no code of the folder is run.
 
-    `options`: those of `as_policy`.
+    `options`: those of `as_policy`. Raises `UnsupportedModel`.
     """
-    lm = AutoModelForCausalLM.from_pretrained(
-        path, dtype=dtype, attn_implementation=NAME, use_safetensors=True, trust_remote_code=False
-    )
-    return as_policy(lm, **options)
+    return as_policy(load_lm(path, dtype=dtype), **options)
+
+
+def load_lm(path: Path, *, dtype: torch.dtype, attention: str | None = None) -> Any:
+    """The Hugging Face causal LM in the folder `path`, as it is. Raises `UnsupportedModel` if it cannot be loaded.
+
+    `attention`: its implementation; None: the choice of transformers.
+    """
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UnsupportedModel(f"model.path={path} cannot be loaded: {_first_line(error)}") from error
 
 
 def as_policy(
@@ -89,22 +98,43 @@ def as_policy(
     *,
     temperature: float,
     chunk_tokens: int,
+    packing: Packing = "on",
     gradient_checkpointing: bool = False,
     entropy_gradient: bool = False,
 ) -> Policy:
     """Turns a Hugging Face causal LM into a policy; the LM is changed in place.
 
-    `entropy_gradient`: entropies have a gradient, for an entropy bonus.
+    `packing`: off takes rows of one sequence, for a model that cannot run packed rows. `entropy_gradient`: entropies
+    have a gradient, for an entropy bonus. Raises `UnsupportedModel`.
     """
-    lm.set_attn_implementation(NAME)
-    head = lm.get_output_embeddings()
-    lm.set_output_embeddings(
-        TokenHead(head, temperature=temperature, chunk_tokens=chunk_tokens, entropy_gradient=entropy_gradient)
-    )
+    head = TokenHead(lm, temperature=temperature, chunk_tokens=chunk_tokens, entropy_gradient=entropy_gradient)
+    _choose_attention(lm, packing)
+    lm.set_output_embeddings(head)
     if gradient_checkpointing:
-        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    lm.train()
-    return Policy(lm)
+        _checkpoint_layers(lm)
+    policy = Policy(lm, packing=packing)
+    policy.train()
+    return policy
+
+
+def _choose_attention(lm: Any, packing: Packing) -> None:
+    if packing == "on":
+        lm.set_attn_implementation(packed_attention.NAME)
+        refuse_unpackable(lm)
+    else:
+        lm.set_attn_implementation(own_attention.NAME if lm._supports_sdpa else "eager")
+
+
+def _checkpoint_layers(lm: Any) -> None:
+    if not any(isinstance(module, GradientCheckpointingLayer) for module in lm.modules()):
+        raise UnsupportedModel(
+            f"{type(lm).__name__} cannot recompute its layers; set learner.gradient_checkpointing=false"
+        )
+    lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def save_configuration(policy: Policy, model_path: Path, folder: Path) -> None:

@@ -8,14 +8,11 @@ def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
 
     Of equal lengths the lower number comes first. Raises ValueError when a sample is longer than a row.
     """
+    _refuse_longer(lengths, row_tokens)
     rows: list[list[int]] = []
     room: list[int] = []
     for sample in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         length = lengths[sample]
-        if length > row_tokens:
-            raise ValueError(
-                f"sample {sample} has {length} tokens, learner.row_tokens={row_tokens} holds fewer; raise it"
-            )
         row = next((r for r, left in enumerate(room) if length <= left), None)
         if row is None:
             row = len(rows)
@@ -24,6 +21,12 @@ def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
         rows[row].append(sample)
         room[row] -= length
     return rows
+
+
+def separate(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
+    """A row for each sample, the longest first. Raises ValueError when a sample is longer than a row."""
+    _refuse_longer(lengths, row_tokens)
+    return [[sample] for sample in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))]
 
 
 def deal(rows: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
@@ -39,3 +42,11 @@ def deal(rows: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
 def fill(lengths: Sequence[int], num_rows: int, row_tokens: int) -> float:
     """Share of the rows' tokens that belong to samples."""
     return sum(lengths) / (num_rows * row_tokens) if num_rows else 0.0
+
+
+def _refuse_longer(lengths: Sequence[int], row_tokens: int) -> None:
+    for sample, length in enumerate(lengths):
+        if length > row_tokens:
+            raise ValueError(
+                f"sample {sample} has {length} tokens, learner.row_tokens={row_tokens} holds fewer; raise it"
+            )

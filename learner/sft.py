@@ -19,7 +19,7 @@ from broker.connection import Retrying, connect
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.reports import SftStep
-from conf.schema import RunConfig
+from conf.schema import LearnerSettings, RunConfig
 from learner.batch_feed import build_step
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.divergence import SkippedSteps
@@ -108,7 +108,7 @@ class FineTuner:
             step=step,
             epoch=curriculum.epoch(step),
             learning_rate=learning_rate,
-            row_tokens=self._config.learner.row_tokens,
+            settings=self._config.learner,
         )
 
     def _end_step(self, report: SftStep) -> None:
@@ -136,12 +136,18 @@ def run_sft_step(
     step: int,
     epoch: int,
     learning_rate: float,
-    row_tokens: int,
+    settings: LearnerSettings,
 ) -> SftStep:
     """One optimizer step on these examples; called on all ranks with the same arguments."""
     start = time.perf_counter()
     ranks = engine.ranks
-    batch = build_step(as_groups(examples), row_tokens=row_tokens, rank=ranks.rank, world_size=ranks.world_size)
+    batch = build_step(
+        as_groups(examples),
+        row_tokens=settings.row_tokens,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        packing=settings.packing,
+    )
     sums = torch.zeros(2, dtype=torch.float64)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)

@@ -1,5 +1,6 @@
 """One optimizer step on the groups of a batch (arrow 9)."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from broker.reports import LearnerStep
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row, build_step, token_lags
 from learner.deepspeed_engine import DeepSpeedEngine
+from learner.engine_agreement import Agreement, FreshTokens, require_agreement
 from learner.gradient_cosine import Cosines, gradient_cosines
 from learner.interference import advantage_shares, reward_means, token_shares
 from learner.losses.aggregation import StepSize
@@ -27,6 +29,8 @@ class StepReport:
 
     step: int
     tokens: TokenStatistics
+    agreement: Agreement | None
+    """Of learner and engine; None when no token has lag 0."""
     grad_norm: float
     """Before clipping; inf if and only if the step was skipped."""
     applied: bool
@@ -69,6 +73,7 @@ class StepReport:
             ratio_mean=self.tokens.ratio_mean,
             ratio_max=self.tokens.ratio_max,
             logprob_rms=self.tokens.logprob_rms,
+            logprob_rms_lag0=self.agreement.rms if self.agreement else None,
             entropy=self.tokens.entropy_mean,
             lag_mean=float(np.average(lags, weights=counts)) if lags else 0.0,
             lag_max=max(lags, default=0),
@@ -100,28 +105,38 @@ def run_step(
     *,
     step: int,
     max_completion_tokens: int,
+    engine_bound: float = math.inf,
     observer: StepObserver | None = None,
 ) -> StepReport:
     """Updates policy version `step` - 1 to `step`. Called on all ranks with the same groups.
 
-    `max_completion_tokens`: `actors.max_completion_tokens`. `observer`: called with each row of this rank.
+    `max_completion_tokens`: `actors.max_completion_tokens`. `engine_bound`: see `learner.engine_bound`; infinite in
+    a replay, whose weights may be others. `observer`: called with each row of this rank.
+
+    Raises EngineDisagrees, on all ranks and before any weight changes, beyond `engine_bound`.
     """
     if observer is not None:
         observer.start_step()
     start = time.perf_counter()
     ranks = engine.ranks
-    batch = build_step(groups, row_tokens=settings.row_tokens, rank=ranks.rank, world_size=ranks.world_size)
+    batch = build_step(
+        groups,
+        row_tokens=settings.row_tokens,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        packing=settings.packing,
+    )
     size = StepSize(batch.num_tokens, batch.num_sequences, max_completion_tokens)
     trains = has_gradient(groups, settings)
     learning_rate = scheduled_rate(settings, step) if trains else 0.0
-    sums = TokenSums(settings)
+    sums, fresh = TokenSums(settings), FreshTokens(groups, step)
 
     def loss_of(row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
         return row_loss(row, logprobs, entropies, settings, size)
 
     gradients = Cosines({}, {})
     if settings.gradient_cosine_every and step % settings.gradient_cosine_every == 0:
-        gradients = gradient_cosines(engine, groups, loss_of, row_tokens=settings.row_tokens)
+        gradients = gradient_cosines(engine, groups, loss_of, settings)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows), gradient=trains):
@@ -130,8 +145,11 @@ def run_step(
             if trains:
                 engine.backward(loss.total)
         sums.add(row, logprobs, entropies, loss)
+        fresh.add(row, logprobs)
         if observer is not None:
             observer.on_row(row, logprobs)
+    agreement = fresh.reduce(ranks)
+    require_agreement(agreement, engine_bound, step=step)
     failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate) if trains else (True, 0.0)
     failpoint("learner.after_optimizer")
@@ -139,6 +157,7 @@ def run_step(
     return StepReport(
         step=step,
         tokens=sums.reduce(ranks),
+        agreement=agreement,
         grad_norm=grad_norm,
         applied=applied,
         learning_rate=learning_rate,

@@ -47,6 +47,7 @@ class Trainable:
             dtype=getattr(torch, dtype),
             temperature=temperature,
             chunk_tokens=settings.logprob_chunk_tokens,
+            packing=settings.packing,
             gradient_checkpointing=settings.gradient_checkpointing,
             entropy_gradient=entropy_gradient,
         )

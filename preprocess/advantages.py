@@ -6,8 +6,9 @@ With r_1 ... r_n the rewards of the judged rollouts of one prompt, m their mean 
     std            (r_i - m) / (s + eps)              GRPO (arXiv 2402.03300) section 4.1.2; s as in verl, over n - 1
     leave_one_out  r_i - mean of the others           RLOO (arXiv 2402.14740); n / (n - 1) times `mean`
     maxrl          (r_i - m) / m, 0 when m = 0        MaxRL (arXiv 2602.02710): divided by the success rate
-    pass_at_k      k/n if correct, else               POPE appendix B, eq. 7
-                   k/n rho(n - 1, c, k - 1)
+    pass_at_k      w_i - mean(w): standard RL with    POPE appendix B, eq. 7
+                   the reward w_i = k/n if correct,
+                   else k/n rho(n - 1, c, k - 1)
 
 A rollout whose verifier failed has no reward (None): it is left out of the mean and gets advantage 0.
 """
@@ -80,6 +81,7 @@ def rho(n: int, c: int, k: int) -> float:
 
 
 def pass_at_k(rewards: Array, settings: PreprocessSettings) -> Array:
+    """The weights of eq. 7 as rewards of standard RL, as the paper trains them; without a baseline, eq. 6 itself."""
     weights = pass_at_k_weights(rewards, settings.pass_k)
     return weights if settings.pass_k_baseline == "none" else mean(weights)
 

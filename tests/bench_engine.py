@@ -50,9 +50,9 @@ async def measure(engine: Engine, prompt_tokens: int) -> tuple[float, float]:
     await engine.start_version(0)
     random = np.random.default_rng(prompt_tokens)
     prompts = [random.integers(2, 1024, prompt_tokens).tolist() for _ in range(WARM_UP + GROUPS)]
-    await asyncio.gather(*(engine.generate(prompt, 8) for prompt in prompts[:WARM_UP]))
+    await asyncio.gather(*(engine.generate(prompt, 8, SETTINGS.sampling) for prompt in prompts[:WARM_UP]))
     start, cpu_before = time.perf_counter(), cpu_s()
-    groups = await asyncio.gather(*(engine.generate(prompt, 8) for prompt in prompts[WARM_UP:]))
+    groups = await asyncio.gather(*(engine.generate(prompt, 8, SETTINGS.sampling) for prompt in prompts[WARM_UP:]))
     tokens = sum(len(completion.token_ids) for group in groups for completion in group)
     return tokens / (time.perf_counter() - start), tokens / (cpu_s() - cpu_before)
 
@@ -62,6 +62,7 @@ def one(kind: str, folder: Path) -> None:
     if kind == "vllm":
         engine_file._cpu = lambda settings: {}
     arguments: dict[str, Any] = {"dtype": "float32", "device": "cpu", "transfer_backend": "file"}
+    arguments["max_model_tokens"] = SETTINGS.max_model_tokens
     engine = Engine(folder, SETTINGS, stop_token_ids=[], seed=0, **arguments)
     loop = asyncio.new_event_loop()
     for prompt_tokens in (35, 100):

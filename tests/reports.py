@@ -9,8 +9,8 @@ from broker.reports import ActorOutput, DriverNote, GroupEnd, LearnerStep, Prepr
 _STEP = LearnerStep(
     step=1, loss=-0.01, grad_norm=0.3, applied=True, seconds=0.5, tokens=3000, samples=64, untrained_samples=0,
     tokens_per_s=6000.0, learning_rate=0.0005, ess=0.97, clip_share=0.0, ratio_mean=1.0, ratio_max=1.4,
-    logprob_rms=0.02, entropy=0.2, lag_mean=1.25, lag_max=2, lag_histogram={0: 1000, 1: 500, 2: 1500},
-    completion_tokens_mean=46.875, packing_fill=0.9,
+    logprob_rms=0.02, logprob_rms_lag0=1e-5, entropy=0.2, lag_mean=1.25, lag_max=2,
+    lag_histogram={0: 1000, 1: 500, 2: 1500}, completion_tokens_mean=46.875, packing_fill=0.9,
 )  # fmt: skip
 _SYNC = WeightSync(actor="actor-0", version=1, stall_ms=80.5, in_flight_groups=5, canary_mismatches=0)
 _OUTPUT = ActorOutput(

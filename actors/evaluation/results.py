@@ -11,6 +11,7 @@ from typing import get_args
 
 from actors.evaluation.pass_at_k import RESAMPLES, bootstrap_mean, pass_at_k
 from broker.records import Record, Rollout, Verdict
+from conf.schema import Sampling
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _UNJUDGED: tuple[Verdict, ...] = ("timeout", "crash")
@@ -102,6 +103,8 @@ class EvaluationReport(Record, frozen=True):
     resamples: int
     seed: int
     sets: tuple[SetReport, ...]
+    sampling: Sampling | None = None
+    """How all samples were drawn; None in a file of a version that did not record it."""
 
 
 def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Result:
@@ -146,6 +149,7 @@ def evaluation_report(
     ks: Sequence[int],
     label: str,
     *,
+    sampling: Sampling | None = None,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -177,7 +181,9 @@ def evaluation_report(
                 results=ordered,
             )
         )
-    return EvaluationReport(label=label, confidence=confidence, resamples=resamples, seed=seed, sets=tuple(sets))
+    return EvaluationReport(
+        label=label, confidence=confidence, resamples=resamples, seed=seed, sets=tuple(sets), sampling=sampling
+    )
 
 
 def _check_set(name: str, results: Sequence[Result]) -> None:

@@ -10,10 +10,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.mixture import ARM_BUCKET
-from actors.problems.problem_set import ProblemSet
+from actors.problems.problem_set import ProblemSet, RejectedRow
 from actors.problems.problem_sources import read_source
-from actors.problems.reference_answers import ProgressCallback, check_answers
+from actors.problems.prompt_lengths import PromptCheck
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
 from actors.problems.tiny.terse import terse_solution
@@ -36,14 +37,17 @@ def load_problem_set(
     seed: int,
     verifier: VerifierSettings | None = None,
     progress: ProgressCallback | None = None,
+    prompt_check: PromptCheck | None = None,
 ) -> ProblemSet:
     """The problems that a run trains on: the hard ones, and those of every bucket with an arm of positive weight.
 
     Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed. Raises UsageError
     when the source is invalid or has no usable problem, or when the guided arm has a positive weight and a hard problem
-    has neither solution nor guidance.
+    has neither solution nor guidance. If its only solutions contradict its answer, such a problem is rejected.
     """
-    loaded = _read(settings, seed, verifier, progress)
+    loaded = _read(settings, seed, verifier, progress, prompt_check)
+    if settings.arms.get("guided", 0) > 0:
+        loaded = _without_usable_solution_rejected(loaded)
     if not loaded.problems:
         raise UsageError(
             f"problems.source={settings.source}: {loaded.explain()}; "
@@ -57,10 +61,15 @@ def load_problem_set(
 
 
 def _read(
-    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None, progress: ProgressCallback | None
+    settings: ProblemSettings,
+    seed: int,
+    verifier: VerifierSettings | None,
+    progress: ProgressCallback | None,
+    prompt_check: PromptCheck | None,
 ) -> ProblemSet:
     if settings.source != BUILTIN:
-        return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
+        checked = check_answers(read_source(settings), verifier or VerifierSettings(), progress)
+        return prompt_check(checked) if prompt_check else checked
     easy = [_easy_problems(settings, seed, bucket) for bucket in _LENGTHS if settings.arms.get(bucket, 0)]
     return ProblemSet([*_hard_problems(settings, seed), *itertools.chain.from_iterable(easy)])
 
@@ -118,6 +127,16 @@ def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Bucket, style
 
 def _solution(task: Chain | RingWalk, style: str) -> str:
     return terse_solution(task) if isinstance(task, Chain) and style == "terse" else task.solution
+
+
+def _without_usable_solution_rejected(problem_set: ProblemSet) -> ProblemSet:
+    """Rejects the hard problems that have no solution because all that their row has were dropped."""
+    dropped = {solution.id: solution for solution in problem_set.dropped_solutions}
+    return problem_set.without(
+        RejectedRow(problem_set.rows.get(problem.id, 0), problem.id, "no_usable_solution", dropped[problem.id].detail)
+        for problem in problem_set.problems
+        if problem.bucket == "hard" and not problem.solution and problem.guidance is None and problem.id in dropped
+    )
 
 
 def _check_solutions(problems: list[Problem], source: str) -> None:

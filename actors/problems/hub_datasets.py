@@ -34,7 +34,7 @@ HUB_DATASETS: dict[str, HubDataset] = {
     "dapo-math-17k": HubDataset(
         "BytedTsinghua-SIA/DAPO-Math-17k",
         split="train",
-        columns={"statement": "prompt.0.content", "answer": "reward_model.ground_truth"},
+        columns={"statement": "prompt", "answer": "reward_model.ground_truth"},
         strip_instructions=strip_dapo_instructions,
         unique_by="extra_info.index",  # the file repeats every problem about a hundred times
     ),

@@ -12,12 +12,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
 from actors.problems.problem_set import RejectedRow
 from actors.problems.rows import Row
+from actors.problems.solutions import DroppedSolution
 from broker.errors import UsageError
 from broker.records import Problem
 
@@ -27,8 +28,8 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     write_lines(path, [msgspec.json.encode(problem) for problem in problems])
 
 
-def write_rejected(path: Path, rejected: Sequence[RejectedRow]) -> None:
-    """Writes one rejected row per line. The file is replaced atomically."""
+def write_rejected(path: Path, rejected: Sequence[RejectedRow | DroppedSolution]) -> None:
+    """Writes one rejected row or dropped solution per line. The file is replaced atomically."""
     write_lines(path, [msgspec.json.encode(row) for row in rejected])
 
 
@@ -64,7 +65,7 @@ def json_rows(path: Path) -> Iterator[Row]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"problems.source={path}: {error.strerror}; give the path of a file of problems") from error
     except UnicodeDecodeError as error:
@@ -73,7 +74,7 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, location: str, remedy: str) -> Any:
     try:
-        return json.loads(text, parse_constant=lambda name: _refuse_constant(location, name))
+        return json.loads(text, parse_int=_integer)
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise UsageError(f"{location}: not JSON ({error.msg}, {line}column {error.colno}); {remedy}") from error
@@ -81,8 +82,9 @@ def _parsed(text: str, location: str, remedy: str) -> Any:
         raise UsageError(f"{location}: JSON nested too deeply; {remedy}") from error
 
 
-def _refuse_constant(location: str, name: str) -> NoReturn:
-    raise UsageError(f"{location}: {name} is not a JSON value; write a number, a string or null")
+def _integer(digits: str) -> int | str:
+    """The number; the digits if Python refuses to convert so many."""
+    return int(digits) if len(digits) < 4300 else digits
 
 
 def _row(number: int, location: str, value: Any) -> Row:

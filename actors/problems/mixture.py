@@ -2,7 +2,8 @@
 
 Arms alternate by smooth weighted round robin: any window of sum(weights) groups contains each arm exactly as often as
 its weight. Each arm goes through its problems in an order that is shuffled in every epoch. Arms of the same bucket use
-the same order, so the unguided and the guided group of a problem are close.
+the same order, so the unguided and the guided group of a problem are close. The arm `guided` leaves out the problems
+whose guidance is the empty prefix, because their guided prompt is the unguided one.
 """
 
 import random
@@ -16,8 +17,24 @@ ARM_BUCKET: dict[str, Bucket] = {"unguided": "hard", "guided": "hard", "easy": "
 """Arm -> the bucket it draws problems from."""
 
 
+def check_guided_problems(problems: Sequence[Problem], arms: Mapping[str, int]) -> None:
+    """Raises UsageError if the arm `guided` has a weight above 0 and the guidance of every hard problem is empty."""
+    hard = [problem for problem in problems if problem.bucket == "hard"]
+    if arms.get("guided", 0) > 0 and hard and not any(map(has_prefix, hard)):
+        raise UsageError(
+            f"problems.arms.guided={arms['guided']}, but none of the {len(hard)} hard problems has a prefix: the "
+            "first steps of their solutions show the answer or are too long; give solutions in more and shorter steps "
+            "(pope oracle requests some), or set problems.arms.guided=0"
+        )
+
+
+def has_prefix(problem: Problem) -> bool:
+    """Whether the guided prompt of the problem differs from the unguided one. True until its guidance is chosen."""
+    return problem.guidance is None or bool(problem.guidance.strip())
+
+
 class Mixture:
-    """The assignment of group ids: a stateless, pure function of (problem ids, weights, seed)."""
+    """The assignment of group ids: a stateless, pure function of (problem ids, prefixes, weights, seed)."""
 
     def __init__(self, problems: Sequence[Problem], arms: Mapping[str, int], seed: int) -> None:
         weights = {arm: weight for arm, weight in arms.items() if weight > 0}
@@ -34,6 +51,8 @@ class Mixture:
                 raise UsageError(
                     f"problems.arms.{arm}={weights[arm]}, but there is no {bucket} problem; add some or set it to 0"
                 )
+        check_guided_problems(problems, weights)
+        self._without_prefix = frozenset(p.id for p in problems if p.bucket == "hard" and not has_prefix(p))
         self._cycle = weighted_round_robin(weights)
         self._weights = weights
         self._seed = seed
@@ -43,11 +62,17 @@ class Mixture:
         cycle, slot = divmod(group_id, len(self._cycle))
         arm = self._cycle[slot]
         draw = cycle * self._weights[arm] + self._cycle[:slot].count(arm)
+        return Assignment(group_id=group_id, problem_id=self._drawn(arm, draw), arm=arm)
+
+    def _drawn(self, arm: str, draw: int) -> str:
+        """The id of the problem of the arm's group number `draw`, from 0."""
         bucket = ARM_BUCKET[arm]
-        ids = self._ids[bucket]
-        epoch, position = divmod(draw, len(ids))
-        problem_id = ids[_shuffled(len(ids), f"{self._seed}/{bucket}/{epoch}")[position]]
-        return Assignment(group_id=group_id, problem_id=problem_id, arm=arm)
+        ids, left_out = self._ids[bucket], self._without_prefix if arm == "guided" else frozenset()
+        epoch, position = divmod(draw, len(ids) - len(left_out))
+        order = _shuffled(len(ids), f"{self._seed}/{bucket}/{epoch}")
+        if not left_out:
+            return ids[order[position]]
+        return [ids[index] for index in order if ids[index] not in left_out][position]
 
 
 def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:

@@ -9,19 +9,27 @@ be trained on (see `RejectionReason`) becomes a `RejectedRow`.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NoReturn
 
+from actors.problems.answer_values import NoAnswer, Unmatchable, answer_text, asks_for_proof, missing_answer
+from actors.problems.conversations import Conversation, ConversationError, is_conversation, read_conversation
 from actors.problems.problem_set import ProblemSet, RejectedRow, RejectionReason
 from actors.problems.reference_answers import clean_answer, obvious_fault
+from actors.problems.solutions import Candidate, DroppedSolution, Judged, choose, judge, listed_candidates
+from actors.verification.answer_rules import decide
 from broker.errors import UsageError
 from broker.records import Bucket, Problem
 from conf.names import did_you_mean
 
+CONVERSATIONS = ("messages", "conversations", "conversation", "prompt")
+"""Columns that hold the problem as a list of turns, or as a text, where no column has one of its other names."""
 COLUMNS = {
-    "statement": ("problem", "statement", "question"),
+    "statement": ("problem", "statement", "question", *CONVERSATIONS),
     "answer": ("answer", "final_answer"),
     "solution": ("solution",),
     "id": ("id",),
@@ -29,11 +37,12 @@ COLUMNS = {
     "bucket": ("bucket",),
     "guidance": ("guidance",),
     "source": ("source",),
+    "system": ("system",),
 }
 """Problem field -> its usual columns, in the order they are tried; `problems.fields` may name another."""
 BUCKETS: dict[str, Bucket] = {"hard": "hard", "easy": "easy", "easier": "easier"}
-ANSWER_PLACEHOLDERS = ("proof", "notfound", "not found", "n/a", "see solution")
-"""Texts that some data sets have in place of a missing answer."""
+IMAGES = ("image", "images")
+"""Columns of pictures that belong to the problem."""
 
 _PROOF_REQUEST = re.compile(r"\s*(?:\(?[a-z0-9]{1,2}[.)]\s*)?(?:prove|show) (?:that|the)\b", re.IGNORECASE)
 _QUESTION = re.compile(
@@ -41,8 +50,10 @@ _QUESTION = re.compile(
 )
 _STEPS = re.compile(r"(.*?)\s*^####[ \t]*(\S[^\n]*)\s*\Z", re.MULTILINE | re.DOTALL)
 """GSM8K has solution and answer in one text: the steps, then a line `#### 1,080`."""
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 """GSM8K has calculator annotations: `<<16-3-4=9>>9`."""
+_IMAGE = re.compile(r"<img\b|<image(?:_?[0-9]+)?>|!\[[^\]]*\]\(|\\includegraphics")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LEVEL = re.compile(r"\d+(?:\.\d+)?")
 
@@ -81,39 +92,79 @@ def content_id(stem: str, statement: str) -> str:
 
 def read_rows(rows: Iterable[Row], layout: Layout) -> ProblemSet:
     """Problems and rejected rows, in order. Answers are not parsed; see `check_answers`. Raises UsageError."""
-    problems: list[Problem] = []
-    rejected: list[RejectedRow] = []
-    row_of_id: dict[str, int] = {}
-    by_statement: dict[str, Problem] = {}
-    row_of_problem: dict[str, int] = {}
+    found = _Found()
     seen_columns: set[str] = set()
     for row in rows:
         seen_columns.update(row.columns)
         reader = _RowReader(row, layout)
         result = reader.read()
-        if (own_id := reader.own_id()) is not None:
-            if own_id in row_of_id:
-                line = f"{'line' if row.location.endswith(f':{row.number}') else 'row'} {row_of_id[own_id]}"
-                raise UsageError(
-                    f'{row.location}: "id" {own_id!r} is already that of {line}; give every problem an id of its own'
-                )
-            row_of_id[own_id] = row.number
-        if isinstance(result, Problem):
-            earlier = by_statement.setdefault(_normalized(result.statement), result)
-            if earlier is not result:
-                result = RejectedRow(row.number, result.id, "duplicate", _duplicate_detail(earlier, result))
-        if isinstance(result, Problem):
-            problems.append(result)
-            row_of_problem[result.id] = row.number
+        found.note_id(reader.own_id(), row)
+        if isinstance(result, RejectedRow):
+            found.rejected.append(result)
         else:
-            rejected.append(result)
+            found.add(result, reader.candidates, row.number)
     _check_mapping(layout, seen_columns)
-    return ProblemSet(problems, rejected, row_of_problem)
+    return found.problem_set()
 
 
-def _duplicate_detail(earlier: Problem, later: Problem) -> str:
-    differs = f", whose answer is {earlier.answer!r} and not {later.answer!r}" if earlier.answer != later.answer else ""
-    return f"the same statement as {earlier.id}{differs}"
+@dataclass
+class _Found:
+    """What has been read so far."""
+
+    problems: dict[str, Problem] = field(default_factory=dict)
+    rejected: list[RejectedRow] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    dropped: list[DroppedSolution] = field(default_factory=list)
+    open_solutions: dict[str, tuple[Judged, ...]] = field(default_factory=dict)
+    _row_of_own_id: dict[str, int] = field(default_factory=dict)
+    _by_statement: dict[str, Problem] = field(default_factory=dict)
+
+    def note_id(self, own_id: str | None, row: Row) -> None:
+        """Raises UsageError for an id that an earlier row has."""
+        if own_id is None:
+            return
+        if own_id in self._row_of_own_id:
+            line = f"{'line' if row.location.endswith(f':{row.number}') else 'row'} {self._row_of_own_id[own_id]}"
+            raise UsageError(
+                f'{row.location}: "id" {own_id!r} is already that of {line}; give every problem an id of its own'
+            )
+        self._row_of_own_id[own_id] = row.number
+
+    def add(self, problem: Problem, candidates: Sequence[Candidate], row: int) -> None:
+        """Keeps a problem with its solution, unless an earlier row has the same statement."""
+        earlier = self._by_statement.setdefault(_normalized(problem.statement), problem)
+        if earlier is not problem:
+            self._reject_repeated(earlier, problem, row)
+            return
+        judged = tuple(judge(candidate, problem.answer) for candidate in candidates)
+        self.problems[problem.id], dropped, chosen = choose(problem, judged, row)
+        self.rows[problem.id] = row
+        if chosen is not None and chosen.standing == "open":
+            self.open_solutions[problem.id] = judged
+        else:
+            self.dropped += dropped
+
+    def _reject_repeated(self, earlier: Problem, later: Problem, row: int) -> None:
+        """Rejects a statement that occurs twice, and the earlier row too when the answers contradict each other."""
+        if earlier.answer == later.answer:
+            self.rejected.append(RejectedRow(row, later.id, "duplicate", f"the same statement as {earlier.id}"))
+            return
+        told = f"the same statement as {earlier.id}, whose answer is {earlier.answer!r} and not {later.answer!r}"
+        if decide(earlier.answer, later.answer) != "wrong":
+            self.rejected.append(RejectedRow(row, later.id, "duplicate", told))
+            return
+        remedy = "; remove the wrong one"
+        self.rejected.append(RejectedRow(row, later.id, "conflicting_answers", told + remedy))
+        if self.problems.pop(earlier.id, None) is not None:
+            first = self.rows.pop(earlier.id)
+            self.open_solutions.pop(earlier.id, None)
+            told = f"the same statement as row {row}, whose answer is {later.answer!r} and not {earlier.answer!r}"
+            self.rejected.append(RejectedRow(first, earlier.id, "conflicting_answers", told + remedy))
+
+    def problem_set(self) -> ProblemSet:
+        rejected = sorted(self.rejected, key=lambda row: row.row)
+        dropped = [solution for solution in self.dropped if solution.id in self.problems]
+        return ProblemSet(list(self.problems.values()), rejected, self.rows, dropped, self.open_solutions)
 
 
 def _check_mapping(layout: Layout, seen: set[str]) -> None:
@@ -131,38 +182,52 @@ def _normalized(text: str) -> str:
     return " ".join(text.split())
 
 
+PROOF = "it asks for a proof, which no final answer can be compared with"
+
+
 class _RowReader:
     """Interprets one row by one layout."""
 
     def __init__(self, row: Row, layout: Layout) -> None:
         self._row = row
         self._layout = layout
+        self._id = f"row {row.number}"
+        self._steps: str | None = None
+        self._conversation: Conversation | None = None
+        self.candidates: list[Candidate] = []
+        """The solutions of the row, in the order in which they are preferred; read with the problem."""
 
     def read(self) -> Problem | RejectedRow:
         if (column := self._column_with_surrogate()) is not None:
             detail = f'"{column}" holds half of a surrogate pair, which UTF-8 cannot encode; write the whole character'
-            return RejectedRow(self._row.number, f"row {self._row.number}", "not_unicode", detail)
-        column, value = self._required("statement")
-        statement = self._text(column, value)
-        column, value = self._required("answer")
-        answer = self._answer(column, value)
-        bucket = self._bucket()
-        solution = self._solution()
-        guidance = self._guidance()
-        level = self._level()
-        if self._layout.strip_instructions is not None:
-            statement = self._layout.strip_instructions(statement).strip()
-        if steps := _STEPS.fullmatch(answer):
-            solution, answer = solution or _CALCULATOR.sub("", steps[1]).strip() or None, steps[2].replace(",", "")
-        id = self.own_id() or content_id(self._layout.stem, statement)
-        answer = clean_answer(answer)
-        if rejection := self._rejection(statement, answer, level):
-            return RejectedRow(self._row.number, id if statement else f"row {self._row.number}", *rejection)
+            return RejectedRow(self._row.number, self._id, "not_unicode", detail)
+        try:
+            return self._problem()
+        except ConversationError as error:
+            return self._rejected(error.reason, f'"{self._place("statement")[0]}" {error}')
+        except NoAnswer as error:
+            return self._rejected("no_answer", f'"{self._raw("answer")[0]}" {error}')
+        except Unmatchable as error:
+            return self._rejected("unmatchable_answer", f'"{self._raw("answer")[0]}" {error}')
+
+    def _problem(self) -> Problem | RejectedRow:
+        """Raises ConversationError, NoAnswer, Unmatchable."""
+        statement, system = self._statement()
+        id = self._id = self.own_id() or (content_id(self._layout.stem, statement) if statement else self._id)
+        if rejection := self._statement_rejection(statement):
+            return self._rejected(*rejection)
+        answer = self._answer()
+        if rejection := self._answer_rejection(answer):
+            return self._rejected(*rejection)
+        self.candidates = self._candidates()
         source = self._value("source")[1]
         return Problem(
-            id=id, statement=statement, answer=answer, solution=solution, guidance=guidance, bucket=bucket,
+            id=id, statement=statement, answer=answer, guidance=self._guidance(), bucket=self._bucket(), system=system,
             source=source if isinstance(source, str) and source else self._layout.source,
         )  # fmt: skip
+
+    def _rejected(self, reason: RejectionReason, detail: str) -> RejectedRow:
+        return RejectedRow(self._row.number, self.own_id() or self._id, reason, detail)
 
     def own_id(self) -> str | None:
         """The id in the row; None if there is none."""
@@ -178,26 +243,78 @@ class _RowReader:
         columns = (self._value(name) for name in COLUMNS)
         return next((column for column, value in columns if _holds_surrogate(value)), None)
 
-    def _rejection(self, statement: str, answer: str, level: float | None) -> tuple[RejectionReason, str] | None:
-        """(reason, detail) when the row cannot be trained on."""
+    def _candidates(self) -> list[Candidate]:
+        column, value = self._place("solution")
+        if is_conversation(value):
+            value = read_conversation(value).solution
+        items = value if isinstance(value, list) else [value]
+        places = [f"{column}.{number}" for number in range(len(items))] if isinstance(value, list) else [column]
+        found = [
+            Candidate(text, place)
+            for place, item in zip(places, items, strict=True)
+            if (text := self._text(place, item))
+        ]
+        if not found and self._conversation is not None and self._conversation.solution:
+            found = [Candidate(self._conversation.solution, self._place("statement")[0])]
+        if not found and self._steps:
+            found = [Candidate(self._steps, self._raw("answer")[0])]
+        return [*found, *listed_candidates(self._row.columns)]
+
+    def _statement(self) -> tuple[str, str | None]:
+        """(statement, system message or None). Raises ConversationError."""
+        column, value = self._place("statement")
+        system = self._value("system")[1]
+        if is_conversation(value):
+            self._conversation = read_conversation(value)
+            statement, system = self._conversation.statement, system or self._conversation.system
+        else:
+            statement = self._text(column, _present(self._required("statement")[1]))
+        if self._layout.strip_instructions is not None:
+            statement = self._layout.strip_instructions(statement).strip()
+        if _IMAGE.search(statement) or any(_present(self._row.columns.get(name)) for name in IMAGES):
+            raise ConversationError("not_text", "has an image; only text can be trained on")
+        return statement, self._text("system", system) or None
+
+    def _answer(self) -> str:
+        """The clean answer. Raises NoAnswer, Unmatchable."""
+        column, value = self._required("answer")
+        try:
+            answer = answer_text(value)
+        except TypeError as error:
+            self._fail(
+                f'"{column}" is a JSON {error}; write it as a string, or name its part in problems.fields.answer'
+            )
+        if steps := _STEPS.fullmatch(answer):
+            self._steps, answer = _CALCULATOR.sub("", steps[1]).strip() or None, steps[2].strip()
+            answer = answer.replace(",", "") if _GROUPED.fullmatch(answer) else answer
+        return clean_answer(answer)
+
+    def _statement_rejection(self, statement: str) -> tuple[RejectionReason, str] | None:
+        """(reason, detail) when the row has no statement, another level than asked for, or asks for a proof."""
         if not statement:
-            column = self._value("statement")[0]
+            column = self._place("statement")[0]
             return "empty_statement", f'"{column}" is empty; write the statement, or remove the row'
+        level = self._level()
         if (levels := self._layout.levels) is not None and (level is None or not levels[0] <= level <= levels[1]):
             found = "it has no level" if level is None else f"its level is {level:g}"
             return "outside_levels", f"{found}, problems.levels asks for {levels[0]:g} to {levels[1]:g}"
-        is_proof = _PROOF_REQUEST.match(statement) is not None and _QUESTION.search(statement) is None
-        if is_proof or answer.lower() in ANSWER_PLACEHOLDERS:
-            return "proof_only", "it asks for a proof, which no final answer can be compared with"
-        if not answer:
-            written = self._value("answer")[1]
+        if _PROOF_REQUEST.match(statement) and not _QUESTION.search(statement):
+            return "proof_only", PROOF
+        return None
+
+    def _answer_rejection(self, answer: str) -> tuple[RejectionReason, str] | None:
+        """(reason, detail) when no response could be compared with the answer."""
+        if asks_for_proof(answer):
+            return "proof_only", PROOF
+        if fault := missing_answer(answer):
+            written = self._raw("answer")[1]
             once = " once its box or dollar signs are removed" if isinstance(written, str) and written.strip() else ""
-            return "no_answer", f'"answer" is empty{once}; write the answer itself, or remove the row'
+            return "no_answer", f'"answer" {fault if answer else fault.replace("empty", "empty" + once, 1)}'
         if fault := obvious_fault(answer):
             return "unparsable_answer", f'"answer" {fault}'
         return None
 
-    def _value(self, name: str) -> tuple[str, Any]:
+    def _raw(self, name: str) -> tuple[str, Any]:
         """(column, value) of the problem field `name`; the value is None when the row has no such column."""
         columns = self._row.columns
         if mapped := self._layout.columns.get(name):
@@ -205,8 +322,26 @@ class _RowReader:
         column = next((column for column in COLUMNS[name] if column in columns), COLUMNS[name][0])
         return column, columns.get(column)
 
-    def _required(self, name: str) -> tuple[str, Any]:
+    def _value(self, name: str) -> tuple[str, Any]:
+        """`_raw`, with None in place of NaN."""
+        column, value = self._raw(name)
+        return column, _present(value)
+
+    def _place(self, name: str) -> tuple[str, Any]:
+        """`_value`, or the whole conversation where a mapped column is the content of one turn.
+
+        A position says nothing about who speaks: `messages.0.content` may be a system turn.
+        """
         column, value = self._value(name)
+        steps = column.split(".")
+        for end in range(1, len(steps)):
+            inside = _value_at(self._row.columns, ".".join(steps[:end]))
+            if is_conversation(inside) and column not in self._row.columns:
+                return ".".join(steps[:end]), inside
+        return column, value
+
+    def _required(self, name: str) -> tuple[str, Any]:
+        column, value = self._raw(name)
         if value is None and column.partition(".")[0] not in self._row.columns:
             mapped = f"; problems.fields.{name} names it" if name in self._layout.columns else ""
             present = f", this one has {', '.join(self._row.columns)}" if self._row.columns else ""
@@ -219,22 +354,6 @@ class _RowReader:
         if not isinstance(value, str):
             self._fail(f'"{column}" is a JSON {type(value).__name__}; write it as a string')
         return value.strip()
-
-    def _answer(self, column: str, value: Any) -> str:
-        """The answer as text. The items of a list are joined by commas."""
-        if isinstance(value, list):
-            return ", ".join(self._answer(column, item) for item in value)
-        if isinstance(value, float) and value.is_integer():  # tables with empty cells store integers as floats
-            value = int(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value)
-        return self._text(column, value)
-
-    def _solution(self) -> str | None:
-        """The solution; of a list, the first item that is not empty."""
-        column, value = self._value("solution")
-        items = value if isinstance(value, list) else [value]
-        return next((text for item in items if (text := self._text(column, item))), None)
 
     def _guidance(self) -> str | None:
         """The guidance, unchanged, white space included, because it is a prefix of the solution."""
@@ -261,15 +380,22 @@ class _RowReader:
         if isinstance(value, str):
             number = _LEVEL.search(value)
             return float(number[0]) if number else None
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return float(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
 
     def _fail(self, message: str) -> NoReturn:
         raise UsageError(f"{self._row.location}: {message}")
 
 
+def _present(value: Any) -> Any:
+    """The value; None for NaN, which tables have in place of a missing one."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _holds_surrogate(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_holds_surrogate, value))
+    if isinstance(value, Mapping):
+        return any(map(_holds_surrogate, value.values()))
     return isinstance(value, str) and _SURROGATE.search(value) is not None
 
 

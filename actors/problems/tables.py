@@ -50,11 +50,23 @@ def _rows(table: Any, location: str, columns: Sequence[str], unique_by: str | No
         table = _without_duplicates(table, unique_by)
     if columns:
         table = table.select([name for name in table.column_names if name in columns])
+    table = _with_short_floats(table)
     number = 0
     for batch in table.to_batches(max_chunksize=1000):
         for row in batch.to_pylist():
             number += 1
             yield Row(number, f"{location}: row {number}", row)
+
+
+def _with_short_floats(table: Any) -> Any:
+    """The table with 32-bit floats as the shortest decimal that stands for them: 0.1, not 0.10000000149011612."""
+    import pyarrow
+
+    for position, column in enumerate(table.schema):
+        if column.type == pyarrow.float32():
+            short = table.column(position).cast(pyarrow.string()).cast(pyarrow.float64())
+            table = table.set_column(position, column.name, short)
+    return table
 
 
 def _without_duplicates(table: Any, path: str) -> Any:

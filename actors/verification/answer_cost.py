@@ -26,18 +26,24 @@ _HIGH_TOWER = re.compile(
 )
 _BIG_NUMBER = re.compile(rf"[0-9]{{{MAX_FACTORIAL_DIGITS + 1},}}|[0-9]\s*\^")
 _FACTORIAL = re.compile(r"(?P<argument>\([^()]*\)|\{[^{}]*\}|[0-9]+|[)}])\s*!")
-_BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:\{.*\}|[0-9].*)|.*\\choose.*", re.DOTALL)
+_BINOMIAL = re.compile(
+    r"\\[dt]?binom\s*(?:\{[^{}]*\}\s*\{[^{}]*\}|[0-9]\s*[0-9])|\\[dt]?binom.*|.*\\choose.*", re.DOTALL
+)
+"""The second and third kind, with nested arguments, extend to the end of the text."""
 
 
-def is_too_costly(answer: str) -> bool:
-    """Whether brackets, lists, powers, factorials or binomials exceed the limits of this module."""
+def is_too_nested(answer: str) -> bool:
+    """Whether brackets or lists exceed the limits of this module."""
     depth = deepest = 0
     for char in answer:
         depth += (char in "{([") - (char in "})]")
         deepest = max(deepest, depth)
-    if deepest > MAX_NESTING or _LONG_EXPONENT.search(answer) or _HIGH_TOWER.search(answer):
-        return True
-    if answer.count(",") > MAX_COMMAS or re.search(r"!\s*[)}]?\s*!", answer):
+    return deepest > MAX_NESTING or answer.count(",") > MAX_COMMAS
+
+
+def is_too_costly(answer: str) -> bool:
+    """Whether powers, factorials or binomials exceed the limits of this module."""
+    if _LONG_EXPONENT.search(answer) or _HIGH_TOWER.search(answer) or re.search(r"!\s*[)}]?\s*!", answer):
         return True
     if any(_is_big(match[0]) for match in _BINOMIAL.finditer(answer)):
         return True

@@ -17,72 +17,229 @@ of the answer and the reference answer; tests/actors/verification/test_answer_ta
   invisible characters, is not parsed.
 """
 
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from actors.verification import exact_numbers
-from actors.verification.answer_cost import has_hidden_characters, is_too_costly
+from actors.verification.answer_cost import has_hidden_characters, is_too_costly, is_too_nested
+from actors.verification.answer_shapes import Shape, is_grouped_number, shape_of
 from actors.verification.answer_spelling import (
-    PERCENT,
     SUBSCRIPT,
+    canonical,
     cleaned,
     has_variable,
     joined_thousands,
     parts,
+    same_text,
     sides_of,
-    split_unit,
 )
+from actors.verification.answer_texts import compare_numerals, compare_ratios, compare_words, split_option
+from actors.verification.answer_units import PERCENT, in_radians, split_unit
 from actors.verification.answers import MAX_ANSWER_CHARS, compare_plainly
+from actors.verification.typography import plain_latex, undressed
 
 Decision = Literal["correct", "wrong", "unparsable"]
+TREE = "\x1d"
+"""First character of several values in a `Comparison`, which no answer contains; JSON follows."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison for math-verify: whether the answer equals one of the forms of the reference answer."""
+    """A comparison for math-verify: whether the answer equals one of the forms of the reference answer.
+
+    A text is LaTeX, or `TREE` and {"ordered": true, "items": [...]}, whose items are such texts.
+    """
 
     references: tuple[str, ...]
     answer: str
 
 
+Outcome = bool | Comparison
+
+
 def decide(reference: str, answer: str) -> Decision | Comparison:
     """The verdict on one claimed answer, or the comparison that math-verify must decide."""
-    if reference == answer:
-        return "correct"
+    if (equal := compare_plainly(reference, answer)) is not None:
+        return "correct" if equal else "wrong"
     if len(answer) > MAX_ANSWER_CHARS or has_hidden_characters(answer):
         return "unparsable"
-    reference, answer = cleaned(reference), cleaned(answer)
-    equal = compare_plainly(reference, answer)
-    if equal is not None:
-        return "correct" if equal else "wrong"
-    if is_too_costly(answer):
-        return "unparsable"
-    if breaks_equation_rule(reference, answer):
-        return "wrong"
-    reference, answer = _without_names(reference, answer)
-    reference, reference_unit = split_unit(reference)
-    answer, answer_unit = split_unit(answer, bare=is_numeric(reference))
-    if reference_unit and answer_unit and reference_unit != answer_unit:
-        return "wrong"
-    if is_numeric(reference) and "," not in reference:
-        answer = joined_thousands(answer)
-    forms, answer = _without_percent(reference, answer)
-    if "%" in answer and "%" not in reference:
-        return "wrong"
-    if is_unevaluated(forms[0], answer):
-        return "wrong"
-    equalities = [exact_numbers.compare(form, answer) for form in forms]
-    if any(equalities):
+    reference, answer = undressed(reference, answer)
+    if same_text(cleaned(reference), cleaned(answer)):
         return "correct"
-    if all(equal is False for equal in equalities):
-        return "wrong"
-    return Comparison(forms, answer)
+    reference, answer = canonical(reference), canonical(answer)
+    if is_too_nested(answer):
+        return "unparsable"
+    outcome = _compare_options(reference, answer)
+    if isinstance(outcome, bool):
+        return "correct" if outcome else "wrong"
+    return "unparsable" if is_too_costly(answer) else outcome
 
 
 def reference_form(reference: str) -> str:
-    """The form of a reference answer that math-verify parses."""
-    return _without_percent(split_unit(cleaned(reference))[0], "")[0][0]
+    """The form of a reference answer that math-verify parses; 1 if the rules compare it as a text."""
+    reference = canonical(plain_latex(reference))
+    letter, value = split_option(reference)
+    if letter or any(compare(reference, reference) for compare in _TEXTS):
+        return reference_form(value) if letter and value else "1"
+    return _form(reference)
+
+
+def _compare_options(reference: str, answer: str) -> Outcome:
+    """Compares the letters of options, if both have one, and the values, if both have one."""
+    (letter, value), (other, given) = split_option(reference), split_option(answer)
+    if letter and other:
+        return letter == other and (not value or not given or _compare_equations(value, given))
+    return _compare_equations(value if letter and value else reference, given if other and given else answer)
+
+
+def _compare_equations(reference: str, answer: str) -> Outcome:
+    equal = compare_plainly(reference, answer)
+    if equal is not None:
+        return equal
+    if breaks_equation_rule(reference, answer):
+        return False
+    return _compare(*_without_names(reference, answer))
+
+
+def _compare(reference: str, answer: str) -> Outcome:
+    """Compares two answers of any shape."""
+    expected, given = shape_of(reference), shape_of(answer)
+    for one, other in ((expected, given), (given, expected)):
+        if one.kind == "set" and len(one.items) == 1 and other.kind == "value":
+            return _compare_values(expected.items[0], given.items[0])
+    if expected.kind == given.kind == "value":
+        return _compare_values(reference, answer)
+    if "%" in answer and "%" not in reference:
+        return False
+    order = _order(expected, given)
+    if order == "different":
+        return False
+    if order == "unknown":
+        return not is_unevaluated(reference, answer) and Comparison((_form(reference),), _form(answer))
+    if len(expected.items) != len(given.items):
+        equal: bool | None = False
+    elif order == "ordered":
+        equal = _all_equal(expected.items, given.items)
+    else:
+        equal = _matched(expected.items, given.items)
+    if equal is None:
+        return Comparison((_tree(expected.items, order),), _tree(given.items, order))
+    if not equal and expected.kind == given.kind == "union":  # (0,1]\cup(1,2) is (0,2)
+        return Comparison((_form(reference),), _form(answer))
+    return equal
+
+
+Order = Literal["ordered", "unordered", "different", "unknown"]
+
+
+def _order(expected: Shape, given: Shape) -> Order:
+    """Whether the values of two answers are compared in order, or why they are not compared one by one."""
+    if expected.variable and given.variable and expected.variable != given.variable:
+        return "different"
+    if given.variable and not expected.variable and expected.kind != "union" and "\\infty" not in "".join(given.items):
+        return "different"
+    kinds = {expected.kind, given.kind}
+    if "value" in kinds:
+        value, other = (expected, given) if expected.kind == "value" else (given, expected)
+        return "different" if is_numeric(value.items[0]) or other.kind == "matrix" else "unknown"
+    if kinds <= {"list", "set"} or kinds == {"union"}:
+        return "unordered"
+    if expected.kind == "union" and given.kind == "list":
+        return "unordered" if all(shape_of(item).kind != "value" for item in given.items) else "different"
+    if "union" in kinds:
+        return "unknown"
+    if kinds == {"matrix"} or kinds == {"interval"}:
+        return "ordered" if expected.detail == given.detail else "different"
+    if "matrix" in kinds:
+        size = expected.detail if expected.kind == "matrix" else given.detail
+        return "ordered" if kinds <= {"matrix", "tuple", "list"} and "1" in size.split("x") else "different"
+    if kinds == {"interval", "tuple"}:
+        return "ordered" if expected.detail == given.detail else "different"
+    return "ordered" if kinds <= {"tuple", "list"} else "different"
+
+
+def _all_equal(expected: tuple[str, ...], given: tuple[str, ...]) -> bool | None:
+    outcomes = [_compare(one, other) for one, other in zip(expected, given, strict=True)]
+    if False in outcomes:
+        return False
+    return None if any(isinstance(outcome, Comparison) for outcome in outcomes) else True
+
+
+def _matched(expected: tuple[str, ...], given: tuple[str, ...]) -> bool | None:
+    """Whether the values are equal in some order; None if math-verify must decide about some."""
+    remaining, undecided = list(given), []
+    for value in expected:
+        outcomes = [_compare(value, other) for other in remaining]
+        if True in outcomes:
+            del remaining[outcomes.index(True)]
+        elif any(isinstance(outcome, Comparison) for outcome in outcomes):
+            undecided.append(value)
+        else:
+            return False
+    if not undecided:
+        return True
+    possible = all(any(_compare(value, other) is not False for value in undecided) for other in remaining)
+    return None if possible else False
+
+
+def _tree(items: tuple[str, ...], order: Order) -> str:
+    """The items as one text of a `Comparison`."""
+    texts = []
+    for item in items:
+        shape = shape_of(item)
+        if shape.kind in ("value", "union") or not shape.items:
+            texts.append(_form(item))
+        else:
+            texts.append(_tree(shape.items, "unordered" if shape.is_unordered else "ordered"))
+    return TREE + json.dumps({"ordered": order == "ordered", "items": texts})
+
+
+_TEXTS: tuple[Callable[[str, str], bool | None], ...] = (compare_words, compare_numerals, compare_ratios)
+
+
+def _compare_values(reference: str, answer: str) -> Outcome:
+    """Compares two single values."""
+    if same_text(reference, answer):
+        return True
+    for compare in _TEXTS:
+        if (equal := compare(reference, answer)) is not None:
+            return equal
+    reference, reference_unit = split_unit(reference)
+    answer, answer_unit = split_unit(answer, bare=is_numeric(reference))
+    if reference_unit and answer_unit and reference_unit != answer_unit:
+        return False
+    if is_grouped_number(reference):
+        reference = joined_thousands(reference)
+    if is_numeric(reference):
+        answer = joined_thousands(answer)
+    forms, answer = _without_percent(reference, answer)
+    if ("%" in answer and "%" not in reference) or is_unevaluated(forms[0], answer):
+        return False
+    equalities = [exact_numbers.compare(form, answer) for form in forms]
+    if True in equalities:
+        return True
+    if None not in equalities:
+        return False
+    return Comparison(tuple(map(in_radians, forms)), in_radians(answer))
+
+
+def _form(latex: str) -> str:
+    """The form of an answer that math-verify parses, whatever it is compared with."""
+    value = split_unit(latex)[0]
+    if match := PERCENT.fullmatch(value):
+        return _hundredth(match["value"])
+    if re.search(r"\.[0-9]*(?:\\(?:overline|bar|dot)(?![a-zA-Z])|\()", value):
+        try:
+            number, _ = exact_numbers.read(value)
+        except exact_numbers.NotPlain:
+            return value
+        if set(number) == {(1, 0)}:
+            return f"\\frac{{{number[1, 0].numerator}}}{{{number[1, 0].denominator}}}"
+    return in_radians(joined_thousands(value) if is_grouped_number(value) else value)
 
 
 def _without_percent(reference: str, answer: str) -> tuple[tuple[str, ...], str]:
@@ -91,10 +248,27 @@ def _without_percent(reference: str, answer: str) -> tuple[tuple[str, ...], str]
     if reference_match and answer_match:
         return (reference_match["value"],), answer_match["value"]
     if reference_match:
-        return (reference_match["value"], f"\\frac{{{reference_match['value']}}}{{100}}"), answer
+        return (reference_match["value"], _hundredth(reference_match["value"])), answer
     if answer_match:
-        return (reference,), f"\\frac{{{answer_match['value']}}}{{100}}"
+        hundredth = _hundredth(answer_match["value"])
+        return ((reference, _hundredth(reference)) if _is_no_share(reference) else (reference,)), hundredth
     return (reference,), answer
+
+
+def _hundredth(latex: str) -> str:
+    """A hundredth of a number; a decimal remains one, which may be rounded."""
+    if re.fullmatch(r"[0-9]+\.[0-9]+", latex):
+        return f"{Decimal(latex).scaleb(-2):f}"
+    return f"\\frac{{{latex}}}{{100}}"
+
+
+def _is_no_share(latex: str) -> bool:
+    """Whether a number is 0, or at least 1, so that it may be meant in percent."""
+    try:
+        value, _ = exact_numbers.read(latex)
+    except exact_numbers.NotPlain:
+        return False
+    return not value or (set(value) == {(1, 0)} and abs(value[1, 0]) >= 1)
 
 
 _ARGUMENTS = re.compile(r"(?<=[a-zA-Z}'])\s*\([^()]*\)")
@@ -139,6 +313,9 @@ def _without_names(reference: str, answer: str) -> tuple[str, str]:
 
 _POWER_OF_TEN = re.compile(
     r"(?:([0-9])\s*(?:\\times|\\cdot|\u00d7|\u00b7)\s*)?(?<![0-9.])10\s*\^\s*(?:[0-9]|\{\s*[+-]?[0-9]{1,4}\s*\})"
+)
+_PERIOD = re.compile(
+    r"\.[0-9]*(?:\\(?:overline|bar)\s*\{?\s*[0-9]+\s*\}?|\([0-9]+\)|(?:\\dot\s*(?:[0-9]|\{[0-9]\})[0-9]*){1,2})"
 )
 _NUMBER = r"[+-]?\s*(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _FRACTION = re.compile(
@@ -185,5 +362,6 @@ def is_unevaluated(reference: str, answer: str) -> bool:
 def _numbers_marked(latex: str) -> str:
     """The text with F for each fraction and without the words of lists and sets."""
     latex = _POWER_OF_TEN.sub(lambda power: power[1] or "1", latex.replace("\\pm", "+"))
+    latex = _PERIOD.sub(".0", latex)
     latex = _SLASH.sub("F", _FRACTION.sub("F", latex))
     return _PLAIN_WORDS.sub(lambda word: word[0][-1] if word[0] in ("\\{", "\\}") else " , ", latex)

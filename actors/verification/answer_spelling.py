@@ -3,11 +3,11 @@ r"""Normalizes the spelling of LaTeX answers, and splits them into parts, sides 
 import re
 
 _SPELLINGS = [
-    (re.compile(r"(?<!\\)\$|\\[!$]|\\displaystyle(?![a-zA-Z])"), ""),
+    (re.compile(r"(?<!\\)\$|(?<!\\)\\[!$]|\\displaystyle(?![a-zA-Z])"), ""),
     (re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*"), ""),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\[,;: ]|~|\\q?quad(?![a-zA-Z])"), " "),
+    (re.compile(r"(?<!\\)(?P<rows>(?:\\\\)*)(?:\\[,;: ]|~|\\q?quad(?![a-zA-Z]))"), r"\g<rows> "),  # `\\ ` ends a row
     (re.compile(r"\u2212"), "-"),
     (re.compile(r"\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|°|\\degree(?![a-zA-Z]))"), r"^{\\circ}"),
     (re.compile(r"\s+"), " "),
@@ -39,6 +39,73 @@ def _closes_at_the_end(latex: str) -> bool:
     return False
 
 
+_EXPLICIT_GROUPS = re.compile(
+    r"(?<![0-9.,}])([+-]?[0-9]{1,3})((?:(?:\{,\}|,\\!|\\!,|\\[,;: ]|~|[ \u00a0\u2009\u202f])[0-9]{3})+)(?![0-9])"
+)
+_SCIENTIFIC = re.compile(r"(?<![0-9a-zA-Z.\\_^{])([0-9]+\.[0-9]*|[0-9]+)([eE])([+-]?[0-9]{1,4})(?![0-9a-zA-Z.])")
+_LITERAL = re.compile(r"(?<![0-9a-zA-Z.\\_^])0(?:x[0-9a-fA-F]{1,32}|o[0-7]{1,32}|b[01]{1,64})(?![0-9a-zA-Z.])")
+_MIXED = re.compile(r"(?<![0-9./,])([0-9]{1,6}) ([0-9]{1,6})\s*/\s*([0-9]{1,6})(?![0-9./])")
+_CURRENCY = re.compile(r"([+-]?)\s*(?:\\\$|[\u20ac\u00a3\u00a5])\s*(-?[0-9][0-9,.]*)")
+_CHOOSE = re.compile(r"\{\s*([^{}\\]{1,40}?)\s*\\choose\s+([^{}\\]{1,40}?)\s*\}")
+_SYNONYMS = [
+    (re.compile(r"\\[lr]brace(?![a-zA-Z])"), lambda brace: "\\{" if brace[0][1] == "l" else "\\}"),
+    (re.compile(r"\\langle(?![a-zA-Z])"), "("),
+    (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
+    (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
+    (re.compile(r"(?<![a-zA-Z\\])C\(([0-9]{1,6}),\s*([0-9]{1,6})\)"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?:\{\})?(?:\^|_)\{?([0-9]{1,6})\}?\s*C_\{?([0-9]{1,6})\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\u2205|\\\{\s*\\\}|\\text\s*\{\s*(?:the )?empty set\s*\}"), r"\\emptyset"),
+    (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    (re.compile(r"\\(?:times|ast)(?![a-zA-Z])|\*"), r"\\cdot "),
+    (re.compile(r"(?<=[,(\[])\s*\+\s*\\infty"), r"\\infty"),
+    (re.compile(r"\A(?:\\mathbb\s*\{?\s*R\s*\}?|\\R)\Z"), r"(-\\infty,\\infty)"),
+    (re.compile(r"\s+"), " "),
+]
+
+
+def canonical(latex: str) -> str:
+    r"""The cleaned answer in uniform notations: 1{,}000 and 1\,000 -> 1000, 1e-07 -> 10^{-7}, 0x10 -> 16, 3 1/2.
+
+    2e-3 remains, because it may be twice Euler's number minus three.
+    """
+    latex = _EXPLICIT_GROUPS.sub(lambda number: number[1] + re.sub(r"[^0-9]", "", number[2]), latex)
+    latex = _CURRENCY.sub(r"\1\2", latex)
+    latex = cleaned(_CHOOSE.sub(r"\\binom{\1}{\2}", latex))
+    latex = _SCIENTIFIC.sub(_power_of_ten, latex)
+    latex = _LITERAL.sub(lambda literal: str(int(literal[0], 0)), latex)
+    latex = _MIXED.sub(_mixed_number, latex)
+    for pattern, spelling in _SYNONYMS:
+        latex = pattern.sub(spelling, latex)
+    return latex.strip()
+
+
+def _power_of_ten(number: re.Match[str]) -> str:
+    mantissa, sign, exponent = number.groups()
+    if sign == "e" and re.fullmatch(r"-[1-9]", exponent) and mantissa != "1" and "." not in mantissa:
+        return number[0]
+    power = f"10^{{{int(exponent)}}}"
+    return power if mantissa == "1" else f"{mantissa.rstrip('.')}\\cdot {power}"
+
+
+def _mixed_number(number: re.Match[str]) -> str:
+    whole, above, below = number.groups()
+    return f"{whole}\\frac{{{above}}}{{{below}}}" if int(above) < int(below) else number[0]
+
+
+_FORCED = re.compile(r"[a-zA-Z] (?=[a-zA-Z])|[0-9] (?=[0-9])")
+_ONE_IN_BRACES = re.compile(r"(\^|_|\\sqrt ?)\{([0-9a-zA-Z])\}")
+
+
+def same_text(first: str, second: str) -> bool:
+    """Whether two answers differ only in spaces and in braces around one character."""
+    return _tight(first) == _tight(second)
+
+
+def _tight(latex: str) -> str:
+    latex = _FORCED.sub(lambda pair: pair[0][0] + "\0", latex).replace(" ", "").replace("\0", " ")
+    return _ONE_IN_BRACES.sub(r"\1\2", latex)
+
+
 _THOUSANDS = re.compile(r"([+-]?[0-9]{1,3}(?:([ ,])[0-9]{3})(?:\2[0-9]{3})*)(\.[0-9]+)?(?![0-9])")
 
 
@@ -48,41 +115,6 @@ def joined_thousands(answer: str) -> str:
     if not match or "," in answer[match.end() :]:
         return answer
     return re.sub("[ ,]", "", match[1]) + (match[3] or "") + answer[match.end() :]
-
-
-_UNIT = re.compile(
-    r"(?P<value>.*[0-9)}\]])\s*(?:(?P<degree>\^\{\\circ\})"
-    r"|\\(?:text(?:rm|bf|it)?|mathrm|mbox|operatorname)\s*\{\s*\(?(?P<word>[^{}0-9()]*)\)?\s*\}(?:\^\s*\{?[0-9]\}?)?)",
-    re.DOTALL,
-)
-_BARE_UNIT = re.compile(
-    r"(?P<value>.*[0-9)}\]])\s*"
-    r"(?P<word>(?:(?:[a-zA-Z]{4,}|[cmdk]?m|ft|in|[mk]?g|lbs?|hrs?|min|sec|mph|[shL])(?:[ /]|$))+)",
-    re.DOTALL,
-)
-_NO_UNIT = re.compile(
-    r"\b(?:and|or|to|mod|times|plus|minus|over|choose|percent|half|dozen|hundred|thousand|[mbtr]+illion|squared|cubed"
-    r"|factorial|sqrt|sinh?|cosh?|tanh?|infty|more|less|wrong|not)\b"
-)
-PERCENT = re.compile(
-    r"(?P<value>.*?)\s*(?:\\?%|\bpercent(?:age)?|\\(?:text|mathrm)\s*\{\s*(?:percent|\\?%)\s*\})", re.DOTALL
-)
-
-
-def split_unit(latex: str, bare: bool = False) -> tuple[str, str]:
-    r"""(value, unit in lower case without a plural s). A unit outside \text is recognised only if `bare`."""
-    if PERCENT.fullmatch(latex):
-        return latex, ""
-    if match := _UNIT.fullmatch(latex):
-        word = "degree" if match["degree"] else match["word"]
-    elif bare and (match := _BARE_UNIT.fullmatch(latex)):
-        word = match["word"]
-    else:
-        return latex, ""
-    word = word.strip(" .").lower()
-    if not word or _NO_UNIT.search(word):
-        return latex, ""
-    return match["value"].strip(), word.removesuffix("s")
 
 
 _RELATION = re.compile(r"(?<![\\<>!:=])=|\\(?:approx|equiv|implies|iff|(?:long|Long)?(?:r|R)ightarrow|to)(?![a-zA-Z])")

@@ -2,36 +2,38 @@ r"""Extracts the answers that a response claims, and compares answers that need 
 
 Only the text after the last thought counts (see `thoughts`). A response that was cut inside a thought has no answer.
 
-A response claims the content of every \boxed{...} in that text, and an answer announced in words after the last box
-("final answer: 41"). It is correct if all its claims are. The same answer boxed twice, in any forms, is therefore
-correct; two different answers are wrong; an empty box claims nothing.
+A response claims the boxes of the last paragraph that has any; those of earlier paragraphs are intermediate results.
+It also claims an answer announced in words after the last box ("final answer: 41"). If only the last box of the
+paragraph is announced as the answer ("first \boxed{10}, so the answer is \boxed{42}"), it counts alone. An empty box
+claims nothing, nor does one followed by a question mark.
+
+A response is correct if all its claims are. The same answer boxed twice, in any forms, is therefore correct, and two
+different answers are wrong. Only if the reference answer has several values, the claims may be these values.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 
+from actors.verification.boxes import Box, boxes_of, contains_box, last_paragraph
 from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts, after_last_thought
+from actors.verification.typography import plain_latex
+from actors.verification.wording import (
+    is_asked,
+    is_introduced,
+    is_taken_back,
+    offers_alternative,
+    values_announced_after,
+)
 
 MAX_ANSWER_CHARS = 1000
 """Longest content of a box; longer ones are refused unparsed."""
 
-_BOX = re.compile(r"\\+boxed\s*\{")
-_BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
-_INNER_BOX = re.compile(r"\\+boxed\s*(?=\{)")
-_ANNOUNCED = re.compile(
-    r"""
-    \b(?:final|correct|actual|real|right|true)\s+answer\b [\s*_]* (?:is|was|equals|should\ be|:|=) [\s:*_]*
-    (?: \$+ ([^$]{1,200}) \$+ | \\\( (.{1,200}?) \\\) | (-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?) )
-    """,
-    re.IGNORECASE | re.VERBOSE,
+MAX_BOXES = 100
+"""Largest number of boxes that are read, from the last one backwards."""
+_PLACEHOLDER = re.compile(
+    r"[?.\s]*|\\[lc]?dots|(?:\\text\s*\{)?\s*(?:your |the |final )*answer(?: here)?\s*\}?", re.IGNORECASE
 )
-_CALLED_WRONG = re.compile(
-    r"""[\s$*)\\\]]* (?:is|was)\s+(?:(?!not\b|never\b)[a-z]+\s+)?
-    (?:wrong|incorrect|not\s+(?:correct|right|the\ answer))\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_DENIED = re.compile(r"(?:\bnot|n't)\s*(?:equal\s+to\s*)?[\s$*(\\\[]*$", re.IGNORECASE)
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _POWER = re.compile(r"([a-df-hj-z])\^(?:([0-9])|\{([0-9]{1,6})\})")  # not e and i: they are constants
@@ -42,48 +44,41 @@ def claimed_answers(text: str, thoughts: Thoughts = DEFAULT_THOUGHTS) -> tuple[s
     r"""The different answers that a response claims, in order.
 
     Empty if there is no filled box, if the last box is not closed (the response was cut), or if the last box is
-    retracted by the words after it ("\boxed{42} is wrong") or before it ("it is not \boxed{42}").
+    taken back by the words after it ("\boxed{42} is wrong", "\boxed{42}?") or before it ("it is not \boxed{42}").
     """
-    answer_text = after_last_thought(text, thoughts)
-    if answer_text is None:
+    rest = after_last_thought(text, thoughts)
+    boxes = boxes_of(rest) if rest is not None else "cut"
+    if rest is None or boxes == "cut":
         return ()
-    text = answer_text
-    boxes = _boxes(text)
-    if not boxes:
+    return _claims(rest, [box for box in boxes[-MAX_BOXES:] if _is_filled(box)])
+
+
+def _claims(text: str, boxes: list[Box]) -> tuple[str, ...]:
+    """The claims of a text with these filled boxes."""
+    if not boxes or is_taken_back(text, boxes[-1]):
         return ()
-    start, stop, _ = boxes[-1]
-    if _CALLED_WRONG.match(text, stop) or _DENIED.search(text[max(0, start - 40) : start]):
-        return ()
-    announced = [next(filter(None, match.groups())).strip() for match in _ANNOUNCED.finditer(text, stop)]
-    return tuple(dict.fromkeys([*(content for _, _, content in boxes), *announced]))
+    claiming = [box for box in last_paragraph(text, boxes) if not is_asked(text, box)]
+    if _last_is_the_answer(text, claiming):
+        claiming = claiming[-1:]
+    return tuple(dict.fromkeys([*(box.content for box in claiming), *values_announced_after(text, boxes[-1])]))
+
+
+def _last_is_the_answer(text: str, boxes: list[Box]) -> bool:
+    """Whether only the last of several boxes is announced as the answer, and not as an alternative to another."""
+    if len(boxes) < 2:
+        return False
+    introduced = [is_introduced(text, box) for box in boxes]
+    return introduced == [False] * (len(boxes) - 1) + [True] and not offers_alternative(text, *boxes[-2:])
+
+
+def _is_filled(box: Box) -> bool:
+    r"""Whether a box prints an answer: not \boxed{}, \boxed{\phantom{2}}, \boxed{\checkmark} or \boxed{?}."""
+    return bool(box.content) and not _PLACEHOLDER.fullmatch(plain_latex(box.content))
 
 
 def num_unboxed(responses: Iterable[str]) -> int:
     r"""Number of responses without \boxed, which claim nothing."""
-    return sum("\\boxed" not in response for response in responses)
-
-
-def _boxes(text: str) -> list[tuple[int, int, str]]:
-    """(start, stop, content) of every filled box, in one pass; an inner box is part of the outer one's content.
-
-    Empty if the last box is not closed.
-    """
-    boxes, end = [], 0
-    while box := _BOX.search(text, end):
-        depth = 1
-        for brace in _BRACE.finditer(text, box.end()):
-            if brace[0] == "}":
-                depth -= 1
-            elif brace[0] == "{" or len(brace[0]) > 2:  # not an escaped one
-                depth += 1
-            if depth == 0:
-                break
-        if depth:
-            return []
-        end = brace.end()
-        if content := _INNER_BOX.sub("", text[box.end() : brace.start()]).strip():
-            boxes.append((box.start(), end, content))
-    return boxes
+    return sum(not contains_box(response) for response in responses)
 
 
 def is_plain(answer: str) -> bool:

@@ -2,13 +2,19 @@
 
 `verifier.py` runs this file as a script and never imports it. The fork server has one thread and is idle, so a worker
 is ready within a few milliseconds. The alarms of math-verify are disabled: they cannot interrupt a long C call, and may
-fire outside of the comparison. Workers that hang are killed instead.
+fire outside of the comparison. Instead the kernel ends a worker that uses more CPU time than the deadline on one
+request, by SIGPROF, also inside C code.
 
     control socket  parent -> fork server  {"op": "spawn", "id": 7} with the worker's socket, {"op": "kill", "id": 7}
+                                           {"op": "reap", "id": 7}; answered with the worker's wait status
     worker socket   worker -> parent       the frame "ready" once, then one verdict frame for each request frame
                     parent -> worker       [{"references": ["42"], "answer": "41"}, ...]: whether each answer equals
                                            one of its references; answer null: whether the reference can be parsed
     frame           4 bytes length, big-endian, then JSON
+
+A reference and an answer are LaTeX, or `TREE` and JSON: {"ordered": true, "items": ["3", "x^2"]}, see `answer_rules`.
+Expressions are compared by their values at a few points, with enough digits to tell any two closed forms apart.
+math-verify rounds (to it 2^{-60} is 2^{-61}), so it alone decides only about what has no value: sets, equations, texts.
 """
 
 import ctypes
@@ -33,6 +39,9 @@ if __name__ == "__main__":
 
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
+from sympy import Expr, FiniteSet, Float, Interval, MatrixBase, Rational, Symbol, Tuple, default_sort_key
+from sympy.core.evalf import PrecisionExhausted
+from sympy.core.relational import Relational
 
 _EXTRACTION = (
     LatexExtractionConfig(
@@ -60,6 +69,23 @@ process_vm_writev, execveat, io_uring_setup."""
 _PARENT_CHECK_S = 1.0
 """Time between two checks of the fork server that its parent is alive, seconds. The end of the socket is not enough: a
 fork of the parent may keep it open."""
+
+
+TREE = "\x1d"
+"""First character of a text that is a tree, as in `answer_rules`, which this script does not import."""
+POINTS = tuple(
+    tuple(Rational(number) for number in numbers.split())
+    for numbers in (
+        "17/7 29/11 37/13 43/17 53/19",
+        "5/3 3/7 8/5 7/2 9/4",
+        "2 3 5 7 11",
+        "-19/7 -23/11 -13/5 -41/17 -3/8",
+    )
+)
+"""Values of the variables, cyclically: expressions that are equal at all of these points are equal."""
+MAX_DIGITS = 500
+"""Digits to which two closed forms are compared at most."""
+TINY = Rational(1, 10**6)
 
 
 def parse_content(content: str) -> list[Any]:
@@ -93,9 +119,30 @@ def judge_all(comparisons: list[dict[str, Any]]) -> str:
     return "correct"
 
 
-@lru_cache(maxsize=4096)
 def judge(reference: str, answer: str | None) -> str:
-    """The verdict on one comparison. A MemoryError ends the worker, which the parent counts as a crash."""
+    """The verdict on one comparison of texts or of trees. A MemoryError ends the worker: the parent counts a crash."""
+    if answer is None or not (reference.startswith(TREE) and answer.startswith(TREE)):
+        return judge_text(reference, answer)
+    expected, given = json.loads(reference[1:]), json.loads(answer[1:])
+    if expected["ordered"]:
+        return judge_all(
+            [
+                {"references": [one], "answer": other}
+                for one, other in zip(expected["items"], given["items"], strict=True)
+            ]
+        )
+    remaining = list(given["items"])
+    for one in expected["items"]:
+        equal = next((other for other in remaining if judge(one, other) == "correct"), None)
+        if equal is None:
+            return "wrong"
+        remaining.remove(equal)
+    return "correct"
+
+
+@lru_cache(maxsize=4096)
+def judge_text(reference: str, answer: str | None) -> str:
+    """The verdict on an answer, or, if it is None, on the reference alone."""
     try:
         expected = parse_reference(reference)
     except MemoryError:
@@ -115,7 +162,11 @@ def judge(reference: str, answer: str | None) -> str:
     if not given:
         return "unparsable"
     try:
-        if verify(list(expected), given, timeout_seconds=None, raise_on_error=True):
+        equal = have_equal_values(expected[0], given[0])
+        if equal is not True:  # a comparison that math-verify cannot end is no verdict, even if the values differ
+            verified = verify(list(expected), given, timeout_seconds=None, raise_on_error=True)
+            equal = equal is None and verified and not is_rounded_equality(expected[0], given[0])
+        if equal:
             return "correct"
     except MemoryError:
         raise
@@ -123,6 +174,75 @@ def judge(reference: str, answer: str | None) -> str:
         logging.error("comparing %.200r with %.200r: %.200r", reference, answer, error)  # repr: untrusted text
         return "crash"
     return "wrong" if has_expression(given) or not has_expression(expected) else "unparsable"
+
+
+def have_equal_values(expected: Any, given: Any) -> bool | None:
+    """Whether two expressions, or lists or matrices of expressions, have equal values; None if they have no values."""
+    if isinstance(expected, MatrixBase) and isinstance(given, MatrixBase):
+        if expected.shape != given.shape:
+            return False
+        return all_equal([have_equal_values(a, b) for a, b in zip(expected, given, strict=True)])
+    if isinstance(expected, Tuple) and isinstance(given, Tuple) and len(expected) == len(given):
+        return all_equal([have_equal_values(a, b) for a, b in zip(expected, given, strict=True)])
+    if not is_expression(expected) or not is_expression(given):
+        return None
+    expected, given = (with_exact_decimals(side) for side in (expected, given))
+    symbols = sorted(expected.free_symbols | given.free_symbols, key=default_sort_key)
+    equalities = [equal_at(expected, given, symbols, point) for point in POINTS[: None if symbols else 1]]
+    if None in equalities[:1] or len({equal for equal in equalities if equal is not None}) != 1:
+        return None
+    return equalities[0]
+
+
+def all_equal(equalities: list[bool | None]) -> bool | None:
+    return None if None in equalities else all(equalities)
+
+
+def is_expression(side: Any) -> bool:
+    return isinstance(side, Expr) and not side.has(Relational) and all(s.is_Symbol for s in side.free_symbols)
+
+
+def with_exact_decimals(side: Expr) -> Expr:
+    """The expression with 1/10 for the floating-point number 0.1."""
+    return side.xreplace({number: Rational(str(number)) for number in side.atoms(Float)})
+
+
+def equal_at(expected: Expr, given: Expr, symbols: list[Symbol], point: tuple[Rational, ...]) -> bool | None:
+    """Whether two expressions are equal at one point; None if one has no finite value there."""
+    values = {symbol: point[i % len(point)] + i // len(point) for i, symbol in enumerate(symbols)}
+    first, second = (side.subs(values).doit() if values else side.doit() for side in (expected, given))
+    if first.is_Rational and second.is_Rational:
+        return bool(first == second)
+    try:
+        difference = (first - second).evalf(15, strict=True, maxn=MAX_DIGITS)
+        if not difference.is_number or not difference.is_finite:
+            return None
+        if difference != 0:
+            return False
+    except PrecisionExhausted:
+        pass  # the difference is 0, or part of it is
+    sides = [side.evalf(40) for side in (first, second, first - second)]
+    if not all(side.is_number and side.is_finite for side in sides):
+        return None
+    one, other, difference = map(abs, sides)
+    return bool(difference <= max(one, other) * Rational(1, 10**30) or max(one, other) < Rational(1, 10**50))
+
+
+def is_rounded_equality(expected: Any, given: Any) -> bool:
+    """Whether math-verify may have called two equations or intervals equal only because their difference is tiny."""
+    if isinstance(expected, Interval) and isinstance(given, Interval):
+        ends = [(expected.start, given.start), (expected.end, given.end)]
+        return any(have_equal_values(a, b) is False for a, b in ends)
+    if isinstance(expected, FiniteSet) and isinstance(given, FiniteSet) and len(expected) == len(given):
+        return any(all(have_equal_values(a, b) is False for b in given.args) for a in expected.args)
+    if isinstance(expected, Relational) and isinstance(given, Relational):
+        if not all(isinstance(side, Expr) for side in (*expected.args, *given.args)):
+            return False
+        one, other = expected.lhs - expected.rhs, given.lhs - given.rhs
+        numbers = [number for side in (one, other) for number in side.atoms(Rational, Float) if number != 0]
+        is_tiny = any(abs(number) < TINY or abs(number) > 1 / TINY for number in numbers)
+        return is_tiny and have_equal_values(one, other) is False and have_equal_values(one, -other) is False
+    return False
 
 
 def forbid_system_calls() -> None:
@@ -169,8 +289,11 @@ def send(connection: socket.socket, message: Any) -> None:
     connection.sendall(len(body).to_bytes(4, "big") + body)
 
 
-def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) -> None:
-    """Sets the limits of this forked process, then judges until the connection is closed."""
+def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int, deadline_s: float = 0.0) -> None:
+    """Sets the limits of this forked process, then judges until the connection is closed.
+
+    A request that takes `deadline_s` seconds of CPU time ends the process; 0 is no deadline.
+    """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # the fork server died before the line above
         return
@@ -179,11 +302,16 @@ def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) ->
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
     forbid_system_calls()
     send(connection, "ready")
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     while header := receive(connection, 4):
-        send(connection, judge_all(json.loads(receive(connection, int.from_bytes(header, "big")))))
+        comparisons = json.loads(receive(connection, int.from_bytes(header, "big")))
+        signal.setitimer(signal.ITIMER_PROF, deadline_s)
+        verdict = judge_all(comparisons)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        send(connection, verdict)
 
 
-def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
+def run_fork_server(control: socket.socket, memory_bytes: int, deadline_s: float) -> None:
     """Forks and kills workers as requested by the parent, until the parent has ended."""
     parent, pid = os.getppid(), os.getpid()
     workers: dict[int, int] = {}
@@ -201,7 +329,7 @@ def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
                     status = 1
                     try:
                         control.close()
-                        run_worker(connection, memory_bytes, pid)
+                        run_worker(connection, memory_bytes, pid, deadline_s)
                         status = 0
                     except (BrokenPipeError, ConnectionResetError):  # the parent has closed the connection
                         status = 0
@@ -210,8 +338,10 @@ def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
                     finally:
                         os._exit(status)
                 workers[order["id"]] = child
-        else:
-            child = workers.pop(order["id"])
+        elif order["op"] == "reap":
+            child = workers.pop(order["id"], 0)
+            control.send(json.dumps(os.waitpid(child, 0)[1] if child else 0).encode())
+        elif child := workers.pop(order["id"], 0):
             os.kill(child, signal.SIGKILL)  # not reaped yet, so its process id is not reused
             os.waitpid(child, 0)
 
@@ -221,4 +351,4 @@ if __name__ == "__main__":
     for warm_up in ("1", "\\frac{1}{2}", "x^2+1"):  # before any fork, compile patterns and fill the parser's tables
         judge(warm_up, "2")
     gc.freeze()
-    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3]))

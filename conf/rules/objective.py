@@ -33,6 +33,23 @@ def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
         )
 
 
+def dual_clip_suits_the_loss(config: RunConfig) -> Iterator[Violation]:
+    learner = config.learner
+    if learner.dual_clip is None:
+        return
+    if learner.policy_loss != "ppo_clip":
+        yield ("learner.dual_clip", "learner.policy_loss"), (
+            f"learner.dual_clip={learner.dual_clip:g} bounds the ratio where learner.policy_loss=ppo_clip leaves it "
+            f"unbounded, and it is {learner.policy_loss}; set learner.dual_clip=null, or learner.policy_loss=ppo_clip"
+        )
+    if learner.dual_clip <= learner.ratio_max:
+        yield ("learner.dual_clip", "learner.ratio_max"), (
+            f"learner.dual_clip={learner.dual_clip:g} must be above learner.ratio_max={learner.ratio_max:g}, because "
+            "it bounds what the first clip leaves above that; raise the first, as to 3 with learner.ratio_max=1.28, or "
+            "set learner.dual_clip=null"
+        )
+
+
 def gspo_averages_over_sequences(config: RunConfig) -> Iterator[Violation]:
     learner = config.learner
     if learner.policy_loss == "gspo" and learner.loss_aggregation != "sequence_mean":
@@ -53,20 +70,10 @@ def pass_k_fits_the_group(config: RunConfig) -> Iterator[Violation]:
             f"preprocess.pass_k={k} is more than actors.group_size={group}, and pass@k is estimated from the rollouts "
             f"of one group; lower the first to {group} or raise the second"
         )
-    if k == group and preprocess.pass_k_baseline == "mean":
-        yield ("preprocess.pass_k", "preprocess.pass_k_baseline", "actors.group_size"), (
-            f"preprocess.pass_k={k} = actors.group_size with preprocess.pass_k_baseline=mean leaves no gradient, "
-            f"because one success gives all {k} rollouts the same weight; set preprocess.pass_k={max(1, k - 1)} or "
-            "lower, or preprocess.pass_k_baseline=none"
-        )
-
-
-def pass_k_settings_are_used(config: RunConfig) -> Iterator[Violation]:
-    preprocess = config.preprocess
-    if preprocess.pass_k_baseline != "none" and preprocess.advantage != "pass_at_k":
-        yield ("preprocess.pass_k_baseline", "preprocess.advantage"), (
-            f"preprocess.pass_k_baseline={preprocess.pass_k_baseline} applies to preprocess.advantage=pass_at_k only, "
-            f"and it is {preprocess.advantage}; set preprocess.pass_k_baseline=none, or preprocess.advantage=pass_at_k"
+    if k == group:
+        yield ("preprocess.pass_k", "actors.group_size"), (
+            f"preprocess.pass_k={k} = actors.group_size tells no rollout from another: one success gives all {k} the "
+            f"weight 1 (POPE eq. 7); lower the first to {k - 1} or raise the second"
         )
 
 
@@ -116,7 +123,7 @@ RULES: tuple[Rule, ...] = (
     ratio_bounds_suit_the_loss,
     gspo_averages_over_sequences,
     pass_k_fits_the_group,
-    pass_k_settings_are_used,
+    dual_clip_suits_the_loss,
     overlong_penalty_leaves_room,
     advantage_suits_the_rewards,
     oracle_member_is_supported,

@@ -13,7 +13,7 @@ BUILTIN = "builtin:tiny"
 MODELS = (BUILTIN, "builtin:tiny-reader")
 FILE_ENDINGS = (".jsonl", ".json", ".parquet")
 DATA_SETS = ("dapo-math-17k", "omni-math", "acereason-math", "aime-2025", "hmmt-2025", "gsm8k", "math-500")
-FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance", "source")
+FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance", "source", "system")
 
 
 def builtins_exist(config: RunConfig) -> Iterator[Violation]:

@@ -6,12 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from broker.errors import PopeError, UsageError
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.records import Problem
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
+from deploy.cluster.engine_errors import last_raised, reason_of
 from deploy.cluster.role_process import open_role
 
 if TYPE_CHECKING:
+    from actors.engine import Engine
     from actors.leased_groups import GroupSource
     from broker.connection import Client
     from broker.history import History
@@ -20,18 +23,22 @@ if TYPE_CHECKING:
 class ActorRole:
     """One vLLM engine, its verifiers and the `Actor` that uses them."""
 
-    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
+    def __init__(
+        self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path, max_model_tokens: int
+    ) -> None:
+        """`max_model_tokens`: longest sequence of any purpose the engine samples for."""
         open_role(log_path, config.actors.threads)
+        self._log_path = log_path
         self._config = config
         self._name = name
         self._redis_url = redis_url
         self._model_path = model_path
+        self._max_model_tokens = max_model_tokens
 
     async def start(self) -> int:
         """Load the tokenizer, the verifiers and the engine. Returns the process id."""
         from transformers import AutoTokenizer
 
-        from actors.engine import Engine
         from actors.prompts import PromptBuilder
         from actors.stop_tokens import stop_token_ids
         from actors.verification.verifier import VerifierPool
@@ -44,17 +51,31 @@ class ActorRole:
             self._tokenizer, config.guidance.instruction, config.prompts, stop_ids=self._stop_ids
         )
         self._verifier = VerifierPool(config.verifier, self._prompts.template.thoughts)
-        self._engine = Engine(
-            self._model_path,
-            config.actors,
-            dtype=config.model.dtype,
-            device=config.deploy.device,
-            transfer_backend=config.weights.backend,
-            stop_token_ids=self._stop_ids,
-            seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
-        )
+        self._engine = self._open_engine()
         await self._engine.start_version(0)
         return os.getpid()
+
+    def _open_engine(self) -> "Engine":
+        """Raises UsageError when vLLM refuses the model or a setting, PopeError when its process ends."""
+        from actors.engine import Engine
+
+        config = self._config
+        try:
+            return Engine(
+                self._model_path,
+                config.actors,
+                max_model_tokens=self._max_model_tokens,
+                dtype=config.model.dtype,
+                device=config.deploy.device,
+                transfer_backend=config.weights.backend,
+                stop_token_ids=self._stop_ids,
+                seed=config.run.seed * 1000 + int(self._name.rsplit("-", 1)[1]),
+            )
+        except (ValueError, NotImplementedError) as error:
+            raise UsageError(f"vLLM cannot run model.path={config.model.path}: {reason_of(error)}") from error
+        except RuntimeError as error:
+            reason = last_raised(self._log_path) or reason_of(error)
+            raise PopeError(f"vLLM did not start with model.path={config.model.path}: {reason}") from error
 
     async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
         """Write training groups, and evaluation groups if evaluations are scheduled, until the run stops."""
@@ -66,14 +87,14 @@ class ActorRole:
 
         config, client, keys = self._config, self._client(), Keys(self._config.run.name)
         mixture = Mixture(problems, config.problems.arms, config.run.seed)
-        training = GroupSource(Feed(client, keys), mixture.assignment)
+        training = GroupSource(Feed(client, keys), mixture.assignment, config.actors.sampling)
         stage = stage_name(config.run.name, EVALUATION_STAGE)
-        evaluations = self._task_list(stage) if config.evaluation.every_steps else None
+        evaluations = self._task_list(stage, config.evaluation_sampling) if config.evaluation.every_steps else None
         with closing(History(run_path, self._name, incarnation)) as history:
             history.add("start", server=read_keys_id(client, keys))
             await self._run_actor(config, problems, incarnation, history, training, evaluations)
 
-    async def sample(self, config: RunConfig, problems: list[Problem], incarnation: str) -> None:
+    async def sample(self, config: RunConfig, sampling: Sampling, problems: list[Problem], incarnation: str) -> None:
         """Write the groups of a sampling stage until it stops. `config.run.name` is the stage's name.
 
         A sampling stage has an archive and no history.
@@ -81,7 +102,7 @@ class ActorRole:
         from broker.history import History
 
         history = History(None, self._name, incarnation)
-        await self._run_actor(config, problems, incarnation, history, self._task_list(config.run.name))
+        await self._run_actor(config, problems, incarnation, history, self._task_list(config.run.name, sampling))
 
     async def _run_actor(
         self,
@@ -132,14 +153,14 @@ class ActorRole:
             evaluations=evaluations,
         ).run()
 
-    def _task_list(self, stage: str) -> "GroupSource":
+    def _task_list(self, stage: str, sampling: Sampling) -> "GroupSource":
         """The groups of a sampling stage."""
         from actors.leased_groups import GroupSource
         from broker.feed import Feed
         from broker.tasks import Tasks
 
         client, keys = self._client(), Keys(stage)
-        return GroupSource(Feed(client, keys), Tasks(client, keys).assignment)
+        return GroupSource(Feed(client, keys), Tasks(client, keys).assignment, sampling)
 
     def _client(self) -> "Client":
         from broker.connection import connect

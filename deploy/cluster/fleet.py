@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
-from broker.errors import PopeError
+from broker.errors import PopeError, UsageError
+from conf.errors import ConfigError
 from conf.schema import WeightSettings
 from deploy.cluster.health import Event, Health, after
 
@@ -14,6 +15,10 @@ log = logging.getLogger(__name__)
 
 class RoleFailed(PopeError):
     """A role died and cannot be started again."""
+
+
+class RoleRefused(RoleFailed, UsageError):
+    """A role refused the user's input: a model, a setting or a file."""
 
 
 class Host(Protocol):
@@ -70,8 +75,8 @@ class ManagedRole:
         self.restarts = 0
         self.state: Literal["absent", "starting", "up", "running", "finished"] = "absent"
         self.health: Health = "restarting"
-        self.fails_again = False
-        """Whether a restart would fail in the same way."""
+        self.final_failure: RoleFailed | None = None
+        """Why the role died, if a restart would fail in the same way."""
         self.handle: Any = None
         self._host = host or RayHost()
         self._session = time.time_ns()
@@ -124,8 +129,9 @@ class ManagedRole:
             self._host.result(self._call)
         except Exception as error:
             self.state = "absent"
-            self.fails_again = getattr(error, "final", False)
-            return self._describe(error)
+            failure = self._failure(error)
+            self.final_failure = failure if getattr(error, "final", False) else None
+            return str(failure)
         self._enter("up" if self.state == "starting" else "finished")
         return None
 
@@ -154,12 +160,18 @@ class ManagedRole:
         try:
             return self._host.result(call, timeout_s)
         except Exception as error:
-            raise RoleFailed(self._describe(error)) from error
+            raise self._failure(error) from error
 
-    def _describe(self, error: Exception) -> str:
+    def _failure(self, error: Exception) -> RoleFailed:
+        """The error of a role for the user: one line, and where to read more."""
+        raised = getattr(error, "cause", None) or error  # Ray wraps what the role raised
+        if isinstance(raised, UsageError | ConfigError) and raised.final:
+            return RoleRefused(f"{self.name}: {raised} (see {self._log_path})")
+        if isinstance(raised, PopeError):
+            return RoleFailed(f"{self.name} died: {raised} (see {self._log_path})")
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         last = lines[-1] if lines else type(error).__name__
-        return f"{self.name} died: {last[:300]} (see {self._log_path})"
+        return RoleFailed(f"{self.name} died: {last[:300]} (see {self._log_path})")
 
 
 class Domain:
@@ -184,8 +196,9 @@ class Domain:
         return self.roles[0].restarts
 
     @property
-    def fails_again(self) -> bool:
-        return any(role.fails_again for role in self.roles)
+    def final_failure(self) -> RoleFailed | None:
+        """Why a role died, if a restart of the domain would fail in the same way."""
+        return next((role.final_failure for role in self.roles if role.final_failure is not None), None)
 
     @property
     def must_finish(self) -> bool:
@@ -195,9 +208,9 @@ class Domain:
 
     def poll(self) -> str | None:
         """Advance every role; they begin once all are up. Returns why one died, if one did since the last call."""
-        for role in self.roles:
-            if died := role.poll():
-                return died
+        deaths = [died for role in self.roles if (died := role.poll())]  # one rank takes the others with it
+        if deaths:
+            return deaths[0] if self.final_failure is None else str(self.final_failure)
         if all(role.state == "up" for role in self.roles):
             try:
                 self._before_work()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from deploy.cluster.fleet import ManagedRole
@@ -26,6 +27,13 @@ class LearnerRanks:
     def choose_address(self, timeout_s: float) -> None:
         """Ask rank 0, which is up, for a free port at which all ranks meet. Raises RoleFailed."""
         self._master = self.first.ask(lambda learner: learner.address.remote(), timeout_s)
+
+    def check_model(self, model_path: Path, timeout_s: float) -> str:
+        """Rank 0, which is up and idle, compares the learner's log-probabilities with the model's own.
+
+        Returns the result in a sentence. Raises RoleRefused when they differ, RoleFailed when the rank dies.
+        """
+        return str(self.first.ask(lambda learner: learner.check_model.remote(model_path), timeout_s))
 
     def work_on(self, work: Callable[[Any, int, Address, str], Any]) -> None:
         """Give every rank its work, `work(handle, rank, address, incarnation)`; ranks that are up begin at once."""

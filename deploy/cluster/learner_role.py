@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
 from deploy.cluster.role_process import open_role
 
 if TYPE_CHECKING:
+    from learner.model_check import ModelAgreement
     from learner.replay_plan import ReplayPlan
     from learner.sft_batches import Example
 
@@ -32,6 +34,42 @@ class LearnerRole:
         with socket.socket() as probe:
             probe.bind((host, 0))
             return host, probe.getsockname()[1]
+
+    def check_model(self, model_path: Path) -> str:
+        """Compare the learner's log-probabilities of a few texts with the model's own. Returns the result as a line.
+
+        Raises UsageError when they differ, or when the model cannot be trained. The model is loaded for it and dropped.
+        """
+        import torch
+
+        device = self._config.deploy.device
+        torch.set_num_threads(self._config.learner.threads)
+        try:
+            found = self._check_model_on(device, model_path)
+        except torch.OutOfMemoryError:  # it compares in float32, which may not fit on a GPU that trains a part
+            found = self._check_model_on("cpu", model_path)
+        if device == "cuda":
+            torch.cuda.empty_cache()
+        return (
+            f"model check: learner = model within {found.max_difference:.1g} nats "
+            f"(root mean square {found.rms_difference:.1g}, bound {found.bound:.1g})"
+        )
+
+    def _check_model_on(self, device: str, model_path: Path) -> "ModelAgreement":
+        import torch
+
+        from learner.model_check import check_model
+
+        try:
+            return check_model(
+                model_path,
+                dtype=getattr(torch, self._config.model.dtype),
+                settings=self._config.learner,
+                temperature=self._config.actors.temperature,
+                device=device,
+            )
+        except PopeError as error:
+            raise UsageError(str(error)) from error
 
     def run(self, rank: int, master: tuple[str, int], run_path: Path, model_path: Path, incarnation: str) -> None:
         """RL until the run stops."""

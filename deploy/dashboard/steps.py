@@ -4,6 +4,7 @@ A row is about the time while policy version `step` was the newest: the report o
 preprocessed under it, and what the engines sampled with it. Columns, all numbers:
 
     loss, grad_norm, learning_rate, entropy, ess, clip_share, ratio_max, logprob_rms, lag_mean, lag_max, step_s
+    logprob_rms_lag0         disagreement of learner and engine at lag 0, nats; only in steps with such tokens
     trained_per_s            tokens per second of the optimizer step
     reward/ARM               mean reward of the trained batch
     advantage/ARM            share of the batch's absolute advantage, tokens counted
@@ -63,6 +64,8 @@ class Steps:
                 step_s=report.seconds,
                 trained_per_s=report.tokens_per_s,
             )
+            if report.logprob_rms_lag0 is not None:
+                row["logprob_rms_lag0"] = report.logprob_rms_lag0
             row |= {f"reward/{arm}": mean for arm, mean in report.reward_mean.items()}
             row |= {f"advantage/{part.partition('/')[2]}": share for part, share in report.advantage_share.items()}
 

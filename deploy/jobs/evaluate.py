@@ -64,10 +64,11 @@ def evaluate(
         raise UsageError(f"two of the problem sets have the same name ({names}); rename one")
     every = ProblemSet([p for s in sets.values() for p in s.problems], [r for s in sets.values() for r in s.rejected])
     results: dict[str, list[Result]] = {}
-    with open_stages(config, console, every, fresh=fresh) as stages:
+    sampling = config.evaluation_sampling
+    with open_stages(config, console, every, [sampling], fresh=fresh) as stages:
         for name, problems in sets.items():
             results[name] = _measure(stages, config, name, stages.fitting(problems, as_guidance=False), console)
-        evaluation = evaluation_report(results, config.evaluation.k, label, seed=config.run.seed)
+        evaluation = evaluation_report(results, config.evaluation.k, label, sampling=sampling, seed=config.run.seed)
         (stages.folder / "report.json").write_bytes(to_json([evaluation]))
         (stages.folder / "report.md").write_text(to_markdown([evaluation]))
         console.print(to_markdown([evaluation]), highlight=False, markup=False, soft_wrap=True)
@@ -93,7 +94,9 @@ def _measure(
 ) -> list[Result]:
     asked = without_solutions(problems)
     plan = EvaluationPlan(asked, "unguided", config.evaluation.samples, config.run.seed)
-    stages.run(f"evaluate {name}", name.lower(), plan, asked, source=name)
+    stages.run(
+        f"evaluate {name}", name.lower(), plan, asked, sampling=config.evaluation_sampling, source=name
+    )
     if plan.failed:
         shown = ", ".join(f"{id} ({reason})" for id, reason in sorted(plan.failed.items())[:3])
         console.print(f"    {len(plan.failed)} problems were not measured: {shown}", highlight=False)

@@ -11,7 +11,7 @@ mining.png, summary.json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from actors.problems.jsonl import write_lines, write_problems
 from actors.problems.mining import MinedProblem, MiningPlan
 from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
 from broker.records import Bucket, Problem
-from conf.schema import GuidanceSettings, MiningSettings, RunConfig
+from conf.schema import GuidanceSettings, RunConfig
 from deploy.jobs.problems import load_all_buckets
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.stage_sequence import Stages, open_stages
@@ -52,9 +52,10 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     """
     start = time.monotonic()
     problem_set = load_all_buckets(config)
-    with open_stages(config, console, problem_set, fresh=fresh) as stages:
+    samplings = [config.mining_sampling, config.actors.sampling] if guidance else [config.mining_sampling]
+    with open_stages(config, console, problem_set, samplings, fresh=fresh) as stages:
         problems = stages.fitting(problem_set, as_guidance=guidance)
-        mined = _sort_into_buckets(stages, problems, config.mining, config.run.seed)
+        mined = _sort_into_buckets(stages, problems, config)
         if guidance:
             mined = _search_guidance(stages, mined, config.guidance, config.run.seed)
         summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)
@@ -64,13 +65,11 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
     return summary
 
 
-def _sort_into_buckets(
-    stages: Stages, problems: Sequence[Problem], settings: MiningSettings, seed: int
-) -> MiningResult:
+def _sort_into_buckets(stages: Stages, problems: Sequence[Problem], config: RunConfig) -> MiningResult:
     """Sample every problem until its bucket is certain."""
     sampled = without_solutions(problems)
-    plan = MiningPlan(sampled, settings, seed)
-    stages.run("sample problems", "mining", plan, sampled, source="mining")
+    plan = MiningPlan(sampled, config.mining, config.run.seed)
+    stages.run("sample problems", "mining", plan, sampled, source="mining", sampling=config.mining_sampling)
     records = plan.mined()
     bucket_of = {record.problem_id: record.bucket for record in records}
     with_bucket = [
@@ -93,6 +92,7 @@ def _summary(config: RunConfig, mined: MiningResult, num_rollouts: int, wall_s: 
     return {
         "model": config.model.path,
         "source": config.problems.source,
+        "sampling": asdict(config.mining_sampling),
         "problems": len(mined.records),
         "buckets": {name: buckets[name] for name in (*config.mining.buckets, "none") if buckets[name]},
         "not_sampled": dict(Counter(mined.failed.values())),
@@ -135,7 +135,8 @@ def _print(console: Console, mined: MiningResult, summary: dict[str, Any], folde
     facts = [f"{summary['rollouts']:,} rollouts in {summary['wall_s']:.0f} s"]
     if summary["truncated"] or summary["unjudged"]:
         facts.append(
-            f"no evidence: {summary['truncated']} samples cut by actors.max_completion_tokens, "
+            f"no evidence: {summary['truncated']} samples cut by the budget of "
+            f"{summary['sampling']['max_completion_tokens']:,} tokens (mining.max_completion_tokens), "
             f"{summary['unjudged']} on which the verifier failed"
         )
     if summary["not_sampled"]:

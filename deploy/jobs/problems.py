@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.catalog import BUILTIN, load_problem_set
 from actors.problems.jsonl import write_rejected
 from actors.problems.problem_set import ProblemSet
 from actors.problems.problem_sources import read_source
-from actors.problems.reference_answers import ProgressCallback, answer_kind, check_answers
+from actors.problems.reference_answers import answer_kind
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
 from broker.records import Problem
@@ -23,6 +24,7 @@ from conf.load import load as load_settings
 from conf.names import did_you_mean
 from conf.plain import plain, plain_lines
 from conf.schema import ProblemSettings, RunConfig
+from deploy.run.prompt_measure import prompt_check
 from deploy.view.screen import Screen
 
 GUIDANCE_END = "──── guidance ends here ────"
@@ -33,13 +35,14 @@ MAX_STATEMENT_CHARS = 80
 def load_run_problems(config: RunConfig) -> ProblemSet:
     """The problems that a run trains on, with a progress bar on stderr while their answers are parsed."""
     with _progress_bar() as progress:
-        return load_problem_set(config.problems, config.run.seed, config.verifier, progress)
+        return load_problem_set(config.problems, config.run.seed, config.verifier, progress, prompt_check(config))
 
 
 def load_all_buckets(config: RunConfig) -> ProblemSet:
     """The problems of every bucket of the source, with a progress bar on stderr while their answers are parsed."""
     with _progress_bar() as progress:
-        return check_answers(_read(config.problems, config.run.seed), config.verifier, progress)
+        checked = check_answers(_read(config.problems, config.run.seed), config.verifier, progress)
+    return checked if config.problems.source == BUILTIN else prompt_check(config)(checked)
 
 
 def oracle_warning(problems: Sequence[Problem]) -> str:
@@ -76,16 +79,24 @@ def check(source: str, overrides: Sequence[str], reasons: Path | None, console: 
     console.print(table)
     if reasons is not None:
         try:
-            write_rejected(reasons, problem_set.rejected)
+            write_rejected(reasons, problem_set.refused)
         except OSError as error:
             raise UsageError(f"--reasons {reasons}: {error.strerror}; name a file in a writable folder") from error
-        console.print(f"{len(problem_set.rejected)} rejected rows in {reasons}", highlight=False, markup=False)
-    elif problem_set.rejected:
-        first = problem_set.rejected[0]
+        console.print(f"{_num_refused(problem_set)} in {reasons}", highlight=False, markup=False)
+    elif problem_set.refused:
+        first = problem_set.refused[0]
         console.print(
-            f"the first rejected row: row {first.row} ({first.id}): {first.detail}; --reasons FILE writes all of them",
+            f"the first of {_num_refused(problem_set)}: row {first.row} ({first.id}): {first.detail}; --reasons FILE "
+            "writes all of them",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
+
+
+def _num_refused(problem_set: ProblemSet) -> str:
+    """`3 rejected rows and 2 dropped solutions`."""
+    counts = (len(problem_set.rejected), "rejected row"), (len(problem_set.dropped_solutions), "dropped solution")
+    told = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count or name == "rejected row"]
+    return " and ".join(told)
 
 
 def show(source: str, overrides: Sequence[str], id: str | None, limit: int, console: Console) -> None:
@@ -164,6 +175,8 @@ def _counts(problem_set: ProblemSet) -> Iterator[tuple[str, int]]:
     yield "loaded", len(problems)
     for reason, count in problem_set.reasons().items():
         yield f"  rejected: {reason}", count
+    for fault, count in problem_set.solution_reasons().items():
+        yield f"  solutions dropped: {fault}", count
     yield "with a solution", sum(problem.solution is not None for problem in problems)
     if guided := sum(problem.guidance is not None for problem in problems):
         yield "with guidance", guided
@@ -195,6 +208,8 @@ def _guided_share(problem: Problem) -> float:
 
 def _full_text(problem: Problem) -> Iterator[Text | str]:
     yield Text(plain(f"{problem.id}  bucket {problem.bucket}  from {problem.source}"), style="bold")
+    if problem.system:
+        yield f"\nsystem message: {problem.system}"
     yield f"\n{problem.statement}\n"
     yield f"answer: {problem.answer}"
     if problem.guidance is not None and not (problem.solution or "").startswith(problem.guidance):

@@ -19,6 +19,7 @@ from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
 from deploy.jobs.problems import load_run_problems
 from deploy.run.fitting_problems import fitting_problems
+from deploy.run.model_check import check_model_alone
 from deploy.run.session import close_engines, make_actors, open_cluster, open_session, resume_if_same
 from deploy.stages.demonstration_data import check_demonstration_data, is_demonstration_file, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
@@ -42,7 +43,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
     if not fresh and (not saved_digest.exists() or saved_digest.read_text() == inputs):
         config = resume_if_same(config)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, problem_set))
+        session = stack.enter_context(open_session(config, console, problem_set, [config.actors.sampling]))
         folder = session.folder
         folder.sft.mkdir(exist_ok=True)
         saved_digest.write_text(inputs)
@@ -58,6 +59,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
                 as_guidance = config.sft.data == "prefix"
                 problems = fitting_problems(session, model_path, problem_set, as_guidance=as_guidance)
                 if as_guidance:
+                    check_model_alone(session, model_path)  # before anything is sampled
                     problems, _ = choose_guidance(stages, problems, config.guidance, config.run.seed)
                 folder.save_problems(problems)
             examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed, config.prompts)

@@ -2,7 +2,7 @@
 
 prepare   load the problems, lock the run folder, start Redis and Ray, resolve the base model
 warm up   only with sft.data: measure and choose guidance with the base model, then fine-tune it
-start     actors, preprocessors and learner ranks as Ray actors
+start     actors, preprocessors and learner ranks as Ray actors; the learner checks the model before anything is sampled
 before    measure the hard problems, choose guidance for each
 train     supervise until the step budget or the rollout budget is used up
 after     measure again, write the summary and the figure
@@ -38,6 +38,7 @@ from deploy.dashboard.serve import dashboard_process
 from deploy.jobs.problems import load_run_problems, oracle_warning
 from deploy.jobs.training_monitor import TrainingMonitor
 from deploy.run.fitting_problems import fitting_problems
+from deploy.run.model_check import check_model_alone
 from deploy.run.progress import stage
 from deploy.run.session import Session, close_engines, make_actors, open_cluster, open_session
 from deploy.run.supervisor import Supervisor
@@ -65,7 +66,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(problem_set.problems)}"))
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, problem_set))
+        session = stack.enter_context(open_session(config, console, problem_set, config.run_samplings))
         _open_keys(session)
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
@@ -98,7 +99,7 @@ class _TrainingRun:
         self._interrupts = interrupts
         self._model_path = model_path
         self._problems = problems
-        self._measurements = PolicyMeasurements(config.evaluation, config.run.seed, session.folder, session.console)
+        self._measurements = PolicyMeasurements(config, session.folder, session.console)
         self._roles: TrainingRoles | None = None
 
     def warm_up(self) -> None:
@@ -110,6 +111,7 @@ class _TrainingRun:
             return
         tuning = FineTuning(self._session, self._interrupts, self._model_path)
         if not tuning.finished:
+            check_model_alone(self._session, self._model_path)
             engines = make_actors(self._session, self._model_path, actor_demands(self._config))
             stages = Stages(self._session, engines, self._interrupts, self._model_path)
             try:
@@ -127,7 +129,8 @@ class _TrainingRun:
         self._roles = roles = TrainingRoles(self._session, self._model_path)
         engines, ranks = len(roles.actors), len(roles.learner.roles)
         with stage(self._console, f"{engines} vLLM engine(s), {ranks} learner rank(s)"):
-            roles.start()
+            checked = roles.start()
+        self._console.print(f"    {checked}", highlight=False)
 
     def measure_before(self) -> None:
         """Measure the model that RL starts from on the hard problems."""

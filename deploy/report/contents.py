@@ -96,6 +96,9 @@ def contents(shown: Sequence[Experiment], num_rollouts: int) -> Contents:
 
 
 def _notes(shown: Sequence[Experiment]) -> Iterator[str]:
+    if len({each.sampling for each in shown}) > 1:
+        how = "; ".join(f"{each.label}: {each.sampling}" for each in shown)
+        yield f"The evaluations of these experiments were sampled differently and do not compare. {how}."
     for each in shown:
         for run in each.runs:
             if not run.over:

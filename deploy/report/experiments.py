@@ -9,6 +9,7 @@ from itertools import chain
 from broker.errors import UsageError
 from conf.names import flat
 from conf.plain import plain
+from conf.schema import Sampling
 from deploy.report.run_records import RunRecords
 
 SEED_SETTINGS = (
@@ -50,6 +51,11 @@ class Experiment:
         """(arm, bucket) of its groups, the hard bucket and the unguided arm first."""
         found = dict.fromkeys((group.arm, group.bucket) for run in self.runs for group in run.groups)
         return sorted(found, key=lambda part: (part[1] != "hard", part[0] != "unguided"))
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its evaluations were sampled; runs in which that differs are named by `differing`."""
+        return self.runs[0].config.evaluation_sampling
 
     @property
     def about(self) -> str:

@@ -89,12 +89,14 @@ def scores(shown: Sequence[Experiment]) -> list[Score]:
 def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[TableRow]:
     """Unguided scores in the layout of table 2: base models first, then one row per later stage.
 
-    Experiments with the same base model and problems share one base row. Scores on other problem sets are in the row
-    of the last stage.
+    Experiments with the same base model, problems and sampling share one base row. Scores on other problem sets are in
+    the row of the last stage. Labels of experiments that were sampled differently say how.
     """
     bases: dict[str, TableRow] = {}
     rows = []
+    differ = len({each.sampling for each in shown}) > 1
     for each in shown:
+        label = f"{each.label}, {each.sampling}" if differ else each.label
         mine = [s for s in found if s.experiment == each.label and s.arm == UNGUIDED]
         stages = [stage for stage in measured_stages(each) if any(s.stage == stage for s in mine)]
         others = [s for s in mine if s.problem_set != HARD]
@@ -104,9 +106,9 @@ def table_rows(shown: Sequence[Experiment], found: Sequence[Score]) -> list[Tabl
             if last:
                 here |= {(s.problem_set, s.k): s for s in others}
             if place == 0 and (not last or stage == BEFORE):
-                bases.setdefault(_base_key(each), TableRow(f"base, measured by {each.label}", here, base=True))
+                bases.setdefault(_base_key(each), TableRow(f"base, measured by {label}", here, base=True))
             else:
-                rows.append(TableRow(each.label if last else f"{each.label} ({stage})", here))
+                rows.append(TableRow(label if last else f"{label} ({stage})", here))
     return [*bases.values(), *rows]
 
 
@@ -151,4 +153,4 @@ def _has(measured: Mapping[str, Mapping[str, Sequence[Result]]], stage: str, arm
 
 def _base_key(each: Experiment) -> str:
     """Equal for experiments whose measurement before training is the same."""
-    return repr([(run.config.model.path, run.seed, sorted(run.hard)) for run in each.runs])
+    return repr([(run.config.model.path, run.seed, sorted(run.hard), each.sampling) for run in each.runs])

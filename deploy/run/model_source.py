@@ -6,6 +6,9 @@ from typing import Any
 from broker.errors import UsageError
 from conf.schema import ModelSettings
 
+TOKENIZER_FILES = ["*.json", "*.txt", "*.jinja"]
+"""Files of a hub repository that are downloaded beside the weights."""
+
 
 def resolve_model(settings: ModelSettings) -> Path:
     """A local Hugging Face folder: the built-in base model (made when needed), the user's folder, or a hub download.
@@ -21,11 +24,24 @@ def resolve_model(settings: ModelSettings) -> Path:
         if not any(folder.glob("*.safetensors")):
             raise UsageError(f"model.path={settings.path}: no .safetensors file in that folder; convert the model")
         return folder.resolve()
+    return _downloaded(settings, ["*.safetensors", *TOKENIZER_FILES])
+
+
+def tokenizer_folder(settings: ModelSettings) -> Path:
+    """A local folder with the tokenizer of a model that is not built in: the user's folder, or a hub download.
+
+    Raises UsageError when `model.path` names neither.
+    """
+    folder = Path(settings.path).expanduser()
+    return folder if folder.is_dir() else _downloaded(settings, TOKENIZER_FILES)
+
+
+def _downloaded(settings: ModelSettings, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(settings.path, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja"]))
+        return Path(snapshot_download(settings.path, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UsageError(
             f"model.path={settings.path} is no local folder and cannot be loaded from the hub: "

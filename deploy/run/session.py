@@ -23,12 +23,13 @@ from conf.environment import refuse_unsafe_environment
 from conf.load import dump, load, refuse_changes, settings_hash
 from conf.plain import plain
 from conf.redact import redacted
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 from deploy.cluster.actor_role import ActorRole
 from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import Demand
 from deploy.cluster.ray_session import only_this_machine, ray_session, spawn, wait_for_calls
+from deploy.run.model_limits import require_fit
 from deploy.run.model_prompts import ModelPrompts
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
@@ -48,6 +49,8 @@ class Session:
     folder: RunFolder
     client: Client
     url_of: UrlOf
+    samplings: Sequence[Sampling]
+    """In which ways the engines of the command sample; their longest sequence follows from it."""
 
     @property
     def keys(self) -> Keys:
@@ -58,7 +61,9 @@ class Session:
 
 
 @contextmanager
-def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -> Iterator[Session]:
+def open_session(
+    config: RunConfig, console: Console, problem_set: ProblemSet, samplings: Sequence[Sampling]
+) -> Iterator[Session]:
     """Lock the run's folder, start or connect to Redis, claim the run's keys, write rejected problems to the folder.
 
     Raises UsageError before anything is moved when the folder is in use or Redis cannot be reached.
@@ -81,14 +86,14 @@ def open_session(config: RunConfig, console: Console, problem_set: ProblemSet) -
             refuse_changes(load(folder.settings), config)
         folder.settings.write_text(dump(config))
         failpoints.choose_folder(folder.path)
-        if problem_set.rejected:
-            write_rejected(folder.rejected, problem_set.rejected)
+        if problem_set.refused:
+            write_rejected(folder.rejected, problem_set.refused)
             console.print(f"  {problem_set.explain()} ({folder.rejected})", highlight=False)
         url_of = external or stack.enter_context(embedded_urls(folder, config))
         client = _driver(url_of, config)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
         describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
-        yield Session(config, console, folder, client, url_of)
+        yield Session(config, console, folder, client, url_of, samplings)
 
 
 def _driver(url_of: UrlOf, config: RunConfig) -> Client:
@@ -115,13 +120,14 @@ def resume_if_same(config: RunConfig) -> RunConfig:
 def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
     """Resolve the model, start or join Ray, install signal handlers. Yields the model's folder and the handlers.
 
-    Raises UsageError when the model or its chat template cannot be used, or the cluster is too small or cannot reach
-    Redis.
+    Raises UsageError when the model or its chat template cannot be used or does not fit the settings, or the cluster is
+    too small or cannot reach Redis.
     """
     config, console = session.config, session.console
     with ExitStack() as stack:
         with stage(console, "base model" if config.model.path.startswith("builtin:") else "model"):
             model_path = resolve_model(config.model)
+            require_fit(config, model_path, session.samplings)
         facts = "; ".join(ModelPrompts.of(config, model_path).facts())
         console.print(Text(f"  prompts: {plain(facts)}"), soft_wrap=True)
         with stage(console, "Ray"):
@@ -140,7 +146,8 @@ def make_role(session: Session, role_class: type, demand: Demand, *more: Any) ->
 
 def make_actors(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[ManagedRole]:
     """An actor for each demand, not started yet."""
-    return [make_role(session, ActorRole, demand, model_path) for demand in demands]
+    max_model_tokens = session.config.engine_tokens(session.samplings)
+    return [make_role(session, ActorRole, demand, model_path, max_model_tokens) for demand in demands]
 
 
 def start_all(roles: Sequence[ManagedRole], timeout_s: float) -> None:

@@ -6,7 +6,8 @@ waits for   the stop flag: set by the learner at its last step, by the user's si
 unblocked by its own deadlines: a silent role is killed, a run without progress is stopped with an error
 
 A role that died is restarted, the ranks of the learner all together: they resume at the newest intact checkpoint while
-the engines keep generating, until the ring or the bound on the lag blocks them. `deploy.max_restarts` limits restarts.
+the engines keep generating, until the ring or the bound on the lag blocks them. `deploy.max_restarts` limits restarts;
+a role whose error is `final` is not restarted, because it would fail in the same way.
 """
 
 import logging
@@ -129,8 +130,8 @@ class Supervisor:
             self._state.feed.release(role.incarnation, max_attempts=self._max_attempts)
             if role.serves_weights:
                 self._board.forget(role.name)
-        if domain.fails_again:
-            raise RoleFailed(died)
+        if domain.final_failure is not None:
+            raise domain.final_failure
         if domain.restarts >= self._deploy.max_restarts:
             used_up = f"deploy.max_restarts={self._deploy.max_restarts} is used up"
             raise RoleFailed(f"{died}; {used_up}; continue with run.resume=true")

@@ -12,7 +12,7 @@ from deploy.cluster.learner_ranks import Address, LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import Demand, RoleKind, demands
 from deploy.cluster.preprocess_role import PreprocessRole
-from deploy.run.session import Session, close_engines, make_actors, make_role, start_all
+from deploy.run.session import Session, close_engines, make_actors, make_role
 
 
 class TrainingRoles:
@@ -35,9 +35,20 @@ class TrainingRoles:
     def _all(self) -> list[ManagedRole]:
         return [*self.actors, *self.preprocessors, *self.learner.roles]
 
-    def start(self) -> None:
-        """Start all roles at the same time and wait until they are up. Raises RoleFailed."""
-        start_all(self._all, self._session.config.deploy.start_timeout_s)
+    def start(self) -> str:
+        """Start all roles at the same time; the learner checks the model while the engines load it.
+
+        Returns the result of the check once all are up. Raises RoleFailed; RoleRefused when the learner would train
+        another policy than the model's.
+        """
+        timeout_s = self._session.config.deploy.start_timeout_s
+        for role in self._all:
+            role.start()
+        self.learner.first.wait_started(timeout_s)
+        result = self.learner.check_model(self._model_path, timeout_s)
+        for role in self._all:
+            role.wait_started(timeout_s)
+        return result
 
     def work(self, problems: Sequence[Problem]) -> None:
         """Start the work of every role, which lasts until the run stops. `problems` are those the actors sample."""

@@ -101,6 +101,7 @@ class FineTuning:
     def _start(self, ranks: LearnerRanks, examples: Sequence[Example]) -> None:
         timeout_s = self._config.deploy.start_timeout_s
         start_all(ranks.roles, timeout_s)
+        ranks.check_model(self._model_path, timeout_s)
         ranks.choose_address(timeout_s)
 
         def fine_tune(handle: Any, rank: int, address: Address, incarnation: str) -> Any:
@@ -118,7 +119,10 @@ class FineTuning:
                 time.sleep(POLL_S)
                 silence = self._heartbeats.silence()
                 for rank in ranks.roles:
-                    if died := rank.poll() or overdue(rank, silence, self._config.deploy):
+                    died = rank.poll() or overdue(rank, silence, self._config.deploy)
+                    if rank.final_failure is not None:
+                        raise rank.final_failure
+                    if died:
                         raise RoleFailed(f"{died}; to continue, run it again (pope train: with run.resume=true)")
                 if reports := file.follow():
                     newest = from_fields(SftStep, reports[-1]).step

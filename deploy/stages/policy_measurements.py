@@ -7,7 +7,7 @@ from rich.console import Console
 
 from actors.evaluation.evaluation_plan import EvaluationPlan, without_solutions
 from broker.records import Problem
-from conf.schema import EvaluationSettings
+from conf.schema import RunConfig
 from deploy.stages.stage_sequence import Stages
 from deploy.store.measurements import Measurement
 from deploy.store.run_folder import RunFolder
@@ -16,10 +16,11 @@ from deploy.store.run_folder import RunFolder
 class PolicyMeasurements:
     """Takes measurements and keeps them in the run's folder."""
 
-    def __init__(self, settings: EvaluationSettings, seed: int, folder: RunFolder, console: Console) -> None:
+    def __init__(self, config: RunConfig, folder: RunFolder, console: Console) -> None:
         """Reads what earlier incarnations of the run measured."""
-        self._settings = settings
-        self._seed = seed
+        self._settings = config.evaluation
+        self._sampling = config.evaluation_sampling
+        self._seed = config.run.seed
         self._folder = folder
         self._console = console
         self.taken = Measurement.load(folder.measurements)
@@ -38,7 +39,7 @@ class PolicyMeasurements:
         asked = problems if arm == "guided" else without_solutions(problems)
         plan = EvaluationPlan(asked, arm, self._settings.samples, self._seed)
         name = f"{when}-{arm}" if step is None else f"{when}-{step}-{arm}"
-        stages.run(f"measure {arm} {when.replace('_', ' ')}", name, plan, asked, source="hard")
+        stages.run(f"measure {arm} {when.replace('_', ' ')}", name, plan, asked, sampling=self._sampling, source="hard")
         self.taken.results.setdefault(when, {})[arm] = plan.results()
         self.taken.save(self._folder.measurements)
         shares = self.taken.pass_at_k(when, arm, self._settings.k)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from actors.evaluation.sampling_plan import SamplingPlan
 from broker.connection import Client
@@ -17,7 +18,7 @@ from broker.keys import Keys, stage_name
 from broker.metrics import Control
 from broker.records import Problem
 from broker.weights import WeightBoard
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 from deploy.cluster.fleet import ManagedRole, separate_domains
 from deploy.cluster.interrupts import Interrupts
 from deploy.run.supervisor import Supervisor
@@ -42,6 +43,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         client: Client,
         actors: Sequence[ManagedRole],
         archive: Path,
+        sampling: Sampling,
         source: str,
     ) -> None:
         """`config`: that of the run, whose name is extended by `name`. `source`: name of the problem set in the
@@ -50,6 +52,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
         self._board = WeightBoard(client, Keys(config.run.name))
         self._plan = plan
         self._problems = list(problems)
+        self._sampling = sampling
         self._client = client
         self._actors = actors
         keys = Keys(self._config.run.name)
@@ -95,7 +98,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
     def _sample(self, interrupts: Interrupts, advance: Callable[[int], None]) -> None:
         self._control.clear()
         for actor in self._actors:
-            actor.work_on(lambda handle, incarnation: handle.sample.remote(self._config, self._problems, incarnation))
+            actor.work_on(self._work)
         state = RunState(self._config, self._client, self._problems)
         supervisor = self._supervisor(state)
         supervise_at = 0.0
@@ -114,6 +117,9 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
             self._control.stop("the stage has ended")
             supervisor.wind_down()
             self.notes = state.notes
+
+    def _work(self, handle: Any, incarnation: str) -> Any:
+        return handle.sample.remote(self._config, self._sampling, self._problems, incarnation)
 
     def _supervisor(self, state: RunState) -> Supervisor:
         return Supervisor(

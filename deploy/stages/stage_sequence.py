@@ -11,7 +11,7 @@ from rich.console import Console
 from actors.evaluation.sampling_plan import SamplingPlan
 from actors.problems.problem_set import ProblemSet
 from broker.records import Problem, RolloutGroup
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import actor_demands
@@ -44,12 +44,25 @@ class Stages:
         self.num_rollouts = 0
         """Rollouts of all stages, those before a resume included."""
 
-    def run(self, title: str, name: str, plan: SamplingPlan, problems: Sequence[Problem], *, source: str) -> int:
+    def run(
+        self,
+        title: str,
+        name: str,
+        plan: SamplingPlan,
+        problems: Sequence[Problem],
+        *,
+        source: str,
+        sampling: Sampling | None = None,
+    ) -> int:
         """Run one stage until its plan is done. Returns the number of its rollouts.
 
-        The archive is named by the stage, the model and the problems, so rollouts of others are never reused.
+        `sampling`: None samples as training does: a prefix is useful, and a completion is imitated, if training would
+        see it succeed. The archive is named by the stage, the model and the problems, so rollouts of others are never
+        reused.
         """
         session = self._session
+        sampling = sampling or session.config.actors.sampling
+        assert sampling in session.samplings, "the engines may be too short for it"
         archive = self._archive(name, problems)
         with SamplingStage(
             archive.name,
@@ -59,16 +72,17 @@ class Stages:
             client=session.client,
             actors=self._engines,
             archive=archive,
+            sampling=sampling,
             source=source,
-        ) as sampling:
-            if not sampling.done:
+        ) as running:
+            if not running.done:
                 self._start_engines()
             with stage(session.console, title, total=plan.num_problems) as advance:
-                sampling.run(self._interrupts, advance)
-        for note in sampling.notes:
+                running.run(self._interrupts, advance)
+        for note in running.notes:
             session.console.print(f"    note: {note}", highlight=False, markup=False)
-        self.num_rollouts += sampling.num_rollouts
-        return sampling.num_rollouts
+        self.num_rollouts += running.num_rollouts
+        return running.num_rollouts
 
     def fitting(self, problem_set: ProblemSet, *, as_guidance: bool) -> list[Problem]:
         """The problems that can be given to the model; see `fitting_problems`."""
@@ -90,13 +104,15 @@ class Stages:
 
 
 @contextmanager
-def open_stages(config: RunConfig, console: Console, problem_set: ProblemSet, *, fresh: bool) -> Iterator[Stages]:
-    """A session with engines alone, for a command that samples. Unless `fresh`, it resumes the work of a command with
-    the same settings."""
+def open_stages(
+    config: RunConfig, console: Console, problem_set: ProblemSet, samplings: Sequence[Sampling], *, fresh: bool
+) -> Iterator[Stages]:
+    """A session with engines alone, for a command that samples in these ways. Unless `fresh`, it resumes the work of a
+    command with the same settings."""
     config = config if fresh else resume_if_same(config)
     demands = actor_demands(config)
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(config, console, problem_set))
+        session = stack.enter_context(open_session(config, console, problem_set, samplings))
         model_path, interrupts = stack.enter_context(open_cluster(session, demands))
         engines = make_actors(session, model_path, demands)
         stack.callback(close_engines, engines)

@@ -17,6 +17,7 @@ from broker.reports import DriverNote, GroupEnd, LearnerStep
 from conf.schema import RunConfig
 from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBucket, UnsavedCheckpoints, WindowAlert
 from deploy.store.run_view import RoleStatus
+from learner.engine_bound import engine_bound
 
 NEWEST_GROUPS = 64
 """Number of newest groups that rules about groups use."""
@@ -235,6 +236,20 @@ def weights_moved_too_far(m: Moment) -> Iterator[Alert]:
         )
 
 
+def learner_and_engine_drift_apart(m: Moment) -> Iterator[Alert]:
+    bound = engine_bound(m.config)
+    rms = [report.logprob_rms_lag0 for report in m.learner[-20:] if report.logprob_rms_lag0 is not None]
+    if len(rms) >= 3 and (newest := median(rms[-5:])) > bound / 2:
+        yield Alert(
+            level="warning",
+            title="Learner and engine drift apart",
+            detail=f"At lag 0 their log-probabilities differ by {newest:.3g} nats; a run stops at {bound:g} "
+            "(without outliers).",
+            remedy="Set model.dtype=float32, or learner.packing=off if the architecture is not listed in "
+            "docs/models.md; weights.canary_every=1 shows whether a weight sync is the cause.",
+        )
+
+
 def skipped_steps(m: Moment) -> Iterator[Alert]:
     skipped = [str(report.step) for report in m.learner[-20:] if not report.applied]
     if skipped:
@@ -265,5 +280,6 @@ RULES: tuple[Rule, ...] = (
     Rule(unreadable_groups),
     Rule(groups_expire_in_the_ring),
     Rule(weights_moved_too_far),
+    Rule(learner_and_engine_drift_apart),
     Rule(skipped_steps),
 )

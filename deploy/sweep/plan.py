@@ -140,13 +140,20 @@ def _check_names(runs: Sequence[PlannedRun]) -> None:
 
 
 def _check_budgets(runs: Sequence[PlannedRun]) -> None:
-    """Raises UsageError unless all runs have the same budget, so that they are compared at equal rollouts."""
+    """Raises UsageError unless all runs have the same budget and are evaluated alike, so that they compare."""
     budgets = {_budget(run.config): run for run in runs}
     if len(budgets) > 1:
         differing = "; ".join(f"{run.experiment}: {_shown(budget)}" for budget, run in budgets.items())
         raise UsageError(
             f"a sweep compares runs at equal rollouts, and these differ: {differing}. Give the settings that differ "
             "once for all, such as run.max_groups=1600"
+        )
+    samplings = {run.config.evaluation_sampling: run for run in runs}
+    if len(samplings) > 1:
+        differing = "; ".join(f"{run.experiment}: {sampling}" for sampling, run in samplings.items())
+        raise UsageError(
+            f"a sweep compares runs that are evaluated alike, and these are not: {differing}. Give "
+            "evaluation.temperature, evaluation.max_completion_tokens or what else differs once for all"
         )
 
 

@@ -11,6 +11,7 @@ from conf.plain import plain_markdown
 
 SCHEMA = 1
 NOT_MEASURED = "–"  # noqa: RUF001 - an en dash is as wide as a digit
+SAMPLED_DIFFERENTLY = "**The rows were sampled differently and do not compare.**"
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,15 +55,20 @@ def to_markdown(reports: Sequence[EvaluationReport]) -> str:
 
 
 def main_table(reports: Sequence[EvaluationReport]) -> str:
-    """One row per checkpoint, one column per problem set and k. Percent with two decimals."""
+    """One row per checkpoint, one column per problem set and k. Percent with two decimals.
+
+    Rows that were sampled differently are marked: the table then says how each was, and that they do not compare.
+    """
     sets = _set_names(reports)
     columns = [(name, k) for name in sets for k in _ks(reports, name)]
+    differ = len({report.sampling for report in reports}) > 1
     rows = []
     for report in reports:
         measured = {each.name: each for each in report.sets}
         cells = [_percent(_score(measured, name, k)) for name, k in columns]
-        rows.append([report.label, *cells])
-    return markdown(["run", *(f"{name} pass@{k}" for name, k in columns)], rows)
+        rows.append([report.label, *([_sampled(report)] if differ else []), *cells])
+    header = ["run", *(["sampling"] if differ else []), *(f"{name} pass@{k}" for name, k in columns)]
+    return markdown(header, rows) + (f"\n{SAMPLED_DIFFERENTLY}\n" if differ else "")
 
 
 def detail_table(reports: Sequence[EvaluationReport]) -> str:
@@ -71,7 +77,7 @@ def detail_table(reports: Sequence[EvaluationReport]) -> str:
     Shares are percent: of problems for pass@k, of samples for the rest.
     """
     ks = sorted({k for name in _set_names(reports) for k in _ks(reports, name)})
-    header = ["run", "set", "weights", "problems", "samples per problem", *(f"pass@{k}" for k in ks)]
+    header = ["run", "set", "sampling", "weights", "problems", "samples per problem", *(f"pass@{k}" for k in ks)]
     header += ["truncated", *VERDICTS, "tokens per completion", "longest"]
     rows = []
     for report in reports:
@@ -80,6 +86,7 @@ def detail_table(reports: Sequence[EvaluationReport]) -> str:
                 [
                     report.label,
                     each.name,
+                    _sampled(report),
                     _range([result.policy_version for result in each.results]),
                     str(len(each.results)),
                     _range([result.samples for result in each.results]),
@@ -116,7 +123,16 @@ def _with_sets_of(row: EvaluationReport, more: EvaluationReport, path: Path) -> 
             f"{path}: {more.label!r} has intervals of confidence {more.confidence:g}, the files before it of "
             f"{row.confidence:g}; evaluate it again with the same confidence"
         )
+    if more.sampling != row.sampling:
+        raise UsageError(
+            f"{path}: {more.label!r} was sampled with {_sampled(more)}, in the files before it with {_sampled(row)}; "
+            "evaluate it again in the same way, or under another label"
+        )
     return msgspec.structs.replace(row, sets=row.sets + more.sets)
+
+
+def _sampled(report: EvaluationReport) -> str:
+    return "not recorded" if report.sampling is None else str(report.sampling)
 
 
 def _set_names(reports: Sequence[EvaluationReport]) -> list[str]:
@@ -146,7 +162,7 @@ def _with_interval(score: Score | None, num_problems: int) -> str:
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with padded columns: text to the left, numbers to the right."""
-    is_text = [name in ("run", "set") for name in header]
+    is_text = [name in ("run", "set", "sampling") for name in header]
     cells = [[plain_markdown(c) if t else c for c, t in zip(row, is_text, strict=True)] for row in rows]
     table = [[plain_markdown(cell) for cell in header], *cells]
     widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]

@@ -82,6 +82,7 @@ def summarise(
         "restarts": state.restarts,
         "notes": state.notes,
         "transfer": None if transfer is None else transfer.counts(),
+        "evaluation_sampling": asdict(config.evaluation_sampling),
         "hard": measured.all(config.evaluation.k),
         "evaluations": {
             str(step): mean_pass_at_k(results, (1, config.evaluation.every_samples))

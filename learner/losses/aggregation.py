@@ -5,6 +5,7 @@ of a rollout, a token's loss is divided by
 
     token_mean      T        DAPO (arXiv 2503.14476) eq. 12: equal weight of all tokens
     sequence_mean   S |o|    GRPO (arXiv 2402.03300) eq. 3: equal weight of all sequences
+    sequence_sum    S        PipelineRL (arXiv 2509.19128): token_mean times the mean length
     constant        S L      Dr. GRPO (arXiv 2503.20783) section 3.2: token_mean with a divisor independent of lengths
 
 T and S count all rows of all ranks. A sequence is never split between rows.
@@ -34,6 +35,8 @@ def token_shares(aggregation: str, sequences: Tensor, size: StepSize) -> Tensor:
         divisor = torch.full_like(sequences, max(1, size.num_tokens))
     elif aggregation == "sequence_mean":
         divisor = sequences.bincount()[sequences] * max(1, size.num_sequences)
+    elif aggregation == "sequence_sum":
+        divisor = torch.full_like(sequences, max(1, size.num_sequences))
     else:
         divisor = torch.full_like(sequences, max(1, size.num_sequences) * size.max_completion_tokens)
     return 1.0 / divisor

@@ -9,7 +9,7 @@ from conf.schema import LearnerSettings
 from learner.batch_feed import Row
 from learner.losses.aggregation import StepSize, token_shares
 from learner.losses.luffy import luffy
-from learner.losses.policy import POLICY_LOSSES, log_ratio_of
+from learner.losses.policy import POLICY_LOSSES, dual_clip, log_ratio_of
 from learner.losses.regularizers import k3
 
 
@@ -38,6 +38,7 @@ def row_loss(
     losses = POLICY_LOSSES[settings.policy_loss](
         logprobs, log_ratio, row.advantages, settings.ratio_min, settings.ratio_max
     )
+    losses = dual_clip(losses, row.advantages, settings.dual_clip)
     kl = torch.zeros_like(logprobs)
     if settings.kl_coef > 0:
         assert row.reference_logprobs is not None, "preprocessing computes them whenever learner.kl_coef is set"

@@ -4,7 +4,7 @@ With w = pi(token) / pi_behaviour(token), A the advantage of the rollout, [lo, h
 stop-gradient:
 
     ppo_clip      -min(w A, clip(w, lo, hi) A)           POPE eq. 2; clip-higher of DAPO (arXiv 2503.14476, eq. 10) is
-                                                         this with lo = 0.8, hi = 1.28
+                                                         this with lo = 0.8, hi = 1.28; verl's has `dual_clip`, too
     truncated_is  -sg[min(w, hi)] A log pi(token)        PipelineRL (arXiv 2509.19128)
     cispo         -sg[clip(w, lo, hi)] A log pi(token)   MiniMax-M1 (arXiv 2506.13585) eq. 4 and 5
     gspo          -min(s A, clip(s, lo, hi) A)           GSPO (arXiv 2507.18071) eq. 5 and 7; s = exp(mean of log w over
@@ -45,6 +45,16 @@ def ppo_clip(
 ) -> Tensor:
     ratio = log_ratio.exp()
     return -torch.minimum(ratio * advantages, ratio.clamp(ratio_min, ratio_max) * advantages)
+
+
+def dual_clip(losses: Tensor, advantages: Tensor, bound: float | None) -> Tensor:
+    """The losses of `ppo_clip`, [N], where A < 0 at most -bound A: dual-clip PPO (arXiv 1912.09729) eq. 5, bound > 1.
+
+    Eq. 2 bounds the ratio from above only where A > 0. A token with A < 0 and w > bound gets no gradient here.
+    """
+    if bound is None:
+        return losses
+    return torch.where(advantages < 0, torch.minimum(losses, -bound * advantages), losses)
 
 
 def cispo(logprobs: Tensor, log_ratio: Tensor, advantages: Tensor, ratio_min: float, ratio_max: float) -> Tensor:

@@ -22,13 +22,15 @@ from broker.records import Assignment, RolloutGroup, WeightAnnouncement
 from broker.reports import ActorOutput, WeightSync
 from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
-from conf.schema import WeightSettings
+from conf.schema import Sampling, WeightSettings
 from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group
 
 CHECKSUMS = {"w": "1"}
 CANCELLED = 2
 """Groups in flight at the stop: their last call may reach Redis without a line in the history."""
+TRAINING = Sampling(0.8, 1.0, None, 16)
+EVALUATION = Sampling(0.6, 0.95, 20, 32)
 NOTHING = {"leased": 0, "reissue": 0, "stream": 0, "ring": 0, "taken": 0}
 
 
@@ -38,6 +40,7 @@ class FakeEngine:
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.dead = False
+        self.sampled: set[tuple[str, Sampling]] = set()
 
     async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
         self.version = announcement.version
@@ -58,7 +61,8 @@ class FakeWriter:
     def __init__(self, engine: FakeEngine, group_s: float) -> None:
         self.engine, self.group_s = engine, group_s
 
-    async def write(self, assignment: Assignment) -> RolloutGroup:
+    async def write(self, assignment: Assignment, sampling: Sampling) -> RolloutGroup:
+        self.engine.sampled.add((assignment.problem_id, sampling))
         if assignment.problem_id == "long":
             raise PromptTooLong("long: prompt of 9 tokens")
         version = self.engine.version
@@ -112,13 +116,13 @@ class Scene:
             engine=engine,
             writer=writer,
             decode=str,
-            training=self._source(self.training.feed, problem),
-            evaluations=self._source(self.evaluations.feed, "e"),
+            training=self._source(self.training.feed, problem, TRAINING),
+            evaluations=self._source(self.evaluations.feed, "e", EVALUATION),
         )
         await asyncio.wait_for(asyncio.gather(actor.run(), self._stop(until)), timeout=30)
 
-    def _source(self, feed: Feed, problem: str) -> GroupSource:
-        return GroupSource(feed, lambda n: Assignment(group_id=n, problem_id=problem, arm="guided"))
+    def _source(self, feed: Feed, problem: str, sampling: Sampling) -> GroupSource:
+        return GroupSource(feed, lambda n: Assignment(group_id=n, problem_id=problem, arm="guided"), sampling)
 
     async def _stop(self, until: Callable[[], bool]) -> None:
         while not await asyncio.to_thread(until):
@@ -232,4 +236,5 @@ def test_evaluation_groups_under_way_are_written_by_one_version(scene: Scene) ->
     sync = scene.events.index("version 1")
     assert scene.events[:sync].count("begin e") == scene.events[:sync].count("end e") == 2
     assert scene.evaluations.balance().in_flight["stream"] == 2
+    assert scene.engine.sampled == {("p", TRAINING), ("e", EVALUATION)}, "each with its own temperature and budget"
     assert scene.done().count("fail") == 0

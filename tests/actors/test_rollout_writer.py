@@ -9,7 +9,7 @@ from actors.engine import GeneratedRollout
 from actors.prompts import PromptBuilder
 from actors.rollout_writer import PromptTooLong, RolloutWriter
 from broker.records import Assignment, Problem, RolloutGroup, encode, int32_array
-from conf.schema import ActorSettings
+from conf.schema import ActorSettings, Sampling
 
 END = 0
 
@@ -34,7 +34,7 @@ class Engine:
     """Always answers `no`."""
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+        self, prompt_ids: Sequence[int], num_rollouts: int, sampling: Sampling, seed: int | None = None
     ) -> list[GeneratedRollout]:
         return [GeneratedRollout([ord("n"), ord("o")], [-0.5, -0.5], ((0, 3),), "stop")] * num_rollouts
 
@@ -65,7 +65,7 @@ def write(problem: str = "solved", arm: str = "unguided", samples: int | None = 
     )
     guidance = "first\n" if arm == "guided" else None
     task = Assignment(group_id=0, problem_id=problem, arm=arm, samples=samples, guidance=guidance)
-    group = asyncio.run(writer.write(task))
+    group = asyncio.run(writer.write(task, chosen.sampling))
     encode(group)  # checks the rules of the record
     return group
 

@@ -32,6 +32,7 @@ STEP = {
 WIRE: dict[type[Report], dict[str, str]] = {
     LearnerStep: STEP
     | {
+        "logprob/rms_lag0": "1e-05",
         "kl/mean": "0.001", "reward/guided/mean": "0.5", "share/advantage/hard/guided": "1.0",
         "share/tokens/hard/guided": "0.75", "share/tokens/easy/easy": "0.25", "gradient/norm/hard/guided": "2.0",
         "gradient/cosine/easy/hard": "-0.5", "gradient/cosine/easy/easy/hard/guided": "-0.5",

@@ -33,7 +33,8 @@ FEW = 8
 
 def open_folder(settings: Path, *overrides: str) -> AbstractContextManager[Session]:
     """The session of a run without problems."""
-    return open_session(load(settings, overrides), screen(), ProblemSet([]))
+    config = load(settings, overrides)
+    return open_session(config, screen(), ProblemSet([]), config.run_samplings)
 
 
 def hold(settings: Path, *overrides: str) -> None:

@@ -35,6 +35,7 @@ SMALL = (
     "actors.max_completion_tokens=32",
     "learner.row_tokens=64",
     "learner.logprob_chunk_tokens=16",
+    "learner.max_engine_rms=100",  # the rollouts are made up
     "learner.checkpoint_every=3",
     "preprocess.claim_idle_s=0.5",
     "broker.ring.capacity=1000",

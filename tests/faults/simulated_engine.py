@@ -32,6 +32,7 @@ from broker.rollout_samples import RolloutSamples
 from broker.run_record import read_keys_id
 from broker.weights import WeightBoard
 from conf.load import load
+from conf.schema import Sampling
 
 TOKENS, TOKEN_S = 6, 0.05
 REWARDS = (1.0, 0.0, 0.0, 1.0)
@@ -83,7 +84,7 @@ class SimulatedEngine:
         self._settled.set()
 
     async def generate(
-        self, prompt_ids: Sequence[int], num_rollouts: int, seed: int | None = None
+        self, prompt_ids: Sequence[int], num_rollouts: int, sampling: Sampling, seed: int | None = None
     ) -> list[GeneratedRollout]:
         tokens: list[int] = []
         spans: list[tuple[int, int]] = []
@@ -120,8 +121,8 @@ class SimulatedWriter:
     def __init__(self, actor: str, engine: SimulatedEngine) -> None:
         self._actor, self._engine = actor, engine
 
-    async def write(self, assignment: Assignment) -> RolloutGroup:
-        generations = await self._engine.generate([5, 9, 2], len(REWARDS))
+    async def write(self, assignment: Assignment, sampling: Sampling) -> RolloutGroup:
+        generations = await self._engine.generate([5, 9, 2], len(REWARDS), sampling)
         return RolloutGroup(
             group_id=assignment.group_id,
             problem_id=assignment.problem_id,
@@ -172,7 +173,9 @@ def run_actor(options: dict[str, Any]) -> None:
             writer=writer,
             decode=lambda token_ids: " ".join(map(str, token_ids)),
             training=GroupSource(
-                Feed(client, keys), lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm="unguided")
+                Feed(client, keys),
+                lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm="unguided"),
+                config.actors.sampling,
             ),
         ).run()
 

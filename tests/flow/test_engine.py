@@ -14,11 +14,13 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from actors.engine import Engine, canary
 from broker.records import WeightAnnouncement
-from conf.schema import ActorSettings
+from conf.schema import ActorSettings, Sampling
 
 pytestmark = pytest.mark.flow
 
 SETTINGS = ActorSettings(max_num_seqs=16, max_prompt_tokens=64, max_completion_tokens=128, temperature=0.8)
+EVALUATION = Sampling(temperature=1.3, top_p=0.9, top_k=4, max_completion_tokens=160)
+"""A budget of its own, longer than that of training, and a distribution that training never has."""
 PROMPT = [5, 9, 2, 7, 11, 3]
 
 
@@ -48,7 +50,14 @@ class EngineScene:
 
     async def _open(self, path: Path) -> Engine:
         engine = Engine(
-            path, SETTINGS, dtype="float32", device="cpu", transfer_backend="file", stop_token_ids=[1], seed=0
+            path,
+            SETTINGS,
+            max_model_tokens=SETTINGS.max_prompt_tokens + EVALUATION.max_completion_tokens,
+            dtype="float32",
+            device="cpu",
+            transfer_backend="file",
+            stop_token_ids=[1],
+            seed=0,
         )
         await engine.start_version(0)
         return engine
@@ -72,11 +81,16 @@ class EngineScene:
 
     def logprob_error(self, prompt: list[int], token_ids: list[int], logprobs: list[float]) -> np.ndarray:
         """Log-probabilities of the engine minus those of the model, nats, one for each token."""
-        with torch.no_grad():
-            logits = self.model(torch.tensor([prompt + token_ids])).logits[0, len(prompt) - 1 : -1].float()
+        logits = self.logits(prompt, token_ids)
         reference = torch.log_softmax(logits / SETTINGS.temperature, -1)
         picked = reference.gather(1, torch.tensor(token_ids)[:, None])[:, 0]
         return np.asarray(logprobs) - picked.numpy()
+
+
+    def logits(self, prompt: list[int], token_ids: list[int]) -> torch.Tensor:
+        """The model's own, float32 [T, vocabulary], before every token of the response."""
+        with torch.no_grad():
+            return self.model(torch.tensor([prompt + token_ids])).logits[0, len(prompt) - 1 : -1].float()
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +113,31 @@ def rms_error(scene: EngineScene) -> float:
 
 
 async def _gather(engine: Engine, prompts: list[list[int]]) -> list[Any]:
-    return await asyncio.gather(*(engine.generate(prompt, 4) for prompt in prompts))
+    return await asyncio.gather(*(engine.generate(prompt, 4, SETTINGS.sampling) for prompt in prompts))
 
 
 def test_at_lag_zero_the_engines_logprobs_equal_those_of_the_model(scene: EngineScene) -> None:
     assert rms_error(scene) < 1e-5
+
+
+def test_evaluations_have_a_budget_and_a_distribution_of_their_own_beside_training(scene: EngineScene) -> None:
+    """Both at once, as in an evaluation during training."""
+
+    async def both() -> tuple[list[Any], list[Any]]:
+        return await asyncio.gather(
+            scene.engine.generate(PROMPT, 8, SETTINGS.sampling), scene.engine.generate(PROMPT, 8, EVALUATION, seed=7)
+        )
+
+    trained, evaluated = scene.run(both())
+    assert max(len(rollout.token_ids) for rollout in trained) == SETTINGS.max_completion_tokens == 128
+    assert max(len(rollout.token_ids) for rollout in evaluated) == 160
+    assert {rollout.finish_reason for rollout in evaluated if len(rollout.token_ids) == 160} == {"length"}
+    for rollout in trained:
+        assert np.abs(scene.logprob_error(PROMPT, rollout.token_ids, rollout.logprobs)).max() < 1e-4
+    for rollout in evaluated:
+        most_likely = scene.logits(PROMPT, rollout.token_ids).topk(4).indices
+        assert (most_likely == torch.tensor(rollout.token_ids)[:, None]).any(1).all(), "top-k 4"
+    assert scene.run(both())[1] == evaluated, "a seeded evaluation does not depend on the other requests"
 
 
 def test_after_an_update_the_engine_writes_with_the_new_weights(scene: EngineScene) -> None:

@@ -20,9 +20,12 @@ MINE = (
     "problems.chain_steps=8",
     "mining.samples=32",
     "guidance.samples=8",
+    "mining.max_completion_tokens=320",
+    "actors.max_completion_tokens=256",
     "actors.max_num_seqs=128",
     "deploy.heartbeat_s=0.5",
 )
+STAGES = ("mining", "guidance")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -49,9 +52,12 @@ def test_mining_finds_the_planted_buckets_and_a_kill_does_not_change_the_result(
     mined = {row["problem_id"]: row for row in lines(whole.folder / "mined.jsonl")}
     assert sum(mined[id]["bucket"] == "hard" for id in mined if id.startswith("chain8")) >= 7
     assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
-    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(archive(whole, stage))]
+    rollouts = [group for stage in STAGES for group in read_rollouts(archive(whole, stage))]
     summary = json.loads((whole.folder / "summary.json").read_text())
     assert sum(len(group.rollouts) for group in rollouts) == summary["rollouts"], "every rollout is kept"
+    assert summary["sampling"]["max_completion_tokens"] == 320
+    longest = [max(c.num_tokens for g in read_rollouts(archive(whole, s)) for c in g.rollouts) for s in STAGES]
+    assert longest[0] > 256 >= longest[1], "mining has its own budget, guidance that of training"
     for row in lines(whole.folder / "chosen.jsonl"):
         assert row["index"] is None or row["prefix"].count("\n") == row["index"]
     problems = {row["id"]: row for row in lines(whole.folder / "problems.jsonl")}
@@ -78,7 +84,8 @@ def test_mining_finds_the_planted_buckets_and_a_kill_does_not_change_the_result(
 
 
 def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path: Path) -> None:
-    words = ("builtin:tiny", "builtin:tiny", "problems.num_hard=6", "problems.chain_steps=2", "n=20", "k=[1,4]")
+    words = ("builtin:tiny", "builtin:tiny", "problems.num_hard=6", "problems.chain_steps=2", "n=20", "k=[1,4]",
+             "evaluation.temperature=0.9", "top_p=0.98", "evaluation.max_completion_tokens=300")  # fmt: skip
     first = start("eval", tmp_path, *words, name="eval")
     output = first.wait(240)
     assert first.process.returncode == 0, output + first.logs()
@@ -87,6 +94,7 @@ def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path
     assert [score["k"] for score in measured["scores"]] == [1, 4]
     assert 0 < measured["scores"][0]["value"] < measured["scores"][1]["value"] < 1
     assert measured["samples"] == 120
+    assert report["sampling"] == {"temperature": 0.9, "top_p": 0.98, "top_k": None, "max_completion_tokens": 300}
     assert "tiny" in (first.folder / "report.md").read_text()
 
     again = start("eval", tmp_path, *words, name="eval")

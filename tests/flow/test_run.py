@@ -38,6 +38,8 @@ def test_a_run_trains_and_measures_and_its_counters_and_folder_are_complete(tmp_
     steps = list(read_reports(run.folder / "metrics", LearnerStep))
     assert [step.step for step in steps] == list(range(1, 9))
     assert all(step.ess > 0 for step in steps)
+    assert "model check: learner = model within" in output
+    assert steps[0].logprob_rms_lag0 == steps[0].logprob_rms, "at the first step every token has lag 0"
     assert (run.folder / "checkpoints" / "LATEST").exists()
     assert json.loads((run.folder / "ledger.json").read_text())
     table = json.loads((run.folder / "starvation.json").read_text())
@@ -76,7 +78,8 @@ def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
     assert summary["counters"]["stale"] == 0
     assert summary["counters"]["balanced"]
     # At lag 0 the learner must compute the same log-probabilities as the engine, at every step.
-    assert max(step.logprob_rms for step in read_reports(run.folder / "metrics", LearnerStep)) < 1e-5
+    fresh = [step.logprob_rms_lag0 for step in read_reports(run.folder / "metrics", LearnerStep)]
+    assert all(rms is not None and rms < 1e-5 for rms in fresh)
 
 
 def test_ctrl_c_ends_a_run_in_order_and_a_resume_continues_it(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ STEP_GROUPS = 3
 
 def run_config(name: str, **learner: Any) -> RunConfig:
     settings = {"batch_samples": GROUP_SIZE * STEP_GROUPS, "row_tokens": 64, "logprob_chunk_tokens": 16,
-                "checkpoint_every": 3, **learner}
+                "checkpoint_every": 3, "max_engine_rms": 100.0, **learner}
     max_steps = settings.pop("max_steps", 8)
     return RunConfig(
         run=RunSettings(name=name, max_steps=max_steps),

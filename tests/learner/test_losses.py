@@ -14,6 +14,7 @@ from learner.losses.policy import (
     MAX_LOG_RATIO,
     POLICY_LOSSES,
     cispo,
+    dual_clip,
     log_ratio_of,
     ppo_clip,
     sequence_log_ratio,
@@ -177,6 +178,52 @@ def test_above_the_bound_eq_2_stops_rewards_and_the_truncated_forms_cap_both() -
     for name, slopes in expected.items():
         ours = gradient(lambda x, n=name: policy_loss(n, x, old, advantages, 0.0, 5.0), new)
         assert ours.tolist() == pytest.approx(slopes)
+
+
+def dual_clip_by_cases(ratio: float, a: float, low: float, high: float, bound: float) -> tuple[float, float]:
+    """Loss of a token and its slope in log pi, from the case distinction of dual-clip PPO (arXiv 1912.09729, eq. 5)."""
+    if a >= 0:
+        return (-ratio * a, -ratio * a) if ratio <= high else (-high * a, 0.0)
+    if ratio < low:
+        return -low * a, 0.0
+    return (-ratio * a, -ratio * a) if ratio <= bound else (-bound * a, 0.0)
+
+
+def test_the_dual_clip_by_hand() -> None:
+    # verl: clip ratios 0.2 and 0.28, c = 3. A < 0 has ratios below, inside, above eq. 2's bound, and above c.
+    ratios, advantages = numbers(0.5, 1.0, 2.0, 4.0, 4.0), numbers(-1.0, -1.0, -1.0, -1.0, 1.0)
+    losses = dual_clip(ppo_clip(ratios, ratios.log(), advantages, 0.8, 1.28), advantages, 3.0)
+    assert losses.tolist() == pytest.approx([0.8, 1.0, 2.0, 3.0, -1.28])
+    eq_2 = ppo_clip(ratios, ratios.log(), advantages, 0.8, 1.28)
+    assert dual_clip(eq_2, advantages, None) is eq_2
+    assert eq_2.tolist() == pytest.approx([0.8, 1.0, 2.0, 4.0, -1.28])
+
+
+@given(st.lists(token, min_size=1, max_size=20), st.floats(0, 1), st.floats(1, 3), st.floats(0.01, 4))
+def test_the_dual_clip_and_its_gradient_equal_the_case_distinction(
+    tokens: list[tuple[float, float, float]], low: float, high: float, above: float
+) -> None:
+    new, old, advantages = (numbers(*column) for column in zip(*tokens, strict=True))
+    bound = high + above
+    ratios = (new - old).exp()
+    edges = torch.stack([(ratios - edge).abs() for edge in (low, high, bound)]).amin(0)
+    inside = edges > 1e-9  # the slope is not unique on an edge
+
+    def form(x: Tensor) -> Tensor:
+        return dual_clip(ppo_clip(x, token_log_ratio(x, old), advantages, low, high), advantages, bound)
+
+    pairs = zip(ratios.tolist(), advantages.tolist(), strict=True)
+    expected = [dual_clip_by_cases(ratio, a, low, high, bound) for ratio, a in pairs]
+    assert form(new).tolist() == pytest.approx([loss for loss, _ in expected])
+    slopes = numbers(*(slope for _, slope in expected))
+    torch.testing.assert_close(gradient(form, new)[inside], slopes[inside])
+
+
+def test_the_gradient_of_the_dual_clip_passes_gradcheck() -> None:
+    new, old, advantages, _ = random_tokens()
+    form = lambda x: dual_clip(ppo_clip(x, token_log_ratio(x, old), advantages, 0.5, 1.2), advantages, 1.7)  # noqa: E731
+    assert ((advantages < 0) & ((new - old).exp() > 1.7)).any()
+    assert torch.autograd.gradcheck(form, (new.requires_grad_(),))
 
 
 def test_below_the_bound_cispo_raises_the_weight_and_truncated_is_does_not() -> None:

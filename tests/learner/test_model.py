@@ -10,6 +10,7 @@ from broker.records import float32_array, int32_array
 from learner.batch_feed import build_step
 from learner.losses.policy import ppo_clip, token_log_ratio
 from learner.model import Policy, as_policy, load_policy, save_configuration
+from learner.unsupported_model import UnsupportedModel
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
 
 torch.set_num_threads(1)
@@ -114,5 +115,5 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
     source = save_tiny(tmp_path / "base")
     (source / "model.safetensors").unlink()
     torch.save(tiny_lm().state_dict(), source / "pytorch_model.bin")
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(UnsupportedModel, match="safetensors"):
         load_policy(source, dtype=torch.float32, temperature=1.0, chunk_tokens=16)

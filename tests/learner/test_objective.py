@@ -21,7 +21,9 @@ CASES: list[dict[str, Any]] = [
     {"policy_loss": "truncated_is", "ratio_max": 1.1, "kl_coef": 0.3, "entropy_coef": 0.2},
     {"policy_loss": "cispo", "ratio_min": 0.9, "ratio_max": 1.1, "entropy_coef": 0.1, "luffy_gamma": 0.3},
     {"policy_loss": "gspo", "ratio_min": 0.99, "ratio_max": 1.01, "kl_coef": 0.3},
+    {"policy_loss": "ppo_clip", "ratio_min": 0.8, "ratio_max": 1.1, "dual_clip": 1.3, "kl_coef": 0.2},
 ]
+AGGREGATIONS = ("token_mean", "sequence_mean", "sequence_sum", "constant")
 
 
 def settings(aggregation: str, case: dict[str, Any]) -> LearnerSettings:
@@ -75,6 +77,8 @@ def slow(groups: list[TrainGroup], chosen: LearnerSettings) -> float:
                 clipped = [min(max(value, chosen.ratio_min), chosen.ratio_max) for value in w]
                 if chosen.policy_loss in ("ppo_clip", "gspo"):
                     losses = [-min(r * a, c * a) for r, c in zip(w, clipped, strict=True)]
+                    if a < 0 and chosen.dual_clip is not None:
+                        losses = [min(loss, chosen.dual_clip * -a) for loss in losses]
                 else:
                     losses = [-c * a * n for c, n in zip(clipped, new, strict=True)]
                 kl = [math.exp(r - n) - (r - n) - 1 for r, n in zip(ref, new, strict=True)]
@@ -88,13 +92,15 @@ def slow(groups: list[TrainGroup], chosen: LearnerSettings) -> float:
         return sum(s for s, _ in sums) / sum(n for _, n in sums)
     if chosen.loss_aggregation == "sequence_mean":
         return sum(s / n for s, n in sums) / len(sums)
+    if chosen.loss_aggregation == "sequence_sum":
+        return sum(s for s, _ in sums) / len(sums)
     return sum(s for s, _ in sums) / (len(sums) * LONGEST)
 
 
 @pytest.mark.parametrize("row_tokens", [22, 60, 4096])
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["policy_loss"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "dual_clip" if "dual_clip" in case else case["policy_loss"])
 def test_every_split_of_a_step_has_the_loss_of_the_slow_loop(
     case: dict[str, Any], aggregation: str, ranks: int, row_tokens: int
 ) -> None:
@@ -107,7 +113,18 @@ def test_the_shares_of_a_step_by_hand() -> None:
     sequences, size = torch.tensor([0, 0, 0, 1]), StepSize(10, 4, 5)
     assert token_shares("token_mean", sequences, size).tolist() == pytest.approx([0.1] * 4)
     assert token_shares("sequence_mean", sequences, size).tolist() == pytest.approx([1 / 12] * 3 + [1 / 4])
+    assert token_shares("sequence_sum", sequences, size).tolist() == pytest.approx([1 / 4] * 4)
     assert token_shares("constant", sequences, size).tolist() == pytest.approx([1 / 20] * 4)
+
+
+def test_gradients_of_the_aggregations_differ_by_the_mean_length_and_the_longest() -> None:
+    # docs/objectives.md: 10 tokens in 4 sequences are 2.5 tokens each, of at most 5.
+    sequences, size = torch.tensor([0, 0, 0, 1]), StepSize(10, 4, 5)
+    token_mean, whole, constant = (
+        token_shares(name, sequences, size) for name in ("token_mean", "sequence_sum", "constant")
+    )
+    assert (whole / token_mean).tolist() == pytest.approx([2.5] * 4)
+    assert (whole / constant).tolist() == pytest.approx([5.0] * 4)
 
 
 def test_equal_lengths_make_token_mean_and_sequence_mean_the_same() -> None:
@@ -117,7 +134,7 @@ def test_equal_lengths_make_token_mean_and_sequence_mean_the_same() -> None:
     assert torch.equal(shares[0], shares[2])
 
 
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_a_step_without_trained_tokens_is_zero(aggregation: str) -> None:
     row = filler_row()
     chosen = settings(aggregation, {})
@@ -130,7 +147,9 @@ def whole_step(case: dict[str, Any]) -> tuple[Row, StepSize]:
     return row, StepSize(len(row.targets), int(row.sequences.max()) + 1, LONGEST)
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[3] | {"entropy_coef": 0.2}], ids=["ppo_clip", "gspo"])
+@pytest.mark.parametrize(
+    "case", [CASES[0], CASES[3] | {"entropy_coef": 0.2}, CASES[4]], ids=["ppo_clip", "gspo", "dual_clip"]
+)
 def test_the_gradient_of_the_whole_objective_passes_gradcheck(case: dict[str, Any]) -> None:
     chosen = settings("sequence_mean", case)
     row, size = whole_step(case)

@@ -58,8 +58,31 @@ def test_advantages_by_hand() -> None:
     assert advantages([1.0, 0.0, 0.0, 0.0], "leave_one_out") == pytest.approx([1.0, -1 / 3, -1 / 3, -1 / 3])
     assert advantages([1.0, 0.0, 0.0, 0.0], "maxrl") == [3.0, -1.0, -1.0, -1.0]
     assert advantages([1.0, 0.0, 0.0, 0.0], "std") == pytest.approx([1.5, -0.5, -0.5, -0.5], rel=1e-5)
-    # Two of four, k = 2: a wrong one is in 3 of 6 pairs, in 2 of them with a correct one.
-    assert advantages([1.0, 0.0, 1.0, 0.0], "pass_at_k", pass_k=2) == pytest.approx([1 / 2, 1 / 3, 1 / 2, 1 / 3])
+
+
+def test_pass_at_k_trains_the_weights_of_eq_7_as_rewards() -> None:
+    # Two of four, k = 2: a correct one is in 3 of 6 pairs, a wrong one in 2 of the 6 with a correct one.
+    weights = [1 / 2, 1 / 3, 1 / 2, 1 / 3]
+    unbiased = advantages([1.0, 0.0, 1.0, 0.0], "pass_at_k", pass_k=2, pass_k_baseline="none")
+    assert unbiased == pytest.approx(weights)
+    assert advantages([1.0, 0.0, 1.0, 0.0], "pass_at_k", pass_k=2) == pytest.approx([1 / 12, -1 / 12, 1 / 12, -1 / 12])
+    # One of eight, k = 4: 1/2 and 1/2 * (1 - C(6, 3) / C(7, 3)) = 1/2 * 3/7; their mean is 2/8.
+    one = advantages([1.0] + [0.0] * 7, "pass_at_k", pass_k=4)
+    assert one == pytest.approx([1 / 4] + [-1 / 28] * 7)
+    # The same group under `mean` has a gap of 1 between correct and wrong, k = 4 of 2/7 (section 3.2).
+    assert one[0] - one[1] == pytest.approx(2 / 7)
+
+
+@pytest.mark.parametrize("n", range(2, 8))
+def test_pass_at_k_equals_the_mean_baseline_over_enumerated_weights(n: int) -> None:
+    for outcome in range(2**n):
+        rewards = [float(outcome >> i & 1) for i in range(n)]
+        for k in range(1, n + 1):
+            weights = brute_force_weights(rewards, k)
+            expected = [weight - sum(weights) / n for weight in weights]
+            assert advantages(rewards, "pass_at_k", pass_k=k) == pytest.approx(expected, abs=1e-6)
+            if k == n:
+                assert advantages(rewards, "pass_at_k", pass_k=k) == [0.0] * n, "all of n tells no rollout from another"
 
 
 def test_the_mean_is_not_divided_by_the_standard_deviation() -> None:
@@ -147,13 +170,13 @@ def test_rho_is_the_share_of_subsets_with_a_success() -> None:
 
 def test_pass_at_1_is_reinforce_and_with_the_baseline_grpo_over_n() -> None:
     rewards = [1.0, 0.0, 0.0, 1.0, 0.0]
-    assert advantages(rewards, "pass_at_k", pass_k=1) == pytest.approx([r / 5 for r in rewards])
-    with_baseline = advantages(rewards, "pass_at_k", pass_k=1, pass_k_baseline="mean")
-    assert with_baseline == pytest.approx([a / 5 for a in advantages(rewards)])
+    without = advantages(rewards, "pass_at_k", pass_k=1, pass_k_baseline="none")
+    assert without == pytest.approx([r / 5 for r in rewards])
+    assert advantages(rewards, "pass_at_k", pass_k=1) == pytest.approx([a / 5 for a in advantages(rewards)])
 
 
 def test_pass_at_k_of_equal_rewards() -> None:
     assert advantages([0.0] * 4, "pass_at_k", pass_k=2) == [0.0] * 4
-    assert advantages([1.0] * 4, "pass_at_k", pass_k=2) == [0.5] * 4  # eq. 7 has no baseline
-    assert advantages([1.0] * 4, "pass_at_k", pass_k=2, pass_k_baseline="mean") == [0.0] * 4
+    assert advantages([1.0] * 4, "pass_at_k", pass_k=2) == [0.0] * 4
+    assert advantages([1.0] * 4, "pass_at_k", pass_k=2, pass_k_baseline="none") == [0.5] * 4  # eq. 6 has no baseline
     assert advantages([1.0, 0.0, None], "pass_at_k", pass_k=3) == [0.0] * 3, "two rollouts estimate no pass@3"

@@ -9,7 +9,7 @@ from actors.problems.mixture import ARM_BUCKET
 from conf.layers import shipped
 from conf.load import load
 from conf.names import flat
-from conf.schema import RunConfig
+from conf.schema import RunConfig, Sampling
 from conf.sweep_file import read_sweep
 from deploy.cluster.placement import demands
 from deploy.sweep.plan import plan_sweep
@@ -17,7 +17,7 @@ from deploy.sweep.plan import plan_sweep
 PAPER = (
     "hard", "hard_guide", "hard_easy", "hard_guide_easy", "hard_easy_1k", "hard_guide_easy_1k", "hard_easier",
     "entropy_bonus", "clip_high", "pass_at_k", "modified_instruction", "sft_full_oracle", "sft_prefix", "luffy",
-    "verl_style", "didactic",
+    "verl_style", "pipelinerl", "didactic",
 )  # fmt: skip
 """What a user can run by the paper's name."""
 EXPERIMENTS = tuple(shipped("experiment"))
@@ -42,6 +42,7 @@ DEPARTURES: dict[tuple[str, str], Any] = {
     ("clip ratio (low / high)", "clip_high"): (0.8, 1.28),  # section 3.1 names DAPO
     ("clip ratio (low / high)", "clip_high_1"): (0.8, 2.0),
     ("clip ratio (low / high)", "clip_high_4"): (0.8, 5.0),
+    ("rollouts per prompt", "pass_at_8"): 16,  # k below the number of rollouts
     ("train batch size", "didactic"): 8,  # figure 5: one prompt a step ...
     **{("train batch size", name): 16 for name in DIDACTIC if name != "didactic"},  # ... of each problem
 }
@@ -67,8 +68,9 @@ OBJECTIVES = {
         for name in ("clip_high", "clip_high_1")
     },
     "clip_high_4": {"learner.policy_loss", "learner.ratio_min"},
-    **{name: {"preprocess.advantage", "preprocess.pass_k"} for name in ("pass_at_k", "pass_at_2")},
-    "pass_at_4": {"preprocess.advantage"},  # 4 is the default
+    **{name: {"preprocess.advantage"} for name in ("pass_at_k", "pass_at_4")},  # 4 is the default
+    "pass_at_2": {"preprocess.advantage", "preprocess.pass_k"},
+    "pass_at_8": {"preprocess.advantage", "preprocess.pass_k", "actors.group_size"},
     "luffy": {"actors.oracle_member"},
     **{name: {"sft.data"} for name in ("sft_full_oracle", "sft_prefix")},
     **{name: {"sft.data", "sft.epochs"} for name in ("sft_full_oracle_30", "sft_prefix_30")},
@@ -93,6 +95,16 @@ def test_a_full_scale_experiment_holds_table_4(experiment: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_full_scale_experiment_mines_and_evaluates_with_32k_tokens(experiment: str) -> None:
+    """Section 2 and figure 10: mining and evaluation run to 32k tokens, training to 16k; one temperature for all."""
+    config = full_scale(experiment)
+    assert config.mining_sampling == config.evaluation_sampling == Sampling(0.8, 1.0, None, 32768)
+    assert config.actors.sampling == Sampling(0.8, 1.0, None, 16384)
+    assert config.engine_tokens(config.run_samplings) == 2048 + 32768
+    assert config.learner.row_tokens == 2048 + 16384
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_full_scale_experiment_draws_sets_of_the_papers_size(experiment: str) -> None:
     problems = full_scale(experiment).problems
     drawn = {"hard"} | {ARM_BUCKET[arm] for arm, weight in problems.arms.items() if weight}
@@ -112,12 +124,15 @@ def test_every_problem_is_drawn_alike(experiment: str) -> None:
     [
         ("entropy_bonus", {"learner.entropy_coef": 0.01, "learner.kl_coef": 0.001}),
         ("clip_high", {"learner.policy_loss": "ppo_clip"}),
-        ("pass_at_k", {"preprocess.advantage": "pass_at_k", "preprocess.pass_k": 8}),
+        ("pass_at_k", {"preprocess.pass_k": 4, "preprocess.pass_k_baseline": "mean", "actors.group_size": 8}),
+        ("pass_at_8", {"preprocess.pass_k": 8, "preprocess.pass_k_baseline": "mean", "actors.group_size": 16}),
         ("pass_at_4", {"preprocess.advantage": "pass_at_k", "preprocess.pass_k": 4}),
         ("pass_at_2", {"preprocess.advantage": "pass_at_k", "preprocess.pass_k": 2}),
         ("modified_instruction", {"guidance.instruction": "modified"}),
         ("luffy", {"actors.oracle_member": True, "learner.luffy_gamma": 0.1}),
-        ("verl_style", {"learner.policy_loss": "ppo_clip", "learner.max_lag": 1}),
+        ("verl_style", {"learner.policy_loss": "ppo_clip", "learner.max_lag": 1, "learner.dual_clip": 3.0}),
+        ("pipelinerl", {"learner.policy_loss": "truncated_is", "learner.loss_aggregation": "sequence_sum"}),
+        ("pipelinerl", {"preprocess.advantage": "leave_one_out", "learner.gradient_clip": 0.3}),
         ("didactic_related", {"problems.easy_kind": "related", "learner.max_lag": 0}),
     ],
 )

@@ -65,6 +65,41 @@ def test_an_assignment_depends_on_group_id_and_seed_only():
     assert one.assignment(10**12).group_id == 10**12
 
 
+def with_prefixes(prefixes):
+    return [
+        Problem(id=f"hard-{i}", statement="x", answer="1", bucket="hard", source="test", solution="ab", guidance=prefix)
+        for i, prefix in enumerate(prefixes)
+    ]
+
+
+def test_the_guided_arm_leaves_out_problems_without_a_prefix():
+    mixture = Mixture(with_prefixes(["a", "", "a", "", " ", "a", None]), POPE, seed=0)
+    drawn = [mixture.assignment(n) for n in range(2 * 28)]
+    assert Counter(a.arm for a in drawn) == {"unguided": 28, "guided": 28}
+    assert Counter(a.problem_id for a in drawn if a.arm == "unguided") == {f"hard-{i}": 4 for i in range(7)}
+    assert Counter(a.problem_id for a in drawn if a.arm == "guided") == {f"hard-{i}": 7 for i in (0, 2, 5, 6)}
+
+
+def test_in_every_epoch_the_guided_arm_keeps_the_order_of_the_unguided_one():
+    mixture = Mixture(with_prefixes(["a", "", "a", "", "a"]), POPE, seed=4)
+    drawn = [mixture.assignment(n) for n in range(200)]
+    unguided, guided = ([a.problem_id for a in drawn if a.arm == arm] for arm in POPE)
+    for epoch in range(20):
+        order = [each for each in unguided[5 * epoch : 5 * epoch + 5] if each in ("hard-0", "hard-2", "hard-4")]
+        assert guided[3 * epoch : 3 * epoch + 3] == order
+
+
+def test_prefixes_of_all_problems_give_the_same_assignments_as_before_their_choice():
+    chosen, not_yet = Mixture(with_prefixes("aaaaa"), POPE, 3), Mixture(with_prefixes([None] * 5), POPE, 3)
+    assert [chosen.assignment(n) for n in range(60)] == [not_yet.assignment(n) for n in range(60)]
+
+
+def test_a_guided_arm_without_any_prefix_is_refused():
+    with pytest.raises(UsageError, match=r"arms\.guided=1, but none of the 2 hard problems has a prefix.*guided=0"):
+        Mixture(with_prefixes(["", ""]), POPE, 0)
+    assert Mixture(with_prefixes(["", ""]), {"unguided": 1}, 0).assignment(0).arm == "unguided"
+
+
 def test_an_arm_of_weight_zero_is_never_drawn():
     mixture = Mixture(PROBLEMS, {"unguided": 1, "guided": 0, "easy": 0}, seed=0)
     assert {mixture.assignment(n).arm for n in range(10)} == {"unguided"}

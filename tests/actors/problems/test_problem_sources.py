@@ -150,7 +150,6 @@ def test_levels_are_filtered_whether_they_are_numbers_or_words(tmp_path):
          r"problems\.fields\.solution=solutoin: .*has no such column.* did you mean solution\?"),
         ("set.jsonl", [SUM], {"levels": [1, 2]}, r"set\.jsonl:1: problems\.levels needs a level; name its column"),
         ("set.jsonl", [{**SUM, "guidance": 1}], {}, r'set\.jsonl:1: "guidance" is a JSON int'),
-        ("set.jsonl", [{**SUM, "answer": float("nan")}], {}, r"set\.jsonl:1: NaN is not a JSON value"),
         ("set.csv", [SUM], {}, r"set\.csv: give a file that ends in \.jsonl, \.json or \.parquet"),
     ],
 )  # fmt: skip
@@ -178,12 +177,99 @@ def test_written_problems_are_read_back_equal(tmp_path):
         Problem(id="a", statement="$x$?\nyes", answer="1", bucket="hard", source="s", solution="One.\n\nTwo.",
                 guidance="One."),
         Problem(id="b", statement="y?", answer="\\frac{1}{2}", bucket="easy", source="s", solution="S", guidance=""),
-        Problem(id="c", statement="z\u2028?", answer="3", bucket="easier", source="elsewhere"),
+        Problem(id="c", statement="z\u2028?", answer="3", bucket="easier", source="elsewhere", system="Be brief."),
     ]  # fmt: skip
     write_problems(tmp_path / "problems.jsonl", problems)
     found = read(tmp_path / "problems.jsonl")
     assert (found.problems, found.rejected) == (problems, [])
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_byte_order_mark_windows_line_ends_and_nan_in_other_columns_are_accepted(tmp_path):
+    lines = [SUM, {**SUM, "problem": "What is 2+3?", "answer": "5", "pass_rate": float("nan"), "id": float("nan")}]
+    text = "\r\n".join(map(json.dumps, lines))
+    (tmp_path / "set.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (tmp_path / "set.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(lines).encode())
+    for name in ("set.jsonl", "set.json"):
+        found = read(tmp_path / name)
+        assert [p.answer for p in found.problems] == ["2", "5"]
+        assert not found.rejected
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "", "N/A", "none", [], ["?"], "\\text{unknown}"])
+def test_a_missing_answer_is_rejected_by_name(tmp_path, value):
+    found = read(write_json(tmp_path / "set.jsonl", [SUM, {**SUM, "problem": "What is 2+3?", "answer": value}]))
+    assert [(r.row, r.reason) for r in found.rejected] == [(2, "no_answer")]
+
+
+def test_missing_answers_and_short_floats_of_a_table(tmp_path):
+    answers = pyarrow.array([1.0, float("nan"), None, 0.1], pyarrow.float32())
+    table = pyarrow.table({"problem": ["1?", "2?", "3?", "4?"], "answer": answers})
+    pyarrow.parquet.write_table(table, tmp_path / "set.parquet")
+    found = read(tmp_path / "set.parquet")
+    assert [p.answer for p in found.problems] == ["1", "0.1"]
+    assert [r.detail.split(",")[0] for r in found.rejected] == [
+        '"answer" is NaN', '"answer" is empty; write the answer itself',
+    ]  # fmt: skip
+
+
+def test_a_number_that_matches_nothing_is_rejected(tmp_path):
+    rows = [{**SUM, "answer": True}, {**SUM, "problem": "How long?", "answer": 3.141592653589793}]
+    found = read(write_json(tmp_path / "set.jsonl", rows))
+    assert [(r.row, r.reason) for r in found.rejected] == [(1, "unmatchable_answer"), (2, "unmatchable_answer")]
+
+
+TURNS = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What is 1+1?"},
+    {"role": "assistant", "content": "It is \\boxed{2}."},
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "fields"),
+    [
+        ({"messages": TURNS}, {}),
+        ({"prompt": TURNS}, {}),
+        ({"conversations": [{"from": t["role"], "value": t["content"]} for t in TURNS]}, {}),
+        ({"chat": TURNS}, {"statement": "chat"}),
+        ({"prompt": TURNS}, {"statement": "prompt.0.content"}),
+        ({"data": {"turns": TURNS}}, {"statement": "data.turns.1.content", "solution": "data.turns.1.content"}),
+        ({"problem": "What is 1+1?", "system": "Be brief.", "solution": "It is \\boxed{2}."}, {}),
+    ],
+)
+@pytest.mark.parametrize("write", [write_json, write_parquet])
+def test_a_conversation_is_read_by_roles_whatever_position_is_named(tmp_path, row, fields, write):
+    suffix = ".jsonl" if write is write_json else ".parquet"
+    (problem,) = read(write(tmp_path / f"set{suffix}", [{**row, "answer": "2"}]), fields=fields).problems
+    assert (problem.statement, problem.system, problem.solution) == ("What is 1+1?", "Be brief.", "It is \\boxed{2}.")
+
+
+def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name(tmp_path):
+    rows = [
+        {"messages": [*TURNS, {"role": "user", "content": "And 2+2?"}]},
+        {"messages": [TURNS[1], {"role": "tool", "content": "2"}]},
+        {"messages": TURNS[:1]},
+        {"problem": "What is in <image>?"},
+        {"problem": "What is here? ![](https://example.org/a.png)"},
+        {"problem": "What is it?", "images": ["a.png"]},
+        {"problem": "What is 0+2?", "images": []},
+    ]
+    found = read(write_json(tmp_path / "set.jsonl", [{**row, "answer": "2"} for row in rows]))
+    assert [r.reason for r in found.rejected] == [
+        "multi_turn", "tool_turn", "empty_statement", "not_text", "not_text", "not_text",
+    ]  # fmt: skip
+    assert [p.statement for p in found.problems] == ["What is 0+2?"]
+
+
+def test_one_statement_with_contradicting_answers_is_rejected_in_both_rows(tmp_path):
+    rows = [SUM, {**SUM, "answer": "3"}, {**SUM, "answer": "2.0"}, {**SUM, "problem": "0+1?", "answer": "1"}]
+    found = read(write_json(tmp_path / "set.jsonl", rows))
+    assert [p.statement for p in found.problems] == ["0+1?"]
+    assert [(r.row, r.reason) for r in found.rejected] == [
+        (1, "conflicting_answers"), (2, "conflicting_answers"), (3, "duplicate"),
+    ]  # fmt: skip
+    assert "the same statement as row 2, whose answer is '3' and not '2'" in found.rejected[0].detail
 
 
 # The problems of a run ----------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""No answer takes longer than the deadline, and no wrong answer is accepted."""
+"""No answer takes longer than two deadlines, and no wrong answer is accepted."""
 
 import asyncio
 import time
 
+import psutil
 import pytest
 
 from actors.verification.answer_rules import Comparison, decide
@@ -13,15 +14,22 @@ from tests.actors.hostile import BOXED, GOLDS, RESPONSES
 
 pytestmark = pytest.mark.alone
 
-DEADLINE_S = 0.5
+DEADLINE_S = 0.25
 OVERHEAD_S = 0.2
-RIGHT = {("million_closing_braces", "42")}
-"""The braces follow the box."""
+RIGHT = {("million_closing_braces", "42"), ("full_width_digits", "42"), ("arabic_digits", "42")}
+"""The braces follow the box; the digits are 42."""
 CASES = {**{name: f"So it is \\boxed{{{answer}}}." for name, answer in BOXED.items()}, **RESPONSES}
 
 
-def test_every_hostile_response_has_a_verdict_within_the_deadline():
-    """The best of three attempts counts, because the machine may be busy."""
+def cpu_time_s(verifier):
+    """CPU time of all workers so far, of those that ended and of those that live, in seconds."""
+    server = psutil.Process(verifier._fork_server._process.pid)
+    ended, live = server.cpu_times(), [worker.cpu_times() for worker in server.children()]
+    return ended.children_user + ended.children_system + sum(times.user + times.system for times in live)
+
+
+def test_every_hostile_response_has_a_verdict_within_two_deadlines():
+    """A timeout is tried a second time."""
 
     async def run():
         outcomes = {}
@@ -29,20 +37,16 @@ def test_every_hostile_response_has_a_verdict_within_the_deadline():
         try:
             for name, text in CASES.items():
                 for gold in GOLDS:
-                    for _ in range(3):
-                        while await verifier.judge("\\boxed{1+x}", "x+1") != "correct":  # until a worker is warm
-                            pass
-                        began = time.monotonic()
-                        verdict = await verifier.judge(text, gold)
-                        outcomes[name, gold] = verdict, time.monotonic() - began
-                        if outcomes[name, gold][1] < DEADLINE_S + OVERHEAD_S:
-                            break
+                    assert await verifier.judge("\\boxed{1+x}", "x+1") == "correct"
+                    before_s = cpu_time_s(verifier)
+                    verdict = await verifier.judge(text, gold)
+                    outcomes[name, gold] = verdict, cpu_time_s(verifier) - before_s
         finally:
             verifier.close()
         return outcomes
 
     outcomes = asyncio.run(run())
-    assert {case: took for case, (_, took) in outcomes.items() if took > DEADLINE_S + OVERHEAD_S} == {}
+    assert {case: took for case, (_, took) in outcomes.items() if took > 2 * DEADLINE_S + OVERHEAD_S} == {}
     assert {case for case, (verdict, _) in outcomes.items() if verdict == "correct"} == RIGHT
     assert {case for case, (verdict, _) in outcomes.items() if verdict == "crash"} == set()
 

@@ -47,8 +47,8 @@ def test_reports_of_the_learner_become_columns() -> None:
     steps.add_learner([learner_step(7, loss=0.5, ess=0.9, reward_mean={"guided": 0.25}, **by_part)])
     expected = {
         "loss": 0.5, "ess": 0.9, "reward/guided": 0.25, "advantage/guided": 0.75, "grad_norm": 0.3, "entropy": 0.2,
-        "learning_rate": 0.0005, "clip_share": 0.0, "ratio_max": 1.4, "logprob_rms": 0.02, "lag_mean": 1.25,
-        "lag_max": 2.0, "step_s": 0.5, "trained_per_s": 6000.0,
+        "learning_rate": 0.0005, "clip_share": 0.0, "ratio_max": 1.4, "logprob_rms": 0.02,
+        "logprob_rms_lag0": 1e-5, "lag_mean": 1.25, "lag_max": 2.0, "step_s": 0.5, "trained_per_s": 6000.0,
     }  # fmt: skip
     assert steps.rows == {7: expected}
     assert steps.changed() == [7]

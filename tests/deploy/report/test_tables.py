@@ -43,8 +43,8 @@ PROBLEMS = [
 ]
 
 
-def run(name: str = "a", seed: int = 0, **records: Any) -> RunRecords:
-    config = load(None, [f"run.seed={seed}", "evaluation.k=[1,4]"])
+def run(name: str = "a", seed: int = 0, settings: tuple[str, ...] = (), **records: Any) -> RunRecords:
+    config = load(None, [f"run.seed={seed}", "evaluation.k=[1,4]", *settings])
     return RunRecords(path=Path("runs") / name, config=config, **({"problems": PROBLEMS} | records))
 
 
@@ -87,6 +87,20 @@ def test_the_table_has_a_base_row_every_later_stage_and_other_problems_in_the_la
     assert cell(rows[2], ("hard", 1)).startswith("50.0 [")
     assert to_markdown(rows).count("\n") == 2 + len(rows)
     assert cell(rows[0], ("held out", 1)) == "–"  # noqa: RUF001
+
+
+def test_experiments_that_were_sampled_differently_share_no_base_and_say_how() -> None:
+    measured = {"before": {"unguided": results(0, 0, 0, 0)}, "after": {"unguided": results(4, 4, 0, 0)}}
+    alike = [Experiment(name, (run(f"{name}-s0", measured=measured),)) for name in ("x", "y")]
+    assert [row.label for row in table_rows(alike, scores(alike))] == ["base, measured by x", "x", "y"]
+    cool = run("z-s0", settings=("evaluation.temperature=0.6",), measured=measured)
+    shown = [alike[0], Experiment("z", (cool,))]
+    hot, how = "temperature 1, at most 256 tokens", "temperature 0.6, at most 256 tokens"
+    labels = [f"base, measured by x, {hot}", f"base, measured by z, {how}", f"x, {hot}", f"z, {how}"]
+    assert [row.label for row in table_rows(shown, scores(shown))] == labels
+    (note,) = [note for note in contents(shown, 0).notes if "sampled differently" in note]
+    assert note.endswith(f"x: {hot}; z: {how}.")
+    assert not any("sampled differently" in note for note in contents(alike, 0).notes)
 
 
 def partly_measured() -> list[Experiment]:

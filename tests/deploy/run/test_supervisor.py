@@ -8,15 +8,18 @@ from typing import Any, Literal
 import pytest
 import redis
 
+from broker.errors import BrokerUnreachable, UsageError
 from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import HealthBoard, Heartbeats
 from broker.streams import RolloutStream
 from broker.weights import WeightBoard
+from conf.errors import ConfigError
 from conf.load import load
 from deploy.cluster.fleet import ManagedRole, RoleFailed, failure_domains
 from deploy.run.supervisor import NoProgress, Supervisor
 from deploy.store.run_state import RunState
+from learner.engine_agreement import EngineDisagrees
 
 
 class Diverged(Exception):
@@ -197,6 +200,44 @@ def test_an_error_that_a_restart_would_repeat_ends_the_run_at_once(run: FakeRun)
     with pytest.raises(RoleFailed, match="not finite in 5 steps"):
         run.supervisor.tick()
     assert len(run.incarnations["learner-0"]) == 1
+
+
+class FromRay(Exception):
+    """What Ray raises: the error of the role is inside, and the text is a traceback."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"Traceback of a worker\n  File ...\n{type(cause).__name__}: {cause}")
+        self.cause = cause
+        self.final = getattr(cause, "final", False)
+
+
+@pytest.mark.parametrize("kind", [UsageError, ConfigError])
+def test_refused_input_is_one_line_without_a_restart_and_counts_as_wrong_input(
+    run: FakeRun, kind: type[Exception]
+) -> None:
+    run.all_up()
+    run.role("actor-0").working.end(FromRay(kind("model.path=x has no tokenizer; add one")))
+    with pytest.raises(UsageError) as failure:
+        run.supervisor.tick()
+    assert str(failure.value) == "actor-0: model.path=x has no tokenizer; add one (see log)"
+    assert (len(run.incarnations["actor-0"]), run.state.restarts) == (1, 0)
+
+
+def test_the_rank_whose_error_is_final_decides_for_the_others(run: FakeRun) -> None:
+    run.all_up()
+    run.role("learner-0").working.end(RuntimeError("connection closed by peer"))
+    run.role("learner-1").working.end(FromRay(EngineDisagrees("step 1: learner and engine disagree")))
+    with pytest.raises(RoleFailed, match="learner-1 died: step 1: learner and engine disagree") as failure:
+        run.supervisor.tick()
+    assert not isinstance(failure.value, UsageError)
+    assert len(run.incarnations["learner-0"]) == 1
+
+
+def test_a_server_that_does_not_answer_now_may_answer_a_restarted_role(run: FakeRun) -> None:
+    run.all_up()
+    run.role("learner-0").working.end(FromRay(BrokerUnreachable("broker.url=x: no answer within 5 s")))
+    run.supervisor.tick()
+    assert len(run.incarnations["learner-0"]) == 2
 
 
 def test_an_engine_is_trusted_once_it_holds_what_was_published_when_it_came_up(run: FakeRun) -> None:

@@ -24,6 +24,7 @@ HEALTHY = Moment(
     driver_alerts={}, canary={"actor-0": 0}, since_step_s=2.0, redis_error=None,
 )  # fmt: skip
 STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
+APART = learner_step(12, ess=0.95, logprob_rms_lag0=6e-4)
 TIMEOUTS = [ended(3, step=1)] * 32 + [ended(3, step=1, judged=6)] * 32
 
 
@@ -51,6 +52,7 @@ def test_a_healthy_run_has_no_alerts() -> None:
             "learner.num_ranks",
         ),
         ({"learner": [learner_step(12, ess=0.1)] * 5}, "Few tokens carry the gradient", "warning", "learning_rate"),
+        ({"learner": [APART] * 3}, "Learner and engine drift apart", "warning", "learner.packing=off"),
         ({"learner": [learner_step(12, seconds=1.0, applied=False)]}, "Steps were skipped", "warning", "gradient_clip"),
     ],
 )
@@ -58,6 +60,11 @@ def test_each_rule_raises_its_alert_with_a_remedy(change: dict[str, Any], title:
     (alert,) = alerts(replace(HEALTHY, **change))
     assert (alert.title, alert.level) == (title, level)
     assert remedy in alert.remedy
+
+
+def test_one_outlier_of_the_engine_raises_no_alert() -> None:
+    unfresh = learner_step(12, ess=0.95, logprob_rms_lag0=None)
+    assert alerts(replace(HEALTHY, learner=[STEP, STEP, APART, unfresh])) == []
 
 
 def test_an_ended_run_raises_no_alert_about_progress() -> None:

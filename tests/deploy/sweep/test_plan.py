@@ -91,6 +91,15 @@ def test_what_cannot_be_a_sweep_is_refused(words: list[str], said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_runs_that_are_evaluated_differently_are_not_compared(tmp_path: Path) -> None:
+    file = tmp_path / "cool.yaml"
+    file.write_text("actors: {temperature: 0.5}\n")
+    words = ["hard", str(file), f"run.root={tmp_path}"]
+    with pytest.raises(UsageError, match=r"hard: temperature 1, at most 256 tokens; .*cool\.yaml: temperature 0\.5"):
+        plan_sweep(words)
+    assert len(plan_sweep([*words, "evaluation.temperature=1.0"]).runs) == 2, "trained differently, evaluated alike"
+
+
 def test_runs_with_unequal_budgets_are_not_compared(tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     small.write_text("run: {max_groups: 50}\n")

@@ -3,6 +3,7 @@ import pytest
 
 from actors.evaluation.results import Result, evaluation_report
 from broker.errors import UsageError
+from conf.schema import Sampling
 from deploy.view.evaluation_tables import detail_table, main_table, read_reports, to_json, to_markdown
 
 
@@ -97,6 +98,33 @@ def test_intervals_of_two_levels_do_not_share_a_row(tmp_path):
     second.write_bytes(to_json([evaluation_report({"x": results("x", [1])}, [1], TRAINED.label, confidence=0.9)]))
     with pytest.raises(UsageError, match="same confidence"):
         read_reports([first, second])
+
+
+def test_rows_that_were_sampled_differently_are_marked():
+    cool, hot = Sampling(0.6, 0.95, None, 16384), Sampling(0.8, 1.0, None, 32768)
+    base = evaluation_report({"hard": results("hard", [0, 1])}, [1], "base", sampling=cool)
+    alike = msgspec.structs.replace(TRAINED, sampling=cool)
+    assert "sampl" not in main_table([base, alike])
+    assert cells(detail_table([base, alike]), 1)["sampling"] == "temperature 0.6, top-p 0.95, at most 16,384 tokens"
+    for other, shown in ((hot, "temperature 0.8, at most 32,768 tokens"), (None, "not recorded")):
+        table = main_table([base, msgspec.structs.replace(TRAINED, sampling=other)])
+        assert [cells(table, row)["sampling"] for row in (0, 1)] == [str(cool), shown]
+        assert table.endswith("**The rows were sampled differently and do not compare.**\n")
+
+
+def test_the_sampling_of_a_report_comes_back_and_does_not_mix_within_a_row(tmp_path):
+    cool = Sampling(0.6, 0.95, 20, 16384)
+    reports = [
+        evaluation_report({name: results(name, [1])}, [1], "base", sampling=sampling)
+        for name, sampling in (("x", cool), ("y", cool), ("z", None))
+    ]
+    paths = [tmp_path / f"{name}.json" for name in "xyz"]
+    for path, report in zip(paths, reports, strict=True):
+        path.write_bytes(to_json([report]))
+    assert read_reports(paths[:1]) == reports[:1]
+    assert [row.sampling for row in read_reports(paths[:2])] == [cool]
+    with pytest.raises(UsageError, match=r"z\.json: 'base' was sampled with not recorded, in the files before it with"):
+        read_reports(paths)
 
 
 @pytest.mark.parametrize(
