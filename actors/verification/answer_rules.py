@@ -107,12 +107,13 @@ def _compare_equations(reference: str, answer: str) -> Outcome:
 
 def _compare(reference: str, answer: str) -> Outcome:
     """Compares two answers of any shape."""
-    expected, given = shape_of(reference), shape_of(answer)
+    expected = shape_of(reference)
+    given = shape_of(joined_thousands(answer) if expected.kind == "value" and is_numeric(reference) else answer)
     for one, other in ((expected, given), (given, expected)):
         if one.kind == "set" and len(one.items) == 1 and other.kind == "value":
             return _compare_values(expected.items[0], given.items[0])
     if expected.kind == given.kind == "value":
-        return _compare_values(reference, answer)
+        return _compare_values(reference, given.items[0])
     if "%" in answer and "%" not in reference:
         return False
     order = _order(expected, given)
@@ -145,7 +146,10 @@ def _order(expected: Shape, given: Shape) -> Order:
     kinds = {expected.kind, given.kind}
     if "value" in kinds:
         value, other = (expected, given) if expected.kind == "value" else (given, expected)
-        return "different" if is_numeric(value.items[0]) or other.kind == "matrix" else "unknown"
+        if other.kind == "matrix":
+            return "unknown" if "\\begin" in value.items[0] else "different"
+        is_set = any(word in value.items[0] for word in ("\\setminus", "\\cap", "\\mathbb"))
+        return "unknown" if is_set or not is_numeric(value.items[0]) else "different"
     if kinds <= {"list", "set"} or kinds == {"union"}:
         return "unordered"
     if expected.kind == "union" and given.kind == "list":
@@ -324,7 +328,7 @@ _FRACTION = re.compile(
 )
 _SLASH = re.compile(r"(?<![0-9./])([0-9]+(?:\.[0-9]+)?)\s*/\s*[0-9]+(?:\.[0-9]+)?(?![0-9./])")
 _PLAIN_WORDS = re.compile(
-    r"\\(?:infty|cup|\{|\}|%|emptyset|varnothing|langle|rangle|overline|l?dots|frac)(?![a-zA-Z])"
+    r"\\(?:infty|cup|cap|setminus|mathbb\s*\{?[A-Z]\}?|\{|\}|%|emptyset|varnothing|langle|rangle|overline|l?dots|frac)(?![a-zA-Z])"
     r"|\\text\s*\{\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|\^\{\\circ\}"
 )
 _WORK = re.compile(

@@ -3,6 +3,7 @@ r"""Normalizes the spelling of LaTeX answers, and splits them into parts, sides 
 import re
 
 _SPELLINGS = [
+    (re.compile(r"\s+"), " "),  # first, because the time of other patterns is quadratic in spaces
     (re.compile(r"(?<!\\)\$|(?<!\\)\\[!$]|\\displaystyle(?![a-zA-Z])"), ""),
     (re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*"), ""),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
@@ -45,10 +46,12 @@ _EXPLICIT_GROUPS = re.compile(
 _SCIENTIFIC = re.compile(r"(?<![0-9a-zA-Z.\\_^{])([0-9]+\.[0-9]*|[0-9]+)([eE])([+-]?[0-9]{1,4})(?![0-9a-zA-Z.])")
 _LITERAL = re.compile(r"(?<![0-9a-zA-Z.\\_^])0(?:x[0-9a-fA-F]{1,32}|o[0-7]{1,32}|b[01]{1,64})(?![0-9a-zA-Z.])")
 _MIXED = re.compile(r"(?<![0-9./,])([0-9]{1,6}) ([0-9]{1,6})\s*/\s*([0-9]{1,6})(?![0-9./])")
-_CURRENCY = re.compile(r"([+-]?)\s*(?:\\\$|[\u20ac\u00a3\u00a5])\s*(-?[0-9][0-9,.]*)")
-_CHOOSE = re.compile(r"\{\s*([^{}\\]{1,40}?)\s*\\choose\s+([^{}\\]{1,40}?)\s*\}")
+_CURRENCIES = {"\\$": "dollar", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen"}
+_CURRENCY = re.compile(r"\A\s*([+-]?)\s*(\\\$|[\u20ac\u00a3\u00a5])\s*(-?[0-9][0-9,. ]*)\Z")
+_CHOOSE = re.compile(r"(?:\{|\A)\s*([^{}\\]{1,40}?)\s*\\choose\s+([^{}\\]{1,40}?)\s*(?:\}|\Z)")
 _SYNONYMS = [
     (re.compile(r"\\[lr]brace(?![a-zA-Z])"), lambda brace: "\\{" if brace[0][1] == "l" else "\\}"),
+    (re.compile(r"(?<=\\circ\})\{(\\(?:text|mathrm)\s*\{[^{}]*\})\}"), r"\1"),
     (re.compile(r"\\langle(?![a-zA-Z])"), "("),
     (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
@@ -68,8 +71,9 @@ def canonical(latex: str) -> str:
 
     2e-3 remains, because it may be twice Euler's number minus three.
     """
+    latex = re.sub(r"\s+", " ", latex)
     latex = _EXPLICIT_GROUPS.sub(lambda number: number[1] + re.sub(r"[^0-9]", "", number[2]), latex)
-    latex = _CURRENCY.sub(r"\1\2", latex)
+    latex = _CURRENCY.sub(lambda price: f"{price[1]}{price[3]}\\text{{ {_CURRENCIES[price[2]]}}}", latex)
     latex = cleaned(_CHOOSE.sub(r"\\binom{\1}{\2}", latex))
     latex = _SCIENTIFIC.sub(_power_of_ten, latex)
     latex = _LITERAL.sub(lambda literal: str(int(literal[0], 0)), latex)

@@ -76,6 +76,9 @@ _NUMERAL = re.compile(
 )
 
 
+_CAPITALS = re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-F]+)\s*\}")
+
+
 def compare_numerals(reference: str, answer: str) -> bool | None:
     """Whether two numerals with a base are equal: 101_2 and 101_{two}, but neither 101_5 nor 5.
 
@@ -88,7 +91,7 @@ def compare_numerals(reference: str, answer: str) -> bool | None:
 
 
 def _numeral(latex: str) -> tuple[str, int] | None:
-    match = _NUMERAL.fullmatch(latex)
+    match = _NUMERAL.fullmatch(_CAPITALS.sub(r"\1", latex))
     if not match or not re.search("[0-9]|..", match[1]):  # F_{10} is a Fibonacci number
         return None
     base = int(match[2] or match[3] or 0) or _WORD_BASES.get(match[4] or "", 0)

@@ -40,10 +40,11 @@ _WRAPPED = (
     rf"\{{\s*\(?(?:[^{{}}()0-9^]|\^\s*(?:-?[0-9]|\{{\s*-?[0-9]\s*\}}))*\)?\s*\}}{_POWER}"
 )
 _UNIT = re.compile(
-    r"(?P<value>.*(?:[0-9)}\]]|\\pi))\s*(?P<unit>\^\{\\circ\}\s*"
+    r"(?P<value>.*(?:[0-9)}\]](?<!\\circ\})|\\pi))\s*(?P<unit>\^\{\\circ\}\s*"
     rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|{_WRAPPED}(?:\s*(?:/|\\cdot)?\s*{_WRAPPED})*)",
     re.DOTALL,
 )
+_UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_WRAPPED})\s*\}}\s*\{{\s*({_WRAPPED})\s*\}}")
 _WORD = rf"(?:(?:sq(?:uare|\.)?|cu(?:bic|\.)?)\s+)?(?:{_KNOWN})s?(?![a-zA-Z]){_POWER}"
 _KNOWN_UNIT = re.compile(
     rf"(?P<value>.*[0-9)}}\]a-z])(?<![a-zA-Z]{{2}})\s*(?P<unit>{_WORD}(?:\s*(?:/|per)\s*{_WORD})?)", re.DOTALL
@@ -86,6 +87,7 @@ def split_unit(latex: str, bare: bool = False) -> tuple[str, str]:
     """
     if PERCENT.fullmatch(latex) or (ANGLE_FUNCTION.search(latex) and "^{\\circ}" in latex):
         return latex, ""
+    latex = _UNIT_FRACTION.sub(r"\1/\2", latex)
     match = _UNIT.fullmatch(latex) or _KNOWN_UNIT.fullmatch(latex) or (_BARE_UNIT.fullmatch(latex) if bare else None)
     if not match or _NO_UNIT.search(match["unit"].lower()) or not (unit := uniform_unit(match["unit"])):
         return latex, ""

@@ -255,8 +255,10 @@ def _is_rounded(latex: str, decimal: Value, exact: Value) -> bool:
     if not match or number is None or len(match[1]) < MIN_PLACES:
         return False
     digits = re.sub("[^0-9]", "", latex).lstrip("0")
-    error = abs(decimal.get((1, 0), Fraction(0)) - number)
-    return len(digits) >= MIN_DIGITS and error < Fraction(1, 10 ** min(len(match[1]), MAX_PLACES))
+    unit = Fraction(1, 10 ** min(len(match[1]), MAX_PLACES))
+    written = decimal.get((1, 0), Fraction(0))
+    is_cut = written * number > 0 and 0 <= abs(number) - abs(written) < unit
+    return len(digits) >= MIN_DIGITS and (is_cut or abs(number - written) <= unit / 2)
 
 
 def approximated(value: Value) -> Fraction | None:

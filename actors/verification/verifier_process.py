@@ -24,6 +24,7 @@ import json
 import logging
 import os
 import platform
+import re
 import resource
 import select
 import signal
@@ -83,6 +84,8 @@ POINTS = tuple(
     )
 )
 """Values of the variables, cyclically: expressions that are equal at all of these points are equal."""
+ROUNDED = re.compile(r"[+-]?(?=[0.]*[1-9][0-9.]{3})[0-9]*\.([0-9]{6,18})")
+"""A decimal of at least six places and four digits from the first that is not 0."""
 MAX_DIGITS = 500
 """Digits to which two closed forms are compared at most."""
 TINY = Rational(1, 10**6)
@@ -163,6 +166,7 @@ def judge_text(reference: str, answer: str | None) -> str:
         return "unparsable"
     try:
         equal = have_equal_values(expected[0], given[0])
+        equal = equal or is_rounded(reference, given[0]) or is_rounded(answer, expected[0]) or equal
         if equal is not True:  # a comparison that math-verify cannot end is no verdict, even if the values differ
             verified = verify(list(expected), given, timeout_seconds=None, raise_on_error=True)
             equal = equal is None and verified and not is_rounded_equality(expected[0], given[0])
@@ -192,6 +196,18 @@ def have_equal_values(expected: Any, given: Any) -> bool | None:
     if None in equalities[:1] or len({equal for equal in equalities if equal is not None}) != 1:
         return None
     return equalities[0]
+
+
+def is_rounded(decimal: str, exact: Any) -> bool:
+    """Whether a decimal is a number that is rounded or cut, by the rule of `exact_numbers`."""
+    match = ROUNDED.fullmatch(decimal)
+    if not match or not is_expression(exact) or exact.free_symbols:
+        return False
+    number, written, unit = exact.evalf(30), Rational(decimal), Rational(1, 10 ** min(len(match[1]), 12))
+    if not number.is_real:
+        return False
+    is_cut = bool(written * number > 0) and bool(0 <= abs(number) - abs(written) < unit)
+    return is_cut or bool(abs(number - written) <= unit / 2)
 
 
 def all_equal(equalities: list[bool | None]) -> bool | None:

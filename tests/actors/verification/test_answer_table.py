@@ -45,6 +45,8 @@ ACCEPTED = [
     ("50\\%", HALF, "its value is 1/2"),
     ("50 percent", "0.5", "its value is 1/2"),
     ("4200\\%", "42", "its value is 42"),
+    ("42\\%", "42", "the problem asks for percent"),
+    ("42", "42\\%", "the reference answer says it is percent"),
     ("12.5\\%", "12.5\\%", "as the reference answer"),
     ("12.5", "12.5\\%", "the reference answer says it is percent"),
     ("0.125", "12.5\\%", "the value of the reference answer"),
@@ -136,7 +138,7 @@ REJECTED = [
     ("y=5", "x=5", "wrong", "another name"),
     ("x=4=5", "x=5", "wrong", "a chain"),
     # percent
-    ("42\\%", "42", "wrong", "its value is 0.42"),
+    ("0.42\\%", "0.42", "wrong", "a share, of which it is a hundredth"),
     ("41\\%,42\\%", "41,42", "wrong", "percent in a list without"),
     ("50\\%", "12.5\\%", "wrong", "another number"),
     # units

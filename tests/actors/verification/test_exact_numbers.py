@@ -1,6 +1,8 @@
 """The normal form of numbers with roots and pi, and that math-verify agrees."""
 
 import random
+import time
+from fractions import Fraction
 
 import pytest
 
@@ -21,6 +23,23 @@ from actors.verification.verifier_process import judge
         ("2\\pi^2-\\pi", {(1, 2): 2, (1, 1): -1}),
         ("(1+\\sqrt2)\\cdot (1-\\sqrt2)", {(1, 0): -1}),
         ("\\pi/2 - 1", {(1, 1): 0.5, (1, 0): -1}),
+        ("2^3", {(1, 0): 8}),
+        ("-3^2", {(1, 0): -9}),
+        ("2^{-60}", {(1, 0): Fraction(1, 2**60)}),
+        ("50^{1/2}", {(2, 0): 5}),
+        ("\\sqrt[3]{8}", {(1, 0): 2}),
+        ("\\sqrt[4]{9}", {(3, 0): 1}),
+        ("\\sqrt{\\frac{3}{4}}", {(3, 0): 0.5}),
+        ("2\\frac{1}{2}", {(1, 0): 2.5}),
+        ("\\frac{1}{1+\\sqrt{2}}", {(1, 0): -1, (2, 0): 1}),
+        ("(3+4i)(3-4i)", {(1, 0): 25}),
+        ("1/i", {(-1, 0): -1}),
+        ("5!-\\binom{6}{2}", {(1, 0): 105}),
+        ("\\binom{20}{10}/2^{20}", {(1, 0): Fraction(46189, 262144)}),
+        ("0.1\\overline{6}", {(1, 0): Fraction(1, 6)}),
+        ("0.\\dot{2}7\\dot{0}", {(1, 0): Fraction(10, 37)}),
+        ("0.(3)", {(1, 0): Fraction(1, 3)}),
+        ("9" * 40, {(1, 0): 10**40 - 1}),
     ],
 )
 def test_a_number_has_one_form(latex, value):
@@ -30,9 +49,9 @@ def test_a_number_has_one_form(latex, value):
 @pytest.mark.parametrize(
     "latex",
     [
-        *("", "x", "1 2", "\\sqrt{2}3", "2\\frac{1}{2}", "\\frac123", "2^3", "-3^2", "\\sqrt{-1}", "\\frac{1}{0}"),
-        *("1/2/3", "\\frac{1}{1+\\sqrt{2}}", "\\sqrt[3]{8}", "\\sqrt{10000019}", "(1", "1)", "1..2", "9" * 19),
-        "1+" * 60 + "1",
+        *("", "x", "1 2", "\\sqrt{2}3", "\\frac123", "2^12", "2^{3}^{4}", "\\sqrt{-1}", "\\frac{1}{0}", "0^{-1}"),
+        *("1/2/3", "1/2\\pi", "2\\frac{3}{2}", "5!!", "\\sqrt{10000019}", "(1", "1)", "1..2", "2^{\\sqrt{2}}"),
+        "1+" * 150 + "1",
     ],
 )
 def test_what_could_be_read_otherwise_is_not_read(latex):
@@ -40,12 +59,45 @@ def test_what_could_be_read_otherwise_is_not_read(latex):
         read(latex)
 
 
-def test_decimals_are_equal_exactly_different_clearly_or_left_to_math_verify():
-    assert compare("\\frac{1}{2}", "0.50") is True
-    assert compare("\\frac{1}{3}", "0.33") is False
-    assert compare("\\frac{1}{3}", "0.333333") is None
-    assert compare("\\sqrt{2}", "1.414") is None
-    assert compare("\\frac{1}{3}", "\\frac{333333}{1000000}") is False
+@pytest.mark.parametrize(
+    "latex",
+    [
+        *("9^{99999}", "2^{9^{9}}", "99999!", "\\binom{10^6}{5\\cdot 10^5}", "(" * 90 + "1" + ")" * 90),
+        "(" + "+".join(f"\\sqrt{{{n}}}" for n in (2, 3, 5, 7, 11, 13)) + ")^{50}",
+        f"(\\frac{{{'7' * 90}}}{{{'3' * 90}}})^{{90}}" * 2,
+    ],
+)
+def test_what_would_take_long_is_not_read(latex):
+    began = time.process_time()
+    with pytest.raises(NotPlain):
+        read(latex)
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "equal"),
+    [
+        ("\\frac{1}{2}", "0.50", True),
+        ("\\frac{1}{3}", "0.33", False),
+        ("\\frac{1}{3}", "0.333333", True),
+        ("\\frac{2}{3}", "0.666667", True),
+        ("\\frac{2}{3}", "0.666666", True),
+        ("\\frac{1}{3}", "0.333334", False),
+        ("\\frac{1}{3}", "0.33333333333333337", True),
+        ("\\frac{1}{3}", "\\frac{333333}{1000000}", False),
+        ("\\sqrt{2}", "1.414", False),
+        ("\\sqrt{2}", "1.414214", True),
+        ("3.14159265", "\\pi", True),
+        ("0.000123", "\\frac{1}{8130}", False),
+        ("0.00012300", "\\frac{1}{8130}", True),
+        ("0.0000003", "0.0000001", False),
+        ("2^{-60}", "0.000000", False),
+        ("1.6 \\times 10^{-19}", "9.1 \\times 10^{-31}", False),
+    ],
+)
+def test_a_decimal_of_six_places_may_be_rounded_or_cut(reference, answer, equal):
+    assert compare(reference, answer) is equal
+    assert compare(answer, reference) is equal
 
 
 def test_math_verify_agrees():
