@@ -58,6 +58,7 @@ class ChatTemplate:
         self._controls = control_tokens(tokenizer)
         self._renderer = Renderer(tokenizer, settings.template_kwargs)
         self._frames: dict[str | None, Frame] = {}
+        self._renderer.check_ids()
         self.frame(None)
 
     # Prompts
@@ -143,7 +144,7 @@ class ChatTemplate:
             return f"prompts skip the thought ({''.join(skipped)})"
         return None
 
-    def check_quotable(self, text: str) -> None:
+    def check_quotable(self, text: str, name: str = "the text") -> None:
         """Raises PromptFault if a message that quotes the text, or a part of it, could hold a control token.
 
         An end of turn at the very end of the text is no fault: no part that is quoted reaches it.
@@ -151,7 +152,7 @@ class ChatTemplate:
         text = self._without_end(text)
         for token in self._controls.values():
             if token in text:
-                raise self._control_fault(token)
+                raise self._control_fault(token, name)
 
     # Parts
 
@@ -163,8 +164,9 @@ class ChatTemplate:
     def _marked(self, system: str | None) -> str:
         """The prompt of the marker. Raises PromptFault if the template refuses or loses the system message."""
         wanted = self._system if system is None else system
+        source = "prompts.system" if system is None else "the system message of the row"
         if wanted is not None:
-            self.check_quotable(wanted)
+            self.check_quotable(wanted, source)
         reason = "it leaves the system message out"
         try:
             text = self._render(MARKER, system)
@@ -175,7 +177,6 @@ class ChatTemplate:
         else:
             if MARKER in text and (wanted is None or wanted.strip() in text):
                 return text
-        source = "prompts.system" if system is None else "the system message of the row"
         raise PromptFault(
             "no_system_turn",
             f"the chat template of the model has no place for {source}: {reason}; remove the system message, or write "
@@ -216,13 +217,13 @@ class ChatTemplate:
     def _count_controls(self, ids: Sequence[int]) -> Counter[int]:
         return Counter(id for id in ids if id in self._controls)
 
-    def _control_fault(self, token: str) -> PromptFault:
+    def _control_fault(self, token: str, name: str = "the text") -> PromptFault:
         if token == getattr(self._tokenizer, "unk_token", None):
             return PromptFault(
                 "control_token", "the tokenizer of the model has no token for a character of the text; remove it"
             )
         return PromptFault(
             "control_token",
-            f"the text holds {token}, which the tokenizer of the model reads as a control token; write it "
+            f"{name} holds {token}, which the tokenizer of the model reads as a control token; write it "
             "in another way, or remove it",
         )

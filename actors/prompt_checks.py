@@ -43,6 +43,13 @@ def _fault(problem: Problem, prompts: PromptBuilder, check: PromptCheck) -> tupl
                 f"its prompt has {tokens} tokens, actors.max_prompt_tokens={check.max_prompt_tokens}; raise the "
                 "setting, or remove the row"
             )
+        if check.as_guidance and problem.bucket == "hard" and problem.guidance:
+            tokens = len(prompts.ids(problem, guided=True))
+            if tokens > check.max_prompt_tokens:
+                return "prompt_too_long", (
+                    f"its guided prompt has {tokens} tokens, actors.max_prompt_tokens={check.max_prompt_tokens}; raise "
+                    "the setting, or shorten its guidance"
+                )
         guidance = problem.solution if problem.guidance is None else problem.guidance
         if check.as_guidance and problem.bucket == "hard" and guidance:
             prompts.template.check_quotable(guidance)

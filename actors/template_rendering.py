@@ -44,13 +44,9 @@ class Renderer:
 
         Raises TemplateFault with the template's own message.
         """
-        messages = [
-            {"role": role, "content": [{"type": "text", "text": content}] if self._in_parts else content}
-            for role, content in turns
-        ]
         try:
             text: str = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=for_response, **self._kwargs
+                self._messages(turns), tokenize=False, add_generation_prompt=for_response, **self._kwargs
             )
         except Exception as error:  # a template raises what it likes
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -58,6 +54,31 @@ class Renderer:
                 f"the chat template of the model refuses the turns {', '.join(role for role, _ in turns)}: {reason}"
             ) from error
         return text
+
+    def check_ids(self) -> None:
+        """Raises TemplateFault if the tokenizer does not read the template's text as the template's own tokens.
+
+        Such a tokenizer takes control tokens in a text for letters, and every prompt would be one the model never saw.
+        """
+        if not getattr(self._tokenizer, "chat_template", None):
+            return
+        turns: list[Turn] = [("user", MARKER)]
+        own = self._tokenizer.apply_chat_template(
+            self._messages(turns), tokenize=True, add_generation_prompt=True, return_dict=False, **self._kwargs
+        )
+        read = self._tokenizer(self.render(turns, for_response=True), add_special_tokens=False)["input_ids"]
+        if list(own) != list(read):
+            raise TemplateFault(
+                f"the tokenizer of the model ({type(self._tokenizer).__name__}) reads the text of its chat template as "
+                f"{len(read)} tokens instead of the template's {len(own)}; take a version of the model with a "
+                "tokenizer.json"
+            )
+
+    def _messages(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
+        return [
+            {"role": role, "content": [{"type": "text", "text": content}] if self._in_parts else content}
+            for role, content in turns
+        ]
 
     def _takes_parts_only(self) -> bool:
         """Whether a message must be a list of parts: such templates lose or refuse a text."""

@@ -85,21 +85,22 @@ class FreshTokens:
         )
 
 
-def require_agreement(agreement: Agreement | None, bound: float, *, step: int) -> None:
+def require_agreement(agreement: Agreement | None, bound: float, *, step: int, packing: str) -> None:
     """Raises EngineDisagrees when the tokens of lag 0 typically differ by more than `bound`, before `step` is taken.
 
-    Log-probabilities that are not a number pass: their gradient is not finite, so that the step is skipped.
+    `packing`: `learner.packing`. Log-probabilities that are not a number pass: their gradient is not finite, so that
+    the step is skipped.
     """
     if agreement is not None and agreement.typical_rms > bound:
         raise EngineDisagrees(
             f"step {step}: learner and engine disagree under the same weights: log pi - log pi_behaviour has a root "
             f"mean square of {agreement.typical_rms:.3g} nats without outliers ({agreement.rms:.3g} with them, largest "
             f"{agreement.largest:.3g}) over {agreement.num_tokens} tokens of lag 0, the bound is {bound:g}. "
-            f"Nothing of the step was trained. {_advice(step)}"
+            f"Nothing of the step was trained. {_advice(step, packing)}"
         )
 
 
-def _advice(step: int) -> str:
+def _advice(step: int, packing: str) -> str:
     """Likely causes and what to do."""
     if step > 1:
         return (
@@ -107,8 +108,11 @@ def _advice(step: int) -> str:
             "weights.backend=file and weights.canary_every=1, or model.dtype=float32, and continue in a new run with "
             "model.path set to the newest checkpoint"
         )
+    rows, remedy = "", "model.dtype=float32"
+    if packing == "on":
+        rows, remedy = ", or packed rows change it", f"learner.packing=off, then {remedy}"
     return (
         "Likely causes: engine and learner implement this architecture differently (scaling or soft cap of logits, "
-        "attention, padded vocabulary), or its layers are not made for packed rows: try learner.packing=off, then "
-        "model.dtype=float32; a model that still differs cannot be trained"
+        f"attention, positions, padded vocabulary){rows}, or rounding in model.dtype. Try {remedy}; a model that still "
+        "differs cannot be trained"
     )

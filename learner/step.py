@@ -149,7 +149,7 @@ def run_step(
         if observer is not None:
             observer.on_row(row, logprobs)
     agreement = fresh.reduce(ranks)
-    require_agreement(agreement, engine_bound, step=step)
+    require_agreement(agreement, engine_bound, step=step, packing=settings.packing)
     failpoint("learner.before_optimizer")
     applied, grad_norm = engine.step(learning_rate) if trains else (True, 0.0)
     failpoint("learner.after_optimizer")

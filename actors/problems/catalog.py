@@ -14,7 +14,6 @@ from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.problem_set import ProblemSet, RejectedRow
 from actors.problems.problem_sources import read_source
-from actors.problems.prompt_lengths import PromptCheck
 from actors.problems.tiny.chains import Chain, distinct_chains
 from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
 from actors.problems.tiny.terse import terse_solution
@@ -37,7 +36,6 @@ def load_problem_set(
     seed: int,
     verifier: VerifierSettings | None = None,
     progress: ProgressCallback | None = None,
-    prompt_check: PromptCheck | None = None,
 ) -> ProblemSet:
     """The problems that a run trains on: the hard ones, and those of every bucket with an arm of positive weight.
 
@@ -45,7 +43,7 @@ def load_problem_set(
     when the source is invalid or has no usable problem, or when the guided arm has a positive weight and a hard problem
     has neither solution nor guidance. If its only solutions contradict its answer, such a problem is rejected.
     """
-    loaded = _read(settings, seed, verifier, progress, prompt_check)
+    loaded = _read(settings, seed, verifier, progress)
     if settings.arms.get("guided", 0) > 0:
         loaded = _without_usable_solution_rejected(loaded)
     if not loaded.problems:
@@ -61,15 +59,10 @@ def load_problem_set(
 
 
 def _read(
-    settings: ProblemSettings,
-    seed: int,
-    verifier: VerifierSettings | None,
-    progress: ProgressCallback | None,
-    prompt_check: PromptCheck | None,
+    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None, progress: ProgressCallback | None
 ) -> ProblemSet:
     if settings.source != BUILTIN:
-        checked = check_answers(read_source(settings), verifier or VerifierSettings(), progress)
-        return prompt_check(checked) if prompt_check else checked
+        return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
     easy = [_easy_problems(settings, seed, bucket) for bucket in _LENGTHS if settings.arms.get(bucket, 0)]
     return ProblemSet([*_hard_problems(settings, seed), *itertools.chain.from_iterable(easy)])
 

@@ -13,7 +13,7 @@ RejectionReason = (
     ConversationFault
     | Literal[
         "no_answer", "proof_only", "unparsable_answer", "unmatchable_answer", "duplicate", "conflicting_answers",
-        "outside_levels", "not_unicode", "no_usable_solution", "prompt_too_long", "unusable_prompt",
+        "outside_levels", "not_unicode", "no_usable_solution", "prompt_too_long",
         "control_token", "changed_by_template", "no_system_turn",
     ]
 )  # fmt: skip

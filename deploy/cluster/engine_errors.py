@@ -5,6 +5,8 @@ from pathlib import Path
 
 _PYDANTIC = re.compile(r"\d+ validation errors? for ")
 _RAISED = re.compile(r"\b((?:\w+\.)*\w+(?:Error|Exception)): (.+)")
+_LONGEST = 300
+"""Characters of a reason. vLLM lists all architectures it supports."""
 _SUMMARY = "Engine core initialization failed"
 """What the engine's parent process says about any error of the engine's own process."""
 
@@ -16,8 +18,8 @@ def reason_of(error: Exception) -> str:
         return type(error).__name__
     if _PYDANTIC.match(lines[0]) and len(lines) > 1:
         rule = next((line for line in lines[1:] if "[type=" in line), lines[1])
-        return rule.removeprefix("Value error, ").partition(" [type=")[0]
-    return lines[0]
+        return _shortened(rule.removeprefix("Value error, ").partition(" [type=")[0])
+    return _shortened(lines[0])
 
 
 def last_raised(log: Path) -> str | None:
@@ -25,4 +27,9 @@ def last_raised(log: Path) -> str | None:
     if not log.exists():
         return None
     found = [match for match in _RAISED.finditer(log.read_text(errors="replace")) if _SUMMARY not in match[0]]
-    return found[-1][0].strip() if found else None
+    return _shortened(found[-1][0].strip()) if found else None
+
+
+def _shortened(text: str) -> str:
+    """The first sentence of a long text."""
+    return text if len(text) <= _LONGEST else text.partition(". ")[0][:_LONGEST]

@@ -24,7 +24,7 @@ from conf.load import load as load_settings
 from conf.names import did_you_mean
 from conf.plain import plain, plain_lines
 from conf.schema import ProblemSettings, RunConfig
-from deploy.run.prompt_measure import prompt_check
+from deploy.run.prompt_measure import with_fitting_prompts
 from deploy.view.screen import Screen
 
 GUIDANCE_END = "──── guidance ends here ────"
@@ -35,14 +35,13 @@ MAX_STATEMENT_CHARS = 80
 def load_run_problems(config: RunConfig) -> ProblemSet:
     """The problems that a run trains on, with a progress bar on stderr while their answers are parsed."""
     with _progress_bar() as progress:
-        return load_problem_set(config.problems, config.run.seed, config.verifier, progress, prompt_check(config))
+        return load_problem_set(config.problems, config.run.seed, config.verifier, progress)
 
 
 def load_all_buckets(config: RunConfig) -> ProblemSet:
     """The problems of every bucket of the source, with a progress bar on stderr while their answers are parsed."""
     with _progress_bar() as progress:
-        checked = check_answers(_read(config.problems, config.run.seed), config.verifier, progress)
-    return checked if config.problems.source == BUILTIN else prompt_check(config)(checked)
+        return check_answers(_read(config.problems, config.run.seed), config.verifier, progress)
 
 
 def oracle_warning(problems: Sequence[Problem]) -> str:
@@ -70,7 +69,7 @@ def oracle_warning(problems: Sequence[Problem]) -> str:
 def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> None:
     """Print counts of the rows of a source. Write the rejected rows to `reasons`, if given."""
     config = _settings(source, overrides)
-    problem_set = load_all_buckets(config)
+    problem_set = with_fitting_prompts(config, load_all_buckets(config))
     table = Table("")
     table.add_column("rows", justify="right")
     for name, count in _counts(problem_set):

@@ -51,6 +51,10 @@ def _downloaded(settings: ModelSettings, patterns: list[str]) -> Path:
 
 def load_tokenizer(model_path: Path) -> Any:
     """The tokenizer of a model's folder. No code of the folder is run."""
+    if (model_path / "recipe.json").exists():  # a built-in model; importing AutoTokenizer takes seconds
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast.from_pretrained(model_path)
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_path, trust_remote_code=False)

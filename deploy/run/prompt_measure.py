@@ -1,56 +1,46 @@
-"""Measures prompts with the tokenizer of the model, before a run makes or moves anything."""
+"""Which problems of a source have a prompt that the model of the settings can be given, for `pope problems check`.
 
-from functools import partial
-from typing import Any
+A run decides this again when its model is there (`fitting_problems.py`).
+"""
+
+from collections.abc import Iterator
 
 from actors.problems.catalog import BUILTIN
-from actors.problems.problem_set import ProblemSet
-from actors.problems.prompt_lengths import PromptCheck, reject_long_prompts
-from actors.prompts import PromptBuilder
+from actors.problems.problem_set import ProblemSet, RejectedRow
+from actors.prompt_checks import PromptCheck, check_prompts
 from broker.errors import UsageError
-from broker.records import Problem
 from conf.schema import RunConfig
-from deploy.run.model_source import load_tokenizer, tokenizer_folder
+from deploy.run.model_prompts import ModelPrompts
+from deploy.run.model_source import tokenizer_folder
 
 
-def prompt_check(config: RunConfig) -> PromptCheck:
-    """Rejects the problems whose prompt is longer than `actors.max_prompt_tokens`.
+def with_fitting_prompts(config: RunConfig, problem_set: ProblemSet) -> ProblemSet:
+    """Rejects the problems whose prompt is longer than `actors.max_prompt_tokens` or does not reach the model as it is.
 
-    The tokenizer is loaded when a set is checked. The built-in model may not exist yet; then every word of the problem
-    counts as one token, a lower bound. The check raises UsageError if the tokenizer cannot be loaded.
+    Only the tokenizer of `model.path` is needed. The built-in model may not exist yet; then the words of a problem are
+    counted, fewer than its tokens. Raises UsageError if the tokenizer cannot be loaded or its template not be used.
     """
-    return partial(_checked, config)
-
-
-def _checked(config: RunConfig, problem_set: ProblemSet) -> ProblemSet:
-    if not problem_set.problems:
+    if config.problems.source == BUILTIN or not problem_set.problems:
         return problem_set
-    exact = not config.model.path.startswith("builtin:")
-    num_tokens = _Tokens(_prompt_builder(config)) if exact else _num_words
-    guided = config.problems.arms.get("guided", 0) > 0
-    return reject_long_prompts(problem_set, num_tokens, config.actors.max_prompt_tokens, guided=guided, exact=exact)
-
-
-class _Tokens:
-    def __init__(self, prompts: PromptBuilder) -> None:
-        self._prompts = prompts
-
-    def __call__(self, problem: Problem, guided: bool) -> int:
-        return len(self._prompts.ids(problem, guided))
-
-
-def _num_words(problem: Problem, guided: bool) -> int:
-    if problem.source == BUILTIN:  # the built-in tokenizer joins words of its own domain
-        return 0
-    texts = (problem.system, problem.statement, problem.guidance if guided else None)
-    return sum(len(text.split()) for text in texts if text)
-
-
-def _prompt_builder(config: RunConfig) -> PromptBuilder:
-    folder = tokenizer_folder(config.model)
+    if config.model.path.startswith("builtin:"):
+        return problem_set.without(_too_many_words(problem_set, config.actors.max_prompt_tokens))
     try:
-        tokenizer: Any = load_tokenizer(folder)
+        prompts = ModelPrompts.of(config, tokenizer_folder(config.model)).builder
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"model.path={config.model.path}: its tokenizer cannot be loaded: {reason}") from error
-    return PromptBuilder(tokenizer, config.guidance.instruction)
+    check = PromptCheck(
+        config.actors.max_prompt_tokens, as_guidance=config.uses_guidance, as_response=config.actors.oracle_member
+    )
+    return check_prompts(problem_set, prompts, check)
+
+
+def _too_many_words(problem_set: ProblemSet, max_tokens: int) -> Iterator[RejectedRow]:
+    for problem in problem_set.problems:
+        num_words = len(f"{problem.system or ''} {problem.statement}".split())
+        if num_words > max_tokens and problem.source != BUILTIN:  # its tokenizer joins the words of its own domain
+            yield RejectedRow(
+                problem_set.rows.get(problem.id, 0), problem.id, "prompt_too_long",
+                f"its prompt has more than {num_words} tokens, actors.max_prompt_tokens={max_tokens}; raise the "
+                "setting, or remove the row",
+            )  # fmt: skip

@@ -131,6 +131,7 @@ class Supervisor:
             if role.serves_weights:
                 self._board.forget(role.name)
         if domain.final_failure is not None:
+            self._state.note(str(domain.final_failure))
             raise domain.final_failure
         if domain.restarts >= self._deploy.max_restarts:
             used_up = f"deploy.max_restarts={self._deploy.max_restarts} is used up"

@@ -88,6 +88,25 @@ def test_a_message_that_the_template_changes_is_refused(change: str, message: st
     assert caught.value.reason == "changed_by_template"
 
 
+def test_a_tokenizer_that_reads_its_own_template_as_letters_is_refused() -> None:
+    tokenizer = byte_tokenizer()
+    letters = byte_tokenizer(tokens=["<|end|>"], eos=None)
+
+    class Reader:
+        """Makes ids of conversations by itself, and reads a text without control tokens."""
+
+        chat_template = CHATML
+
+        def apply_chat_template(self, messages: Any, **arguments: Any) -> Any:
+            return tokenizer.apply_chat_template(messages, **arguments)
+
+        def __call__(self, text: str, **arguments: Any) -> Any:
+            return letters(text, **arguments)
+
+    with pytest.raises(TemplateFault, match=r"\(Reader\) reads the text of its chat template as \d+ tokens"):
+        ChatTemplate(Reader())
+
+
 def test_a_system_message_goes_before_the_user_and_that_of_a_row_replaces_it() -> None:
     brief = template(system="Be brief.")
     assert brief.text("What is 2+2?") == f"<|im_start|>system\nBe brief.<|im_end|>\n{PROMPT}"
@@ -112,7 +131,7 @@ def test_control_tokens_in_a_message_are_refused(text: str) -> None:
     assert caught.value.reason == "control_token"
     with pytest.raises(PromptFault):
         chat.check_quotable(text)
-    with pytest.raises(PromptFault):
+    with pytest.raises(PromptFault, match=r"prompts\.system holds <"):
         template(system=text, plain_tokens=["<|tool|>"])
 
 

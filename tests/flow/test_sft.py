@@ -30,6 +30,7 @@ def test_prefixes_and_sampled_completions_are_imitated_and_rl_starts_from_the_re
     output = run.wait(780)
     assert run.process.returncode == 0, output + run.logs()
     assert run.left_behind() == []
+    assert output.count("model check: learner = model within") == 2, "of the base model and of the fine-tuned one"
 
     problems = {problem["id"]: problem for problem in lines(run.folder / "problems.jsonl")}
     demonstrations = lines(run.folder / "sft.jsonl")

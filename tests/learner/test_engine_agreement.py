@@ -57,34 +57,38 @@ def test_only_tokens_of_the_version_that_is_updated_are_compared() -> None:
 
 def test_a_step_of_older_tokens_says_nothing() -> None:
     assert agreement_of(group(rollout((0, 3))), [5.0] * 4) is None
-    require_agreement(None, 1e-3, step=STEP)
+    require_agreement(None, 1e-3, step=STEP, packing="on")
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_one_outlier_does_not_stop_a_run_and_a_systematic_difference_does(dtype: str) -> None:
     bound = BOUNDS[dtype]
     long = group(rollout((0, 4), num_tokens=1000))
-    require_agreement(agreement_of(long, [8.0] * 10 + [bound / 2] * 990), bound, step=STEP)
+    require_agreement(agreement_of(long, [8.0] * 10 + [bound / 2] * 990), bound, step=STEP, packing="on")
     with pytest.raises(EngineDisagrees, match="1000 tokens of lag 0"):
-        require_agreement(agreement_of(long, [0.0] * 900 + [bound * 4] * 100), bound, step=STEP)
+        require_agreement(agreement_of(long, [0.0] * 900 + [bound * 4] * 100), bound, step=STEP, packing="on")
 
 
 def test_the_error_has_the_numbers_and_says_what_to_do() -> None:
     wrong = agreement_of(group(rollout((0, 4))), [0.5, -0.5, 0.5, 2.0])
     with pytest.raises(EngineDisagrees) as first:
-        require_agreement(wrong, 1e-3, step=1)
+        require_agreement(wrong, 1e-3, step=1, packing="on")
     text = str(first.value)
     assert "\n" not in text
     for part in ("step 1:", "0.5 nats", "1.09 with them", "largest 2", "4 tokens", "bound is 0.001",
                  "Nothing of the step was trained", "learner.packing=off"):  # fmt: skip
         assert part in text
     with pytest.raises(EngineDisagrees, match="a weight sync loaded other weights"):
-        require_agreement(wrong, 1e-3, step=2)
+        require_agreement(wrong, 1e-3, step=2, packing="on")
     assert first.value.final
+    with pytest.raises(EngineDisagrees) as unpacked:
+        require_agreement(wrong, 1e-3, step=1, packing="off")
+    assert "learner.packing" not in str(unpacked.value)
+    assert "Try model.dtype=float32" in str(unpacked.value)
 
 
 def test_numbers_that_are_none_are_left_to_the_gradient() -> None:
-    require_agreement(agreement_of(group(rollout((0, 4))), [math.nan] * 4), 1e-3, step=1)
+    require_agreement(agreement_of(group(rollout((0, 4))), [math.nan] * 4), 1e-3, step=1, packing="on")
 
 
 def test_all_ranks_come_to_the_same_conclusion() -> None:

@@ -28,7 +28,7 @@ DOORS = {
     "sympy": {"actors/verification/verifier*.py"},
     "transformers": {"learner/model.py", "learner/packable.py", "learner/packed_attention.py",
                      "learner/token_head.py", "deploy/run/base_model.py", "deploy/run/base_tokenizer.py",
-                     "deploy/run/model_source.py", "deploy/cluster/actor_role.py", "actors/stop_tokens.py",
+                     "deploy/run/model_source.py", "deploy/cluster/actor_role.py",
                      "preprocess/reference.py"},
     "torch": {"learner/*", "actors/weight_receiver.py", "deploy/run/base_model.py", "deploy/cluster/learner_role.py",
               "preprocess/reference.py"},

@@ -45,7 +45,7 @@ class Run:
         byte_tokenizer(template).save_pretrained(self.model)
         console, no_client = Console(file=self.output, width=300), None
         config = load(None, ["actors.max_prompt_tokens=300", "problems.source=mine.jsonl"])
-        self.session = Session(config, console, RunFolder(folder), no_client, no_client)
+        self.session = Session(config, console, RunFolder(folder), no_client, no_client, config.run_samplings)
 
     def fitting(self, problems: list[Problem], **uses: bool) -> tuple[list[str], dict[str, str]]:
         """(ids of the problems that fit, id -> reason of all rejected rows in the folder)."""

@@ -221,6 +221,7 @@ def test_refused_input_is_one_line_without_a_restart_and_counts_as_wrong_input(
         run.supervisor.tick()
     assert str(failure.value) == "actor-0: model.path=x has no tokenizer; add one (see log)"
     assert (len(run.incarnations["actor-0"]), run.state.restarts) == (1, 0)
+    assert run.state.notes == [str(failure.value)]
 
 
 def test_the_rank_whose_error_is_final_decides_for_the_others(run: FakeRun) -> None:
