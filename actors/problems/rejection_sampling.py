@@ -6,6 +6,7 @@ from the base model" (POPE section 6). `RejectionSampling` plans the samples and
 because correct responses could not be used.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,13 @@ from actors.evaluation.sampling_plan import CHUNK_SAMPLES, task_seed
 from actors.problems.joined_solutions import JoinError, join
 from actors.problems.sft_demonstrations import Demonstration, LeftOut
 from actors.prompts import unguided_message
+from actors.verification.thoughts import DEFAULT_PAIRS
 from broker.records import Problem, Task
 
+_OPENED_THOUGHT = re.compile(
+    rf"\s*(?:{'|'.join(re.escape(opening) for opening, _ in DEFAULT_PAIRS)})\s*", re.IGNORECASE
+)
+"""The opening marker with which a response begins; the guidance is then the beginning of the thought."""
 TRUNCATED = "correct but cut by the token budget"
 DUPLICATE = "the same as one that was kept"
 
@@ -164,8 +170,9 @@ class DemonstrationPool:
         if not response.finished:
             collected.refused[TRUNCATED] += 1
             return
+        opening = thought[0] if (thought := _OPENED_THOUGHT.match(response.text)) else ""
         try:
-            solution = join(collected.problem.guidance or "", response.text)
+            solution = opening + join(collected.problem.guidance or "", response.text[len(opening) :])
         except JoinError as error:
             collected.refused[str(error)] += 1
             return

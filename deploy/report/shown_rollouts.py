@@ -122,7 +122,7 @@ def _rollout(rollout: Rollout, tokenizer: Any) -> ShownRollout:
         tokens=rollout.num_tokens,
         finish_reason=rollout.finish_reason,
         version=rollout.version_spans[-1][1],
-        completion=excerpt(tokenizer.decode(int32_array(rollout.token_ids).tolist(), skip_special_tokens=True)),
+        completion=excerpt(tokenizer.decode(int32_array(rollout.token_ids).tolist(), skip_special_tokens=False)),
     )
 
 

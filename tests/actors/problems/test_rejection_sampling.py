@@ -113,3 +113,10 @@ def test_correct_responses_that_cannot_be_used_are_counted_and_replaced() -> Non
     assert row.reason == "no usable completion"
     assert row.detail == f"2 {REFERS_TO_PREFIX}, 1 {TRUNCATED}, in 4 samples"
     assert DUPLICATE not in row.detail
+
+
+def test_guidance_begins_the_thought_of_a_response_that_thinks() -> None:
+    pool = DemonstrationPool(PROBLEMS[:1], completions=1, max_samples=4)
+    pool.add(FIRST, [right(f"<think>\nNow the rest.\n</think>\n{rest(0)}")])
+    (found,) = pool.demonstrations()
+    assert found.response == f"<think>\n{PROBLEMS[0].guidance}\nNow the rest.\n</think>\n{rest(0)}"
