@@ -15,6 +15,7 @@ from actors.verification.answers import MAX_ANSWER_CHARS
 AnswerKind = Literal["integer", "number", "several values", "equation", "words", "expression"]
 
 _DOLLAR = re.compile(r"(?<!\\)\$")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _FINAL_STOP = re.compile(r"(?:(?<!\\)[.;,]|[\u3002\uff1b\uff0c])+\Z")
 _WRAPPERS = tuple(
     re.compile(pattern, re.DOTALL)
@@ -77,7 +78,7 @@ def clean_answer(answer: str) -> str:
     multiple choice stays before its value, `(B) 7`, so that both can match.
     """
     while True:
-        before, answer = answer, _DOLLAR.sub("", answer).strip()
+        before, answer = answer, _DOLLAR.sub("", _INVISIBLE.sub("", answer)).strip()
         answer = _without_box(_without_wrapper(answer))
         answer = _TRAILING.sub("", _FINAL_STOP.sub("", answer).rstrip())
         answer = _SUBSCRIPTED_NAME.sub("", _without_announcement(answer))

@@ -17,7 +17,13 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from actors.problems.answer_values import NoAnswer, Unmatchable, answer_text, asks_for_proof, missing_answer
-from actors.problems.conversations import Conversation, ConversationError, is_conversation, read_conversation
+from actors.problems.conversations import (
+    Conversation,
+    ConversationError,
+    is_conversation,
+    read_conversation,
+    written_conversation,
+)
 from actors.problems.problem_set import ProblemSet, RejectedRow, RejectionReason
 from actors.problems.reference_answers import clean_answer, obvious_fault
 from actors.problems.solutions import Candidate, DroppedSolution, Judged, choose, judge, listed_candidates
@@ -249,11 +255,8 @@ class _RowReader:
             value = read_conversation(value).solution
         items = value if isinstance(value, list) else [value]
         places = [f"{column}.{number}" for number in range(len(items))] if isinstance(value, list) else [column]
-        found = [
-            Candidate(text, place)
-            for place, item in zip(places, items, strict=True)
-            if (text := self._text(place, item))
-        ]
+        texts = [self._text(place, _present(item)) for place, item in zip(places, items, strict=True)]
+        found = [Candidate(text, place) for place, text in zip(places, texts, strict=True) if not missing_answer(text)]
         if not found and self._conversation is not None and self._conversation.solution:
             found = [Candidate(self._conversation.solution, self._place("statement")[0])]
         if not found and self._steps:
@@ -263,6 +266,8 @@ class _RowReader:
     def _statement(self) -> tuple[str, str | None]:
         """(statement, system message or None). Raises ConversationError."""
         column, value = self._place("statement")
+        if isinstance(value, str):
+            value = written_conversation(value) or value
         system = self._value("system")[1]
         if is_conversation(value):
             self._conversation = read_conversation(value)
@@ -291,9 +296,9 @@ class _RowReader:
 
     def _statement_rejection(self, statement: str) -> tuple[RejectionReason, str] | None:
         """(reason, detail) when the row has no statement, another level than asked for, or asks for a proof."""
-        if not statement:
-            column = self._place("statement")[0]
-            return "empty_statement", f'"{column}" is empty; write the statement, or remove the row'
+        if missing_answer(statement):
+            told = f"is {statement!r}" if statement else "is empty"
+            return "empty_statement", f'"{self._place("statement")[0]}" {told}; write the statement, or remove the row'
         level = self._level()
         if (levels := self._layout.levels) is not None and (level is None or not levels[0] <= level <= levels[1]):
             found = "it has no level" if level is None else f"its level is {level:g}"
