@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from actors.problems.problem_set import RejectedRow
-from actors.problems.rows import Row
+from actors.problems.row_layout import Row
 from actors.problems.solutions import DroppedSolution
 from broker.errors import UsageError
 from broker.records import Problem

@@ -19,7 +19,7 @@ from actors.problems.catalog import load_problem_set
 from actors.problems.jsonl import write_problems, write_rejected
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.problem_sources import READERS, read_source
-from actors.problems.rows import BUCKETS, COLUMNS, content_id
+from actors.problems.row_layout import BUCKETS, COLUMNS, content_id
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.rules.problems import ARMS, DATA_SETS, FIELDS, FILE_ENDINGS
