@@ -16,12 +16,13 @@ AnswerKind = Literal["integer", "number", "several values", "equation", "words",
 
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
-_FINAL_STOP = re.compile(r"(?:(?<!\\)[.;,]|[\u3002\uff1b\uff0c])+\Z")
+_FINAL_STOP = re.compile(r"(?:(?<![\\.])[.;,]|[\u3002\uff1b\uff0c])+\Z")
 _WRAPPERS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
         r"\*\*((?:(?!\*\*).)+)\*\*", r"\*([^*]+)\*", r"__((?:(?!__).)+)__", r"`+([^`]+)`+", r'"([^"]+)"', r"“([^”]+)”",
-        r"\\\(((?:(?!\\\().)+)\\\)", r"\\\[((?:(?!\\\[).)+)\\\]", r"<answer>(.+)</answer>", r"\{\\bf ([^{}]+)\}",
+        r"\\\(((?:(?!\\\().)+)\\\)", r"\\\[((?:(?!\\\[).)+)\\\]", r"<answer>(.+)</answer>",
+        r"<(?:b|i|em|strong|p|span)>([^<>]+)</[a-z]+>", r"\{\\bf ([^{}]+)\}",
     )
 )  # fmt: skip
 """Markup around a whole answer."""
@@ -154,6 +155,8 @@ def obvious_fault(answer: str) -> str | None:
         return "has unbalanced braces, so it cannot be parsed; close every {"
     if _SENTENCE.search(_COMMAND.sub("|", answer)):
         return "is a sentence, which no response can be compared with; give a number, an expression or a name"
+    if "\n" in answer and "\\begin" not in answer:
+        return "has several lines, and a response has one answer; write the answer in one line"
     if _PARTS.match(answer):
         return "has several labelled parts, and a response has one answer; give each part a row of its own"
     try:

@@ -57,7 +57,8 @@ def test_truth_values_and_rounded_numbers_match_nothing(value):
 @pytest.mark.parametrize(
     "text",
     ["", "  ", "None", "null", "N/A", "NA", "nan", "-", "\u2014", "?", "???", "...", "TBD", "unknown.", "no answer",
-     "Not found", "See solution", "[]", "{}", "()", "\\text{None}", "\\boxed{}", "**none**", "$?$", "___", "answer",
+     "Not found", "See solution", "inf",
+     "see attached", "[]", "{}", "()", "\\text{None}", "\\boxed{}", "**none**", "$?$", "___", "answer",
      "#N/A", "\\dots", "\u65e0"],
 )  # fmt: skip
 def test_a_placeholder_is_a_missing_answer(text):
