@@ -19,6 +19,8 @@ from actors.verification.answer_rules import decide
 
 MAX_PLAIN_DIGITS = 40
 """A number with more digits is written as a multiple of a power of ten."""
+MAX_REFERENCE_CHARS = 30
+"""`see the attached sheet` is shorter than a solution that begins with `See`."""
 ROUNDED_DIGITS = 15
 """Decimal digits that a float holds; a number with as many was rounded, or is the trace of binary arithmetic."""
 ROUNDED_DECIMALS = 10
@@ -29,8 +31,9 @@ MAX_DENOMINATOR = 1000
 _PLACEHOLDERS = frozenset(
     (
         "none", "null", "nil", "nan", "inf", "-inf", "nat", "n/a", "n.a", "#n/a", "#value!", "#ref!", "#name?", "<na>",
-        "<none>", "<null>", "missing", "blank", "empty", "unknown", "unk", "unsolved", "unanswered", "pending", "omitted",
-        "omit", "skip", "skipped", "tbd", "tba", "todo", "to do", "error", "answer", "final answer", "final_answer", "ans",
+        "<none>", "<null>", "missing", "blank", "empty", "unknown", "unk", "unsolved", "unanswered", "pending",
+        "omitted", "omit", "skip", "skipped", "tbd", "tba", "todo", "to do", "error", "answer", "final answer",
+        "final_answer", "ans",
         "solution", "no answer", "no answer given", "no answer provided", "no answer available", "no final answer",
         "none given", "none provided", "not available", "not applicable", "not provided", "not found", "notfound",
         "not given", "not known", "answer not found", "answer not given", "answer not provided", "answer unknown",
@@ -85,8 +88,8 @@ def missing_answer(text: str) -> str | None:
     if not text.strip():
         return "is empty; write the answer itself, or remove the row"
     bare = _bare(text)
-    is_placeholder = bare in _PLACEHOLDERS or bare.startswith(("see ", "refer to ")) or text.strip() == "NA"
-    if is_placeholder or not re.search(r"[^\W_]|[∅∞]|\\", bare):
+    refers = len(bare) < MAX_REFERENCE_CHARS and bare.startswith(("see ", "refer to "))
+    if refers or bare in _PLACEHOLDERS or text.strip() == "NA" or not re.search(r"[^\W_]|[∅∞]|\\", bare):
         return f"is {text[:40]!r}, which stands for a missing answer; write the answer itself, or remove the row"
     return None
 

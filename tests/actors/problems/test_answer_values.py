@@ -68,6 +68,7 @@ def test_a_placeholder_is_a_missing_answer(text):
 @pytest.mark.parametrize(
     "text",
     ["0", "no", "no solution", "none of these", "\\emptyset", "\\{\\}", "\u2205", "\\infty", "\u03c0", "x", "na",
+     "See that both sides are squares.",
      "empty set", "\\text{DNE}", "-1", "E"],
 )  # fmt: skip
 def test_an_answer_that_resembles_a_placeholder_is_kept(text):
