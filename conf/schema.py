@@ -91,8 +91,10 @@ class ProblemSettings:
     """`builtin:tiny` (the procedural domain), a .jsonl, .json or .parquet file, or the short name of a data set of the
     Hugging Face hub (aime-2025, gsm8k, ...). `gsm8k:FILE` reads that data set from a file."""
     fields: dict[str, str] = field(default_factory=dict)
-    """Field (statement, answer, solution, id, level, bucket, guidance, source) -> column of the file, where the names
-    differ. `a.b` is key b of a, `a.0` the first item of list a."""
+    """Field (statement, answer, solution, id, level, bucket, guidance, source, system) -> column of the file, where the
+    names differ. `a.b` is key b of a, `a.0` the first item of list a. A list of turns with roles (messages) is read by
+    roles, also if a turn is named: the user turn is the statement, the system turn the system message, the assistant
+    turn the solution."""
     split: str | None = None
     """Split of a hub data set, such as test. null: the default of the data set."""
     levels: list[float] | None = None

@@ -19,6 +19,8 @@ from actors.verification.answer_rules import decide
 
 MAX_PLAIN_DIGITS = 40
 """A number with more digits is written as a multiple of a power of ten."""
+MAX_REFERENCE_CHARS = 30
+"""`see the attached sheet` is shorter than a solution that begins with `See`."""
 ROUNDED_DIGITS = 15
 """Decimal digits that a float holds; a number with as many was rounded, or is the trace of binary arithmetic."""
 ROUNDED_DECIMALS = 10
@@ -28,9 +30,10 @@ MAX_DENOMINATOR = 1000
 
 _PLACEHOLDERS = frozenset(
     (
-        "none", "null", "nil", "nan", "nat", "n/a", "n.a", "#n/a", "#value!", "#ref!", "#name?", "<na>", "<none>",
-        "<null>", "missing", "blank", "empty", "unknown", "unk", "unsolved", "unanswered", "pending", "omitted", "omit",
-        "skip", "skipped", "tbd", "tba", "todo", "to do", "error", "answer", "final answer", "final_answer", "ans",
+        "none", "null", "nil", "nan", "inf", "-inf", "nat", "n/a", "n.a", "#n/a", "#value!", "#ref!", "#name?", "<na>",
+        "<none>", "<null>", "missing", "blank", "empty", "unknown", "unk", "unsolved", "unanswered", "pending",
+        "omitted", "omit", "skip", "skipped", "tbd", "tba", "todo", "to do", "error", "answer", "final answer",
+        "final_answer", "ans",
         "solution", "no answer", "no answer given", "no answer provided", "no answer available", "no final answer",
         "none given", "none provided", "not available", "not applicable", "not provided", "not found", "notfound",
         "not given", "not known", "answer not found", "answer not given", "answer not provided", "answer unknown",
@@ -46,7 +49,12 @@ _PROOFS = frozenset(
     ("proof", "proof omitted", "proved", "proven", "q.e.d", "qed", "see proof", "\u8bc1\u660e", "\u8bc1\u660e\u7565")
 )
 _WRAPPER = re.compile(r"\\(?:text|mathrm|textbf|mbox|boxed)\s*\{([^{}]*)\}")
-_SCIENTIFIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][+-]?[0-9]{1,4}")
+_SCIENTIFIC = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+|1)e[+-]?[0-9]{1,4}|[0-9]+e[0-9]{1,4}|[0-9]+e[+-][0-9]{2,4})", re.IGNORECASE
+)
+"""Numbers as programs print them. `2e-1` is none: programs write 0.2, so it is 2 times e minus 1."""
+_AMBIGUOUS = re.compile(r"[+-]?[0-9]+e-[7-9]", re.IGNORECASE)
+_CUT_DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+\s*(?:\.\.\.|\u2026|\\[lc]?dots)")
 _LONG_DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]{15,}")
 _QUOTED_LIST = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")\s*(?:,\s*(?:'[^']*'|"[^"]*")\s*)*,?\s*\]""")
 
@@ -80,7 +88,8 @@ def missing_answer(text: str) -> str | None:
     if not text.strip():
         return "is empty; write the answer itself, or remove the row"
     bare = _bare(text)
-    if bare in _PLACEHOLDERS or text.strip() == "NA" or not re.search(r"[^\W_]|[∅∞]|\\", bare):
+    refers = len(bare) < MAX_REFERENCE_CHARS and bare.startswith(("see ", "refer to "))
+    if refers or bare in _PLACEHOLDERS or text.strip() == "NA" or not re.search(r"[^\W_]|[∅∞]|\\", bare):
         return f"is {text[:40]!r}, which stands for a missing answer; write the answer itself, or remove the row"
     return None
 
@@ -93,8 +102,12 @@ def asks_for_proof(text: str) -> bool:
 def matchable_number(text: str) -> str:
     """A number in the notation of a programming language, such as 1e-07, as a response writes it; else the text.
 
-    Raises Unmatchable for a number that a float has rounded.
+    Raises Unmatchable for a number that was rounded or cut, or may mean something else.
     """
+    if _CUT_DECIMAL.fullmatch(text):
+        raise Unmatchable("is a decimal that was cut; write the exact number")
+    if _AMBIGUOUS.fullmatch(text):
+        raise Unmatchable("may mean a power of ten or the number e; write 10^{-7} or \\mathrm{e}")
     if _SCIENTIFIC.fullmatch(text):
         return _number(Decimal(text))
     if _LONG_DECIMAL.fullmatch(text):

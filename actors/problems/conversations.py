@@ -8,6 +8,9 @@ Turns may also be written as `{"from": "human", "value": ...}`, and a content as
 that one prompt cannot hold (an earlier question, a tool, an image) raises `ConversationError` with a reason.
 """
 
+import ast
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -55,6 +58,20 @@ def is_conversation(value: Any) -> bool:
         and len(value) > 0
         and all(isinstance(turn, Mapping) and any(key in turn for key in _ROLE_KEYS) for turn in value)
     )
+
+
+def written_conversation(text: str) -> list[Any] | None:
+    """The turns of a conversation that a table holds as text, JSON or Python; None for other texts."""
+    if not re.match(r"\s*\[\s*\{", text):
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            turns = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if is_conversation(turns):
+            return list(turns)
+    return None
 
 
 def read_conversation(turns: Sequence[Mapping[str, Any]]) -> Conversation:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from actors.problems.problem_set import RejectedRow
-from actors.problems.rows import Row
+from actors.problems.row_layout import Row
 from actors.problems.solutions import DroppedSolution
 from broker.errors import UsageError
 from broker.records import Problem
@@ -44,7 +44,8 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
     """One row for each line that is not blank. Raises UsageError with file and line."""
     empty = True
     for number, line in enumerate(_text(path).split("\n"), start=1):
-        if line.strip():
+        line = line.strip("\ufeff \t\r")  # files joined into one bring their byte order marks
+        if line:
             location = f"{path}:{number}"
             yield _row(number, location, _parsed(line, location, "write one JSON object a line"))
             empty = False

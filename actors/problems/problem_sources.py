@@ -12,7 +12,8 @@ from pathlib import Path
 from actors.problems.hub_datasets import HUB_DATASETS, HubDataset
 from actors.problems.jsonl import json_rows, jsonl_rows
 from actors.problems.problem_set import ProblemSet
-from actors.problems.rows import Layout, Row, read_rows
+from actors.problems.row_layout import Layout, Row
+from actors.problems.rows import read_rows
 from actors.problems.tables import hub_rows, parquet_rows
 from broker.errors import UsageError
 from conf.schema import ProblemSettings

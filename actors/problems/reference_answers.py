@@ -15,12 +15,14 @@ from actors.verification.answers import MAX_ANSWER_CHARS
 AnswerKind = Literal["integer", "number", "several values", "equation", "words", "expression"]
 
 _DOLLAR = re.compile(r"(?<!\\)\$")
-_FINAL_STOP = re.compile(r"(?:(?<!\\)[.;,]|[\u3002\uff1b\uff0c])+\Z")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_FINAL_STOP = re.compile(r"(?:(?<![\\.])[.;,]|[\u3002\uff1b\uff0c])+\Z")
 _WRAPPERS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
         r"\*\*((?:(?!\*\*).)+)\*\*", r"\*([^*]+)\*", r"__((?:(?!__).)+)__", r"`+([^`]+)`+", r'"([^"]+)"', r"“([^”]+)”",
-        r"\\\(((?:(?!\\\().)+)\\\)", r"\\\[((?:(?!\\\[).)+)\\\]", r"<answer>(.+)</answer>", r"\{\\bf ([^{}]+)\}",
+        r"\\\(((?:(?!\\\().)+)\\\)", r"\\\[((?:(?!\\\[).)+)\\\]", r"<answer>(.+)</answer>",
+        r"<(?:b|i|em|strong|p|span)>([^<>]+)</[a-z]+>", r"\{\\bf ([^{}]+)\}",
     )
 )  # fmt: skip
 """Markup around a whole answer."""
@@ -77,7 +79,7 @@ def clean_answer(answer: str) -> str:
     multiple choice stays before its value, `(B) 7`, so that both can match.
     """
     while True:
-        before, answer = answer, _DOLLAR.sub("", answer).strip()
+        before, answer = answer, _DOLLAR.sub("", _INVISIBLE.sub("", answer)).strip()
         answer = _without_box(_without_wrapper(answer))
         answer = _TRAILING.sub("", _FINAL_STOP.sub("", answer).rstrip())
         answer = _SUBSCRIPTED_NAME.sub("", _without_announcement(answer))
@@ -153,6 +155,8 @@ def obvious_fault(answer: str) -> str | None:
         return "has unbalanced braces, so it cannot be parsed; close every {"
     if _SENTENCE.search(_COMMAND.sub("|", answer)):
         return "is a sentence, which no response can be compared with; give a number, an expression or a name"
+    if "\n" in answer and "\\begin" not in answer:
+        return "has several lines, and a response has one answer; write the answer in one line"
     if _PARTS.match(answer):
         return "has several labelled parts, and a response has one answer; give each part a row of its own"
     try:

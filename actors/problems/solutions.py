@@ -16,6 +16,7 @@ import msgspec
 
 from actors.verification.answer_rules import Comparison, Decision, decide
 from actors.verification.answers import claimed_answers
+from actors.verification.thoughts import after_last_thought
 from broker.records import Problem
 
 SolutionFault = Literal["contradicts_answer", "marked_wrong", "incomplete"]
@@ -68,13 +69,13 @@ def listed_candidates(columns: Mapping[str, Any]) -> Iterator[Candidate]:
     if column is None or isinstance(columns[column], str):
         return
     items = columns[column]
-    correct, complete = (_flags(columns, pattern, len(items)) for pattern in (_CORRECT, _COMPLETE))
     for number, item in enumerate(items):
         place = f"{column}.{number}"
         if text := _text(item):
-            if flag := _refusal(complete, number):
+            flags = _flags(columns, item, number, len(items))
+            if flag := _refusal(flags, _COMPLETE):
                 yield Candidate(text, place, second=True, fault=("incomplete", f'"{place}" is incomplete by "{flag}"'))
-            elif flag := _refusal(correct, number):
+            elif flag := _refusal(flags, _CORRECT):
                 yield Candidate(text, place, second=True, fault=("marked_wrong", f'"{place}" is wrong by "{flag}"'))
             else:
                 yield Candidate(text, place, second=True)
@@ -102,7 +103,8 @@ def choose(
     """(problem with its solution, solutions that contradict its answer, the chosen one)."""
     dropped, kept = [], []
     for solution in solutions:
-        if (fault := _contradiction(solution, problem.answer) or solution.candidate.fault) is not None:
+        fault = _contradiction(solution, problem.answer) or solution.candidate.fault or _cut(solution.candidate)
+        if fault is not None:
             dropped.append(DroppedSolution(row, problem.id, *fault))
         else:
             kept.append(solution)
@@ -121,27 +123,30 @@ def _contradiction(solution: Judged, answer: str) -> tuple[SolutionFault, str] |
     )
 
 
-def _flags(columns: Mapping[str, Any], pattern: re.Pattern[str], size: int) -> dict[str, Sequence[Any]]:
-    """Column -> its flags, one for each solution."""
-    return {
-        name: flags
-        for name, flags in columns.items()
-        if pattern.fullmatch(name)
-        and isinstance(flags, Sequence)
-        and not isinstance(flags, str)
-        and len(flags) == size
-        and all(flag is None or isinstance(flag, bool | int | float) for flag in flags)
+def _cut(candidate: Candidate) -> tuple[SolutionFault, str] | None:
+    if after_last_thought(candidate.text) is not None:
+        return None
+    return "incomplete", f'"{candidate.place}" ends inside a thought'
+
+
+def _flags(columns: Mapping[str, Any], item: Any, number: int, size: int) -> dict[str, Any]:
+    """Name -> flag of solution `number`: those in the solution itself, and in lists with one flag for each solution."""
+    lists = {name: flags for name, flags in columns.items() if isinstance(flags, list) and len(flags) == size}
+    return {name: flags[number] for name, flags in lists.items()} | (dict(item) if isinstance(item, Mapping) else {})
+
+
+def _refusal(flags: Mapping[str, Any], names: re.Pattern[str]) -> str | None:
+    """The first flag with one of these names that refuses a solution, if none accepts it."""
+    known = {
+        name: flag
+        for name, flag in flags.items()
+        if names.fullmatch(name) and isinstance(flag, bool | int | float) and not _unknown(flag)
     }
-
-
-def _refusal(flags: Mapping[str, Sequence[Any]], number: int) -> str | None:
-    """The column whose flag refuses a solution, if none accepts it."""
-    known = {name: values[number] for name, values in flags.items() if not _unknown(values[number])}
     return next(iter(known)) if known and not any(known.values()) else None
 
 
-def _unknown(flag: Any) -> bool:
-    return flag is None or (isinstance(flag, float) and math.isnan(flag))
+def _unknown(flag: float) -> bool:
+    return isinstance(flag, float) and math.isnan(flag)
 
 
 def _text(item: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from actors.problems.rows import Row
+from actors.problems.row_layout import Row
 from broker.errors import UsageError
 
 

@@ -83,12 +83,12 @@ def check(source: str, overrides: Sequence[str], reasons: Path | None, console: 
             raise UsageError(f"--reasons {reasons}: {error.strerror}; name a file in a writable folder") from error
         console.print(f"{_num_refused(problem_set)} in {reasons}", highlight=False, markup=False)
     elif problem_set.refused:
-        first = problem_set.refused[0]
-        console.print(
-            f"the first of {_num_refused(problem_set)}: row {first.row} ({first.id}): {first.detail}; --reasons FILE "
-            "writes all of them",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+        told = f"{_num_refused(problem_set)}; --reasons FILE writes all of them, these are the first of each reason:"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+        first = {refused.reason: refused for refused in reversed(problem_set.refused)}
+        for reason, refused in sorted(first.items(), key=lambda item: item[1].row):
+            example = f"  {reason}: row {refused.row} ({refused.id}): {refused.detail}"
+            console.print(example, highlight=False, markup=False, soft_wrap=True)
 
 
 def _num_refused(problem_set: ProblemSet) -> str:

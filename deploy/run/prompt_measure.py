@@ -7,10 +7,8 @@ from collections.abc import Iterator
 
 from actors.problems.catalog import BUILTIN
 from actors.problems.problem_set import ProblemSet, RejectedRow
-from actors.prompt_checks import PromptCheck, check_prompts
 from broker.errors import UsageError
 from conf.schema import RunConfig
-from deploy.run.model_prompts import ModelPrompts
 from deploy.run.model_source import tokenizer_folder
 
 
@@ -24,6 +22,9 @@ def with_fitting_prompts(config: RunConfig, problem_set: ProblemSet) -> ProblemS
         return problem_set
     if config.model.path.startswith("builtin:"):
         return problem_set.without(_too_many_words(problem_set, config.actors.max_prompt_tokens))
+    from actors.prompt_checks import PromptCheck, check_prompts
+    from deploy.run.model_prompts import ModelPrompts  # loads transformers
+
     try:
         prompts = ModelPrompts.of(config, tokenizer_folder(config.model)).builder
     except (OSError, ValueError) as error:

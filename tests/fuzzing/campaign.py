@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import get_args
 
 from actors.problems.jsonl import jsonl_rows, write_rejected
-from actors.problems.rows import Layout, read_rows
+from actors.problems.row_layout import Layout
+from actors.problems.rows import read_rows
 from actors.verification.verifier import VerifierPool
 from broker.errors import RecordError, UsageError
 from broker.records import RolloutGroup, TrainGroup, Verdict, decode, encode

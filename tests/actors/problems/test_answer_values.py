@@ -57,7 +57,8 @@ def test_truth_values_and_rounded_numbers_match_nothing(value):
 @pytest.mark.parametrize(
     "text",
     ["", "  ", "None", "null", "N/A", "NA", "nan", "-", "\u2014", "?", "???", "...", "TBD", "unknown.", "no answer",
-     "Not found", "See solution", "[]", "{}", "()", "\\text{None}", "\\boxed{}", "**none**", "$?$", "___", "answer",
+     "Not found", "See solution", "inf",
+     "see attached", "[]", "{}", "()", "\\text{None}", "\\boxed{}", "**none**", "$?$", "___", "answer",
      "#N/A", "\\dots", "\u65e0"],
 )  # fmt: skip
 def test_a_placeholder_is_a_missing_answer(text):
@@ -67,6 +68,7 @@ def test_a_placeholder_is_a_missing_answer(text):
 @pytest.mark.parametrize(
     "text",
     ["0", "no", "no solution", "none of these", "\\emptyset", "\\{\\}", "\u2205", "\\infty", "\u03c0", "x", "na",
+     "See that both sides are squares.",
      "empty set", "\\text{DNE}", "-1", "E"],
 )  # fmt: skip
 def test_an_answer_that_resembles_a_placeholder_is_kept(text):

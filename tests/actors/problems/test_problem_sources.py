@@ -19,7 +19,7 @@ from actors.problems.catalog import load_problem_set
 from actors.problems.jsonl import write_problems, write_rejected
 from actors.problems.mixture import ARM_BUCKET
 from actors.problems.problem_sources import READERS, read_source
-from actors.problems.rows import BUCKETS, COLUMNS, content_id
+from actors.problems.row_layout import BUCKETS, COLUMNS, content_id
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.rules.problems import ARMS, DATA_SETS, FIELDS, FILE_ENDINGS
@@ -233,6 +233,8 @@ TURNS = [
         ({"prompt": TURNS}, {}),
         ({"conversations": [{"from": t["role"], "value": t["content"]} for t in TURNS]}, {}),
         ({"chat": TURNS}, {"statement": "chat"}),
+        ({"prompt": json.dumps(TURNS)}, {}),
+        ({"prompt": str(TURNS)}, {}),
         ({"prompt": TURNS}, {"statement": "prompt.0.content"}),
         ({"data": {"turns": TURNS}}, {"statement": "data.turns.1.content", "solution": "data.turns.1.content"}),
         ({"problem": "What is 1+1?", "system": "Be brief.", "solution": "It is \\boxed{2}."}, {}),
@@ -250,6 +252,7 @@ def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name
         {"messages": [*TURNS, {"role": "user", "content": "And 2+2?"}]},
         {"messages": [TURNS[1], {"role": "tool", "content": "2"}]},
         {"messages": TURNS[:1]},
+        {"problem": "nan"},
         {"problem": "What is in <image>?"},
         {"problem": "What is here? ![](https://example.org/a.png)"},
         {"problem": "What is it?", "images": ["a.png"]},
@@ -257,7 +260,7 @@ def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name
     ]
     found = read(write_json(tmp_path / "set.jsonl", [{**row, "answer": "2"} for row in rows]))
     assert [r.reason for r in found.rejected] == [
-        "multi_turn", "tool_turn", "empty_statement", "not_text", "not_text", "not_text",
+        "multi_turn", "tool_turn", "empty_statement", "empty_statement", "not_text", "not_text", "not_text",
     ]  # fmt: skip
     assert [p.statement for p in found.problems] == ["What is 0+2?"]
 

@@ -60,6 +60,11 @@ def test_latex_wrappers_are_removed_from_an_answer(written, read):
         ("2E5", "200000"),
         ("0.30000000000000004", "0.3"),
         ("0.6666666666666666", "\\frac{2}{3}"),
+        ("1.5e-7", "0.00000015"),
+        ("2e-1", "2e-1"),
+        ("e-1", "e-1"),
+        ("0.333...", "0.333..."),
+        ("<b>12</b>", "12"),
         ("2e", "2e"),
     ],
 )
@@ -98,6 +103,9 @@ def test_a_label_of_multiple_choice_has_one_form(written, read):
     ("answer", "complaint"),
     [
         ("(a) 3 (b) 5", "has several labelled parts"),
+        ("0.333...", "is a decimal that was cut"),
+        ("2e-7", "may mean a power of ten or the number e"),
+        ("12\n13", "has several lines"),
         ("1.7320508075688772", "is the rounded number 1.7320508075688772"),
         ("1" * 1001, "has 1001 characters, the limit is 1000"),
         ("\\frac{1}{2", "has unbalanced braces"),

@@ -41,6 +41,10 @@ def read(tmp_path, *rows):
          "<think>\nIs it \\boxed{186}?\n</think>\n" + RIGHT, []),
         ({"generations": [WRONG, WRONG + "!"]}, None, ["contradicts_answer", "contradicts_answer"]),
         ({"solutions": [{"text": RIGHT}]}, RIGHT, []),
+        ({"generations": [{"text": BARE, "correct": False}, {"text": RIGHT}]}, RIGHT, ["marked_wrong"]),
+        ({"generations": ["<think>\nIs it \\boxed{196}?", RIGHT]}, RIGHT, ["incomplete"]),
+        ({"solution": "N/A"}, None, []),
+        ({"solution": [float("nan"), BARE]}, BARE, []),
         ({"generations": []}, None, []),
     ],
 )  # fmt: skip

@@ -62,7 +62,9 @@ def test_check_counts_rows_reasons_solutions_and_kinds_and_writes_the_reasons(tm
 
 def test_check_without_a_file_of_reasons_prints_the_first(source, monkeypatch, capsys):
     _, out, _ = pope(monkeypatch, capsys, "check", source, "fields.answer=gold")
-    assert "the first of 2 rejected rows: row 3 (sums-" in out
+    assert "2 rejected rows; --reasons FILE writes all of them" in out
+    assert "  duplicate: row 3 (sums-" in out
+    assert "  unparsable_answer: row 4 (sums-" in out
     assert "the same statement as sums-" in out
 
 
