@@ -121,7 +121,8 @@ class ProblemSettings:
     model.path=builtin:tiny-reader."""
     arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
     """Arm -> weight; arms are drawn in proportion to their weights. `unguided` and `guided` draw hard problems, `easy`
-    and `easier` the problems of these buckets without guidance. 1:1 is exact in every window of two groups."""
+    and `easier` the problems of these buckets without guidance. 1:1 is exact in every window of two groups. `guided`
+    leaves out problems without a prefix, whose guided prompt would be the unguided one."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ class GuidanceSettings:
     instruction: Literal["default", "modified"] = "default"
     """System instruction. `default`: of section 4. `modified`: of section 5.2, which forbids restating the guidance."""
     num_prefixes: int = ranged(8, 2, 64)
-    """Candidate prefixes are i/num_prefixes of the solution, i = 1..num_prefixes-1, cut at line ends."""
+    """Candidate prefixes are i/num_prefixes of the solution, i = 1..num_prefixes-1, cut at ends of steps and
+    sentences."""
     samples: int = ranged(12, 1)
     """Rollouts of the base model per prefix before the prefix is rejected."""
     successes: int = ranged(1, 1, 16)

@@ -13,6 +13,7 @@ from actors.verification.answer_spelling import cleaned, parts, sides_of
 MAX_DEPTH = 4
 """Of nested brackets that are opened; what is deeper stays whole."""
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox)\s*\{([^{}]*)\}")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[a-z]*(?:matrix|array|cases|aligned)\*?\}(?:\{[lcr|]*\})?")
 _CELL_END = re.compile(r"&|\\\\(?:\[[^\]]*\])?")
 _BRACKETED = re.compile(r"(?:\\[{]|\\langle|[(\[])(?P<inside>.+)(?:\\[}]|\\rangle|[)\]])", re.DOTALL)
@@ -36,8 +37,10 @@ def part_forms(answer: str) -> list[str]:
 
 
 def _plain(answer: str) -> str:
-    """The answer in digits; 1,000 is one number."""
+    """The answer in digits, without \\text around it; 1,000 is one number."""
     text = in_digits(answer).strip("$ ")
+    if match := _TEXT.fullmatch(text):
+        text = match[1].strip()
     return text.replace(",", "") if _THOUSANDS.fullmatch(text.replace("\\!", "")) else text
 
 

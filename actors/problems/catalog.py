@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from actors.problems.answer_checks import ProgressCallback, check_answers
-from actors.problems.mixture import ARM_BUCKET
+from actors.problems.guidance import may_be_guided
+from actors.problems.mixture import ARM_BUCKET, check_guided_arm
 from actors.problems.problem_set import ProblemSet, RejectedRow
 from actors.problems.problem_sources import read_source
 from actors.problems.tiny.chains import Chain, distinct_chains
@@ -41,7 +42,8 @@ def load_problem_set(
 
     Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed. Raises UsageError
     when the source is invalid or has no usable problem, or when the guided arm has a positive weight and a hard problem
-    has neither solution nor guidance. If its only solutions contradict its answer, such a problem is rejected.
+    has neither solution nor guidance, or none has a prefix for its guidance. A problem whose only solutions contradict its
+    answer is rejected then.
     """
     loaded = _read(settings, seed, verifier, progress)
     if settings.arms.get("guided", 0) > 0:
@@ -55,6 +57,7 @@ def load_problem_set(
     loaded = replace(loaded, problems=_limited([p for p in loaded.problems if p.bucket in wanted], settings, seed))
     if settings.arms.get("guided", 0) > 0:
         _check_solutions(loaded.problems, settings.source)
+        check_guided_arm(loaded.problems, settings.arms, may_be_guided)
     return loaded
 
 

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from actors.problems.cut_points import boundaries
 from actors.problems.leaks import AnswerDetector
+from actors.problems.mixture import has_prefix
+from broker.records import Problem
 
 FALLBACK_SHARE = 0.25
 """The fall-back prefix is shorter than this share of the solution, in characters (POPE section 4)."""
@@ -30,14 +32,25 @@ def candidate_prefixes(solution: str, num_prefixes: int, answer: str, statement:
     return list(dict.fromkeys(solution[:cut].rstrip() for cut in sorted(chosen)))
 
 
-def random_short_prefix(solution: str, answer: str, rng: random.Random, statement: str = "") -> str:
+def random_short_prefix(
+    solution: str, answer: str, rng: random.Random, statement: str = "", below_chars: int | None = None
+) -> str:
     """A random prefix of whole steps or sentences, strictly shorter than a quarter of the solution in characters.
 
-    Empty if the first step is longer or shows the answer: the problem has no prefix.
+    `below_chars`: it is also shorter than this. Empty if the first step is longer or shows the answer: the problem has
+    no prefix.
     """
     cuts = _cut_points(solution, _before_answer(solution, answer, statement) + 1)
-    short = [cut for cut in cuts if cut < FALLBACK_SHARE * len(solution)]
+    limit = min(FALLBACK_SHARE * len(solution), len(solution) if below_chars is None else below_chars)
+    short = [cut for cut in cuts if cut < limit]
     return solution[: rng.choice(short)].rstrip() if short else ""
+
+
+def may_be_guided(problem: Problem) -> bool:
+    """Whether the problem has guidance that is not empty or, if it is not chosen yet, a solution to cut it from."""
+    if problem.guidance is not None:
+        return has_prefix(problem)
+    return bool(problem.solution and candidate_prefixes(problem.solution, 2, problem.answer, problem.statement))
 
 
 @lru_cache(maxsize=64)

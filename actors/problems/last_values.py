@@ -8,8 +8,8 @@ r"""The values of a solution from which its answer follows by arithmetic that th
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from math import gcd
+from collections.abc import Iterator, Mapping, Sequence
+from math import gcd, prod
 
 from actors.problems.number_words import in_digits
 
@@ -29,6 +29,8 @@ _FRACTION = re.compile(
     r"\\[dt]?frac\s*\{?([0-9]+)\}?\s*\{?([0-9]+)\}?|(?<![0-9./])([0-9]+)\s*/\s*([0-9]+)(?![0-9/]|\.[0-9])"
 )
 _VALUE = re.compile(r"\\[dtc]?frac|\\sqrt|\\pi|/|[0-9]\s*[+-]\s*[0-9]|\\binom|\^")
+_RATIO = re.compile(r"(?<![0-9.:])([0-9]+)\s*:\s*([0-9]+)(?![0-9:]|\.[0-9])")
+_ASSIGNMENT = re.compile(r"(?<![\w\\])([a-zA-Z])\s*=\s*(-?[0-9]{1,9})(?![0-9\w^_(+*/\\-]|\.[0-9])")
 _SIDE_END = re.compile(r"=|\\(?:approx|equiv|implies|Rightarrow|leq?|geq?|quad|text\s*\{[^{}]*\})|[<>;&]|\\\\|,\s")
 _LETTERS = re.compile(r"[a-zA-Z]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+|[\\{}]")
@@ -44,7 +46,16 @@ def last_values(solution: str, answer: str, statement: str) -> list[str]:
     target, text = int(answer), in_digits(solution)
     asked, operands = _asked(text, target, in_digits(statement))
     found = [*_named(asked, target, text, operands), *_with_remainder(target, text, in_digits(statement))]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_assigned(asked, target, text)]))
+
+
+def _assigned(asked: Sequence[str], target: int, solution: str) -> Iterator[str]:
+    """`m=5` and `n=12`, if these last values of the letters give the answer in a named sum."""
+    values = dict(_ASSIGNMENT.findall(solution))
+    for terms in map(_terms, asked):
+        letters = {letter for _, *names in terms for letter in names}
+        if letters <= set(values) and _total(terms, {letter: int(values[letter]) for letter in letters}) == target:
+            yield from (f"{letter}={values[letter]}" for letter in sorted(letters))
 
 
 def _asked(solution: str, target: int, statement: str) -> tuple[list[str], list[list[int]]]:
@@ -107,16 +118,13 @@ def _gives(terms: Sequence[tuple[str, ...]], values: Sequence[int], target: int)
     if not (missing == 0 or (missing == 1 and len(letters) > 2)):
         return False
     for order in set(itertools.permutations([*values, *[1] * missing])):
-        named = dict(zip(letters, order, strict=True))
-        total = 0
-        for coefficient, *names in terms:
-            product = int(coefficient)
-            for name in names:
-                product *= named[name]
-            total += product
-        if total == target:
+        if _total(terms, dict(zip(letters, order, strict=True))) == target:
             return True
     return False
+
+
+def _total(terms: Sequence[tuple[str, ...]], values: Mapping[str, int]) -> int:
+    return sum(int(coefficient) * prod(values[name] for name in names) for coefficient, *names in terms)
 
 
 def _with_remainder(target: int, solution: str, statement: str) -> Iterator[str]:
@@ -137,3 +145,5 @@ def _formulas(text: str) -> Iterator[str]:
         yield next(filter(None, match.groups()), "")
     for match in _FRACTION.finditer(_MATH.sub(" ", text)):
         yield match[0]
+    for match in _RATIO.finditer(text):
+        yield rf"\frac{{{match[1]}}}{{{match[2]}}}"

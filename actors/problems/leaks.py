@@ -14,6 +14,7 @@ Elsewhere a single digit is an ordinary number, and so is any number that the st
 # ruff: noqa: RUF001 - the characters of other scripts are meant
 
 import re
+from fractions import Fraction
 from functools import lru_cache
 
 from actors.problems.answer_parts import part_forms, whole_forms
@@ -32,20 +33,29 @@ _NUMBER = re.compile(
     r"(?<![0-9a-zA-Z.^_{\\])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?"
     r"(?![0-9^_]|(?!(?:st|nd|rd|th|[cmk]?m|k?g|s|h|min)\b)[a-zA-Z])"
 )
-_RATIO = re.compile(r"(?<![0-9.:/])([0-9]+)\s*(?::|\s(?:out\s+of|in(?:\s+every)?)\s)\s*([0-9]+)(?![0-9.:/])")
+_RATIO = re.compile(r"(?<![0-9.:/])([0-9]+)\s*(?::|\s(?:out\s+of|in(?:\s+every)?)\s)\s*([0-9]+)(?![0-9:/]|\.[0-9])")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*\$?\s*(?:\\?%|per\s*cent\b)")
-_FRACTION = re.compile(r"\\[dtc]?frac\s*\{[0-9]+\}\s*\{[0-9]+\}|\\sqrt\s*\{[0-9]+\}")
+_FRACTION = re.compile(
+    r"\\[dtc]?frac\s*\{[0-9]+\}\s*\{[0-9]+\}|(?:[0-9]+\s*)?\\(?:pi(?![a-zA-Z])|sqrt\s*\{[0-9]+\})(?:\s*/\s*[0-9]+)?"
+)
+_POWER = re.compile(
+    r"(?:(?<![0-9.])([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:\\times|\\cdot)\s*)?"
+    r"(?<![0-9.])([1-9][0-9]{0,3})\s*\^\s*(?:\{\s*(-?[0-9]{1,2})\s*\}|([0-9])(?![0-9]))"
+)
+_SCIENTIFIC = re.compile(r"(?<![\w.])([0-9]{1,9}(?:\.[0-9]{1,9})?)[eE]([+-]?[0-9]{1,2})(?!\w)")
+_BLANK_THOUSANDS = re.compile(r"(?<![0-9.])[0-9]{1,3}(?: [0-9]{3})+(?![0-9])")
 _MIXED = re.compile(r"(?<![0-9.])([0-9]+)(?:\s+and)?\s*\$?\s*(\\[dtc]?frac\s*\{[0-9]+\}\s*\{[0-9]+\})")
 _SIZES = re.compile(r"\\(?:left|right)(?![a-zA-Z])\s*")
 _PIECES = re.compile(
     r"&|\\\\|\\(?:approx|equiv|implies|iff|[rR]ightarrow|Longrightarrow|to|leq?|geq?|lt|gt|quad|qquad)(?![a-zA-Z])|[=<>,;]"
     r"|\\text\s*\{[^{}]*\}"
 )
+_PROSE_SIDE = re.compile(r"=\s*([^\s=.,;:!?$][^=,;:!?$\n]{0,60}?)(?=\s*(?:[=,;:!?\n$]|\.\s|\.?$|\s[a-zA-Z]{2,}))")
 _CLAIM = re.compile(
     r"=|\b(?:is|are|equals?|be|get|gives?|yields?|obtain|totals?|have|of|most|least)\b(?:\s+(?:exactly|only|just))?"
-    r"|[为是得有到]|\b(?:равн[оаы]|равен|получ\w+|это)\b|[—:]"
+    r"|[为是得有到]|\b(?:равн[оаы]|равен|получ\w+|это|их|est|vaut|ist|ergibt|es|son)\b|[—:]|\b(?:option|choice)\b"
 )
-_TAIL = re.compile(r"(?:[\s$.!,;*。！？．।۔]|\\\]|\\\)|\\end\{[a-z]+\*?\}|\\\\)+$")
+_TAIL = re.compile(r"(?:[\s$.!,;*。！？．।۔个種种]|\\\]|\\\)|\\end\{[a-z]+\*?\}|\\\\)+$")
 _BRACKETS = re.compile(r"[\s)\]$.]+$")
 
 _OPENING = re.compile(r"(?:[\s$({\[&*]|\\[(\[])*$")
@@ -64,6 +74,8 @@ _CONCLUDES = re.compile(
     r"|which\s+means|this\s+means|shows\s+that|proves\s+that)\b|\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])",
     re.IGNORECASE,
 )
+_OPENS = re.compile(r"\s*(?:So|Thus|Hence|Therefore|Consequently|Finally|Altogether|In\s+total)\b")
+_SENTENCE = re.compile(r"[.!?](?=\s)|\n\s*\n")
 _SUPPOSES = re.compile(
     r"\b(?:if|when|let|suppose|assume|assuming|say|unless|whenever|setting|substituting|mod|modulo|divisible|than|first|about)\b",
     re.IGNORECASE,
@@ -83,6 +95,8 @@ _CLAUSE_END = re.compile(
     r"[.,;:!?。！？]|$|\b(?:and|or|but|so|because|since|as|which|when|where|for)\b|\\[\])]|\\\\|\\q?quad"
 )
 _CHAIN_START = re.compile(r"[<>$&,;]|\\\\|\s\w{2,}\s|\\(?:implies|(?:R|r|Longr)ightarrow)(?![a-zA-Z])")
+_COMMON_WORDS = ("yes", "no", "true", "false", "even", "odd", "all", "none", "both", "always", "never")
+"""Answers that occur in every solution: they are shown only if stated as the result."""
 _TRIVIAL = ("0", "1", "-1")
 """Right sides of many equations: as parts they are results only of a name, x=0 and not x^2-x=0."""
 _CLAUSE = re.compile(r"[.;!?](?=\s)|,(?=\s)|\n\s*\n")
@@ -101,7 +115,11 @@ class AnswerDetector:
         self._whole = whole_forms(answer)
         self._parts = [form for form in part_forms(answer) if form not in self._whole]
         values = [in_digits(value) for value in last_values(solution, answer, statement)]
-        self._hidden = [f for f in [*self._whole, *values] if len(f) > 1 and not _occurs_in(statement, f, exactly=True)]
+        self._hidden = [
+            form
+            for form in [*self._whole, *values]
+            if len(form) > 1 and form.lower() not in _COMMON_WORDS and not _occurs_in(statement, form, exactly=True)
+        ]
         """Forms that must not occur at all."""
         self._results = [*self._whole, *values]
         """Forms that must not be stated as a result."""
@@ -141,7 +159,9 @@ def _states(text: str, form: str, part: bool = False) -> bool:
         clause = _CLAUSE.split(before)[-1]
         if not _STATES.search(before) or _SUPPOSES.search(clause) or _is_no_result(before, form if part else ""):
             continue
-        if _CONCLUDES.search(clause) or (len(form) > 1 and _CLAUSE_END.match(after)):
+        if _CONCLUDES.search(clause) or _OPENS.match(_SENTENCE.split(before)[-1]):
+            return True
+        if (len(form) > 1 or part) and _CLAUSE_END.match(after):
             return True
     return False
 
@@ -158,7 +178,7 @@ def _is_no_result(before: str, form: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _values(text: str) -> tuple[tuple[int, int, str], ...]:
-    """(start, stop, text) of each number outside formulas, and of each side of each relation inside."""
+    """(start, stop, text) of each side of each relation, in formulas and in prose, and of each number in prose."""
     found, position = [], 0
     for match in _MATH.finditer(text):
         found += _numbers(text, position, match.start())
@@ -173,7 +193,8 @@ def _values(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _numbers(text: str, start: int, stop: int) -> list[tuple[int, int, str]]:
-    return [(match.start(), match.end(), match[0]) for match in _NUMBER.finditer(text, start, stop)]
+    found = [(match.start(), match.end(), match[0]) for match in _NUMBER.finditer(text, start, stop)]
+    return found + [(*match.span(1), match[1]) for match in _PROSE_SIDE.finditer(text, start, stop)]
 
 
 @lru_cache(maxsize=8)
@@ -183,18 +204,37 @@ def _numeric_values(text: str) -> tuple[str, ...]:
     values += [rf"\frac{{{above}}}{{{below}}}" for above, below in _RATIO.findall(text) if int(below)]
     values += [rf"\frac{{{number}}}{{100}}" for number in _PERCENT.findall(text)]
     values += [f"{whole}+{fraction}" for whole, fraction in _MIXED.findall(text)]
+    values += [number.replace(" ", "") for number in _BLANK_THOUSANDS.findall(text)]
     return tuple(value for value in dict.fromkeys(values) if any(map(str.isdigit, value)))
 
 
 def _occurs_in(text: str, form: str, exactly: bool = False) -> bool:
-    """Whether the form, or a number equal to it, occurs in the text as a separate token; or the form in other order."""
+    """Whether the form, or a number equal to it, occurs in the text as a separate token.
+
+    Unless `exactly`, also as a power such as 6^2, or as the same symbols in another order.
+    """
     if not text:
         return False
     if _pattern(form).search(_without_sizes(text)):
         return True
     if not _is_number(form):
         return not exactly and any(_same_symbols(form, value) for _, _, value in _values(text))
-    return any(_equal(form, value) for value in _numeric_values(text))
+    values = _numeric_values(text) if exactly else (*_numeric_values(text), *_powers(text))
+    return any(_equal(form, value) for value in values)
+
+
+@lru_cache(maxsize=8)
+def _powers(text: str) -> tuple[str, ...]:
+    """Every power of two numbers and every number in scientific notation."""
+    found = [_power(factor, base, braced or digit) for factor, base, braced, digit in _POWER.findall(text)]
+    found += [_power(factor, "10", exponent) for factor, exponent in _SCIENTIFIC.findall(text)]
+    return tuple(dict.fromkeys(found))
+
+
+def _power(factor: str, base: str, exponent: str) -> str:
+    """1.2\\times 10^3 -> \\frac{1200}{1}."""
+    value = Fraction(factor or 1) * Fraction(base) ** int(exponent)
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
 @lru_cache(maxsize=8)
@@ -216,7 +256,7 @@ def _symbols(formula: str) -> tuple[str, ...]:
 def _equal(form: str, piece: str) -> bool:
     """Whether a piece of text is the form, or a number of equal value."""
     piece = _cleaned(piece)
-    if piece.replace(" ", "") == form.replace(" ", ""):
+    if piece.replace(" ", "") == form.replace(" ", "") or (len(form) > 1 and piece.lower() == form.lower()):
         return True
     if not any(map(str.isdigit, piece)):
         return False
@@ -244,4 +284,5 @@ def _pattern(form: str) -> re.Pattern[str]:
     spelled = [r"\\[dtc]?frac" if token == "\\frac" else re.escape(token) for token in tokens]
     gap = r"(?:\s|\\[,;:! ]|~)*"
     zeros = "0*" if form[:1].isdigit() else ""
-    return re.compile(rf"(?<![\w.^_\\])(?<![\^_]\{{){zeros}{gap.join(spelled)}(?![\w^_]|\.\d)")
+    before = r"(?<![\w.^_\\])(?<![\^_]\{)" if form[:1] not in ("(", "[", "\\") else r"(?<![\^_\\])"
+    return re.compile(rf"{before}{zeros}{gap.join(spelled)}(?![\w^_]|\.\d)")

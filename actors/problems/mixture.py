@@ -7,7 +7,7 @@ whose guidance is the empty prefix, because their guided prompt is the unguided 
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from broker.errors import UsageError
@@ -17,20 +17,22 @@ ARM_BUCKET: dict[str, Bucket] = {"unguided": "hard", "guided": "hard", "easy": "
 """Arm -> the bucket it draws problems from."""
 
 
-def check_guided_problems(problems: Sequence[Problem], arms: Mapping[str, int]) -> None:
-    """Raises UsageError if the arm `guided` has a weight above 0 and the guidance of every hard problem is empty."""
-    hard = [problem for problem in problems if problem.bucket == "hard"]
-    if arms.get("guided", 0) > 0 and hard and not any(map(has_prefix, hard)):
-        raise UsageError(
-            f"problems.arms.guided={arms['guided']}, but none of the {len(hard)} hard problems has a prefix: the "
-            "first steps of their solutions show the answer or are too long; give solutions in more and shorter steps "
-            "(pope oracle requests some), or set problems.arms.guided=0"
-        )
-
-
 def has_prefix(problem: Problem) -> bool:
     """Whether the guided prompt of the problem differs from the unguided one. True until its guidance is chosen."""
     return problem.guidance is None or bool(problem.guidance.strip())
+
+
+def check_guided_arm(
+    problems: Sequence[Problem], arms: Mapping[str, int], may_be_guided: Callable[[Problem], bool] = has_prefix
+) -> None:
+    """Raises UsageError if the arm `guided` has a weight above 0, but no hard problem may be guided."""
+    hard = [problem for problem in problems if problem.bucket == "hard"]
+    if arms.get("guided", 0) > 0 and hard and not any(map(may_be_guided, hard)):
+        raise UsageError(
+            f"problems.arms.guided={arms['guided']}, but none of the {len(hard)} hard problems has a prefix for its "
+            "guidance: the first steps of the solutions show the answer or are too long; give solutions in more and "
+            "shorter steps (pope oracle requests some), or set problems.arms.guided=0"
+        )
 
 
 class Mixture:
@@ -51,7 +53,7 @@ class Mixture:
                 raise UsageError(
                     f"problems.arms.{arm}={weights[arm]}, but there is no {bucket} problem; add some or set it to 0"
                 )
-        check_guided_problems(problems, weights)
+        check_guided_arm(problems, weights)
         self._without_prefix = frozenset(p.id for p in problems if p.bucket == "hard" and not has_prefix(p))
         self._cycle = weighted_round_robin(weights)
         self._weights = weights

@@ -3,7 +3,7 @@ r"""Writes the numbers of a text in digits, so that "twelve", "१२" and "十�
 Spoken numbers are English ("twenty-one", "one hundred and five", "a dozen"), and so are fractions ("one half", "three
 quarters", "two-thirds"); numerals are those of every script with decimal digits, and Chinese ones. Vulgar fractions
 become \frac{1}{2}, \frac12 as well, superscripts ^{2}, and signs such as √ and π their LaTeX commands. Degree signs,
-and styles around numbers such as \mathbf{7}, are left out.
+styles around numbers such as \mathbf{7}, and separators as in 1\,000 are left out.
 """
 # ruff: noqa: RUF001 - the characters of other scripts are meant
 
@@ -55,17 +55,19 @@ _SIGNS |= {
     "⇒": r"\Rightarrow ",
     "∴": r"\therefore ",
 }
+_BLANKS = re.compile(r"[^\S\n]{2,}")
 _DEGREES = re.compile(r"\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|°|\\degree(?![a-zA-Z])|º)")
 _STYLED = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|math(?:bf|rm|it|sf)|boldsymbol|bm|mbox|underline)\s*\{([^{}]*[0-9][^{}]*)\}"
 )
+_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:(?:\\[,!]|\{,\}|,\\!|~|\u00a0|\u202f|\u2009)[0-9]{3})+(?![0-9])")
 _SPACED = re.compile(r"(?<=[0-9])\s+(?=[0-9])")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴-⁹]+")
 
 
 def in_digits(text: str) -> str:
-    """The text with its numbers in ASCII digits; all other words are unchanged."""
-    text = _DEGREES.sub("", text)
+    """The text with its numbers in ASCII digits and single blanks; all other words are unchanged."""
+    text = _THOUSANDS.sub(lambda number: re.sub("[^0-9]", "", number[0]), _DEGREES.sub("", _BLANKS.sub(" ", text)))
     if not text.isascii():
         text = "".join(map(_ascii_digit, text))
         text = _CHINESE.sub(lambda numeral: _chinese(numeral[0]), text)

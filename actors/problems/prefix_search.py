@@ -6,18 +6,25 @@ is likely to have a success. With `successes` above 1 a prefix must therefore re
 least one in every `samples` rollouts.
 
 Problems proceed in independent rounds. A round samples the `at_once` shortest prefixes that are still undecided. Once a
-prefix is useful, longer ones are not sampled any more.
+prefix is useful, longer ones are not sampled any more. A problem without a useful prefix gets a random short one, or no
+prefix (`guidance.py`).
 """
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from actors.evaluation.results import Result
 from actors.evaluation.sampling_plan import CHUNK_SAMPLES, task_seed
 from actors.problems.guidance import candidate_prefixes, random_short_prefix
+from actors.problems.mixture import has_prefix
 from broker.records import Problem, Record, Task
 from conf.schema import GuidanceSettings
+
+PrefixKind = Literal["useful", "given", "fallback", "none"]
+"""How a problem came to its guidance: searched, given in its file, random and short, or not at all."""
 
 
 class PrefixTrial(Record, frozen=True):
@@ -37,10 +44,34 @@ class ChosenPrefix(Record, frozen=True):
 
     problem_id: str
     index: int | None
-    """i*: index among the candidates. None: no candidate was useful and the prefix is a random short one."""
+    """i*: index among the candidates. None: no candidate was useful and the prefix is a random short one, or empty."""
     num_candidates: int
     prefix: str
+    """Empty: the problem has no prefix and is not trained with guidance."""
     reason: str
+
+    @property
+    def kind(self) -> PrefixKind:
+        if self.index is not None:
+            return "useful"
+        return "fallback" if self.prefix else "none"
+
+
+def count_kinds(hard_problems: Sequence[Problem], chosen: Sequence[ChosenPrefix]) -> dict[PrefixKind, int]:
+    """Number of hard problems by the kind of their guidance, without those that have no solution to cut it from."""
+    searched = {choice.problem_id: choice.kind for choice in chosen}
+    with_choice = (problem for problem in hard_problems if problem.guidance is not None)
+    kinds = Counter(searched.get(p.id) or ("given" if has_prefix(p) else "none") for p in with_choice)
+    return {kind: kinds[kind] for kind in get_args(PrefixKind)}
+
+
+def describe_kinds(kinds: Mapping[PrefixKind, int]) -> str:
+    """The counts in words: "5 hard problems with a useful prefix, 2 with a random short one, ..."."""
+    given = f"{kinds['given']} with a given one, " if kinds["given"] else ""
+    return (
+        f"{kinds['useful']} hard problems with a useful prefix, {given}{kinds['fallback']} with a random short one, "
+        f"{kinds['none']} without (trained unguided only)"
+    )
 
 
 @dataclass
@@ -183,9 +214,15 @@ class PrefixSearch:
             trial = search.trials[useful]
             prefix, reason = trial.prefix, f"{trial.successes} of {trial.samples} solved"
         else:
-            rng = random.Random(f"{self._seed}/fallback/{problem.id}")
-            prefix = random_short_prefix(problem.solution or "", problem.answer, rng, problem.statement)
-            reason = f"no useful prefix: random and short{f' ({search.failure})' if search.failure else ''}"
+            prefix = self._fallback(search)
+            way_out = "random and short" if prefix else "none, because the first step is too long or shows the answer"
+            reason = f"no useful prefix: {way_out}{f' ({search.failure})' if search.failure else ''}"
         return ChosenPrefix(
             problem_id=problem.id, index=useful, num_candidates=len(search.trials), prefix=prefix, reason=reason
         )
+
+    def _fallback(self, search: _ProblemSearch) -> str:
+        """A random prefix, shorter than any whose prompt is too long."""
+        problem, rng = search.problem, random.Random(f"{self._seed}/fallback/{search.problem.id}")
+        below_chars = None if search.too_long is None else len(search.trials[search.too_long].prefix)
+        return random_short_prefix(problem.solution or "", problem.answer, rng, problem.statement, below_chars)

@@ -22,7 +22,7 @@ from rich.table import Table
 from actors.evaluation.evaluation_plan import without_solutions
 from actors.problems.jsonl import write_lines, write_problems
 from actors.problems.mining import MinedProblem, MiningPlan
-from actors.problems.prefix_search import ChosenPrefix, PrefixTrial
+from actors.problems.prefix_search import ChosenPrefix, PrefixTrial, count_kinds, describe_kinds
 from broker.records import Bucket, Problem
 from conf.schema import GuidanceSettings, RunConfig
 from deploy.jobs.problems import load_all_buckets
@@ -104,7 +104,8 @@ def _summary(config: RunConfig, mined: MiningResult, num_rollouts: int, wall_s: 
         "prefixes_tried": len(mined.trials),
         "prefix_samples": sum(trial.samples for trial in mined.trials),
         "prefix_found": sum(choice.index is not None for choice in mined.chosen),
-        "prefix_fallback": sum(choice.index is None for choice in mined.chosen),
+        "prefix_fallback": sum(choice.kind == "fallback" for choice in mined.chosen),
+        "prefix_none": sum(choice.kind == "none" for choice in mined.chosen),
         "wall_s": round(wall_s, 1),
     }
 
@@ -141,10 +142,10 @@ def _print(console: Console, mined: MiningResult, summary: dict[str, Any], folde
         )
     if summary["not_sampled"]:
         facts.append("not sampled: " + ", ".join(f"{n} {reason}" for reason, n in summary["not_sampled"].items()))
+    hard = [problem for problem in mined.problems if problem.bucket == "hard"]
     if mined.chosen:
         facts.append(
-            f"guidance: {summary['prefix_found']} problems with a useful prefix, {summary['prefix_fallback']} with a "
-            f"random short one; {summary['prefix_samples']:,} rollouts"
+            f"guidance: {describe_kinds(count_kinds(hard, mined.chosen))}; {summary['prefix_samples']:,} rollouts"
         )
     if summary["hard_without_solution"]:
         facts.append(f"{summary['hard_without_solution']} hard problems have no solution; pope oracle can request one")

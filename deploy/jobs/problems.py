@@ -13,7 +13,9 @@ from rich.text import Text
 
 from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.catalog import BUILTIN, load_problem_set
+from actors.problems.guidance import may_be_guided
 from actors.problems.jsonl import write_rejected
+from actors.problems.mixture import has_prefix
 from actors.problems.problem_set import ProblemSet
 from actors.problems.problem_sources import read_source
 from actors.problems.reference_answers import answer_kind
@@ -177,6 +179,8 @@ def _counts(problem_set: ProblemSet) -> Iterator[tuple[str, int]]:
     for fault, count in problem_set.solution_reasons().items():
         yield f"  solutions dropped: {fault}", count
     yield "with a solution", sum(problem.solution is not None for problem in problems)
+    if unguided := sum(not may_be_guided(problem) for problem in problems if problem.solution):
+        yield "  no prefix for guidance", unguided
     if guided := sum(problem.guidance is not None for problem in problems):
         yield "with guidance", guided
     for bucket, count in Counter(problem.bucket for problem in problems).items():
@@ -191,7 +195,7 @@ def _table(problems: Sequence[Problem]) -> Table:
     for name in ("bucket", "answer", "solution", "guidance", "statement"):
         table.add_column(name)
     for problem in problems:
-        guidance = "-" if problem.guidance is None else f"{_guided_share(problem):.0%}"
+        guidance = _guided_share_text(problem)
         statement = " ".join(problem.statement.split())
         if len(statement) > MAX_STATEMENT_CHARS:
             statement = statement[: MAX_STATEMENT_CHARS - 1] + "…"
@@ -199,6 +203,12 @@ def _table(problems: Sequence[Problem]) -> Table:
         row = (problem.id, problem.bucket, problem.answer, solution, guidance, statement)
         table.add_row(*row)
     return table
+
+
+def _guided_share_text(problem: Problem) -> str:
+    if problem.guidance is None:
+        return "-"
+    return f"{_guided_share(problem):.0%}" if has_prefix(problem) else "no prefix"
 
 
 def _guided_share(problem: Problem) -> float:

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.text import Text
 
 from actors.problems.catalog import held_out_problems
+from actors.problems.mixture import check_guided_arm, has_prefix
+from actors.problems.prefix_search import count_kinds, describe_kinds
 from actors.problems.problem_set import ProblemSet
 from broker.feed import Feed
 from broker.metrics import Control
@@ -138,7 +140,8 @@ class _TrainingRun:
         if self._config.sft.enabled:
             for arm in ("unguided", "guided") if self._has_guided_arm else ("unguided",):
                 if not self._measurements.has("sft", arm):
-                    self._measurements.measure(self._stages(), "sft", arm, self._hard)
+                    problems = self._guided if arm == "guided" else self._hard
+                    self._measurements.measure(self._stages(), "sft", arm, problems)
 
     def train(self) -> tuple[str, float]:
         """Train until the run ends. Returns why it ended and how long it took, seconds."""
@@ -169,7 +172,7 @@ class _TrainingRun:
         step, stages = self._state.step, self._stages()
         self._measurements.measure(stages, "after", "unguided", self._hard, step=step)
         if self._has_guided_arm:
-            self._measurements.measure(stages, "after", "guided", self._hard, step=step)
+            self._measurements.measure(stages, "after", "guided", self._guided, step=step)
         if count := self._config.evaluation.num_held_out:
             unseen = held_out_problems(self._config.problems, self._config.run.seed, count)
             self._measurements.measure(stages, "held_out", "unguided", unseen, step=step)
@@ -200,6 +203,11 @@ class _TrainingRun:
         return [problem for problem in self._problems if problem.bucket == "hard"]
 
     @property
+    def _guided(self) -> list[Problem]:
+        """The hard problems whose guided prompt differs from the unguided one."""
+        return [problem for problem in self._hard if has_prefix(problem)]
+
+    @property
     def _has_guided_arm(self) -> bool:
         return self._config.problems.arms.get("guided", 0) > 0
 
@@ -216,16 +224,17 @@ class _TrainingRun:
         if self._config.uses_guidance:
             self._choose_guidance(stages)
         if self._has_guided_arm:
-            self._measurements.measure(stages, "before", "guided", self._hard)
+            self._measurements.measure(stages, "before", "guided", self._guided)
         self._folder.save_problems(self._problems)
 
     def _choose_guidance(self, stages: Stages) -> None:
         settings, seed = self._config.guidance, self._config.run.seed
         self._problems, search = choose_guidance(stages, self._problems, settings, seed)
-        if chosen := search.chosen():
-            rollouts = sum(trial.samples for trial in search.trials())
-            without = sum(choice.index is None for choice in chosen)
-            self._console.print(f"    {rollouts} rollouts, {without} problems without a useful prefix", highlight=False)
+        kinds = count_kinds(self._hard, search.chosen())
+        self._folder.save_json(self._folder.guidance, kinds)
+        rollouts = sum(trial.samples for trial in search.trials())
+        self._console.print(f"    {rollouts} rollouts, {describe_kinds(kinds)}", highlight=False, soft_wrap=True)
+        check_guided_arm(self._problems, self._config.problems.arms)
 
 
 def _load_problems(session: Session, model_path: Path, problem_set: ProblemSet) -> list[Problem]:

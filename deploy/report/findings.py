@@ -72,7 +72,7 @@ def card(each: Experiment, found: Sequence[Score], cost: Cost) -> Card:
         ends = [values[stage] for stage in (stages[0], stages[-1]) if stage in values]
         shown = " → ".join(f"{100 * estimate.mean:.1f} %" for estimate in dict.fromkeys(s.estimate for s in ends))
         facts.append(Fact(f"unguided pass@{k}", shown, f"{stages[-1]}: {ends[-1].estimate.text} ({_method(ends[-1])})"))
-    facts += _transfer(each)
+    facts += _guidance(each) + _transfer(each)
     shares = [_solved(run.ledger, run.hard) for run in each.runs if run.ledger and run.hard]
     if shares:
         solved = over_seeds(shares, 0.0, 1.0)
@@ -86,6 +86,17 @@ def card(each: Experiment, found: Sequence[Score], cost: Cost) -> Card:
         )
     )
     return Card(each.label, each.about, "; ".join(sorted(states)), tuple(facts))
+
+
+def _guidance(each: Experiment) -> list[Fact]:
+    """The hard problems by the kind of their guidance, over all seeds."""
+    found = [kinds for run in each.runs if (kinds := run.summary.get("guidance"))]
+    if not found:
+        return []
+    none, fallback, total = (sum(kinds[k] for kinds in found) for k in ("none", "fallback", "useful"))
+    total += none + fallback + sum(kinds["given"] for kinds in found)
+    about = f"hard problems; {fallback} get a random short one, {none} are trained unguided only"
+    return [Fact("without a useful prefix", f"{fallback + none} of {total}", about)]
 
 
 def _transfer(each: Experiment) -> list[Fact]:

@@ -140,7 +140,7 @@ def _sample(
     A stage samples until enough responses are correct. Another stage follows for the problems whose correct responses
     could not all be used.
     """
-    guided = [problem for problem in hard if problem.guidance is not None]
+    guided = [problem for problem in hard if problem.guidance]
     pool = DemonstrationPool(guided, settings.completions, settings.max_samples)
     for number in count(1):
         wanted = pool.needed()
@@ -154,7 +154,8 @@ def _sample(
             pool.add(group.problem_id, [_response(rollout, text_of) for rollout in group.rollouts])
         for problem_id, reason in plan.failed.items():
             pool.fail(problem_id, reason)
-    without_guidance = [LeftOut(problem_id=p.id, reason="no solution") for p in hard if p.guidance is None]
+    reasons = {None: "no solution", "": "no prefix"}
+    without_guidance = [LeftOut(problem_id=p.id, reason=reasons[p.guidance]) for p in hard if not p.guidance]
     return pool.demonstrations(), without_guidance + pool.left_out()
 
 

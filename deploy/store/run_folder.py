@@ -2,6 +2,7 @@
 
     settings.yaml       the resolved settings
     problems.jsonl      the problems, with the guidance chosen for each
+    guidance.json       number of hard problems by the kind of their guidance: useful, given, fallback, none
     rejected.jsonl      rows of problems.source that are never trained on, and why
     measurements.json   solve counts per problem before and after training
     evaluations.json    the same during training, by optimizer step
@@ -51,6 +52,10 @@ class RunFolder:
     @property
     def problems(self) -> Path:
         return self.path / "problems.jsonl"
+
+    @property
+    def guidance(self) -> Path:
+        return self.path / "guidance.json"
 
     @property
     def rejected(self) -> Path:

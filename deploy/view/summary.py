@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.evaluation.results import Result
+from actors.problems.prefix_search import describe_kinds
 from broker.reports import GroupEnd, LearnerStep, WeightSync
 from broker.rollout_samples import RolloutSamples
 from conf.plain import plain_lines, plain_markdown
@@ -83,6 +84,7 @@ def summarise(
         "notes": state.notes,
         "transfer": None if transfer is None else transfer.counts(),
         "evaluation_sampling": asdict(config.evaluation_sampling),
+        "guidance": msgspec.json.decode(folder.guidance.read_bytes()) if folder.guidance.exists() else None,
         "hard": measured.all(config.evaluation.k),
         "evaluations": {
             str(step): mean_pass_at_k(results, (1, config.evaluation.every_samples))
@@ -118,6 +120,8 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
         f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
         f"{sync['stall_share']:.1%} of generation time",
     ]
+    if kinds := summary["guidance"]:
+        facts.append(f"guidance: {describe_kinds(kinds)}")
     if summary["transfer"] is not None:
         facts.append(explain(summary["transfer"]))
     for fact in facts:

@@ -1,6 +1,7 @@
 """Candidate prefixes: where they are cut, and that they never show the answer."""
 # ruff: noqa: RUF001 - the characters of other scripts are meant
 
+import json
 import random
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from actors.problems.catalog import load_problems
 from actors.problems.cut_points import boundaries
 from actors.problems.guidance import candidate_prefixes, random_short_prefix
+from broker.errors import UsageError
 from conf.schema import ProblemSettings
 
 HARD = load_problems(ProblemSettings(num_hard=4, chain_steps=8), 0)
@@ -128,3 +130,12 @@ def test_sentences_end_in_every_script(sentences):
     text = "".join([*sentences, " \\boxed{144}"])
     ends = ["".join(sentences[:n]) for n in range(1, len(sentences) + 1)]
     assert [text[:cut].rstrip() for cut in boundaries(text)[:-1]] == ends
+
+
+def test_a_guided_arm_is_refused_before_the_run_if_no_solution_has_a_prefix(tmp_path):
+    rows = [{"problem": f"What is {n}+0?", "answer": f"{n}", "solution": f"It is {n}. Done."} for n in (11, 12)]
+    source = tmp_path / "sums.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UsageError, match="none of the 2 hard problems has a prefix for its guidance"):
+        load_problems(ProblemSettings(source=str(source)), 0)
+    assert len(load_problems(ProblemSettings(source=str(source), arms={"unguided": 1}), 0)) == 2

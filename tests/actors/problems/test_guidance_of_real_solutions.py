@@ -170,7 +170,7 @@ def holds(text, words):
 
 
 def parts_of(answer):
-    """The numbers of a list, tuple or set, or the answer itself; those of one equation in several letters do not count."""
+    """The numbers of a list, tuple or set, or the answer itself if it is a number."""
     text = answer.replace("$", "").replace("\\left", "").replace("\\right", "").replace(" ", "")
     members = [each.strip("()[]{}\\").split("=")[-1] for each in text.split(",")]
     return [each for each in members if fraction(bare(each)) is not None and bare(each) not in ("0", "1", "")]

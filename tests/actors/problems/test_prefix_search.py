@@ -5,13 +5,19 @@ import random
 import pytest
 
 from actors.problems.catalog import load_problems
-from actors.problems.prefix_search import PrefixSearch
+from actors.problems.prefix_search import ChosenPrefix, PrefixSearch, count_kinds, describe_kinds
 from broker.records import Problem, Task
 from conf.schema import GuidanceSettings, ProblemSettings
 from tests.actors.plans import result, sample
 
 HARD = load_problems(ProblemSettings(num_hard=4, chain_steps=8), 0)
 SETTINGS = GuidanceSettings(num_prefixes=8, samples=16, at_once=1)
+
+
+def problem(id: str, solution: str, guidance: str | None = None) -> Problem:
+    return Problem(
+        id=id, statement="?", answer="12", bucket="hard", source="test", solution=solution, guidance=guidance
+    )
 
 
 def from_line(needed: dict[str, int | None]):
@@ -165,6 +171,36 @@ def test_a_prefix_too_long_for_the_prompt_rules_out_the_longer_ones():
     (choice,) = search.chosen()
     assert choice.index is None
     assert "prompt_too_long" in choice.reason
+    assert len(choice.prefix) < len(first[1].guidance or "")
+
+
+def test_a_problem_without_any_prefix_is_not_sampled_and_its_guidance_is_empty():
+    long_step = problem("long", "One single step that takes more than a quarter of it all. So \\boxed{12}.")
+    shown = problem("shown", "There are 12 of them. Hence \\boxed{12}.")
+    search = PrefixSearch([shown, long_step, HARD[0]], SETTINGS, seed=0)
+    log: list = []
+    sample(search, lambda task: 0.0, log=log)
+    assert {task.problem_id for task, _ in log} == {"long", HARD[0].id}
+    chosen = search.chosen()
+    assert [(choice.prefix != "", choice.kind) for choice in chosen] == [
+        (False, "none"), (False, "none"), (True, "fallback"),
+    ]  # fmt: skip
+    assert chosen[0].reason.startswith("no useful prefix: none, because")
+
+
+def test_kinds_of_guidance_are_counted_for_all_hard_problems_with_a_choice():
+    choices = [
+        ChosenPrefix(problem_id="a", index=0, num_candidates=2, prefix="x", reason=""),
+        ChosenPrefix(problem_id="b", index=None, num_candidates=2, prefix="x", reason=""),
+        ChosenPrefix(problem_id="c", index=None, num_candidates=0, prefix="", reason=""),
+    ]
+    guided = [problem(name, "s", prefix) for name, prefix in zip("abcdef", ["x", "x", "", "x", "", None], strict=True)]
+    kinds = count_kinds(guided, choices)
+    assert kinds == {"useful": 1, "given": 1, "fallback": 1, "none": 2}
+    assert describe_kinds(kinds) == (
+        "1 hard problems with a useful prefix, 1 with a given one, 1 with a random short one, 2 without "
+        "(trained unguided only)"
+    )
 
 
 def test_a_search_refuses_results_of_tasks_that_are_not_outstanding():

@@ -54,7 +54,8 @@ def test_check_counts_rows_reasons_solutions_and_kinds_and_writes_the_reasons(tm
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert cells == [
         ["in the source", "4"], ["loaded", "2"], ["rejected: duplicate", "1"], ["rejected: unparsable_answer", "1"],
-        ["with a solution", "1"], ["bucket: hard", "2"], ["answer: integer", "1"], ["answer: expression", "1"],
+        ["with a solution", "1"], ["no prefix for guidance", "1"],
+        ["bucket: hard", "2"], ["answer: integer", "1"], ["answer: expression", "1"],
     ]  # fmt: skip
     assert f"2 rejected rows in {reasons}" in out.replace("\n", "")
     assert [json.loads(line)["row"] for line in reasons.read_text().splitlines()] == [3, 4]
@@ -79,6 +80,14 @@ def test_show_marks_the_cut_in_the_solution_of_a_run_folder(tmp_path, monkeypatc
     code, out, _ = pope(monkeypatch, capsys, "show", tmp_path, "--id", "sum-1")
     assert code == 0
     assert "solution, 42% of it guidance:\n\nAdd one.\n──── guidance ends here ────\nThat is 2.\n" in out
+
+
+def test_the_list_says_which_problems_have_no_prefix(tmp_path, monkeypatch, capsys):
+    without = msgspec.structs.replace(GUIDED, id="sum-2", statement="What is 2-0?", guidance="")
+    write_problems(tmp_path / "problems.jsonl", [GUIDED, without])
+    _, out, _ = pope(monkeypatch, capsys, "show", tmp_path)
+    shares = [line.split("│")[5].strip() for line in out.splitlines() if line.startswith("│ sum-")]
+    assert shares == ["42%", "no prefix"]
 
 
 def test_the_built_in_domain_can_be_shown(monkeypatch, capsys):
