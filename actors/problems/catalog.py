@@ -42,8 +42,8 @@ def load_problem_set(
 
     Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed. Raises UsageError
     when the source is invalid or has no usable problem, or when the guided arm has a positive weight and a hard problem
-    has neither solution nor guidance, or none has a prefix for its guidance. A problem whose only solutions contradict its
-    answer is rejected then.
+    has neither solution nor guidance, or none has a prefix for its guidance. Such a run rejects the problems whose only
+    solutions contradict their answers.
     """
     loaded = _read(settings, seed, verifier, progress)
     if settings.arms.get("guided", 0) > 0:
