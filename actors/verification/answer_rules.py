@@ -36,6 +36,7 @@ from actors.verification.answer_spelling import (
     SUBSCRIPT,
     canonical,
     cleaned,
+    has_euler,
     has_variable,
     joined_thousands,
     parts,
@@ -75,7 +76,7 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
     reference, answer = undressed(reference, answer)
     if same_text(cleaned(reference), cleaned(answer)):
         return "correct"
-    reference, answer = canonical(reference), canonical(answer)
+    reference, answer = canonical(reference), canonical(answer, euler=has_euler(reference))
     if is_too_nested(answer):
         return "unparsable"
     outcome = _compare_options(reference, answer)
@@ -90,6 +91,8 @@ def reference_form(reference: str) -> str:
     letter, value = split_option(reference)
     if letter or any(compare(reference, reference) for compare in _TEXTS):
         return reference_form(value) if letter and value else "1"
+    if "\\pm" in reference and (shape := shape_of(reference)).kind == "list":
+        reference = ",".join(shape.items)
     return _form(reference)
 
 

@@ -4,6 +4,7 @@ r"""Splits an answer into its values: lists, sets, tuples, intervals, unions and
     1,2   1 \text{ and } 2   \{1,2\}   list or set: 1 and 2 in any order
     2 \pm \sqrt{3}                     list: 2+\sqrt{3} and 2-\sqrt{3}
     [1,2)                              interval
+    \text{Ann and Bob}                 list
     x<1 \text{ or } x>4                union of the intervals (-\infty,1) and (4,\infty)
     \begin{pmatrix}1\\2\end{pmatrix}   matrix of two rows and one column
 
@@ -49,6 +50,8 @@ def shape_of(latex: str) -> Shape:
         return Shape("union", tuple(pieces))
     if solutions := _solutions(latex):
         return solutions
+    if names := _NAMES.fullmatch(latex):
+        return Shape("list", tuple(f"\\text{{{name}}}" for name in re.split(r",? and |, ?", names[1].strip())))
     if not is_grouped_number(latex) and len(items := parts(latex)) > 1 and all(items):
         return Shape("list", _with_both_signs(items))
     return _bracketed(latex) or _matrix(latex) or _signed(latex)
@@ -63,6 +66,7 @@ def is_grouped_number(latex: str) -> bool:
     return bool(match and ",0" in match[0] and not re.search("[,;]", latex[match.end() :]))
 
 
+_NAMES = re.compile(r"\\text\s*\{( ?[A-Z][a-z]+(?:(?:,? and |, ?)[A-Z][a-z]+)+ ?)\}")
 _UNION = re.compile(r"\\cup(?![a-zA-Z])")
 _SIGN = re.compile(r"\\pm(?![a-zA-Z])")
 _BRACKET = re.compile(r"\\[{}]|[()\[\]{}]")
@@ -159,12 +163,14 @@ _GREATER = {">": "<", "\\gt": "<", "\\ge": "<=", "\\geq": "<=", "\\geqslant": "<
 _VARIABLE = re.compile(r"[a-df-hj-zA-Z]|\\(?:alpha|beta|gamma|theta|lambda|mu|omega)")
 _OR = re.compile(r"\\text\s*\{\s*or\s*\}|(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee)(?![a-zA-Z])")
 
+_AND = re.compile(r"\\text\s*\{\s*and\s*\}|(?<![a-zA-Z\\])and(?![a-zA-Z])|\\(?:land|wedge)(?![a-zA-Z])")
+
 
 def _solutions(latex: str) -> Shape | None:
     """The solutions of inequalities in one variable, joined by "or"; None for any other text."""
     if not _RELATION.search(latex):
         return None
-    found = [_interval(part) for part in _split(latex, _OR)]
+    found = [_between(_split(part, _AND)) for part in _split(latex, _OR)]
     if not all(found) or len({variable for _, variable in filter(None, found)}) > 1:
         return None
     pieces = [piece for pieces, _ in filter(None, found) for piece in pieces]
@@ -173,6 +179,21 @@ def _solutions(latex: str) -> Shape | None:
         return Shape("union", tuple(pieces), variable=variable)
     shape = _bracketed(pieces[0])
     return shape and Shape("interval", shape.items, shape.detail, variable)
+
+
+def _between(bounds: list[str]) -> tuple[list[str], str] | None:
+    r"""The solutions of one inequality, or of a lower and an upper bound: `x>3`, `x\le 5` -> (["(3,5]"], "x")."""
+    found = [_interval(bound) for bound in bounds]
+    if len(found) == 1:
+        return found[0]
+    if len(found) != 2 or not found[0] or not found[1] or found[0][1] != found[1][1]:
+        return None
+    if len(found[0][0]) != 1 or len(found[1][0]) != 1:
+        return None
+    (above,), (below,) = sorted([found[0][0], found[1][0]], key=lambda pieces: pieces[0].startswith("(-\\infty,"))
+    if not above.endswith(",\\infty)") or not below.startswith("(-\\infty,"):
+        return None
+    return [above.removesuffix("\\infty)") + below.removeprefix("(-\\infty,")], found[0][1]
 
 
 def _interval(inequality: str) -> tuple[list[str], str] | None:

@@ -52,6 +52,7 @@ _CHOOSE = re.compile(r"(?:\{|\A)\s*([^{}\\]{1,40}?)\s*\\choose\s+([^{}\\]{1,40}?
 _SYNONYMS = [
     (re.compile(r"\\[lr]brace(?![a-zA-Z])"), lambda brace: "\\{" if brace[0][1] == "l" else "\\}"),
     (re.compile(r"(?<=\\circ\})\{(\\(?:text|mathrm)\s*\{[^{}]*\})\}"), r"\1"),
+    (re.compile(r"(?<=[0-9])\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(?=[0-9])"), ":"),
     (re.compile(r"\\langle(?![a-zA-Z])"), "("),
     (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
@@ -73,16 +74,16 @@ _SYNONYMS = [
 ]
 
 
-def canonical(latex: str) -> str:
+def canonical(latex: str, euler: bool = True) -> str:
     r"""The cleaned answer in uniform notations: 1{,}000 and 1\,000 -> 1000, 1e-07 -> 10^{-7}, 0x10 -> 16, 3 1/2.
 
-    2e-3 remains, because it may be twice Euler's number minus three.
+    2e-3 remains if `euler`, because it may be twice Euler's number minus three.
     """
     latex = re.sub(r"\s+", " ", latex)
     latex = _EXPLICIT_GROUPS.sub(lambda number: number[1] + re.sub(r"[^0-9]", "", number[2]), latex)
     latex = _CURRENCY.sub(lambda price: f"{price[1]}{price[3]}\\text{{ {_CURRENCIES[price[2]]}}}", latex)
     latex = cleaned(_CHOOSE.sub(r"\\binom{\1}{\2}", latex))
-    latex = _SCIENTIFIC.sub(_power_of_ten, latex)
+    latex = _SCIENTIFIC.sub(lambda number: _power_of_ten(number, euler), latex)
     latex = _LITERAL.sub(lambda literal: str(int(literal[0], 0)), latex)
     latex = _MIXED.sub(_mixed_number, latex)
     for pattern, spelling in _SYNONYMS:
@@ -90,9 +91,14 @@ def canonical(latex: str) -> str:
     return latex.strip()
 
 
-def _power_of_ten(number: re.Match[str]) -> str:
+def has_euler(latex: str) -> bool:
+    """Whether the text has a letter e alone."""
+    return bool(re.search(r"(?<![a-zA-Z\\])e(?![a-zA-Z])", latex))
+
+
+def _power_of_ten(number: re.Match[str], euler: bool) -> str:
     mantissa, sign, exponent = number.groups()
-    if sign == "e" and re.fullmatch(r"-[1-9]", exponent) and mantissa != "1" and "." not in mantissa:
+    if euler and sign == "e" and re.fullmatch(r"-[1-9]", exponent) and mantissa != "1" and "." not in mantissa:
         return number[0]
     power = f"10^{{{int(exponent)}}}"
     return power if mantissa == "1" else f"{mantissa.rstrip('.')}\\cdot {power}"

@@ -1,4 +1,5 @@
 r"""Pairs of a reference answer and an answer, by kind: right ones, and wrong ones that come near."""
+# ruff: noqa: RUF001 - typographic signs are among its subjects
 
 import pytest
 
@@ -78,6 +79,7 @@ BAC | \mathrm{BAC} | right
 \text{no solution} | \text{No solution} | right
 \text{no solution} | no solution | right
 \text{even} | \text{odd} | wrong
+\text{Alice and Bob} | \text{Bob and Alice} | right
 \text{LISTEN} | \text{SILENT} | wrong
 ab | ba | right
 abc | acb | right
@@ -170,7 +172,6 @@ x_1+x_2 | x_2+x_1 | right
 \frac{1}{2}\tan 40^\circ | \frac{\tan 40}{2} | wrong
 \sin^2 10^\circ | \sin^2 10 | wrong
 \sin^2 10^\circ | \sin^{2}(10^{\circ}) | right
-\sin 20^\circ \cos 40^\circ | \cos 40^\circ\sin 20^\circ | right
 \sin 20^\circ \cos 40^\circ | \sin 40^\circ\cos 20^\circ | wrong
 \arctan 2 | \tan^{-1} 2 | right
 # matrices and vectors
@@ -354,7 +355,6 @@ f(x)=2x | 2x | right
 y=2x+1 | y=1+2x | right
 y=2x+1 | 2x-y+1=0 | right
 x^2+y^2=1 | y^2+x^2=1 | right
-x^2+y^2=1 | x^2+y^2=2 | wrong
 2x+3y=6 | y=2-\frac{2}{3}x | right
 # mixed numbers
 3\frac12 | \frac72 | right
@@ -390,9 +390,9 @@ B | (A) | wrong
 \sqrt[3]{2} | 2^{1/3} | right
 \sqrt[3]{2} | 2^{1/2} | wrong
 \log_2 3 | \frac{\ln 3}{\ln 2} | right
-\log_2 3 | \log_3 2 | wrong
 2^{n} | 2^{n+1} | wrong
 (-1)^n | (-1)^{n+2} | right
+n! | (n+1)!/(n+1) | right
 n! | (n+1)! | wrong
 a^2+b^2 | (a+b)^2 | wrong
 \sin 2x | 2\sin x\cos x | right
@@ -422,6 +422,7 @@ k\pi | \pi k | right
 \frac{\pi}{4}+k\pi, k\in\mathbb{Z} | \frac{\pi}{4}+k\pi | wrong
 \frac{\pi}{4}+k\pi | \frac{\pi}{4}+n\pi | wrong
 y=\pm x | y=x, y=-x | right
+x^2-y^2=1 | y^2-x^2=1 | wrong
 x=2y | y=\frac{x}{2} | right
 xy=1 | y=\frac1x | right
 \max(a,b) | \max(b,a) | right
@@ -521,6 +522,166 @@ A=\pi r^2 | \pi r^2 | right
 15\% | 15 | right
 15\% | 1.5 | wrong
 15\% | 1500\% | wrong
+# others
+12 cm | 12厘米 | right
+12 cm | 12米 | wrong
+6\text{ cm}^2 | 6平方厘米 | right
+6\text{ cm}^2 | 6厘米 | wrong
+½ | \frac12 | right
+3½ | 7/2 | right
+x²+1 | x^2+1 | right
+∅ | \varnothing | right
+(−∞,3) | x<3 | right
+x ≤ 3 | (-\infty,3] | right
+2√3 | \sqrt{12} | right
+90° | 90 | right
+π/2 | \frac{\pi}{2} | right
+1 000 000 | 1000000 | right
+1 000 | 1 | wrong
+10 000 \text{ km} | 10000 | right
+1,234,567 | 1234567 | wrong
+1,234,567 | 1, 234, 567 | right
+1,234,567 | 567,1,234 | right
+\{7100\} | 7{,}100 | right
+100,7 | 7,100 | right
+3, 5, 7 | \{3,5,7\} | right
+3, 5, 7 | (7,5,3) | wrong
+3, 5, 7 | [3,5,7] | right
+\text{(3, 5)} | (3,5) | right
+(3,5) | x=3, y=5 | right
+(3,5) | (3;5) | right
+(3,5) | (3, 5.0) | right
+(3,5) | 3,5 | right
+(3,5) | (5,3) | wrong
+(3,5),(5,3) | (5,3),(3,5) | right
+(3,5),(5,3) | (3,5) | wrong
+\{(3,5),(5,3)\} | (5,3),(3,5) | right
+(3,5)\cup(7,9) | (7,9)\cup(3,5) | right
+(3,5)\cup(7,9) | (3,5)\cap(7,9) | wrong
+(3,5)\cup(7,9) | 3<x<5 \text{ or } 7<x<9 | right
+(3,5)\cup(7,9) | (3,5) or (7,9) | right
+(3,5)\cup(7,9) | x\in(3,5)\cup(7,9) | right
+3<x<5 | 3 < x < 5 | right
+3<x<5 | x>3 \text{ and } x<5 | right
+x=2 \text{ or } x=3 | 2,3 | right
+x=2 \text{ or } x=3 | x=3 \text{ or } x=2 | right
+x=2 \text{ or } x=3 | x\in\{2,3\} | right
+2\text{ or }3 | 2,3 | right
+2\text{ or }3 | 2 | wrong
+-2\le x<5 | [-2,5) | right
+-2\le x<5 | (-2,5] | wrong
+\frac{-1+\sqrt5}{2} | \frac{\sqrt5-1}{2} | right
+\frac{-1+\sqrt5}{2} | \frac{\sqrt{5} - 1}{2} | right
+0.\overline{09} | \frac{1}{11} | right
+0.\overline{9} | 1 | right
+2.\overline{3} | \frac{7}{3} | right
+2.\overline{3} | 2.\dot3 | right
+2.\overline{3} | 2.3 | wrong
+2.\overline{3} | 2.333333 | right
+5\times10^{-4} | 0.0005 | right
+5\times10^{-4} | 5e-4 | right
+5\times10^{-4} | 5 \times 10^{-5} | wrong
+1.5e-4 | 0.00015 | right
+3.0e8 | 3\times 10^8 | right
+3.0e8 | 300000000 | right
+3\times10^8 | 3 \cdot 10^{8} | right
+FF_{16} | FF_{16} | right
+FF_{16} | 255 | wrong
+1A_{16} | 1A_{12} | wrong
+\text{BED} | \text{DEB} | wrong
+\text{bed} | \text{deb} | wrong
+MISSISSIPPI | mississippi | wrong
+ACBD | ABCD | wrong
+A, C, B, D | A,B,C,D | right
+A<B<C | A<C<B | wrong
+A<B<C | A < B < C | right
+a<b<c | a<c<b | wrong
+B>A>C | A<B | wrong
+A=B | B=A | right
+\text{Tom}, \text{Ann} | \text{Ann, Tom} | right
+\text{Tom}, \text{Ann} | \text{Tom} | wrong
+\text{yes}, 5 | 5, \text{yes} | right
+\text{No} | N | wrong
+\text{never} | \text{always} | wrong
+\text{3 and 4} | 3,4 | right
+\text{red} | \text{Red} | right
+\text{I} | \text{II} | wrong
+II | III | wrong
+IV | VI | wrong
+\text{IV} | IV | right
+\text{II and III} | \text{II and III} | right
+5:3 | 5 : 3 | right
+5:3 | 3:5 | wrong
+5:3 | \frac{5}{3} | right
+5:3 | 5 \text{ to } 3 | right
+2:3:4 | 4:3:2 | wrong
+7:05 | 7:50 | wrong
+7:05 | 7:5 | wrong
+7:05 \text{ PM} | 7:05 \text{ pm} | right
+10:30 | 10:30:00 | right
+45^\circ | 45^\circ | right
+45^\circ | \frac{\pi}{4} | wrong
+45^\circ | 54^\circ | wrong
+\cos(36^\circ) | \cos 36^\circ | right
+\cos(\theta) | \cos\theta | right
+\tan 75^\circ | 2+\sqrt3 | right
+\tan 75^\circ | 2-\sqrt3 | wrong
+\sin 15^\circ | \frac{\sqrt6-\sqrt2}{4} | right
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1 \\ 2\end{pmatrix} | right
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{bmatrix} 1 \\2 \end{bmatrix} | right
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}2\\1\end{pmatrix} | wrong
+\begin{pmatrix}1\\2\end{pmatrix} | \binom{1}{2} | wrong
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1&2\end{pmatrix}^T | right
+\begin{pmatrix}a&b\\c&d\end{pmatrix} | \begin{pmatrix}a&c\\b&d\end{pmatrix} | wrong
+\begin{pmatrix}a&b\\c&d\end{pmatrix} | \begin{pmatrix} a & b \\[2pt] c & d \end{pmatrix} | right
+\begin{pmatrix} 1/2 & 0 \\ 0 & 1/3 \end{pmatrix} | \begin{pmatrix}\frac12&0\\0&\frac13\end{pmatrix} | right
+\begin{pmatrix} x^2-1 \\ 0 \end{pmatrix} | \begin{pmatrix} (x-1)(x+1) \\ 0 \end{pmatrix} | right
+\left[\begin{smallmatrix}1&0\\0&1\end{smallmatrix}\right] | \begin{bmatrix}1&0\\0&1\end{bmatrix} | right
+\begin{pmatrix} 1 & 2 & 3 \\ 4 & 5 & 6 \end{pmatrix} | \begin{pmatrix} 1 & 4 \\ 2 & 5 \\ 3 & 6 \end{pmatrix} | wrong
+(1,-2,3) | \langle 1,-2,3 \rangle | right
+(1,-2,3) | 1\mathbf{i}-2\mathbf{j}+3\mathbf{k} | wrong
+20\% | 20 percent | right
+20 | 20 percent | right
+20 | 20\text{ percent} | right
+7.5\% | 0.075 | right
+7.5\% | 7.5\% | right
+7.5\% | 75\% | wrong
+100 | 100\% | right
+1 | 100\% | right
+1 | 1\% | right
+\frac{3}{2} | 150\% | right
+0.05 | 5\% | right
+0.05 | 0.05\% | wrong
+250 | 2.5\% | wrong
+\binom{52}{5} | 2598960 | right
+\frac{\binom{4}{2}}{\binom{52}{2}} | \frac{1}{221} | right
+\frac{\binom{13}{5}\cdot 4}{\binom{52}{5}} | \frac{4\binom{13}{5}}{\binom{52}{5}} | right
+\binom{100}{50}-2^{50} | \binom{100}{50} - 2^{51} | wrong
+2^{98}+\binom{98}{49} | \binom{98}{49} + 2^{98} | right
+\binom{2024}{3} | \binom{2024}{2021} | right
+\binom{2024}{3} | \binom{2024}{4} | wrong
+\frac{2024!}{2^{1000}} | \frac{2024!}{2^{1001}} | wrong
+2024! | 2023! | wrong
+2^{2024}-2 | 2^{2024}-1 | wrong
+2^{2024}-2 | 2(2^{2023}-1) | right
+3^{2024} | 9^{1012} | right
+3^{2024} | 9^{1011} | wrong
+\frac{3^{100}-1}{2} | \frac{3^{100}+1}{2} | wrong
+(-1)^{2023} | -1 | right
+1-2^{-100} | \frac{2^{100}-1}{2^{100}} | right
+1-2^{-100} | 1-2^{-99} | wrong
+\left(\frac{2}{3}\right)^{50} | \frac{2^{50}}{3^{50}} | right
+\left(\frac{2}{3}\right)^{50} | \frac{2^{50}}{3^{51}} | wrong
+e^{-100} | 0 | wrong
+\sqrt{10^{-30}} | 10^{-15} | right
+\sqrt{10^{-30}} | 10^{-16} | wrong
+\pi\times10^{-7} | 4\pi\times10^{-7} | wrong
+\arctan\frac{1}{2} | \arctan 2 | wrong
+\arcsin\frac{1}{3} | \sin^{-1}\frac13 | right
+\frac{\pi}{6}+2k\pi | 2k\pi+\frac{\pi}{6} | right
+\frac{\pi}{6}+2k\pi | \frac{\pi}{6}+k\pi | wrong
+2^{\frac{1}{3}} | \sqrt[3]{2} | right
+\sqrt[4]{8} | 2^{3/4} | right
 """
 
 
