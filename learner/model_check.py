@@ -26,19 +26,21 @@ from learner.token_head import parameters_after_the_body
 from learner.unsupported_model import UNPACKED, CannotPack, UnsupportedModel
 
 FLOAT32_BOUND = 1e-4
-"""Largest root mean square difference in float32, nats. Measured: at most 2e-6 on 100 tiny architectures."""
+"""Largest root mean square difference in float32, nats. Measured on a CPU: at most 3e-6 (95 tiny random architectures,
+a random model of 24 layers, the built-in model)."""
 CONTEXT_SHARE = 0.01
 """Where that is less, the bound is this share of what another prompt changes: a model of flat logits hides a fault."""
-ROUNDING = 2e-6
+ROUNDING = 1e-5
 """Smallest bound in float32, nats."""
 BFLOAT16_BOUND = 0.3
-"""Largest root mean square difference of a bfloat16 policy from the float32 model, nats."""
+"""Largest root mean square difference of a bfloat16 policy from the float32 model, nats. Measured on a CPU: 0.002 to
+0.06 (random models of 6 to 24 layers, dense and mixtures of experts), about 1 % of what another prompt changes."""
 TEXTS = ((5, (7, 6)), (11, (1, 9, 4)), (3, (12,)))
 """Tokens of the prompts and of their rollouts."""
 FILLER = (120, (8,))
 """Texts in the form of `TEXTS` that fill the row up to learner.row_tokens: a fault may depend on the place in a row."""
-FILLER_FLOP = {"cpu": 2e11, "cuda": 2e14}
-"""What the filled row may cost by device, floating-point operations; about two seconds."""
+FILLER_FLOP = {"cpu": 2e9, "cuda": 2e14}
+"""What the filled row may cost by device, floating-point operations; a second or two."""
 LONGEST_WINDOW = 1024
 """A sliding window or chunk of at most this many tokens is exceeded by one more text."""
 
@@ -107,7 +109,7 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
     if dtype != torch.float32:
         for parameter in policy.parameters():
             parameter.data = parameter.data.to(dtype)
-        _compare(policy, texts, settings, BFLOAT16_BOUND, str(dtype).removeprefix("torch."))
+        _compare(policy, texts[: len(TEXTS)], settings, BFLOAT16_BOUND, str(dtype).removeprefix("torch."))
     return agreement
 
 

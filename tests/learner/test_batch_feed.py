@@ -156,3 +156,22 @@ def test_a_rank_computes_the_same_rows_again() -> None:
     for a, b in zip(first.rows, second.rows, strict=True):
         assert torch.equal(a.input_ids, b.input_ids)
         assert a.layout == b.layout
+
+
+def test_without_packing_a_row_is_a_prompt_with_one_rollout() -> None:
+    batch = build_step([one_group()], row_tokens=20, rank=0, world_size=1, packing="off")
+    assert [row.input_ids.tolist() for row in batch.rows] == [[[5, 9, 2, 7, 8]], [[5, 9, 2, 6]]]
+    assert [row.position_ids.tolist() for row in batch.rows] == [[[0, 1, 2, 3, 4]], [[0, 1, 2, 3]]]
+    assert [row.layout for row in batch.rows] == [((3, (2,)),), ((3, (1,)),)]
+    assert [row.rollouts for row in batch.rows] == [((3, 0),), ((3, 2),)]
+    assert (batch.num_tokens, batch.num_sequences, batch.packing_fill) == (3, 2, 1.0)
+    with pytest.raises(ValueError, match=r"sample 0 has 5 tokens, learner\.row_tokens=4"):
+        build_step([one_group()], row_tokens=4, rank=0, world_size=1, packing="off")
+
+
+def test_without_packing_the_ranks_run_equally_many_rows() -> None:
+    groups = random_groups(3, seed=2)
+    steps = [build_step(groups, row_tokens=60, rank=rank, world_size=5, packing="off") for rank in range(5)]
+    assert {len(step.rows) for step in steps} == {3}
+    found = [rollout for step in steps for row in step.rows for rollout in row.rollouts]
+    assert sorted(found) == [(group, i) for group in range(3) for i in range(4)]

@@ -20,6 +20,7 @@ import msgspec
 from actors.problems.oracle.attempts import Attempt, UnjudgedReason
 from actors.problems.oracle.request_counts import RequestCounts
 from actors.prompts import oracle_message
+from actors.verification.thoughts import after_last_thought
 from broker.errors import PopeError, UsageError
 from broker.records import Problem, Verdict
 from conf.schema import OracleSettings
@@ -189,4 +190,6 @@ class Oracle:
         self.all_runs.add(attempt)
         self._answers[attempt.id] += attempt.verdict is not None
         if attempt.verdict == "correct" and attempt.text is not None:
-            self.solutions.setdefault(attempt.id, attempt.text.rpartition("</think>")[2].strip())
+            solution = after_last_thought(attempt.text)
+            assert solution is not None, "a correct response has ended its thoughts"
+            self.solutions.setdefault(attempt.id, solution.strip())
