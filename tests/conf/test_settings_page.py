@@ -21,7 +21,7 @@ def test_every_setting_has_a_row_with_a_meaning() -> None:
 
 def test_a_row_shows_type_range_default_and_meaning() -> None:
     text = reference()
-    assert "| `actors.temperature` | number, 0.01 to 2 | `1` | Sampling temperature." in text
+    assert "| `actors.temperature` | number, 0.01 to 2 | `1` | Sampling temperature, except of evaluations" in text
     assert "| `learner.max_lag` | whole number or null, >= 0 | `null` | Largest lag of a trained token," in text
     assert "| `broker.fsync` | `always`, `everysec` | `always` | fsync policy of the embedded server." in text
     assert "| `mining.buckets` | mapping of names to intervals | `{hard: [0, 0], easy: [0.2, 0.4]," in text
