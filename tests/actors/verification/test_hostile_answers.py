@@ -60,8 +60,8 @@ def test_against_a_plain_number_next_to_nothing_reaches_math_verify():
 
 def test_the_rules_themselves_take_no_time():
     for name, text in CASES.items():
-        began = time.monotonic()
+        began = time.process_time()
         for answer in claimed_answers(text)[:8]:
             for gold in GOLDS:
                 decide(gold, answer)
-        assert time.monotonic() - began < 1.0, name
+        assert time.process_time() - began < 1.0, name
