@@ -117,9 +117,10 @@ def _compare(reference: str, answer: str) -> Outcome:
     """Compares two answers of any shape."""
     expected = shape_of(reference)
     given = shape_of(joined_thousands(answer) if expected.kind == "value" and is_numeric(reference) else answer)
-    for one, other in ((expected, given), (given, expected)):
-        if one.kind == "set" and len(one.items) == 1 and other.kind == "value":
-            return _compare_values(expected.items[0], given.items[0])
+    if expected.kind == "set" and len(expected.items) == 1 and given.kind not in ("set", "list"):
+        return _compare(expected.items[0], answer)
+    if given.kind == "set" and len(given.items) == 1 and expected.kind not in ("set", "list"):
+        return _compare(reference, given.items[0])
     if expected.kind == given.kind == "value":
         return _compare_values(reference, given.items[0])
     if "%" in answer and "%" not in reference:
@@ -210,6 +211,7 @@ def _tree(items: tuple[str, ...], order: Order) -> str:
     return TREE + json.dumps({"ordered": order == "ordered", "items": texts})
 
 
+_WORDS_INSIDE = re.compile(r"\\(?:text|mathrm)\s*\{[^{}]*[a-zA-Z]{2}[^{}]*\}(?!\s*\()")
 _TEXTS: tuple[Callable[[str, str], bool | None], ...] = (compare_words, compare_numerals, compare_ratios)
 
 
@@ -224,6 +226,8 @@ def _compare_values(reference: str, answer: str) -> Outcome:
     answer, answer_unit = split_unit(answer, bare=is_numeric(reference))
     if reference_unit and answer_unit and reference_unit != answer_unit:
         return False
+    if _WORDS_INSIDE.search(reference):  # math-verify would take the words for factors, in any order
+        return same_text(reference, answer)
     if is_grouped_number(reference):
         reference = joined_thousands(reference)
     if is_numeric(reference):

@@ -50,7 +50,8 @@ _CURRENCIES = {"\\$": "dollar", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "ye
 _CURRENCY = re.compile(r"\A\s*([+-]?)\s*(\\\$|[\u20ac\u00a3\u00a5])\s*(-?[0-9][0-9,. ]*)\Z")
 _CHOOSE = re.compile(r"(?:\{|\A)\s*([^{}\\]{1,40}?)\s*\\choose\s+([^{}\\]{1,40}?)\s*(?:\}|\Z)")
 _SYNONYMS = [
-    (re.compile(r"\\[lr]brace(?![a-zA-Z])"), lambda brace: "\\{" if brace[0][1] == "l" else "\\}"),
+    (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
     (re.compile(r"(?<=\\circ\})\{(\\(?:text|mathrm)\s*\{[^{}]*\})\}"), r"\1"),
     (re.compile(r"(?<=[0-9])\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(?=[0-9])"), ":"),
     (re.compile(r"\\langle(?![a-zA-Z])"), "("),

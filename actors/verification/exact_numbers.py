@@ -255,6 +255,8 @@ def _is_rounded(latex: str, decimal: Value, exact: Value) -> bool:
     if not match or number is None or len(match[1]) < MIN_PLACES:
         return False
     digits = re.sub("[^0-9]", "", latex).lstrip("0")
+    if set(exact) <= {(1, 0)} and (number * 10 ** len(match[1])).denominator == 1:
+        return False  # it could have been written exactly
     unit = Fraction(1, 10 ** min(len(match[1]), MAX_PLACES))
     written = decimal.get((1, 0), Fraction(0))
     is_cut = written * number > 0 and 0 <= abs(number) - abs(written) < unit

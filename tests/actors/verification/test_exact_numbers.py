@@ -91,6 +91,7 @@ def test_what_would_take_long_is_not_read(latex):
         ("0.000123", "\\frac{1}{8130}", False),
         ("0.00012300", "\\frac{1}{8130}", True),
         ("0.0000003", "0.0000001", False),
+        ("1", "0.99999999999999", False),
         ("2^{-60}", "0.000000", False),
         ("1.6 \\times 10^{-19}", "9.1 \\times 10^{-31}", False),
     ],

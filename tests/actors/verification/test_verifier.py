@@ -110,7 +110,7 @@ def test_a_worker_that_waits_without_cpu_time_is_a_timeout_in_the_end(monkeypatc
     async def run():
         with pool(workers=1, deadline_s=0.05) as verifier:
             assert await verifier.judge_reference("x^2+1") == "correct"
-            verifier._retries.allows = lambda comparison: False
+            monkeypatch.setattr(verifier._retries, "allows", lambda comparison: False)
             (worker,) = children(fork_server_of(verifier))
             os.kill(worker, signal.SIGSTOP)
             return await verifier.judge(box("1+x"), "x+1"), await verifier.judge_reference("x^3+1")
