@@ -66,7 +66,7 @@ class _Given(nn.Module):
 
     def __init__(self, hidden: Tensor) -> None:
         super().__init__()
-        self._hidden = hidden
+        self._hidden: Any = hidden
 
     def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPast:
         return BaseModelOutputWithPast(last_hidden_state=self._hidden)

@@ -142,9 +142,7 @@ SIZES = {
 CHANGED_LOGITS = {
     "scaled": lambda: GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=8.0)),
     "multiplied": lambda: CohereForCausalLM(CohereConfig(**SIZES, logit_scale=0.0625)),
-    "capped": lambda: Gemma2ForCausalLM(
-        Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=2.0, attn_implementation="eager")
-    ),
+    "capped": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=2.0)),
 }
 
 
@@ -156,6 +154,8 @@ def test_what_an_architecture_does_to_its_logits_is_in_probabilities_and_gradien
     for own in (True, False):
         torch.manual_seed(0)
         lm: Any = CHANGED_LOGITS[name]()
+        lm.set_attn_implementation("eager")
+        model: torch.nn.Module
         with torch.no_grad():
             lm.get_input_embeddings().weight.mul_(40)
         if own:
