@@ -1,7 +1,10 @@
-"""The learner's policy against the engine's: both must give the tokens of lag 0 the same log-probability.
+"""The learner's policy against the engine's: both must give rollouts of lag 0 the same log-probabilities.
 
 A token of lag 0 was sampled with the weights that the learner holds before the step, so that the two differ only by
 arithmetic. A larger difference means that the learner would train another policy than the one that was sampled from.
+
+Only rollouts that are of lag 0 from their first token on are compared. After an in-flight update a rollout continues on
+keys and values that the weights before the update computed (PipelineRL), which no forward pass of the learner repeats.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ class EngineDisagrees(PopeError):
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences log pi - log pi_behaviour of the tokens of lag 0 in one step, nats."""
+    """Differences log pi - log pi_behaviour of the rollouts of lag 0 in one step, nats."""
 
     num_tokens: int
     rms: float
@@ -41,7 +44,7 @@ class Agreement:
 
 
 class FreshTokens:
-    """Collects the differences of the tokens of lag 0 over the rows of a rank; `reduce` compares all ranks'.
+    """Collects the differences of the rollouts of lag 0 over the rows of a rank; `reduce` compares all ranks'.
 
     Oracle solutions and rollouts without a reward are left out, as they are in all token statistics.
     """
@@ -62,13 +65,13 @@ class FreshTokens:
     def _is_fresh(self, row: Row) -> Tensor:
         """bool [N]"""
         fresh = [
-            np.full(rollout.num_tokens, False) if rollout.off_policy else rollout.token_versions() == self._version
+            np.full(rollout.num_tokens, rollout.version_spans == ((0, self._version),))
             for rollout in (self._groups[group_id].rollouts[index] for group_id, index in row.rollouts)
         ]
         return torch.from_numpy(np.concatenate(fresh)) if fresh else torch.zeros(0, dtype=torch.bool)
 
     def reduce(self, ranks: Ranks) -> Agreement | None:
-        """The agreement of the step; None when no token has lag 0. Called on all ranks."""
+        """The agreement of the step; None when no rollout has lag 0. Called on all ranks."""
         squares = torch.cat(self._differences).square() if self._differences else torch.zeros(0, dtype=torch.float64)
         num_outliers = min(len(squares), max(1, round(OUTLIERS * len(squares))))
         typical = squares.sort().values[: len(squares) - num_outliers]
@@ -86,7 +89,7 @@ class FreshTokens:
 
 
 def require_agreement(agreement: Agreement | None, bound: float, *, step: int, packing: str) -> None:
-    """Raises EngineDisagrees when the tokens of lag 0 typically differ by more than `bound`, before `step` is taken.
+    """Raises EngineDisagrees when the rollouts of lag 0 typically differ by more than `bound`, before `step` is taken.
 
     `packing`: `learner.packing`. Log-probabilities that are not a number pass: their gradient is not finite, so that
     the step is skipped.

@@ -1,4 +1,4 @@
-"""How much learner and engine may disagree about tokens of lag 0 (`learner/engine_agreement.py`)."""
+"""How much learner and engine may disagree about rollouts of lag 0 (`learner/engine_agreement.py`)."""
 
 from conf.schema import RunConfig
 

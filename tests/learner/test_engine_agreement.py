@@ -45,10 +45,10 @@ def agreement_of(batch: TrainGroup, differences: Sequence[float], ranks: Ranks =
     return fresh.reduce(ranks)
 
 
-def test_only_tokens_of_the_version_that_is_updated_are_compared() -> None:
-    batch = group(rollout((0, 3), (2, 4)), rollout((0, 4)), rollout(off_policy=True))
-    old, oracle = [9.0, 9.0], [9.0] * 4
-    got = agreement_of(batch, [*old, 0.3, -0.4, 0.1, 0.1, 0.1, 0.1, *oracle])
+def test_only_rollouts_wholly_of_the_version_that_is_updated_are_compared() -> None:
+    batch = group(rollout((0, 3), (2, 4)), rollout((0, 4)), rollout((0, 4), num_tokens=2), rollout(off_policy=True))
+    updated_in_flight, oracle = [9.0] * 4, [9.0] * 4
+    got = agreement_of(batch, [*updated_in_flight, 0.3, -0.4, 0.1, 0.1, 0.1, 0.1, *oracle])
     assert got is not None
     assert (got.num_tokens, got.largest) == (6, pytest.approx(0.4))
     assert got.rms == pytest.approx(math.sqrt((0.09 + 0.16 + 4 * 0.01) / 6))

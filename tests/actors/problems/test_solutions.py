@@ -61,8 +61,11 @@ def test_a_dropped_solution_is_shown_with_both_answers(tmp_path):
     assert dropped.detail == "\"solution\" ends with the answer '186', the reference answer is '225'"
 
 
+STEPS = "Add three threes.\nThat is three and three, and three more of them.\nCount them all.\nIt is \\boxed{9}."
+
+
 def test_a_guided_run_rejects_a_problem_whose_solutions_were_all_dropped(tmp_path):
-    rows = [{"solution": WRONG}, {"problem": "And 3*3?", "answer": "9", "solution": "It is \\boxed{9}."}]
+    rows = [{"solution": WRONG}, {"problem": "And 3*3?", "answer": "9", "solution": STEPS}]
     read(tmp_path, *rows)
     source = str(tmp_path / "set.jsonl")
     guided = load_problem_set(ProblemSettings(source=source), 0)
