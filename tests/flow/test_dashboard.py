@@ -30,18 +30,25 @@ def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
     assert url is not None, run.wait(60) + run.logs()
     client = connect(url, client_name="test")
 
-    def bracketed(shows: Callable[[], int], counts: Callable[[Balance], int]) -> bool:
-        """Whether the page's number lies between those in Redis just before and after it was read, one refresh late."""
-        keys = Keys(run.folder.name)
-        before = counts(read_balance(client, keys))
-        number = shows()
-        return number <= counts(read_balance(client, keys)) and before - number <= max(2, before // 10)
+    def follows(shows: Callable[[], int], counts: Callable[[Balance], int]) -> None:
+        """Asserts that the page's number comes to lie between those in Redis just before and after it is read.
+
+        A tenth is allowed for the refresh in between; on a busy machine the page is sometimes later than that.
+        """
+
+        def bracketed() -> bool:
+            keys = Keys(run.folder.name)
+            before = counts(read_balance(client, keys))
+            number = shows()
+            return number <= counts(read_balance(client, keys)) and before - number <= max(2, before // 10)
+
+        wait_until(bracketed, 20, "the page shows the number in Redis")
 
     with browser() as page:
         page.size(1480, 1180)
         shown(page, f"http://127.0.0.1:{port}", run.folder.name)
         page.wait("document.querySelector('.fact b')?.textContent.includes('/')")
-        assert bracketed(lambda: int(fact(page, "step").split(" / ")[0]), lambda balance: balance.committed)
+        follows(lambda: int(fact(page, "step").split(" / ")[0]), lambda balance: balance.committed)
         ring = page.text(".ring-count")
         page.wait(f"document.querySelector('.ring-count').textContent !== {ring!r}")
         page.wait("document.querySelector('.rollout-line')")
@@ -50,7 +57,7 @@ def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
         assert page.text(".detail h2").startswith("chain2-")
         page.click("nav a[data-page=accounting]")
         page.wait("document.querySelector('.equation')?.textContent.includes('the balance holds')")
-        assert bracketed(
+        follows(
             lambda: int(page.text(".equation").replace(",", "").split(" issued")[0]), lambda balance: balance.issued
         )
         assert page.errors == []

@@ -66,22 +66,6 @@ def test_a_run_trains_and_measures_and_its_counters_and_folder_are_complete(tmp_
     assert "equal to the run's checkpoint" in replayed
 
 
-def test_max_lag_zero_is_synchronous_grpo(tmp_path: Path) -> None:
-    """Every trained token was written by the policy version that it updates."""
-    run = start_run(tmp_path, "run.max_steps=4", "learner.max_lag=0", "arms.guided=0", name="synchronous")
-    output = run.wait(480)
-    assert run.process.returncode == 0, output + run.logs()
-    summary = run.summary()
-    assert summary["steps"] == 4
-    assert summary["lag_steps"] == {"mean": 0.0, "max": 0}
-    assert summary["multi_version_rollouts"] == 0
-    assert summary["counters"]["stale"] == 0
-    assert summary["counters"]["balanced"]
-    # At lag 0 the learner must compute the same log-probabilities as the engine, at every step.
-    fresh = [step.logprob_rms_lag0 for step in read_reports(run.folder / "metrics", LearnerStep)]
-    assert all(rms is not None and rms < 1e-5 for rms in fresh)
-
-
 def test_ctrl_c_ends_a_run_in_order_and_a_resume_continues_it(tmp_path: Path) -> None:
     run = start_run(tmp_path, "run.max_steps=8", "learner.checkpoint_every=2", name="stopped")
     wait_until(lambda: run.process.poll() is not None or run.steps() >= 3, 420, "three optimizer steps")
