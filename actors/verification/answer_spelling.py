@@ -71,6 +71,7 @@ _SYNONYMS = [
         ),
         r"\2",
     ),
+    (re.compile(r"\s*\\colon(?![a-zA-Z])\s*"), ":"),
     (re.compile(r"\s+"), " "),
 ]
 

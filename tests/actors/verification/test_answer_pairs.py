@@ -243,6 +243,7 @@ x+1,x-1 | x-1,x+2 | wrong
 (x,1),(1,x) | (1,x),(x,2) | wrong
 # ratios and times
 1:2 | 2:4 | right
+3:4 | 3\colon 4 | right
 1:2 | 2:1 | wrong
 1:2 | \frac12 | right
 0:3 | 0:4 | wrong
