@@ -1,4 +1,4 @@
-"""`pope mine` and `pope eval` with all roles; a command that was killed and repeated gives the same result."""
+"""`pope mine` and `pope eval` with all roles; a command that was killed continues where it was."""
 
 import json
 import signal
@@ -30,10 +30,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def archive(run: Run, stage: str) -> Path:
-    """Path of a stage's archive, without suffix. Its name holds a digest of model and problems."""
+def results_of(run: Run, stage: str) -> Path:
+    """The file of a stage's finished groups. Its name holds a digest of model and problems."""
     (results,) = (run.folder / "sampling").glob(f"{stage}-*.results")
-    return results.with_suffix("")
+    return results
+
+
+def archive(run: Run, stage: str) -> Path:
+    """Path of a stage's archive, without suffix."""
+    return results_of(run, stage).with_suffix("")
 
 
 def archived(run: Run, stage: str) -> int:
@@ -41,42 +46,37 @@ def archived(run: Run, stage: str) -> int:
     return sum(path.read_bytes().count(b"\n") for path in (run.folder / "sampling").glob(f"{stage}-*.results"))
 
 
-def test_mining_finds_the_planted_buckets_and_a_kill_does_not_change_the_result(tmp_path: Path) -> None:
-    whole = start("mine", tmp_path, *MINE, name="whole")
-    output = whole.wait(300)
-    assert whole.process.returncode == 0, output + whole.logs()
-    assert whole.left_behind() == []
-
-    mined = {row["problem_id"]: row for row in lines(whole.folder / "mined.jsonl")}
-    assert sum(mined[id]["bucket"] == "hard" for id in mined if id.startswith("chain8")) >= 7
-    assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
-    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(archive(whole, stage))]
-    summary = json.loads((whole.folder / "summary.json").read_text())
-    assert sum(len(group.rollouts) for group in rollouts) == summary["rollouts"], "every rollout is kept"
-    assert summary["sampling"]["max_completion_tokens"] == 128, "mining has its own budget"
-    for row in lines(whole.folder / "chosen.jsonl"):
-        assert row["index"] is None or row["prefix"].count("\n") == row["index"]
-    problems = {row["id"]: row for row in lines(whole.folder / "problems.jsonl")}
-    assert {problems[id]["bucket"] for id in problems} == set(summary["buckets"]) - {"none"}
-    assert all(p["guidance"] is not None for p in problems.values() if p["bucket"] == "hard")
-    assert (whole.folder / "mining.png").stat().st_size > 10_000
-
+def test_a_killed_mining_is_continued_and_finds_the_planted_buckets(tmp_path: Path) -> None:
     killed = start("mine", tmp_path, *MINE, name="killed")
-    wait_until(lambda: killed.process.poll() is not None or archived(killed, "mining") >= 12, 240, "twelve groups")
+    wait_until(lambda: killed.process.poll() is not None or archived(killed, "mining") >= 12, 480, "twelve groups")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
-    before = archived(killed, "mining")
+    before = results_of(killed, "mining").read_bytes()
     # Nobody is left to end them in order: each ends when it notices. Ray's own agents take a minute or two for that.
     wait_until(lambda: all(name.endswith("Agent") for name in killed.running()), 60, "only Ray's agents are left")
 
     again = start("mine", tmp_path, *MINE, name="killed")
-    output = again.wait(300)
+    output = again.wait(480)
     assert again.process.returncode == 0, output + again.logs()
     assert again.left_behind() == []
+    whole_lines = before[: before.rindex(b"\n") + 1]
+    assert results_of(again, "mining").read_bytes().startswith(whole_lines), "what was finished is kept"
     group_ids = [group.group_id for group in read_rollouts(archive(again, "mining"))]
-    assert len(group_ids) == len(set(group_ids)) > before, "nothing that was finished is sampled twice"
-    for name in ("mined.jsonl", "chosen.jsonl", "prefixes.jsonl", "problems.jsonl"):
-        assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    assert len(group_ids) == len(set(group_ids)) > whole_lines.count(b"\n"), "and not sampled twice"
+
+    mined = {row["problem_id"]: row for row in lines(again.folder / "mined.jsonl")}
+    assert sum(mined[id]["bucket"] == "hard" for id in mined if id.startswith("chain8")) >= 7
+    assert not any(mined[id]["bucket"] == "hard" for id in mined if id.startswith("ring"))
+    rollouts = [group for stage in ("mining", "guidance") for group in read_rollouts(archive(again, stage))]
+    summary = json.loads((again.folder / "summary.json").read_text())
+    assert sum(len(group.rollouts) for group in rollouts) == summary["rollouts"], "every rollout is kept"
+    assert summary["sampling"]["max_completion_tokens"] == 128, "mining has its own budget"
+    for row in lines(again.folder / "chosen.jsonl"):
+        assert row["index"] is None or row["prefix"].count("\n") == row["index"]
+    problems = {row["id"]: row for row in lines(again.folder / "problems.jsonl")}
+    assert {problems[id]["bucket"] for id in problems} == set(summary["buckets"]) - {"none"}
+    assert all(p["guidance"] is not None for p in problems.values() if p["bucket"] == "hard")
+    assert (again.folder / "mining.png").stat().st_size > 10_000
 
 
 def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path: Path) -> None:
