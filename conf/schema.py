@@ -380,7 +380,8 @@ class LearnerSettings:
     """Largest lag of a trained token, in optimizer steps. 0 is synchronous GRPO; null is no bound."""
     max_engine_rms: float | None = ranged(None, 0.0)
     """Largest root mean square of log pi - log pi_behaviour over rollouts of lag 0, in nats and without the 1 % that
-    differ most; a run whose learner and engine disagree more stops. null: 1e-3 in float32, 0.2 in bfloat16."""
+    differ most; a run whose learner and engine disagree more at its first step stops. null: 1e-3 in float32,
+    0.2 in bfloat16. After a weight sync the bound is at least 1, because prompts may be cached with older weights."""
     packing: Literal["on", "off"] = "on"
     """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout
     and is computed by the model's own attention, for architectures that cannot run packed rows (docs/models.md)."""

@@ -5,6 +5,7 @@ arithmetic. A larger difference means that the learner would train another polic
 
 Only rollouts that are of lag 0 from their first token on are compared. After an in-flight update a rollout continues on
 keys and values that the weights before the update computed (PipelineRL), which no forward pass of the learner repeats.
+The first step, before any update, has the strict bound of `model.dtype`; later ones have `BOUND_AFTER_SYNC`.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from torch import Tensor
 from broker.errors import PopeError
 from broker.records import TrainGroup
 from learner.batch_feed import Row
+from learner.engine_bound import BOUND_AFTER_SYNC
 from learner.ranks import Ranks
 
 OUTLIERS = 0.01
@@ -91,9 +93,11 @@ class FreshTokens:
 def require_agreement(agreement: Agreement | None, bound: float, *, step: int, packing: str) -> None:
     """Raises EngineDisagrees when the rollouts of lag 0 typically differ by more than `bound`, before `step` is taken.
 
-    `packing`: `learner.packing`. Log-probabilities that are not a number pass: their gradient is not finite, so that
-    the step is skipped.
+    After the first step the bound is at least `BOUND_AFTER_SYNC`. `packing`: `learner.packing`. Log-probabilities that
+    are not a number pass: their gradient is not finite, so that the step is skipped.
     """
+    if step > 1:
+        bound = max(bound, BOUND_AFTER_SYNC)
     if agreement is not None and agreement.typical_rms > bound:
         raise EngineDisagrees(
             f"step {step}: learner and engine disagree under the same weights: log pi - log pi_behaviour has a root "

@@ -17,7 +17,7 @@ from broker.reports import DriverNote, GroupEnd, LearnerStep
 from conf.schema import RunConfig
 from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBucket, UnsavedCheckpoints, WindowAlert
 from deploy.store.run_view import RoleStatus
-from learner.engine_bound import engine_bound
+from learner.engine_bound import ALERT_AFTER_SYNC, engine_bound
 
 NEWEST_GROUPS = 64
 """Number of newest groups that rules about groups use."""
@@ -237,14 +237,13 @@ def weights_moved_too_far(m: Moment) -> Iterator[Alert]:
 
 
 def learner_and_engine_drift_apart(m: Moment) -> Iterator[Alert]:
-    bound = engine_bound(m.config)
+    bound = max(engine_bound(m.config) / 2, ALERT_AFTER_SYNC)
     rms = [report.logprob_rms_lag0 for report in m.learner[-20:] if report.logprob_rms_lag0 is not None]
-    if len(rms) >= 3 and (newest := median(rms[-5:])) > bound / 2:
+    if len(rms) >= 3 and (newest := median(rms[-5:])) > bound:
         yield Alert(
             level="warning",
             title="Learner and engine drift apart",
-            detail=f"At lag 0 their log-probabilities differ by {newest:.3g} nats; a run stops at {bound:g} "
-            "(without outliers).",
+            detail=f"At lag 0 their log-probabilities differ by {newest:.3g} nats; {bound:g} is usual at most.",
             remedy="Set model.dtype=float32, or learner.packing=off if the architecture is not listed in "
             "docs/models.md; weights.canary_every=1 shows whether a weight sync is the cause.",
         )

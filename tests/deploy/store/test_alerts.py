@@ -24,7 +24,7 @@ HEALTHY = Moment(
     driver_alerts={}, canary={"actor-0": 0}, since_step_s=2.0, redis_error=None,
 )  # fmt: skip
 STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
-APART = learner_step(12, ess=0.95, logprob_rms_lag0=6e-4)
+APART = learner_step(12, ess=0.95, logprob_rms_lag0=0.06)
 TIMEOUTS = [ended(3, step=1)] * 32 + [ended(3, step=1, judged=6)] * 32
 
 
