@@ -71,9 +71,9 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
     """The verdict on one claimed answer, or the comparison that math-verify must decide."""
     if (equal := compare_plainly(reference, answer)) is not None:
         return "correct" if equal else "wrong"
+    reference, answer = undressed(reference, answer)
     if len(answer) > MAX_ANSWER_CHARS or has_hidden_characters(answer):
         return "unparsable"
-    reference, answer = undressed(reference, answer)
     if same_text(cleaned(reference), cleaned(answer)):
         return "correct"
     reference, answer = canonical(reference), canonical(answer, euler=has_euler(reference))

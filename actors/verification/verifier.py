@@ -19,7 +19,6 @@ from actors.verification.answer_shapes import has_several_values
 from actors.verification.answers import claimed_answers
 from actors.verification.retry_budget import RetryBudget
 from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts
-from actors.verification.typography import plain_latex, undressed
 from actors.verification.verifier_workers import DeadlineExceeded, ForkServer, Worker, WorkerDied
 from broker.records import Verdict
 from conf.schema import VerifierSettings
@@ -63,13 +62,13 @@ class VerifierPool:
         if not answers:
             return "no_answer"
         verdict = await self._judge_claims(answers, reference) if len(answers) <= MAX_CLAIMS else "wrong"
-        if verdict in ("wrong", "unparsable") and len(answers) > 1 and has_several_values(plain_latex(reference)):
+        if verdict in ("wrong", "unparsable") and len(answers) > 1 and has_several_values(reference):
             return await self._judge_claims((", ".join(answers),), reference)  # each value has a box of its own
         return verdict
 
     async def _judge_claims(self, answers: Sequence[str], reference: str) -> Verdict:
         """`correct` if all answers are."""
-        decisions = [decide(*undressed(reference, answer)) for answer in answers]
+        decisions = [decide(reference, answer) for answer in answers]
         for refused in ("wrong", "unparsable"):
             if refused in decisions:
                 return refused
