@@ -10,9 +10,9 @@ for dense models, and by KL divergences of up to 0.01 for mixtures of experts; a
 of about d^2 / 2, so that the bound is a divergence of 0.02."""
 
 BOUND_AFTER_SYNC = 1.0
-"""The bound after a weight sync, nats, if it is the larger one. A request that waited during the sync finds keys and
-values of its prompt in the prefix cache that the weights before it computed: 0.003 were measured in float32 at the
-learning rate of the built-in domain. Weights that a sync lost or mixed up are also found by the canary."""
+"""The bound after a weight sync, nats, if it is the larger one. A request that waited during the sync may find keys and
+values of its prompt in the prefix cache that the weights before it computed. A run of the built-in domain differed by
+0.003 in float32 after a sync. Weights that a sync lost or mixed up are also found by the canary."""
 ALERT_AFTER_SYNC = 0.05
 """From here on the dashboard warns, nats."""
 
