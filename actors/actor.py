@@ -3,7 +3,8 @@
     producer            samples training groups, as many as keep the engine full
     weight follower     takes over the newest weights, without ending running rollouts
     evaluation writer   samples the groups of scheduled evaluations, each under one policy version
-    heartbeat           checks the engine, renews leases, reports counts
+    watch               checks that the engine lives and answers
+    heartbeat           renews leases, reports counts and times
 
 consumes    group ids of the feeds, weight announcements
 waits for   the first of these tasks to end
@@ -15,13 +16,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from actors.actor_broker import ActorBroker
+from actors.async_tasks import cancel_all, first_to_end
 from actors.engine import Engine
 from actors.evaluation_writer import EvaluationWriter
 from actors.leased_groups import Admission, GroupSource, LeasedGroups
-from actors.producer import Producer, cancel_all
+from actors.producer import Producer
 from actors.rollout_writer import RolloutWriter
 from actors.weight_follower import WeightFollower
+from broker.role_clock import RoleClock
 from conf.schema import RunConfig, WeightSettings
+
+CHECK_EVERY_S = 1.0
+"""Seconds between two checks of the engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +78,20 @@ class Actor:
         self._broker = broker
         self._engine = engine
         self._heartbeat_s = settings.heartbeat_s
+        self._clock = RoleClock(broker.actor)
         training_groups = LeasedGroups(
             training, broker, engine=engine, writer=writer, admission=settings.admission, in_history=True
         )
         self._leased = [training_groups]
-        self._producer = Producer(training_groups, broker, decode=decode, max_in_flight=settings.max_in_flight)
+        self._producer = Producer(
+            training_groups, broker, decode=decode, max_in_flight=settings.max_in_flight, clock=self._clock
+        )
         self._follower = WeightFollower(
-            engine, broker, settings.weights, in_flight_groups=lambda: training_groups.in_flight
+            engine,
+            broker,
+            settings.weights,
+            clock=self._clock,
+            in_flight_groups=lambda: training_groups.in_flight,
         )
         self._evaluation_writer: EvaluationWriter | None = None
         if evaluations is not None:
@@ -93,28 +106,42 @@ class Actor:
 
     async def run(self) -> None:
         """Takes over the newest weights, runs all tasks, then returns all leases. Raises the error of a failed task."""
-        await self._follower.catch_up()
-        background = [asyncio.create_task(self._follower.run()), asyncio.create_task(self._send_heartbeats())]
-        evaluating: list[asyncio.Task[None]] = []
-        if self._evaluation_writer is not None:
-            evaluating.append(asyncio.create_task(self._evaluation_writer.run()))
-        producing = asyncio.create_task(self._producer.run())
+        watching = [asyncio.create_task(self._watch_engine()), asyncio.create_task(self._send_heartbeats())]
+        working = asyncio.create_task(self._work())
         try:
-            done, _ = await asyncio.wait([producing, *background, *evaluating], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await first_to_end([working, *watching])
         finally:
-            # Evaluations are cancelled at once. A sync must finish: an engine interrupted in a sync cannot be updated.
-            await cancel_all(evaluating)
-            async with self._follower.syncing:
-                await cancel_all([producing, *background])
+            await cancel_all([working, *watching])
             for groups in self._leased:
                 await groups.release()
 
-    async def _send_heartbeats(self) -> None:
-        """Checks the engine, sends a heartbeat, renews the leases and reports the output, every `heartbeat_s`."""
+    async def _work(self) -> None:
+        """Follows the weights and samples until the run stops."""
+        if not await self._follower.catch_up():
+            return
+        self._clock.restart()
+        following = asyncio.create_task(self._follower.run())
+        sampling = [asyncio.create_task(self._producer.run())]
+        if self._evaluation_writer is not None:
+            sampling.append(asyncio.create_task(self._evaluation_writer.run()))
+        try:
+            await first_to_end([*sampling, following])
+            # Evaluations end at once. A sync must finish: an engine interrupted in a sync cannot be updated.
+            await cancel_all(sampling[1:])
+            async with self._follower.syncing:
+                await cancel_all([following])
+        finally:  # after an error the engine is replaced, so no sync is waited for
+            await cancel_all([*sampling, following])
+
+    async def _watch_engine(self) -> None:
+        """Raises an error soon after the engine has died or no longer answers."""
         while True:
             await self._engine.check()
+            await asyncio.sleep(CHECK_EVERY_S)
+
+    async def _send_heartbeats(self) -> None:
+        """Sends a heartbeat, renews the leases, reports output and times, every `heartbeat_s`."""
+        while True:
             in_flight = sum(groups.in_flight for groups in self._leased)
             await self._broker.call(self._broker.heartbeats.beat, self._broker.actor, f"{in_flight} groups in flight")
             for groups in self._leased:
@@ -123,4 +150,6 @@ class Actor:
             if written.groups:
                 report = written.report(self._broker.actor, self._engine.version)
                 await self._broker.call(self._broker.metrics.report, report)
+            if self._clock.due:
+                await self._broker.call(self._broker.metrics.report, self._clock.report())
             await asyncio.sleep(self._heartbeat_s)

@@ -144,6 +144,19 @@ class ChatTemplate:
             return f"prompts skip the thought ({''.join(skipped)})"
         return None
 
+    @cached_property
+    def own_system(self) -> str | None:
+        """The system message that the template writes because `prompts.system` gives none; None if it writes none."""
+        return self._renderer.own_system() if self._system is None else None
+
+    @cached_property
+    def prompt_date(self) -> str | None:
+        """In words, that prompts hold the date of the day on which they are rendered; None if they do not."""
+        if not self._renderer.writes_the_date():
+            return None
+        fixed = "; prompts.template_kwargs.date_string fixes it" if self._renderer.uses("date_string") else ""
+        return f"prompts hold the date of the day{fixed}"
+
     def check_quotable(self, text: str, name: str = "the text") -> None:
         """Raises PromptFault if a message that quotes the text, or a part of it, could hold a control token.
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from actors.engine_watch import EngineWatch
 from broker.failpoints import failpoint
 from broker.records import FinishReason, WeightAnnouncement
 from conf.schema import ActorSettings, Sampling
@@ -38,6 +39,8 @@ class GeneratedRollout:
     version_spans: tuple[tuple[int, int], ...]
     """(first token index, policy version), ascending."""
     finish_reason: FinishReason
+    prompt_version: int
+    """Policy version at submission; keys and values of the prompt are of this version or of newer ones."""
 
 
 class Engine:
@@ -67,6 +70,8 @@ class Engine:
         self._version = 0
         self._settled = asyncio.Event()
         self._settled.set()
+        self._broadcasts = transfer_backend == "nccl"
+        self._in_transfer = False
         self._sampling_params, self._tokens_prompt = SamplingParams, TokensPrompt
         self._final_only = RequestOutputKind.FINAL_ONLY
         more = _gpu(settings) if device == "cuda" else _cpu(settings)
@@ -96,6 +101,7 @@ class Engine:
                 **more,
             )
         )
+        self._watch = EngineWatch(self._llm.engine_core.is_scheduler_paused_async, self._processes)
 
     @property
     def version(self) -> int:
@@ -124,9 +130,10 @@ class Engine:
             detokenize=False,
             output_kind=self._final_only,
         )
-        prompt = self._tokens_prompt(prompt_token_ids=list(prompt_ids), cache_salt=f"weights-{self._version}")
+        version = self._version
+        prompt = self._tokens_prompt(prompt_token_ids=list(prompt_ids), cache_salt=f"weights-{version}")
         outputs = [output async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex)]
-        return [_rollout(completion) for completion in sorted(outputs[-1].outputs, key=lambda c: c.index)]
+        return [_rollout(completion, version) for completion in sorted(outputs[-1].outputs, key=lambda c: c.index)]
 
     async def start_version(self, version: int) -> None:
         """Stamps the initial weights with their version; call it before the first `generate`."""
@@ -137,6 +144,7 @@ class Engine:
         """Joins the learner's transfer group (nccl backend)."""
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 
+        self._in_transfer = True
         await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=dict(init_info)))
 
     async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
@@ -144,18 +152,19 @@ class Engine:
 
         Raises TimeoutError after `timeout_s` seconds; the engine is then in an undefined state and must be replaced.
         """
-        from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
-
         self._settled.clear()
+        self._in_transfer = self._broadcasts
         start = time.perf_counter()
         async with asyncio.timeout(timeout_s):
-            await self._llm.pause_generation(mode="keep", clear_cache=False)
-            await self._llm.start_weight_update()
+            # Not `pause_generation`, which also sleeps for 20 ms so that outputs arrive before it returns.
+            await self._llm.engine_core.pause_scheduler_async(mode="keep", clear_cache=False)
             failpoint("actor.mid_update")
-            await self._llm.update_weights(WeightTransferUpdateRequest(update_info=_update_info(announcement)))
-            await self._llm.finish_weight_update(str(announcement.version))
+            update = {"update_info": _update_info(announcement)}
+            await self._llm.collective_rpc("take_over_weights", kwargs=update)
+            await self._llm.update_weight_version(str(announcement.version))
             self._version = announcement.version
             await self._llm.resume_generation()
+        self._in_transfer = False
         self._settled.set()
         return time.perf_counter() - start
 
@@ -166,11 +175,18 @@ class Engine:
         return {name: digest for name, digest in digests.items() if digest != EMPTY_DIGEST}
 
     async def check(self) -> None:
-        """Raises vLLM's error when the engine has died."""
+        """Call it every second. Raises vLLM's error when the engine has died, EngineSilent when it answers no more."""
         await self._llm.check_health()
+        await self._watch.check(waits_for_others=self._in_transfer)
+
+    def _processes(self) -> list[int]:
+        """Process ids of vLLM's core; its workers are children."""
+        manager: Any = self._llm.engine_core.resources.engine_manager
+        return [process.pid for process in manager.processes if process.pid is not None]
 
     def close(self) -> None:
         """Ends vLLM's child processes."""
+        self._watch.close()
         self._llm.shutdown()
 
 
@@ -209,14 +225,14 @@ def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:
     return {"names": list(names), "dtype_names": list(dtypes), "shapes": [list(shape) for shape in shapes]}
 
 
-def _rollout(completion: object) -> GeneratedRollout:
+def _rollout(completion: object, prompt_version: int) -> GeneratedRollout:
     """Converts vLLM's CompletionOutput."""
     token_ids = list(completion.token_ids)  # type: ignore[attr-defined]
     logprobs = np.minimum(completion.logprobs.logprobs, 0.0).tolist()  # type: ignore[attr-defined]
     assert len(logprobs) == len(token_ids), "vLLM returned different numbers of log-probabilities and tokens"
     spans = tuple((span.start, int(span.version)) for span in completion.weight_versions)  # type: ignore[attr-defined]
     finish: FinishReason = "stop" if completion.finish_reason == "stop" else "length"  # type: ignore[attr-defined]
-    return GeneratedRollout(token_ids=token_ids, logprobs=logprobs, version_spans=spans, finish_reason=finish)
+    return GeneratedRollout(token_ids, logprobs, spans, finish, prompt_version)
 
 
 def _set_environment(settings: ActorSettings, device: str) -> None:

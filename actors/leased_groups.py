@@ -68,6 +68,8 @@ class LeasedGroups:
         self._in_history = in_history
         self._tokens: dict[int, str] = {}
         """Group id -> claim token of the groups in flight."""
+        self.waits_for = ""
+        """Why the feed issued no group when it last refused one (`Feed.claim`)."""
 
     @property
     def in_flight(self) -> int:
@@ -89,12 +91,16 @@ class LeasedGroups:
                 max_lag=self._admission.max_lag,
                 lease_s=self._admission.lease_s,
                 high_water=self._admission.high_water,
+                refused=self._note_refusal,
             )
         except FeedExhausted:
             return None
         if group_id is not None:
             self._tokens[group_id] = token
         return group_id
+
+    def _note_refusal(self, reason: str) -> None:
+        self.waits_for = reason
 
     async def write(self, group_id: int, token: str) -> RolloutGroup | None:
         """Samples and publishes a claimed group. None when it failed, or when another actor now holds its lease."""
@@ -113,7 +119,7 @@ class LeasedGroups:
             if await call(feed.publish, group_id, token, group):
                 failpoint("actor.after_publish")
                 if self._in_history:
-                    self._broker.history.add("publish", group_id=group_id)
+                    self._broker.history.add("publish", group_id=group_id, problem_id=group.problem_id, arm=group.arm)
                 return group
             log.warning("group %d: the lease expired and the group was issued again; this copy is dropped", group_id)
             return None

@@ -8,13 +8,16 @@ unblocked by finished groups; the learner, whose commits and weight updates rais
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from actors.actor_broker import ActorBroker
+from actors.async_tasks import cancel_all
 from actors.leased_groups import LeasedGroups
 from actors.readable_rollout import sample_values
 from actors.report_sums import OutputSums
 from broker.records import RolloutGroup
+from broker.reports import WORK
+from broker.role_clock import RoleClock
 
 POLL_S = 0.05
 """Time between two claims while the feed issues nothing, seconds."""
@@ -35,11 +38,13 @@ class Producer:
         *,
         decode: Callable[[list[int]], str],
         max_in_flight: int,
+        clock: RoleClock,
     ) -> None:
         self._groups = groups
         self._broker = broker
         self._decode = decode
         self._max_in_flight = max_in_flight
+        self._clock = clock
         self._written = OutputSums()
         self._next_sample_at = 0.0
 
@@ -57,6 +62,7 @@ class Producer:
                     if group_id is not None:
                         writing.add(asyncio.create_task(self._write(group_id, token)))
                 at_once = 1 if None in group_ids else CLAIMS_AT_ONCE
+                self._note_shares(len(writing), waits=None in group_ids)
                 if not claims or None in group_ids:
                     await _first_of(writing, POLL_S)
                 for finished in [task for task in writing if task.done()]:
@@ -69,6 +75,12 @@ class Producer:
         """The sums since the last call."""
         written, self._written = self._written, OutputSums()
         return written
+
+    def _note_shares(self, writing: int, *, waits: bool) -> None:
+        """Room for groups without one is waiting if the feed issued none, else between two groups."""
+        free = self._max_in_flight - writing
+        waiting = {self._groups.waits_for: free / self._max_in_flight} if waits else {}
+        self._clock.share({WORK: writing / self._max_in_flight, **waiting})
 
     async def _write(self, group_id: int, token: str) -> None:
         group = await self._groups.write(group_id, token)
@@ -91,10 +103,3 @@ async def _first_of(tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
         await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     else:
         await asyncio.sleep(timeout_s)
-
-
-async def cancel_all(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels the tasks and waits until all have ended; their errors are ignored."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -73,6 +73,8 @@ class RolloutWriter:
             actor=self._actor,
             prompt_ids=int32_bytes(prompt_ids),
             rollouts=(*judged, *oracle),
+            prompt_version=min(rollout.prompt_version for rollout in generated),
+            sampling_share=assignment.sampling_share,
         )
 
     async def _judge(self, generated: GeneratedRollout, answer: str) -> Rollout:

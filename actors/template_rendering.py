@@ -16,6 +16,8 @@ MARKER = "marker7351"
 """Stands for a user message; no template contains it or changes it."""
 ANSWER_MARKER = "marker8462"
 """Stands for the content of an assistant turn."""
+DATE_MARKER = "marker9573"
+"""Stands for the date of the day."""
 
 Turn = tuple[str, str]
 """(role, content)"""
@@ -74,6 +76,33 @@ class Renderer:
                 "tokenizer.json"
             )
 
+    def own_system(self) -> str | None:
+        """The system message that the template writes where a conversation has none; None if it writes none."""
+        try:
+            given = self.render([("system", ANSWER_MARKER), ("user", MARKER)], for_response=True)
+        except TemplateFault:
+            return None
+        before, _, rest = given.partition(ANSWER_MARKER)
+        between = rest.partition(MARKER)[0]
+        start = self.render([("user", MARKER)], for_response=True).partition(MARKER)[0]
+        if not start.startswith(before) or not start.removeprefix(before).endswith(between):
+            return None
+        return start.removeprefix(before).removesuffix(between).strip() or None
+
+    def writes_the_date(self) -> bool:
+        """Whether prompts depend on the day on which they are rendered."""
+        if "strftime_now" not in _source(self._tokenizer, self._kwargs):
+            return False
+        turns = self._messages([("user", MARKER)])
+        text = self._tokenizer.apply_chat_template(
+            turns, tokenize=False, **{"strftime_now": lambda form: DATE_MARKER, **self._kwargs}
+        )
+        return DATE_MARKER in text
+
+    def uses(self, variable: str) -> bool:
+        """Whether the template mentions a variable of this name."""
+        return _mentions(_source(self._tokenizer, self._kwargs), variable)
+
     def _messages(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         return [
             {"role": role, "content": [{"type": "text", "text": content}] if self._in_parts else content}
@@ -125,14 +154,22 @@ def _check_chosen(template: Any, chosen: object) -> None:
 
 def _check_variables(tokenizer: Any, kwargs: Mapping[str, Any]) -> None:
     """Raises TemplateFault for a variable that the template does not mention: it would have no effect."""
-    template = getattr(tokenizer, "chat_template", None)
-    chosen = kwargs.get("chat_template", "default")
-    source = template.get(chosen, chosen) if isinstance(template, Mapping) else kwargs.get("chat_template", template)
-    if not isinstance(source, str):
-        return
+    source = _source(tokenizer, kwargs)
     for name in kwargs:
-        if name != "chat_template" and re.search(rf"\b{re.escape(name)}\b", source) is None:
+        if source and name != "chat_template" and not _mentions(source, name):
             raise TemplateFault(
                 f"prompts.template_kwargs.{name}={json.dumps(kwargs[name])[:80]} has no effect: the chat template "
                 "of the model does not use a variable of that name; remove it, or correct its name"
             )
+
+
+def _source(tokenizer: Any, kwargs: Mapping[str, Any]) -> str:
+    """The text of the template in use; empty for a tokenizer that has none and renders by itself."""
+    template = getattr(tokenizer, "chat_template", None)
+    chosen = kwargs.get("chat_template", "default")
+    source = template.get(chosen, chosen) if isinstance(template, Mapping) else kwargs.get("chat_template", template)
+    return source if isinstance(source, str) else ""
+
+
+def _mentions(source: str, variable: str) -> bool:
+    return re.search(rf"\b{re.escape(variable)}\b", source) is not None

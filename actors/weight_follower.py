@@ -12,11 +12,14 @@ from actors.actor_broker import ActorBroker
 from actors.engine import Engine, canary
 from actors.weight_file import hard_linked
 from broker.records import WeightAnnouncement
-from broker.reports import WeightSync
+from broker.reports import CANARY, WEIGHTS, WeightSync
+from broker.role_clock import RoleClock
 from conf.schema import WeightSettings
 
 FOLLOW_S = 1.0
 """Longest single wait for an announcement, seconds; bounds the delay of a cancellation."""
+POLL_S = 0.1
+"""Time between two looks for the first weights that an engine may sample with, seconds."""
 
 
 class CanaryMismatch(Exception):
@@ -27,12 +30,19 @@ class WeightFollower:
     """Keeps one engine at the newest policy version and records the version it holds on the board."""
 
     def __init__(
-        self, engine: Engine, broker: ActorBroker, settings: WeightSettings, *, in_flight_groups: Callable[[], int]
+        self,
+        engine: Engine,
+        broker: ActorBroker,
+        settings: WeightSettings,
+        *,
+        clock: RoleClock,
+        in_flight_groups: Callable[[], int],
     ) -> None:
         """`in_flight_groups`: returns the number of training groups in flight, for the report of a sync."""
         self._engine = engine
         self._broker = broker
         self._settings = settings
+        self._clock = clock
         self._in_flight_groups = in_flight_groups
         self._seen = engine.version
         """Version of the newest announcement that was handled."""
@@ -51,18 +61,43 @@ class WeightFollower:
                     if await self._sync(newest):
                         self._seen = newest.version
 
-    async def catch_up(self) -> None:
-        """Takes over the newest announced weights, if they are newer than the engine's.
+    async def catch_up(self) -> bool:
+        """Takes over the newest announced weights, if they are newer than the engine's. False: the run stopped before.
 
-        A finished nccl broadcast cannot be joined. The engine then records its old version, upon which the learner
-        creates the transfer group again, and the next announcement updates the engine.
+        Until then the engine has the initial weights, and must sample nothing for training. It waits when a learner
+        that resumes has not announced its weights yet, or when the newest ones were broadcast (nccl): a finished
+        broadcast cannot be joined. The engine records its old version, upon which the learner creates the transfer
+        group again, and the next announcement updates the engine.
         """
         newest = await self._broker.call(self._broker.board.newest)
-        if newest and newest.version > self._engine.version:
-            if newest.backend == "file" and not await self._sync(newest):
-                return await self.catch_up()
-            self._seen = newest.version
+        if newest is None or (newest.backend == "nccl" and newest.version > self._engine.version):
+            await self._broker.call(self._broker.board.hold, self._broker.actor, self._engine.version)
+            newest = await self._newer_than(newest)
+            if await self._broker.call(self._broker.control.stopped):
+                return False
+        if newest and newest.version > self._engine.version and not await self._sync(newest):
+            return await self.catch_up()
+        self._seen = self._engine.version
         await self._hold(self._engine.version)
+        return True
+
+    async def _newer_than(self, missed: WeightAnnouncement | None) -> WeightAnnouncement | None:
+        """Waits for the next announcement, or for the stop. With None for the first one, if a learner resumes."""
+        board, call = self._broker.board, self._broker.call
+        while not await call(self._broker.control.stopped):
+            newer = await call(board.wait_newer, -1 if missed is None else missed.version, timeout_s=0.0)
+            if newer and self._can_join(newer):
+                return newer
+            missed = newer or missed
+            if missed is None and not await call(board.awaits_learner):
+                return await call(board.newest)  # it may have been announced just before the learner was ready
+            await asyncio.sleep(POLL_S)
+        return None
+
+    def _can_join(self, announcement: WeightAnnouncement) -> bool:
+        """Whether this new engine can receive these weights; a broadcast that began without it cannot be joined."""
+        group = announcement.rendezvous
+        return announcement.backend == "file" or (group is not None and self._broker.actor in group.rank_offsets)
 
     async def _hold(self, version: int) -> None:
         """Records the version that the engine holds, on the board and in the history."""
@@ -87,11 +122,13 @@ class WeightFollower:
                         f"{announcement.path} was announced but does not exist; check what else deletes files there"
                     )
                 return False
-            stall_s = await self._engine.update(linked, timeout_s=self._settings.timeout_s)
+            with self._clock.within(WEIGHTS):
+                stall_s = await self._engine.update(linked, timeout_s=self._settings.timeout_s)
         self._num_syncs += 1
         wrong: list[str] = []
         if self._settings.canary_every and self._num_syncs % self._settings.canary_every == 0:
-            wrong = canary(announcement.checksums, await self._engine.checksums())
+            with self._clock.within(CANARY):
+                wrong = canary(announcement.checksums, await self._engine.checksums())
         await self._broker.call(
             self._broker.metrics.report,
             WeightSync(

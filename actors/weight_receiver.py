@@ -79,7 +79,14 @@ def _repack_lm_heads(model: torch.nn.Module) -> None:
 
 
 class WeightReceiverExtension:
-    """vLLM's `worker_extension_cls`. It adds no methods; importing this module registers the backend."""
+    """vLLM's `worker_extension_cls`: a base class of its worker. Importing this module registers the backend."""
+
+    def take_over_weights(self, update_info: dict[str, Any]) -> None:
+        """All three phases of an update in one call, because the engine is paused while calls go back and forth."""
+        worker: Any = self
+        worker.start_weight_update()
+        worker.update_weights(update_info)
+        worker.finish_weight_update()
 
 
 WeightTransferEngineFactory.register_engine(BACKEND, FileWeightTransferEngine)

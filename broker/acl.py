@@ -46,19 +46,21 @@ class Rule:
 RULES: dict[Role, Rule] = {
     "actor": Rule(
         writes=(
-            "feed", "leases", "owners", "claims", "attempts", "reissue", "answered", "failures", "counters",
+            "feed", "leases", "owners", "claims", "claimed_versions", "attempts", "reissue", "answered", "failures",
+            "counters",
             "rollouts", "written", "weights_held", "samples", "samples_shown", "heartbeats", "metrics.actors",
+            "metrics.times", "assignments",
         ),
-        reads=("run", "tasks", "learner", "weights", "weights_board", "control"),
-        scripts=(*_ROLLOUT_SCRIPTS, "note", "append", "show", "beat"),
-        commands=("hget", "lindex", "xread", "xrevrange"),
+        reads=("run", "tasks", "learner", "weights", "weights_board", "control", "ledger_outcomes"),
+        scripts=(*_ROLLOUT_SCRIPTS, "append_assignments", "note", "append", "show", "beat"),
+        commands=("hget", "hgetall", "lindex", "lrange", "zrange", "xread", "xrevrange"),
         stages=True,
     ),
     "preprocess": Rule(
         writes=(
             "rollouts", "ring", "ring_meta", "payload", "counters", "replaced", *_OUTCOMES, "forgotten", "failures",
             "dead_letters", "ledger_attempts", "ledger_successes", "ledger_first_solve", "ledger_outcomes",
-            "heartbeats", "metrics.preprocess", "metrics.groups",
+            "heartbeats", "metrics.preprocess", "metrics.groups", "metrics.times",
         ),
         reads=("run", "weights_board", "control"),
         scripts=("recover", "put", "drop", "dead_letter", "append", "beat"),
@@ -67,10 +69,11 @@ RULES: dict[Role, Rule] = {
     ),
     "learner": Rule(
         writes=(
-            "ring", "ring_meta", "payload", "batches", "learner", "counters", *_OUTCOMES, "forgotten", "weights",
-            "weights_board", "control", "samples_ratios", "heartbeats", "metrics.learner", "metrics.sft",
+            "ring", "ring_meta", "payload", "batches", "learner", "counters", "claimed_versions", *_OUTCOMES,
+            "forgotten", "weights", "weights_board", "control", "samples_ratios", "heartbeats", "metrics.learner",
+            "metrics.sft", "metrics.times",
         ),
-        reads=("run", "weights_held", "samples_shown"),
+        reads=("run", "weights_held", "samples_shown", "leases", "rollouts"),
         scripts=("adopt", "take", "commit", "trim", "announce", "note", "append", "beat"),
         commands=("xrange", "xrevrange", "lrange", "hget", "hmget", "hgetall"),
         stages=False,

@@ -1,13 +1,14 @@
 """The feed: issues group ids and their leases.
 
-A group id stands for one group (problem, arm), by a pure function of the seed that the actors compute; the broker does
-not store it. A claim leases the next group id. The lease ends when its group is published or failed, when it expires,
-or when the driver releases it. Claim tokens are `OWNER/N`: N counts the claims of that owner, and OWNER names one
-incarnation of an actor, so that a restarted actor is not mistaken for its predecessor.
+A group id stands for one group (problem, arm). The arm is a pure function of the settings that the actors compute. So
+is the problem, unless problems are chosen by earlier results and recorded (`assignments.py`). A claim leases the next
+group id. The lease ends when its group is published or failed, when it expires, or when the driver releases it. Claim
+tokens are `OWNER/N`: N counts the claims of that owner, and OWNER names one incarnation of an actor, so that a
+restarted actor is not mistaken for its predecessor.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import redis
@@ -16,11 +17,14 @@ from broker.errors import FeedExhausted
 from broker.group_outcomes import summarize_group
 from broker.keys import Keys
 from broker.records import RolloutGroup, encode
+from broker.reports import WAIT_INPUT, WAIT_LAG, WAIT_ROOM
 from broker.scripts import Script
 
 _CLAIM, _RENEW, _PUBLISH = Script("claim"), Script("renew"), Script("publish")
 _FAIL, _RECLAIM = Script("fail"), Script("reclaim")
-_NOTHING_NOW, _NOTHING_EVER = -1, -2
+_NOTHING_EVER = -2
+_REFUSALS = {-1: WAIT_INPUT, _NOTHING_EVER: WAIT_INPUT, -3: WAIT_ROOM, -4: WAIT_LAG}
+"""Answer of a claim -> what the actor waits for (`broker/reports.py`)."""
 REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """A reason in the name of a counter: `failed.REASON`, `filtered.REASON`."""
 
@@ -49,12 +53,17 @@ class Feed:
         max_lag: int | None,
         lease_s: float,
         high_water: int,
+        refused: Callable[[str], None] = lambda reason: None,
     ) -> int | None:
         """Leases a group id for `lease_s` seconds; None when none may be issued at present.
 
+        `refused`: called with what the actor waits for when no group is issued: `WAIT_LAG`, `WAIT_ROOM` (of the rollout
+        stream), or `WAIT_INPUT` when every group under the limit is leased or was issued.
+
         Admission (only when `max_lag` is set): a group may be issued if step `held_version + 1 + max_lag` can still
         train it, that is while issued - dropped < batch_groups * (held_version + 1 + max_lag). `dropped` are the
-        groups that ended untrained; without this credit, filtering would starve the learner.
+        groups that ended untrained; without this credit, filtering would starve the learner. `Ring.take` keeps the
+        place: it waits for the groups that no later step can train.
         No new claim succeeds while the rollout stream holds `high_water` groups or more.
         Raises `FeedExhausted` when the limit is reached and neither a lease nor a returned group id is left.
         """
@@ -62,7 +71,7 @@ class Feed:
         lease_names = [keys.feed, keys.leases, keys.owners, keys.claims, keys.attempts, keys.reissue]
         answer = _CLAIM(
             self._client,
-            [*lease_names, keys.counters, keys.rollouts, keys.learner],
+            [*lease_names, keys.counters, keys.rollouts, keys.learner, keys.claimed_versions],
             token,
             held_version,
             batch_groups,
@@ -70,9 +79,11 @@ class Feed:
             _milliseconds(lease_s),
             high_water,
         )
+        if (reason := _REFUSALS.get(answer)) is not None:
+            refused(reason)
         if answer == _NOTHING_EVER:
             raise FeedExhausted("all groups of the feed were issued")
-        return None if answer == _NOTHING_NOW else int(answer)
+        return None if reason else int(answer)
 
     def renew(self, group_ids: Sequence[int], owner: str, *, lease_s: float) -> list[int]:
         """Extends the leases of `owner` to `lease_s` seconds from now; returns the group ids it still holds."""

@@ -35,13 +35,15 @@ class GroupLocations:
     ended: dict[int, str]
     """Group id -> `trained`, `filtered.REASON`, `replaced`, `stale` or `failed.REASON`."""
     counters: dict[str, int]
+    skipped: int = 0
+    """Steps that the learner trained and that were never taken from this server."""
 
 
 def read_group_locations(client: redis.Redis, keys: Keys) -> GroupLocations:
     """The locations of all groups at one moment, by one read-only script."""
     names = [keys.leases, keys.reissue, keys.rollouts, keys.ring, keys.batches, keys.learner]
     answer = _GROUP_LOCATIONS(client, [*names, keys.ended, keys.ended_codes, keys.failures, keys.counters])
-    issued, leased, reissue, stream, ring, batches, committed, taken, ended, codes, failures, counters = answer
+    issued, leased, reissue, stream, ring, batches, committed, taken, ended, codes, failures, counters, skipped = answer
     return GroupLocations(
         server=read_keys_id(client, keys),
         issued=issued,
@@ -54,6 +56,7 @@ def read_group_locations(client: redis.Redis, keys: Keys) -> GroupLocations:
         taken=taken,
         ended=outcomes_by_group_id(ended, _pairs(codes), _pairs(failures)),
         counters={name: int(count) for name, count in _pairs(counters).items()},
+        skipped=skipped,
     )
 
 

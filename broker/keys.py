@@ -11,6 +11,8 @@ separate runs. On the wire a group id is called `ordinal`. Types and meanings:
     pope:{name}:leases         zset    group id -> deadline (server milliseconds)
     pope:{name}:owners         hash    group id -> claim token of the actor that holds it
     pope:{name}:claims         hash    claim token -> group id: a repeated claim gets the same one
+    pope:{name}:claimed        hash    group id -> version that its actor's engine held at the claim, while a step may
+                                       have to wait for the group; only with `learner.max_lag`
     pope:{name}:attempts       hash    group id -> leases given so far
     pope:{name}:reissue        list    group ids whose lease expired, oldest first
     pope:{name}:written        hash    group id -> "bucket arm LENGTH ...", in flight (group_outcomes.py)
@@ -19,6 +21,7 @@ separate runs. On the wire a group id is called `ordinal`. Types and meanings:
                                        failed
     pope:{name}:ended:codes    hash    trained, filtered.REASON, replaced or stale -> code, from 1 on
     pope:{name}:failures       hash    group id -> reason, for the groups counted as failed.REASON
+    pope:{name}:assignments    list    "SHARE PROBLEM" by group id, when `problems.sampling` chooses by earlier results
     pope:{name}:tasks          list    Task frames by group id, in a sampling stage
     pope:{name}:answered       zset    "publish ORDINAL TOKEN" -> server seconds: results of the last ten minutes
     pope:{name}:rollouts       stream  field `group`: a RolloutGroup frame; consumer group `preprocess`
@@ -40,7 +43,8 @@ separate runs. On the wire a group id is called `ordinal`. Types and meanings:
     pope:{name}:ledger:outcomes   hash "problem_id|arm" -> "step:successes/judged ..." of its newest 16 groups with a
                                        judged rollout, oldest first; step as in first_solve
     pope:{name}:weights        stream  id `VERSION-1`, field `announcement`: a WeightAnnouncement frame
-    pope:{name}:weights:board  hash    version (newest published)
+    pope:{name}:weights:board  hash    version (newest published), awaits_learner (1: engines sample nothing until a
+                                       learner that resumes has published)
     pope:{name}:weights:held   hash    actor -> version its engine holds
     pope:{name}:metrics:ROOM   stream  plain text fields; one entry a report (actors, preprocess, learner, sft), one
                                        a group that ended preprocessing (groups), or one a message of the driver
@@ -76,6 +80,7 @@ class Keys:
         self.leases = self.prefix + "leases"
         self.owners = self.prefix + "owners"
         self.claims = self.prefix + "claims"
+        self.claimed_versions = self.prefix + "claimed"
         self.attempts = self.prefix + "attempts"
         self.reissue = self.prefix + "reissue"
         self.written = self.prefix + "written"
@@ -83,6 +88,7 @@ class Keys:
         self.ended = self.prefix + "ended"
         self.ended_codes = self.prefix + "ended:codes"
         self.failures = self.prefix + "failures"
+        self.assignments = self.prefix + "assignments"
         self.tasks = self.prefix + "tasks"
         self.answered = self.prefix + "answered"
         self.rollouts = self.prefix + "rollouts"

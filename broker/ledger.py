@@ -1,6 +1,7 @@
 """The ledger: attempts and successes of every problem under every arm."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 
@@ -71,10 +72,23 @@ class Ledger:
                     attempts=int(attempts[field]),
                     successes=int(successes[field]),
                     first_solve_step=None if solved is None else int(solved),
-                    last=tuple(_outcome(word) for word in last.get(field, b"").split()),
+                    last=_outcomes(last.get(field, b"")),
                 )
             )
         return rows
+
+    def newest_outcomes(self) -> dict[tuple[str, str], tuple[Outcome, ...]]:
+        """(problem, arm) -> `LedgerRow.last`, for the rows that have outcomes, read in one call."""
+        pairs = cast(dict[bytes, bytes], self._client.hgetall(self._keys.ledger_outcomes))
+        newest = {}
+        for field, words in pairs.items():
+            problem_id, arm = field.decode().rsplit("|", 1)
+            newest[problem_id, arm] = _outcomes(words)
+        return newest
+
+
+def _outcomes(words: bytes) -> tuple[Outcome, ...]:
+    return tuple(_outcome(word) for word in words.split())
 
 
 def _outcome(word: bytes) -> Outcome:

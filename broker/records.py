@@ -110,6 +110,8 @@ class Assignment(Task, frozen=True, kw_only=True):
     """The task that a group id of the feed stands for."""
 
     group_id: int
+    sampling_share: float = 1.0
+    """As in `RolloutGroup`."""
 
 
 class Rollout(Record, frozen=True, rename={"version_spans": "weight_spans"}):
@@ -158,6 +160,18 @@ class RolloutGroup(Record, frozen=True, rename={"group_id": "ordinal", "rollouts
     prompt_ids: bytes
     """int32[P]: the whole prompt, guidance included; it carries no loss."""
     rollouts: tuple[Rollout, ...]
+    prompt_version: int | None = None
+    """Policy version when the rollouts were requested: keys and values of the prompt are of this version or of newer
+    ones. A request that waited during a weight sync has tokens of the new version only, and may have reused a prompt
+    of the old one from the prefix cache. None: unknown."""
+    sampling_share: float = 1.0
+    """How often its problem is drawn within its arm, relative to uniform sampling; > 0. The mean of an outcome over
+    groups weighted by 1 / sampling_share counts every problem of the arm alike (`actors/problems/adaptive_order.py`).
+    1 under `problems.sampling=uniform`."""
+
+    def is_wholly_of(self, version: int, rollout: Rollout) -> bool:
+        """Whether the weights of one version computed the prompt and every token of the rollout."""
+        return self.prompt_version == version and rollout.version_spans == ((0, version),)
 
     @property
     def policy_rollouts(self) -> tuple[Rollout, ...]:
@@ -308,11 +322,17 @@ def _check_group(group: RolloutGroup) -> None:
         raise RecordError("a group needs at least one rollout")
     if not 0 <= group.group_id <= MAX_GROUP_ID:
         raise RecordError(f"group id {group.group_id} is outside 0 to {MAX_GROUP_ID}")
+    if not 0 < group.sampling_share < math.inf:
+        raise RecordError(f"sampling_share {group.sampling_share} is not a positive number")
     _check_ids("prompt_ids", group.prompt_ids)
     for rollout in group.rollouts:
         _check_rollout(rollout)
     if not group.policy_rollouts:
         raise RecordError("a group needs at least one rollout that was sampled")
+    if group.prompt_version is not None and not 0 <= group.prompt_version <= group.oldest_version:
+        raise RecordError(
+            f"prompt_version {group.prompt_version} is outside 0 to {group.oldest_version}, its oldest version"
+        )
 
 
 def _check_ids(name: str, raw: bytes) -> None:
@@ -361,3 +381,4 @@ def _check_spans(rollout: Rollout) -> None:
         raise RecordError("policy versions must not go back within a rollout")
     if versions[-1] > MAX_VERSION:
         raise RecordError(f"policy version {versions[-1]} is above {MAX_VERSION}")
+

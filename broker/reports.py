@@ -8,7 +8,8 @@ per key: {"guided": 0.5} of `reward/*/mean` becomes `reward/guided/mean` = 0.5. 
 A part is a bucket and an arm, written `bucket/arm`. Counts of a report are since the last report of the same role.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
@@ -17,9 +18,40 @@ import msgspec
 from broker.records import Bucket
 
 LEARNER, ACTORS, GROUPS, PREPROCESS, SFT, DRIVER = "learner", "actors", "groups", "preprocess", "sft", "deploy"
+TIMES = "times"
 """The rooms."""
 KEPT = "kept"
 """Outcome of a group that went into the ring."""
+
+WORK, OPTIMIZER, WEIGHTS, CANARY, CHECKPOINT = "work", "optimizer", "weights", "canary", "checkpoint"
+WAIT_INPUT, WAIT_LAG, WAIT_ROOM, OTHER = "wait_input", "wait_lag", "wait_room", "other"
+PHASES: dict[str, dict[str, str]] = {
+    "learner": {
+        WORK: "forward and backward",
+        OPTIMIZER: "optimizer",
+        WEIGHTS: "publishing weights",
+        CHECKPOINT: "checkpoints",
+        WAIT_INPUT: "waiting for a batch",
+        OTHER: "other",
+    },
+    "actor": {
+        WORK: "sampling",
+        WEIGHTS: "paused for weights",
+        CANARY: "canary",
+        WAIT_LAG: "waiting for the lag bound",
+        WAIT_ROOM: "waiting for room on the stream",
+        WAIT_INPUT: "nothing to claim",
+        OTHER: "other",
+    },
+    "preprocess": {
+        WORK: "advantages",
+        WAIT_INPUT: "waiting for groups",
+        WAIT_ROOM: "waiting for room in the ring",
+        OTHER: "other",
+    },
+}
+"""Kind of role -> its phases, in the order in which they are shown, and what the role does or waits for in each.
+Packing, statistics and reports of the learner are `other`; so is room of an engine between two groups."""
 
 Fields = Mapping[str, float | int | str]
 """Wire name -> value; text when read from Redis."""
@@ -59,7 +91,7 @@ class LearnerStep(Report, frozen=True, kw_only=True):
     grad_norm: float = msgspec.field(name="grad/norm")
     """L2 norm before clipping, >= 0; not finite exactly when the step was skipped."""
     applied: bool = msgspec.field(name="step/applied")
-    """False: the gradient was not finite, and the weights are those of the step before."""
+    """False: the gradient was not finite or the watchdog dropped it, and the weights are those of the step before."""
     seconds: float = msgspec.field(name="step/seconds")
     tokens: int = msgspec.field(name="step/tokens")
     """Trained tokens, >= 0."""
@@ -72,8 +104,10 @@ class LearnerStep(Report, frozen=True, kw_only=True):
     """0 in a step without a gradient."""
     ess: float = msgspec.field(name="ratio/ess")
     """Effective sample size of the importance ratios as a share of the tokens, 0 to 1."""
+    ess_corrected: float | None = msgspec.field(name="ratio/ess_corrected", default=None)
+    """The same of the weights that the gradient has after clipping, truncation and masking; None in older records."""
     clip_share: float = msgspec.field(name="ratio/clip_share")
-    """Share of the tokens whose ratio is outside the bounds, 0 to 1."""
+    """Share of the tokens that are masked or whose ratio is outside the bounds of the policy loss, 0 to 1."""
     ratio_mean: float = msgspec.field(name="ratio/mean")
     ratio_max: float = msgspec.field(name="ratio/max")
     logprob_rms: float = msgspec.field(name="logprob/rms")
@@ -107,12 +141,19 @@ class LearnerStep(Report, frozen=True, kw_only=True):
     """"A/B" -> cosine, -1 to 1, of the gradients of two parts, or of two buckets."""
     reward_change: dict[str, float] = msgspec.field(name="reward/change/*", default_factory=dict)
     """Part -> slope of its mean reward over its newest steps, reward a step."""
+    mfu: float | None = msgspec.field(name="step/mfu", default=None)
+    """Model FLOPs utilization, 0 to 1: those of the step on the first rank (`learner/model_cost.py`) / (`seconds` * the
+    measured peak of its device). None in a replay and in a step without a gradient."""
     publish_s: float | None = msgspec.field(name="publish/seconds", default=None)
     """Seconds to publish the weights, 0 when the step published none. None in a replay, like the next two fields."""
     checkpoint_step: int | None = msgspec.field(name="checkpoint/step", default=None)
     """Step of the newest checkpoint; -1 before the first."""
     checkpoint_failures: int | None = msgspec.field(name="checkpoint/failures", default=None)
     """Checkpoints that could not be saved so far."""
+    watchdog: str | None = msgspec.field(name="watchdog/reasons", default=None)
+    """Why the step is unhealthy, with values and bounds; None when it is healthy."""
+    rolled_back_to: int | None = msgspec.field(name="watchdog/rolled_back_to", default=None)
+    """Step of the checkpoint whose weights this step has in place of an update; None: no rollback."""
 
 
 class WeightSync(Report, frozen=True, kw_only=True):
@@ -176,11 +217,24 @@ class GroupEnd(Report, frozen=True, kw_only=True):
     """Rollouts cut by the token budget."""
     verdicts: dict[str, int] = msgspec.field(name="verdict.*", default_factory=dict)
     """Verdict -> rollouts."""
+    sampling_share: float = 1.0
+    """As in `RolloutGroup`."""
+
+    @property
+    def weight(self) -> float:
+        """Weight of the group in a mean over the problems of its arm. 1 under uniform sampling."""
+        return 1.0 / self.sampling_share
 
     @property
     def kept(self) -> bool:
         """Whether it went into the ring."""
         return self.outcome == KEPT
+
+
+def success_rate(groups: Sequence[GroupEnd]) -> float:
+    """Share of correct rollouts among the judged ones, 0 to 1, by the weights of the groups; 0 without a judged one."""
+    judged = sum(group.weight * group.judged for group in groups)
+    return sum(group.weight * group.successes for group in groups) / judged if judged else 0.0
 
 
 class PreprocessWork(Report, frozen=True, kw_only=True):
@@ -207,7 +261,28 @@ class PreprocessWork(Report, frozen=True, kw_only=True):
     reward_mean: dict[str, float] = msgspec.field(name="preprocess/*/reward_mean", default_factory=dict)
     """Over the judged rollouts; arms without one are left out."""
     success_rate: dict[str, float] = msgspec.field(name="preprocess/*/success_rate", default_factory=dict)
-    """Share of the judged rollouts that are correct, 0 to 1; arms without one are left out."""
+    """Share of the judged rollouts that are correct, 0 to 1; arms without one are left out. Over the rollouts as
+    sampled: without the weights of `problems.sampling=adaptive`."""
+
+
+class RoleTimes(Report, frozen=True, kw_only=True):
+    """Where the time of one role went since its last report."""
+
+    room = TIMES
+
+    role: str
+    """KIND-NUMBER, such as `actor-0`."""
+    wall_s: float = msgspec.field(name="times/wall_s")
+    """Sum of `seconds`."""
+    seconds: dict[str, float] = msgspec.field(name="times/seconds/*", default_factory=dict)
+    """Phase -> seconds; `PHASES` says what a phase means for a kind of role."""
+    memory_mib: float = msgspec.field(name="memory/resident_mib")
+    """Resident memory of its process with all child processes, MiB."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the role: learner, actor or preprocess."""
+        return self.role.rpartition("-")[0]
 
 
 class SftStep(Report, frozen=True, kw_only=True):
@@ -263,8 +338,15 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 KINDS: tuple[type[Report], ...] = (
-    LearnerStep, WeightSync, ActorOutput, GroupEnd, PreprocessWork, SftStep, DriverNote,
+    LearnerStep, WeightSync, ActorOutput, GroupEnd, PreprocessWork, RoleTimes, SftStep, DriverNote,
 )  # fmt: skip
+PLACES = ("step", "version", "sync/version", "ordinal", "epoch", "oldest_version")
+"""Wire names of numbers that say where a report belongs."""
+LEVELS = (
+    "preprocess/ring/occupancy", "preprocess/stream/depth", "sync/in_flight_groups", "sampling_share",
+    "memory/resident_mib", "sync/stall_ms",
+)  # fmt: skip
+"""Wire names of levels, whose mean over several reports says something; other whole numbers are counts."""
 
 
 class _WireForm:
@@ -313,6 +395,24 @@ def as_text(report: Report) -> dict[str, str]:
 def text_of(value: float | int | str) -> str:
     """A field as text; floats keep all their digits."""
     return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def with_numbers(room: str, fields: Mapping[str, str]) -> dict[str, float | int | str]:
+    """A report as read from Redis, with numbers in place of their text. Numbers that JSON does not have stay text, and
+    so do fields that no kind of the room knows."""
+    for kind in KINDS:
+        if kind.room == room and has_kind(kind, fields):
+            try:
+                known = to_fields(from_fields(kind, fields))
+            except msgspec.ValidationError:  # of another version; readers name it
+                continue
+            numbers = {name: value for name, value in known.items() if isinstance(value, int) or _is_finite(value)}
+            return {**fields, **numbers}
+    return dict(fields)
+
+
+def _is_finite(value: float | str) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def has_kind(kind: type[Report], fields: Fields) -> bool:

@@ -129,12 +129,24 @@ class Ring:
         """The group ids of step `step`: the oldest whole groups of exactly `samples` samples; None: too few yet.
 
         Step s updates version s - 1, so the lag of a group is s - 1 minus its oldest version. Groups above `max_lag`
-        are dropped first, counted as `stale`. A repeated call for a step returns the same batch.
+        are dropped first, counted as `stale`. Groups that no later step can train go first, and the step waits for
+        those that are still being written, unless the ring is full: otherwise quick groups, which are claimed later,
+        would take their places, and the slow ones of each policy version would be lost. A repeated call for a step
+        returns the same batch.
         Raises `ServerBehind` when the server lost the previous step.
         """
         keys = self._keys
         names = [*self._outcomes, keys.ring, keys.ring_meta, keys.payload, keys.batches, keys.learner, keys.counters]
-        answer = _TAKE(self._client, names, step, samples, -1 if max_lag is None else max_lag, self._incarnation)
+        bound = -1 if max_lag is None else max_lag
+        answer = _TAKE(
+            self._client,
+            [*names, keys.claimed_versions, keys.leases, keys.rollouts],
+            step,
+            samples,
+            bound,
+            self._incarnation,
+            self._capacity,
+        )
         return None if answer is None else _group_ids(answer)
 
     def batch(self, step: int) -> list[TrainGroup] | None:

@@ -1,6 +1,6 @@
 """Tasks by group id, for stages that choose tasks by earlier results: mining, prefix search, evaluation.
 
-In training, a group id stands for a (problem, arm) by a pure function of the seed. In a sampling stage, a plan appends
+In training, a group id stands for a (problem, arm) by the mixture of arms. In a sampling stage, a plan appends
 tasks to a list, and a group id is an index into the list. The feed issues no group id beyond the end of the list.
 """
 

@@ -77,3 +77,18 @@ class WeightBoard:
     def reopen(self) -> None:
         """Removes all announcements before a resume: their files are gone, and the learner starts at its checkpoint."""
         self._client.delete(self._keys.weights, self._keys.weights_board, self._keys.weights_held)
+
+    def await_learner(self) -> None:
+        """Engines sample nothing until `learner_ready`: they hold initial weights, and the learner resumes at others.
+
+        The driver calls it before a learner resumes on a board without announcements.
+        """
+        _NOTE(self._client, [self._keys.weights_board], "awaits_learner", 1, "replace")
+
+    def learner_ready(self) -> None:
+        """The learner has announced the weights at which it begins."""
+        _NOTE(self._client, [self._keys.weights_board], "awaits_learner", 0, "replace")
+
+    def awaits_learner(self) -> bool:
+        """Whether engines must wait for the learner; see `await_learner`."""
+        return self._client.hget(self._keys.weights_board, "awaits_learner") == b"1"

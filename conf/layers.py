@@ -19,7 +19,7 @@ from conf.plain import plain
 from conf.redact import holds_a_secret, redacted
 
 CONF_FOLDER = Path(__file__).parent
-_FOLDERS = {"experiment": "experiments", "hardware": "hardware", "sweep": "sweeps"}
+_FOLDERS = {"experiment": "experiments", "hardware": "hardware", "sweep": "sweeps", "model": "models"}
 CHOICES = ("experiment", "hardware")
 """Files that a command line and `defaults:` choose by name or path."""
 YAML_ENDINGS = (".yaml", ".yml")
@@ -45,9 +45,11 @@ class Layer:
     assignments: list[Assignment]
     for_hardware: dict[str, list[Assignment]]
     """Name of a hardware file -> settings for that hardware only."""
+    for_model: dict[str, list[Assignment]]
+    """`tiny` -> settings for the built-in toy only."""
 
-    def on(self, hardware: str) -> list[Assignment]:
-        return [*self.assignments, *self.for_hardware.get(hardware, ())]
+    def on(self, hardware: str, model: str = "") -> list[Assignment]:
+        return [*self.assignments, *self.for_hardware.get(hardware, ()), *self.for_model.get(model, ())]
 
 
 def find(kind: str, name: str, named_in: Path | None = None) -> Path:
@@ -71,14 +73,14 @@ def shipped(kind: str) -> dict[str, Path]:
     return {path.stem: path for path in sorted((CONF_FOLDER / _FOLDERS[kind]).glob("*.yaml"))}
 
 
-def check_hardware_names(found: Iterable[str], place: str) -> None:
-    """Raises `ConfigError` for a name without a shipped hardware file: its settings would never apply."""
-    known = shipped("hardware")
+def check_names(kind: str, found: Iterable[str], place: str) -> None:
+    """Raises `ConfigError` for a name without a shipped file of this kind: its settings would never apply."""
+    known = shipped(kind)
     for name in found:
         if name not in known:
             hint = names.did_you_mean(name, known)
             valid = ", ".join(known)
-            raise ConfigError(f"{place}: {display(name)} is not a hardware file; the names are {valid}{hint}")
+            raise ConfigError(f"{place}: {display(name)} is not a {kind} file; the names are {valid}{hint}")
 
 
 def read_with_parents(path: Path) -> list[Layer]:
@@ -104,8 +106,9 @@ def read_file(path: Path) -> Layer:
     shown = shown_path(path)
     tree, lines = read_tree(path)
     defaults = _defaults(tree.pop("defaults", None), shown)
-    for_hardware = _for_hardware(tree.pop("for_hardware", None), shown)
-    return Layer(path, defaults, list(_flatten(tree, (), shown, lines)), for_hardware)
+    for_hardware = _for("hardware", tree.pop("for_hardware", None), shown)
+    for_model = _for("model", tree.pop("for_model", None), shown)
+    return Layer(path, defaults, list(_flatten(tree, (), shown, lines)), for_hardware, for_model)
 
 
 def read_tree(path: Path) -> tuple[dict[Any, Any], dict[tuple[str, ...], int]]:
@@ -155,12 +158,13 @@ def _defaults(value: object, shown: str) -> dict[str, str]:
     return value
 
 
-def _for_hardware(value: object, shown: str) -> dict[str, list[Assignment]]:
+def _for(kind: str, value: object, shown: str) -> dict[str, list[Assignment]]:
+    """The settings under `for_hardware` or `for_model`, by name."""
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(settings, dict) for settings in value.values()):
-        raise ConfigError(f"{shown}: for_hardware={display(value)} must be {{NAME: {{section: {{setting: value}}}}}}")
-    check_hardware_names(map(str, value), f"{shown}: for_hardware")
+        raise ConfigError(f"{shown}: for_{kind}={display(value)} must be {{NAME: {{section: {{setting: value}}}}}}")
+    check_names(kind, map(str, value), f"{shown}: for_{kind}")
     return {str(name): list(_flatten(settings, (), shown, {})) for name, settings in value.items()}
 
 

@@ -2,18 +2,24 @@
 
 The settings of a run are composed in this order; later values win, setting by setting:
 
-    base.yaml  <-  hardware/NAME.yaml  <-  experiments/NAME.yaml (its parents first)  <-  key=value ...
+    base.yaml  <-  defaults of the model  <-  hardware/NAME.yaml  <-  experiments/NAME.yaml (its parents first)
+               <-  key=value ...
+
+The defaults of the model are models/tiny.yaml for the built-in toy, and those of its size and of the device for any
+other (`conf/model_defaults.py`). Where nobody names a hardware file, a model that is not the toy runs on the GPUs of
+this machine, if it has two or more.
 
 An experiment names its parent and its hardware under `defaults: {experiment: NAME, hardware: NAME}`;
 `experiment=NAME` and `hardware=NAME` on the command line override these, by name or by the path of a file. A setting
 replaces the whole value: `problems.arms: {guided: 1}` leaves no other arm. `for_hardware: {NAME: {section: {setting:
-value}}}` in an experiment applies on that hardware only. Values are literal; `${...}` is refused, so that no file can
-read the environment.
+value}}}` in an experiment applies on that hardware only, `for_model: {tiny: ...}` with the toy only. Values are
+literal; `${...}` is refused, so that no file can read the environment.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -36,9 +42,16 @@ from conf.layers import (
     read_file,
     read_with_parents,
 )
+from conf.machine import num_gpus
+from conf.model_defaults import Device, defaults_of, explain
+from conf.model_facts import ModelFacts, facts_of
 from conf.redact import is_redacted, redacted
 from conf.schema import RunConfig
 
+TOY = "tiny"
+"""Name of the toy's defaults in conf/models and under `for_model`."""
+GPUS_TO_TRAIN = 2
+"""One for an engine, one for a learner rank."""
 CHANGEABLE_ON_RESUME = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
     "learner.max_engine_rms", "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
@@ -48,14 +61,12 @@ CHANGEABLE_ON_RESUME = (
 
 def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
     """The complete, checked settings of a run. Raises `ConfigError` with one line that names the place."""
-    chosen, assigned = _read_overrides(overrides)
-    if experiment is not None and "experiment" in chosen:
-        raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {experiment}; give one of them")
-    if experiment is None and "experiment" in chosen:
-        experiment = find("experiment", chosen["experiment"])
-    base, *layers = _layers(experiment)
-    hardware = read_file(_hardware(chosen, [base, *layers]))
-    assignments = [a for layer in (base, hardware, *layers) for a in layer.on(hardware.path.stem)] + assigned
+    base, named_with = _read_layers(experiment, overrides)
+    named = named_with("")
+    facts = facts_of(_text(named, "model.path", _text(base.assignments, "model.path", "")))
+    if facts.toy:
+        named = named_with(TOY)
+    assignments = [*base.assignments, *_model_defaults(facts, named), *named]
     config = _build(assignments)
     try:
         check(config)
@@ -66,11 +77,36 @@ def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunCo
     return config
 
 
+def names_a_model(experiment: Path | None, overrides: Sequence[str]) -> bool:
+    """Whether the command line, the experiment or the hardware file sets `model.path`."""
+    _, named_with = _read_layers(experiment, overrides)
+    return any(assignment.name == "model.path" for assignment in named_with(""))
+
+
+def _read_layers(
+    experiment: Path | None, overrides: Sequence[str]
+) -> tuple[Layer, Callable[[str], list[Assignment]]]:
+    """(base.yaml, model -> what the hardware file, the experiment and the command line assign with it, in order)."""
+    chosen, assigned = _read_overrides(overrides)
+    base, *layers = _layers(_chosen_experiment(experiment, chosen))
+    hardware = read_file(_hardware(chosen, [base, *layers], assigned))
+
+    def named_with(model: str) -> list[Assignment]:
+        return [a for layer in (hardware, *layers) for a in layer.on(hardware.path.stem, model)] + assigned
+
+    return base, named_with
+
+
 def hardware_name(overrides: Sequence[str]) -> str:
     """Name of the hardware file that `load` uses for these overrides."""
-    chosen, _ = _read_overrides(overrides)
-    experiment = find("experiment", chosen["experiment"]) if "experiment" in chosen else None
-    return _hardware(chosen, _layers(experiment)).stem
+    chosen, assigned = _read_overrides(overrides)
+    return _hardware(chosen, _layers(_chosen_experiment(None, chosen)), assigned).stem
+
+
+def explain_defaults(config: RunConfig) -> str | None:
+    """The line that says which defaults a real model got and why; None for the toy."""
+    facts = facts_of(config.model.path)
+    return None if facts.toy else explain(config, facts, num_gpus())
 
 
 def dump(config: RunConfig) -> str:
@@ -132,6 +168,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[Assi
     chosen, assigned = {}, []
     for word in overrides:
         name, equals, text = word.partition("=")
+        _refuse_hydra(word, name)
         if not equals or not name or not text:
             raise ConfigError(f"{COMMAND_LINE}: {display(word)} is not key=value; write null for no value")
         if name in CHOICES:
@@ -139,6 +176,20 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[dict[str, str], list[Assi
         else:
             assigned.append(_read_override(name, text))
     return chosen, assigned
+
+
+def _refuse_hydra(word: str, name: str) -> None:
+    """Raises `ConfigError` for the prefixes by which Hydra adds and removes settings."""
+    if name.startswith("+"):
+        raise ConfigError(
+            f"{COMMAND_LINE}: {display(word)}: no setting can be added, all of them exist (docs/settings.md); write it "
+            "without the +"
+        )
+    if name.startswith("~"):
+        raise ConfigError(
+            f"{COMMAND_LINE}: {display(word)}: no setting can be removed; give it another value, such as null, or "
+            "leave it out for its default"
+        )
 
 
 def _read_override(name: str, text: str) -> Assignment:
@@ -160,7 +211,31 @@ def _read_override(name: str, text: str) -> Assignment:
         value = OmegaConf.to_container(parsed)["value"]  # type: ignore[index, call-overload]
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
         raise ConfigError(f"{COMMAND_LINE}: {name}={display(text)} is not a YAML value") from None
+    if annotation in _ONE_NUMBER and _several_numbers(value):
+        raise ConfigError(
+            f"{COMMAND_LINE}: {name}={display(text)} holds several values, and a run has one; run the command once for "
+            "each, under a run.name of its own"
+        )
     return Assignment(name, value, COMMAND_LINE)
+
+
+_ONE_NUMBER = (int, float, int | None, float | None)
+
+
+def _several_numbers(value: object) -> bool:
+    """Whether the value is a list, or numbers between commas, which YAML reads as text."""
+    return isinstance(value, list) or (
+        isinstance(value, str) and re.fullmatch(r"[-+.,\deE\s]*,[-+.,\deE\s]*", value) is not None
+    )
+
+
+def _chosen_experiment(file: Path | None, chosen: dict[str, str]) -> Path | None:
+    """The experiment that is named by its file or by `experiment=`."""
+    if "experiment" not in chosen:
+        return file
+    if file is not None:
+        raise ConfigError(f"experiment={chosen['experiment']} contradicts the file {file}; give one of them")
+    return find("experiment", chosen["experiment"])
 
 
 def _layers(experiment: Path | None) -> list[Layer]:
@@ -168,12 +243,35 @@ def _layers(experiment: Path | None) -> list[Layer]:
     return [read_file(CONF_FOLDER / "base.yaml"), *(read_with_parents(experiment) if experiment else [])]
 
 
-def _hardware(chosen: dict[str, str], layers: Sequence[Layer]) -> Path:
-    """The hardware file named by the command line, else by the experiment, its parents, or base.yaml."""
+def _hardware(chosen: dict[str, str], layers: Sequence[Layer], assigned: Sequence[Assignment]) -> Path:
+    """The hardware file named by the command line, else by the experiment, its parents, or base.yaml.
+
+    Instead of that of base.yaml, a model that is not the toy gets the GPUs of this machine, if there are enough.
+    """
     if "hardware" in chosen:
         return find("hardware", chosen["hardware"])
     layer = next(layer for layer in reversed(layers) if "hardware" in layer.defaults)
+    if layer is layers[0] and num_gpus() >= GPUS_TO_TRAIN:
+        settings = [*(a for layer in layers for a in layer.assignments), *assigned]
+        if not facts_of(_text(settings, "model.path", "")).toy:
+            return find("hardware", "gpu")
     return find("hardware", layer.defaults["hardware"], layer.path)
+
+
+def _model_defaults(facts: ModelFacts, named: Sequence[Assignment]) -> list[Assignment]:
+    """The defaults of the model: after base.yaml, before everything that is named."""
+    if facts.toy:
+        return read_file(CONF_FOLDER / "models" / f"{TOY}.yaml").assignments
+    device: Device = "cuda" if _text(named, "deploy.device", "cpu") == "cuda" else "cpu"
+    return [
+        Assignment(name, value, "conf/model_defaults.py")
+        for name, value in defaults_of(facts, device, num_gpus()).items()
+    ]
+
+
+def _text(assignments: Sequence[Assignment], name: str, default: str) -> str:
+    """The last text that was assigned to a setting. Other values are refused when the settings are built."""
+    return next((a.value for a in reversed(assignments) if a.name == name and isinstance(a.value, str)), default)
 
 
 # Building -----------------------------------------------------------------------------------------------------------

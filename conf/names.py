@@ -52,10 +52,29 @@ def _ending_with(name: str) -> list[str]:
     return [known for known in SETTINGS if known == name or known.endswith(f".{name}")]
 
 
+_OTHER_NAMES = {
+    "lr": "learner.learning_rate",
+    "batch_size": "learner.batch_samples",
+    "train_batch_size": "learner.batch_samples",
+    "model_name_or_path": "model.path",
+    "dataset": "problems.source",
+    "data": "problems.source",
+    "num_generations": "actors.group_size",
+    "max_new_tokens": "actors.max_completion_tokens",
+    "max_length": "actors.max_completion_tokens",
+    "beta": "learner.kl_coef",
+    "steps": "run.max_steps",
+    "output_dir": "run.root",
+}
+"""Names of other trainers -> ours."""
+
+
 def unknown(name: str) -> str:
     """An error message for an unknown name, with the most similar setting or the valid names."""
     if name in SECTIONS:
         return f"a section, not a setting; it holds {', '.join(_children(name))}"
+    if name.rpartition(".")[2] in _OTHER_NAMES:
+        return f"unknown setting; did you mean {_OTHER_NAMES[name.rpartition('.')[2]]}?"
     score, best = max((_similarity(name, known), known) for known in _ALL)
     if score > 1.2:
         return f"unknown setting; did you mean {best}?"
@@ -96,6 +115,8 @@ def expected(annotation: Any) -> str:
         return "a mapping of names to intervals, such as {hard: [0, 0], easy: [0.2, 0.4]}"
     if get_origin(annotation) is dict:
         return "a mapping of names to whole numbers, such as {unguided: 1, guided: 1}"
+    if get_origin(annotation) is list and get_args(annotation) == (str,):
+        return "a list of names, such as [bus, farm]"
     if get_origin(annotation) is list:
         return "a list of whole numbers, such as [1, 8]" if get_args(annotation) == (int,) else "a list of numbers"
     if arms:

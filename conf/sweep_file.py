@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.layers import check_hardware_names, read_tree
+from conf.layers import check_names, read_tree
 
 _KEYS = ("experiments", "seeds", "more_seeds", "settings")
 
@@ -49,7 +49,7 @@ def read_sweep(path: Path) -> SweepFile:
     settings = tree.get("settings") or {}
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: settings must be {{HARDWARE: [key=value, ...]}}")
-    check_hardware_names(map(str, settings), f"{path}: settings")
+    check_names("hardware", map(str, settings), f"{path}: settings")
     experiments = _list(tree, "experiments", str, "names of experiments", path)
     more = tree.get("more_seeds") or {}
     if not isinstance(more, dict) or not set(more) <= set(experiments):

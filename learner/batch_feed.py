@@ -5,7 +5,7 @@ prompt with one rollout. A rollout without a reward (its verifier
 failed) is left out: it carries no loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from broker.records import TrainGroup, float32_array, int32_array
+from broker.records import Rollout, TrainGroup, float32_array, int32_array
 from broker.weights import lag
 from learner.packed_attention import Layout
 from learner.packing import deal, fill, pack, separate
@@ -43,6 +43,8 @@ class Row:
     """int64 [N]: number of the token's rollout in the row, from 0. Rollouts are never cut."""
     off_policy: Tensor
     """bool [N]: the token belongs to an oracle solution and was not sampled from the policy."""
+    versions: Tensor
+    """int64 [N]: the policy version that sampled the token; 0 in an off-policy rollout."""
     reference_logprobs: Tensor | None
     """float32 [N], nats: under the frozen reference; None when preprocessing computed none."""
     rollouts: tuple[tuple[int, int], ...] = ()
@@ -60,9 +62,9 @@ class StepBatch:
     rows: list[Row]
     """This rank's rows; every rank has the same number of them."""
     num_tokens: int
-    """Trained tokens of the step, over all ranks."""
+    """Trained tokens of the step, over all ranks; those of groups that are not in the rows, too."""
     num_sequences: int
-    """Trained rollouts of the step, over all ranks."""
+    """Trained rollouts of the step, likewise."""
     packing_fill: float
     """Share of the row tokens in use, over all ranks; 1 when each row is one sequence, as long as that."""
 
@@ -80,13 +82,20 @@ class _Bundle:
 
 
 def build_step(
-    groups: Sequence[TrainGroup], *, row_tokens: int, rank: int, world_size: int, packing: Literal["on", "off"] = "on"
+    groups: Sequence[TrainGroup],
+    *,
+    row_tokens: int,
+    rank: int,
+    world_size: int,
+    packing: Literal["on", "off"] = "on",
+    needed: Callable[[TrainGroup], bool] = lambda group: True,
 ) -> StepBatch:
     """The rows of `rank`. `packing` off: a row for each rollout with its prompt.
 
+    Only the `needed` groups are in the rows; the others count in the totals, by which the loss is divided.
     Raises ValueError when a sample is longer than a row.
     """
-    bundles = [bundle for group in groups for bundle in _bundles(group, row_tokens, packing)]
+    bundles = [bundle for group in groups if needed(group) for bundle in _bundles(group, row_tokens, packing)]
     lengths = [bundle.num_tokens for bundle in bundles]
     # A small step gets shorter rows, so that every rank has work.
     room = min(row_tokens, max([-(-sum(lengths) // world_size), *lengths]))
@@ -94,8 +103,8 @@ def build_step(
     mine = deal(rows, world_size)[rank]
     return StepBatch(
         rows=[_row([bundles[i] for i in numbers]) if numbers else filler_row() for numbers in mine],
-        num_tokens=sum(b.group.rollout_group.rollouts[i].num_tokens for b in bundles for i in b.indices),
-        num_sequences=sum(len(b.indices) for b in bundles),
+        num_tokens=sum(rollout.num_tokens for group in groups for rollout in _trained(group)),
+        num_sequences=sum(len(_trained(group)) for group in groups),
         packing_fill=fill(lengths, len(rows), room) if packing == "on" else 1.0,
     )
 
@@ -125,8 +134,14 @@ def filler_row() -> Row:
         weights=zeros,
         sequences=torch.zeros(1, dtype=torch.int64),
         off_policy=torch.zeros(1, dtype=torch.bool),
+        versions=torch.zeros(1, dtype=torch.int64),
         reference_logprobs=zeros,
     )
+
+
+def _trained(group: TrainGroup) -> list[Rollout]:
+    """The rollouts with a reward."""
+    return [group.rollout_group.rollouts[i] for i in np.flatnonzero(group.loss_weights()).tolist()]
 
 
 def _bundles(group: TrainGroup, row_tokens: int, packing: Literal["on", "off"]) -> list[_Bundle]:
@@ -145,7 +160,7 @@ def _bundles(group: TrainGroup, row_tokens: int, packing: Literal["on", "off"]) 
 def _row(bundles: Sequence[_Bundle]) -> Row:
     ids, position_ids, layout = [], [], []
     positions, targets, behaviour, advantages = [], [], [], []
-    off_policy, reference, rollouts = [], [], []
+    off_policy, versions, reference, rollouts = [], [], [], []
     start = 0
     for bundle in bundles:
         group = bundle.group.rollout_group
@@ -164,6 +179,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
             targets.append(tokens)
             off_policy.append(rollout.off_policy)
             behaviour.append(np.zeros(len(tokens)) if rollout.off_policy else float32_array(rollout.logprobs))
+            versions.append(np.zeros(len(tokens)) if rollout.off_policy else rollout.token_versions())
             if bundle.group.reference_logprobs is not None:
                 reference.append(float32_array(bundle.group.reference_logprobs[i]))
             advantages.append(np.full(len(tokens), group_advantages[i], dtype=np.float32))
@@ -182,6 +198,7 @@ def _row(bundles: Sequence[_Bundle]) -> Row:
         weights=torch.ones(sum(lengths)),
         sequences=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
         off_policy=torch.from_numpy(np.repeat(off_policy, lengths)),
+        versions=_tensor(versions, np.int64),
         reference_logprobs=_tensor(reference, np.float32) if len(reference) == len(lengths) else None,
         rollouts=tuple(rollouts),
     )

@@ -3,7 +3,8 @@
     checkpoints/
         LATEST                 name of the newest checkpoint
         step-000100/
-            MANIFEST.json      every file with size and SHA-256, step, settings, versions, RNG state of each rank
+            MANIFEST.json      every file with size and SHA-256, step, settings, versions, RNG state of each rank, and
+                               whether the policy was healthy, with the state of the watchdog
             config.json, model.safetensors, tokenizer files: a Hugging Face folder, loadable as it is
             state/             DeepSpeed's own files, one set per rank
         step-000125.tmp/       an incomplete save; the next save removes it
@@ -19,7 +20,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from learner.manifest import (
     read_manifest,
     sync_and_hash,
     sync_folder,
+    verify,
 )
 from learner.ranks import Ranks
 
@@ -62,9 +64,18 @@ class Checkpoints:
         self.failures = 0
         """Number of saves that failed."""
 
-    def save(self, step: int, write: Callable[[Path], None], confirm: Callable[[], None] = lambda: None) -> bool:
+    def save(
+        self,
+        step: int,
+        write: Callable[[Path], None],
+        confirm: Callable[[], None] = lambda: None,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        also_keep: Collection[int] = (),
+    ) -> bool:
         """Saves a checkpoint; each rank's `write(folder)` writes its files. False: it failed, training continues.
 
+        `facts`: further entries of the manifest. `also_keep`: steps whose checkpoints are not removed, however old.
         Rank 0 calls `confirm` before the checkpoint is renamed to its final name; its exceptions propagate. Raises
         CheckpointError at the `MAX_FAILURES`th consecutive failure.
         """
@@ -74,7 +85,7 @@ class Checkpoints:
             lambda: self._prepare(scratch),
             lambda: _write_files(scratch, write),
             lambda: self._hash_own_files(scratch),
-            lambda: self._publish(step, scratch, final, confirm),
+            lambda: self._publish(step, scratch, final, confirm, facts or {}, also_keep),
         )
         for stage in stages:
             if reason := self._attempt(stage):
@@ -104,6 +115,18 @@ class Checkpoints:
         checkpoint = Checkpoint(self.folder_of(step), read_manifest(self.folder_of(step)))
         self._require_compatible(checkpoint)
         return checkpoint
+
+    def intact(self, step: int) -> Checkpoint:
+        """The checkpoint of a step, verified; a collective. Raises CheckpointError on all ranks if it is damaged."""
+        damage = None
+        if self._ranks.first:
+            try:
+                verify(self.folder_of(step))
+            except CheckpointError as error:
+                damage = str(error)
+        if self._ranks.any(damage is not None):
+            raise CheckpointError(damage or f"rank 0 found the checkpoint of step {step} damaged")
+        return self.at(step)
 
     def folder_of(self, step: int) -> Path:
         """Folder of the checkpoint of a step, whether it exists or not."""
@@ -154,7 +177,15 @@ class Checkpoints:
         _rank_file(scratch, self._ranks.rank).write_text(json.dumps(hashed))
         failpoint("checkpoint.sealed")
 
-    def _publish(self, step: int, scratch: Path, final: Path, confirm: Callable[[], None]) -> None:
+    def _publish(
+        self,
+        step: int,
+        scratch: Path,
+        final: Path,
+        confirm: Callable[[], None],
+        facts: Mapping[str, Any],
+        also_keep: Collection[int],
+    ) -> None:
         if not self._ranks.first:
             return
         hashed = []
@@ -171,6 +202,7 @@ class Checkpoints:
             "versions": {name: version(name) for name in _LIBRARIES},
             "rng": [part["rng"] for part in hashed],
             "files": dict(sorted((name, entry) for part in hashed for name, entry in part["files"].items())),
+            **facts,
         }
         manifest["sha256"] = digest_of(manifest)
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
@@ -193,6 +225,7 @@ class Checkpoints:
         # A checkpoint of a higher step is a damaged one, from before training resumed at an older one.
         current = sorted((s, folder) for s, folder in candidates(self._folder) if s <= step)
         kept = {folder for _, folder in current[-self._keep :]}
+        kept |= {folder for s, folder in current if s in also_keep}
         for _, folder in candidates(self._folder):
             if folder not in kept:
                 shutil.rmtree(folder)
@@ -209,7 +242,7 @@ class Checkpoints:
         return False
 
     def _require_compatible(self, checkpoint: Checkpoint) -> None:
-        """Raises CheckpointError when this run cannot load the checkpoint; warns about other changed settings."""
+        """Raises CheckpointError when this run cannot load the checkpoint; warns of other settings and libraries."""
         manifest = checkpoint.manifest
         ours = {**self._settings, "learner.num_ranks": self._ranks.world_size}
         theirs = {**manifest["settings"], "learner.num_ranks": manifest["world_size"]}
@@ -222,6 +255,13 @@ class Checkpoints:
         changed = sorted(name for name in ours if ours[name] != theirs.get(name))
         if changed and self._ranks.first:
             log.warning("settings changed since %s: %s", checkpoint.folder.name, ", ".join(changed))
+        if self._ranks.first:
+            for name, before in sorted(manifest["versions"].items()):
+                if name in _LIBRARIES and (now := version(name)) != before:
+                    log.warning(
+                        "%s was written with %s %s, this run has %s: steps that are trained again may differ",
+                        checkpoint.folder.name, name, before, now,
+                    )  # fmt: skip
 
 
 def _write_files(scratch: Path, write: Callable[[Path], None]) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row
-from learner.losses.objective import RowLoss
+from learner.expected_gradient import ExpectedOfRow, Objective
 from learner.model import PREFIX, Policy
+from learner.model_cost import model_cost
 from learner.ranks import Ranks
 from learner.rendezvous import open_process_group
 
@@ -28,9 +29,6 @@ COLLECTIVE_TIMEOUT_S = 600.0
 """Time-out of a collective, seconds. Ranks call one at least every few seconds."""
 TAG = "state"
 """Folder of DeepSpeed's own files inside a checkpoint."""
-
-LossOfRow = Callable[[Row, Tensor, Tensor], RowLoss]
-"""(row, logprobs [N], entropies [N]) -> the loss of the row."""
 
 
 class DeepSpeedEngine:
@@ -48,7 +46,8 @@ class DeepSpeedEngine:
         if not torch.distributed.is_initialized():
             open_process_group(backend, timeout)  # DeepSpeed takes over the group it finds
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False, timeout=timeout)
-        self.device = device
+        self.device, self.dtype = device, dtype
+        self.cost = model_cost(policy)
         self.ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
         self._stage = settings.zero_stage
         self._gathered = deepspeed.zero.GatheredParameters
@@ -70,10 +69,14 @@ class DeepSpeedEngine:
         # DeepSpeed would copy a conversion script into every checkpoint; a checkpoint holds no code.
         self._engine._copy_recovery_script = lambda folder: None
 
-    def forward(self, row: Row) -> tuple[Tensor, Tensor]:
-        """(logprobs [N], entropies [N]) of a row on this rank's device."""
-        logprobs, entropies = self._engine(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
-        return logprobs, entropies
+    def forward(self, row: Row, objective: Objective | None = None) -> tuple[Tensor, Tensor]:
+        """(logprobs [N], entropies [N]) of a row on this rank's device.
+
+        `objective`: whose total `backward` will get. It changes no result, and saves `backward` a second projection
+        onto the vocabulary.
+        """
+        expected = ExpectedOfRow(row, objective, self.ranks.world_size) if objective else None
+        return _outputs(self._engine, row, expected)
 
     @contextmanager
     def accumulate(self, *, last: bool, gradient: bool = True) -> Iterator[None]:
@@ -85,11 +88,15 @@ class DeepSpeedEngine:
         with torch.set_grad_enabled(gradient):
             yield
 
-    def backward(self, loss: Tensor) -> None:
-        """Adds the gradient of `loss`. Losses are summed over ranks: the scaling undoes DeepSpeed's mean."""
-        self._engine.backward(loss * self.ranks.world_size)
+    def backward(self, loss: Tensor, *, discard: bool = False) -> None:
+        """Adds the gradient of `loss`. Losses are summed over ranks: the scaling undoes DeepSpeed's mean.
 
-    def gradient(self, rows: Sequence[Row], loss_of: LossOfRow) -> list[Tensor]:
+        `discard`, on all ranks at the last row: the gradient of the whole step becomes not a number, so that `step`
+        drops it. Every ZeRO stage has this way out, and no other one: it has reduced the earlier rows by then.
+        """
+        self._engine.backward(loss * (math.nan if discard else self.ranks.world_size))
+
+    def gradient(self, rows: Sequence[Row], objective: Objective) -> list[Tensor]:
         """Gradient of the sum of these rows' losses on this rank: a float32 tensor per parameter, in main memory.
 
         Computed without DeepSpeed; its gradients, the optimizer and the random state do not change. Not available under
@@ -101,8 +108,8 @@ class DeepSpeedEngine:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             for cpu_row in rows:
                 row = cpu_row.to(self.device)
-                outputs = self._policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
-                gradients = torch.autograd.grad(loss_of(row, *outputs).total, parameters)
+                outputs = _outputs(self._policy, row, ExpectedOfRow(row, objective))
+                gradients = torch.autograd.grad(objective.total(row, *outputs), parameters)
                 for sum_, gradient in zip(total, gradients, strict=True):
                     sum_ += gradient
         return [gradient.cpu() for gradient in total]
@@ -192,6 +199,12 @@ class DeepSpeedEngine:
         self._engine.destroy()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _outputs(model: Any, row: Row, expected: ExpectedOfRow | None) -> tuple[Tensor, Tensor]:
+    """What `Policy.forward` returns for a row."""
+    logprobs, entropies = model(row.input_ids, row.position_ids, row.layout, row.positions, row.targets, expected)
+    return logprobs, entropies
 
 
 def import_deepspeed(device: torch.device) -> Any:

@@ -1,6 +1,7 @@
-"""Ends training when the gradient is not finite in several consecutive steps."""
+"""Ends training that more steps would not help."""
 
 import logging
+from pathlib import Path
 
 from broker.errors import PopeError
 
@@ -14,6 +15,20 @@ class TrainingDiverged(PopeError):
     """The gradient was not finite in `MAX_SKIPPED` steps in a row."""
 
     final = True
+
+
+class PolicyCollapsed(PopeError):
+    """The policy became unhealthy again after the last rollback that is allowed."""
+
+    final = True
+
+    def __init__(self, step: int, reasons: str, rollbacks: int, healthy: Path, learning_rate: float) -> None:
+        """`reasons`: of the watchdog. `healthy`: the newest healthy checkpoint. `learning_rate`: the present one."""
+        super().__init__(
+            f"step {step}: the policy collapses again after learner.watchdog.max_rollbacks={rollbacks} rollbacks "
+            f"({reasons}); start a new run with model.path={healthy} and learner.learning_rate below "
+            f"{learning_rate:g}, a smaller learner.max_lag or a larger learner.batch_samples"
+        )
 
 
 class SkippedSteps:

@@ -3,9 +3,9 @@
 A token of lag 0 was sampled with the weights that the learner holds before the step, so that the two differ only by
 arithmetic. A larger difference means that the learner would train another policy than the one that was sampled from.
 
-Only rollouts that are of lag 0 from their first token on are compared. After an in-flight update a rollout continues on
-keys and values that the weights before the update computed (PipelineRL), which no forward pass of the learner repeats.
-The first step, before any update, has the strict bound of `model.dtype`; later ones have `BOUND_AFTER_SYNC`.
+Only rollouts that are of lag 0 as a whole, prompt included, are compared. After an in-flight update a rollout continues
+on keys and values that the weights before the update computed (PipelineRL), which no forward pass of the learner
+repeats; so does a request that waited during a weight sync and finds its prompt in the prefix cache.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,6 @@ from torch import Tensor
 from broker.errors import PopeError
 from broker.records import TrainGroup
 from learner.batch_feed import Row
-from learner.engine_bound import BOUND_AFTER_SYNC
 from learner.ranks import Ranks
 
 OUTLIERS = 0.01
@@ -66,10 +65,11 @@ class FreshTokens:
 
     def _is_fresh(self, row: Row) -> Tensor:
         """bool [N]"""
-        fresh = [
-            np.full(rollout.num_tokens, rollout.version_spans == ((0, self._version),))
-            for rollout in (self._groups[group_id].rollouts[index] for group_id, index in row.rollouts)
-        ]
+        fresh = []
+        for group_id, index in row.rollouts:
+            group = self._groups[group_id]
+            rollout = group.rollouts[index]
+            fresh.append(np.full(rollout.num_tokens, group.is_wholly_of(self._version, rollout)))
         return torch.from_numpy(np.concatenate(fresh)) if fresh else torch.zeros(0, dtype=torch.bool)
 
     def reduce(self, ranks: Ranks) -> Agreement | None:
@@ -93,11 +93,9 @@ class FreshTokens:
 def require_agreement(agreement: Agreement | None, bound: float, *, step: int, packing: str) -> None:
     """Raises EngineDisagrees when the rollouts of lag 0 typically differ by more than `bound`, before `step` is taken.
 
-    After the first step the bound is at least `BOUND_AFTER_SYNC`. `packing`: `learner.packing`. Log-probabilities that
-    are not a number pass: their gradient is not finite, so that the step is skipped.
+    `packing`: `learner.packing`. Log-probabilities that are not a number pass: their gradient is not finite, so that
+    the step is skipped.
     """
-    if step > 1:
-        bound = max(bound, BOUND_AFTER_SYNC)
     if agreement is not None and agreement.typical_rms > bound:
         raise EngineDisagrees(
             f"step {step}: learner and engine disagree under the same weights: log pi - log pi_behaviour has a root "

@@ -9,13 +9,6 @@ Measured in float32: 2e-7 to 1e-5. In bfloat16 trainers and vLLM are reported to
 for dense models, and by KL divergences of up to 0.01 for mixtures of experts; a root mean square d is a KL divergence
 of about d^2 / 2, so that the bound is a divergence of 0.02."""
 
-BOUND_AFTER_SYNC = 1.0
-"""The bound after a weight sync, nats, if it is the larger one. A request that waited during the sync may find keys and
-values of its prompt in the prefix cache that the weights before it computed. A run of the built-in domain differed by
-0.003 in float32 after a sync. Weights that a sync lost or mixed up are also found by the canary."""
-ALERT_AFTER_SYNC = 0.05
-"""From here on the dashboard warns, nats."""
-
 
 def engine_bound(config: RunConfig) -> float:
     """The bound of a run, nats: `learner.max_engine_rms`, or the one of `model.dtype`."""

@@ -17,7 +17,8 @@ from torch import Tensor
 from broker.records import TrainGroup
 from conf.schema import LearnerSettings
 from learner.batch_feed import build_step
-from learner.deepspeed_engine import DeepSpeedEngine, LossOfRow
+from learner.deepspeed_engine import DeepSpeedEngine
+from learner.expected_gradient import Objective
 from learner.interference import parts
 from learner.ranks import Ranks
 
@@ -36,7 +37,7 @@ class Cosines:
 
 
 def gradient_cosines(
-    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], loss_of: LossOfRow, settings: LearnerSettings
+    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], objective: Objective, settings: LearnerSettings
 ) -> Cosines:
     """`cosines` of the gradients of this step at the current weights; empty when the step has only one part.
 
@@ -56,7 +57,7 @@ def gradient_cosines(
         )
         for part in groups_of.values()
     ]
-    gradients = [engine.gradient(step.rows, loss_of) for step in steps]
+    gradients = [engine.gradient(step.rows, objective) for step in steps]
     return cosines(list(groups_of), inner_products(gradients, ranks))
 
 

@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from learner import packed_attention
+from learner.logprobs import ExpectedGradient
 from learner.packable import refuse_too_long, refuse_unpackable
 from learner.packed_attention import Layout
 from learner.token_head import TokenHead, body_name, body_of
@@ -52,11 +53,12 @@ class Policy(nn.Module):
         self.packing = packing
 
     def forward(
-        self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor, targets: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor, targets: Tensor,
+        expected: ExpectedGradient | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """One row. input_ids, position_ids [1, T]; positions [N] in 0..T-1 predict targets [N].
 
-        -> (logprobs [N], entropies [N]), float32, nats.
+        -> (logprobs [N], entropies [N]), float32, nats. `expected`: see `learner/logprobs.py`.
         """
         lm: Any = self.lm
         refuse_too_long(lm.config, layout)
@@ -67,7 +69,7 @@ class Policy(nn.Module):
             packed = {}
             assert [len(rollouts) for _, rollouts in layout] == [1], "learner.packing=off has one sequence a row"
         output = getattr(lm, self._body_name)(input_ids=input_ids, use_cache=False, **packed)
-        logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets)
+        logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets, expected)
         return logprobs, entropies
 
     def train(self, mode: bool = True) -> Self:

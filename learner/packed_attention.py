@@ -11,6 +11,7 @@ with transformers as `packed`.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -32,6 +33,8 @@ MaskRule = Callable[..., Any]
 """(batch index, head index, query positions, key positions) -> bool tensor, broadcast: the query attends to the key."""
 _PROBED = 64
 """Positions for which a rule is checked to be causal."""
+_CACHED_SCORES = 2**16
+"""Entries of a mask that is kept, at most: 256 masks take up to 64 MB."""
 _HARMLESS = {"position_ids", "cache_position", "output_attentions", "use_cache", "deterministic"}
 """Arguments of an attention call that change nothing: `packed` rows have neither cache nor dropout."""
 
@@ -103,6 +106,9 @@ def packed_attention(
     if query.shape[2] != sum(prompt + sum(rollouts) for prompt, rollouts in layout):
         raise CannotPack(_name(module), f"its attention runs over {query.shape[2]} positions, not over those of a row")
     capped = softcap is not None or s_aux is not None
+    if not capped and query.device.type == "cpu":
+        # There, `enable_gqa` copies keys and values in each call; one copy for the whole row is cheaper.
+        key, value = (_for_each_query_head(states, query.shape[1]) for states in (key, value))
     outputs = []
     for q, k, v, start in _pieces(query, key, value, layout):
         end = k.shape[2]
@@ -110,7 +116,7 @@ def packed_attention(
         if capped:
             outputs.append(capped_attention(q, k, v, allowed, scaling=scaling, softcap=softcap, sinks=s_aux))
             continue
-        mask = allowed if allowed is not None else causal_lower_right(q.shape[2], end) if start else None
+        mask = allowed if allowed is not None else _lower_right(q, end) if start else None
         outputs.append(
             scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling,
@@ -130,6 +136,24 @@ def _pieces(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Iterat
         for _ in rollouts:
             q, k, v = next(parts)
             yield q, torch.cat([k_prompt, k], dim=2), torch.cat([v_prompt, v], dim=2), prompt
+
+
+def _for_each_query_head(states: Tensor, heads: int) -> Tensor:
+    """[1, kv_heads, T, D] -> [1, heads, T, D]: query heads with the same keys follow each other."""
+    return states if states.shape[1] == heads else states.repeat_interleave(heads // states.shape[1], dim=1)
+
+
+def _lower_right(query: Tensor, num_keys: int) -> Tensor:
+    """A causal mask with the last query at the last key."""
+    if query.device.type == "cpu" and query.shape[2] * num_keys <= _CACHED_SCORES:
+        return _additive_mask(query.shape[2], num_keys, query.dtype)
+    return causal_lower_right(query.shape[2], num_keys)
+
+
+@lru_cache(maxsize=256)
+def _additive_mask(num_queries: int, num_keys: int, dtype: torch.dtype) -> Tensor:
+    """[num_queries, num_keys]; the rollouts of a row have the same masks in each layer."""
+    return torch.full((num_queries, num_keys), float("-inf"), dtype=dtype).triu(num_keys - num_queries + 1)
 
 
 def _refuse_unknown(

@@ -35,6 +35,15 @@ class Ranks:
         """Element-wise maximum over the ranks."""
         return self._all(values, dist.ReduceOp.MAX)
 
+    def concatenate(self, values: Tensor) -> Tensor:
+        """The values [n] of all ranks one after another, on every rank; n may differ between the ranks."""
+        lengths = torch.zeros(self.world_size, dtype=torch.int64)
+        lengths[self.rank] = len(values)
+        ends = self.sum(lengths).cumsum(0).tolist()
+        everything = values.new_zeros(ends[-1])
+        everything[ends[self.rank] - len(values) : ends[self.rank]] = values
+        return self.sum(everything)
+
     def _all(self, values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         if self.world_size == 1:
             return values

@@ -7,20 +7,23 @@ same data.
 import msgspec
 
 from broker.connection import connect
+from broker.errors import PopeError
 from broker.keys import Keys
 from broker.reports import to_fields
 from broker.ring import Ring
 from conf.schema import RunConfig
+from learner.manifest import read_manifest
 from learner.replay_plan import STEPS, ReplayPlan
 from learner.step import run_step
 from learner.trainable import Trainable
+from learner.watchdog import Watchdog
 
 
 def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
     """Trains the batches of `plan` on this rank; RANK and the other variables are set as for a learner.
 
     The caller has verified the files in `plan.start`. Raises CheckpointError when they were written by another number
-    of ranks.
+    of ranks, PopeError at a step in which the watchdog rolls back: a replay saves no checkpoint to return to.
     """
     client = connect(redis_url, client_name="replay", timeout_s=config.broker.connect_timeout_s)
     ring = Ring(client, Keys(config.run.name), config.broker.ring.capacity)
@@ -34,6 +37,9 @@ def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
         entropy_gradient=config.learner.entropy_coef > 0,
     )
     engine = trainable.engine
+    stored = read_manifest(plan.start).get("watchdog") if plan.first else None
+    watchdog = Watchdog(config.learner.watchdog, stored)
+    watchdog.saved(plan.first)
     try:
         if plan.first:
             trainable.load(plan.first)
@@ -47,7 +53,14 @@ def replay(config: RunConfig, plan: ReplayPlan, *, redis_url: str) -> None:
                     config.learner,
                     step=step,
                     max_completion_tokens=config.actors.max_completion_tokens,
+                    watchdog=watchdog,
                 )
+                if report.verdict.roll_back_to is not None:
+                    raise PopeError(
+                        f"step {step}: the watchdog restores the checkpoint of step {report.verdict.roll_back_to} "
+                        f"({report.verdict}), which a replay does not follow; end it with --to {step - 1}, begin it "
+                        f"with --from-step {step}, or set learner.watchdog.action=skip"
+                    )
                 if engine.ranks.first:
                     lines.write(msgspec.json.encode(to_fields(report.published())) + b"\n")
                     lines.flush()

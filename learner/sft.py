@@ -11,16 +11,18 @@ carry no loss. The batches are a pure function of the seed, so a resumed run rea
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from broker.connection import Retrying, connect
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.reports import SftStep
 from conf.schema import LearnerSettings, RunConfig
-from learner.batch_feed import build_step
+from learner.batch_feed import Row, build_step
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.divergence import SkippedSteps
 from learner.heartbeat_thread import HeartbeatThread
@@ -129,6 +131,19 @@ class FineTuner:
             self._saved = self._step
 
 
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The loss of a step: the mean cross entropy of its tokens."""
+
+    num_tokens: int
+    """Response tokens of the step, over all ranks."""
+    couples_tokens: bool = False
+
+    def total(self, row: Row, logprobs: Tensor, entropies: Tensor) -> Tensor:
+        """The row's share of the loss, a scalar; logprobs [N]."""
+        return -(logprobs * row.weights).sum() / self.num_tokens
+
+
 def run_sft_step(
     engine: DeepSpeedEngine,
     examples: Sequence[Example],
@@ -149,11 +164,12 @@ def run_sft_step(
         packing=settings.packing,
     )
     sums = torch.zeros(2, dtype=torch.float64)
+    objective = CrossEntropy(batch.num_tokens)
     for number, cpu_row in enumerate(batch.rows, start=1):
         row = cpu_row.to(engine.device)
         with engine.accumulate(last=number == len(batch.rows)):
-            logprobs, entropies = engine.forward(row)
-            loss = -(logprobs * row.weights).sum() / batch.num_tokens
+            logprobs, entropies = engine.forward(row, objective)
+            loss = objective.total(row, logprobs, entropies)
             engine.backward(loss)
         sums += torch.stack([loss.detach().double(), (entropies.detach() * row.weights).sum().double()]).cpu()
     applied, grad_norm = engine.step(learning_rate)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils.generic import ModelOutput
 
-from learner.logprobs import chunked_logprobs
+from learner.logprobs import ExpectedGradient, chunked_logprobs
 from learner.unsupported_model import UnsupportedModel
 
 
@@ -32,20 +32,26 @@ class TokenHead(nn.Module):
         self.bias = head.bias
         self._temperature, self._chunk_tokens = temperature, chunk_tokens
         self._entropy_gradient = entropy_gradient
+        others = [lm.get_parameter(name) for name in parameters_after_the_body(lm)]
         body = _Body(body_of(lm))
         without_head = _replaced(lm, _path(lm, head), _Projection(self))
-        # In a tuple: not submodules. Their parameters are those of `lm`, and DeepSpeed would gather them twice.
+        # In tuples: not submodules. Their parameters are those of `lm`, and DeepSpeed would gather them twice.
         self._parts = (_replaced(without_head, body_name(lm), body), body)
+        self._others = tuple(others)
 
-    def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """hidden [N, H], targets [N] -> (logprobs [N], entropies [N]), float32, nats."""
+    def forward(
+        self, hidden: Tensor, targets: Tensor, expected: ExpectedGradient | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """hidden [N, H], targets [N] -> (logprobs [N], entropies [N]), float32, nats. `expected`: see `logprobs.py`."""
         return chunked_logprobs(
             hidden,
             targets,
             self._logits,
+            [self.weight, *([] if self.bias is None else [self.bias]), *self._others],
             temperature=self._temperature,
             chunk_tokens=self._chunk_tokens,
             entropy_gradient=self._entropy_gradient,
+            expected=expected,
         )
 
     def _logits(self, hidden: Tensor) -> Tensor:

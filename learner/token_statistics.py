@@ -22,8 +22,10 @@ class TokenStatistics:
     num_tokens: int
     ess: float
     """Effective sample size, (sum w)^2 / (n sum w^2), of the unclamped ratios; 1 when all ratios are equal."""
+    ess_corrected: float
+    """The same of the weights that the gradient has after clipping, truncation and masking; 0 when all are 0."""
     clip_share: float
-    """Share of the tokens whose ratio, as the policy loss clips it, is outside the bounds."""
+    """Share of the tokens that are masked, or whose ratio, as the policy loss bounds it, is outside the bounds."""
     ratio_max: float
     ratio_mean: float
     entropy_mean: float
@@ -39,22 +41,23 @@ class TokenSums:
 
     def __init__(self, settings: LearnerSettings) -> None:
         self._settings = settings
-        self._sums = torch.zeros(8, dtype=torch.float64)
+        self._sums = torch.zeros(10, dtype=torch.float64)
         self._max = torch.zeros(1, dtype=torch.float64)
 
     def add(self, row: Row, logprobs: Tensor, entropies: Tensor, loss: RowLoss) -> None:
         """Adds one row and its loss."""
         trained = (row.weights > 0) & ~row.off_policy
         new, old = logprobs.detach()[trained].double(), row.behaviour_logprobs[trained].double()
-        ratio, clipped_ratio = token_log_ratio(new, old).exp(), loss.log_ratio[trained].exp()
-        low, high = self._settings.ratio_min, self._settings.ratio_max
+        ratio, weights = token_log_ratio(new, old).exp(), loss.gradient_weights[trained].double()
         self._sums += torch.stack(
             [
                 loss.total.detach().double(),
                 trained.sum().double(),
                 ratio.sum(),
                 ratio.square().sum(),
-                ((clipped_ratio < low) | (clipped_ratio > high)).sum().double(),
+                weights.sum(),
+                weights.square().sum(),
+                loss.corrected[trained].sum().double(),
                 entropies.detach()[trained].double().sum(),
                 (new - old).square().sum(),
                 loss.kl[trained].double().sum(),
@@ -65,13 +68,14 @@ class TokenSums:
 
     def reduce(self, ranks: Ranks) -> TokenStatistics:
         """The statistics of the step. Called on all ranks."""
-        loss, count, w, w2, clipped, entropy, square, kl = ranks.sum(self._sums).tolist()
+        loss, count, w, w2, c, c2, corrected, entropy, square, kl = ranks.sum(self._sums).tolist()
         n = max(count, 1.0)
         return TokenStatistics(
             loss=loss,
             num_tokens=int(count),
             ess=w * w / (n * w2) if w2 else 0.0,
-            clip_share=clipped / n,
+            ess_corrected=c * c / (n * c2) if c2 else 0.0,
+            clip_share=corrected / n,
             ratio_max=ranks.max(self._max).item(),
             ratio_mean=w / n,
             entropy_mean=entropy / n,

@@ -4,7 +4,7 @@ All ranks call the same methods in the same order.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,10 @@ class Trainable:
         log.info("resumed at step %d", checkpoint.step)
         return checkpoint.step
 
+    def restore(self, step: int) -> None:
+        """Loads an earlier checkpoint in place, in the midst of training. Raises CheckpointError if it is damaged."""
+        self._load(self.checkpoints.intact(step))
+
     def load(self, step: int) -> None:
         """Loads the checkpoint of a step. The caller has verified its files."""
         self._load(self.checkpoints.at(step))
@@ -85,9 +89,17 @@ class Trainable:
         self.engine.load(checkpoint.folder)
         self.checkpoints.restore_rng(checkpoint)
 
-    def save(self, step: int, confirm: Callable[[], None] = lambda: None) -> bool:
+    def save(
+        self,
+        step: int,
+        confirm: Callable[[], None] = lambda: None,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        also_keep: Collection[int] = (),
+    ) -> bool:
         """Saves a checkpoint of this step, which includes a Hugging Face folder. False: it failed, training continues.
 
+        `facts`, `also_keep`: see `Checkpoints.save`.
         Rank 0 calls `confirm` before the checkpoint becomes visible; its exceptions abort the save and propagate.
         """
         weights = self.engine.gather_weights()
@@ -98,7 +110,7 @@ class Trainable:
             if self.engine.ranks.first:
                 self._write_model(weights, folder)
 
-        return self.checkpoints.save(step, write, confirm)
+        return self.checkpoints.save(step, write, confirm, facts=facts, also_keep=also_keep)
 
     def save_model(self, folder: Path) -> None:
         """Writes the current weights as a Hugging Face folder; equal weights give an identical file."""

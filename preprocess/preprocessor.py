@@ -12,8 +12,9 @@ from broker.history import History
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import RolloutGroup, TrainGroup, decode
-from broker.reports import KEPT
+from broker.reports import KEPT, OTHER, WAIT_INPUT, WAIT_ROOM, WORK
 from broker.ring import Ring
+from broker.role_clock import RoleClock
 from broker.run_record import read_keys_id
 from broker.streams import Delivery, RolloutStream
 from broker.weights import WeightBoard
@@ -67,6 +68,7 @@ class Preprocessor:
         self._control = Control(client, keys)
         self._history = History(run_folder, consumer, incarnation)
         self._tally = Tally()
+        self._clock = RoleClock(consumer)
         self._beat_due = self._report_due = 0.0
 
     def run(self) -> None:
@@ -76,14 +78,17 @@ class Preprocessor:
             self._history.add("start", server=self._retry(lambda: read_keys_id(self._client, self._keys)))
             while not self._stopped():
                 self._beat("waiting for groups")
+                self._clock.enter(WAIT_INPUT)
                 if deliveries := self._retry(self._read):
                     failpoint("preprocess.after_read")
+                self._clock.enter(WORK)
                 for position, delivery in enumerate(deliveries):
                     unfinished = deliveries[position:]
                     if self._beat("working"):
                         self._extend_claims(unfinished)
                     if not self._finish(delivery, unfinished):
                         return
+                self._clock.enter(OTHER)
                 self._report_when_due()
             self._report()
 
@@ -104,13 +109,15 @@ class Preprocessor:
         if delivery.deliveries > MAX_DELIVERIES:
             self._dead_letter(delivery, f"delivered {delivery.deliveries} times, never finished")
             return True
+        step = self._retry(self._board.version)
         try:
             group = decode(delivery.frame, RolloutGroup)
             train_group, reason = to_train_group(
                 group,
                 self._config.preprocess,
                 max_completion_tokens=self._config.actors.max_completion_tokens,
-                reference=self._reference,
+                # Once the penalty has faded at the next step, it has at every step that may train the group.
+                reference=self._reference if self._config.learner.kl_coef_at(step + 1) > 0 else None,
             )
         except RecordError as error:
             self._dead_letter(delivery, str(error))
@@ -123,7 +130,6 @@ class Preprocessor:
                 self._tally.errors += 1
             return True
 
-        step = self._retry(self._board.version)
         if reason is not None:
             ended = self._retry(lambda: self._ring.drop(delivery.entry_id, group, reason, step=step))
             if ended:
@@ -152,7 +158,8 @@ class Preprocessor:
                 if self._beat("waiting for room in the ring"):
                     self._extend_claims(unfinished)
                 self._report_when_due()
-                time.sleep(RING_FULL_PAUSE_S)
+                with self._clock.within(WAIT_ROOM):
+                    time.sleep(RING_FULL_PAUSE_S)
 
     def _extend_claims(self, unfinished: list[Delivery]) -> None:
         """Prevents other workers from taking over deliveries that this worker still processes."""
@@ -182,6 +189,9 @@ class Preprocessor:
             stream_groups=self._retry(self._stream.depth),
         )
         self._retry(lambda: self._metrics.report(report))
+        if self._clock.due:
+            times = self._clock.report()
+            self._retry(lambda: self._metrics.report(times))
         self._report_due = time.monotonic() + REPORT_S
 
     def _beat(self, status: str) -> bool:

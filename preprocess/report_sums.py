@@ -79,4 +79,5 @@ def group_end(group: RolloutGroup, outcome: str, step: int) -> GroupEnd:
         completion_tokens=group.num_completion_tokens,
         truncated=sum(c.finish_reason == "length" for c in group.policy_rollouts),
         verdicts=dict(Counter(c.verdict for c in group.policy_rollouts)),
+        sampling_share=group.sampling_share,
     )

@@ -31,8 +31,8 @@ settings.load_profile("pope")
 
 
 COMPLETE_RUNS = (
-    "test_mine", "test_run", "test_sft", "test_objectives", "test_sweep", "test_exposure", "test_actor_killed",
-    "test_learner_killed", "test_redis_killed", "test_engine", "test_dashboard",
+    "test_mine", "test_sft", "test_sweep", "test_run", "test_roles_killed", "test_exposure", "test_objectives",
+    "test_engine", "test_dashboard",
 )  # fmt: skip
 """Modules that start complete runs, longest first, so that two workers finish at about the same time."""
 

@@ -36,7 +36,7 @@ from deploy.store.metric_files import read_entries
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import ROOMS, Reports
 from tests.groups import train_group
-from tests.reports import actor_output, ended, learner_step, preprocess_work, weight_sync
+from tests.reports import actor_output, ended, learner_step, preprocess_work, role_times, weight_sync
 
 SAMPLE_EVERY = 5
 """One group of this many becomes a sample."""
@@ -62,7 +62,7 @@ class Recording:
     def events(self) -> Iterator[tuple[float, Report]]:
         """(seconds since the first, report) in the order they were written."""
         r = self.reports
-        everything = [*r.groups, *r.learner, *r.outputs, *r.syncs, *r.preprocess, *r.notes]
+        everything = [*r.groups, *r.learner, *r.outputs, *r.syncs, *r.preprocess, *r.times, *r.notes]
         everything.sort(key=lambda report: report.unix_s)
         for report in everything:
             yield report.unix_s - everything[0].unix_s, report
@@ -92,7 +92,7 @@ def synthetic_recording(*, problems: int = 24, steps: int = 12, seed: int = 0) -
             group_id += 1
         reports.learner.append(
             learner_step(
-                step + 1, id=f"{start_ms + 1500}-0", entropy=0.2 - 0.15 * step / steps,
+                step + 1, id=f"{start_ms + 1500}-0", mfu=0.25, entropy=0.2 - 0.15 * step / steps,
                 reward_mean={"guided": 0.6, "unguided": 0.4},
                 advantage_share={"hard/guided": 0.7, "hard/unguided": 0.3},
             )
@@ -100,6 +100,8 @@ def synthetic_recording(*, problems: int = 24, steps: int = 12, seed: int = 0) -
         reports.outputs.append(actor_output(step, id=f"{start_ms + 100}-0"))
         reports.syncs.append(weight_sync(step + 1, id=f"{start_ms + 1600}-0"))
         reports.preprocess.append(preprocess_work(step, id=f"{start_ms + 1000}-0"))
+        reports.times.append(role_times("learner-0", id=f"{start_ms + 1500}-1", wait_input=0.92, work=0.9, other=0.18))
+        reports.times.append(role_times("actor-0", id=f"{start_ms + 1600}-1", work=1.8, weights=0.06, canary=0.14))
     return Recording(reports)
 
 

@@ -4,7 +4,16 @@ from typing import Any
 
 import msgspec
 
-from broker.reports import ActorOutput, DriverNote, GroupEnd, LearnerStep, PreprocessWork, SftStep, WeightSync
+from broker.reports import (
+    ActorOutput,
+    DriverNote,
+    GroupEnd,
+    LearnerStep,
+    PreprocessWork,
+    RoleTimes,
+    SftStep,
+    WeightSync,
+)
 
 _STEP = LearnerStep(
     step=1, loss=-0.01, grad_norm=0.3, applied=True, seconds=0.5, tokens=3000, samples=64, untrained_samples=0,
@@ -47,6 +56,11 @@ def ended(successes: int = 1, **fields: Any) -> GroupEnd:
 
 def preprocess_work(step: int = 0, **fields: Any) -> PreprocessWork:
     return msgspec.structs.replace(_WORK, step=step, **fields)
+
+
+def role_times(role: str, *, id: str = "", memory_mib: float = 100.0, **seconds: float) -> RoleTimes:
+    """`seconds` by phase."""
+    return RoleTimes(id=id, role=role, wall_s=sum(seconds.values()), seconds=seconds, memory_mib=memory_mib)
 
 
 def sft_step(step: int = 1, **fields: Any) -> SftStep:

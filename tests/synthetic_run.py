@@ -29,7 +29,7 @@ from deploy.store.rollout_archive import RolloutArchive
 from deploy.store.run_folder import RunFolder
 from deploy.view.summary import save_samples
 from preprocess.report_sums import group_end
-from tests.reports import actor_output, learner_step, weight_sync
+from tests.reports import actor_output, learner_step, role_times, weight_sync
 
 GROUP, STEPS, GROUPS, HARD = 8, 24, 240, 10
 HOSTILE = "</pre></script><script>alert(1)</script><img src=http://x.example/y>\x1b[31m\u202e & 'q' \"d\""
@@ -100,6 +100,8 @@ class _Simulation:
         for step in range(1, STEPS + 1):
             self._metrics.report(weight_sync(step, stall_ms=100.0 + step))
             self._metrics.report(self._step(step))
+            self._metrics.report(role_times("learner-0", wait_input=4.0, work=5.0, other=1.0))
+            self._metrics.report(role_times("actor-0", work=9.0, weights=1.0))
 
     def measure(self) -> None:
         measured = Measurement({})

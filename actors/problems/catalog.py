@@ -1,30 +1,38 @@
-"""Loads the problems of a run from the built-in domain, a file or a data set of the Hugging Face hub.
+"""Loads the problems of a run from a built-in domain, a file or a data set of the Hugging Face hub.
 
-The built-in problems are a pure function of the settings and the seed. Their ids are readable: chain8-s0-0003 is the
-fourth hard problem with 8 steps under seed 0; held8-… are held out, ring-… and short-… are easy, ring1-… and short1-…
-easier. Problems of other sources have the id in their row, or one computed from their statement.
+Built-in problems are a pure function of the settings and the seed. Problems of other sources have the id in their row,
+or one computed from their statement.
 """
 
-import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from actors.problems.answer_checks import ProgressCallback, check_answers
 from actors.problems.guidance import may_be_guided
 from actors.problems.mixture import ARM_BUCKET, check_guided_arm
 from actors.problems.problem_set import ProblemSet, RejectedRow
 from actors.problems.problem_sources import read_source
-from actors.problems.tiny.chains import Chain, distinct_chains
-from actors.problems.tiny.ring_walk import RingWalk, distinct_walks
-from actors.problems.tiny.terse import terse_solution
+from actors.problems.stories import problems as stories
+from actors.problems.tiny import problems as tiny
 from broker.errors import UsageError
-from broker.records import Bucket, Problem
+from broker.records import Problem
 from conf.schema import ProblemSettings, VerifierSettings
 
-BUILTIN = "builtin:tiny"
-_LENGTHS: dict[Bucket, tuple[tuple[int, ...], tuple[int, ...]]] = {"easy": ((2, 3, 4), (2,)), "easier": ((1,), (1,))}
-"""Bucket -> (moves of its ring walks, steps of its short chains)."""
+
+class Domain(Protocol):
+    """A module that makes problems as a pure function of the settings and the seed."""
+
+    def training_problems(self, settings: ProblemSettings, seed: int) -> list[Problem]:
+        """The hard problems, and those of the easy buckets with an arm of positive weight."""
+
+    def held_out_problems(self, settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
+        """`count` hard problems that are in no training set."""
+
+
+BUILTIN: dict[str, Domain] = {tiny.SOURCE: tiny, stories.SOURCE: stories, stories.UNSEEN: stories}
+"""Built-in source -> its module."""
 
 
 def load_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
@@ -64,15 +72,14 @@ def load_problem_set(
 def _read(
     settings: ProblemSettings, seed: int, verifier: VerifierSettings | None, progress: ProgressCallback | None
 ) -> ProblemSet:
-    if settings.source != BUILTIN:
-        return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
-    easy = [_easy_problems(settings, seed, bucket) for bucket in _LENGTHS if settings.arms.get(bucket, 0)]
-    return ProblemSet([*_hard_problems(settings, seed), *itertools.chain.from_iterable(easy)])
+    if settings.source in BUILTIN:
+        return ProblemSet(BUILTIN[settings.source].training_problems(settings, seed))
+    return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
 
 
 def _limited(problems: Sequence[Problem], settings: ProblemSettings, seed: int) -> list[Problem]:
     """At most `problems.limit` problems of each bucket, drawn by the seed, in their original order."""
-    if settings.source == BUILTIN:
+    if settings.source in BUILTIN:
         return list(problems)
     drawn: set[str] = set()
     for bucket in {problem.bucket for problem in problems}:
@@ -83,46 +90,13 @@ def _limited(problems: Sequence[Problem], settings: ProblemSettings, seed: int) 
 
 
 def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
-    """`count` hard problems of the built-in domain that are in no training set. Raises UsageError for other sources."""
-    if settings.source != BUILTIN:
+    """`count` hard problems of a built-in domain that are in no training set. Raises UsageError for other sources."""
+    if settings.source not in BUILTIN:
         raise UsageError(
-            f"evaluation.num_held_out={count} needs problems.source={BUILTIN}: no other source has held-out problems; "
-            "set it to 0"
+            f"evaluation.num_held_out={count} needs problems.source={' or '.join(BUILTIN)}: no other source has "
+            "held-out problems; set it to 0"
         )
-    rng = random.Random(f"held-out/{settings.chain_steps}/{seed}")
-    chains = distinct_chains("held_out", (settings.chain_steps,), count, rng)
-    return _records(chains, f"held{settings.chain_steps}-s{seed}", "hard", settings.oracle_style)
-
-
-def _hard_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
-    rng = random.Random(f"hard/{settings.chain_steps}/{seed}")
-    chains = distinct_chains("hard", (settings.chain_steps,), settings.num_hard, rng)
-    return _records(chains, f"chain{settings.chain_steps}-s{seed}", "hard", settings.oracle_style)
-
-
-def _easy_problems(settings: ProblemSettings, seed: int, bucket: Bucket) -> list[Problem]:
-    """The problems of the bucket `easy` or `easier`."""
-    count, mark = (settings.num_easy, "") if bucket == "easy" else (settings.num_easier, "1")
-    moves, steps = _LENGTHS[bucket]
-    rng = random.Random(f"{bucket}/{settings.easy_kind}/{seed}")
-    if settings.easy_kind == "related":
-        chains = distinct_chains("other", steps, count, rng)
-        return _records(chains, f"short{mark}-s{seed}", bucket, settings.oracle_style)
-    return _records(distinct_walks(moves, count, rng), f"ring{mark}-s{seed}", bucket, "model")
-
-
-def _records(tasks: Sequence[Chain | RingWalk], stem: str, bucket: Bucket, style: str) -> list[Problem]:
-    return [
-        Problem(
-            id=f"{stem}-{index:04d}", statement=task.statement, answer=task.answer, solution=_solution(task, style),
-            bucket=bucket, source=BUILTIN,
-        )
-        for index, task in enumerate(tasks)
-    ]
-
-
-def _solution(task: Chain | RingWalk, style: str) -> str:
-    return terse_solution(task) if isinstance(task, Chain) and style == "terse" else task.solution
+    return BUILTIN[settings.source].held_out_problems(settings, seed, count)
 
 
 def _without_usable_solution_rejected(problem_set: ProblemSet) -> ProblemSet:

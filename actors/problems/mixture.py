@@ -1,4 +1,4 @@
-"""Assigns a problem and an arm to each group id of a run.
+"""Assigns a problem and an arm to each group id of a run, by `problems.sampling=uniform`.
 
 Arms alternate by smooth weighted round robin: any window of sum(weights) groups contains each arm exactly as often as
 its weight. Each arm goes through its problems in an order that is shuffled in every epoch. Arms of the same bucket use
@@ -61,20 +61,40 @@ class Mixture:
 
     def assignment(self, group_id: int) -> Assignment:
         """The problem and arm of a group; the same in every process and in any order of calls."""
+        arm, draw = self.turn(group_id)
+        return Assignment(group_id=group_id, problem_id=self._drawn(arm, draw), arm=arm)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that are drawn."""
+        return tuple(self._weights)
+
+    def turn(self, group_id: int) -> tuple[str, int]:
+        """The arm of a group, and the number of the draw of that arm, from 0 on."""
         cycle, slot = divmod(group_id, len(self._cycle))
         arm = self._cycle[slot]
-        draw = cycle * self._weights[arm] + self._cycle[:slot].count(arm)
-        return Assignment(group_id=group_id, problem_id=self._drawn(arm, draw), arm=arm)
+        return arm, cycle * self._weights[arm] + self._cycle[:slot].count(arm)
+
+    def first_epoch(self, arm: str) -> tuple[str, ...]:
+        """The ids of all problems of an arm, in the order in which its first epoch draws them."""
+        ids, left_out = self._ids[ARM_BUCKET[arm]], self._left_out(arm)
+        return tuple(ids[index] for index in self._order(arm, 0) if ids[index] not in left_out)
 
     def _drawn(self, arm: str, draw: int) -> str:
         """The id of the problem of the arm's group number `draw`, from 0."""
-        bucket = ARM_BUCKET[arm]
-        ids, left_out = self._ids[bucket], self._without_prefix if arm == "guided" else frozenset()
+        ids, left_out = self._ids[ARM_BUCKET[arm]], self._left_out(arm)
         epoch, position = divmod(draw, len(ids) - len(left_out))
-        order = _shuffled(len(ids), f"{self._seed}/{bucket}/{epoch}")
+        order = self._order(arm, epoch)
         if not left_out:
             return ids[order[position]]
         return [ids[index] for index in order if ids[index] not in left_out][position]
+
+    def _left_out(self, arm: str) -> frozenset[str]:
+        return self._without_prefix if arm == "guided" else frozenset()
+
+    def _order(self, arm: str, epoch: int) -> tuple[int, ...]:
+        bucket = ARM_BUCKET[arm]
+        return _shuffled(len(self._ids[bucket]), f"{self._seed}/{bucket}/{epoch}")
 
 
 def weighted_round_robin(weights: Mapping[str, int]) -> tuple[str, ...]:

@@ -2,10 +2,14 @@
 
 An answer may block math-verify inside a C call, which neither an alarm nor a thread can interrupt, or exhaust memory.
 Every comparison that `answer_rules` does not decide is therefore made in a worker process with a memory limit and a
-deadline. The deadline counts the CPU time of the worker, so that a busy machine makes no right answer a timeout. A
-worker that exceeds it ends and is replaced, and its comparison is tried once more, alone in the pool; if that exceeds
-it again, the verdict on that response is `timeout`. If a worker dies, the verdict on the response it was judging is
-`crash`. Other responses are not affected.
+deadline. The deadline counts the CPU time of the worker, so that a busy machine makes no right answer a timeout.
+
+Nearly all comparisons take milliseconds, and a few take forever. Each is first made in the quick lane, for at most
+`QUICK_S`; one that takes longer goes to the slow lane, which has the whole deadline. So an ordinary answer waits for a
+hostile one `QUICK_S` at most, and the quick lane has more workers while answers wait. A comparison that exceeds the
+deadline is tried once more, alone in the slow lane; if that exceeds it again, the verdict on that response is
+`timeout`, and so it is whenever the same comparison comes again. If a worker dies, the verdict on the response it was
+judging is `crash`. Other responses are not affected.
 """
 
 import asyncio
@@ -19,39 +23,32 @@ from actors.verification.answer_shapes import has_several_values
 from actors.verification.answers import claimed_answers
 from actors.verification.retry_budget import RetryBudget
 from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts
-from actors.verification.verifier_workers import DeadlineExceeded, ForkServer, Worker, WorkerDied
+from actors.verification.verifier_lane import VerifierLane
+from actors.verification.verifier_workers import ForkServer
 from broker.records import Verdict
 from conf.schema import VerifierSettings
 
-COMPARISONS_PER_WORKER = 2000
-"""Comparisons after which a worker is replaced, because the caches of sympy grow."""
-START_S = 60.0
-"""Longest start of a worker, seconds; importing math-verify takes about one."""
-START_ATTEMPTS = 3
+QUICK_S = 0.25
+"""CPU time of a comparison in the quick lane, seconds."""
+GROWTH = 4
+"""The quick lane has up to this many times `verifier.workers` while comparisons wait."""
 MAX_CLAIMS = 8
 """Largest number of different answers of a response that are compared one by one; with more it is wrong."""
-BACKSTOP_DEADLINES, BACKSTOP_S = 10.0, 20.0
-"""A worker that waits without using CPU time is killed after this many deadlines plus this many seconds."""
-
-
-class VerifierUnavailable(RuntimeError):
-    """The pool is closed, or no worker can be started."""
 
 
 class VerifierPool:
-    """`settings.workers` worker processes, used from one event loop. They end at `close` or with this process."""
+    """The worker processes of one actor, used from one event loop. They end at `close` or with this process."""
 
     def __init__(self, settings: VerifierSettings, thoughts: Thoughts = DEFAULT_THOUGHTS) -> None:
         self._thoughts = thoughts
-        self._backstop_s = BACKSTOP_DEADLINES * settings.deadline_s + BACKSTOP_S
         self._retries = RetryBudget(settings.deadline_s)
         self._alone = asyncio.Lock()
-        self._fork_server = ForkServer(int(settings.memory_gib * 2**30), settings.deadline_s)
-        self._closed = False
-        self._workers = {Worker(self._fork_server) for _ in range(settings.workers)}
-        self._idle: asyncio.Queue[Worker] = asyncio.Queue()
-        for worker in self._workers:
-            self._idle.put_nowait(worker)
+        self._fork_server = ForkServer(int(settings.memory_gib * 2**30))
+        workers, deadline_s = settings.workers, settings.deadline_s
+        quick_s = min(QUICK_S, deadline_s)
+        self._quick_is_all = quick_s == deadline_s
+        self._quick = VerifierLane(self._fork_server, base=workers, most=GROWTH * workers, deadline_s=quick_s)
+        self._slow = VerifierLane(self._fork_server, base=0, most=workers, deadline_s=deadline_s)
 
     async def judge(self, text: str, reference: str) -> Verdict:
         """Verdict on a response: `correct` if all answers it claims are correct, or if they are its several values.
@@ -83,71 +80,21 @@ class VerifierPool:
 
     def close(self) -> None:
         """Kills all workers. Responses that are being judged get `timeout` or `crash`."""
-        self._closed = True
-        for worker in self._workers:
-            worker.close()
+        self._quick.close()
+        self._slow.close()
         self._fork_server.close()
 
     async def _compare(self, comparisons: list[dict[str, Any]]) -> Verdict:
         """The verdict of a worker. A timeout is confirmed by a second trial, as far as the retry budget allows."""
-        verdict = await self._compare_with(await self._idle.get(), comparisons)
-        if verdict == "timeout" and self._retries.allows(key := json.dumps(comparisons)):
-            began = time.monotonic()
-            verdict = await self._compare_alone(comparisons)
-            self._retries.add(key, time.monotonic() - began, verdict == "timeout")
-        return verdict
-
-    async def _compare_alone(self, comparisons: list[dict[str, Any]]) -> Verdict:
-        """The verdict of a new worker while all others are idle."""
-        async with self._alone:
-            taken: list[Worker] = []
-            try:
-                while len(taken) < len(self._workers):
-                    taken.append(await self._idle.get())
-                return await self._compare_with(self._replace(taken.pop()), comparisons)
-            finally:
-                for worker in taken:
-                    self._idle.put_nowait(worker)
-
-    async def _compare_with(self, worker: Worker, comparisons: list[dict[str, Any]]) -> Verdict:
-        """The verdict of this worker, which becomes idle afterwards, or is replaced."""
-        if self._closed:
-            self._idle.put_nowait(worker)
-            raise VerifierUnavailable("the verifier pool is closed")
-        healthy = False
-        try:
-            for _ in range(START_ATTEMPTS):
-                try:
-                    async with asyncio.timeout(START_S):
-                        await worker.start()
-                    break
-                except TimeoutError as error:
-                    raise VerifierUnavailable(f"a verifier process did not start within {START_S:g} s") from error
-                except WorkerDied:
-                    worker = self._replace(worker)
-            else:
-                raise VerifierUnavailable(
-                    f"{START_ATTEMPTS} verifier processes ended before their first verdict; see their stderr"
-                )
-            async with asyncio.timeout(self._backstop_s):
-                verdict = await worker.compare(comparisons)
-            healthy = True
-            return verdict
-        except (TimeoutError, DeadlineExceeded):
+        key = json.dumps(comparisons)
+        if self._retries.is_known(key):
             return "timeout"
-        except WorkerDied:
-            return "crash"
-        finally:  # also when cancelled: a late reply must not be read as the verdict on the next response
-            if not healthy or worker.num_comparisons >= COMPARISONS_PER_WORKER:
-                worker = self._replace(worker)
-            self._idle.put_nowait(worker)
-
-    def _replace(self, worker: Worker) -> Worker:
-        """Kills a worker and returns a new one, or the same one if the pool is closed."""
-        self._workers.discard(worker)
-        worker.close()
-        if self._closed:
-            return worker
-        replacement = Worker(self._fork_server)
-        self._workers.add(replacement)
-        return replacement
+        verdict = await self._quick.compare(comparisons)
+        if verdict == "timeout" and not self._quick_is_all:
+            verdict = await self._slow.compare(comparisons)
+        if verdict == "timeout" and self._retries.allows(key):
+            async with self._alone:
+                began = time.monotonic()
+                verdict = await self._slow.compare_alone(comparisons)
+                self._retries.add(key, time.monotonic() - began, verdict == "timeout")
+        return verdict

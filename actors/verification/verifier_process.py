@@ -333,10 +333,10 @@ def send(connection: socket.socket, message: Any) -> None:
     connection.sendall(len(body).to_bytes(4, "big") + body)
 
 
-def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int, deadline_s: float = 0.0) -> None:
+def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) -> None:
     """Sets the limits of this forked process, then judges until the connection is closed.
 
-    A request that takes `deadline_s` seconds of CPU time ends the process; 0 is no deadline.
+    A request that takes its `deadline_s` seconds of CPU time ends the process.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # the fork server died before the line above
@@ -348,14 +348,14 @@ def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int, de
     send(connection, "ready")
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     while header := receive(connection, 4):
-        comparisons = json.loads(receive(connection, int.from_bytes(header, "big")))
-        signal.setitimer(signal.ITIMER_PROF, deadline_s)
-        verdict = judge_all(comparisons)
+        request = json.loads(receive(connection, int.from_bytes(header, "big")))
+        signal.setitimer(signal.ITIMER_PROF, request["deadline_s"])
+        verdict = judge_all(request["comparisons"])
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         send(connection, verdict)
 
 
-def run_fork_server(control: socket.socket, memory_bytes: int, deadline_s: float) -> None:
+def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
     """Forks and kills workers as requested by the parent, until the parent has ended."""
     parent, pid = os.getppid(), os.getpid()
     workers: dict[int, int] = {}
@@ -373,7 +373,7 @@ def run_fork_server(control: socket.socket, memory_bytes: int, deadline_s: float
                     status = 1
                     try:
                         control.close()
-                        run_worker(connection, memory_bytes, pid, deadline_s)
+                        run_worker(connection, memory_bytes, pid)
                         status = 0
                     except (BrokenPipeError, ConnectionResetError):  # the parent has closed the connection
                         status = 0
@@ -395,4 +395,4 @@ if __name__ == "__main__":
     for warm_up in ("1", "\\frac{1}{2}", "x^2+1"):  # before any fork, compile patterns and fill the parser's tables
         judge(warm_up, "2")
     gc.freeze()
-    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3]))
+    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

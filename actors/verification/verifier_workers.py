@@ -35,8 +35,8 @@ class DeadlineExceeded(WorkerDied):
 class ForkServer:
     """The parent's connection to the process that forks the workers; the process is restarted if it dies."""
 
-    def __init__(self, memory_bytes: int, deadline_s: float) -> None:
-        self._limits = [str(memory_bytes), str(deadline_s)]
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
         self._ids = itertools.count()
         self._start()
 
@@ -85,7 +85,7 @@ class ForkServer:
         self._first_id = next(self._ids)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_SCRIPT), str(theirs.fileno()), *self._limits],
+                [sys.executable, "-P", str(_SCRIPT), str(theirs.fileno()), str(self._memory_bytes)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
@@ -111,10 +111,10 @@ class Worker:
             self._ready = True
         self._check_alive()  # it may have died after it was ready
 
-    async def compare(self, comparisons: list[dict[str, Any]]) -> Verdict:
-        """The verdict of `verifier_process.judge_all`. Raises WorkerDied, or DeadlineExceeded after its CPU time."""
+    async def compare(self, comparisons: list[dict[str, Any]], deadline_s: float) -> Verdict:
+        """The verdict of `verifier_process.judge_all`. Raises WorkerDied, or DeadlineExceeded after that CPU time."""
         self.num_comparisons += 1
-        body = json.dumps(comparisons).encode()
+        body = json.dumps({"deadline_s": deadline_s, "comparisons": comparisons}).encode()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, len(body).to_bytes(4, "big") + body)
             reply = await self._receive()

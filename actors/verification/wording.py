@@ -10,14 +10,14 @@ from actors.verification.boxes import Box
 CONTEXT_CHARS = 120
 """How far before a box its introduction is looked for."""
 
-_CLOSERS = r"[\s$*_)\\\].,;:!}]*"
+_CLOSERS = r"[\s$*_)\\\].,;:!}]*+"
 _HESITATION = r"(?:(?:hmm+|no|nope|wait|oh|oops|actually|but|well)\b[\s,.!:\u2026]*)*"
 _WRONG = r"(?:wrong|incorrect|false|impossible|not\s+(?:correct|right|true|the\ answer))\b(?!-)"
 _ADVERB = r"(?:(?!not\b|never\b)[a-z]+\s+)?"
 _TAKEN_BACK_AFTER = re.compile(
     rf"""
     {_CLOSERS} \?
-    | [\s$*)\\\]]* (?:is|was) \s+ {_ADVERB} {_WRONG}
+    | [\s$*)\\\]]*+ (?:is|was) \s+ {_ADVERB} {_WRONG}
     | {_CLOSERS} {_HESITATION} (?:that|this|it) (?:'s|\s+(?:is|was|seems|looks|must\s+be)) \s+ {_ADVERB} {_WRONG}
     | {_CLOSERS} {_HESITATION} (?:that|this|it) \s+ (?:can't|cannot|can\s+not|doesn't|does\s+not) \s+ (?:be|look|seem)
         \s+ (?:right|correct|true)\b

@@ -2,8 +2,8 @@
 -- Leases one group to a claim token: a returned ordinal if there is one, else the next new one.
 -- A repeated claim of a token that holds a lease gets the same ordinal and a new deadline.
 -- ARGV  token, held_version, batch_groups, max_lag (-1: no bound), lease_ms, high_water
--- Returns the ordinal, -1 (none at present) or -2 (none ever again).
-local feed, leases, owners, claims, attempts, reissue, counters, rollouts, learner = unpack(KEYS)
+-- Returns the ordinal, or why there is none: -1 all are leased, -2 none ever again, -3 the stream is full, -4 lag bound.
+local feed, leases, owners, claims, attempts, reissue, counters, rollouts, learner, claimed = unpack(KEYS)
 local token = ARGV[1]
 local held_version, batch_groups, max_lag = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local lease_ms, high_water = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -18,6 +18,7 @@ local function lease(ordinal)
   redis.call('ZADD', leases, deadline, ordinal)
   redis.call('HSET', owners, ordinal, token)
   redis.call('HSET', claims, token, ordinal)
+  if max_lag >= 0 then redis.call('HSET', claimed, ordinal, held_version) end
   return tonumber(ordinal)
 end
 
@@ -35,7 +36,10 @@ end
 local held = redis.call('HGET', claims, token)
 if held then return lease(held) end
 
-if redis.call('XLEN', rollouts) >= high_water then return -1 end
+if redis.call('XLEN', rollouts) >= high_water then return -3 end
+
+-- No step could train what an engine with such old weights samples, also if it is a returned ordinal.
+if max_lag >= 0 and held_version + max_lag < tonumber(redis.call('HGET', learner, 'taken') or 0) then return -4 end
 
 local returned = redis.call('LPOP', reissue)
 if returned then
@@ -54,7 +58,7 @@ if max_lag >= 0 then
   -- Groups that steps 1 .. held_version + 1 + max_lag can train. Skipped steps took no groups of this server.
   local skipped = tonumber(redis.call('HGET', learner, 'skipped') or 0)
   local issued = tonumber(redis.call('HGET', counters, 'issued') or 0)
-  if issued - dropped() >= batch_groups * (held_version + 1 + max_lag - skipped) then return -1 end
+  if issued - dropped() >= batch_groups * (held_version + 1 + max_lag - skipped) then return -4 end
 end
 
 redis.call('HINCRBY', feed, 'cursor', 1)

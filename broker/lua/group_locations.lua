@@ -2,7 +2,7 @@
 -- Lists where every issued group is, at one moment.
 -- Returns issued; the ordinals that are leased, to be reissued, on the stream ('' for an entry without one), in the
 -- ring; the kept batches as {id, ordinals joined by spaces}; committed, taken; `ended`, `ended:codes`, `failures`; the
--- counters.
+-- counters; skipped.
 local leases, reissue, rollouts, ring, batches, learner, ended, ended_codes, failures, counters = unpack(KEYS)
 
 local stream = {}
@@ -21,5 +21,5 @@ return {
   redis.call('LRANGE', reissue, 0, -1), stream, redis.call('ZRANGE', ring, 0, -1), kept,
   tonumber(redis.call('HGET', learner, 'committed') or 0), tonumber(redis.call('HGET', learner, 'taken') or 0),
   redis.call('GET', ended), redis.call('HGETALL', ended_codes), redis.call('HGETALL', failures),
-  redis.call('HGETALL', counters),
+  redis.call('HGETALL', counters), tonumber(redis.call('HGET', learner, 'skipped') or 0),
 }

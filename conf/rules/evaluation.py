@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from conf.rules.problems import BUILTIN
+from conf.rules.problems import SOURCES
 from conf.rules.rule import Rule, Violation
 from conf.schema import RunConfig
 
@@ -20,10 +20,10 @@ def pass_at_k_can_be_estimated(config: RunConfig) -> Iterator[Violation]:
 
 def held_out_problems_can_be_made(config: RunConfig) -> Iterator[Violation]:
     held_out, source = config.evaluation.num_held_out, config.problems.source
-    if held_out and source != BUILTIN:
+    if held_out and source not in SOURCES:
         yield ("evaluation.num_held_out", "problems.source"), (
-            f"evaluation.num_held_out={held_out} needs problems.source={BUILTIN}, which generates unseen "
-            f"problems, and it is {source}; set evaluation.num_held_out=0"
+            f"evaluation.num_held_out={held_out} needs unseen problems, which problems.source={source[:80]} does not "
+            f"have; set evaluation.num_held_out=0, or problems.source to one of {', '.join(SOURCES)}"
         )
 
 

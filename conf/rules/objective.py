@@ -9,15 +9,20 @@ GSPO_BOUNDS = (0.9, 1.1)
 """The ratio of a sequence is a geometric mean over its tokens and differs from 1 by a few thousandths only."""
 CISPO_BELOW = 5.0
 """The upper bound of PipelineRL. With this or a larger one, and no lower bound, CISPO equals `truncated_is`."""
+SEQUENCE_MEAN_BOUNDS = (0.5, 2.0)
+"""A geometric mean over a rollout outside these bounds would mean 0.7 nats a token, far beyond any use of the data."""
+UPPER_BOUND_ONLY = ("truncated_is", "sequence_is")
+WHOLE_SEQUENCES = ("gspo", "sequence_is")
+"""Losses that give all tokens of a sequence one weight."""
 
 
 def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
     learner = config.learner
     low, high = GSPO_BOUNDS
-    if learner.policy_loss == "truncated_is" and learner.ratio_min > 0:
+    if learner.policy_loss in UPPER_BOUND_ONLY and learner.ratio_min > 0:
         yield ("learner.ratio_min", "learner.policy_loss"), (
-            f"learner.ratio_min={learner.ratio_min:g} has no effect with learner.policy_loss=truncated_is, which "
-            "bounds the ratio from above only; set learner.ratio_min=0, or learner.policy_loss=cispo"
+            f"learner.ratio_min={learner.ratio_min:g} has no effect with learner.policy_loss={learner.policy_loss}, "
+            "which bounds the ratio from above only; set learner.ratio_min=0, or learner.policy_loss=cispo"
         )
     if learner.policy_loss == "gspo" and not (low <= learner.ratio_min and learner.ratio_max <= high):
         yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (
@@ -30,6 +35,41 @@ def ratio_bounds_suit_the_loss(config: RunConfig) -> Iterator[Violation]:
             f"learner.policy_loss=cispo with ratios in [0, {learner.ratio_max:g}] equals truncated_is: without a "
             f"lower bound, the upper bound of CISPO must be below {CISPO_BELOW:g}; set "
             "learner.ratio_max=1.28, or learner.policy_loss=truncated_is"
+        )
+    if learner.policy_loss == "decoupled_clip" and learner.ratio_min == 0 and learner.ratio_max >= CISPO_BELOW:
+        yield ("learner.ratio_max", "learner.ratio_min", "learner.policy_loss"), (
+            f"learner.policy_loss=decoupled_clip with ratios in [0, {learner.ratio_max:g}] would never clip: the ratio "
+            "to the proximal policy is that of one optimizer step; set learner.ratio_min=0.8 and "
+            "learner.ratio_max=1.2, as in its paper, or learner.policy_loss=truncated_is"
+        )
+
+
+def ratio_mask_suits_the_loss(config: RunConfig) -> Iterator[Violation]:
+    learner = config.learner
+    mask, loss = learner.ratio_mask, learner.policy_loss
+    if mask in ("token", "second_moment") and loss in WHOLE_SEQUENCES:
+        yield ("learner.ratio_mask", "learner.policy_loss"), (
+            f"learner.ratio_mask={mask} would drop single tokens, and learner.policy_loss={loss} gives all tokens of a "
+            "sequence one weight; set learner.ratio_mask=sequence, or learner.policy_loss=truncated_is"
+        )
+    if mask == "second_moment" and loss in ("ppo_clip", "decoupled_clip"):
+        yield ("learner.ratio_mask", "learner.policy_loss"), (
+            f"learner.ratio_mask=second_moment replaces the clip (M2PO eq. 5), and learner.policy_loss={loss} would "
+            "clip the same tokens; set learner.policy_loss=truncated_is, or learner.ratio_mask=token"
+        )
+    bounds_act = learner.mask_min < learner.ratio_min or learner.mask_max > learner.ratio_max
+    if mask == "token" and loss in ("ppo_clip", "cispo") and not bounds_act:
+        yield ("learner.ratio_mask", "learner.mask_max", "learner.mask_min", "learner.policy_loss"), (
+            f"learner.ratio_mask=token keeps ratios in [{learner.mask_min:g}, {learner.mask_max:g}], where "
+            f"learner.policy_loss={loss} with [{learner.ratio_min:g}, {learner.ratio_max:g}] never clips; widen the "
+            "first, as to learner.mask_min=0.5 and learner.mask_max=5, or set learner.policy_loss=truncated_is"
+        )
+    low, high = SEQUENCE_MEAN_BOUNDS
+    if mask == "sequence_mean" and not (low <= learner.mask_min and learner.mask_max <= high):
+        yield ("learner.mask_max", "learner.mask_min", "learner.ratio_mask"), (
+            f"learner.ratio_mask=sequence_mean with ratios in [{learner.mask_min:g}, {learner.mask_max:g}] would never "
+            f"mask: a geometric mean is close to 1, and the bounds must be within [{low:g}, {high:g}]; set "
+            "learner.mask_min=0.99 and learner.mask_max=1.01, or learner.ratio_mask=sequence"
         )
 
 
@@ -121,6 +161,7 @@ def oracle_member_is_supported(config: RunConfig) -> Iterator[Violation]:
 
 RULES: tuple[Rule, ...] = (
     ratio_bounds_suit_the_loss,
+    ratio_mask_suits_the_loss,
     gspo_averages_over_sequences,
     pass_k_fits_the_group,
     dual_clip_suits_the_loss,

@@ -1,4 +1,4 @@
-"""The endpoint of `pope oracle`."""
+"""The endpoints of `pope oracle` and of `pope eval`."""
 
 import re
 from collections.abc import Iterator
@@ -15,14 +15,16 @@ def oracle_settings_are_valid(config: RunConfig) -> Iterator[Violation]:
         yield ("oracle.endpoint",), (
             "oracle.endpoint must be http://HOST or https://HOST, with an optional port and path, such as "
             "http://127.0.0.1:8000/v1, without user, password, query or fragment; put a key into the environment "
-            "variable named by oracle.api_key_env"
+            "variable named by oracle.api_key_env, or by evaluation.endpoint_key_env for pope eval"
         )
-    if oracle.api_key_env is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", oracle.api_key_env):
-        # Not shown either: it may be the key itself.
-        yield ("oracle.api_key_env",), (
-            "oracle.api_key_env must name an environment variable in capitals, such as ORACLE_API_KEY; "
-            "the key itself must not be in the settings"
-        )
+    keys = {"oracle.api_key_env": oracle.api_key_env, "evaluation.endpoint_key_env": config.evaluation.endpoint_key_env}
+    for name, variable in keys.items():
+        if variable is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", variable):
+            # Not shown either: it may be the key itself.
+            yield (name,), (
+                f"{name} must name an environment variable in capitals, such as ORACLE_API_KEY; "
+                "the key itself must not be in the settings"
+            )
     if oracle.model is not None and not (oracle.model.isprintable() and oracle.model.strip()):
         yield ("oracle.model",), "oracle.model must be one line of printable characters, the name at the endpoint"
 

@@ -10,7 +10,10 @@ from conf.schema import RunConfig
 ARMS = ("unguided", "guided", "easy", "easier")
 BUCKETS = ("hard", "easy", "easier")
 BUILTIN = "builtin:tiny"
-MODELS = (BUILTIN, "builtin:tiny-reader")
+SOURCES = (BUILTIN, "builtin:stories", "builtin:stories-unseen")
+STORY_FAMILIES = ("collection", "bakery", "orchard", "bus", "savings", "library", "farm", "people", "shopping")
+MAX_STORY_STEPS = 6
+MODELS = (BUILTIN, "builtin:tiny-reader", "builtin:smollm2-135m")
 FILE_ENDINGS = (".jsonl", ".json", ".parquet")
 DATA_SETS = ("dapo-math-17k", "omni-math", "acereason-math", "aime-2025", "hmmt-2025", "gsm8k", "math-500")
 FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance", "source", "system")
@@ -19,12 +22,12 @@ FIELDS = ("statement", "answer", "solution", "id", "level", "bucket", "guidance"
 def builtins_exist(config: RunConfig) -> Iterator[Violation]:
     for key, value, known in (
         ("model.path", config.model.path, MODELS),
-        ("problems.source", config.problems.source, (BUILTIN,)),
+        ("problems.source", config.problems.source, SOURCES),
     ):
         if not value:
             yield (key,), f"{key} is empty; give a path or {BUILTIN}"
         if value.startswith("builtin:") and value not in known:
-            yield (key,), f"{key}={value[:80]} is not built in; valid are {' and '.join(known)}"
+            yield (key,), f"{key}={value[:80]} is not built in; valid are {', '.join(known)}"
 
 
 def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
@@ -35,8 +38,8 @@ def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
     file = path if name in DATA_SETS else source
     if not file.endswith(FILE_ENDINGS):
         yield ("problems.source",), (
-            f"problems.source={source[:80]} is neither {BUILTIN}, nor a file that ends in {', '.join(FILE_ENDINGS)}, "
-            f"nor one of {', '.join(DATA_SETS)}{did_you_mean(name, DATA_SETS)}"
+            f"problems.source={source[:80]} is neither one of {', '.join(SOURCES)}, nor a file that ends in "
+            f"{', '.join(FILE_ENDINGS)}, nor one of {', '.join(DATA_SETS)}{did_you_mean(name, DATA_SETS)}"
         )
 
 
@@ -48,10 +51,25 @@ def reading_settings_fit_the_source(config: RunConfig) -> Iterator[Violation]:
             "has no splits; set problems.split=null"
         )
     for name, value, none in (("fields", problems.fields, "{}"), ("levels", problems.levels, "null")):
-        if value and problems.source == BUILTIN:
+        if value and problems.source in SOURCES:
             yield (f"problems.{name}", "problems.source"), (
-                f"problems.{name} applies to the rows of a file, and problems.source={BUILTIN} has none; "
+                f"problems.{name} applies to the rows of a file, and problems.source={problems.source} has none; "
                 f"set problems.{name}={none}"
+            )
+
+
+def stories_can_be_drawn(config: RunConfig) -> Iterator[Violation]:
+    steps, families = config.problems.story_steps, config.problems.story_families
+    if len(steps) != 2 or not 1 <= steps[0] <= steps[1] <= MAX_STORY_STEPS:
+        yield ("problems.story_steps",), (
+            f"problems.story_steps={str(steps)[:80]} must be [fewest, most] steps with 1 <= fewest <= most <= "
+            f"{MAX_STORY_STEPS}, such as [3, 5]"
+        )
+    for family in families:
+        if family not in STORY_FAMILIES:
+            yield ("problems.story_families",), (
+                f"problems.story_families contains {family[:80]!r}, the families are {', '.join(STORY_FAMILIES)}"
+                f"{did_you_mean(family, STORY_FAMILIES)}"
             )
 
 
@@ -84,7 +102,7 @@ def arms_are_drawable(config: RunConfig) -> Iterator[Violation]:
     if not any(arms.values()):
         yield key, f"problems.arms={arms} draws nothing; set the weight of one of {', '.join(ARMS)} to at least 1"
     for arm, count in (("easy", config.problems.num_easy), ("easier", config.problems.num_easier)):
-        if arms.get(arm) and config.problems.source == BUILTIN and count == 0:
+        if arms.get(arm) and config.problems.source in SOURCES and count == 0:
             yield (f"problems.num_{arm}", "problems.arms"), (
                 f"problems.num_{arm}=0 leaves no problem for the arm {arm} (weight {arms[arm]}); raise it, "
                 f"or set problems.arms.{arm}=0"
@@ -108,8 +126,16 @@ def oracle_style_needs_the_builtin_domain(config: RunConfig) -> Iterator[Violati
     style, source = config.problems.oracle_style, config.problems.source
     if style != "model" and source != BUILTIN:
         yield ("problems.oracle_style", "problems.source"), (
-            f"problems.oracle_style={style} applies to the solutions of the built-in domain, and "
+            f"problems.oracle_style={style} applies to the solutions of {BUILTIN}, and "
             f"problems.source={source[:80]} has its own; set problems.oracle_style=model"
+        )
+
+
+def adaptive_sampling_rates_the_policy(config: RunConfig) -> Iterator[Violation]:
+    if config.problems.sampling == "adaptive" and config.actors.oracle_member:
+        yield ("problems.sampling", "actors.oracle_member"), (
+            "problems.sampling=adaptive rates problems by the rollouts of the policy alone, and with "
+            "actors.oracle_member=true a group without a success has a gradient, too; set problems.sampling=uniform"
         )
 
 
@@ -143,7 +169,9 @@ RULES: tuple[Rule, ...] = (
     fields_are_known,
     levels_are_an_interval,
     reading_settings_fit_the_source,
+    stories_can_be_drawn,
     arms_are_drawable,
     limits_are_positive,
     oracle_style_needs_the_builtin_domain,
+    adaptive_sampling_rates_the_policy,
 )

@@ -24,16 +24,28 @@ def settings_suit_the_device(config: RunConfig) -> Iterator[Violation]:
         yield ("weights.backend", "deploy.device"), (
             "weights.backend=nccl needs GPUs, and deploy.device=cpu; set weights.backend=file, or deploy.device=cuda"
         )
-    if config.model.dtype != "float32":
-        yield ("model.dtype", "deploy.device"), (
-            f"model.dtype={config.model.dtype} needs deploy.device=cuda, because engine and learner agree on a CPU in "
-            "float32 only; set model.dtype=float32"
-        )
     if config.actors.tensor_parallel > 1:
         yield ("actors.tensor_parallel", "deploy.device"), (
             f"actors.tensor_parallel={config.actors.tensor_parallel} splits one engine over GPUs, and "
             "deploy.device=cpu; set actors.tensor_parallel=1, or deploy.device=cuda"
         )
+
+
+def one_gpu_is_shared_by_one_engine_and_one_rank(config: RunConfig) -> Iterator[Violation]:
+    if not config.deploy.share_gpu:
+        return
+    wanted = {
+        "deploy.device": (config.deploy.device, "cuda", "there is no GPU to share"),
+        "actors.num_actors": (config.actors.num_actors, 1, "one engine shares a GPU with one rank"),
+        "actors.tensor_parallel": (config.actors.tensor_parallel, 1, "the engine has a part of one GPU"),
+        "learner.num_ranks": (config.learner.num_ranks, 1, "one engine shares a GPU with one rank"),
+        "weights.backend": (config.weights.backend, "file", "NCCL connects no two processes on one GPU"),
+    }
+    for name, (value, needed, reason) in wanted.items():
+        if value != needed:
+            yield (name, "deploy.share_gpu"), (
+                f"{name}={value} with deploy.share_gpu=true: {reason}; set {name}={needed}, or deploy.share_gpu=false"
+            )
 
 
 def dead_after_exceeds_two_heartbeats(config: RunConfig) -> Iterator[Violation]:
@@ -66,6 +78,7 @@ def role_users_need_an_external_server(config: RunConfig) -> Iterator[Violation]
 RULES: tuple[Rule, ...] = (
     run_name_is_valid,
     settings_suit_the_device,
+    one_gpu_is_shared_by_one_engine_and_one_rank,
     dead_after_exceeds_two_heartbeats,
     broker_url_is_a_redis_url,
     role_users_need_an_external_server,

@@ -1,5 +1,6 @@
 """Sizes of groups, batches, rows and the ring, and the largest lag."""
 
+import math
 from collections.abc import Iterator
 
 from conf.rules.rule import Rule, Violation
@@ -84,6 +85,51 @@ def max_lag_allows_the_publication_interval(config: RunConfig) -> Iterator[Viola
         )
 
 
+def redis_holds_the_kept_batches(config: RunConfig) -> Iterator[Violation]:
+    # A batch is kept until the oldest kept checkpoint covers it. 8 bytes a token: its id and its log-probability; 12
+    # with that of the reference.
+    learner, actors, broker = config.learner, config.actors, config.broker
+    steps = learner.checkpoint_every * learner.keep_checkpoints or config.run.max_steps
+    trained = min(steps, config.run.max_steps) * learner.batch_samples
+    if config.run.max_groups is not None:
+        trained = min(trained, config.run.max_groups * actors.group_size)
+    rollouts = trained + broker.ring.capacity + broker.rollouts_high_water * actors.group_size
+    rollout_bytes = (12 if learner.kl_coef > 0 else 8) * actors.max_completion_tokens
+    prompt_bytes = 4 * actors.max_prompt_tokens / actors.group_size
+    needed_gib = rollouts * (rollout_bytes + prompt_bytes) / 2**30
+    if broker.url is None and needed_gib > broker.max_memory_gib:
+        yield ("broker.max_memory_gib", "learner.checkpoint_every", "actors.max_completion_tokens"), (
+            f"broker.max_memory_gib={broker.max_memory_gib:g} does not hold the rollouts that Redis keeps until "
+            f"checkpoints cover them: {rollouts} of up to actors.max_completion_tokens="
+            f"{actors.max_completion_tokens} tokens are {needed_gib:.2f} GiB; raise the first to "
+            f"{math.ceil(needed_gib)} or more, or save checkpoints more often than learner.checkpoint_every="
+            f"{learner.checkpoint_every}"
+        )
+
+
+def forced_lag_is_exact(config: RunConfig) -> Iterator[Violation]:
+    # Published k steps late with a bound of k, the feed admits the groups of step s once version s - 1 - k is held.
+    forced, max_lag, every = config.learner.forced_lag, config.learner.max_lag, config.weights.every_steps
+    if forced is None:
+        return
+    if max_lag != forced:
+        given = "null" if max_lag is None else max_lag
+        yield ("learner.forced_lag", "learner.max_lag"), (
+            f"learner.forced_lag={forced} is exact only with the same bound, and learner.max_lag={given}; set "
+            f"learner.max_lag={forced}, or learner.forced_lag=null"
+        )
+    if every != 1:
+        yield ("learner.forced_lag", "weights.every_steps"), (
+            f"learner.forced_lag={forced} needs the weights of every step, and weights.every_steps={every}; set "
+            "weights.every_steps=1, or learner.forced_lag=null"
+        )
+    if config.learner.watchdog.action == "rollback":
+        yield ("learner.forced_lag", "learner.watchdog.action"), (
+            f"learner.forced_lag={forced} would publish weights that a rollback has undone; set "
+            "learner.watchdog.action=skip, or learner.forced_lag=null"
+        )
+
+
 RULES: tuple[Rule, ...] = (
     prompts_fit_the_engine,
     batch_holds_whole_groups,
@@ -92,4 +138,6 @@ RULES: tuple[Rule, ...] = (
     rows_hold_the_longest_sample,
     every_rank_has_work,
     max_lag_allows_the_publication_interval,
+    redis_holds_the_kept_batches,
+    forced_lag_is_exact,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from actors.problems.mixture import weighted_round_robin
 from broker.group_locations import GroupLocations
 from broker.history import Line, RoleHistory
 from broker.reports import PreprocessWork
@@ -19,6 +20,10 @@ class Bounds:
     """Actors claim no group above the high-water mark, but those they hold by then may still be published."""
     max_lag: int | None
     """Optimizer steps; None: no bound."""
+    actor_groups: int = 1
+    """Groups that one actor has in flight; when it dies, so many operations may have no line."""
+    forced_lag: int = 0
+    """Optimizer steps by which versions are announced late."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Occupancy:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything about one run. `locations` was read after the histories, so it includes what they record."""
+    """Everything about one run. Redis was read after the histories, so it includes what they record."""
 
     bounds: Bounds
     histories: tuple[RoleHistory, ...]
@@ -41,6 +46,12 @@ class Evidence:
     locations: GroupLocations
     occupancy: tuple[Occupancy, ...]
     checkpoints: tuple[SavedCheckpoint, ...]
+    arm_cycle: tuple[str, ...]
+    """The arms of the group ids 0, 1, ..., which repeat after that."""
+    assigned_problems: tuple[str, ...] | None
+    """Group id -> recorded problem; None: problems are a function of the seed, and not recorded."""
+    before: GroupLocations
+    """As `locations`, but read before the histories, so that they record what it counts."""
 
     def lines(self, *whats: str) -> Iterator[Line]:
         """Lines of these kinds (all kinds when none is given), history by history, each oldest first."""
@@ -62,9 +73,10 @@ class Evidence:
 
 def gather(run: RunView) -> Evidence:
     """Reads the evidence of a live or finished run. Raises CheckpointError when a manifest is damaged."""
-    config, histories = run.config, run.histories()
+    config, before, histories = run.config, run.locations(), run.histories()
     locations = run.locations()  # after the histories, so that it includes what they record
-    in_flight = config.actors.num_actors * config.actors.max_in_flight_groups
+    actor_groups = config.actors.max_in_flight_groups
+    adaptive = config.problems.sampling == "adaptive"
     reports = run.reports(PreprocessWork)
     written = {history.role for history in histories}
     # Rank 0 writes the history of all ranks.
@@ -72,12 +84,17 @@ def gather(run: RunView) -> Evidence:
     return Evidence(
         bounds=Bounds(
             ring_samples=config.broker.ring.capacity,
-            stream_groups=config.broker.rollouts_high_water + in_flight,
+            stream_groups=config.broker.rollouts_high_water + config.actors.num_actors * actor_groups,
             max_lag=config.learner.max_lag,
+            actor_groups=actor_groups,
+            forced_lag=config.learner.forced_lag or 0,
         ),
         histories=histories,
         absent=tuple(role for role in roles if role not in written),
         locations=locations,
         occupancy=tuple(Occupancy(f"metrics {r.id}", r.ring_samples, r.stream_groups) for r in reports),
         checkpoints=run.checkpoints(),
+        arm_cycle=weighted_round_robin(config.problems.arms),
+        assigned_problems=run.assigned_problems() if adaptive else None,
+        before=before,
     )

@@ -19,8 +19,11 @@ class _Lineage:
         self.trained = {group: commit for group, commit in self.trained.items() if commit[0] <= step}
 
 
-def lineage_violations(lines: Sequence[Line]) -> Iterator[str]:
-    """Violations in the learner's lines, in order: each lineage trains steps 1, 2, ... and no group twice."""
+def lineage_violations(lines: Sequence[Line], *, forced_lag: int = 0) -> Iterator[str]:
+    """Violations in the learner's lines, in order: each lineage trains steps 1, 2, ... and no group twice.
+
+    `forced_lag`: optimizer steps by which a version may be announced late.
+    """
     lineage = _Lineage()
     server, incarnation = "", ""
     batch: Line | None = None
@@ -55,7 +58,10 @@ def lineage_violations(lines: Sequence[Line]) -> Iterator[str]:
                             f"{step} ({line.place})"
                         )
                 batch = None
-            case "announce" | "checkpoint":
-                number = event.version if event.what == "announce" else step
-                if number != lineage.step:
-                    yield f"{event.what} of {number} at step {lineage.step} ({line.place})"
+            case "announce":
+                version = event.version or 0
+                if not lineage.step - forced_lag <= version <= lineage.step:
+                    yield f"announce of {version} at step {lineage.step} ({line.place})"
+            case "checkpoint":
+                if step != lineage.step:
+                    yield f"checkpoint of {step} at step {lineage.step} ({line.place})"

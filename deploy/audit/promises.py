@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
+from deploy.audit.assignment_promise import assigned
 from deploy.audit.evidence import Evidence
+from deploy.audit.evidence_promise import recorded
 from deploy.audit.finding import Finding, history_gaps
 from deploy.audit.group_promises import acknowledged, one_end
+from deploy.audit.resume_promise import resumed
 from deploy.audit.step_promises import checkpoints, lag, trained_once, versions
 
 
@@ -40,5 +43,5 @@ def bounded(evidence: Evidence) -> Finding:
 
 
 PROMISES: tuple[Callable[[Evidence], Finding], ...] = (
-    readable, one_end, acknowledged, trained_once, versions, lag, bounded, checkpoints,
+    readable, recorded, one_end, acknowledged, assigned, trained_once, versions, resumed, lag, bounded, checkpoints,
 )  # fmt: skip

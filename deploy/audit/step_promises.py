@@ -16,7 +16,9 @@ def trained_once(evidence: Evidence) -> Finding:
     return Finding(
         "trained once",
         f"{steps} commits in {incarnations} incarnations of the learner",
-        next(lineage_violations(lines), None) if evidence.has_whole_learner else None,
+        next(lineage_violations(lines, forced_lag=evidence.bounds.forced_lag), None)
+        if evidence.has_whole_learner
+        else None,
         None if evidence.has_whole_learner else NO_LEARNER,
     )
 

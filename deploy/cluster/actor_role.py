@@ -80,14 +80,14 @@ class ActorRole:
     async def run(self, problems: list[Problem], incarnation: str, run_path: Path) -> None:
         """Write training groups, and evaluation groups if evaluations are scheduled, until the run stops."""
         from actors.leased_groups import GroupSource
-        from actors.problems.mixture import Mixture
+        from actors.problems.training_assignment import training_assignment
         from broker.feed import Feed
         from broker.history import History
         from broker.run_record import read_keys_id
 
         config, client, keys = self._config, self._client(), Keys(self._config.run.name)
-        mixture = Mixture(problems, config.problems.arms, config.run.seed)
-        training = GroupSource(Feed(client, keys), mixture.assignment, config.actors.sampling)
+        assignment = training_assignment(config, problems, client, keys)
+        training = GroupSource(Feed(client, keys), assignment, config.actors.sampling)
         stage = stage_name(config.run.name, EVALUATION_STAGE)
         evaluations = self._task_list(stage, config.evaluation_sampling) if config.evaluation.every_steps else None
         with closing(History(run_path, self._name, incarnation)) as history:

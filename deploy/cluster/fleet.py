@@ -69,7 +69,10 @@ class ManagedRole:
         log_path: str,
         serves_weights: bool = False,
         host: Host | None = None,
+        session: int | None = None,
     ) -> None:
+        """`session`: part of the names of all incarnations; the same for all roles that one command starts, and another
+        for every command. None: the time."""
         self.name = name
         self.serves_weights = serves_weights
         self.restarts = 0
@@ -79,7 +82,7 @@ class ManagedRole:
         """Why the role died, if a restart would fail in the same way."""
         self.handle: Any = None
         self._host = host or RayHost()
-        self._session = time.time_ns()
+        self._session = time.time_ns() if session is None else session
         self._spawn = spawn
         self._work: Callable[[Any, str], Any] | None = None
         self._call: Any = None

@@ -1,5 +1,6 @@
 """The CPUs and GPUs each role needs. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -28,20 +29,29 @@ class Demand:
 
 def actor_demands(config: RunConfig) -> list[Demand]:
     """One entry for each engine: all that sampling needs."""
-    gpus = config.actors.tensor_parallel if config.deploy.device == "cuda" else 0
+    gpus = config.actors.tensor_parallel * _gpu(config)
     return [Demand(f"actor-{i}", SHARED_CPU, gpus) for i in range(config.actors.num_actors)]
 
 
 def learner_demands(config: RunConfig) -> list[Demand]:
     """One entry for each DeepSpeed rank."""
-    gpus = 1 if config.deploy.device == "cuda" else 0
-    return [Demand(f"learner-{i}", SHARED_CPU, gpus) for i in range(config.learner.num_ranks)]
+    return [Demand(f"learner-{i}", SHARED_CPU, _gpu(config)) for i in range(config.learner.num_ranks)]
+
+
+def _gpu(config: RunConfig) -> float:
+    """GPUs of a rank, of a reference model, or of an engine without tensor parallelism."""
+    if config.deploy.device == "cpu":
+        return 0
+    if not config.deploy.share_gpu:
+        return 1
+    references = config.preprocess.num_workers if config.learner.kl_coef > 0 else 0
+    return math.floor(1e4 / (2 + references)) / 1e4  # Ray counts in parts of 1e-4
 
 
 def demands(config: RunConfig) -> list[Demand]:
     """One entry for each role of a training run: actors first, then preprocessors, then learner ranks."""
     # With a KL penalty each preprocessor runs the reference model, on a GPU where the learner has GPUs.
-    reference_gpus = 1 if config.deploy.device == "cuda" and config.learner.kl_coef > 0 else 0
+    reference_gpus = _gpu(config) if config.learner.kl_coef > 0 else 0
     return [
         *actor_demands(config),
         *(Demand(f"preprocess-{i}", SHARED_CPU, reference_gpus) for i in range(config.preprocess.num_workers)),

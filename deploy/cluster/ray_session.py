@@ -3,6 +3,8 @@
 import logging
 import os
 import secrets
+import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +49,7 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        with without_secrets(config.oracle):
+        with without_secrets(config):
             _start_local_ray()
     try:
         available = ray.cluster_resources()
@@ -57,6 +59,22 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def private_folder() -> Path:
+    """Where a local Ray keeps sockets and logs: $RAY_TMPDIR, or a folder that only this user may enter.
+
+    Ray makes its own folders writable for everybody. Raises UsageError when the folder is another user's.
+    """
+    if given := os.environ.get("RAY_TMPDIR"):
+        return Path(given)
+    folder = Path(tempfile.gettempdir()) / f"pope-ray-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UsageError(f"{folder} belongs to somebody else; set RAY_TMPDIR to a folder of your own")
+    folder.chmod(0o700)
+    return folder
 
 
 def _start_local_ray() -> None:
@@ -71,6 +89,7 @@ def _start_local_ray() -> None:
             ray.init(
                 address="local",  # without it Ray would join the cluster that was last started on this machine
                 include_dashboard=False,
+                _temp_dir=str(private_folder()),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

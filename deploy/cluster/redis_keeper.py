@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from broker.errors import UsageError
+from deploy.cluster.disk_space import is_full
 from deploy.cluster.redis_server import EmbeddedRedis
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,22 @@ def _keep(server: EmbeddedRedis, end: threading.Event) -> None:
             pause_s = CHECK_EVERY_S
             continue
         exit_summary = server.exit_summary
-        try:
-            server.start()
-        except UsageError as error:
-            if str(error) != last_error:
-                log.error("the embedded Redis ended and cannot be restarted: %s; retrying", error)
-            pause_s, last_error = min(2 * pause_s, LONGEST_PAUSE_S), str(error)
-        else:
+        error = _restart(server)
+        if error is None:
             log.warning("the embedded Redis ended and was restarted (exit: %s)", exit_summary)
             last_error = ""
+            continue
+        if error != last_error:
+            log.error("the embedded Redis ended and cannot be restarted: %s; retrying", error)
+        pause_s, last_error = min(2 * pause_s, LONGEST_PAUSE_S), error
+
+
+def _restart(server: EmbeddedRedis) -> str | None:
+    """Why the server cannot be restarted now; None when it runs again."""
+    try:
+        if is_full(server.folder):  # it would start, and end at its next write
+            return f"the disk of {server.folder} is full; free some space, and the run continues"
+        server.start()
+    except (UsageError, OSError) as error:
+        return str(error)
+    return None

@@ -72,6 +72,11 @@ class EmbeddedRedis:
         self.stop()
 
     @property
+    def folder(self) -> Path:
+        """Where the server keeps its data."""
+        return self._folder
+
+    @property
     def url(self) -> str:
         """The administrator's URL. It holds the password: keep it out of logs and away from roles."""
         if self._listen is not None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from conf.schema import OracleSettings
+from conf.schema import RunConfig
 
 URL_VARIABLE = "POPE_BROKER_URL"
 """Environment variable with the URL of an external Redis, password included: settings.yaml leaves the password out, and
@@ -16,9 +16,9 @@ _HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 @contextmanager
-def without_secrets(oracle: OracleSettings) -> Iterator[None]:
+def without_secrets(config: RunConfig) -> Iterator[None]:
     """While this lasts, the secrets are out of the environment: child processes do not inherit them."""
-    names = (URL_VARIABLE, TOKEN_VARIABLE, *_HUB, oracle.api_key_env)
+    names = (URL_VARIABLE, TOKEN_VARIABLE, *_HUB, config.oracle.api_key_env, config.evaluation.endpoint_key_env)
     removed = {name: os.environ.pop(name) for name in names if name is not None and name in os.environ}
     try:
         yield

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.commands.arguments import PREPARE, experiment
+from deploy.commands.arguments import PREPARE, JsonOption, console_of, experiment, print_json
 from deploy.view.screen import screen
 
 commands = typer.Typer()
@@ -32,11 +32,14 @@ def check(
     reasons: Annotated[
         Path | None, typer.Option("--reasons", metavar="FILE", help="Write rejected rows, with reasons, to this file.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Load every row, parse every answer, and report which problems can be trained on and why others cannot."""
     from deploy.jobs.problems import check as run
 
-    run(source, settings or [], reasons, screen())
+    counts = run(source, settings or [], reasons, console_of(as_json))
+    if as_json:
+        print_json(counts)
 
 
 @problems.command(
@@ -47,11 +50,14 @@ def show(
     settings: Overrides = None,
     id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Show this problem in full.")] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="List at most N problems.")] = 20,
+    as_json: JsonOption = False,
 ) -> None:
     """List problems, or show one in full, with the end of its guidance marked in the solution."""
     from deploy.jobs.problems import show as run
 
-    run(source, settings or [], id, limit, screen())
+    shown = run(source, settings or [], id, limit, console_of(as_json))
+    if as_json:
+        print_json(shown)
 
 
 @problems.command(
@@ -85,6 +91,7 @@ def oracle(
     settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the earlier log is renamed.")] = False,
     redo: Annotated[bool, typer.Option("--redo", help="Also request solutions of problems that have one.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask a stronger model for oracle solutions, and keep those whose final answer is correct."""
     from conf.load import load
@@ -92,7 +99,9 @@ def oracle(
     config = load(None, [f"problems.source={source}", *(settings or [])])
     from deploy.jobs.oracle import oracle as run
 
-    run(config, out, screen(), fresh=fresh, redo=redo)
+    counts = run(config, out, console_of(as_json), fresh=fresh, redo=redo)
+    if as_json:
+        print_json(counts)
 
 
 @commands.command(

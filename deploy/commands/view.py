@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from broker.errors import PopeError
-from deploy.commands.arguments import LOOK, RunArgument, UrlOption
+from deploy.commands.arguments import LOOK, JsonOption, RunArgument, UrlOption, console_of, print_json
 from deploy.view.screen import Screen, screen, table_screen
 
 commands = typer.Typer()
@@ -29,11 +29,14 @@ def report(
         int, typer.Option("--rollouts", metavar="N", min=0, help="Problems per experiment whose rollouts are shown.")
     ] = 5,
     url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a self-contained page about runs, with figures as PNG and CSV. NAME-s0, NAME-s1 are seeds of NAME."""
     from deploy.report.build import report as run
 
-    run(runs, out, screen(), url=url, num_rollouts=rollouts)
+    page = run(runs, out, console_of(as_json), url=url, num_rollouts=rollouts)
+    if as_json:
+        print_json({"page": str(page)})
 
 
 @commands.command(
@@ -44,12 +47,19 @@ def watch(
     run: RunArgument,
     once: Annotated[bool, typer.Option("--once", help="Print the state once and exit.")] = False,
     url: UrlOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the state once as JSON and exit.")] = False,
 ) -> None:
     """Show the key figures of a run in the terminal until it has ended."""
     from deploy.dashboard.run_sources import FolderSource
     from deploy.dashboard.terminal import watch as show
 
-    show(FolderSource(run, url), Screen(), once=once)
+    source = FolderSource(run, url)
+    if as_json:
+        source.open()
+        source.close()
+        print_json(source.model.live(source.away))
+        return
+    show(source, Screen(), once=once)
 
 
 RunsArgument = Annotated[
@@ -154,8 +164,10 @@ def starvation(
     "  pope audit runs/pope\n\n"
     "  POPE_BROKER_URL=rediss://:PASSWORD@host:6380/0 pope audit runs/pope",
 )
-def audit(run: RunArgument, url: UrlOption = None) -> None:
+def audit(run: RunArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Check a run: every group ends once, none is trained twice, policy versions never decrease, memory is bounded.
+
+    Also judges what it achieved: engine and learner agree, the policy did not collapse, every arm reaches the learner.
 
     Compares the histories of the roles (history/), the state and counters in
     Redis, and the manifests of the checkpoints.
@@ -163,9 +175,18 @@ def audit(run: RunArgument, url: UrlOption = None) -> None:
     from deploy.audit.command import audit as check
 
     found = check(run, url)
-    print(found.explain())
-    if found.violation:
-        raise PopeError(f"{run}: {found.violation}")
+    wrong = found.violation or found.bad_outcome
+    if as_json:
+        print_json(
+            {
+                "holds": not wrong, "violation": found.violation, "bad_outcome": found.bad_outcome,
+                "findings": found.findings, "outcomes": found.outcomes,
+            }
+        )  # fmt: skip
+    else:
+        print(found.explain())
+    if wrong:
+        raise PopeError(f"{run}: {wrong}")
 
 
 @commands.command(
@@ -188,6 +209,7 @@ def replay(
         Path | None, typer.Option(metavar="DIR", help="New folder for the weights when settings are replaced.")
     ] = None,
     url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train the recorded batches of a run again, with the learner alone. The run itself is only read.
 
@@ -197,8 +219,19 @@ def replay(
     """
     from deploy.jobs.replay import replay as run_replay
 
-    console = table_screen()
-    run_replay(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
+    console = console_of(as_json, table_screen)
+    compared = run_replay(run, settings or [], first=from_step, last=to, out=out, url=url, console=console)
+    if as_json:
+        print_json(
+            {
+                "first": compared.plan.first,
+                "last": compared.plan.last,
+                "changed": compared.changed,
+                "differing_steps": compared.differing(),
+                "digest": compared.digest,
+                "expected_digest": compared.expected,
+            }
+        )
 
 
 @commands.command(
@@ -214,23 +247,37 @@ def export(
         Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RUN/tensorboard or RUN/wandb.")
     ] = None,
     url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the metrics of every step for TensorBoard or Weights & Biases."""
-    from deploy.dashboard.exporting import export as write
-    from deploy.dashboard.run_sources import FolderSource
+    """Write every number of every step for TensorBoard or Weights & Biases, under the names of metrics/*.jsonl.
 
-    source = FolderSource(run, url)
-    source.open()
-    source.close()
+    For Weights & Biases the project is $WANDB_PROJECT or pope-rl, and a second export continues the same run.
+    """
+    from broker.reports import SftStep
+    from deploy.dashboard.exporting import export as write
+    from deploy.dashboard.exporting import exported_rows
+    from deploy.store.run_view import RunView
+
     folder = out or run / to
-    print(f"{write(source.model, to, folder)} steps in {folder}")
+    with RunView(run, url) as view:
+        snapshot = view.live().refresh()
+        rows = exported_rows(snapshot.reports, view.reports(SftStep))
+    born = snapshot.run.get("born")
+    run_id = f"{view.config.run.name}-{born}" if born else None
+    steps = write(view.config, rows, to, folder, run_id)
+    if as_json:
+        print_json({"steps": steps, "folder": str(folder)})
+    else:
+        print(f"{steps} steps in {folder}")
 
 
 @commands.command(rich_help_panel=LOOK, epilog="Example:\n\n  pope table runs/eval-*/report.json > table.md")
 def table(
     reports: Annotated[list[Path], typer.Argument(metavar="FILE...", help="report.json files that pope eval wrote.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Merge evaluations into one Markdown table with a row for each checkpoint, as in the paper."""
-    from deploy.view.evaluation_tables import read_reports, to_markdown
+    from deploy.view.evaluation_tables import read_reports, to_json, to_markdown
 
-    print(to_markdown(read_reports(reports)), end="")
+    rows = read_reports(reports)
+    print(to_json(rows).decode() if as_json else to_markdown(rows), end="")

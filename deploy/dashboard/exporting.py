@@ -1,30 +1,57 @@
-"""`pope export`: the step table of a run as TensorBoard event files, or as a run of Weights & Biases."""
+"""`pope export`: every number of every step as TensorBoard event files, or as a run of Weights & Biases."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from broker.errors import UsageError
-from deploy.dashboard.run_model import RunModel
+from broker.reports import SftStep
+from conf.schema import RunConfig
+from deploy.dashboard.steps import Steps
+from deploy.store.run_view import Reports
+from deploy.store.step_numbers import Rows, StepNumbers
 
 Target = Literal["tensorboard", "wandb"]
 Put = Callable[[int, dict[str, float]], None]
 """Writes the scalars of one step."""
+PROJECT = "pope-rl"
+"""Project at Weights & Biases without $WANDB_PROJECT."""
 
 
-def export(model: RunModel, target: Target, folder: Path) -> int:
+def exported_rows(reports: Reports, sft: Iterable[SftStep] = ()) -> Rows:
+    """All numbers of a run by step, each under one name."""
+    numbers, derived = StepNumbers(), Steps()
+    numbers.add_steps(reports.learner)
+    numbers.add_steps(sft, prefix="sft/")
+    for work in (reports.syncs, reports.outputs, reports.groups, reports.preprocess):
+        numbers.add_work(work)
+    numbers.add_times(reports.times, ((report.unix_s, report.step) for report in reports.learner))
+    derived.add_groups(reports.groups)
+    derived.add_outputs(reports.outputs)
+    rows = numbers.rows()
+    for step, row in derived.rows.items():
+        rows.setdefault(step, {}).update(row)
+    return {step: dict(sorted(rows[step].items())) for step in sorted(rows)}
+
+
+def export(config: RunConfig, rows: Rows, target: Target, folder: Path, run_id: str | None = None) -> int:
     """Write every step of a run; returns how many. Event files and W&B's own files go to `folder`.
 
-    Raises UsageError when the library is not installed.
+    `run_id`: a second export to W&B continues the run of this id instead of beginning another.
+    Raises UsageError when the library is not installed, or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    opened = _tensorboard(folder) if target == "tensorboard" else _wandb(model, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}; name a folder that can be written") from error
+    opened = _tensorboard(folder) if target == "tensorboard" else _wandb(config, folder, run_id)
     with opened as put:
-        for step in sorted(model.steps.rows):
-            put(step, dict(sorted(model.steps.rows[step].items())))
-    return len(model.steps.rows)
+        for step, row in rows.items():
+            put(step, row)
+    return len(rows)
 
 
 @contextmanager
@@ -43,13 +70,20 @@ def _tensorboard(folder: Path) -> Iterator[Put]:
 
 
 @contextmanager
-def _wandb(model: RunModel, folder: Path) -> Iterator[Put]:
+def _wandb(config: RunConfig, folder: Path, run_id: str | None) -> Iterator[Put]:
+    """$WANDB_PROJECT, $WANDB_ENTITY, $WANDB_RUN_ID, $WANDB_MODE and the others of W&B count."""
     try:
         import wandb
     except ModuleNotFoundError:
         raise UsageError("--to wandb needs Weights & Biases: pip install wandb, then wandb login") from None
-    config = model.config
-    run: Any = wandb.init(project="pope-rl", name=config.run.name, dir=str(folder), config=asdict(config))
+    run: Any = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        name=config.run.name,
+        id=os.environ.get("WANDB_RUN_ID", run_id),
+        resume="allow",
+        dir=str(folder),
+        config=asdict(config),
+    )
     try:
         yield lambda step, scalars: run.log(scalars, step=step)
     finally:

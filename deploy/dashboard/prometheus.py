@@ -35,6 +35,10 @@ class _Runs(Collector):
         newest = GaugeMetricFamily("pope_newest", "Newest value of a column of the step table.", labels=["run", "what"])
         by_arm = GaugeMetricFamily("pope_arm", "As pope_newest, by arm.", labels=["run", "what", "arm"])
         silence = GaugeMetricFamily("pope_role_silence_seconds", "Since the last heartbeat.", labels=["run", "role"])
+        times = GaugeMetricFamily(
+            "pope_role_time_share", "Share of the newest minute, by phase.", labels=["run", "kind", "phase"]
+        )
+        memory = GaugeMetricFamily("pope_role_memory_bytes", "Resident memory of a role.", labels=["run", "role"])
         alerts = GaugeMetricFamily("pope_alerts", "Current alerts, by level.", labels=["run", "level"])
         for run, live in self._runs.items():
             balance = live.balance
@@ -57,9 +61,15 @@ class _Runs(Collector):
                     newest.add_metric([run, what], value)
             for role in live.roles:
                 silence.add_metric([run, role.name], role.silence_s)
+            for kind, phases in live.times.items():
+                for phase, share in phases.items():
+                    times.add_metric([run, kind, phase], share)
+            for role_name, mib in live.memory_mib.items():
+                memory.add_metric([run, role_name], mib * 2**20)
             for level in ("warning", "critical"):
                 alerts.add_metric([run, level], sum(alert.level == level for alert in live.alerts))
-        yield from (up, step, issued, groups, flight, holds, ring, tokens, newest, by_arm, silence, alerts)
+        yield from (up, step, issued, groups, flight, holds, ring, tokens, newest, by_arm)
+        yield from (silence, times, memory, alerts)
 
 
 def _ends(live: Live) -> Iterator[tuple[str, str, int]]:

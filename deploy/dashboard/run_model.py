@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import asdict
 
-from broker.reports import GroupEnd, LearnerStep
+from broker.reports import GroupEnd, LearnerStep, RoleTimes, success_rate
 from broker.weights import lag
 from conf.schema import RunConfig
 from deploy.dashboard import views
@@ -12,6 +12,7 @@ from deploy.dashboard.problem_history import ProblemHistory
 from deploy.dashboard.rates import Rates
 from deploy.dashboard.recent_rollouts import RecentRollouts
 from deploy.dashboard.steps import Steps
+from deploy.statistics.role_times import bottleneck, newest, times_by_kind
 from deploy.store.alerts import Moment, alerts, update_driver_alerts
 from deploy.store.run_view import RoleStatus, Snapshot, share_done
 
@@ -36,6 +37,8 @@ class RunModel:
         self._learner: deque[LearnerStep] = deque(maxlen=NEWEST_REPORTS)
         self._groups: deque[GroupEnd] = deque(maxlen=NEWEST_REPORTS)
         self._events: deque[views.Event] = deque(maxlen=SHOWN_EVENTS)
+        self._times: list[RoleTimes] = []
+        self._memory_mib: dict[str, float] = {}
         self._driver_alerts: dict[str, str] = {}
         self._canary: dict[str, int] = {}
         self._started_s: float | None = None
@@ -63,12 +66,19 @@ class RunModel:
         self._learner.extend(reports.learner)
         self._groups.extend(reports.groups)
         self._events.extend(views.Event(at_s=note.unix_s, text=note.note) for note in reports.notes)
+        self._times = newest([*self._times, *reports.times])
+        self._memory_mib.update({times.role: times.memory_mib for times in reports.times})
         update_driver_alerts(self._driver_alerts, reports.notes)
         self._canary.update({sync.actor: sync.canary_mismatches for sync in reports.syncs})
         if self._started_s is None:
             first = (report.unix_s for report in (*reports.outputs, *reports.syncs, *reports.preprocess))
             self._started_s = min(first, default=None)
         self._rates.add(snapshot.now_s, self._totals(snapshot))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was seen to stop."""
+        return self._snapshot is not None and self._snapshot.stopped is not None
 
     def whole(self, away: str | None = None) -> views.Change:
         """Everything, for a new viewer."""
@@ -96,6 +106,7 @@ class RunModel:
         roles = snapshot.roles(heartbeat_s=config.deploy.heartbeat_s, active=going and away is None)
         transfer = self.problems.transfer()
         share, started_s = share_done(config, balance), self._started_s
+        times = times_by_kind(self._times)
         return views.Live(
             run=config.run.name,
             state="away" if away else "live" if going else "ended" if snapshot.stopped or self.over else "waiting",
@@ -108,6 +119,10 @@ class RunModel:
             share_done=share,
             eta_s=(snapshot.now_s - started_s) * (1 - share) / share if going and started_s and share else None,
             tokens_per_s=self._rates.per_s("tokens") if going else None,
+            bottleneck=bottleneck(times) if going else None,
+            times={kind: dict(found.shares) for kind, found in times.items()},
+            times_described={kind: found.described(kind) for kind, found in times.items()},
+            memory_mib=self._memory_mib,
             headline=self._headline(),
             recent=self._recent(),
             lags=list(self._learner[-1].lag_histogram.items()) if self._learner else [],
@@ -176,7 +191,7 @@ class RunModel:
         for arm in self.problems.arms:
             mine = [group for group in self._groups if group.arm == arm and group.judged][-RECENT_GROUPS:]
             if mine:
-                shares[arm] = sum(group.successes for group in mine) / sum(group.judged for group in mine)
+                shares[arm] = success_rate(mine)
         return shares
 
     def _totals(self, snapshot: Snapshot) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """The sources viewers read a run from: its Redis while that runs, otherwise the data of the embedded server.
 
 An embedded server that has ended is started over its data once, read, and stopped again, so that the folder stays free
-for a resume. If the run is resumed later, its server is read.
+for a resume. This holds for a run that ends while it is watched, too, and for one that was replayed. If the run is
+resumed later, its server is read. A run that was seen to stop is over, and that its server is gone is no fault.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from broker.run_record import run_names
 from conf.schema import RunConfig
 from deploy.cluster.redis_server import running_url
 from deploy.dashboard.run_model import RunModel
-from deploy.store.run_folder import RunFolder
+from deploy.store.run_folder import RunFolder, is_in_use
 from deploy.store.run_redis import find_run, run_redis, serving
 from deploy.store.run_view import LiveView, RunView, Snapshot
 
@@ -53,8 +54,13 @@ class Source(ABC):
             return without_retries(self._view.refresh)
         except UsageError as error:
             self.close()
-            self.away = str(error)
-            return None
+            return self.gone(str(error))
+
+    def gone(self, reason: str) -> Snapshot | None:
+        """Its Redis does not answer: the run is over if it was seen to stop, otherwise it is away."""
+        self.model.over = self.model.over or self.model.stopped
+        self.away = None if self.model.over else reason
+        return None
 
     def apply(self, snapshot: Snapshot) -> None:
         """Add a snapshot to the model. The first one of a connection holds everything and starts a new model."""
@@ -72,8 +78,8 @@ class Source(ABC):
         self._connection.close()
 
     def restarted(self) -> bool:
-        """Whether a run that was over has a server again, after a resume."""
-        return False
+        """Whether a run that was over may have a server again, after a resume."""
+        return True
 
     @abstractmethod
     def connect(self) -> AbstractContextManager[tuple[Client, Keys]]:
@@ -109,13 +115,31 @@ class FolderSource(Source):
         if config.broker.url is not None or running_url(folder.redis, config.run.name):
             super().open()
             return
+        self.apply(self._read_data())
+
+    def gone(self, reason: str) -> Snapshot | None:
+        folder, config = find_run(self._path)
+        if config.broker.url is not None or is_in_use(folder.path) or self.model.over:
+            return super().gone(reason)
+        try:
+            return self._read_data()
+        except UsageError:
+            return super().gone(reason)
+
+    def apply(self, snapshot: Snapshot) -> None:
+        super().apply(snapshot)
+        self.model.over = self.model.over or self._view is None
+
+    def _read_data(self) -> Snapshot:
+        """All of a run whose server has ended, from the data of the server and the files of the run."""
         with RunView(self._path, self._url) as run:
-            self.apply(run.live().refresh())
-        self.model.over = True
+            snapshot = run.live().refresh()
+        self._first = True
+        return snapshot
 
     def restarted(self) -> bool:
         folder, config = find_run(self._path)
-        return running_url(folder.redis, config.run.name) is not None
+        return config.broker.url is not None or running_url(folder.redis, config.run.name) is not None
 
     def connect(self) -> AbstractContextManager[tuple[Client, Keys]]:
         folder, config = find_run(self._path)

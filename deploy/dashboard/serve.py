@@ -112,7 +112,7 @@ def dashboard_process(config: RunConfig, folder: RunFolder, reader_url: str, con
     host = config.deploy.dashboard_host
     with listening(host, config.deploy.dashboard_port) as listener, (folder.logs / "dashboard.log").open("ab") as out:
         token = token_for(host)
-        with without_secrets(config.oracle):
+        with without_secrets(config):
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "deploy.dashboard.serve", str(folder.path), str(listener.fileno())],
                 env=os.environ | {URL_VARIABLE: reader_url} | ({TOKEN_VARIABLE: token} if token else {}),

@@ -6,9 +6,10 @@ preprocessed under it, and what the engines sampled with it. Columns, all number
     loss, grad_norm, learning_rate, entropy, ess, clip_share, ratio_max, logprob_rms, lag_mean, lag_max, step_s
     logprob_rms_lag0         disagreement of learner and engine at lag 0, nats; only in steps with such tokens
     trained_per_s            tokens per second of the optimizer step
+    mfu                      model FLOPs of the optimizer step over the measured peak, 0 to 1; absent without a gradient
     reward/ARM               mean reward of the trained batch
     advantage/ARM            share of the batch's absolute advantage, tokens counted
-    success/ARM              share of correct rollouts, of all judged at that version
+    success/ARM              share of correct rollouts, of all judged at that version; every problem counts alike
     solved/ARM               hard problems solved at least once so far
     kept                     share of the groups that went into the ring
     cut, unjudged            shares of the rollouts truncated by the token budget; with a verifier failure
@@ -66,13 +67,15 @@ class Steps:
             )
             if report.logprob_rms_lag0 is not None:
                 row["logprob_rms_lag0"] = report.logprob_rms_lag0
+            if report.mfu is not None:
+                row["mfu"] = report.mfu
             row |= {f"reward/{arm}": mean for arm, mean in report.reward_mean.items()}
             row |= {f"advantage/{part.partition('/')[2]}": share for part, share in report.advantage_share.items()}
 
     def add_groups(self, groups: Iterable[GroupEnd]) -> None:
         for group in groups:
             step, arm, rollouts = group.step, group.arm, group.rollouts
-            self._add_share(step, f"success/{arm}", group.successes, group.judged)
+            self._add_share(step, f"success/{arm}", group.weight * group.successes, group.weight * group.judged)
             self._add_share(step, "kept", group.kept, 1)
             self._add_share(step, "cut", group.truncated, rollouts)
             self._add_share(step, "unjudged", rollouts - group.judged, rollouts)

@@ -26,6 +26,7 @@ RING_WIDTH = 64
 RATE_S = 1.0
 SHOWN_FACTS = {
     "ess": ("ESS", ".3f", ""),
+    "mfu": ("MFU", ".1%", ""),
     "stall_ms": ("sync stall", ".0f", " ms"),
     "written_per_s": ("written", ",.0f", " tokens/s"),
 }
@@ -70,6 +71,7 @@ def render(source: Source, width: int) -> RenderableType:
         _ring(live),
         _learning(source, live),
         _facts(live),
+        *_bottleneck(live, width),
         *_roles(live),
         *_alerts(live, width),
         _newest(live, width),
@@ -177,6 +179,15 @@ def _facts(live: Live) -> Text:
         transferred.truncate(NARROW, overflow="ellipsis")
         facts.append("\n").append_text(transferred)
     return facts
+
+
+def _bottleneck(live: Live, width: int) -> list[Text]:
+    """What holds the run up, in one line; nothing when nothing stands out."""
+    if live.bottleneck is None:
+        return []
+    text = Text.assemble(("bottleneck ", "dim"), live.bottleneck)
+    text.truncate(width, overflow="ellipsis")
+    return [text]
 
 
 def _roles(live: Live) -> list[Text]:

@@ -108,6 +108,14 @@ class Live(View, frozen=True, rename={"balance": "books"}):
     eta_s: float | None
     tokens_per_s: float | None
     """Rollout tokens, all engines together."""
+    bottleneck: str | None
+    """What holds the run up now and what helps; None when nothing stands out, or when it has ended."""
+    times: dict[str, dict[str, float]]
+    """Kind of role -> phase -> share of its time in the newest minute."""
+    times_described: dict[str, str]
+    """The same as one line for each kind."""
+    memory_mib: dict[str, float]
+    """Role -> resident memory of its processes by its newest report."""
     headline: dict[str, float | None]
     """Newest value of each column of the step table."""
     recent: dict[str, float]

@@ -3,7 +3,8 @@
 mined.jsonl       one record for each problem: bucket, successes, evidence, Wilson interval, lengths
 chosen.jsonl      one record for each hard problem: its prefix i* and the reason (--guidance)
 prefixes.jsonl    one record for each prefix that was sampled: rollouts and successes (--guidance)
-problems.jsonl    the problems that have a bucket, for problems.source=FOLDER/problems.jsonl
+problems.jsonl    the problems that have a bucket
+provenance.json   the model and the prompts for which they have it, for `pope train --from FOLDER`
 sampling/         every rollout
 mining.png, summary.json
 """
@@ -28,6 +29,7 @@ from conf.schema import GuidanceSettings, RunConfig
 from deploy.jobs.problems import load_all_buckets
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.stage_sequence import Stages, open_stages
+from deploy.store.provenance import save_provenance
 from deploy.store.run_folder import RunFolder
 from deploy.view.mining_figure import draw
 
@@ -60,6 +62,7 @@ def mine(config: RunConfig, console: Console, *, guidance: bool, fresh: bool) ->
             mined = _search_guidance(stages, mined, config.guidance, config.run.seed)
         summary = _summary(config, mined, stages.num_rollouts, time.monotonic() - start)
         _save(stages.folder, mined, summary)
+        save_provenance(stages.folder, config, "mine")
         draw(stages.folder / "mining.png", mined.records, mined.chosen, mined.trials, config)
         _print(console, mined, summary, stages.folder)
     return summary
@@ -149,6 +152,6 @@ def _print(console: Console, mined: MiningResult, summary: dict[str, Any], folde
         )
     if summary["hard_without_solution"]:
         facts.append(f"{summary['hard_without_solution']} hard problems have no solution; pope oracle can request one")
-    facts.append(f"train with problems.source={folder / 'problems.jsonl'}")
+    facts.append(f"train on them, with this model: pope train --from {folder}")
     for fact in facts:
         console.print(f"  {fact}", highlight=False, soft_wrap=True)

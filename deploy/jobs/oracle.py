@@ -6,18 +6,17 @@ its outcome; it is written as requests complete, and the same command continues 
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from actors.problems.catalog import load_problems
 from actors.problems.jsonl import write_problems
@@ -25,28 +24,32 @@ from actors.problems.mixture import ARM_BUCKET
 from actors.problems.oracle.attempts import AttemptLog, Header, fingerprint
 from actors.problems.oracle.request_counts import RequestCounts
 from actors.problems.oracle.requests import Oracle
-from actors.verification.verifier import VerifierPool
-from broker.errors import UsageError
+from broker.errors import PopeError, UsageError
 from broker.records import Problem
 from conf.schema import OracleSettings, RunConfig
-from deploy.cluster.interrupts import Interrupted
+from deploy.run.endpoint_calls import api_key, open_endpoint, stopped_by_signals
+from deploy.view.request_table import request_table
 from deploy.view.screen import Screen
 
 PROGRESS_EVERY_S = 10.0
 """Seconds between two lines of progress where stderr is not a terminal."""
 
 
-def oracle(config: RunConfig, out: Path, console: Console, *, fresh: bool = False, redo: bool = False) -> None:
+def oracle(
+    config: RunConfig, out: Path, console: Console, *, fresh: bool = False, redo: bool = False
+) -> dict[str, Any]:
     """Request a solution of every problem without one (`redo`: of every problem), write `out`, print the counts.
 
-    Raises UsageError for invalid input. If the run ends early, its cause is raised after the output is written.
+    Returns the counts of this run. Raises UsageError for invalid input, and PopeError when every request failed. If the
+    run ends early, its cause is raised after the output is written.
     """
     settings = config.oracle
     if settings.model is None:
         raise UsageError("oracle.model is not set; give oracle.model=NAME, the model's name at the endpoint")
-    key = _api_key(settings.api_key_env)
+    key = api_key("oracle.api_key_env", settings.api_key_env)
     attempts_path = out.with_name(f"{out.name}.attempts.jsonl")
     _check_out(out, attempts_path, config.problems.source, fresh=fresh)
+    _check_writable(out)
     # All buckets are written out again. The guided arm is left out because it requires the missing solutions.
     arms = {arm: 1 for arm in ARM_BUCKET if arm != "guided"}
     problems = load_problems(replace(config.problems, arms=arms, limit={}), config.run.seed)
@@ -61,23 +64,22 @@ def oracle(config: RunConfig, out: Path, console: Console, *, fresh: bool = Fals
     console.print(files, markup=False, highlight=False)
     if solver.stopped_by is not None:
         raise solver.stopped_by
-
-
-def _api_key(variable: str | None) -> str | None:
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise UsageError(
-            f"oracle.api_key_env={variable}: that environment variable is not set; export it, or set "
-            "oracle.api_key_env=null for an endpoint that needs no key"
+    counts = solver.this_run
+    if counts.requests and not counts.answers:
+        failed = ", ".join(f"{count} {name}" for name, count in counts.errors.most_common())
+        raise PopeError(
+            f"every request to {settings.endpoint} failed ({failed}): check oracle.endpoint, oracle.model and the key, "
+            "then run the same command again"
         )
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise UsageError(
-            f"oracle.api_key_env={variable}: that environment variable holds spaces, line ends or characters that "
-            "no key has; set it to the key"
-        )
-    return key
+    return {
+        "out": str(out),
+        "problems": len(problems),
+        "requests": counts.requests,
+        "answers": counts.answers,
+        "accepted": len(counts.accepted),
+        "failed": dict(counts.errors),
+        "unsolved": len(wanted) - sum(problem.id in solver.solutions for problem in wanted),
+    }
 
 
 def _check_out(out: Path, attempts: Path, source: str, *, fresh: bool) -> None:
@@ -89,32 +91,26 @@ def _check_out(out: Path, attempts: Path, source: str, *, fresh: bool) -> None:
         raise UsageError(f"--out {out} exists and {attempts} does not; choose another file, or replace it by --fresh")
 
 
+def _check_writable(out: Path) -> None:
+    """Raises UsageError before anything is requested when the answers could not be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}; name a file in a folder that can be written") from error
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise UsageError(f"--out {out} cannot be written; name a file in a folder that can be written")
+
+
 async def _request_solutions(
     config: RunConfig, key: str | None, problems: Sequence[Problem], log: AttemptLog
 ) -> Oracle:
-    from actors.problems.oracle.endpoint import Endpoint  # takes a second to import, so input is checked before
-
-    endpoint = Endpoint(config.oracle, key)
-    verifier = VerifierPool(config.verifier)
-    loop = asyncio.get_running_loop()
-    solver = Oracle(config.oracle, ask=endpoint.ask, judge=verifier.judge, record=log.append, earlier=log.earlier)
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop, solver, loop, number)
-        with _progress(len(solver.unsolved(problems))) as show:
+    async with open_endpoint(config.oracle, key, config.verifier) as (endpoint, verifier):
+        solver = Oracle(
+            config.oracle, ask=endpoint.ask, judge=verifier.judge, record=log.append, earlier=log.earlier
+        )
+        with stopped_by_signals(solver), _progress(len(solver.unsolved(problems))) as show:
             await solver.solve(problems, on_done=lambda: show(solver.this_run))
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-        verifier.close()
-        await endpoint.close()
     return solver
-
-
-def _stop(solver: Oracle, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
-    """Stop gracefully at the first signal. The handler is removed, so that a second one ends the process at once."""
-    loop.remove_signal_handler(number)
-    solver.stop(Interrupted(number))
 
 
 @contextmanager
@@ -168,15 +164,8 @@ def _print_summary(
     wall_s: float,
 ) -> None:
     """Print requests, answers and cost of this run, and of all runs of the same log."""
-    table = Table(title=f"oracle solutions by {settings.model}", title_justify="left")
-    table.add_column("")
-    table.add_column("this run", justify="right")
-    table.add_column("all runs", justify="right")
-    columns = (_table_rows(solver.this_run, settings), _table_rows(solver.all_runs, settings))
-    for name in columns[1]:  # all runs have every name of this run
-        table.add_row(name, *(rows.get(name, "0") for rows in columns))
-    table.add_row("wall time", f"{wall_s:.1f} s", "")
-    console.print(table)
+    title = f"oracle solutions by {settings.model}"
+    console.print(request_table(title, settings, solver.this_run, solver.all_runs, wall_s))
     num_unsolved = len(solver.unsolved(wanted))
     given_up = len(wanted) - num_unsolved - sum(problem.id in solver.solutions for problem in wanted)
     console.print(
@@ -184,22 +173,3 @@ def _print_summary(
         f"all {settings.max_attempts} attempts, {num_unsolved} are left for another run",
         highlight=False,
     )
-
-
-def _table_rows(counts: RequestCounts, settings: OracleSettings) -> dict[str, str]:
-    share = f" ({len(counts.accepted) / len(counts.requested):.0%})" if counts.requested else ""
-    rejected = {f"rejected: {name}": count for name, count in sorted(counts.verdicts.items()) if name != "correct"}
-    failed = {f"failed: {name}": count for name, count in sorted(counts.errors.items())}
-    priced = settings.prompt_price or settings.completion_price
-    return {
-        "problems asked": f"{len(counts.requested):,}",
-        "accepted": f"{len(counts.accepted):,}{share}",
-        "requests": f"{counts.requests:,}",
-        "including retries": f"{counts.retries:,}",
-        "answers": f"{counts.answers:,}",
-        **{name: f"{count:,}" for name, count in {**rejected, **failed}.items()},
-        "prompt tokens": f"{counts.prompt_tokens:,}",
-        "completion tokens": f"{counts.completion_tokens:,}",
-        "answers without token counts": f"{counts.without_usage:,}",
-        "cost": f"{counts.cost(settings):,.4f}" if priced else "no price set",
-    }

@@ -68,8 +68,8 @@ def oracle_warning(problems: Sequence[Problem]) -> str:
     )
 
 
-def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> None:
-    """Print counts of the rows of a source. Write the rejected rows to `reasons`, if given."""
+def check(source: str, overrides: Sequence[str], reasons: Path | None, console: Console) -> dict[str, int]:
+    """Print and return counts of the rows of a source. Write the rejected rows to `reasons`, if given."""
     config = _settings(source, overrides)
     problem_set = with_fitting_prompts(config, load_all_buckets(config))
     table = Table("")
@@ -91,6 +91,7 @@ def check(source: str, overrides: Sequence[str], reasons: Path | None, console: 
         for reason, refused in sorted(first.items(), key=lambda item: item[1].row):
             example = f"  {reason}: row {refused.row} ({refused.id}): {refused.detail}"
             console.print(example, highlight=False, markup=False, soft_wrap=True)
+    return {name.strip(): count for name, count in _counts(problem_set)}
 
 
 def _num_refused(problem_set: ProblemSet) -> str:
@@ -100,17 +101,19 @@ def _num_refused(problem_set: ProblemSet) -> str:
     return " and ".join(told)
 
 
-def show(source: str, overrides: Sequence[str], id: str | None, limit: int, console: Console) -> None:
-    """Print the first `limit` problems of a source, or the full text of one. No answer is parsed."""
+def show(source: str, overrides: Sequence[str], id: str | None, limit: int, console: Console) -> list[Problem]:
+    """Print and return the first `limit` problems of a source, or the full text of one. No answer is parsed."""
     config = _settings(source, overrides)
     problem_set = _read(config.problems, config.run.seed)
     if id is None:
         console.print(_table(problem_set.problems[:limit]))
         if len(problem_set.problems) > limit:
             console.print(f"{limit} of {len(problem_set.problems)}; --limit N lists more", highlight=False)
-        return
-    for part in _full_text(_find(problem_set, id, source)):
+        return problem_set.problems[:limit]
+    problem = _find(problem_set, id, source)
+    for part in _full_text(problem):
         console.print(part, highlight=False, soft_wrap=True)
+    return [problem]
 
 
 def show_prompt(source: str, overrides: Sequence[str], id: str | None, console: Console) -> None:
@@ -163,7 +166,7 @@ def _settings(source: str, overrides: Sequence[str]) -> RunConfig:
 
 def _read(settings: ProblemSettings, seed: int) -> ProblemSet:
     """Every row of the source, of all buckets. No answer is parsed."""
-    if settings.source != BUILTIN:
+    if settings.source not in BUILTIN:
         return read_source(settings)
     all_arms = {"unguided": 1, "easy": settings.num_easy, "easier": settings.num_easier}
     return load_problem_set(replace(settings, arms=all_arms), seed)

@@ -1,5 +1,6 @@
 """`pope replay`: trains the batches that a run recorded again, with the learner alone."""
 
+import math
 import shutil
 import tempfile
 import time
@@ -15,7 +16,7 @@ from rich.console import Console
 from broker.errors import UsageError
 from broker.ring import Ring
 from conf.load import dump, load
-from conf.schema import RunConfig
+from conf.schema import LearnerSettings, RunConfig
 from deploy.cluster.fleet import ManagedRole, RoleFailed
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.learner_ranks import LearnerRanks
@@ -94,7 +95,17 @@ def _changes(before: RunConfig, after: RunConfig) -> dict[str, Any]:
             f"learner.kl_coef={after.learner.kl_coef:g}: the run recorded no log-probabilities of the starting model, "
             "because its own learner.kl_coef was 0; leave it at 0"
         )
+    if after.learner.kl_coef > 0 and _last_kl_step(after.learner) > _last_kl_step(before.learner):
+        raise UsageError(
+            f"learner.kl_samples={after.learner.kl_samples}: the run recorded log-probabilities of the starting model "
+            f"for its first {before.learner.kl_samples} rollouts only; give at most that many"
+        )
     return changed
+
+
+def _last_kl_step(settings: LearnerSettings) -> float:
+    """The last step with a KL penalty."""
+    return math.inf if settings.kl_samples is None else math.ceil(settings.kl_samples / settings.batch_samples)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

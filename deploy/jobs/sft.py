@@ -25,6 +25,7 @@ from deploy.stages.demonstration_data import check_demonstration_data, is_demons
 from deploy.stages.fine_tuning import FineTuning, sft_demands
 from deploy.stages.guidance_search import choose_guidance
 from deploy.stages.stage_sequence import Stages
+from deploy.store.provenance import save_provenance
 from deploy.store.run_folder import RunFolder
 
 
@@ -68,6 +69,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
                 console.print(f"  {folder.demonstrations}", highlight=False, soft_wrap=True)
                 return folder.demonstrations
             tuning.run(examples)
+        save_provenance(folder.path, config, "sft", model=str(tuning.model))
         console.print(f"  model.path={tuning.model}", highlight=False, soft_wrap=True)
     return tuning.model
 

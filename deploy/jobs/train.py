@@ -36,6 +36,7 @@ from conf.plain import plain
 from conf.schema import RunConfig
 from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.placement import actor_demands, demands, largest
+from deploy.cluster.raylet_watch import RayletWatch
 from deploy.dashboard.serve import dashboard_process
 from deploy.jobs.problems import load_run_problems, oracle_warning
 from deploy.jobs.training_monitor import TrainingMonitor
@@ -52,6 +53,7 @@ from deploy.stages.policy_measurements import PolicyMeasurements
 from deploy.stages.stage_sequence import Stages
 from deploy.store.ledger_file import ledger_saved
 from deploy.store.measurements import read_evaluations
+from deploy.store.provenance import save_provenance
 from deploy.store.run_state import RunState
 from deploy.store.starvation_file import starvation_saved
 from deploy.view.summary import draw_figure, print_summary, save_balance, save_samples, summarise
@@ -73,7 +75,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         stack.enter_context(ledger_saved(config, session.client, session.folder, console))
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
         stack.enter_context(dashboard_process(session.config, session.folder, session.url_of("reader"), console))
-        session = replace(session, config=_with_weight_folder(session.config, stack))
+        session = replace(session, config=_with_weight_folder(session, stack))
         needed = largest(demands(config), sft_demands(config))
         model_path, interrupts = stack.enter_context(open_cluster(session, needed))
         problems = _load_problems(session, model_path, problem_set)
@@ -150,16 +152,20 @@ class _TrainingRun:
         assert self._roles is not None
         describe_run(client, keys, {"num_hard": len(self._hard)})
         self._state = RunState(config, client, self._problems, self._folder)
+        board = WeightBoard(client, keys)
+        if config.run.resume:
+            board.await_learner()
         self._roles.work(self._problems)
         with TrainingMonitor(self._session, self._hard) as monitor, self._interrupts.graceful(self._state.control):
             supervisor = Supervisor(
                 config.deploy,
                 self._roles.domains(),
                 self._state,
-                WeightBoard(client, keys),
+                board,
                 max_attempts=config.actors.max_attempts,
                 batch_samples=config.learner.batch_samples,
                 show=monitor,
+                require_host=RayletWatch(),
             )
             reason = supervisor.run()
         self._state.refresh()
@@ -226,6 +232,7 @@ class _TrainingRun:
         if self._has_guided_arm:
             self._measurements.measure(stages, "before", "guided", self._guided)
         self._folder.save_problems(self._problems)
+        save_provenance(self._folder.path, self._config, "train")
 
     def _choose_guidance(self, stages: Stages) -> None:
         settings, seed = self._config.guidance, self._config.run.seed
@@ -257,11 +264,13 @@ def _open_keys(session: Session) -> None:
     RolloutStream(client, keys).open()
 
 
-def _with_weight_folder(config: RunConfig, stack: ExitStack) -> RunConfig:
+def _with_weight_folder(session: Session, stack: ExitStack) -> RunConfig:
     """Give the file backend a private folder, in memory where the system has one; it is removed with the run."""
+    config = session.config
     if config.weights.backend != "file" or config.weights.folder is not None:
         return config
     parent = "/dev/shm" if os.path.isdir("/dev/shm") else None
     folder = tempfile.mkdtemp(prefix=f"pope-{config.run.name}-", dir=parent)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    session.aftermath.remove(folder)
     return replace(config, weights=replace(config.weights, folder=folder))

@@ -75,9 +75,9 @@ def _within(run: RunRecords, samples: Iterable[Sample]) -> list[Sample]:
 
 
 def success_by_step(groups: Iterable[GroupEnd], arm: str, bucket: str | None = None) -> list[Sample]:
-    """(step, sum of rewards, judged rollouts) of the groups of an arm."""
+    """(step, sum of rewards, judged rollouts) of the groups of an arm, both times the weight of the group."""
     return [
-        (group.step, group.reward_sum, group.judged)
+        (group.step, group.weight * group.reward_sum, group.weight * group.judged)
         for group in groups
         if group.arm == arm and bucket in (None, group.bucket)
     ]
@@ -97,13 +97,15 @@ def learner_by_step(learner: Iterable[LearnerStep], value: Callable[[LearnerStep
 def success_by_rollouts(groups: Iterable[GroupEnd]) -> list[Sample]:
     """(rollouts spent on hard problems before it, successes, judged) of every unguided group of a hard problem.
 
+    Successes and judged rollouts are multiplied by the weight of the group.
+
     Guided rollouts of hard problems count as spent, too (figure 5d).
     """
     spent, samples = 0, []
     for group in groups:
         if group.bucket == "hard":
             if group.arm == "unguided":
-                samples.append((float(spent), float(group.successes), float(group.judged)))
+                samples.append((float(spent), group.weight * group.successes, group.weight * group.judged))
             spent += group.rollouts
     return samples
 

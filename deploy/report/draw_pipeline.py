@@ -4,7 +4,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from broker.balance import Balance
-from broker.reports import LearnerStep
+from broker.reports import (
+    CANARY,
+    CHECKPOINT,
+    OPTIMIZER,
+    OTHER,
+    PHASES,
+    WAIT_INPUT,
+    WAIT_LAG,
+    WAIT_ROOM,
+    WEIGHTS,
+    WORK,
+    LearnerStep,
+)
 from deploy.report.curves import (
     PAUSE_S,
     Point,
@@ -19,8 +31,20 @@ from deploy.report.experiments import Experiment, about
 from deploy.report.figure_builder import bars, curves
 from deploy.report.figure_spec import Absent, Bar, BarPanel, Figure, Line, Panel, nth_line
 from deploy.report.run_records import RunRecords
+from deploy.statistics.role_times import KindTimes, bottleneck, times_by_kind
 from deploy.statistics.windows import Sample, rate_by_time, window_width
-from deploy.view.palette import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
+from deploy.view.palette import (
+    BLACK,
+    BLUE,
+    BROWN,
+    GREEN,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+)
 
 SHARE_OF_TOKENS = 0.001
 """The histogram of ages, and its CSV file, end at the oldest age with at least this share of the trained tokens."""
@@ -33,13 +57,36 @@ OUTCOMES = {
     "in flight": YELLOW,
     "unaccounted": PURPLE,
 }
+PHASE_COLOURS = {
+    WORK: BLUE,
+    OPTIMIZER: SKY,
+    WEIGHTS: ORANGE,
+    CANARY: YELLOW,
+    CHECKPOINT: PURPLE,
+    WAIT_INPUT: VERMILLION,
+    WAIT_LAG: BROWN,
+    WAIT_ROOM: GREEN,
+    OTHER: PALE,
+}
+WORDS = {
+    WORK: "work",
+    OPTIMIZER: "optimizer",
+    WEIGHTS: "weight sync",
+    CANARY: "canary",
+    CHECKPOINT: "checkpoints",
+    WAIT_INPUT: "waiting for input",
+    WAIT_LAG: "waiting for the lag bound",
+    WAIT_ROOM: "waiting for room",
+    OTHER: "other",
+}
+"""Phase -> its words in the legend, which are those of all kinds of roles."""
 STEP, MINUTES = "optimizer step", "minutes of work"
 NO_STEP = "the learner reported no step yet"
 
 
 def pipeline(shown: Sequence[Experiment]) -> list[Figure | Absent]:
     """The figures in the order of the page."""
-    return [_lag(shown), _throughput(shown), _accounting(shown), _optimizer(shown)]
+    return [_lag(shown), _throughput(shown), _times(shown), _accounting(shown), _optimizer(shown)]
 
 
 def _lag(shown: Sequence[Experiment]) -> Figure | Absent:
@@ -127,6 +174,31 @@ def _seconds(run: RunRecords) -> float:
     """Seconds of work from the first to the last step."""
     at = active_s(run)
     return at(run.learner[-1].unix_s) - at(run.learner[0].unix_s) if run.learner else 0.0
+
+
+def _times(shown: Sequence[Experiment]) -> Figure | Absent:
+    by_label = {each.label: times_by_kind(times for run in each.runs for times in run.times) for each in shown}
+    panels = [
+        BarPanel(kind, [_time_bar(label, times[kind]) for label, times in by_label.items() if kind in times], "time")
+        for kind in PHASES
+    ]
+    lines = [f"{label}: {line}." for label, times in by_label.items() if (line := bottleneck(times)) is not None]
+    return bars(
+        "times",
+        "Where the time goes",
+        "Share of the time of each kind of role. Work is forward and backward of the learner, sampling of the actors "
+        "(by the share of the engine's room for groups that is in use), advantages of preprocessing. Waiting for input "
+        "is waiting for a batch, for a group to claim, or for rollouts; waiting for room is for a full stream or ring. "
+        "All seeds together. " + " ".join(lines),
+        about(shown),
+        [panel for panel in panels if panel.bars],
+        {WORDS[phase]: colour for phase, colour in PHASE_COLOURS.items()},
+        reason="no run has reports of its roles' times",
+    )
+
+
+def _time_bar(label: str, times: KindTimes) -> Bar:
+    return Bar(label, {WORDS[phase]: share for phase, share in times.shares.items()})
 
 
 def _accounting(shown: Sequence[Experiment]) -> Figure | Absent:

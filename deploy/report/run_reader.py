@@ -16,7 +16,17 @@ from broker.errors import PopeError, UsageError
 from broker.ledger import Ledger, LedgerRow
 from broker.metrics import Metrics
 from broker.records import Problem
-from broker.reports import ACTORS, GROUPS, LEARNER, ActorOutput, GroupEnd, LearnerStep, PreprocessWork, WeightSync
+from broker.reports import (
+    ACTORS,
+    GROUPS,
+    LEARNER,
+    ActorOutput,
+    GroupEnd,
+    LearnerStep,
+    PreprocessWork,
+    RoleTimes,
+    WeightSync,
+)
 from conf.schema import RunConfig
 from deploy.report.run_records import RolloutOutcomes, RunRecords
 from deploy.store.ledger_file import load_ledger
@@ -94,6 +104,7 @@ def read_run(path: Path, url: str | None = None) -> RunRecords:
         learner=streams.learner,
         outputs=streams.outputs,
         syncs=streams.syncs,
+        times=streams.times,
         preprocess_s=streams.preprocess_s,
         ledger=streams.ledger,
         measured=measured,
@@ -114,6 +125,7 @@ class _Streams:
     learner: Sequence[LearnerStep]
     outputs: Sequence[ActorOutput]
     syncs: Sequence[WeightSync]
+    times: Sequence[RoleTimes]
     preprocess_s: Sequence[float]
     ledger: Sequence[LedgerRow]
     balance: Balance | None
@@ -154,6 +166,7 @@ def _with_reports(
         learner=list(read_reports(folder.metrics, LearnerStep, metrics)),
         outputs=list(read_reports(folder.metrics, ActorOutput, metrics)),
         syncs=list(read_reports(folder.metrics, WeightSync, metrics)),
+        times=list(read_reports(folder.metrics, RoleTimes, metrics)),
         preprocess_s=[report.unix_s for report in read_reports(folder.metrics, PreprocessWork, metrics)],
         ledger=ledger,
         balance=balance,

@@ -11,7 +11,7 @@ from actors.evaluation.results import Result
 from broker.balance import Balance
 from broker.ledger import LedgerRow
 from broker.records import Problem
-from broker.reports import ActorOutput, GroupEnd, LearnerStep, WeightSync
+from broker.reports import ActorOutput, GroupEnd, LearnerStep, RoleTimes, WeightSync
 from conf.schema import RunConfig
 
 
@@ -47,6 +47,7 @@ class RunRecords:
     """One per step."""
     outputs: Sequence[ActorOutput] = ()
     syncs: Sequence[WeightSync] = ()
+    times: Sequence[RoleTimes] = ()
     preprocess_s: Sequence[float] = ()
     """Unix seconds of the preprocessors' reports, which they send every second while the run is working."""
     ledger: Sequence[LedgerRow] = ()

@@ -3,14 +3,10 @@
 All seeds of all runs use the same model: its recipe is fixed, and the folder is named by a hash of the recipe.
 """
 
-import fcntl
 import hashlib
 import itertools
 import json
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,8 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actors.problems.tiny.corpus import Example, Mix, corpus
 from actors.prompts import Instruction, PromptBuilder, guided_message, unguided_message
-from broker.errors import UsageError
 from conf.schema import ModelSettings
+from deploy.run.model_cache import locked, published
 from deploy.view.screen import Screen
 
 RECIPE_VERSION = 2
@@ -84,7 +80,7 @@ def ensure_base_model(
     folder = cache / f"tiny-{recipe.key}"
     if folder.is_dir():
         return folder
-    with _locked(cache / f"{folder.name}.lock"):
+    with locked(cache / f"{folder.name}.lock"):
         if not folder.is_dir():
             with _bar(progress) as advance:
                 _make(recipe, folder, threads, advance)
@@ -114,15 +110,10 @@ def _make(recipe: Recipe, folder: Path, threads: int, advance: Callable[[float],
         on_step=lambda step, loss: advance(step / num_steps),
     )
     transformers.utils.logging.disable_progress_bar()
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with published(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         (scratch / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
-        scratch.chmod(0o755)
-        os.rename(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _tokenize(examples: list[Example], tokenizer: Any) -> tuple[list[NDArray[np.int32]], list[int]]:
@@ -179,22 +170,6 @@ def _message(example: Example) -> str:
 def _conversation(example: Example) -> str:
     """The text of an example on which the tokenizer is trained."""
     return f"user\n{_message(example)}\nassistant\n{example.response}"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """An exclusive file lock, which the kernel releases when the process ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    except OSError as error:
-        raise UsageError(
-            f"model.cache_dir={path.parent}: the base model cannot be written there ({error.strerror}); "
-            "name a folder that can be written"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

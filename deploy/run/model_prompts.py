@@ -10,6 +10,9 @@ from actors.stop_tokens import stop_token_ids
 from conf.schema import RunConfig
 from deploy.run.model_source import load_tokenizer
 
+OWN_SYSTEM_CHARS = 200
+"""Longest system message of a template that is told."""
+
 
 @dataclass(frozen=True)
 class ModelPrompts:
@@ -31,8 +34,13 @@ class ModelPrompts:
         """What a reader should know of the prompts, each in a few words."""
         yield f"a response ends at {', '.join(map(self._token, self.stop_ids))}"
         yield f"a demonstration at {self._token(self.builder.template.end_id)}"
-        if thought := self.builder.template.prompt_thought:
-            yield thought
+        template = self.builder.template
+        if template.own_system is not None:
+            yield f"without prompts.system the model's own system message: {template.own_system[:OWN_SYSTEM_CHARS]}"
+        if template.prompt_thought is not None:
+            yield template.prompt_thought
+        if template.prompt_date is not None:
+            yield template.prompt_date
 
     def _token(self, id: int) -> str:
         return f"{self.tokenizer.convert_ids_to_tokens(id)} ({id})"

@@ -5,26 +5,30 @@ from typing import Any
 
 from broker.errors import UsageError
 from conf.schema import ModelSettings
+from deploy.run import smollm2
+from deploy.run.weight_files import require_safetensors
 
 TOKENIZER_FILES = ["*.json", "*.txt", "*.jinja"]
 """Files of a hub repository that are downloaded beside the weights."""
+TERMS = ["README.md", "LICENSE*", "NOTICE*"]
+"""The licence, which goes with what is trained from the model (`pope publish`)."""
 
 
 def resolve_model(settings: ModelSettings) -> Path:
-    """A local Hugging Face folder: the built-in base model (made when needed), the user's folder, or a hub download.
+    """A local Hugging Face folder: a built-in model (made when needed), the user's folder, or a hub download.
 
-    Raises UsageError when `model.path` names none of these.
+    Raises UsageError when `model.path` names none of these, or no weights that can be trained.
     """
+    if settings.path == smollm2.PATH:
+        return smollm2.ensure_smollm2(settings)
     if settings.path.startswith("builtin:"):  # conf/rules has checked the name
         from deploy.run.base_model import ensure_base_model
 
         return ensure_base_model(settings)
-    folder = Path(settings.path).expanduser()
-    if folder.is_dir():
-        if not any(folder.glob("*.safetensors")):
-            raise UsageError(f"model.path={settings.path}: no .safetensors file in that folder; convert the model")
-        return folder.resolve()
-    return _downloaded(settings, ["*.safetensors", *TOKENIZER_FILES])
+    local = Path(settings.path).expanduser()
+    folder = local.resolve() if local.exists() else _downloaded(settings, ["*.safetensors", *TOKENIZER_FILES, *TERMS])
+    require_safetensors(folder, settings.path)
+    return folder
 
 
 def tokenizer_folder(settings: ModelSettings) -> Path:
@@ -51,7 +55,7 @@ def _downloaded(settings: ModelSettings, patterns: list[str]) -> Path:
 
 def load_tokenizer(model_path: Path) -> Any:
     """The tokenizer of a model's folder. No code of the folder is run."""
-    if (model_path / "recipe.json").exists():  # a built-in model; importing AutoTokenizer takes seconds
+    if (model_path / "recipe.json").exists():  # a model made here; importing AutoTokenizer takes seconds
         from transformers import PreTrainedTokenizerFast
 
         return PreTrainedTokenizerFast.from_pretrained(model_path)

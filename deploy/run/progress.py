@@ -15,6 +15,7 @@ from rich.text import Text
 from actors.problems.mixture import ARM_BUCKET
 from conf.plain import plain
 from deploy.store.run_state import RunState
+from deploy.view.screen import Screen
 
 LINE_EVERY_S = 10.0
 NONE_YET = "-"
@@ -53,9 +54,12 @@ class TrainingView:
     def __call__(self, state: RunState) -> None:
         if self._live:
             self._live.update(panel(state))
-        elif time.monotonic() - self._last_line > LINE_EVERY_S:
+        if time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print("  " + line(state), highlight=False, soft_wrap=True)
+            if self._live is None:
+                self._console.print("  " + line(state), highlight=False, soft_wrap=True)
+            elif isinstance(self._console, Screen):
+                self._console.to_log("  " + line(state))
 
 
 def line(state: RunState) -> str:
@@ -86,6 +90,8 @@ def key_figures(state: RunState) -> dict[str, str]:
         "ring": f"{state.balance.ring_samples}/{state.config.broker.ring.capacity}",
         "eta": duration(state.eta_s),
     }
+    if (held_up := state.bottleneck) is not None:
+        shown["bottleneck"] = held_up
     if state.restarts:
         shown["restarts"] = str(state.restarts)
     return shown

@@ -36,17 +36,25 @@ class NoProgress(PopeError):
 
 def overdue(role: ManagedRole, silence: Mapping[str, float], deploy: DeploySettings) -> str | None:
     """Why a role must be killed although its process lives, or None. `silence`: role -> seconds since its last
-    heartbeat."""
+    heartbeat.
+
+    A role that works sends its first heartbeat once it has imported its libraries, which takes minutes on a busy
+    machine; until then `start_timeout_s` holds.
+    """
+    silent_s = seconds_silent(role, silence)
     if role.state == "starting" and role.seconds_in_state() > deploy.start_timeout_s:
         return f"{role.name} was not up after deploy.start_timeout_s={deploy.start_timeout_s:g} s"
-    if role.state == "running" and silent_s(role, silence) > deploy.dead_after_s:
+    if role.state == "running" and silent_s is None and role.seconds_in_state() > deploy.start_timeout_s:
+        return f"{role.name} sent no first heartbeat for deploy.start_timeout_s={deploy.start_timeout_s:g} s"
+    if role.state == "running" and silent_s is not None and silent_s > deploy.dead_after_s:
         return f"{role.name} sent no heartbeat for deploy.dead_after_s={deploy.dead_after_s:g} s"
     return None
 
 
-def silent_s(role: ManagedRole, silence: Mapping[str, float]) -> float:
-    """Seconds since the last heartbeat of a running role, or since it began to run."""
-    return min(silence.get(role.name, float("inf")), role.seconds_in_state())
+def seconds_silent(role: ManagedRole, silence: Mapping[str, float]) -> float | None:
+    """Seconds since the last heartbeat of a running role; None before its first one."""
+    silent_s = silence.get(role.name, float("inf"))
+    return silent_s if silent_s < role.seconds_in_state() else None
 
 
 class Supervisor:
@@ -62,9 +70,11 @@ class Supervisor:
         max_attempts: int,
         batch_samples: int,
         show: Callable[[RunState], None],
+        require_host: Callable[[], None] = lambda: None,
     ) -> None:
         """`board`: where the engines record the version they hold; in a stage of a run, the board of the run.
-        `max_attempts`: how often a group is issued. `batch_samples`: size of a batch. `show` gets every new state."""
+        `max_attempts`: how often a group is issued. `batch_samples`: size of a batch. `show` gets every new state.
+        `require_host` raises PopeError when the processes of the roles can no longer be watched."""
         self._deploy = deploy
         self._domains = domains
         self._state = state
@@ -72,6 +82,7 @@ class Supervisor:
         self._max_attempts = max_attempts
         self._batch_samples = batch_samples
         self._show = show
+        self._require_host = require_host
         self._required_version: dict[str, int] = {}
         """Stale engine -> policy version it must hold before it counts as healthy."""
         self._reported_health: dict[str, str] = {}
@@ -88,7 +99,8 @@ class Supervisor:
         return reason
 
     def tick(self) -> None:
-        """Check everything once: leases, roles, progress."""
+        """Check everything once: the host, leases, roles, progress."""
+        self._require_host()
         self._state.feed.reclaim(max_attempts=self._max_attempts)
         for domain in self._domains:
             if died := self._failure(domain):
@@ -112,7 +124,8 @@ class Supervisor:
         held = self._board.held()
         for role in chain.from_iterable(domain.roles for domain in self._domains):
             if role.state == "running":
-                role.observe("late" if silent_s(role, self._state.silence) > late_s else "beat")
+                silent_s = seconds_silent(role, self._state.silence)
+                role.observe("late" if silent_s is not None and silent_s > late_s else "beat")
             if role.health == "stale":
                 required = self._required_version.setdefault(role.name, self._board.version())
                 if held.get(role.name, -1) >= required:

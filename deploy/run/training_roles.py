@@ -48,6 +48,7 @@ class TrainingRoles:
         result = self.learner.check_model(self._model_path, timeout_s)
         for role in self._all:
             role.wait_started(timeout_s)
+        self._session.started.set()
         return result
 
     def work(self, problems: Sequence[Problem]) -> None:
@@ -68,8 +69,14 @@ class TrainingRoles:
             preprocessors=self.preprocessors,
             learners=self.learner.roles,
             admit=self._admit_learner,
-            reopen=WeightBoard(self._session.client, self._session.keys).reopen,
+            reopen=self._reopen_board,
         )
+
+    def _reopen_board(self) -> None:
+        """Remove all announcements: engines and learner begin anew, and the engines wait for the learner's weights."""
+        board = WeightBoard(self._session.client, self._session.keys)
+        board.reopen()
+        board.await_learner()
 
     def close(self) -> None:
         """End the processes of all roles."""
@@ -83,6 +90,6 @@ class TrainingRoles:
     def _admit_learner(self) -> None:
         """Admit a new incarnation of the learner: from here on the ring refuses writes of earlier ones."""
         config = self._session.config
-        self.learner.choose_address(config.deploy.dead_after_s)
+        self.learner.choose_address(config.deploy.start_timeout_s)
         ring = Ring(self._session.client, self._session.keys, config.broker.ring.capacity)
         ring.admit(self.learner.first.incarnation)

@@ -103,6 +103,7 @@ class FineTuning:
         start_all(ranks.roles, timeout_s)
         ranks.check_model(self._model_path, timeout_s)
         ranks.choose_address(timeout_s)
+        self._session.started.set()
 
         def fine_tune(handle: Any, rank: int, address: Address, incarnation: str) -> Any:
             return handle.fine_tune.remote(rank, address, self._checkpoints, self._model_path, examples)

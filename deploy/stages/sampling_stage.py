@@ -21,6 +21,7 @@ from broker.weights import WeightBoard
 from conf.schema import RunConfig, Sampling
 from deploy.cluster.fleet import ManagedRole, separate_domains
 from deploy.cluster.interrupts import Interrupts
+from deploy.cluster.raylet_watch import RayletWatch
 from deploy.run.supervisor import Supervisor
 from deploy.stages.collector import Collector
 from deploy.store.run_state import RunState
@@ -130,6 +131,7 @@ class SamplingStage(AbstractContextManager["SamplingStage"]):
             max_attempts=self._config.actors.max_attempts,
             batch_samples=self._config.learner.batch_samples,
             show=lambda state: None,
+            require_host=RayletWatch(),
         )
 
 

@@ -77,6 +77,7 @@ class Stages:
         ) as running:
             if not running.done:
                 self._start_engines()
+            self._session.started.set()
             with stage(session.console, title, total=plan.num_problems) as advance:
                 running.run(self._interrupts, advance)
         for note in running.notes:

@@ -5,6 +5,7 @@ starved   over `deploy.starved_steps` steps the hard bucket's share of the absol
           POPE section 3.2)
 silent    of `deploy.silent_groups` groups of an arm on hard problems, fewer than 1 % were kept
 unsaved   a checkpoint could not be saved
+collapse  the learner's watchdog found a step unhealthy; withdrawn after `HEALTHY_STEPS` healthy ones
 
 Problems whose rollouts are mostly correct are neither starved nor silent: they are already solved. The start of a POPE
 run is not starved either, although only guided groups have a gradient: both arms belong to the hard bucket.
@@ -16,13 +17,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from actors.problems.mixture import ARM_BUCKET
-from broker.reports import GroupEnd, LearnerStep
+from broker.reports import GroupEnd, LearnerStep, success_rate
 from conf.schema import RunConfig
 
 SOLVED = 0.5
 """Success rate from which a window counts as solved rather than starved or silent."""
 SILENT_SHARE = 0.01
-HARD_BUCKET, CHECKPOINTS = "hard bucket", "checkpoints"
+HEALTHY_STEPS = 20
+COLLAPSE_REMEDY = (
+    "lower learner.learning_rate or learner.max_lag, raise learner.batch_samples, or set "
+    "learner.watchdog.action=rollback"
+)
+HARD_BUCKET, CHECKPOINTS, COLLAPSE = "hard bucket", "checkpoints", "collapse"
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Notice:
     """Message of the driver when an alert is raised or no longer holds."""
 
     subject: str
-    """`HARD_BUCKET`, "arm ARM" or `CHECKPOINTS`."""
+    """`HARD_BUCKET`, "arm ARM", `CHECKPOINTS` or `COLLAPSE`."""
     raised: bool
     """False: the alert no longer holds."""
     text: str
@@ -64,10 +70,10 @@ class _GroupCounts:
     groups: int = 0
     hard: int = 0
     """Groups of the hard bucket."""
-    judged: int = 0
-    """Judged rollouts of the hard groups."""
-    successes: int = 0
-    """Correct rollouts of the hard groups."""
+    judged: float = 0
+    """Judged rollouts of the hard groups, times the weight of the group."""
+    successes: float = 0
+    """Correct rollouts of the hard groups, times the weight of the group."""
 
 
 class StarvedBucket(WindowAlert):
@@ -95,8 +101,8 @@ class StarvedBucket(WindowAlert):
         counts.groups += 1
         if group.bucket == "hard":
             counts.hard += 1
-            counts.judged += group.judged
-            counts.successes += group.successes
+            counts.judged += group.weight * group.judged
+            counts.successes += group.weight * group.successes
 
     def _close(self) -> Iterator[Notice]:
         window, self._steps = self._steps, []
@@ -144,7 +150,7 @@ class SilentArm(WindowAlert):
             window.append(group)
             if len(window) < width:
                 continue
-            kept, success = sum(each.kept for each in window), _success(window)
+            kept, success = sum(each.kept for each in window), success_rate(window)
             silent = kept < SILENT_SHARE * width and success < SOLVED
             if self._changed(f"arm {arm}", silent):
                 text = f"the arm {arm} " + (
@@ -193,10 +199,31 @@ class UnsavedCheckpoints(WindowAlert):
         self._saved_step = step
 
 
+class Collapse(WindowAlert):
+    """The policy may be collapsing."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self._last = 0
+        """The newest unhealthy step."""
+
+    def notices(self, learner: Sequence[LearnerStep], groups: Sequence[GroupEnd]) -> Iterator[Notice]:
+        for report in learner:
+            if report.watchdog is not None:
+                self._last = report.step
+                if self._changed(COLLAPSE, True) or report.rolled_back_to is not None:
+                    yield Notice(COLLAPSE, True, f"step {report.step}: {report.watchdog}; {self._action(report)}")
+            elif report.step >= self._last + HEALTHY_STEPS and self._changed(COLLAPSE, False):
+                yield Notice(COLLAPSE, False, f"the steps since {self._last} are healthy")
+
+    def _action(self, report: LearnerStep) -> str:
+        """What was done, or what to do."""
+        if report.rolled_back_to is not None:
+            return f"rolled back to the weights of step {report.rolled_back_to}, at a lower learning rate"
+        if not report.applied:
+            return "its gradient was skipped"
+        return COLLAPSE_REMEDY
+
+
 def _hard_share(report: LearnerStep) -> float:
     return sum(share for part, share in report.advantage_share.items() if part.startswith("hard/"))
-
-
-def _success(groups: Sequence[GroupEnd]) -> float:
-    judged = sum(group.judged for group in groups)
-    return sum(group.successes for group in groups) / judged if judged else 0.0

@@ -1,6 +1,6 @@
 """The alerts of a run, each with a remedy: one table of rules over the read model. Pure.
 
-Most rules depend on the present state of a run; viewers evaluate them at every refresh. Two depend on consecutive
+Most rules depend on the present state of a run; viewers evaluate them at every refresh. Some depend on consecutive
 windows of steps or groups (`alert_windows.py`): the driver evaluates them, and writes a note when an alert is raised or
 no longer holds. Viewers show such an alert until a later note withdraws it.
 """
@@ -15,9 +15,19 @@ import msgspec
 from broker.balance import Balance
 from broker.reports import DriverNote, GroupEnd, LearnerStep
 from conf.schema import RunConfig
-from deploy.store.alert_windows import CHECKPOINTS, Notice, SilentArm, StarvedBucket, UnsavedCheckpoints, WindowAlert
+from deploy.store.alert_windows import (
+    CHECKPOINTS,
+    COLLAPSE,
+    COLLAPSE_REMEDY,
+    Collapse,
+    Notice,
+    SilentArm,
+    StarvedBucket,
+    UnsavedCheckpoints,
+    WindowAlert,
+)
 from deploy.store.run_view import RoleStatus
-from learner.engine_bound import ALERT_AFTER_SYNC, engine_bound
+from learner.engine_bound import engine_bound
 
 NEWEST_GROUPS = 64
 """Number of newest groups that rules about groups use."""
@@ -155,7 +165,7 @@ def no_progress(m: Moment) -> Iterator[Alert]:
 
 def little_is_learned(m: Moment) -> Iterator[Alert]:
     for subject, note in m.driver_alerts.items():
-        if subject != CHECKPOINTS:
+        if subject not in (CHECKPOINTS, COLLAPSE):
             yield Alert(
                 level="warning",
                 title=f"Little is learned from the {subject}",
@@ -171,6 +181,17 @@ def checkpoints_are_not_saved(m: Moment) -> Iterator[Alert]:
             title="Checkpoints are not saved",
             detail=f"{note}.",
             remedy="Free disk space in the run folder; a resumed run begins at the newest checkpoint that was saved.",
+        )
+
+
+def the_policy_may_collapse(m: Moment) -> Iterator[Alert]:
+    if note := m.driver_alerts.get(COLLAPSE):
+        yield Alert(
+            level="critical",
+            title="The policy may collapse",
+            detail=f"{note[:1].upper()}{note[1:]}.",
+            remedy=f"{COLLAPSE_REMEDY[:1].upper()}{COLLAPSE_REMEDY[1:]}, in a new run with model.path set to a "
+            "checkpoint from before.",
         )
 
 
@@ -197,7 +218,8 @@ def rollouts_are_truncated(m: Moment) -> Iterator[Alert]:
             title="Answers do not end",
             detail=f"The token budget cut {share:.0%} of the newest rollouts.",
             remedy="If from the start: raise actors.max_completion_tokens. If since a certain step: the policy "
-            "degraded; lower learner.learning_rate and continue from an earlier checkpoint.",
+            "degraded; start a new run with a lower learner.learning_rate and model.path set to a checkpoint from "
+            "before.",
         )
 
 
@@ -237,20 +259,21 @@ def weights_moved_too_far(m: Moment) -> Iterator[Alert]:
 
 
 def learner_and_engine_drift_apart(m: Moment) -> Iterator[Alert]:
-    bound = max(engine_bound(m.config) / 2, ALERT_AFTER_SYNC)
+    bound = engine_bound(m.config)
     rms = [report.logprob_rms_lag0 for report in m.learner[-20:] if report.logprob_rms_lag0 is not None]
-    if len(rms) >= 3 and (newest := median(rms[-5:])) > bound:
+    if len(rms) >= 3 and (newest := median(rms[-5:])) > bound / 2:
         yield Alert(
             level="warning",
             title="Learner and engine drift apart",
-            detail=f"At lag 0 their log-probabilities differ by {newest:.3g} nats; {bound:g} is usual at most.",
+            detail=f"At lag 0 their log-probabilities differ by {newest:.3g} nats; a run stops at {bound:g} "
+            "(without outliers).",
             remedy="Set model.dtype=float32, or learner.packing=off if the architecture is not listed in "
             "docs/models.md; weights.canary_every=1 shows whether a weight sync is the cause.",
         )
 
 
 def skipped_steps(m: Moment) -> Iterator[Alert]:
-    skipped = [str(report.step) for report in m.learner[-20:] if not report.applied]
+    skipped = [str(report.step) for report in m.learner[-20:] if not report.applied and not report.watchdog]
     if skipped:
         yield Alert(
             level="warning",
@@ -274,6 +297,7 @@ RULES: tuple[Rule, ...] = (
     Rule(no_progress),
     Rule(little_is_learned, windows=(StarvedBucket, SilentArm)),
     Rule(checkpoints_are_not_saved, windows=(UnsavedCheckpoints,)),
+    Rule(the_policy_may_collapse, windows=(Collapse,)),
     Rule(verifier_failures),
     Rule(rollouts_are_truncated),
     Rule(unreadable_groups),

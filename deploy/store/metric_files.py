@@ -1,6 +1,7 @@
 """The reports of a run as files in its folder. Redis keeps only the newest reports, the files keep all of them.
 
-    metrics/ROOM.jsonl   every report of the room in wire form, oldest first, one a line; `id` is its entry id
+    metrics/ROOM.jsonl   every report of the room in wire form, oldest first, one a line; `id` is its entry id. Numbers
+                         are numbers; one that JSON does not have (nan, inf) is text, as all are in Redis
 
 The driver is the only writer. If it is killed while writing a line, readers ignore the incomplete line, and the next
 driver removes it and appends the reports after the last complete line. If the disk is full, the reports are written at
@@ -16,15 +17,28 @@ import msgspec
 
 from broker.errors import UsageError
 from broker.metrics import Metrics
-from broker.reports import ACTORS, GROUPS, LEARNER, PREPROCESS, R, from_fields, has_kind
+from broker.reports import (
+    ACTORS,
+    GROUPS,
+    LEARNER,
+    PREPROCESS,
+    TIMES,
+    R,
+    from_fields,
+    has_kind,
+    text_of,
+    with_numbers,
+)
 
 log = logging.getLogger(__name__)
 
-ROOMS = (ACTORS, GROUPS, PREPROCESS, LEARNER)
+ROOMS = (ACTORS, GROUPS, PREPROCESS, LEARNER, TIMES)
 """Rooms that the driver writes to files during training."""
+REQUIRED_ROOMS = ROOMS[:-1]
+"""Those that every finished run has; runs of version 0.2 and before have no times."""
 Entry = dict[str, str]
 """A report in wire form, its entry id under `id`."""
-_DECODER = msgspec.json.Decoder(Entry)
+_DECODER = msgspec.json.Decoder(dict[str, str | int | float])
 _TAIL_BYTES = 1 << 20
 """Number of bytes at the end of a file that are searched for the last line; reports are much shorter."""
 
@@ -51,7 +65,7 @@ class MetricFile:
         return fresh if fresh and self._append(fresh) else []
 
     def _append(self, entries: list[Entry]) -> bool:
-        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+        lines = b"".join(msgspec.json.encode(with_numbers(self.room, entry)) + b"\n" for entry in entries)
         try:
             with self._path.open("ab") as file:
                 file.write(lines)
@@ -123,4 +137,4 @@ def _decoded(path: Path, line: bytes, place: str) -> Entry:
         raise UsageError(f"{path} is damaged: {place} is not a report ({error}); move it away to continue") from error
     if "id" not in entry:
         raise UsageError(f"{path} is damaged: {place} has no id; move it away to continue")
-    return entry
+    return {name: text_of(value) for name, value in entry.items()}

@@ -2,6 +2,7 @@
 
     settings.yaml       the resolved settings
     problems.jsonl      the problems, with the guidance chosen for each
+    provenance.json     which command, model and prompts made them; `pope train --from FOLDER` hands them on
     guidance.json       number of hard problems by the kind of their guidance: useful, given, fallback, none
     rejected.jsonl      rows of problems.source that are never trained on, and why
     measurements.json   solve counts per problem before and after training
@@ -9,6 +10,7 @@
     metrics/ROOM.jsonl  every report of the room (`broker/reports.py`)
     samples.md          rollouts as text
     checkpoints/        verified checkpoints, newest named by LATEST
+    console.log         what the command printed
     logs/ROLE.log       output of each role
     history/ROLE.jsonl  events of each role, by group, step and policy version; `pope audit` checks them
     sampling/           every rollout of the measurements and of the search for guidance
@@ -23,6 +25,7 @@
 
 import fcntl
 import os
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +87,10 @@ class RunFolder:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def console(self) -> Path:
+        return self.path / "console.log"
 
     @property
     def sampling(self) -> Path:
@@ -149,8 +156,14 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Raises UsageError naming the owner when another process holds the folder."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a+")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a+")
+        except OSError as error:
+            raise UsageError(
+                f"run.root={self._path.parent.parent}: no run folder can be made there ({error.strerror}); name a "
+                "folder that can be written"
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -170,16 +183,53 @@ class FolderLock:
             self._file = None
 
 
+def is_in_use(folder: Path) -> bool:
+    """Whether a process holds the lock of the run's folder."""
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def undo_start(folder: RunFolder, moved: Path | None) -> Path | None:
+    """Remove the folder of a run that did not start; an earlier run of that name gets it back.
+
+    Returns the folder to which the logs of roles were saved, if there are any: `.failed/NAME` beside the run's.
+    """
+    logs = None
+    if any(log.stat().st_size for log in folder.logs.glob("*")):
+        logs = folder.path.parent / FAILED / folder.path.name
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.parent.mkdir(exist_ok=True)
+        folder.logs.rename(logs)
+    shutil.rmtree(folder.path, ignore_errors=True)
+    if moved is not None and not folder.path.exists():
+        moved.rename(folder.path)
+    return logs
+
+
+FAILED = ".failed"
+"""Folder in `run.root` with the logs of the newest start of each name that failed."""
+
+
 def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | None]:
-    """Locks the folder of a run and creates its subfolders. The folder of an earlier run is renamed to NAME.NUMBER.
+    """Locks the folder of a run and creates its subfolders; only its owner may enter it. An earlier run's folder is
+    renamed to NAME.NUMBER.
 
     Returns the folder, its lock, and the new path of an earlier run of that name, if there was one.
-    Raises UsageError when the folder is in use, or when there is nothing to resume.
+    Raises UsageError when the folder is in use, when there is nothing to resume, and when the problems or the model of
+    the run are in the folder that would be renamed.
     """
     folder = RunFolder.of(config)
     path = folder.path
     if config.run.resume and not folder.settings.exists():
         raise UsageError(f"run.resume=true, but {path} holds no run: check run.name and run.root, or leave it out")
+    if not config.run.resume:
+        _refuse_own_input(config, path)
     lock = FolderLock(path)
     lock.acquire()
     moved = None
@@ -189,9 +239,20 @@ def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | No
         path.rename(moved)
         lock = FolderLock(path)
         lock.acquire()
+    path.chmod(0o700)  # it holds prompts, rollouts and weights, and whatever a role writes, under any umask
     for part in (folder.metrics, folder.checkpoints, folder.logs):
         part.mkdir(parents=True, exist_ok=True)
     return folder, lock, moved
+
+
+def _refuse_own_input(config: RunConfig, path: Path) -> None:
+    for name, value in (("problems.source", config.problems.source), ("model.path", config.model.path)):
+        file = Path(value).expanduser()
+        if file.exists() and file.resolve().is_relative_to(path):
+            raise UsageError(
+                f"{name}={value} is in {path}, the folder of the run itself (run.name={config.run.name}): choose "
+                "another run.name"
+            )
 
 
 def _next_free(path: Path) -> Path:

@@ -13,8 +13,9 @@ from broker.keys import Keys
 from broker.ledger import LedgerRow
 from broker.metrics import Control, HealthBoard, Metrics
 from broker.records import Problem
-from broker.reports import ActorOutput, DriverNote, GroupEnd, LearnerStep
+from broker.reports import ActorOutput, DriverNote, GroupEnd, LearnerStep, RoleTimes
 from conf.schema import RunConfig
+from deploy.statistics.role_times import bottleneck, newest, times_by_kind
 from deploy.statistics.transfer import Transfer, transfer
 from deploy.store.metric_files import ROOMS, MetricFile, path_of, read_reports
 from deploy.store.run_folder import RunFolder
@@ -48,7 +49,10 @@ class RunState:
         """The learner's newest report."""
         self.fresh = Reports()
         """The reports since the previous refresh."""
-        self._recent: dict[str, deque[float]] = {}
+        self._recent: dict[str, deque[tuple[float, float]]] = {}
+        """Arm -> (success rate, weight) of its newest groups."""
+        self._times: list[RoleTimes] = []
+        """The reports of the roles' times of the newest `WINDOW_S`."""
         self.verdicts: Counter[str] = Counter()
         """Verdict -> training rollouts written so far."""
         self.multi_version_rollouts = 0
@@ -84,6 +88,7 @@ class RunState:
         self.learner_status = self._view.status("learner-0")
         self.fresh = Reports.of({file.room: file.follow() for file in self._files})
         self._absorb(self.fresh.learner, self.fresh.groups, self.fresh.outputs)
+        self._times = newest([*self._times, *self.fresh.times])
         self._update_solved()
         self._rates.append((time.monotonic(), self.balance.totals["completion_tokens"]))
         while len(self._rates) > 2 and self._rates[-1][0] - self._rates[0][0] > RATE_WINDOW_S:
@@ -110,10 +115,19 @@ class RunState:
         elapsed = time.monotonic() - self.started
         return elapsed * (1 - self.share_done) / self.share_done if self.share_done > 0.01 else math.inf
 
+    @property
+    def bottleneck(self) -> str | None:
+        """What holds the run up now and what helps, in one line; None when nothing stands out."""
+        return bottleneck(times_by_kind(self._times))
+
     def recent_success(self, arm: str) -> float | None:
-        """Share of correct rollouts in the newest groups of an arm, 0 to 1; None before the first."""
-        recent = self._recent.get(arm)
-        return sum(recent) / len(recent) if recent else None
+        """Share of correct rollouts in the newest groups of an arm, 0 to 1; None before the first.
+
+        Every problem of the arm counts alike, also when some are sampled more often (`GroupEnd.weight`).
+        """
+        recent = self._recent.get(arm, ())
+        total = sum(weight for _, weight in recent)
+        return sum(rate * weight for rate, weight in recent) / total if recent else None
 
     def solved_share(self, arm: str) -> float:
         """Share of the hard problems that were solved at least once in training under this arm, 0 to 1."""
@@ -132,7 +146,7 @@ class RunState:
         for group in groups:
             if group.judged:
                 recent = self._recent.setdefault(group.arm, deque(maxlen=RECENT_GROUPS))
-                recent.append(group.successes / group.judged)
+                recent.append((group.successes / group.judged, group.weight))
         for output in outputs:
             self.verdicts.update(output.verdicts)
             self.multi_version_rollouts += output.multi_version_rollouts

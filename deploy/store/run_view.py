@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from broker.assignments import Assignments
 from broker.balance import Balance, read_balance
 from broker.connection import Client
 from broker.group_locations import GroupLocations, read_group_locations
@@ -27,6 +28,7 @@ from broker.reports import (
     PreprocessWork,
     R,
     Report,
+    RoleTimes,
     WeightSync,
     from_fields,
     has_kind,
@@ -55,6 +57,7 @@ class Reports:
     syncs: list[WeightSync] = field(default_factory=list)
     outputs: list[ActorOutput] = field(default_factory=list)
     preprocess: list[PreprocessWork] = field(default_factory=list)
+    times: list[RoleTimes] = field(default_factory=list)
     notes: list[DriverNote] = field(default_factory=list)
 
     @classmethod
@@ -77,6 +80,7 @@ _KINDS: dict[str, type[Report]] = {
     "syncs": WeightSync,
     "outputs": ActorOutput,
     "preprocess": PreprocessWork,
+    "times": RoleTimes,
     "notes": DriverNote,
 }
 """Field of `Reports` -> kind."""
@@ -263,7 +267,7 @@ class RunView:
     @property
     def finished(self) -> bool:
         """Whether the run ended and wrote all its files; False for a killed run."""
-        files = (metric_files.path_of(self.folder.metrics, room) for room in metric_files.ROOMS)
+        files = (metric_files.path_of(self.folder.metrics, room) for room in metric_files.REQUIRED_ROOMS)
         return self.folder.ledger.exists() and all(path.exists() for path in files)
 
     def balance(self) -> Balance:
@@ -291,6 +295,10 @@ class RunView:
     def locations(self) -> GroupLocations:
         """The location of every group, from Redis."""
         return read_group_locations(*self.redis())
+
+    def assigned_problems(self) -> tuple[str, ...]:
+        """Group id -> the problem that was recorded for it, from Redis; empty under `problems.sampling=uniform`."""
+        return tuple(choice.problem_id for choice in Assignments(*self.redis()).all())
 
     def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
         """The checkpoints in the folder, ascending by step. Raises CheckpointError when a manifest is damaged."""

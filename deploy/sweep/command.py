@@ -9,6 +9,7 @@ The same command resumes a sweep: finished runs are skipped, unfinished ones res
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from broker.errors import PopeError, UsageError
 from conf.load import settings_hash
@@ -31,8 +32,10 @@ def sweep(
     fresh: bool = False,
     stop_on_failure: bool = False,
     dry_run: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """Run the experiments that `words` name, `jobs` at once on a Ray cluster or `at_once` on this machine.
+
+    Returns the content of sweep.json.
 
     Raises UsageError for invalid input, PopeError when a run failed, Interrupted when a signal ended the sweep.
     """
@@ -43,7 +46,7 @@ def sweep(
     runner = Runner(plan.runs, start, at_once=jobs or at_once, fresh=fresh, stop_on_failure=stop_on_failure)
     if dry_run:
         _print_plan(plan, runner.rows, console)
-        return
+        return as_json(plan, runner.rows)
     with ExitStack() as stack:
         lock = FolderLock(plan.folder)
         lock.acquire()
@@ -54,6 +57,7 @@ def sweep(
     if runner.failed:
         names = ", ".join(row.run.name for row in runner.failed)
         raise PopeError(f"{len(runner.failed)} of {len(plan.runs)} runs failed ({names}); see {plan.folder / 'logs'}")
+    return as_json(plan, runner.rows)
 
 
 def _run(plan: SweepPlan, runner: Runner, console: Screen) -> None:

@@ -32,7 +32,7 @@ def draw(
     with saved_png(path, title, rows=2, columns=2, width=11, height=7.4) as axes:
         _before_and_after(axes[0], measured)
         _curves(axes[1], solved, "Hard problems solved at least once in training", "share of hard problems")
-        _curves(axes[2], success, "Success of all rollouts while training", "mean reward", evaluated)
+        _success(axes[2], success, evaluated)
         _age_and_entropy(axes[3], learner)
 
 
@@ -62,17 +62,50 @@ def _before_and_after(axis: Axes, measured: Measured) -> None:
     axis.grid(axis="x", visible=False)
 
 
-def _curves(axis: Axes, curves: Curves, title: str, y_label: str, evaluated: Sequence[tuple[int, float]] = ()) -> None:
+def _curves(axis: Axes, curves: Curves, title: str, y_label: str) -> None:
     label(axis, title, "optimizer step", y_label)
-    if not curves and not evaluated:
+    if not curves:
         show_empty(axis)
         return
     for arm, points in curves.items():
         axis.plot(*zip(*points, strict=True), color=ARMS.get(arm, OTHER), label=arm, drawstyle="steps-post")
+    share_axis(axis)
+    axis.legend()
+
+
+def _success(axis: Axes, success: Curves, evaluated: Sequence[tuple[int, float]]) -> None:
+    """The mean over a moving window of steps, in a band that holds four fifths of its values."""
+    width = smoothing_width(max((len(points) for points in success.values()), default=0))
+    over = f", mean of {width} steps" if width > 1 else ""
+    label(axis, f"Success of all rollouts while training{over}", "optimizer step", "mean reward")
+    if not success and not evaluated:
+        show_empty(axis)
+        return
+    for arm, points in success.items():
+        steps, means, low, high = zip(*smoothed(points, width), strict=True)
+        axis.plot(steps, means, color=ARMS.get(arm, OTHER), label=arm)
+        if width > 1:
+            axis.fill_between(steps, low, high, color=ARMS.get(arm, OTHER), alpha=0.18, lw=0)
     if evaluated:
         axis.plot(*zip(*evaluated, strict=True), "o-", color=BLACK, ms=4, label="evaluated, pass@1")
     share_axis(axis)
     axis.legend()
+
+
+def smoothing_width(num_points: int) -> int:
+    """Points of a window: odd, and about a fifteenth of a curve."""
+    return 2 * (num_points // 30) + 1
+
+
+def smoothed(points: Sequence[tuple[int, float]], width: int) -> list[tuple[int, float, float, float]]:
+    """(step, mean, 10th and 90th percentile) of the `width` points around each; fewer at both ends."""
+    half = width // 2
+    curve = []
+    for i, (step, _) in enumerate(points):
+        values = sorted(value for _, value in points[max(0, i - half) : i + half + 1])
+        last = len(values) - 1
+        curve.append((step, sum(values) / len(values), values[round(0.1 * last)], values[round(0.9 * last)]))
+    return curve
 
 
 def _age_and_entropy(axis: Axes, learner: Sequence[LearnerStep]) -> None:

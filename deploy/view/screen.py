@@ -1,6 +1,10 @@
 """The consoles that all output goes through. Text is shown as text: problem ids, labels and errors are not trusted."""
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +24,28 @@ class Screen(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, emoji=False, **options)
+        self._log: Screen | None = None
+
+    @contextmanager
+    def logged(self, path: Path) -> Iterator[None]:
+        """While this lasts, everything that is printed is appended to a file too, as plain text."""
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            self._log = Screen(file=file, width=PIPE_COLUMNS, soft_wrap=True, color_system=None)
+            self._log.print(f"# {time.strftime('%Y-%m-%d %H:%M:%S %z')}")
+            try:
+                yield
+            finally:
+                self._log = None
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*objects, **options)
+        self.to_log(*objects, **options)
+
+    def to_log(self, *objects: Any, **options: Any) -> None:
+        """Print to the log alone, if there is one."""
+        if self._log is not None:
+            self._log.print(*objects, **options)
+            self._log.file.flush()
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(plain_lines(text), **options)

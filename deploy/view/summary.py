@@ -14,10 +14,11 @@ from rich.table import Table
 
 from actors.evaluation.results import Result
 from actors.problems.prefix_search import describe_kinds
-from broker.reports import GroupEnd, LearnerStep, WeightSync
+from broker.reports import GroupEnd, LearnerStep, RoleTimes, WeightSync
 from broker.rollout_samples import RolloutSamples
 from conf.plain import plain_lines, plain_markdown
 from conf.schema import RunConfig
+from deploy.statistics.role_times import KindTimes, bottleneck, times_by_kind
 from deploy.statistics.transfer import explain
 from deploy.store.measurements import Measurement, mean_pass_at_k
 from deploy.store.metric_files import read_reports
@@ -49,6 +50,7 @@ def summarise(
     stalls_ms = [sync.stall_ms for sync in read_reports(folder.metrics, WeightSync)]
     stall_s = sum(stalls_ms) / 1e3
     transfer = state.transfer()
+    times = times_by_kind(read_reports(folder.metrics, RoleTimes))
     return {
         "run": config.run.name,
         "seed": config.run.seed,
@@ -79,6 +81,9 @@ def summarise(
             "stall_share": round(stall_s / (train_s * config.actors.num_actors), 5) if train_s else 0.0,
             "stall_ms_p50": round(median(stalls_ms), 1) if stalls_ms else 0.0,
         },
+        "times": {kind: asdict(found) for kind, found in times.items()},
+        "bottleneck": bottleneck(times),
+        "mfu": _utilization(steps),
         "multi_version_rollouts": state.multi_version_rollouts,
         "restarts": state.restarts,
         "notes": state.notes,
@@ -106,6 +111,8 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
         values = [arms.get(arm, {}).get(k) for arms in summary["hard"].values() for k in ks]
         table.add_row(arm, *("" if value is None else f"{value:.1%}" for value in values))
     console.print(table)
+    if summary["times"]:
+        console.print(times_table({kind: KindTimes(**found) for kind, found in summary["times"].items()}))
     counters, sync = summary["counters"], summary["sync"]
     untrained = {name: counters[name] for name in ("filtered", "replaced", "stale", "failed", "in_flight")}
     sums = {name: sum(v.values()) if isinstance(v, dict) else v for name, v in untrained.items()}
@@ -120,6 +127,10 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
         f"weight sync: {sync['count']} times, median stall {sync['stall_ms_p50']:.0f} ms, "
         f"{sync['stall_share']:.1%} of generation time",
     ]
+    if summary["mfu"] is not None:
+        facts.append(f"learner: {summary['mfu']:.1%} of the measured peak in its steps (MFU)")
+    if summary["bottleneck"]:
+        facts.append(f"bottleneck: {summary['bottleneck']}")
     if kinds := summary["guidance"]:
         facts.append(f"guidance: {describe_kinds(kinds)}")
     if summary["transfer"] is not None:
@@ -129,6 +140,18 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: RunFolde
     for note in summary["notes"]:
         console.print(f"  note: {note}", highlight=False, markup=False)
     console.print(f"  everything is in {folder.path}", highlight=False)
+
+
+def times_table(times: Mapping[str, KindTimes]) -> Table:
+    """Where the time of each kind of role went."""
+    table = Table(title="where the time went", title_justify="left")
+    table.add_column("role")
+    table.add_column("time", justify="right")
+    table.add_column("share of it")
+    table.add_column("memory", justify="right")
+    for kind, found in times.items():
+        table.add_row(kind, f"{found.wall_s:,.0f} s", found.described(kind), f"{found.memory_mib:,.0f} MiB")
+    return table
 
 
 def draw_figure(
@@ -153,18 +176,31 @@ def draw_figure(
     )
 
 
+def _utilization(steps: Sequence[LearnerStep]) -> float | None:
+    """Mean MFU of the steps that have one, weighted by their seconds."""
+    known = [(step.mfu, step.seconds) for step in steps if step.mfu is not None]
+    seconds = sum(s for _, s in known)
+    return round(sum(mfu * s for mfu, s in known) / seconds, 4) if seconds else None
+
+
 def save_samples(samples: RolloutSamples, path: Path) -> None:
     """Writes the newest rollouts as Markdown."""
     path.write_text(_readable(list(reversed(samples.newest(100)))))
 
 
 def _success_by_step(groups: Iterable[GroupEnd]) -> dict[str, list[tuple[int, float]]]:
-    """Arm -> (policy version when preprocessed, mean reward of all rollouts judged at that version)."""
-    sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    """Arm -> (policy version when preprocessed, mean reward of the groups judged at that version, by their weights)."""
+    groups_of: dict[str, dict[int, list[GroupEnd]]] = defaultdict(lambda: defaultdict(list))
     for group in groups:
         if group.judged:
-            sums[group.arm][group.step].append(group.successes / group.judged)
-    return {arm: [(s, float(np.mean(v))) for s, v in sorted(steps.items())] for arm, steps in sums.items()}
+            groups_of[group.arm][group.step].append(group)
+    return {
+        arm: [
+            (step, float(np.average([g.successes / g.judged for g in of_step], weights=[g.weight for g in of_step])))
+            for step, of_step in sorted(steps.items())
+        ]
+        for arm, steps in groups_of.items()
+    }
 
 
 def _readable(samples: Sequence[Mapping[str, str]]) -> str:

@@ -11,6 +11,7 @@ of a rollout, a token's loss is divided by
 T and S count all rows of all ranks. A sequence is never split between rows.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +19,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class StepSize:
-    """The divisors of a step's sums, over all ranks."""
+class WholeStep:
+    """What the loss of a token depends on outside its row. Counts are over all ranks."""
 
     num_tokens: int
     """Trained tokens."""
@@ -27,16 +28,20 @@ class StepSize:
     """Trained rollouts."""
     max_completion_tokens: int
     """`actors.max_completion_tokens`."""
+    version: int = 0
+    """The policy version that the step updates."""
+    square_max: float = math.inf
+    """Of the mask `second_moment`: the largest (log ratio)^2 that is kept."""
 
 
-def token_shares(aggregation: str, sequences: Tensor, size: StepSize) -> Tensor:
+def token_shares(aggregation: str, sequences: Tensor, whole: WholeStep) -> Tensor:
     """[N]: factor of each token's loss; sequences [N]: number of the token's rollout in the row."""
     if aggregation == "token_mean":
-        divisor = torch.full_like(sequences, max(1, size.num_tokens))
+        divisor = torch.full_like(sequences, max(1, whole.num_tokens))
     elif aggregation == "sequence_mean":
-        divisor = sequences.bincount()[sequences] * max(1, size.num_sequences)
+        divisor = sequences.bincount()[sequences] * max(1, whole.num_sequences)
     elif aggregation == "sequence_sum":
-        divisor = torch.full_like(sequences, max(1, size.num_sequences))
+        divisor = torch.full_like(sequences, max(1, whole.num_sequences))
     else:
-        divisor = torch.full_like(sequences, max(1, size.num_sequences) * size.max_completion_tokens)
+        divisor = torch.full_like(sequences, max(1, whole.num_sequences) * whole.max_completion_tokens)
     return 1.0 / divisor

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from broker.weights import lag
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row
-from learner.losses.aggregation import StepSize, token_shares
+from learner.losses.aggregation import WholeStep, token_shares
 from learner.losses.luffy import luffy
-from learner.losses.policy import POLICY_LOSSES, dual_clip, log_ratio_of
+from learner.losses.masks import MASKS_OF_SEQUENCES, kept
+from learner.losses.policy import (
+    OF_SEQUENCES,
+    POLICY_LOSSES,
+    dual_clip,
+    gradient_weights,
+    log_ratio_of,
+    token_log_ratio,
+)
 from learner.losses.regularizers import k3
 
 
@@ -19,26 +28,25 @@ class RowLoss:
 
     total: Tensor
     """Scalar with gradient: the row's share of the step's loss."""
-    log_ratio: Tensor
-    """[N], no gradient: log of the ratio that the policy loss clips."""
+    corrected: Tensor
+    """bool [N]: the token's ratio is outside the bounds of the policy loss, or the token is masked."""
+    gradient_weights: Tensor
+    """[N], no gradient: factor of A grad log pi in the policy loss; the ratio where nothing is corrected, 0 where the
+    token is masked or clipped."""
     kl: Tensor
     """[N], no gradient: k3 of each token; zeros without a reference."""
 
 
 def row_loss(
-    row: Row, logprobs: Tensor, entropies: Tensor, settings: LearnerSettings, size: StepSize
+    row: Row, logprobs: Tensor, entropies: Tensor, settings: LearnerSettings, whole: WholeStep
 ) -> RowLoss:
     """The loss of a row; logprobs and entropies [N] are the policy's.
 
-        sum of shares * (policy loss + kl_coef * k3 - entropy_coef * entropy)
+        sum of shares * (mask * policy loss + kl_coef * k3 - entropy_coef * entropy)
 
-    An off-policy token has the LUFFY loss and neither penalty nor bonus: both are defined on sampled tokens.
+    An off-policy token has the LUFFY loss and neither mask, penalty nor bonus: all are defined on sampled tokens.
     """
-    log_ratio = log_ratio_of(settings.policy_loss, logprobs, row.behaviour_logprobs, row.sequences)
-    losses = POLICY_LOSSES[settings.policy_loss](
-        logprobs, log_ratio, row.advantages, settings.ratio_min, settings.ratio_max
-    )
-    losses = dual_clip(losses, row.advantages, settings.dual_clip)
+    losses, weights, corrected = _policy_losses(row, logprobs, settings, whole)
     kl = torch.zeros_like(logprobs)
     if settings.kl_coef > 0:
         assert row.reference_logprobs is not None, "preprocessing computes them whenever learner.kl_coef is set"
@@ -49,5 +57,54 @@ def row_loss(
         losses = losses - settings.entropy_coef * entropies
     if row.off_policy.any():
         losses = torch.where(row.off_policy, luffy(logprobs, row.advantages, settings.luffy_gamma), losses)
-    shares = token_shares(settings.loss_aggregation, row.sequences, size)
-    return RowLoss((losses * row.weights * shares).sum(), log_ratio.detach(), kl.detach())
+    shares = token_shares(settings.loss_aggregation, row.sequences, whole)
+    return RowLoss((losses * row.weights * shares).sum(), corrected, weights, kl.detach())
+
+
+@dataclass(frozen=True)
+class StepObjective:
+    """The objective of a step, row by row."""
+
+    settings: LearnerSettings
+    whole: WholeStep
+
+    @property
+    def couples_tokens(self) -> bool:
+        """Whether the loss of a token depends on the log-probabilities of the other tokens of its rollout."""
+        return self.settings.policy_loss in OF_SEQUENCES or self.settings.ratio_mask in MASKS_OF_SEQUENCES
+
+    def of_row(self, row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
+        """See `row_loss`."""
+        return row_loss(row, logprobs, entropies, self.settings, self.whole)
+
+    def total(self, row: Row, logprobs: Tensor, entropies: Tensor) -> Tensor:
+        """The loss of the row, a scalar."""
+        return self.of_row(row, logprobs, entropies).total
+
+
+def _policy_losses(
+    row: Row, logprobs: Tensor, settings: LearnerSettings, whole: WholeStep
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(masked losses, gradient weights, whether the token is corrected), each [N]."""
+    name, low, high, advantages = settings.policy_loss, settings.ratio_min, settings.ratio_max, row.advantages
+    token_ratio = token_log_ratio(logprobs.detach(), row.behaviour_logprobs)
+    lags = lag(whole.version, row.versions)
+    log_ratio = log_ratio_of(name, logprobs, row.behaviour_logprobs, row.sequences, lags)
+    losses = POLICY_LOSSES[name](logprobs, log_ratio, advantages, low, high)
+    losses = dual_clip(losses, advantages, settings.dual_clip)
+    fixed = log_ratio.detach()
+    weights = gradient_weights(name, fixed, advantages, low, high, settings.dual_clip)
+    if name == "decoupled_clip":
+        behaviour_weights = (token_ratio - fixed).exp()  # pi_prox / pi_behaviour
+        losses, weights = losses * behaviour_weights, weights * behaviour_weights
+    keep = kept(
+        settings.ratio_mask,
+        token_ratio,
+        advantages,
+        row.sequences,
+        mask_min=settings.mask_min,
+        mask_max=settings.mask_max,
+        square_max=whole.square_max,
+    )
+    outside = (fixed.exp() < low) | (fixed.exp() > high)
+    return losses * keep, weights * keep, outside | ~keep

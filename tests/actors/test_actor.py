@@ -18,8 +18,8 @@ from broker.feed import Feed
 from broker.history import History, read_history
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.metrics import Control, Heartbeats, Metrics
-from broker.records import Assignment, RolloutGroup, WeightAnnouncement
-from broker.reports import ActorOutput, WeightSync
+from broker.records import Assignment, Rendezvous, RolloutGroup, WeightAnnouncement
+from broker.reports import ActorOutput, RoleTimes, WeightSync
 from broker.rollout_samples import RolloutSamples
 from broker.weights import WeightBoard
 from conf.schema import Sampling, WeightSettings
@@ -39,13 +39,19 @@ class FakeEngine:
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.dead = False
+        self.dead = self.hangs_in_update = False
         self.sampled: set[tuple[str, Sampling]] = set()
 
     async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
+        if self.hangs_in_update:
+            self.dead = True
+            await asyncio.sleep(timeout_s)
         self.version = announcement.version
         self.events.append(f"version {self.version}")
         return 0.25
+
+    async def init_transfer(self, init_info: object) -> None:
+        self.events.append("joined")
 
     async def checksums(self) -> dict[str, str]:
         return CHECKSUMS
@@ -171,7 +177,8 @@ def test_an_actor_begins_with_the_newest_weights_and_follows_the_next(scene: Sce
     scene.broker.board.announce(announcement(3, backend="file", path=str(first)))
 
     def until() -> bool:
-        scene.broker.board.announce(announcement(4))
+        if "version 3" in scene.events:
+            scene.broker.board.announce(announcement(4))
         return scene.broker.board.held() == {"actor-0": 4}
 
     scene.run(until)
@@ -182,10 +189,102 @@ def test_an_actor_begins_with_the_newest_weights_and_follows_the_next(scene: Sce
     assert scene.done().count("hold") == 3, "after each sync, and once at the start"
 
 
+def test_an_actor_reports_what_its_engine_waits_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound of one batch of one group: the second of two places for groups never gets one, later neither does."""
+    monkeypatch.setattr("broker.role_clock.REPORT_EVERY_S", 0.1)
+    scene.group_s = 0.3
+    scene.run(
+        lambda: len(scene.broker.metrics.read(RoleTimes)) >= 6,
+        admission=Admission(batch_groups=1, max_lag=0, lease_s=60.0, high_water=99),
+    )
+    reports = scene.broker.metrics.read(RoleTimes)
+    assert all(report.role == "actor-0" and report.memory_mib > 1 for report in reports)
+    assert all(report.wall_s == pytest.approx(sum(report.seconds.values()), abs=1e-5) for report in reports)
+    seconds = {phase: sum(report.seconds.get(phase, 0.0) for report in reports) for phase in ("work", "wait_lag")}
+    assert 0 < seconds["work"] < seconds["wait_lag"]
+    assert reports[-1].seconds.keys() == {"wait_lag"}
+
+
 def test_a_broadcast_that_is_over_is_not_joined_at_start(scene: Scene) -> None:
     scene.broker.board.announce(announcement(3))
     scene.run(lambda: scene.broker.board.held() == {"actor-0": 0})
     assert "version 3" not in scene.events
+
+
+def file_of(version: int, folder: Path) -> WeightAnnouncement:
+    path = folder / f"weights-{version}.safetensors"
+    path.write_bytes(b"weights")
+    return announcement(version, backend="file", path=str(path))
+
+
+def test_after_a_resume_nothing_is_sampled_before_the_learner_has_published(scene: Scene, tmp_path: Path) -> None:
+    """Else the learner would train what the initial weights wrote."""
+    scene.broker.board.await_learner()
+    waited = 0
+
+    def until() -> bool:
+        nonlocal waited
+        if scene.broker.heartbeats.status("actor-0"):
+            waited += 1
+        if waited == 20:
+            assert scene.events == []
+            scene.broker.board.announce(file_of(7, tmp_path))
+            scene.broker.board.learner_ready()
+        return "begin p" in scene.events
+
+    scene.run(until)
+    assert scene.events[:2] == ["version 7", "begin p"]
+    assert scene.done()[:1] == ["hold"], "of the learner's version only"
+
+
+def test_a_learner_that_resumes_without_new_weights_starts_the_engines(scene: Scene) -> None:
+    scene.broker.board.await_learner()
+
+    def until() -> bool:
+        scene.broker.board.learner_ready()
+        return "begin p" in scene.events
+
+    scene.run(until)
+    assert scene.broker.board.held() == {"actor-0": 0}
+
+
+def test_a_run_that_stops_before_the_learner_has_published_samples_nothing(scene: Scene) -> None:
+    scene.broker.board.await_learner()
+    scene.run(lambda: scene.broker.heartbeats.status("actor-0") != "")
+    assert scene.events == []
+
+
+def test_a_new_engine_samples_nothing_until_it_has_joined_a_broadcast(scene: Scene) -> None:
+    """It records the version it holds, upon which the learner includes it in the next broadcast."""
+    scene.broker.board.announce(announcement(3))
+
+    def until() -> bool:
+        if scene.broker.board.held() == {"actor-0": 0} and scene.broker.board.version() == 3:
+            assert scene.events == []
+            scene.broker.board.announce(announcement(4))  # it began before
+            group = Rendezvous(
+                master_address="h", master_port=1, world_size=2, rank_offsets={"actor-0": 1}, packed=True
+            )
+            scene.broker.board.announce(announcement(5, rendezvous=group))
+        return "begin p" in scene.events
+
+    scene.run(until)
+    assert scene.events[:3] == ["joined", "version 5", "begin p"]
+
+
+def test_an_engine_that_dies_in_a_sync_ends_the_actor_at_once(scene: Scene) -> None:
+    """The sync itself would wait for `weights.timeout_s`."""
+    scene.group_s = 60.0
+    scene.engine.hangs_in_update = True
+
+    def until() -> bool:
+        if scene.events.count("begin p") == 2:
+            scene.broker.board.announce(announcement(1))
+        return False
+
+    with pytest.raises(RuntimeError, match="the engine died"):
+        scene.run(until)
+    assert scene.training.balance().in_flight == NOTHING | {"reissue": 2}
 
 
 def test_a_file_that_is_gone_without_newer_weights_is_an_error(scene: Scene, tmp_path: Path) -> None:

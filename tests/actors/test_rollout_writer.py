@@ -36,7 +36,7 @@ class Engine:
     async def generate(
         self, prompt_ids: Sequence[int], num_rollouts: int, sampling: Sampling, seed: int | None = None
     ) -> list[GeneratedRollout]:
-        return [GeneratedRollout([ord("n"), ord("o")], [-0.5, -0.5], ((0, 3),), "stop")] * num_rollouts
+        return [GeneratedRollout([ord("n"), ord("o")], [-0.5, -0.5], ((0, 3),), "stop", 2)] * num_rollouts
 
 
 class Verifier:

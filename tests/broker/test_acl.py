@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from broker.acl import ROLES, RULES, Role, password, permissions, role_url, secret_of, user
+from broker.assignments import Assignments, Choice
 from broker.balance import read_balance
 from broker.connection import Client, connect
 from broker.errors import BrokerUnreachable, UsageError
@@ -91,6 +92,9 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert feed.fail(2, "a/2", "prompt_too_long")
     assert feed.release("a") == 0
     assert Control(actor, KEYS).stopped() is None
+    assert Assignments(actor, KEYS).look(0, 0).choice is None
+    assert Assignments(actor, KEYS).append(0, [Choice("p0", 1.0)])
+    assert Ledger(actor, KEYS).newest_outcomes() == {}
     Heartbeats(actor, KEYS).beat("actor-0", "well")
     Metrics(actor, KEYS).report(actor_output())
     RolloutSamples(actor, KEYS).add({"problem": "p", "ordinal": 0, "index": 1})
@@ -128,6 +132,7 @@ def test_every_role_does_its_work_with_its_own_user(as_role: Callable[[Role], Cl
     assert holds_run(reader, KEYS)
     assert read_balance(reader, KEYS).trained == 1
     assert [row.problem_id for row in Ledger(reader, KEYS).rows()] == ["p0", "p1"]
+    assert Assignments(reader, KEYS).all() == [Choice("p0", 1.0)]
     assert Metrics(reader, KEYS).read(LearnerStep)
     assert RolloutSamples(reader, KEYS).newest(1)
     assert read_entries(reader, KEYS.samples_ratios)
@@ -167,7 +172,9 @@ FORBIDDEN: list[tuple[Role, tuple[object, ...]]] = [
     ("actor", ("HSET", KEYS.control, "stop", "because")),
     ("actor", ("HSET", KEYS.run, "settings_hash", "x")),
     ("actor", ("HINCRBY", KEYS.ledger_successes, "p0|guided", 1)),
+    ("actor", ("HSET", KEYS.ledger_outcomes, "p0|guided", "0:8/8")),
     ("actor", ("DEL", KEYS.rollouts)),
+    ("preprocess", ("RPUSH", KEYS.assignments, "1.0 p0")),
     ("actor", ("XREADGROUP", "GROUP", PREPROCESS_GROUP, "a", "STREAMS", KEYS.rollouts, ">")),
     ("actor", ("EVAL", "return redis.call('ZADD', KEYS[1], 1, '0')", 1, KEYS.ring)),
     ("actor", ("EVAL", f"return redis.call('HSET', '{KEYS.learner}', 'taken', 7)", 0)),

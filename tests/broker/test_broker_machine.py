@@ -55,6 +55,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.issued = 0
         self.num_tokens = 0
         self.leased: dict[int, str] = {}
+        self.claimed: dict[int, int] = {}  # group id -> policy version held at the claim, under a bound on the lag
         self.reissue: list[int] = []
         self.attempts: Counter[int] = Counter()
         self.stream: dict[int, int] = {}  # group id -> policy version
@@ -95,6 +96,8 @@ class BrokerMachine(RuleBasedStateMachine):
         exhausted = False
         if len(self.stream) >= HIGH_WATER:
             pass
+        elif max_lag is not None and self.committed + max_lag < max(self.committed, *self.batches, 0):
+            pass  # no step could train what this engine samples
         elif self.reissue:
             expected = self.reissue.pop(0)
         elif self.issued == LIMIT:
@@ -116,6 +119,8 @@ class BrokerMachine(RuleBasedStateMachine):
         assert answer == expected
         if answer is not None:
             self.leased[answer] = token
+            if max_lag is not None:
+                self.claimed[answer] = self.committed
             self.attempts[answer] += 1
 
     @precondition(lambda self: self.leased)
@@ -222,12 +227,29 @@ class BrokerMachine(RuleBasedStateMachine):
                     del self.ring[group_id]
                     self.kept_payloads.remove(group_id)
                     self.ended["stale"] += 1
-            if len(self.ring) >= BATCH_GROUPS:
-                self.batches[step] = list(self.ring)[:BATCH_GROUPS]
+            if len(self.ring) >= BATCH_GROUPS and not self.must_wait(step, max_lag):
+                # Those that no later step can train go first.
+                order = sorted(self.ring, key=lambda n: max_lag is not None and self.ring[n] > step - 1 - max_lag)
+                self.batches[step] = order[:BATCH_GROUPS]
                 for group_id in self.batches[step]:
                     del self.ring[group_id]
+                    self.claimed.pop(group_id, None)
         samples = BATCH_GROUPS * GROUP
         assert self.call(lambda: self.broker.ring.take(step, samples, max_lag=max_lag), twice) == self.batches.get(step)
+
+    def must_wait(self, step: int, max_lag: int | None) -> bool:
+        """Whether a group is on its way that no later step can train."""
+        if max_lag is None or (len(self.ring) + 1) * GROUP > CAPACITY:
+            return False
+        oldest, waits = step - 1 - max_lag, False
+        for group_id, version in list(self.claimed.items()):
+            if version > oldest or group_id in self.ring:
+                continue
+            if version == oldest and (group_id in self.leased or group_id in self.stream):
+                waits = True
+            else:
+                del self.claimed[group_id]
+        return waits
 
     @precondition(lambda self: self.committed + 1 in self.batches)
     @rule(twice=TWICE)

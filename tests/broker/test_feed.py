@@ -5,6 +5,7 @@ import redis
 
 from broker.errors import FeedExhausted
 from broker.keys import Keys
+from broker.reports import WAIT_INPUT, WAIT_LAG, WAIT_ROOM
 from tests.broker.broker_parts import BrokerParts
 from tests.groups import rollout_group, train_group
 
@@ -205,6 +206,26 @@ def test_time_without_a_reclaim_ages_a_lease_by_five_seconds(broker: BrokerParts
     broker.client.hincrby(broker.keys.feed, "looked_ms", -20_000)
     broker.feed.reclaim(max_attempts=3)
     assert 14_900 < deadline_of(broker) - deadline < 18_000
+
+
+def test_a_refused_claim_says_what_the_actor_waits_for(broker: BrokerParts) -> None:
+    reasons: list[str] = []
+
+    def claim(token: str, *, max_lag: int | None = None, high_water: int = 99) -> int | None:
+        return broker.feed.claim(
+            token, held_version=0, batch_groups=1, max_lag=max_lag, lease_s=60, high_water=high_water,
+            refused=reasons.append,
+        )  # fmt: skip
+
+    assert claim("a/0", max_lag=0) == 0
+    assert claim("a/1", max_lag=0) is None
+    assert claim("a/1", high_water=0) is None
+    broker.feed.open(1)
+    assert claim("a/1") is None, "group 0 is leased and may be issued again"
+    assert broker.feed.fail(0, "a/0", "prompt_too_long")
+    with pytest.raises(FeedExhausted):
+        claim("a/1")
+    assert reasons == [WAIT_LAG, WAIT_ROOM, WAIT_INPUT, WAIT_INPUT]
 
 
 def deadline_of(broker: BrokerParts) -> float:

@@ -87,12 +87,12 @@ def test_token_versions_follow_the_spans() -> None:
     assert two_versions.oldest_version == 41
 
 
-def test_a_group_takes_twelve_bytes_a_token_and_a_kibibyte_at_most() -> None:
+def test_a_group_takes_eight_bytes_a_token_and_little_more() -> None:
     # By hand: 4 B of id and 4 B of logprob per token; a span, three short strings and a reward per rollout.
     group = rollout_group(17, [1.0] + [0.0] * 7, num_tokens=4000)
     frame = encode(train_group(group))
     num_tokens = 8 * 4000
-    assert 8 * num_tokens < len(frame) <= 8 * num_tokens + 1024
+    assert 8 * num_tokens < len(frame) <= 8 * num_tokens + 1280
     assert len(frame) <= 12 * num_tokens + 1024
 
 
@@ -133,6 +133,12 @@ def test_an_unknown_field_is_refused() -> None:
         decode(reframed(wire(body)), RolloutGroup)
 
 
+def test_a_group_of_an_older_version_was_sampled_uniformly() -> None:
+    body = msgspec.to_builtins(rollout_group(), builtin_types=(bytes,))
+    del body["sampling_share"]
+    assert decode(reframed(wire(body)), RolloutGroup).sampling_share == 1.0
+
+
 def test_another_schema_or_kind_is_refused() -> None:
     body = wire(rollout_group())
     with pytest.raises(RecordError, match=r"record of schema 1, this program reads schema 2: .* start a new run"):
@@ -171,11 +177,14 @@ def test_a_record_above_the_size_limit_is_refused_by_encode_and_decode(monkeypat
         (changed(rollout_group(), off_policy=True), "an off-policy rollout has a reward, and neither"),
         (changed(rollout_group(oracle=True), **msgspec.structs.asdict(oracle_rollout())), "that was sampled"),
         (changed(rollout_group(), version_spans=((0, 2**31),)), "policy version 2147483648 is above"),
+        (msgspec.structs.replace(rollout_group(version=3), prompt_version=4), "prompt_version 4 is outside 0 to 3"),
+        (msgspec.structs.replace(rollout_group(), prompt_version=-1), "prompt_version -1"),
         (changed(rollout_group(), token_ids=int32_bytes([5, -1, 5])), "negative id"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=int32_bytes([-7])), "negative id"),
         (msgspec.structs.replace(rollout_group(), group_id=-1), "group id -1"),
         (msgspec.structs.replace(rollout_group(), rollouts=()), "at least one rollout"),
         (msgspec.structs.replace(rollout_group(), prompt_ids=b"\0\0"), "prompt_ids"),
+        (msgspec.structs.replace(rollout_group(), sampling_share=0.0), "sampling_share"),
     ],
 )
 def test_an_inconsistent_group_is_refused(broken: RolloutGroup, rule: str) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from broker.reports import (
     KINDS,
+    LEVELS,
+    PLACES,
     ActorOutput,
     DriverNote,
     GroupEnd,
@@ -14,13 +16,16 @@ from broker.reports import (
     LearnerStep,
     PreprocessWork,
     Report,
+    RoleTimes,
     SftStep,
     WeightSync,
     as_text,
     from_fields,
     has_kind,
+    success_rate,
     to_fields,
 )
+from tests.reports import ended
 
 STEP = {
     "step": "7", "loss/mean": "-0.01", "grad/norm": "inf", "step/applied": "0", "step/seconds": "0.5",
@@ -32,12 +37,13 @@ STEP = {
 WIRE: dict[type[Report], dict[str, str]] = {
     LearnerStep: STEP
     | {
-        "logprob/rms_lag0": "1e-05",
+        "ratio/ess_corrected": "0.99", "logprob/rms_lag0": "1e-05",
         "kl/mean": "0.001", "reward/guided/mean": "0.5", "share/advantage/hard/guided": "1.0",
         "share/tokens/hard/guided": "0.75", "share/tokens/easy/easy": "0.25", "gradient/norm/hard/guided": "2.0",
         "gradient/cosine/easy/hard": "-0.5", "gradient/cosine/easy/easy/hard/guided": "-0.5",
         "reward/change/hard/guided": "0.01", "publish/seconds": "0.2", "checkpoint/step": "-1",
-        "checkpoint/failures": "0",
+        "checkpoint/failures": "0", "watchdog/reasons": "effective sample size 0.20 below 0.3",
+        "watchdog/rolled_back_to": "5", "step/mfu": "0.25",
     },
     WeightSync: {
         "actor": "actor-0", "sync/version": "7", "sync/stall_ms": "80.5", "sync/in_flight_groups": "5",
@@ -51,7 +57,7 @@ WIRE: dict[type[Report], dict[str, str]] = {
         "ordinal": "17", "problem_id": "p/0|x", "arm": "guided", "bucket": "hard", "actor": "actor-0",
         "outcome": "kept", "step": "7", "oldest_version": "5", "rollouts": "8", "judged": "7", "reward_sum": "3.0",
         "successes": "3", "prompt_tokens": "80", "completion_tokens": "320", "cut_off": "1", "verdict.correct": "3",
-        "verdict.timeout": "1",
+        "verdict.timeout": "1", "sampling_share": "0.25",
     },
     PreprocessWork: {
         "worker": "preprocess-0", "step": "7", "preprocess/ring/occupancy": "48", "preprocess/stream/depth": "2",
@@ -65,9 +71,21 @@ WIRE: dict[type[Report], dict[str, str]] = {
         "learning_rate/value": "0.0001", "step/applied": "1", "step/samples": "8", "step/tokens": "400",
         "step/seconds": "0.5", "packing/fill": "0.9",
     },
+    RoleTimes: {
+        "role": "actor-0", "times/wall_s": "2.0", "times/seconds/work": "0.5", "times/seconds/wait_lag": "1.5",
+        "memory/resident_mib": "2844.2",
+    },
     DriverNote: {"note": "the arm guided is silent", "alert": "arm guided", "raised": "1"},
 }  # fmt: skip
 """One example a kind, as any Redis client reads it."""
+
+
+def test_a_success_rate_counts_a_group_by_the_inverse_of_its_sampling_share() -> None:
+    """A problem drawn four times as often counts as much as one drawn as under uniform sampling."""
+    groups = [ended(successes=4, judged=8, sampling_share=4.0) for _ in range(4)] + [ended(successes=0, judged=8)]
+    assert [group.weight for group in groups] == [0.25] * 4 + [1.0]
+    assert success_rate(groups) == 0.25
+    assert success_rate([ended(judged=0)]) == 0.0
 
 
 def test_every_kind_has_an_example() -> None:
@@ -127,3 +145,8 @@ def test_a_file_of_json_lines_reads_like_a_stream() -> None:
 
 def test_a_heartbeat_is_a_time_and_a_status() -> None:
     assert Heartbeat.decode("1700000000123 waiting for groups") == Heartbeat(1_700_000_000.123, "waiting for groups")
+
+
+def test_places_and_levels_are_names_of_reports() -> None:
+    names = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind)}
+    assert {*PLACES, *LEVELS} <= names

@@ -42,7 +42,7 @@ def test_some_experiments_have_more_seeds(tmp_path: Path) -> None:
          "'setings' is unknown; the keys of a sweep are experiments, seeds"),
         ("experiments: [hard]\nseeds: [0]\nsettings: [a=b]\n", "settings must be {HARDWARE: [key=value, ...]}"),
         ("experiments: [hard]\nseeds: [0]\nsettings: {cpus: [a=b]}\n",
-         "cpus is not a hardware file; the names are cpu, node8"),
+         "cpus is not a hardware file; the names are cpu, gpu, gpu1, node8"),
         ("experiments: [hard]\nseeds: [0]\nsettings: {cpu: {a: b}}\n", "cpu must be a list of key=value words"),
         ("- hard\n", "must hold `section: {setting: value}`"),
     ],
@@ -66,8 +66,8 @@ def test_what_stands_under_a_hardware_counts_there_and_nowhere_else(tmp_path: Pa
     ("text", "said"),
     [
         (
-            "for_hardware: {gpu: {run: {seed: 1}}}\n",
-            "for_hardware: gpu is not a hardware file; the names are cpu, node8",
+            "for_hardware: {gpus: {run: {seed: 1}}}\n",
+            "for_hardware: gpus is not a hardware file; the names are cpu, gpu, gpu1, node8",
         ),
         ("for_hardware: {cpu: [run.seed=1]}\n", "must be {NAME: {section: {setting: value}}}"),
         ("for_hardware: {cpu: {run: {sed: 1}}}\n", "did you mean run.seed?"),

@@ -130,7 +130,7 @@ def out_of_memory(root: Path, seed: int) -> Outcome:
     outcome = Outcome()
     num_groups = 60
     long = ("actors.max_completion_tokens=2000", "learner.row_tokens=2048", "broker.rollouts_high_water=1000")
-    with Scene(root, *long, "broker.max_memory_gib=0.05") as scene:
+    with Scene(root, *long, "broker.max_memory_gib=0.1") as scene:
         actor = SimulatedActor(scene, lambda group_id: rollout_group(group_id, (1.0, 0.0, 0.0, 0.0), num_tokens=2000))
         learner = SimulatedLearner(scene)
         with scene.preprocessing(), running(lambda: actor.publish(num_groups)):

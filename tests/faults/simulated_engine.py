@@ -13,6 +13,7 @@ from actors.actor import Actor, ActorLoopSettings
 from actors.actor_broker import ActorBroker
 from actors.engine import GeneratedRollout
 from actors.leased_groups import GroupSource
+from actors.problems.mixture import weighted_round_robin
 from broker.connection import Retrying, connect
 from broker.failpoints import failpoint
 from broker.feed import Feed
@@ -86,6 +87,7 @@ class SimulatedEngine:
     async def generate(
         self, prompt_ids: Sequence[int], num_rollouts: int, sampling: Sampling, seed: int | None = None
     ) -> list[GeneratedRollout]:
+        submitted_at = self.version
         tokens: list[int] = []
         spans: list[tuple[int, int]] = []
         for index in range(TOKENS):
@@ -94,7 +96,7 @@ class SimulatedEngine:
             if not spans or spans[-1][1] != self.version:
                 spans.append((index, self.version))
             tokens.append(token_of(self._weights))
-        return [GeneratedRollout(tokens, [-2.0] * TOKENS, tuple(spans), "stop")] * num_rollouts
+        return [GeneratedRollout(tokens, [-2.0] * TOKENS, tuple(spans), "stop", submitted_at)] * num_rollouts
 
     async def update(self, announcement: WeightAnnouncement, *, timeout_s: float) -> float:
         assert announcement.path is not None
@@ -149,6 +151,7 @@ def run_actor(options: dict[str, Any]) -> None:
     folder, name = Path(options["folder"]), options["name"]
     config = load(folder / "settings.yaml")
     client, keys = connect(options["redis_url"], client_name=name), Keys(config.run.name)
+    arms = weighted_round_robin(config.problems.arms)
     history = History(folder, name, options["incarnation"])
     history.add("start", server=read_keys_id(client, keys))
 
@@ -174,7 +177,7 @@ def run_actor(options: dict[str, Any]) -> None:
             decode=lambda token_ids: " ".join(map(str, token_ids)),
             training=GroupSource(
                 Feed(client, keys),
-                lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm="unguided"),
+                lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm=arms[n % len(arms)]),
                 config.actors.sampling,
             ),
         ).run()

@@ -18,7 +18,7 @@ DEADLINE_S = 1.0
 MARGIN_S = 12.0
 """The deadline is CPU time and tried twice; on an idle machine a verdict comes within 0.2 s of two deadlines."""
 ROUNDS = 2
-ANSWER, RIGHT, WRONG, ENDLESS = "x+1", "\\boxed{1+x}", "\\boxed{2+x}", f"\\boxed{{{BOXED['powers_of_sums']}}}"
+ANSWER, RIGHT, WRONG = "x+1", "\\boxed{1+x}", "\\boxed{2+x}"
 
 
 def verifier_fault(root: Path, seed: int) -> Outcome:
@@ -55,13 +55,18 @@ async def _require_verdicts(pool: VerifierPool, outcome: Outcome, count: int) ->
         outcome.require(verdicts == [verdict] * count, f"an ordinary answer is {verdicts}, not {verdict}")
 
 
+def _endless(rng: random.Random) -> str:
+    """An answer that takes hours, another one each time: one that timed out twice is not tried again."""
+    return f"\\boxed{{{BOXED['powers_of_sums']}+{rng.randrange(10**9)}}}"
+
+
 async def _hang(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
     began = time.monotonic()
-    return await pool.judge(ENDLESS, ANSWER), ("timeout",), began
+    return await pool.judge(_endless(rng), ANSWER), ("timeout",), began
 
 
 async def _segfault(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
-    verdict = asyncio.create_task(pool.judge(ENDLESS, ANSWER))
+    verdict = asyncio.create_task(pool.judge(_endless(rng), ANSWER))
     await asyncio.sleep(rng.uniform(0.05, DEADLINE_S / 2))
     began = time.monotonic()
     for worker in _workers(pool):  # one of them judges the answer
@@ -70,7 +75,7 @@ async def _segfault(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[
 
 
 async def _all_die(pool: VerifierPool, rng: random.Random) -> tuple[str, tuple[str, ...], float]:
-    verdict = asyncio.create_task(pool.judge(ENDLESS, ANSWER))
+    verdict = asyncio.create_task(pool.judge(_endless(rng), ANSWER))
     await asyncio.sleep(rng.uniform(0.05, DEADLINE_S / 2))
     began = time.monotonic()
     os.kill(pool._fork_server._process.pid, signal.SIGKILL)

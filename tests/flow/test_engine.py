@@ -1,7 +1,11 @@
-"""`actors/engine.py` on real vLLM: its log-probabilities are those of the model, before and after a weight update."""
+"""`actors/engine.py` on real vLLM: its log-probabilities are those of the model, before and after a weight update.
+
+The engine loads what `pope publish` wrote."""
 
 import asyncio
 import hashlib
+import os
+import signal
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -10,17 +14,25 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from vllm.v1.engine.exceptions import EngineDeadError
 
+from actors import engine_watch
 from actors.engine import Engine, canary
+from actors.engine_watch import EngineSilent
 from broker.records import WeightAnnouncement
 from conf.schema import ActorSettings, Sampling
+from deploy.jobs.publish import publish
+from deploy.view.screen import screen
+from tests.actors.chat_tokenizers import byte_tokenizer
+from tests.trained_run import trained_run
 
 pytestmark = pytest.mark.flow
 
 SETTINGS = ActorSettings(max_num_seqs=16, max_prompt_tokens=64, max_completion_tokens=128, temperature=0.8)
 EVALUATION = Sampling(temperature=1.3, top_p=0.9, top_k=4, max_completion_tokens=160)
 """A budget of its own, longer than that of training, and a distribution that training never has."""
+GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=None, max_completion_tokens=32)
 PROMPT = [5, 9, 2, 7, 11, 3]
 
 
@@ -31,7 +43,7 @@ class EngineScene:
         torch.manual_seed(0)
         self.model = Qwen3ForCausalLM(
             Qwen3Config(
-                vocab_size=256,
+                vocab_size=320,
                 hidden_size=64,
                 num_hidden_layers=2,
                 num_attention_heads=2,
@@ -43,10 +55,10 @@ class EngineScene:
                 eos_token_id=1,
             )
         ).eval()
-        self.model.save_pretrained(folder / "model")
+        self.published = publish(trained_run(folder / "run", self.model, byte_tokenizer()).path, screen())
         self.folder = folder
         self.loop = asyncio.new_event_loop()
-        self.engine = self.run(self._open(folder / "model"))
+        self.engine = self.run(self._open(self.published))
 
     async def _open(self, path: Path) -> Engine:
         engine = Engine(
@@ -116,6 +128,17 @@ async def _gather(engine: Engine, prompts: list[list[int]]) -> list[Any]:
     return await asyncio.gather(*(engine.generate(prompt, 4, SETTINGS.sampling) for prompt in prompts))
 
 
+def test_a_published_folder_gives_the_same_greedy_answers_in_vllm_and_in_transformers(scene: EngineScene) -> None:
+    loaded = AutoModelForCausalLM.from_pretrained(scene.published)
+    for prompt in (PROMPT, PROMPT[::-1], [*range(20, 60)]):
+        (answer,) = scene.run(scene.engine.generate(prompt, 1, GREEDY))
+        options = {"do_sample": False, "max_new_tokens": GREEDY.max_completion_tokens, "eos_token_id": 1}
+        generated = loaded.generate(torch.tensor([prompt]), **options)[0, len(prompt) :].tolist()
+        assert generated == answer.token_ids
+        logits = scene.logits(prompt, answer.token_ids)
+        assert logits.argmax(-1).tolist() == generated, "of the checkpoint's own weights"
+
+
 def test_at_lag_zero_the_engines_logprobs_equal_those_of_the_model(scene: EngineScene) -> None:
     assert rms_error(scene) < 1e-5
 
@@ -163,6 +186,26 @@ def test_a_request_during_an_update_records_which_version_wrote_which_token(scen
         assert len(g.logprobs) == len(g.token_ids)
 
 
+def test_a_request_that_waited_during_an_update_says_that_its_prompt_may_be_older(scene: EngineScene) -> None:
+    """More requests of one prompt than the engine runs: the last ones find it in the cache, of the old weights."""
+    prompt = [*PROMPT, *range(40, 80)]
+
+    async def update_while_waiting() -> list[Any]:
+        writing = asyncio.create_task(scene.engine.generate(prompt, 3 * SETTINGS.max_num_seqs, SETTINGS.sampling))
+        await asyncio.sleep(0.15)
+        scene.change_weights()
+        await scene.engine.update(scene.announce(10), timeout_s=30)
+        return await writing
+
+    before = scene.engine.version
+    rollouts = scene.run(update_while_waiting())
+    assert {rollout.prompt_version for rollout in rollouts} == {before}
+    waited = [rollout for rollout in rollouts if rollout.version_spans == ((0, 10),)]
+    errors = np.concatenate([scene.logprob_error(prompt, r.token_ids, r.logprobs) for r in waited])
+    assert np.abs(errors).max() > 1e-3, "if this holds no more, `Rollout.prompt_version` is not needed any more"
+    assert scene.run(scene.engine.generate(prompt, 1, SETTINGS.sampling))[0].prompt_version == 10
+
+
 def test_the_prefix_cache_does_not_survive_a_weight_change(scene: EngineScene) -> None:
     """The same prompt before and after an update: a cached prefix of the old weights would show in the logprobs."""
     assert rms_error(scene) < 1e-5
@@ -179,7 +222,56 @@ def test_the_canary_detects_different_weights(scene: EngineScene) -> None:
     assert canary({"model.norm.weight": "x"}, {}) == ["(no parameter in common)"]
 
 
+def test_a_core_that_was_stopped_is_noticed_and_one_that_works_is_not(
+    scene: EngineScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also within a weight update, whose own deadline is longer."""
+    monkeypatch.setattr(engine_watch, "STOPPED_S", 1.0)
+    (core,) = scene.engine._processes()
+
+    async def watch_update(announcement: WeightAnnouncement) -> None:
+        updating = asyncio.create_task(scene.engine.update(announcement, timeout_s=100))
+        try:
+            while True:
+                await scene.engine.check()
+                await asyncio.sleep(0.1)
+        finally:
+            os.kill(core, signal.SIGCONT)
+            await updating
+
+    async def watch_generation() -> None:
+        groups = asyncio.create_task(_gather(scene.engine, [[*PROMPT, i] for i in range(20, 28)]))
+        while not groups.done():
+            await scene.engine.check()
+            await asyncio.sleep(0.1)
+
+    scene.run(watch_generation())
+    os.kill(core, signal.SIGSTOP)
+    with pytest.raises(EngineSilent, match="was stopped"):
+        scene.run(watch_update(scene.announce(9)))
+    scene.run(watch_generation())
+
+
 def test_an_update_from_a_missing_file_is_an_error_that_names_it(scene: EngineScene) -> None:
+    """It leaves the engine paused, so no test that generates may follow."""
     missing = WeightAnnouncement(version=9, backend="file", path=str(scene.folder / "none.safetensors"))
     with pytest.raises(Exception, match=r"none\.safetensors"):
         scene.run(scene.engine.update(missing, timeout_s=30))
+
+
+def test_a_core_that_was_killed_is_noticed_at_the_next_check(scene: EngineScene) -> None:
+    """Keep this test the last one."""
+    (core,) = scene.engine._processes()
+
+    async def watch() -> None:
+        updating = asyncio.create_task(scene.engine.update(scene.announce(10), timeout_s=100))
+        os.kill(core, signal.SIGKILL)
+        try:
+            while True:
+                await scene.engine.check()
+                await asyncio.sleep(0.1)
+        finally:
+            updating.cancel()
+
+    with pytest.raises(EngineDeadError):
+        scene.run(watch())

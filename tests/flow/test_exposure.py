@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from broker.connection import connect
+from deploy.cluster.ray_session import private_folder
 from deploy.cluster.redis_server import EmbeddedRedis
 from tests.runs import Run, start_run, wait_until
 
@@ -69,7 +70,7 @@ def test_a_run_listens_on_loopback_only_and_shows_its_secrets_nowhere(
     monkeypatch.setenv("POPE_BROKER_URL", f"redis://canary:{password}@{place}")
     monkeypatch.setenv("HF_TOKEN", CANARIES["HF_TOKEN"])
     monkeypatch.setenv("ORACLE_KEY", CANARIES["ORACLE_KEY"])
-    before = set(Path("/tmp/ray").glob("session_2*"))
+    before = set(private_folder().glob("session_2*"))
     run = start_run(
         tmp_path, f"broker.url=redis://{place}", "oracle.api_key_env=ORACLE_KEY", "run.max_steps=6", "arms.guided=0",
         "learner.num_ranks=2", "learner.zero_stage=2", "learner.checkpoint_every=3", name="exposed",
@@ -98,7 +99,7 @@ def test_a_run_listens_on_loopback_only_and_shows_its_secrets_nowhere(
     assert len(seen) > 3, "Ray alone has more"
     assert reachable(seen) == set(), sorted(seen)
 
-    sessions = [path for path in Path("/tmp/ray").glob("session_2*") if path not in before]
+    sessions = [path for path in private_folder().glob("session_2*") if path not in before]
     assert sessions, "Ray's logs were not found"
     folders = [run.folder, *sessions]
     for name, canary in CANARIES.items():

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
 def test_synchronous_grpo_with_kl_penalty_entropy_bonus_and_oracle_rollouts(tmp_path: Path) -> None:
     run = start_run(
         tmp_path, "run.max_steps=5", "learner.max_lag=0", "arms.guided=0", "learner.policy_loss=ppo_clip",
-        "learner.kl_coef=0.01", "learner.entropy_coef=0.001", "actors.oracle_member=true", name="objectives",
+        "learner.kl_coef=0.01", "learner.entropy_coef=0.001", "actors.oracle_member=true", "preprocess.advantage=mean",
+        name="objectives",
     )  # fmt: skip
     output = run.wait(480)
     assert run.process.returncode == 0, output + run.logs()

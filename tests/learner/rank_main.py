@@ -4,6 +4,7 @@ The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
 
 import json
+import math
 import os
 import pickle
 import signal
@@ -15,10 +16,11 @@ from typing import Any
 
 import torch
 from msgspec import structs
+from torch import Tensor
 
 from broker.connection import connect
 from broker.keys import Keys
-from broker.records import Bucket, TrainGroup
+from broker.records import Bucket, Rollout, RolloutGroup, TrainGroup, float32_array, float32_bytes
 from broker.reports import SftStep
 from broker.weights import WeightBoard
 from conf.load import load
@@ -31,25 +33,28 @@ from conf.schema import (
     RunConfig,
     RunSettings,
     SftSettings,
+    WatchdogSettings,
 )
 from learner.deepspeed_engine import DeepSpeedEngine
 from learner.file_publisher import FilePublisher
 from learner.learner import Learner
-from learner.model import as_policy
+from learner.model import Policy, as_policy
 from learner.replay import replay
 from learner.replay_plan import ReplayPlan
 from learner.sft import FineTuner
 from learner.step import StepReport, run_step
+from learner.watchdog import Watchdog
 from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
 PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
+WATCHDOG = Watchdog(WatchdogSettings(action="skip"))
 GROUP_SIZE = 4
 STEP_GROUPS = 3
 
 
 def run_config(name: str, **learner: Any) -> RunConfig:
     settings = {"batch_samples": GROUP_SIZE * STEP_GROUPS, "row_tokens": 64, "logprob_chunk_tokens": 16,
-                "checkpoint_every": 3, "max_engine_rms": 100.0, **learner}
+                "warmup_samples": 240, "checkpoint_every": 3, "max_engine_rms": 100.0, **learner}
     max_steps = settings.pop("max_steps", 8)
     return RunConfig(
         run=RunSettings(name=name, max_steps=max_steps),
@@ -60,10 +65,44 @@ def run_config(name: str, **learner: Any) -> RunConfig:
     )
 
 
-def train(engine: DeepSpeedEngine, groups: Sequence[TrainGroup], config: RunConfig, *, step: int) -> StepReport:
+def train(
+    engine: DeepSpeedEngine, groups: Sequence[TrainGroup], config: RunConfig, *, step: int, **how: Any
+) -> StepReport:
     """One optimizer step under the settings of `config`."""
     longest = config.actors.max_completion_tokens
-    return run_step(engine, groups, config.learner, step=step, max_completion_tokens=longest)
+    return run_step(engine, groups, config.learner, step=step, max_completion_tokens=longest, **how)
+
+
+def astray(engine: DeepSpeedEngine, config: RunConfig, folder: Path) -> None:
+    """Saves a checkpoint, trains two other steps, and loads the checkpoint in place."""
+    engine.save(folder)
+    before = engine.gather_weights()
+    for seed in (100, 101):
+        train(engine, random_groups(3, GROUP_SIZE, seed=seed, reference=True), config, step=1)
+    changed = engine.gather_weights()
+    engine.load(folder)
+    after = engine.gather_weights()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not engine.ranks.first or any(not torch.equal(before[name], changed[name]) for name in before)
+
+
+def projects_once(engine: DeepSpeedEngine, policy: Policy) -> None:
+    """From now on, a backward pass that computes logits again fails, unless the gradient is discarded."""
+    head, backward = policy.lm.get_output_embeddings(), engine.backward
+    logits, calls = head._logits, []
+
+    def counted(hidden: Tensor) -> Tensor:
+        calls.append(len(hidden))
+        return logits(hidden)
+
+    def checked(loss: Tensor, *, discard: bool = False) -> None:
+        before = len(calls)
+        backward(loss, discard=discard)
+        assert calls
+        assert discard or len(calls) == before, "the gradient that arrived is not what the head expected"
+
+    head._logits = counted
+    engine.backward = checked  # type: ignore[method-assign]
 
 
 def engine_groups(step: int, oracles: Sequence[int] = ()) -> list[TrainGroup]:
@@ -78,10 +117,24 @@ def without_advantages(groups: Sequence[TrainGroup]) -> list[TrainGroup]:
     return [structs.replace(group, advantages=bytes(len(group.advantages))) for group in groups]
 
 
+def absurd(groups: Sequence[TrainGroup]) -> list[TrainGroup]:
+    """The same rollouts, the first token of which was nearly impossible for the policy that sampled them."""
+
+    def changed(rollout: Rollout) -> Rollout:
+        return structs.replace(rollout, logprobs=float32_bytes([-30.0, *float32_array(rollout.logprobs)[1:]]))
+
+    def of_group(group: RolloutGroup) -> RolloutGroup:
+        first, *others = group.rollouts
+        return structs.replace(group, rollouts=(changed(first), *others))
+
+    return [structs.replace(group, rollout_group=of_group(group.rollout_group)) for group in groups]
+
+
 def engines(options: dict[str, Any]) -> None:
     """For each case: four steps, the third with a gradient that is not finite.
 
-    With `zero_advantage_between` a step without advantages follows each of them.
+    With `zero_advantage_between` a step without advantages follows each of them, with `absurd_between` one that the
+    watchdog skips. With `restored` other steps are trained, and undone by a checkpoint, before the first and the third.
     """
     results = {}
     for case in options["cases"]:
@@ -98,17 +151,26 @@ def engines(options: dict[str, Any]) -> None:
             packing=settings.packing, entropy_gradient=settings.entropy_coef > 0,
         )  # fmt: skip
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
+        projects_once(engine, policy)
         reports = []
         for step in range(1, 5):
+            if case.get("restored") and step in (1, 3):
+                astray(engine, config, Path(options["out"]) / f"{case['name']}-{step}")
             poisoned = step == 3
             parameter = next(policy.parameters())
             hook = parameter.register_hook(lambda g: g * float("nan")) if poisoned else None
             before = engine.gather_weights() if poisoned else {}
             report = train(engine, engine_groups(step, case.get("oracles", ())), config, step=step)
             if case.get("zero_advantage_between"):
-                nothing = train(engine, without_advantages(engine_groups(step)), config, step=step)
+                groups = without_advantages(engine_groups(step))
+                nothing = train(engine, groups, config, step=step)
                 assert (nothing.grad_norm, nothing.learning_rate, nothing.applied) == (0.0, 0.0, True)
-                assert nothing.tokens.num_tokens == report.tokens.num_tokens
+                judged = [r for group in groups for r in group.rollout_group.rollouts if r.reward is not None]
+                assert nothing.tokens.num_tokens == sum(rollout.num_tokens for rollout in judged)
+            if case.get("absurd_between"):
+                dropped = train(engine, absurd(engine_groups(step)), config, step=step, watchdog=WATCHDOG)
+                assert (dropped.applied, dropped.grad_norm, dropped.tokens.ess < 0.1) == (False, math.inf, True)
+                assert dropped.skipped == f"watchdog: {dropped.verdict}"
             if hook:
                 hook.remove()
                 after = engine.gather_weights()
@@ -157,6 +219,19 @@ def hostile(options: dict[str, Any]) -> None:
     engine.close()
 
 
+class PoisonedLearner(Learner):
+    """Scales its weights before some steps, as an update that destroyed the policy would."""
+
+    poisoned: Sequence[int] = ()
+
+    def _train(self, groups: list[TrainGroup]) -> StepReport:
+        if self._step + 1 in self.poisoned:
+            with torch.no_grad():
+                for parameter in self._trainable._policy.parameters():
+                    parameter.mul_(3.0)
+        return super()._train(groups)
+
+
 def learner(options: dict[str, Any]) -> None:
     settings = options.get("settings")
     config = load(Path(settings)) if settings else run_config(options["name"], **options.get("learner", {}))
@@ -166,7 +241,7 @@ def learner(options: dict[str, Any]) -> None:
         client = connect(options["redis_url"], client_name="publisher")
         board = WeightBoard(client, Keys(options["name"]), incarnation=options.get("incarnation") or "")
         publisher = FilePublisher(folder / "weights", board, keep=100)
-    Learner(
+    learner = PoisonedLearner(
         config,
         rank=int(os.environ["RANK"]),
         redis_url=options["redis_url"],
@@ -174,7 +249,9 @@ def learner(options: dict[str, Any]) -> None:
         model_path=Path(options["model_path"]),
         publisher=publisher,
         incarnation=options.get("incarnation"),
-    ).run()
+    )
+    learner.poisoned = options.get("poisoned", ())
+    learner.run()
 
 
 class DyingFineTuner(FineTuner):

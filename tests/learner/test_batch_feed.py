@@ -175,3 +175,13 @@ def test_without_packing_the_ranks_run_equally_many_rows() -> None:
     assert {len(step.rows) for step in steps} == {3}
     found = [rollout for step in steps for row in step.rows for rollout in row.rollouts]
     assert sorted(found) == [(group, i) for group in range(3) for i in range(4)]
+
+
+def test_groups_that_are_not_needed_count_only_in_the_totals() -> None:
+    groups = random_groups(4, seed=6)
+    whole = build_step(groups, row_tokens=500, rank=0, world_size=1)
+    part = build_step(groups, row_tokens=500, rank=0, world_size=1, needed=lambda group: group is groups[2])
+    assert (part.num_tokens, part.num_sequences) == (whole.num_tokens, whole.num_sequences)
+    trained = groups[2].rollout_group
+    assert {group_id for row in part.rows for group_id, _ in row.rollouts} == {trained.group_id}
+    assert sum(len(row.targets) for row in part.rows) == trained.num_completion_tokens

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from learner.checkpoints import MAX_FAILURES, Checkpoints
-from learner.manifest import LATEST, MANIFEST, CheckpointError, digest_of, find_newest_valid, verify
+from learner.manifest import LATEST, MANIFEST, Checkpoint, CheckpointError, digest_of, find_newest_valid, verify
 from learner.ranks import Ranks
 
 SETTINGS = {"learner.zero_stage": 0, "model.dtype": "float32", "learner.learning_rate": 0.1}
@@ -94,6 +94,16 @@ def test_changed_settings_in_a_manifest_are_detected(saved: Path) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match=r"MANIFEST.json is damaged \(it was changed"):
         verify(saved / "step-000010")
+
+
+def test_other_versions_of_the_libraries_are_told(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = saved / "step-000010" / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["versions"]["deepspeed"] = "0.1"
+    manifest["sha256"] = digest_of({name: value for name, value in manifest.items() if name != "sha256"})
+    checkpoints(saved)._require_compatible(Checkpoint(path.parent, manifest))
+    assert "step-000010 was written with deepspeed 0.1, this run has" in caplog.text
+    assert caplog.text.count("was written with") == 1
 
 
 def test_when_all_checkpoints_are_damaged_none_is_found(saved: Path) -> None:

@@ -30,6 +30,7 @@ CASES = [
           ("gspo", {"policy_loss": "gspo", "ratio_min": 0.9, "ratio_max": 1.1, "loss_aggregation": "sequence_mean",
                     "kl_coef": 0.1, "entropy_coef": 0.01}, {}),
           ("luffy", {"policy_loss": "ppo_clip", "loss_aggregation": "constant"}, {"oracles": [0, 3]}),
+          ("m2po", {"ratio_mask": "second_moment", "second_moment_max": 0.02, "lag_discount": 0.1}, {"oracles": [3]}),
       )),
     *(
         {"name": f"cosines{stage}", "stage": stage, "row_tokens": 64, "tied": True, "cosine_every": 1}
@@ -38,6 +39,10 @@ CASES = [
     *(
         {"name": f"between{stage}", "stage": stage, "row_tokens": 64, "tied": True, "zero_advantage_between": True}
         for stage in STAGES
+    ),
+    *(
+        {"name": f"{way}{stage}", "stage": stage, "row_tokens": 64, "tied": True, way: True}
+        for stage in STAGES for way in ("absurd_between", "restored")
     ),
 ]  # fmt: skip
 
@@ -92,7 +97,7 @@ def test_the_split_into_rows_changes_nothing(folders: dict[int, Path], name: str
     assert_same_training((folders[1], "zero0"), (folders[world_size], name))
 
 
-@pytest.mark.parametrize("name", ["gspo", "luffy"])
+@pytest.mark.parametrize("name", ["gspo", "luffy", "m2po"])
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_the_split_into_rows_and_ranks_changes_nothing_of_any_objective(
     folders: dict[int, Path], name: str, world_size: int
@@ -137,6 +142,21 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> 
     ranks.succeed()
     assert not (tmp_path / "marker").exists()
     assert ranks.output().count("refused") == 1 + 2 + 2, "the model of ZeRO 0; model and optimizer of ZeRO 2 and 3"
+
+
+@pytest.mark.parametrize("way", ["absurd_between", "restored"])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_dropped_gradient_and_a_checkpoint_restored_in_place_leave_no_trace(
+    folders: dict[int, Path], stage: int, world_size: int, way: str
+) -> None:
+    """Not in weights, moments or step count: the other steps have the same bits as without."""
+    plain, other = f"zero{stage}", f"{way}{stage}"
+    weights = [torch.load(folders[world_size] / f"{name}.pt", weights_only=True) for name in (plain, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    seen = reports(folders[world_size])
+    for without, with_ in zip(seen[plain], seen[other], strict=True):
+        assert all(with_[key] == value for key, value in without.items() if key not in TIMES)
 
 
 @pytest.mark.parametrize("stage", COSINE_STAGES)

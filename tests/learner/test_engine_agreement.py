@@ -28,10 +28,10 @@ def rollout(*spans: tuple[int, int], num_tokens: int = 4, off_policy: bool = Fal
     )  # fmt: skip
 
 
-def group(*rollouts: Rollout) -> TrainGroup:
+def group(*rollouts: Rollout, prompt_version: int | None = STEP - 1) -> TrainGroup:
     whole = RolloutGroup(
         group_id=3, problem_id="p", arm="unguided", bucket="hard", actor="actor-0", prompt_ids=int32_bytes([7, 8]),
-        rollouts=rollouts,
+        rollouts=rollouts, prompt_version=prompt_version,
     )  # fmt: skip
     return TrainGroup(rollout_group=whole, advantages=float32_bytes([1.0] * len(rollouts)))
 
@@ -46,13 +46,18 @@ def agreement_of(batch: TrainGroup, differences: Sequence[float], ranks: Ranks =
 
 
 def test_only_rollouts_wholly_of_the_version_that_is_updated_are_compared() -> None:
-    batch = group(rollout((0, 3), (2, 4)), rollout((0, 4)), rollout((0, 4), num_tokens=2), rollout(off_policy=True))
+    batch = group(rollout((0, 4), (2, 5)), rollout((0, 4)), rollout((0, 4), num_tokens=2), rollout(off_policy=True))
     updated_in_flight, oracle = [9.0] * 4, [9.0] * 4
     got = agreement_of(batch, [*updated_in_flight, 0.3, -0.4, 0.1, 0.1, 0.1, 0.1, *oracle])
     assert got is not None
     assert (got.num_tokens, got.largest) == (6, pytest.approx(0.4))
     assert got.rms == pytest.approx(math.sqrt((0.09 + 0.16 + 4 * 0.01) / 6))
     assert got.typical_rms == pytest.approx(math.sqrt((0.09 + 4 * 0.01) / 5)), "the token that differs most is left out"
+
+
+@pytest.mark.parametrize("prompt_version", [STEP - 2, None])
+def test_a_rollout_whose_prompt_may_be_of_older_weights_is_not_compared(prompt_version: int | None) -> None:
+    assert agreement_of(group(rollout((0, 4)), prompt_version=prompt_version), [9.0] * 4) is None
 
 
 def test_a_step_of_older_tokens_says_nothing() -> None:
@@ -78,9 +83,8 @@ def test_the_error_has_the_numbers_and_says_what_to_do() -> None:
     for part in ("step 1:", "0.5 nats", "1.09 with them", "largest 2", "4 tokens", "bound is 0.001",
                  "Nothing of the step was trained", "learner.packing=off"):  # fmt: skip
         assert part in text
-    require_agreement(wrong, 1e-3, step=2, packing="on")  # a prompt of older keys and values is no fault
-    with pytest.raises(EngineDisagrees, match=r"the bound is 1\. .* a weight sync loaded other weights"):
-        require_agreement(agreement_of(group(rollout((0, 4))), [1.5] * 4), 1e-3, step=2, packing="on")
+    with pytest.raises(EngineDisagrees, match=r"the bound is 0\.001\. .* a weight sync loaded other weights"):
+        require_agreement(wrong, 1e-3, step=2, packing="on")
     assert first.value.final
     with pytest.raises(EngineDisagrees) as unpacked:
         require_agreement(wrong, 1e-3, step=1, packing="off")

@@ -16,7 +16,7 @@ from broker.feed import Feed
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics, read_entries
 from broker.records import TrainGroup
-from broker.reports import LearnerStep
+from broker.reports import PHASES, LearnerStep, RoleTimes
 from broker.ring import Ring
 from broker.rollout_samples import RolloutSamples
 from broker.streams import RolloutStream
@@ -103,15 +103,32 @@ def finished(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFacto
     groups = enough_groups()
     run.put(groups)
     RolloutSamples(run.client, run.keys).add({"ordinal": groups[0].rollout_group.group_id, "index": 1})
+    run.board.await_learner()
     run.start().succeed()
     yield run
     run.close()
+
+
+def test_a_learner_that_has_published_lets_the_engines_sample(finished: LearnerRun) -> None:
+    assert finished.board.version() == STEPS
+    assert not finished.board.awaits_learner()
 
 
 def test_a_run_ends_at_its_last_step(finished: LearnerRun) -> None:
     assert finished.control.stopped() == f"run.max_steps={STEPS} reached"
     assert finished.board.version() == finished.ring.committed() == STEPS
     assert "learner-0" in Heartbeats(finished.client, finished.keys).all()
+
+
+def test_a_rank_reports_where_its_time_went(finished: LearnerRun) -> None:
+    reports = Metrics(finished.client, finished.keys).read(RoleTimes)
+    assert {report.role for report in reports} == {"learner-0"}
+    seconds = {phase: sum(r.seconds.get(phase, 0.0) for r in reports) for phase in PHASES["learner"]}
+    assert all(s > 0 for s in seconds.values()), seconds
+    assert sum(seconds.values()) == pytest.approx(sum(report.wall_s for report in reports), abs=1e-3)
+    trained = sum(step.seconds for step in finished.metrics())
+    assert seconds["work"] + seconds["optimizer"] < trained < sum(seconds.values())
+    assert all(0 < (step.mfu or 0) < 1.5 for step in finished.metrics()), "random groups all have a gradient"
 
 
 def test_a_sample_gets_the_ratios_of_the_step_that_trained_it(finished: LearnerRun) -> None:
@@ -190,13 +207,23 @@ def test_missing_batches_are_an_error_with_a_remedy(run: LearnerRun) -> None:
     assert "the newest intact checkpoint is of step 0" in processes.output()
 
 
+def test_a_forced_lag_announces_every_version_so_many_steps_late(run: LearnerRun, finished: LearnerRun) -> None:
+    """Without `max_lag`, because the groups of this test are all of version 0."""
+    run.put(enough_groups()[: 4 * STEP_GROUPS])
+    run.start(learner={"forced_lag": 2, "max_steps": 4}).succeed()
+    assert (run.ring.committed(), run.board.version()) == (4, 2)
+    files = sorted(path.name for path in (run.folder / "weights").iterdir())
+    assert files == [f"weights-{version:06d}.safetensors" for version in range(3)]
+    for version in range(3):
+        published, undelayed = run.weights(version), finished.weights(version)
+        assert all(torch.equal(published[name], undelayed[name]) for name in undelayed)
 
 
 def test_the_kl_penalty_starts_at_zero_and_oracles_are_trained_too(run: LearnerRun) -> None:
     """At the first step the policy equals the reference; then it moves away from it."""
     steps = 4
-    terms = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip"}
-    settings = {**terms, "warmup_steps": 5, "max_steps": steps}
+    terms = {"kl_coef": 0.01, "entropy_coef": 0.001, "policy_loss": "ppo_clip", "learning_rate": 5e-4}
+    settings = {**terms, "warmup_samples": 60, "max_steps": steps}
     reference = load_reference(run.model_path, dtype="float32", device="cpu", temperature=1.0, chunk_tokens=16)
     groups = random_groups(steps * STEP_GROUPS, seed=11, oracles=range(0, steps * STEP_GROUPS, 2))
     run.put([replace(g, reference_logprobs=reference(g.rollout_group)) for g in groups])

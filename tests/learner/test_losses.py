@@ -17,7 +17,7 @@ from learner.losses.policy import (
     dual_clip,
     log_ratio_of,
     ppo_clip,
-    sequence_log_ratio,
+    sequence_log_mean,
     token_log_ratio,
     truncated_is,
 )
@@ -34,9 +34,10 @@ def numbers(*values: float) -> Tensor:
 def policy_loss(
     name: str, new: Tensor, old: Tensor, advantages: Tensor, low: float, high: float, sequences: Tensor | None = None
 ) -> Tensor:
-    """The loss of that name as the learner computes it; without `sequences` every token is a sequence."""
+    """The loss of that name as the learner computes it at lag 1; without `sequences` every token is a sequence."""
     sequences = torch.arange(len(new)) if sequences is None else sequences
-    return POLICY_LOSSES[name](new, log_ratio_of(name, new, old, sequences), advantages, low, high)
+    lags = torch.ones(len(new), dtype=torch.int64)
+    return POLICY_LOSSES[name](new, log_ratio_of(name, new, old, sequences, lags), advantages, low, high)
 
 
 def slow_losses(
@@ -60,6 +61,8 @@ def slow_losses(
             "truncated_is": -min(w, high) * a * new[i],
             "cispo": -clip(w) * a * new[i],
             "gspo": -min(s * a, clip(s) * a),
+            "sequence_is": -min(s ** len(same), high) * a * new[i],
+            "decoupled_clip": -min(w * a, clip(w) * a),
         }[name])  # fmt: skip
     return losses
 
@@ -106,7 +109,7 @@ def test_clip_higher_of_dapo_is_the_clip_with_its_bounds() -> None:
 def test_a_loss_equals_the_slow_reference(name: str) -> None:
     for seed in range(20):
         new, old, advantages, sequences = random_tokens(seed=seed)
-        low, high = (0.0 if name == "truncated_is" else 0.8), 1.28
+        low, high = (0.0 if name in ("truncated_is", "sequence_is") else 0.8), 1.28
         fast = policy_loss(name, new, old, advantages, low, high, sequences)
         slow = slow_losses(name, new.tolist(), old.tolist(), advantages.tolist(), sequences.tolist(), low, high)
         torch.testing.assert_close(fast, numbers(*slow), atol=1e-9, rtol=1e-9)
@@ -145,7 +148,7 @@ def test_the_gradient_of_gspo_is_eq_10_of_its_paper() -> None:
     new, old, advantages, sequences = random_tokens()
     lengths = sequences.bincount()[sequences]
     ours = gradient(lambda x: policy_loss("gspo", x, old, advantages, 0.0, 1e6, sequences) / lengths, new)
-    s = sequence_log_ratio(new, old, sequences).exp()
+    s = sequence_log_mean(token_log_ratio(new, old), sequences).exp()
     torch.testing.assert_close(ours, -s * advantages / lengths)
 
 

@@ -127,6 +127,21 @@ def test_a_folder_loads_from_safetensors_and_saves_all_but_weights(tmp_path: Pat
     assert not any(name.endswith(".safetensors") for name in names)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_in_shards_are_loaded_whole_and_saved_as_one_file(tmp_path: Path, tied: bool) -> None:
+    source = tmp_path / "shards"
+    tiny_lm(tied=tied).save_pretrained(source, max_shard_size="20KB")
+    assert len(list(source.glob("*.safetensors"))) > 2
+    model = load_policy(source, dtype=torch.float32, temperature=1.0, chunk_tokens=16)
+    parameters = {name.removeprefix("lm."): parameter for name, parameter in model.named_parameters()}
+    for name, parameter in tiny_lm(tied=tied).named_parameters():
+        torch.testing.assert_close(parameters[name], parameter, rtol=0, atol=0)
+    target = tmp_path / "out"
+    target.mkdir()
+    save_configuration(model, source, target)
+    assert not list(target.glob("*.index.json")), "the index would name shards that are not there"
+
+
 def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
     source = save_tiny(tmp_path / "base")
     (source / "model.safetensors").unlink()

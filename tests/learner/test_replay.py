@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from broker.errors import PopeError, UsageError
-from conf.load import dump
+from conf.load import dump, load
 from deploy.jobs import replay as command
 from deploy.jobs.replay_comparison import COMPARED, Comparison, require_equal
 from deploy.store.run_folder import FolderLock
@@ -110,6 +111,14 @@ def test_what_cannot_be_replayed_is_refused_with_the_remedy(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         replay(run, *overrides, **how)
+
+
+@pytest.mark.parametrize(("samples", "refused"), [("128", False), ("256", False), ("257", True), ("null", True)])
+def test_a_kl_penalty_may_fade_earlier_but_not_later_than_the_runs(samples: str, refused: bool) -> None:
+    before, after = (load(None, ["learner.kl_coef=0.1", f"learner.kl_samples={n}"]) for n in ("256", samples))
+    said = rf"learner\.kl_samples={after.learner.kl_samples}: .*its first 256 rollouts only"
+    with pytest.raises(UsageError, match=said) if refused else nullcontext():
+        assert set(command._changes(before, after)) <= {"learner.kl_samples"}
 
 
 def test_a_live_run_is_refused_with_its_owner(run: Scene) -> None:

@@ -15,8 +15,16 @@ import redis
 from broker.keys import Keys
 from broker.metrics import Control, Heartbeats, Metrics
 from broker.records import WeightAnnouncement, float32_array
-from broker.reports import GroupEnd, PreprocessWork
-from conf.schema import BrokerSettings, DeploySettings, PreprocessSettings, RingSettings, RunConfig, RunSettings
+from broker.reports import GroupEnd, PreprocessWork, RoleTimes
+from conf.schema import (
+    BrokerSettings,
+    DeploySettings,
+    LearnerSettings,
+    PreprocessSettings,
+    RingSettings,
+    RunConfig,
+    RunSettings,
+)
 from preprocess import train_groups
 from preprocess.filters import drop_reason
 from preprocess.preprocessor import Preprocessor
@@ -69,6 +77,39 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
+
+
+def test_a_worker_reports_when_it_works_and_when_it_waits(
+    config: RunConfig, redis_url: str, client: redis.Redis, broker: BrokerParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.role_clock.REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr("preprocess.preprocessor.REPORT_S", 0.1)
+    metrics = Metrics(client, Keys(config.run.name))
+    broker.publish_one("a/0")
+    with working(config, redis_url, client):
+        until(lambda: len(metrics.read(RoleTimes)) >= 3)
+    reports = metrics.read(RoleTimes)
+    assert reports[0].role == "preprocess-0"
+    assert reports[0].seconds["work"] > 0
+    assert reports[-1].seconds["wait_input"] > 0.5 * reports[-1].wall_s
+
+
+@pytest.mark.parametrize(("version", "computed"), [(1, True), (2, False)])
+def test_the_reference_is_asked_until_the_kl_penalty_has_faded(
+    config: RunConfig, redis_url: str, broker: BrokerParts, version: int, computed: bool
+) -> None:
+    """Over 4 rollouts at 2 a step: step 2, after version 1, has a penalty, and step 3 has none."""
+    settings = replace(config, learner=LearnerSettings(kl_coef=0.1, kl_samples=4, batch_samples=2))
+    broker.board.announce(WeightAnnouncement(version=version, backend="file"))
+    broker.publish_one("a/0")
+    worker = Preprocessor(
+        settings, redis_url, "preprocess-0", lambda group: tuple(rollout.logprobs for rollout in group.rollouts)
+    )
+    (delivery,) = worker._read()
+    assert worker._finish(delivery, [delivery])
+    broker.ring.take(1, 2, max_lag=None)
+    (group,) = broker.ring.batch(1) or []
+    assert (group.reference_logprobs is not None) == computed
 
 
 def test_groups_enter_the_ring_with_their_advantages_or_are_dropped_with_a_reason(

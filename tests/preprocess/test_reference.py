@@ -16,7 +16,7 @@ from broker.metrics import Control
 from broker.records import RolloutGroup, WeightAnnouncement, float32_array, int32_array
 from conf.schema import LearnerSettings, PreprocessSettings, RunConfig, RunSettings
 from learner.batch_feed import build_step
-from learner.losses.aggregation import StepSize
+from learner.losses.aggregation import WholeStep
 from learner.losses.objective import row_loss
 from learner.model import as_policy
 from preprocess.preprocessor import Preprocessor
@@ -63,7 +63,7 @@ def trained(steps: int) -> torch.nn.Module:
         batch = build_step(random_groups(3, seed=step), row_tokens=400, rank=0, world_size=1)
         for row in batch.rows:
             logprobs, entropies = policy(row.input_ids, row.position_ids, row.layout, row.positions, row.targets)
-            size = StepSize(batch.num_tokens, batch.num_sequences, 40)
+            size = WholeStep(batch.num_tokens, batch.num_sequences, 40)
             row_loss(row, logprobs, entropies, LearnerSettings(), size).total.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -131,7 +131,7 @@ def test_the_wheel_does_not_conflict_with_another_conf(
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "__init__.py").write_text(FOREIGN)
     settings = environment.dry_run(tmp_path)
-    assert "max_steps: 200" in settings
+    assert "max_steps: 250" in settings
     assert environment.owner("conf") == environment.owner("deploy") == "another distribution"
     environment.pip("uninstall", "--yes", "foreign-conf")
     assert environment.dry_run(tmp_path) == settings
@@ -144,7 +144,7 @@ def test_the_training_entry_works_in_a_checkout_beside_a_folder_called_conf(chec
     neighbour.mkdir(exist_ok=True)
     (neighbour / "__init__.py").write_text("raise ImportError('the neighbour was imported')")
     command = [sys.executable, "-m", "deploy.train", "--dry-run"]
-    assert "max_steps: 200" in run(command, checkout, PYTHONPATH=str(checkout.parent))
+    assert "max_steps: 250" in run(command, checkout, PYTHONPATH=str(checkout.parent))
 
 
 def test_processes_that_a_command_starts_find_the_rooms_first(monkeypatch: pytest.MonkeyPatch) -> None:

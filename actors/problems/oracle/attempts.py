@@ -53,6 +53,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cut: bool = False
+    """The answer of an evaluated model was cut at the token budget; it is judged all the same."""
 
 
 Line = TypeVar("Line", Header, Attempt)

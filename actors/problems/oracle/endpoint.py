@@ -8,7 +8,8 @@ transport, which adds the key to requests, has the key.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -18,7 +19,7 @@ import msgspec
 import openai
 
 from actors.problems.oracle.attempts import UnjudgedReason
-from actors.problems.oracle.requests import EndpointRefused, Reply, RequestFailed
+from actors.problems.oracle.patient_requests import EndpointRefused, Reply, RequestFailed
 from conf.schema import OracleSettings
 
 MAX_BODY_BYTES = 8 * 2**20
@@ -35,11 +36,29 @@ OUT_OF_CREDIT = "insufficient_quota"
 _SENT_HEADERS = {"host", "content-type", "content-length", "accept", "connection"}
 
 
+@dataclass(frozen=True)
+class SettingNames:
+    """What a message about a refused request tells the user to check."""
+
+    key: str = "oracle.api_key_env"
+    address: str = "oracle.model=MODEL and oracle.endpoint"
+    """MODEL stands for its name."""
+    request: str = "oracle.model, oracle.temperature (null omits it), oracle.max_tokens and oracle.max_tokens_name"
+
+
 class Endpoint:
     """A client with its connections. Must be closed."""
 
-    def __init__(self, settings: OracleSettings, key: str | None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: OracleSettings,
+        key: str | None,
+        *,
+        fields: Mapping[str, Any] | None = None,
+        names: SettingNames | None = None,
+    ) -> None:
+        """`fields`: further fields of every request, such as top_p."""
+        self._settings, self._fields, self._names = settings, dict(fields or {}), names or SettingNames()
         self._secret = key if key is not None and len(key) >= MIN_SECRET_CHARS else None
         http = httpx2.AsyncClient(
             transport=_Transport(key, settings.concurrency), trust_env=False, follow_redirects=False
@@ -48,20 +67,24 @@ class Endpoint:
             api_key="unused",  # so that the library does not read the environment; the transport adds the key
             base_url=settings.endpoint,
             timeout=settings.timeout_s,
-            max_retries=0,  # `Oracle` retries, because it counts every request
+            max_retries=0,  # `PatientRequests` retries, because it counts every request
             http_client=http,
         )
 
-    async def ask(self, message: str) -> Reply:
-        """The answer to a message. Raises `RequestFailed` when a retry may succeed, else `EndpointRefused`."""
+    async def ask(self, message: str, system: str | None = None) -> Reply:
+        """The answer to a message, after a system message if one is given.
+
+        Raises `RequestFailed` when a retry may succeed, else `EndpointRefused`.
+        """
         settings = self._settings
-        options: dict[str, Any] = {settings.max_tokens_name: settings.max_tokens}
+        options: dict[str, Any] = {settings.max_tokens_name: settings.max_tokens, "extra_body": self._fields}
+        turns: list[Any] = [] if system is None else [{"role": "system", "content": system}]
         if settings.temperature is not None:
             options["temperature"] = settings.temperature
         try:
             async with asyncio.timeout(settings.timeout_s):  # the client's own timeout restarts with every byte
                 response = await self._client.chat.completions.with_raw_response.create(
-                    model=settings.model or "", messages=[{"role": "user", "content": message}], **options
+                    model=settings.model or "", messages=[*turns, {"role": "user", "content": message}], **options
                 )
         except (TimeoutError, openai.APITimeoutError) as error:
             raise RequestFailed("timeout") from error
@@ -105,19 +128,17 @@ class Endpoint:
                 remedy = (
                     f"put a valid key into the environment variable {source}"
                     if source
-                    else "it needs a key: set oracle.api_key_env to the name of the environment variable with the key"
+                    else f"it needs a key: set {self._names.key} to the name of the environment variable with the key"
                 )
             case 404:
-                remedy = f"check oracle.model={self._settings.model} and oracle.endpoint, which usually ends with /v1"
+                address = self._names.address.replace("MODEL", str(self._settings.model))
+                remedy = f"check {address}, which usually ends with /v1"
             case 429:
-                remedy = "the account is out of credit: add credit, or choose another oracle.endpoint"
+                remedy = "the account is out of credit: add credit, or choose another endpoint"
             case status if status < 400:
-                remedy = "redirects are not followed: set oracle.endpoint to the final address"
+                remedy = "redirects are not followed: give the final address of the endpoint"
             case _:
-                remedy = (
-                    "check oracle.model, oracle.temperature (null omits it), oracle.max_tokens and "
-                    "oracle.max_tokens_name"
-                )
+                remedy = f"check {self._names.request}"
         message = f" ({detail})" if detail else ""
         raise EndpointRefused(
             f"{self._settings.endpoint} refused a request with {status}{message}; {remedy}. "

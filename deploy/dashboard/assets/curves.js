@@ -31,6 +31,7 @@ const FIXED = [
       line("trained, within a step", "trained_per_s", () => series(1), whole, { dash: [4, 3] }),
     ],
   },
+  { title: "Utilization of the learner", unit: "model FLOPs over measured peak", lines: [line("MFU", "mfu", () => series(1), percent)] },
   { title: "Weight sync", unit: "longest pause, ms", lines: [line("stall", "stall_ms", () => series(1), plain(0))] },
   {
     title: "Queues",

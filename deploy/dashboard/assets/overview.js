@@ -13,11 +13,13 @@ export class Overview {
     Object.assign(this, { store, go });
     this.facts = h("section", { class: "facts", "aria-label": "At a glance" });
     this.alerts = h("section", { class: "alerts", "aria-label": "Alerts", "aria-live": "polite" });
+    this.bottleneck = h("section", { class: "bottleneck", "aria-label": "Bottleneck", "aria-live": "polite" });
     this.pipeline = new Pipeline();
     this.ring = new Ring();
     this.charts = h("div", { class: "charts" });
     this.lags = h("section", { class: "card", "aria-label": "Lag histogram" });
     this.roles = h("section", { class: "card", "aria-label": "Roles" });
+    this.times = h("section", { class: "card wide", "aria-label": "Where the time goes" });
     this.events = h("section", { class: "card", "aria-label": "Events" });
     this.rollouts = h("section", { class: "card wide", "aria-label": "Newest rollouts" });
     this.element = h(
@@ -25,9 +27,11 @@ export class Overview {
       { class: "overview" },
       this.facts,
       this.alerts,
+      this.bottleneck,
       h("div", { class: "two" }, this.pipeline.element, this.ring.element),
       this.charts,
       h("div", { class: "three" }, this.lags, this.roles, this.events),
+      this.times,
       this.rollouts,
     );
     this.drawn = [];
@@ -38,10 +42,12 @@ export class Overview {
     const { live } = this.store;
     this.#showFacts(live);
     this.#showAlerts(live);
+    setText(this.bottleneck, live.bottleneck ?? "");
     this.pipeline.set(live);
     this.ring.set(live);
     this.#showRoles(live);
     this.#showOnce("rollouts", live.rollouts, () => this.#rolloutRows(live));
+    this.#showOnce("times", [live.times_described, live.memory_mib], () => timeRows(live));
     this.#showOnce("events", live.events, () => eventRows(live));
     this.#showOnce("lags", live.lags, () => lagBars(live.lags));
     if (what.steps || what.whole || !this.drawn.length) this.#showCharts();
@@ -164,6 +170,16 @@ function alertBox(alert) {
 function eventRows(live) {
   const rows = live.events.map((event) => [`${duration(live.now_s - event.at_s)} ago`, visible(event.text)]);
   return [h("h2", {}, "Events"), rows.length ? table(["when", "what"], rows) : quiet("no events")];
+}
+
+function timeRows(live) {
+  const rows = Object.entries(live.times_described).map(([kind, line]) => [kind, line]);
+  const memory = Object.entries(live.memory_mib).map(([role, mib]) => `${role} ${whole(mib)} MiB`);
+  return [
+    h("h2", {}, "Where the time goes ", h("span", { class: "quiet" }, "newest minute")),
+    rows.length ? table(["role", "share of its time"], rows) : quiet("no report yet"),
+    quiet(memory.length ? `memory: ${memory.join(", ")}` : ""),
+  ];
 }
 
 function lagBars(lags) {

@@ -13,8 +13,9 @@ import pytest
 
 from actors.problems.oracle.attempts import Attempt, AttemptLog, Header, fingerprint
 from actors.problems.oracle.endpoint import printable, retry_after_s
+from actors.problems.oracle.patient_requests import EndpointDown, Reply, RequestFailed
 from actors.problems.oracle.request_counts import RequestCounts
-from actors.problems.oracle.requests import EndpointDown, Oracle, Reply, RequestFailed
+from actors.problems.oracle.requests import Oracle
 from broker.errors import UsageError
 from broker.records import Problem, Verdict
 from conf.schema import OracleSettings

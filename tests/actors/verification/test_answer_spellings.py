@@ -1,11 +1,13 @@
 r"""Every reference answer is right in six spellings, and wrong for every other reference answer."""
 
-import time
+
+from functools import partial
 
 import pytest
 
 from actors.verification.answer_rules import Comparison, decide
 from actors.verification.verifier_process import judge_all
+from tests.yardstick import loops
 
 GOLDS = r"""
 0
@@ -192,6 +194,4 @@ TOKENS = r"""
 @pytest.mark.parametrize("gold", ["x^2+1", "1,2", "(-\\infty,1)\\cup(2,\\infty)", "6\\text{ cm}^2"])
 def test_no_repeated_token_takes_long(gold):
     for token in TOKENS.split(";"):
-        began = time.process_time()
-        decide(gold, (token * 1000)[:1000])
-        assert time.process_time() - began < 0.5, token
+        assert loops(partial(decide, gold, (token * 1000)[:1000])) < 10, token

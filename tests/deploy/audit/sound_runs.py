@@ -13,6 +13,8 @@ GROUPS_A_STEP = 2
 RING_GROUPS = 4
 MAX_LAG = 2
 SERVER = "server-1"
+ARMS = ("unguided", "guided", "unguided")
+"""One cycle."""
 
 
 class SoundRun:
@@ -67,7 +69,9 @@ class SoundRun:
         )
         saved = tuple(SavedCheckpoint(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
         bounds = Bounds(8 * RING_GROUPS, 10_000, MAX_LAG)
-        return Evidence(bounds, tuple(histories), (), locations, tuple(self._occupancy), saved)
+        problems = tuple(f"p{group_id % 7}" for group_id in range(self._issued))
+        occupancy = tuple(self._occupancy)
+        return Evidence(bounds, tuple(histories), (), locations, occupancy, saved, ARMS, problems, locations)
 
     def _start(self, role: str, **fields: Any) -> None:
         self._incarnations[role] += 1
@@ -90,7 +94,9 @@ class SoundRun:
         if self._leased:
             group_id = self._leased.pop(self._rng.randrange(len(self._leased)))
             self._stream.append((group_id, self._held))
-            self._say("actor-0", "publish", group_id=group_id)
+            self._counters["published"] += 1
+            arm, problem = ARMS[group_id % len(ARMS)], f"p{group_id % 7}"
+            self._say("actor-0", "publish", group_id=group_id, problem_id=problem, arm=arm)
 
     def _fail(self) -> None:
         if self._leased and self._rng.random() < 0.2:
@@ -113,6 +119,7 @@ class SoundRun:
         if len(self._ring) == RING_GROUPS:
             self._end(self._ring.pop(0)[0], "replaced")
         self._ring.append((group_id, version))
+        self._counters["admitted"] += 1
         self._say("preprocess-0", "put", group_id=group_id, versions=(version, version))
 
     def _train(self) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from broker.history import Event, Line, RoleHistory
 from deploy.audit.evidence import Evidence, Occupancy
+from deploy.audit.lineage import lineage_violations
 from deploy.audit.promises import check
 from tests.deploy.audit.sound_runs import MAX_LAG, SoundRun
 
@@ -183,6 +184,12 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         "acknowledged", "was done twice"),
     "a commit that Redis lost": (
         lambda e: located(e, committed=e.locations.committed - 1), "acknowledged", "is lost: Redis is at step"),
+    "a group of another arm": (
+        lambda e: changed(e, "publish", arm="easy"), "assigned", "was sampled under easy"),
+    "a group of another problem": (
+        lambda e: changed(e, "publish", problem_id="q"), "assigned", "is recorded for it"),
+    "a problem that was not recorded": (
+        lambda e: replace(e, assigned_problems=()), "assigned", "no problem is recorded for it"),
     "weights that went back": (
         lambda e: appended(e, "actor-0", what="hold", version=newest(e, "hold").version - 1),
         "versions", "went back from version"),
@@ -220,9 +227,75 @@ def test_a_violation_names_file_and_line(evidence: Evidence) -> None:
     assert f"in step {step} ({place}) and again in step {step + 1} ({last})" in found
 
 
-def test_what_cannot_be_checked_is_reported_and_is_no_violation(evidence: Evidence) -> None:
+def without(evidence: Evidence, room: str, gone: Callable[[int, int], bool]) -> Evidence:
+    """Without the lines of a role for which `gone(number, number of lines)`."""
+    histories = [
+        replace(h, lines=tuple(line for n, line in enumerate(h.lines) if not gone(n, len(h.lines))))
+        if h.role.startswith(room)
+        else h
+        for h in evidence.histories
+    ]
+    return replace(evidence, histories=tuple(histories))
+
+
+MISSING: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
+    "three quarters of an actor's lines": (
+        lambda e: without(e, "actor", lambda n, _: n % 4 != 0), "publications have no line in a history of actor"),
+    "nearly all of a preprocessor's": (
+        lambda e: without(e, "preprocess", lambda n, _: n > 20), "groups in the ring have no line in a history of"),
+    "the beginning of the learner's": (
+        lambda e: without(e, "learner", lambda n, count: n < count // 2), "batches have no line in a history of"),
+    "a role's whole history": (
+        lambda e: replace(without(e, "actor", lambda n, _: True), absent=("actor-0",)),
+        "have no line in a history of actor; no history of actor-0 is in this folder"),
+    "the reports of preprocessing": (
+        lambda e: replace(e, occupancy=()), "there is no report of a preprocessor"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_missing_evidence_is_a_violation(evidence: Evidence, missing: str) -> None:
+    remove, sentence = MISSING[missing]
+    assert sentence in broken(remove(evidence))["recorded"]
+
+
+def of_two_sessions(version: int) -> Evidence:
+    """A run of ten steps that was resumed at step 8; the engine then wrote a group with this version."""
+    found = SoundRun(3).evolve(0).evidence()
+
+    def line(role: str, session: int, what: str, **fields: object) -> Line:
+        event = Event(at=0.0, role=role, incarnation=f"{role}@{session}.0", what=what, **fields)  # type: ignore[arg-type]
+        return Line(f"{role}.jsonl:{session}", event)
+
+    server = found.locations.server
+    learner = tuple(line("learner-0", n, "start", server=server, step=step) for n, step in ((1, 0), (2, 8)))
+    actor = tuple(line("actor-0", n, "start", server=server) for n in (1, 2))
+    preprocess = (
+        line("preprocess-0", 2, "start", server=server),
+        line("preprocess-0", 2, "put", group_id=5, versions=(0, 3)),
+        line("preprocess-0", 2, "put", group_id=6, versions=(version, version)),
+    )
+    published = (line("actor-0", 1, "publish", group_id=5), line("actor-0", 2, "publish", group_id=6))
+    histories = (
+        RoleHistory("preprocess-0", preprocess, ()),
+        RoleHistory("actor-0", (*actor, *published), ()),
+        RoleHistory("learner-0", learner, ()),
+    )
+    return replace(found, histories=histories)
+
+
+@pytest.mark.parametrize("version", [0, 7, 8])
+def test_a_resumed_run_samples_with_the_weights_it_was_resumed_at(version: int) -> None:
+    """A group sampled before the resume may be older."""
+    (found,) = [finding for finding in check(of_two_sessions(version)) if finding.promise == "resumed"]
+    assert found.evidence == "1 resumes, 1 groups sampled after one"
+    wrong = f"group 6 was sampled by version {version} (preprocess-0.jsonl:2), but the run was resumed at step 8"
+    assert (found.violation or "").startswith(wrong) is (version < 8)
+
+
+def test_what_cannot_be_checked_is_reported(evidence: Evidence) -> None:
     blind = replace(evidence, histories=(), absent=("actor-0", "learner-0"))
-    assert broken(blind) == {}
+    assert broken(blind).keys() == {"recorded"}
     unchecked = {v.promise: v.unchecked for v in check(blind) if v.unchecked}
     assert unchecked["histories"] == "no history of actor-0, learner-0 in this folder"
     assert unchecked["trained once"] == "the learner's history is not complete"
@@ -256,3 +329,16 @@ def test_a_line_that_a_replaced_learner_writes_late_is_no_step_of_its_successor(
     late = appended(evidence, "learner-0", what="start", step=current_step(evidence), incarnation="a later one")
     late = appended(late, "learner-0", what="commit", step=1, incarnation=first.incarnation)
     assert broken(late) == {}
+
+
+def test_versions_are_announced_late_only_under_a_forced_lag() -> None:
+    def line(what: str, **fields: object) -> Line:
+        return Line("x:1", Event(at=0.0, role="learner-0", incarnation="a", what=what, **fields))  # type: ignore[arg-type]
+
+    lines = [line("start", step=0), line("announce", version=0)]
+    for step, version in ((1, 0), (2, 0), (3, 1)):
+        lines += [line("batch", step=step, group_ids=(step,)), line("commit", step=step)]
+        lines += [line("announce", version=version)] if step > 2 else []
+    assert list(lineage_violations(lines, forced_lag=2)) == []
+    assert list(lineage_violations(lines, forced_lag=1)) == ["announce of 1 at step 3 (x:1)"]
+    assert list(lineage_violations(lines)) == ["announce of 1 at step 3 (x:1)"]

@@ -42,6 +42,16 @@ def test_a_tensor_parallel_engine_asks_for_all_its_gpus():
     assert [d.num_gpus for d in demands(config)][:2] == [2, 2]
 
 
+def test_engine_and_rank_share_one_gpu_where_the_settings_say_so():
+    config = load(None, ["hardware=gpu1"])
+    assert {d.role: d.num_gpus for d in demands(config)} == {"actor-0": 0.5, "preprocess-0": 0, "learner-0": 0.5}
+    assert shortage(config, demands(config), cpus=8, gpus=1) is None
+    assert "need 1 GPUs and the cluster has 0" in shortage(config, demands(config), cpus=8, gpus=0)
+    penalized = load(None, ["hardware=gpu1", "learner.kl_coef=0.01"])
+    assert {d.role: d.num_gpus for d in demands(penalized)}["preprocess-0"] == 0.3333
+    assert shortage(penalized, demands(penalized), cpus=8, gpus=1) is None
+
+
 def test_sampling_needs_its_engines_and_nothing_else():
     config = load(None, ["hardware=node8"])
     assert [d.role for d in actor_demands(config)] == ["actor-0", "actor-1", "actor-2", "actor-3"]

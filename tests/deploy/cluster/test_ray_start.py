@@ -1,9 +1,12 @@
 """A local Ray that times out at its start is started again; other errors are raised."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import ray
 
-from broker.errors import PopeError
+from broker.errors import PopeError, UsageError
 from deploy.cluster import ray_session
 
 
@@ -23,6 +26,23 @@ class Starts:
 
 
 SLOW = "The current node timed out during startup. This could happen because ..."
+
+
+def test_only_this_user_may_enter_the_folder_of_rays_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = ray_session.private_folder()
+    assert (folder.parent, folder.stat().st_mode & 0o777) == (tmp_path, 0o700)
+    folder.chmod(0o777)
+    assert ray_session.private_folder().stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="belongs to somebody else; set RAY_TMPDIR"):
+        ray_session.private_folder()
+    monkeypatch.setenv("RAY_TMPDIR", "/elsewhere")
+    assert ray_session.private_folder() == Path("/elsewhere")
 
 
 def test_a_slow_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """An embedded server that ended is restarted, and clients wait for it."""
 
+import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from broker.connection import connect
 from broker.server_health import RestartWatch, durability_warnings, needs_rewrite
 from deploy.cluster.redis_keeper import keep_running
 from deploy.cluster.redis_server import EmbeddedRedis
+from tests.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.faults
 
@@ -74,6 +77,41 @@ def test_a_server_that_does_not_start_is_tried_again_until_it_does(
             until(server.alive)
             until(lambda: "was restarted" in caplog.text)
         assert connect(server.url, client_name="test").get("key") == b"value"
+
+
+def test_a_server_whose_disk_is_full_comes_back_when_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "disk") as disk, EmbeddedRedis(disk / "redis", max_memory_gib=0.1) as server:
+        client = connect(server.url, client_name="driver", retry_s=20)
+        with keep_running(server):
+            fill(disk / "ballast")
+            filling = threading.Thread(target=lambda: [client.set(f"k{n}", "x" * 2000) for n in range(100)])
+            filling.start()
+            until(lambda: "is full; free some space, and the run continues" in caplog.text)
+            assert not server.alive()
+            (disk / "ballast").unlink()
+            filling.join(20)
+            assert client.get("k99") == b"x" * 2000
+        said = [record.message for record in caplog.records]
+        assert sum("is full" in line for line in said) == 1
+        assert sum("was restarted" in line for line in said) <= 2
+
+
+def test_a_server_whose_folder_cannot_be_written_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OSError of the start does not end the thread that keeps it."""
+    with EmbeddedRedis(tmp_path, max_memory_gib=0.1) as server, keep_running(server):
+        with monkeypatch.context() as broken:
+
+            def refuse(path: Path, text: str) -> None:
+                raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+            broken.setattr("deploy.cluster.redis_server._write_private", refuse)
+            kill(server)
+            until(lambda: "cannot be restarted: [Errno 122] Disk quota exceeded; retrying" in caplog.text)
+        until(server.alive)
 
 
 def test_a_durable_server_leaves_no_doubt_and_one_without_a_file_does(tmp_path: Path) -> None:

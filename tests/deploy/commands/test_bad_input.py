@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.small_disk import fill, small_disk
+
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -42,7 +44,7 @@ def test_a_problem_without_an_answer_is_named_by_file_and_line(tmp_path: Path) -
     problems = tmp_path / "problems.jsonl"
     rows = [{"statement": "1+1?", "answer": "2", "solution": "So $1+1=2$."}, {"statement": "2+2?", "solution": "4"}]
     problems.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    line = refused(tmp_path, f"problems.source={problems}", remedy="answer")
+    line = refused(tmp_path, f"problems.source={problems}", "model.path=builtin:tiny", remedy="answer")
     assert f"{problems}:2" in line
 
 
@@ -85,3 +87,44 @@ def test_fine_tuning_without_data_or_with_a_bad_line_is_refused_before_a_folder_
         line = refused(tmp_path, f"sft.data={mine}", remedy='write {"prompt"', command=command)
         assert f"{mine}:1" in line
     assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        folder = disk / "kept"
+        folder.mkdir()
+        (folder / "settings.yaml").write_text("run: {name: kept}\n")
+        fill(disk / "ballast")
+        line = refused(disk, "run.name=kept", "run.resume=true", remedy="free some space")
+        assert f"the disk of {folder} is full" in line
+        assert os.listdir(folder) == ["settings.yaml"]
+        assert (folder / "settings.yaml").read_text() == "run: {name: kept}\n"
+
+
+def test_a_place_that_cannot_hold_runs_is_named_without_a_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for root in (Path("/proc/x"), file):
+        refused(root, remedy="name a folder that can be written")
+
+
+def test_an_unwritable_out_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(json.dumps({"statement": "1+1?", "answer": "2"}) + "\n")
+    words = (str(problems), "--out", "/proc/x/solved.jsonl", "oracle.model=big")
+    refused(tmp_path, *words, remedy="folder that can be written", command="oracle")
+
+
+def test_the_name_of_an_experiment_alone_is_answered_with_the_whole_word(tmp_path: Path) -> None:
+    refused(tmp_path, "hard_guide", remedy="experiment=hard_guide")
+    refused(tmp_path, "~learner.threads", remedy="no setting can be removed")
+    refused(tmp_path, "problems.source=my.jsonl", remedy="model.path=FOLDER or a hub id")
+
+
+def test_the_versions_are_printed() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", "--version"], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("pope-rl ")
+    assert "torch " in result.stdout

@@ -13,7 +13,7 @@ import redis
 
 from broker.balance import read_balance
 from broker.keys import Keys
-from conf.schema import RunSettings
+from conf.load import load
 from deploy.dashboard.app import ASSETS
 from deploy.dashboard.broadcast import Hub
 from tests.browser import Page, browser
@@ -83,11 +83,11 @@ def test_numbers_on_the_page_are_those_in_redis(
 ) -> None:
     shown(page, address, run_name)
     balance = read_balance(client, keys)
-    assert fact(page, "step") == f"{balance.committed} / {RunSettings().max_steps}"
+    assert fact(page, "step") == f"{balance.committed} / {load(None).run.max_steps}"
     assert page.text(".ring-count") == f"{balance.ring_samples} / 128"
     assert balance.ring_samples > 0
     assert page.run("document.querySelectorAll('svg.ring path[fill^=rgba]').length") == balance.ring_samples
-    assert page.run("document.querySelectorAll('.chart canvas').length") == 11
+    assert page.run("document.querySelectorAll('.chart canvas').length") == 12
     page.click("nav a[data-page=accounting]")
     page.wait("document.querySelector('.equation')")
     filtered = sum(balance.filtered.values())

@@ -43,6 +43,16 @@ def test_the_numbers_are_those_in_redis(client: redis.Redis, keys: Keys, model: 
     assert live.alerts == []
 
 
+def test_a_live_run_says_where_its_time_goes(model: RunModel) -> None:
+    live = model.live()
+    assert live.bottleneck == (
+        "learner waits 46%: engines are slower and paused 10% for weights; raise weights.every_steps or add an actor"
+    )
+    assert live.times["learner"] == pytest.approx({"work": 0.45, "wait_input": 0.46, "other": 0.09})
+    assert live.times_described["actor"] == "sampling 90%, paused for weights 3%, canary 7%"
+    assert live.memory_mib == {"learner-0": 100.0, "actor-0": 100.0}
+
+
 def test_changes_add_up_to_the_whole_picture(client: redis.Redis, keys: Keys, run_name: str) -> None:
     replay = replayed(client, run_name, until=NOON_S / 2)
     reader, model = LiveView(client, keys), RunModel(settings(run_name))

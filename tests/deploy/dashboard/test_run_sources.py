@@ -18,7 +18,7 @@ from deploy.cluster.redis_server import EmbeddedRedis
 from deploy.cluster.secret_environment import URL_VARIABLE
 from deploy.dashboard.run_sources import FolderSource, UrlSource, find_sources
 from deploy.dashboard.serve import dashboard_process, listening
-from deploy.store.run_folder import RunFolder
+from deploy.store.run_folder import FolderLock, RunFolder
 from deploy.view.screen import Screen
 from tests.deploy.dashboard.live import NOON_S, finished_folder, replayed, settings
 from tests.runs import REPOSITORY
@@ -55,6 +55,8 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     source = FolderSource(folder.path)
     source.open()
     before = source.model.whole()
+    lock = FolderLock(folder.path)  # of the driver, which restarts the server
+    lock.acquire()
     server.stop()
     assert source.read() is None
     assert source.away is not None
@@ -69,6 +71,40 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     source.close()
     replay.client.close()
     server.stop()
+    lock.release()
+
+
+def test_a_run_that_ends_while_it_is_watched_is_quiet_and_complete_from_its_files(tmp_path: Path) -> None:
+    path = finished_folder(tmp_path)
+    with EmbeddedRedis(path / "redis", run="replayed", fsync="everysec", max_memory_gib=0.2):
+        source = FolderSource(path)
+        source.open()
+        assert source.model.live().state == "ended"
+        before = source.model.whole()
+    snapshot = source.read()  # the server has ended
+    assert snapshot is not None
+    source.apply(snapshot)
+    live = source.model.live(source.away)
+    assert (source.away, live.state, live.ended, live.step) == (None, "ended", "run.max_steps=12 reached", 12)
+    assert not [alert for alert in live.alerts if "Redis" in alert.title]
+    assert source.model.whole().steps == before.steps
+    assert source.read() is None
+    assert source.away is None
+
+
+def test_a_run_on_another_server_that_was_seen_to_stop_is_quiet_when_the_server_is_gone(
+    client: redis.Redis, redis_url: str, run_name: str, keys: Keys
+) -> None:
+    replayed(client, run_name)
+    client.hset(keys.control, "stop", "run.max_steps=12 reached")
+    source = UrlSource(run_name, redis_url)
+    source.open()
+    for key in client.scan_iter(match=keys.prefix + "*"):
+        client.delete(key)
+    source.close()
+    for _ in range(2):
+        assert source.read() is None
+        assert (source.away, source.model.live(source.away).state) == (None, "ended")
 
 
 def test_a_new_run_under_the_same_name_replaces_the_old_one(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from conf.schema import RunSettings
+from conf.load import load
 from deploy.dashboard.run_sources import UrlSource
 from deploy.dashboard.terminal import render, spark, watch
 from deploy.view.screen import Screen
@@ -42,7 +42,8 @@ def test_the_terminal_shows_the_numbers_of_the_page(source: UrlSource) -> None:
     text, live = drawn(source), source.model.live()
     for said in (
         f"step {live.step}/{live.max_steps}", f"{live.balance.issued} = {live.balance.trained} trained",
-        f"{live.headline['solved/guided']:.0f} of 24 hard", "ESS 0.970", "actor-0",
+        f"{live.headline['solved/guided']:.0f} of 24 hard", "ESS 0.970", "MFU 25.0%", "actor-0",
+        "bottleneck learner waits 46%: engines are slower",
     ):  # fmt: skip
         assert said in text, said
     assert "THE BALANCE DOES NOT HOLD" not in text
@@ -91,4 +92,4 @@ def test_watch_works_on_a_finished_run_from_the_command_line(tmp_path: Path) -> 
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert f"replayed  ended  step 12/{RunSettings().max_steps}" in result.stdout
+    assert f"replayed  ended  step 12/{load(None).run.max_steps}" in result.stdout

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from actors.problems.oracle.requests import EndpointDown, EndpointRefused
+from actors.problems.oracle.patient_requests import EndpointDown, EndpointRefused
 from broker.errors import UsageError
 from conf.load import load
 from deploy.jobs.oracle import oracle
@@ -450,7 +450,8 @@ def test_the_key_reaches_the_endpoint_and_nothing_else(command_on: Any, tmp_path
         "http_proxy": "http://127.0.0.1:1", "all_proxy": "http://127.0.0.1:1",
     }  # fmt: skip
     with serving(script) as server:
-        process = command.start(server, "api_key_env=ORACLE_KEY", "oracle.concurrency=1", environment=environment)
+        words = ("oracle.api_key_env=ORACLE_KEY", "oracle.concurrency=1")
+        process = command.start(server, *words, environment=environment)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == (0 if last == "right" else 2), errors
     assert len(server.requests) == 6, "no proxy was used"

@@ -36,7 +36,7 @@ from tests.synthetic_run import GROUPS, HARD, HOSTILE, STEPS, configured, synthe
 REPOSITORY = Path(__file__).parents[3]
 FIGURES = {
     "outcome", "solvability", "evaluations", "reward", "entropy", "trajectory", "cost", "transfer", "first_solves",
-    "guidance", "shares", "reward_change", "cosines", "starvation", "starvation_length", "lag", "throughput",
+    "guidance", "shares", "reward_change", "cosines", "starvation", "starvation_length", "lag", "throughput", "times",
     "accounting", "optimizer",
 }  # fmt: skip
 SECTIONS = {"results", "learning", "transfer", "interference", "pipeline", "problems", "runs"}

@@ -13,7 +13,7 @@ from actors.prompts import PromptBuilder
 from broker.errors import UsageError
 from conf.rules.problems import MODELS
 from conf.schema import ModelSettings, ProblemSettings
-from deploy.run import base_model
+from deploy.run import base_model, smollm2
 from deploy.run.base_model import RECIPES, Recipe, ensure_base_model
 
 SMALL = Recipe(num_examples=300, tokenizer_examples=300, hidden_size=32, num_layers=1, mlp_size=32)
@@ -128,5 +128,5 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_the_settings_know_the_models_there_are():
-    assert tuple(RECIPES) == MODELS
-    assert len({recipe.key for recipe in RECIPES.values()}) == len(MODELS)
+    assert (*RECIPES, smollm2.PATH) == MODELS
+    assert len({recipe.key for recipe in RECIPES.values()}) == len(RECIPES)

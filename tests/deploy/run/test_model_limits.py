@@ -23,6 +23,9 @@ def special(content: str, number: int) -> dict[str, Any]:
     return {"id": number, "content": content, "special": True}
 
 
+LENGTHS = ("actors.max_prompt_tokens=512", "actors.max_completion_tokens=256", "sft.max_tokens=768")
+
+
 class Model:
     """A folder with the small files of a model."""
 
@@ -46,7 +49,7 @@ class Model:
     def refusal(self, *overrides: str) -> str:
         """Why the model is refused; "" when it is not."""
         try:
-            config = load(None, ["model.path=mine", *overrides])
+            config = load(None, ["model.path=mine", *LENGTHS, *overrides])
             require_fit(config, self.folder, config.run_samplings)
         except UsageError as error:
             name, _, reason = str(error).partition(": ")

@@ -123,6 +123,11 @@ class FakeRun:
             self.role(name).starting.end()
         self.supervisor.tick()
 
+    def last_beat(self, name: str, ago_s: float) -> None:
+        """The newest heartbeat of a role is so old."""
+        seconds, _ = self.client.time()
+        self.client.hset(self.keys.heartbeats, name, f"{round((seconds - ago_s) * 1000)} at work")
+
     def health(self) -> dict[str, str]:
         return HealthBoard(self.client, self.keys).all()
 
@@ -268,8 +273,8 @@ def test_what_a_dead_engine_held_is_not_counted_for_its_successor(run: FakeRun) 
 
 def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(run: FakeRun) -> None:
     run.all_up()
-    rank = run.ranks[0]
-    rank._since -= 30.0  # running for 30 s without a heartbeat
+    run.ranks[0]._since -= 40.0
+    run.last_beat("learner-0", 30.0)
     run.supervisor.tick()
     assert run.health()["learner-0"] == "suspect"
     Heartbeats(run.client, run.keys).beat("learner-0", "training step 1")
@@ -279,10 +284,29 @@ def test_a_role_that_is_late_is_suspected_and_cleared_by_its_next_beat(run: Fake
 
 def test_a_role_that_is_silent_for_too_long_is_killed_and_replaced(run: FakeRun) -> None:
     run.all_up()
-    run.ranks[1]._since -= 61.0
+    run.ranks[1]._since -= 70.0
+    run.last_beat("learner-1", 61.0)
+    run.supervisor.tick()
     run.supervisor.tick()
     assert [len(run.incarnations[name]) for name in ("learner-0", "learner-1", "actor-0")] == [2, 2, 1]
     assert "sent no heartbeat for deploy.dead_after_s=60 s" in run.state.notes[0]
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "restarted"])
+def test_a_role_that_imports_for_long_is_not_silent(run: FakeRun, earlier: bool) -> None:
+    """Until its first heartbeat `start_timeout_s` holds; one of an earlier incarnation is none of its own."""
+    run.all_up()
+    if earlier:
+        run.last_beat("learner-1", 900.0)
+    run.ranks[1]._since -= 400.0
+    for _ in range(2):
+        run.supervisor.tick()
+    assert len(run.incarnations["learner-1"]) == 1
+    assert run.health()["learner-1"] == "healthy"
+    run.ranks[1]._since -= 201.0
+    run.supervisor.tick()
+    assert len(run.incarnations["learner-1"]) == 2
+    assert "sent no first heartbeat for deploy.start_timeout_s=600 s" in run.state.notes[0]
 
 
 def test_while_the_run_winds_down_only_the_learner_is_replaced(run: FakeRun) -> None:

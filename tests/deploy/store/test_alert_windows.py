@@ -165,3 +165,24 @@ def test_a_failed_save_is_reported_once_and_withdrawn_after_the_next_checkpoint(
     assert messages(alerts, [report(12, 1, 5)], []) == []
     assert messages(alerts, [report(16, 1, 15)], []) == ["checkpoints are saved again: step 15"]
     assert messages(alerts, [report(17, 1, 15)], []) == []
+
+
+def test_a_collapse_is_noted_once_with_its_remedy_until_twenty_healthy_steps_later() -> None:
+    alerts, reason = alerts_of(unguided=1), "effective sample size 0.20 below 0.3"
+    run = [learner_step(s, watchdog=reason if s in (5, 7) else None) for s in range(1, 28)]
+    assert messages(alerts, run[:26], []) == [
+        f"step 5: {reason}; lower learner.learning_rate or learner.max_lag, raise learner.batch_samples, or set "
+        "learner.watchdog.action=rollback"
+    ]
+    assert messages(alerts, run[26:], []) == ["the steps since 7 are healthy"]
+
+
+def test_every_rollback_is_noted() -> None:
+    alerts = alerts_of(unguided=1)
+    undone = {8: None, 9: 3, 10: None, 15: 3}
+    run = [learner_step(s, watchdog="x", applied=False, rolled_back_to=to) for s, to in undone.items()]
+    assert messages(alerts, run, []) == [
+        "step 8: x; its gradient was skipped",
+        "step 9: x; rolled back to the weights of step 3, at a lower learning rate",
+        "step 15: x; rolled back to the weights of step 3, at a lower learning rate",
+    ]

@@ -24,7 +24,8 @@ HEALTHY = Moment(
     driver_alerts={}, canary={"actor-0": 0}, since_step_s=2.0, redis_error=None,
 )  # fmt: skip
 STARVED = {"hard bucket": "steps 1 to 20: the hard bucket is starved"}
-APART = learner_step(12, ess=0.95, logprob_rms_lag0=0.06)
+COLLAPSE = {"collapse": "step 31: effective sample size 0.20 below 0.3; its gradient was skipped"}
+APART = learner_step(12, ess=0.95, logprob_rms_lag0=6e-4)
 TIMEOUTS = [ended(3, step=1)] * 32 + [ended(3, step=1, judged=6)] * 32
 
 
@@ -42,6 +43,7 @@ def test_a_healthy_run_has_no_alerts() -> None:
         ({"roles": [LATE]}, "actor-0 is silent", "critical", "deploy.dead_after_s=60 s"),
         ({"since_step_s": 90.0}, "No optimizer step", "critical", "learner-0.log"),
         ({"driver_alerts": STARVED}, "Little is learned from the hard bucket", "warning", "pope starvation"),
+        ({"driver_alerts": COLLAPSE}, "The policy may collapse", "critical", "learner.max_lag"),
         ({"groups": [ended(3, step=1, truncated=6)] * 64}, "Answers do not end", "warning", "max_completion_tokens"),
         ({"groups": TIMEOUTS}, "The verifier fails more and more", "warning", "verifier.deadline_s"),
         ({"balance": replace(BALANCE, failed={"unreadable": 2}, issued=102)}, "Unreadable groups", "warning", "dead_l"),
@@ -69,6 +71,11 @@ def test_one_outlier_of_the_engine_raises_no_alert() -> None:
 
 def test_an_ended_run_raises_no_alert_about_progress() -> None:
     assert alerts(replace(HEALTHY, active=False, since_step_s=9e9)) == []
+
+
+def test_a_step_that_the_watchdog_skipped_had_a_finite_gradient() -> None:
+    skipped = learner_step(12, applied=False, watchdog="effective sample size 0.20 below 0.3")
+    assert alerts(replace(HEALTHY, learner=[STEP, skipped])) == []
 
 
 def test_critical_alerts_come_first() -> None:

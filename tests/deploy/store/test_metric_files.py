@@ -1,5 +1,7 @@
 """The files that keep all reports of a run."""
 
+import json
+import math
 import resource
 from pathlib import Path
 
@@ -9,9 +11,9 @@ import redis
 from broker.errors import UsageError
 from broker.keys import Keys
 from broker.metrics import Metrics
-from broker.reports import LearnerStep
+from broker.reports import LearnerStep, as_text, with_numbers
 from deploy.store.metric_files import MetricFile, read_reports
-from tests.reports import learner_step
+from tests.reports import ended, learner_step
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_a_file_without_a_whole_line_is_started_again(tmp_path: Path, metrics: M
     assert numbers(tmp_path) == [0]
 
 
-@pytest.mark.parametrize("content", [b"no report\n", b'{"n":"1"}\n', b"\n", b'{"id":"1-0","n":2}\n'])
+@pytest.mark.parametrize("content", [b"no report\n", b'{"n":"1"}\n', b"\n", b'{"id":"1-0","n":[2]}\n'])
 def test_a_damaged_file_is_named(tmp_path: Path, metrics: Metrics, content: bytes) -> None:
     (tmp_path / "learner.jsonl").write_bytes(b'{"id":"1-0","n":"0"}\n' + content)
     with pytest.raises(UsageError, match=r"learner\.jsonl is damaged: the last line .*move it away"):
@@ -95,3 +97,26 @@ def test_reports_that_a_full_disk_refused_are_written_later_and_once(
     assert numbers(tmp_path) == [0]
     assert follow(file) == [1]
     assert numbers(tmp_path) == [0, 1]
+
+
+def test_numbers_are_numbers_in_the_file_and_what_json_has_no_number_for_is_text(
+    tmp_path: Path, metrics: Metrics
+) -> None:
+    report = learner_step(1, loss=0.1, grad_norm=float("nan"), lag_histogram={0: 5, 1: 7}, reward_mean={"guided": 0.5})
+    metrics.report(report)
+    MetricFile(tmp_path / "learner.jsonl", metrics).follow()
+    line = json.loads((tmp_path / "learner.jsonl").read_text())
+    assert (line["step"], line["loss/mean"], line["reward/guided/mean"]) == (1, 0.1, 0.5)
+    assert (line["grad/norm"], line["lag/histogram"]) == ("nan", "0:5 1:7")
+    (again,) = read_reports(tmp_path, LearnerStep)
+    assert again.loss == report.loss
+    assert math.isnan(again.grad_norm)
+    assert again.lag_histogram == report.lag_histogram
+
+
+def test_names_that_look_like_numbers_stay_names() -> None:
+    end = ended(1, problem_id="007", actor="1e3")
+    assert {name: with_numbers("groups", as_text(end))[name] for name in ("problem_id", "actor")} == {
+        "problem_id": "007",
+        "actor": "1e3",
+    }

@@ -103,7 +103,7 @@ def test_runs_that_are_evaluated_differently_are_not_compared(tmp_path: Path) ->
 def test_runs_with_unequal_budgets_are_not_compared(tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     small.write_text("run: {max_groups: 50}\n")
-    with pytest.raises(UsageError, match=r"hard: run.max_groups=3000.*small.yaml: run.max_groups=50") as caught:
+    with pytest.raises(UsageError, match=r"hard: run.max_groups=2000.*small.yaml: run.max_groups=50") as caught:
         plan_sweep(["hard", str(small)])
     assert "run.max_groups=1600" in str(caught.value)
     assert len(plan_sweep(["hard", str(small), "run.max_groups=50"]).runs) == 2

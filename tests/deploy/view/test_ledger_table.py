@@ -227,7 +227,7 @@ def test_the_variable_reaches_the_command(tmp_path: Path, server: EmbeddedRedis)
     assert shown.returncode == 0, shown.stderr
     counted, promises = shown.stdout.strip().split("\npromises\n")
     assert counted == read_balance(client, Keys("pope")).explain()
-    assert "one end      holds   1 groups: 0 trained, 0 dropped, 1 in flight" in promises
+    assert "one end        holds   1 groups: 0 trained, 0 dropped, 1 in flight" in promises
     assert "not checked: no history of actor-0, preprocess-0, learner-0 in this folder" in promises
     client.hincrby(Keys("pope").counters, "replaced", 1)
     shown = pope("audit", str(folder.path), variable=server.url)

@@ -1,4 +1,4 @@
-"""Throughput of a CPU engine under our arguments and under vLLM's defaults: `make bench`.
+"""Throughput of a CPU engine under our arguments and under vLLM's defaults.
 
 The small random model never stops by itself, so every response has the maximum length. CPU seconds are those of all
 processes of the engine; on a laptop it shares two cores with the learner, so they matter as much as the wall clock.
@@ -76,9 +76,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder))
         for kind in KINDS:
-            subprocess.run(
-                [sys.executable, "-m", "tests.bench_engine", kind, folder], check=True, stderr=subprocess.DEVNULL
-            )
+            command = [sys.executable, "-m", "tests.bench.engine_arguments", kind, folder]
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

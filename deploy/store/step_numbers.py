@@ -1,0 +1,94 @@
+"""Every number of the reports, by optimizer step, under its one name: the wire name of `broker/reports.py`. Pure.
+
+    learner, sft             as reported: `loss/mean`, `grad/norm`, ...; fine-tuning has `sft/` before its names
+    syncs, outputs, groups   of the time while a policy version was the newest: counts are sums, other numbers means. A
+    and preprocessing        name without a room gets it in front (`groups/rollouts`), and groups have their arm at the
+                             end (`groups/rollouts/guided`)
+    times                    of the roles of a kind, since the step before: `times/seconds/work/learner`
+
+Numbers that follow from several reports have the names of `deploy/dashboard/steps.py`, such as `success/guided`.
+"""
+
+import bisect
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from broker.reports import (
+    LEVELS,
+    PLACES,
+    ActorOutput,
+    GroupEnd,
+    LearnerStep,
+    PreprocessWork,
+    Report,
+    RoleTimes,
+    SftStep,
+    WeightSync,
+    to_fields,
+)
+
+Rows = dict[int, dict[str, float]]
+"""Optimizer step -> name -> value."""
+
+
+class StepNumbers:
+    """Collects the numbers of reports of any kind, in any order."""
+
+    def __init__(self) -> None:
+        self._sums: defaultdict[tuple[int, str], float] = defaultdict(float)
+        self._counts: defaultdict[tuple[int, str], int] = defaultdict(int)
+
+    def rows(self) -> Rows:
+        rows: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        for (step, name), total in sorted(self._sums.items()):
+            rows[step][name] = total / self._counts[step, name]
+        return dict(rows)
+
+    def add_steps(self, reports: Iterable[LearnerStep | SftStep], prefix: str = "") -> None:
+        """Reports of which there is one a step."""
+        for report in reports:
+            for name, value in _numbers(report):
+                self._mean(report.step, prefix + name, value)
+
+    def add_work(self, reports: Iterable[WeightSync | ActorOutput | GroupEnd | PreprocessWork]) -> None:
+        """Reports of which there are many a step."""
+        for report in reports:
+            step = report.version if isinstance(report, WeightSync | ActorOutput) else report.step
+            end = f"/{report.arm}" if isinstance(report, GroupEnd) else ""
+            for name, value in _numbers(report):
+                whole = name if "/" in name else f"{report.room}/{name}"
+                self._add(step, whole + end, value, level=name in LEVELS or isinstance(value, float))
+
+    def add_times(self, reports: Iterable[RoleTimes], steps: Iterable[tuple[float, int]]) -> None:
+        """`steps`: (unix seconds, step) of the learner's reports."""
+        ends = sorted(steps)
+        for report in reports:
+            at = bisect.bisect_left(ends, (report.unix_s, -1))
+            step = ends[min(at, len(ends) - 1)][1] if ends else 0
+            for name, value in _numbers(report):
+                self._add(step, f"{name}/{report.kind}", value, level=name in LEVELS)
+
+    def _add(self, step: int, name: str, value: float, *, level: bool) -> None:
+        if level:
+            self._mean(step, name, value)
+        else:
+            self._sums[step, name] += value
+            self._counts[step, name] = 1
+
+    def _mean(self, step: int, name: str, value: float) -> None:
+        self._sums[step, name] += value
+        self._counts[step, name] += 1
+
+
+def _numbers(report: Report) -> Iterator[tuple[str, float | int]]:
+    """(wire name, value) of every finite number; a histogram, `LAG:TOKENS ...`, has one name for each of its keys."""
+    for name, value in to_fields(report).items():
+        if name in PLACES:
+            continue
+        if isinstance(value, str):
+            for word in value.split() if name.endswith("/histogram") else ():
+                key, _, count = word.partition(":")
+                yield f"{name}/{key}", int(count)
+        elif math.isfinite(value):
+            yield name, value
