@@ -20,6 +20,7 @@ import torch
 from learner.manifest import CheckpointError, find_newest_valid
 from learner.trainable import Trainable
 from tests.learner.rank_main import GROUP_SIZE, run_config, train
+from tests.learner.ranks import end_process
 from tests.learner.tiny import random_groups
 
 MOST_BYTES = 20_000
@@ -77,3 +78,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     assert sys.argv[1] == "save"
     save(json.loads(Path(sys.argv[2]).read_text()))
+    end_process()

@@ -44,6 +44,7 @@ from learner.replay_plan import ReplayPlan
 from learner.sft import FineTuner
 from learner.step import StepReport, run_step
 from learner.watchdog import Watchdog
+from tests.learner.ranks import end_process
 from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
 PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
@@ -297,3 +298,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     main = PROGRAMS[sys.argv[1]]
     main(json.loads(Path(sys.argv[2]).read_text()))
+    end_process()
