@@ -21,6 +21,7 @@ from broker.connection import connect
 from broker.keys import Keys
 from deploy.cluster.import_path import put_rooms_first
 from deploy.cluster.redis_server import EmbeddedRedis
+from tests.runs import end_started
 
 put_rooms_first()  # for the processes that a test starts in another folder
 
@@ -46,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return COMPLETE_RUNS.index(module) if complete else -1
 
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_behind() -> Iterator[None]:
+    """A test that fails ends the runs that it started."""
+    yield
+    end_started()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,19 @@ SMALL = (
     "deploy.heartbeat_s=0.5",
 )
 """Chains of two steps: the base model solves some of them, so groups have a gradient from the first step on."""
+PATIENCE_S = 900.0
+"""How long a test waits for what takes half a minute to four on a quiet machine. Only a run that hangs takes longer."""
+
+_started: list["Run"] = []
+
+
+def end_started() -> None:
+    """Kills every run that a test started and, having failed, did not end."""
+    for run in _started:
+        if run.process.poll() is None:
+            run.kill()
+            run.process.communicate()
+    _started.clear()
 
 
 @dataclass
@@ -45,6 +58,7 @@ class Run:
 
     def __post_init__(self) -> None:
         threading.Thread(target=self._watch, daemon=True).start()
+        _started.append(self)
 
     def _watch(self) -> None:
         while self.process.poll() is None:
@@ -65,7 +79,7 @@ class Run:
                     names.append(process.name())
         return names
 
-    def wait(self, timeout_s: float) -> str:
+    def wait(self, timeout_s: float = PATIENCE_S) -> str:
         """Its output, once it has ended. A run that does not end in time is killed; raises AssertionError."""
         try:
             output, _ = self.process.communicate(timeout=timeout_s)
@@ -118,9 +132,9 @@ def start_on(folder: Path, command: str, *words: str) -> Run:
     return Run(_pope(command, str(folder), *words), folder)
 
 
-def finish(run: Run, timeout_s: float = 240) -> str:
+def finish(run: Run) -> str:
     """The output of a command, which must succeed and leave no process."""
-    output = run.wait(timeout_s)
+    output = run.wait()
     assert run.process.returncode == 0, output
     assert run.left_behind() == []
     return output
@@ -139,7 +153,8 @@ def _pope(*words: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Returns when the condition holds. Raises AssertionError when it does not within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"

@@ -43,7 +43,7 @@ def asynchrony() -> list[Measure]:
 def _run(root: Path, name: str, *settings: str) -> tuple[float, float, float]:
     """(seconds a step, seconds a step that the learner waited, that it worked) of a complete run."""
     run = start("train", root, *SETTINGS, *settings, name=name)
-    finish(run, timeout_s=600)
+    finish(run)
     at_s = [step.unix_s for step in read_reports(run.folder / "metrics", LearnerStep)]
     step_s = (at_s[-1] - at_s[SKIPPED]) / (len(at_s) - 1 - SKIPPED)
     waited = times_by_kind(read_reports(run.folder / "metrics", RoleTimes))["learner"].share(WAIT_INPUT)

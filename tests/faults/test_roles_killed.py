@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import Run, finish, start_on, start_run, surviving, wait_until
+from tests.runs import PATIENCE_S, Run, finish, start_on, start_run, surviving, wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(2 * PATIENCE_S)]
 
 STEPS = 10
 
@@ -22,7 +22,7 @@ def test_a_run_survives_the_deaths_of_its_redis_its_actor_and_its_learner(
     try:
         servers = [kill_redis(run, step) for step in (1, 3)]
         kill_actor(run, step=4)
-        output = run.wait(480)
+        output = run.wait()
     finally:
         if run.process.poll() is None:
             run.kill()
@@ -64,5 +64,5 @@ def kill_actor(run: Run, step: int) -> None:
 
 
 def wait_for_step(run: Run, step: int) -> None:
-    wait_until(lambda: run.process.poll() is not None or run.steps() >= step, 420, f"step {step}")
+    wait_until(lambda: run.process.poll() is not None or run.steps() >= step, f"step {step}")
     assert run.process.poll() is None, run.wait(1) + run.logs()

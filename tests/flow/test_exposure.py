@@ -12,9 +12,9 @@ import pytest
 from broker.connection import connect
 from deploy.cluster.ray_session import private_folder
 from deploy.cluster.redis_server import EmbeddedRedis
-from tests.runs import Run, start_run, wait_until
+from tests.runs import PATIENCE_S, Run, start_run, wait_until
 
-pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
 CANARIES = {
     "POPE_BROKER_URL": "canary-of-the-broker-4711",
@@ -88,9 +88,9 @@ def test_a_run_listens_on_loopback_only_and_shows_its_secrets_nowhere(
         return run.process.poll() is not None or int(owner.hget("pope:{exposed}:learner", "committed") or 0) >= 3
 
     try:
-        wait_until(trained, 480, "three optimizer steps")
+        wait_until(trained, "three optimizer steps")
         assert run.process.poll() is None, run.wait(1) + run.logs()
-        output = run.wait(300)
+        output = run.wait()
     finally:
         if run.process.poll() is None:
             run.kill()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from deploy.store.rollout_archive import read_rollouts
-from tests.runs import Run, start, wait_until
+from tests.runs import PATIENCE_S, Run, start, wait_until
 
-pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
 MINE = (
     "--guidance",
@@ -48,15 +48,15 @@ def archived(run: Run, stage: str) -> int:
 
 def test_a_killed_mining_is_continued_and_finds_the_planted_buckets(tmp_path: Path) -> None:
     killed = start("mine", tmp_path, *MINE, name="killed")
-    wait_until(lambda: killed.process.poll() is not None or archived(killed, "mining") >= 12, 480, "twelve groups")
+    wait_until(lambda: killed.process.poll() is not None or archived(killed, "mining") >= 12, "twelve groups")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
     before = results_of(killed, "mining").read_bytes()
     # Nobody is left to end them in order: each ends when it notices. Ray's own agents take a minute or two for that.
-    wait_until(lambda: all(name.endswith("Agent") for name in killed.running()), 60, "only Ray's agents are left")
+    wait_until(lambda: all(name.endswith("Agent") for name in killed.running()), "only Ray's agents are left", 60)
 
     again = start("mine", tmp_path, *MINE, name="killed")
-    output = again.wait(480)
+    output = again.wait()
     assert again.process.returncode == 0, output + again.logs()
     assert again.left_behind() == []
     whole_lines = before[: before.rindex(b"\n") + 1]
@@ -83,7 +83,7 @@ def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path
     words = ("builtin:tiny", "builtin:tiny", "problems.num_hard=6", "problems.chain_steps=2", "n=20", "k=[1,4]",
              "evaluation.temperature=0.9", "top_p=0.98", "evaluation.max_completion_tokens=300")  # fmt: skip
     first = start("eval", tmp_path, *words, name="eval")
-    output = first.wait(240)
+    output = first.wait()
     assert first.process.returncode == 0, output + first.logs()
     report = json.loads((first.folder / "report.json").read_text())["reports"][0]
     (measured,) = report["sets"]
@@ -94,6 +94,6 @@ def test_eval_measures_a_checkpoint_and_a_repeated_call_samples_nothing(tmp_path
     assert "tiny" in (first.folder / "report.md").read_text()
 
     again = start("eval", tmp_path, *words, name="eval")
-    output = again.wait(240)
+    output = again.wait()
     assert again.process.returncode == 0, output + again.logs()
     assert json.loads((again.folder / "report.json").read_text())["reports"][0] == report

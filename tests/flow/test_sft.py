@@ -15,9 +15,9 @@ from broker.reports import SftStep
 from conf.schema import ProblemSettings
 from deploy.jobs.evaluate import checkpoint_folder
 from deploy.store.metric_files import read_reports
-from tests.runs import SMALL, start, start_run, wait_until
+from tests.runs import PATIENCE_S, SMALL, start, start_run, wait_until
 
-pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_prefixes_and_sampled_completions_are_imitated_and_rl_starts_from_the_result(tmp_path: Path) -> None:
     sft = ("arms.guided=0", "sft.data=prefix", "sft.max_samples=32", "sft.epochs=2", "sft.batch_samples=4")
     run = start_run(tmp_path, *sft, "run.max_steps=2", "problems.num_hard=8")
-    output = run.wait(780)
+    output = run.wait()
     assert run.process.returncode == 0, output + run.logs()
     assert run.left_behind() == []
     assert output.count("model check: learner = model within") == 2, "of the base model and of the fine-tuned one"
@@ -67,7 +67,7 @@ def test_a_killed_fine_tuning_is_resumed_and_a_finished_one_is_not_repeated(tmp_
     words = (f"sft.data={mine}", "sft.epochs=20", "sft.batch_samples=4", "learner.checkpoint_every=10", *SMALL)
 
     whole = start("sft", tmp_path, *words, name="whole")
-    output = whole.wait(300)
+    output = whole.wait()
     assert whole.process.returncode == 0, output + whole.logs()
     assert whole.left_behind() == []
     assert "80 steps on 16 demonstrations" in output
@@ -77,7 +77,7 @@ def test_a_killed_fine_tuning_is_resumed_and_a_finished_one_is_not_repeated(tmp_
 
     killed = start("sft", tmp_path, *words, name="killed")
     saved = killed.folder / "sft" / "checkpoints" / "step-000010"
-    wait_until(lambda: killed.process.poll() is not None or saved.exists(), 240, "a checkpoint")
+    wait_until(lambda: killed.process.poll() is not None or saved.exists(), "a checkpoint")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
     # The driver is gone. Ray's own agents take a minute or two to notice that their raylet has ended.
@@ -85,14 +85,14 @@ def test_a_killed_fine_tuning_is_resumed_and_a_finished_one_is_not_repeated(tmp_
     assert [name for name in left.values() if not name.endswith("Agent")] == []
 
     again = start("sft", tmp_path, *words, name="killed")
-    output = again.wait(300)
+    output = again.wait()
     assert again.process.returncode == 0, output + again.logs()
     theirs, ours = (load_file(run.folder / "sft" / "model" / "model.safetensors") for run in (whole, again))
     assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
     assert [int(row["step"]) for row in lines(again.folder / "metrics" / "sft.jsonl")] == list(range(1, 81))
 
     third = start("sft", tmp_path, *words, name="killed")
-    output = third.wait(120)
+    output = third.wait()
     assert third.process.returncode == 0, output + third.logs()
     assert "fine-tune" not in output
     assert f"model.path={again.folder / 'sft' / 'model'}" in output

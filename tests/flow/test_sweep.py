@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import SMALL, interrupt, start, wait_until
+from tests.runs import PATIENCE_S, SMALL, interrupt, start, wait_until
 
-pytestmark = [pytest.mark.flow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
 TINY = (*SMALL, "run.max_groups=24", "evaluation.samples=4", "evaluation.k=[1,4]")
 
@@ -16,9 +16,9 @@ def test_an_interrupted_sweep_is_resumed_and_repeats_no_finished_run(tmp_path: P
     words = ("hard", "hard_guide", *TINY)
     sweep = start("sweep", tmp_path, *words, name="two")
     first, second = (sweep.folder / f"{name}-s0" for name in ("hard", "hard_guide"))
-    wait_until(lambda: second.exists() or sweep.process.poll() is not None, 420, "the second run")
+    wait_until(lambda: second.exists() or sweep.process.poll() is not None, "the second run")
     interrupt(sweep)
-    output = sweep.wait(180)
+    output = sweep.wait()
     assert sweep.process.returncode == 130, output
     assert sweep.left_behind() == []
     assert "hard-s0 finished" in output
@@ -27,7 +27,7 @@ def test_an_interrupted_sweep_is_resumed_and_repeats_no_finished_run(tmp_path: P
     before = (first / "summary.json").stat().st_mtime_ns
 
     again = start("sweep", tmp_path, *words, name="two")
-    output = again.wait(480)
+    output = again.wait()
     assert again.process.returncode == 0, output
     assert (first / "summary.json").stat().st_mtime_ns == before, "a finished run is not repeated"
     runs = json.loads((again.folder / "sweep.json").read_text())["runs"]

@@ -136,7 +136,7 @@ def test_the_reference_stays_the_start_model_while_new_weights_are_announced(
             group = half_right(random_groups(1, seed=version, first_group_id=version, version=version)[0].rollout_group)
             assert broker.claim(f"a/{version}") == version
             assert broker.feed.publish(version, f"a/{version}", group)
-            wait_until(lambda v=version: broker.ring.take(v + 1, 4, max_lag=None) == [v], 10, "the group in the ring")
+            wait_until(lambda v=version: broker.ring.take(v + 1, 4, max_lag=None) == [v], "the group in the ring", 10)
             batch = broker.ring.batch(version + 1)
             assert batch is not None
             raw = batch[0].reference_logprobs

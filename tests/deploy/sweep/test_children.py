@@ -14,7 +14,7 @@ from tests.runs import REPOSITORY, wait_until
 
 
 def ended(child: Process, timeout_s: float = 120.0) -> int:
-    wait_until(lambda: child.poll() is not None, timeout_s, "the end of the child")
+    wait_until(lambda: child.poll() is not None, "the end of the child", timeout_s)
     code = child.poll()
     assert code is not None
     return code
