@@ -499,8 +499,10 @@ class SftSettings:
     checkpoints are set in `learner`. The learning rate decays linearly to zero."""
 
     data: str = "none"
-    """Demonstrations. `none`: no fine-tuning. `full_oracle`: unguided prompt -> oracle solution. `prefix`: unguided
-    prompt -> guidance and a correct completion of the base model. FILE.jsonl: lines of {"prompt", "response"}."""
+    """Demonstrations. `none`: no fine-tuning. `full_oracle`: unguided prompt -> oracle solution. `guided_oracle`:
+    every second of them a guided prompt -> the rest of the solution, for a model that cannot continue a partial one
+    yet. `prefix`: unguided prompt -> guidance and a correct completion of the base model. FILE.jsonl: lines of
+    {"prompt", "response"}."""
     epochs: int = ranged(3, 1)
     """Passes over the demonstrations."""
     batch_samples: int = ranged(16, 1)

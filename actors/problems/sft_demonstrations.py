@@ -1,20 +1,24 @@
 """Demonstrations for supervised fine-tuning: prompts and responses by `sft.data`.
 
-    full_oracle   unguided prompt -> the whole oracle solution
-    prefix        unguided prompt -> POPE's guidance and a correct completion of it (`rejection_sampling.py`)
-    FILE.jsonl    {"prompt": "What is 1+1?", "response": "1+1=2."}, one object per line
+    full_oracle      unguided prompt -> the whole oracle solution
+    guided_oracle    the same for one half of the problems; for the other, guided prompt -> the rest of the solution
+    prefix           unguided prompt -> POPE's guidance and a correct completion of it (`rejection_sampling.py`)
+    FILE.jsonl       {"prompt": "What is 1+1?", "response": "1+1=2."}, one object per line
 
 A prompt is the user's message. The model's chat template is applied when it is tokenized.
 """
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from actors.prompts import PromptBuilder, unguided_message
+from actors.problems.guidance import candidate_prefixes
+from actors.prompts import PromptBuilder, guided_message, unguided_message
 from broker.errors import UsageError
 from broker.records import Problem, Record, int32_bytes
+from conf.schema import GuidanceSettings
 
 
 class Demonstration(Record, frozen=True):
@@ -22,7 +26,7 @@ class Demonstration(Record, frozen=True):
 
     problem_id: str
     source: str
-    """full_oracle, prefix, or the name of the file."""
+    """full_oracle, guided_oracle, prefix, or the name of the file."""
     prompt: str
     """The user's message. It carries no loss."""
     response: str
@@ -61,6 +65,38 @@ def full_oracle_demonstrations(problems: Sequence[Problem]) -> tuple[list[Demons
         if problem.solution
     ]
     return demonstrations, [LeftOut(problem_id=p.id, reason="no solution") for p in problems if not p.solution]
+
+
+def guided_oracle_demonstrations(
+    problems: Sequence[Problem], guidance: GuidanceSettings, seed: int
+) -> tuple[list[Demonstration], list[LeftOut]]:
+    """Demonstrations of both kinds of prompt, for a model that cannot continue a partial solution yet, and the problems
+    without a solution.
+
+    Every second problem is demonstrated with a guided prompt and the rest of its solution, unless no candidate prefix
+    (`guidance.py`) exists; which of them is drawn by `seed`. All others are demonstrated as by full_oracle.
+    """
+    demonstrations, left_out = full_oracle_demonstrations(problems)
+    solved = [problem for problem in problems if problem.solution]
+    for i, (whole, problem) in enumerate(zip(demonstrations, solved, strict=True)):
+        prefixes = _prefixes(problem, guidance) if i % 2 else []
+        if prefixes:
+            demonstrations[i] = _rest(whole, problem, random.Random(f"{seed}:{problem.id}").choice(prefixes), guidance)
+    return demonstrations, left_out
+
+
+def _prefixes(problem: Problem, guidance: GuidanceSettings) -> list[str]:
+    solution = (problem.solution or "").strip()
+    return candidate_prefixes(solution, guidance.num_prefixes, problem.answer, problem.statement)
+
+
+def _rest(whole: Demonstration, problem: Problem, prefix: str, guidance: GuidanceSettings) -> Demonstration:
+    return msgspec.structs.replace(
+        whole,
+        source="guided_oracle",
+        prompt=guided_message(problem.statement, prefix, guidance.instruction),
+        response=whole.response[len(prefix) :].strip(),
+    )
 
 
 def read_demonstrations(path: Path) -> list[Demonstration]:

@@ -6,7 +6,7 @@ from conf.names import did_you_mean
 from conf.rules.rule import Rule, Violation
 from conf.schema import RunConfig
 
-BUILDERS = ("none", "full_oracle", "prefix")
+BUILDERS = ("none", "full_oracle", "guided_oracle", "prefix")
 
 
 def sft_data_is_known(config: RunConfig) -> Iterator[Violation]:

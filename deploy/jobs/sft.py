@@ -15,6 +15,7 @@ from rich.console import Console
 from actors.problems.problem_set import ProblemSet
 from broker.errors import UsageError
 from broker.records import Problem
+from conf.rules.sft import BUILDERS
 from conf.schema import RunConfig
 from deploy.cluster.placement import actor_demands, largest
 from deploy.jobs.problems import load_run_problems
@@ -36,7 +37,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
     Raises UsageError for invalid input, Interrupted when a signal ends it.
     """
     if not config.sft.enabled:
-        raise UsageError("sft.data=none gives no demonstrations: set it to full_oracle, prefix or FILE.jsonl")
+        raise UsageError(f"sft.data=none gives no demonstrations: set it to {', '.join(BUILDERS[1:])} or FILE.jsonl")
     problem_set = ProblemSet([]) if is_demonstration_file(config.sft.data) else load_run_problems(config)
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
     inputs = _digest(config, problem_set.problems)
@@ -63,7 +64,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
                     check_model_alone(session, model_path)  # before anything is sampled
                     problems, _ = choose_guidance(stages, problems, config.guidance, config.run.seed)
                 folder.save_problems(problems)
-            examples = load_examples(config.sft, problems, stages, folder, console, config.run.seed, config.prompts)
+            examples = load_examples(config, problems, stages, folder, console)
             close_engines(engines)
             if data_only:
                 console.print(f"  {folder.demonstrations}", highlight=False, soft_wrap=True)

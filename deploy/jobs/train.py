@@ -120,10 +120,7 @@ class _TrainingRun:
             stages = Stages(self._session, engines, self._interrupts, self._model_path)
             try:
                 self._measure_base(stages)
-                sft, seed = self._config.sft, self._config.run.seed
-                examples = load_examples(
-                    sft, self._problems, stages, self._folder, self._console, seed, self._config.prompts
-                )
+                examples = load_examples(self._config, self._problems, stages, self._folder, self._console)
             finally:
                 close_engines(engines)
             tuning.run(examples)

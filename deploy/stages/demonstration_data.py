@@ -19,6 +19,7 @@ from actors.problems.sft_demonstrations import (
     Demonstration,
     LeftOut,
     full_oracle_demonstrations,
+    guided_oracle_demonstrations,
     read_demonstrations,
     token_ids,
 )
@@ -27,7 +28,7 @@ from actors.stop_tokens import completion_text, stop_token_ids
 from actors.verification.answers import num_unboxed
 from broker.errors import UsageError
 from broker.records import Problem, Rollout, int32_array
-from conf.schema import PromptSettings, SftSettings
+from conf.schema import RunConfig, SftSettings
 from deploy.run.model_source import load_tokenizer
 from deploy.stages.stage_sequence import Stages
 from deploy.store.run_folder import RunFolder
@@ -58,19 +59,13 @@ def check_demonstration_data(settings: SftSettings, problems: Sequence[Problem],
 
 
 def load_examples(
-    settings: SftSettings,
-    problems: Sequence[Problem],
-    stages: Stages,
-    folder: RunFolder,
-    console: Console,
-    seed: int,
-    prompts: PromptSettings | None = None,
+    config: RunConfig, problems: Sequence[Problem], stages: Stages, folder: RunFolder, console: Console
 ) -> list[Example]:
     """The demonstrations of the run as token ids. They are built once and afterwards read from sft.jsonl.
 
     For `sft.data=prefix` the problems must have their guidance. Raises UsageError when there is no demonstration.
     """
-    prompts = prompts or PromptSettings()
+    settings, prompts = config.sft, config.prompts
     tokenizer = load_tokenizer(stages.model_path)
     stop_ids = stop_token_ids(tokenizer, stages.model_path, prompts.template_kwargs)
     builder = PromptBuilder(tokenizer, settings=prompts, stop_ids=stop_ids)
@@ -83,7 +78,7 @@ def load_examples(
     def text_of(ids: list[int]) -> str:
         return completion_text(tokenizer, ids, stop_ids)
 
-    demonstrations, left_out = _build(settings, hard, stages, text_of, seed)
+    demonstrations, left_out = _build(config, hard, stages, text_of)
     encoded, unfit = _encode(demonstrations, builder)
     fitting = [(d, example) for d, example in encoded if example.num_tokens <= settings.max_tokens]
     left_out += unfit
@@ -121,13 +116,15 @@ def _encode(
 
 
 def _build(
-    settings: SftSettings, hard: Sequence[Problem], stages: Stages, text_of: Decode, seed: int
+    config: RunConfig, hard: Sequence[Problem], stages: Stages, text_of: Decode
 ) -> tuple[list[Demonstration], list[LeftOut]]:
-    match settings.data:
+    match config.sft.data:
         case "full_oracle":
             return full_oracle_demonstrations(hard)
+        case "guided_oracle":
+            return guided_oracle_demonstrations(hard, config.guidance, config.run.seed)
         case "prefix":
-            return _sample(settings, hard, stages, text_of, seed)
+            return _sample(config.sft, hard, stages, text_of, config.run.seed)
         case path:
             return read_demonstrations(Path(path)), []
 

@@ -6,10 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.problems.sft_demonstrations import Demonstration, full_oracle_demonstrations, read_demonstrations, token_ids
-from actors.prompts import PARTIAL_RESPONSE, PromptBuilder, unguided_message
+from actors.problems.sft_demonstrations import (
+    Demonstration,
+    full_oracle_demonstrations,
+    guided_oracle_demonstrations,
+    read_demonstrations,
+    token_ids,
+)
+from actors.prompts import PARTIAL_RESPONSE, PromptBuilder, guided_message, unguided_message
 from broker.errors import UsageError
 from broker.records import Problem
+from conf.schema import GuidanceSettings
 
 
 def problem(id: str, solution: str | None, guidance: str | None = None) -> Problem:
@@ -40,6 +47,27 @@ def test_full_oracle_pairs_the_unguided_prompt_with_the_whole_solution() -> None
     assert demonstration.response == "2+2=4.\nSo \\boxed{4}."
     assert PARTIAL_RESPONSE not in demonstration.prompt
     assert [(row.problem_id, row.reason) for row in left_out] == [("q", "no solution")]
+
+
+def test_every_second_problem_is_demonstrated_with_a_prefix_of_its_solution_and_the_rest() -> None:
+    solution = "2+1=3.\nThen 3+3=6.\nThen 6-2=4.\nSo \\boxed{4}.\n"
+    problems = [problem("a", solution), problem("none", None), problem("b", solution), problem("c", solution)]
+    problems.append(problem("no prefix", "\\boxed{4}"))
+    found, left_out = guided_oracle_demonstrations(problems, GuidanceSettings(num_prefixes=3), seed=0)
+    prefix = "2+1=3."
+    whole = solution.strip()
+    assert [(d.problem_id, d.source, d.response) for d in found if d.problem_id != "b"] == [
+        ("a", "full_oracle", whole), ("c", "full_oracle", whole), ("no prefix", "full_oracle", "\\boxed{4}"),
+    ]  # fmt: skip
+    (guided,) = (d for d in found if d.problem_id == "b")
+    assert guided.source == "guided_oracle"
+    lengths = {1: prefix, 2: f"{prefix}\nThen 3+3=6."}
+    given = lengths[whole.removesuffix(guided.response).count("\n")]
+    assert guided.prompt == guided_message("What is b?", given, "default")
+    assert f"{given}\n{guided.response}" == whole, "nothing is lost or shown twice"
+    assert [(row.problem_id, row.reason) for row in left_out] == [("none", "no solution")]
+    again, _ = guided_oracle_demonstrations(problems, GuidanceSettings(num_prefixes=3), seed=0)
+    assert again == found
 
 
 def test_prompt_and_response_are_tokenized_separately_and_end_with_eos() -> None:

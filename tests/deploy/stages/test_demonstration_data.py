@@ -99,7 +99,7 @@ def built(config: RunConfig, engines: Engines, folder: Path) -> tuple[list[tuple
     output = io.StringIO()
     console = Console(file=output, width=200)
     stages: Any = engines
-    examples = load_examples(config.sft, PROBLEMS, stages, RunFolder(folder), console, config.run.seed)
+    examples = load_examples(config, PROBLEMS, stages, RunFolder(folder), console)
     decode = engines._tokenizer.decode
     texts = [tuple(decode(int32_array(ids).tolist()) for ids in (e.prompt_ids, e.response_ids)) for e in examples]
     return texts, output.getvalue()
