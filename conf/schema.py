@@ -117,6 +117,8 @@ class ProblemSettings:
     story_steps: list[int] = field(default_factory=lambda: [3, 5])
     """[fewest, most] calculations of a hard story of builtin:stories, 1 to 6. Stories of every number in between are
     drawn alike."""
+    story_largest: int = ranged(60, 12, 60)
+    """builtin:stories: the largest number that is calculated with. Small models know sums of small numbers only."""
     story_families: list[str] = field(default_factory=list)
     """Families of builtin:stories, drawn in turn: collection, bakery, orchard, bus, savings, library, farm, people,
     shopping. []: all."""

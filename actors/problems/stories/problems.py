@@ -8,6 +8,7 @@ unseen4-s0-0003 is an unseen one.
 import itertools
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from actors.problems.stories.changes import change_story
@@ -17,14 +18,14 @@ from actors.problems.stories.scenes_at_home import COLLECTION, ORCHARD, SAVINGS
 from actors.problems.stories.scenes_in_town import BAKERY, BUS, FARM, LIBRARY
 from actors.problems.stories.shopping import NAME as SHOPPING
 from actors.problems.stories.shopping import shopping_story
-from actors.problems.stories.story import Story, Unsuitable
+from actors.problems.stories.story import LARGEST, Story, Unsuitable
 from broker.errors import UsageError
 from broker.records import Bucket, Problem
 from conf.schema import ProblemSettings
 
 SOURCE, UNSEEN = "builtin:stories", "builtin:stories-unseen"
 EASY_STEPS, EASIER_STEPS = (2, 2), (1, 1)
-MAX_TRIES = 3000
+MAX_TRIES = 10_000
 """Draws without a new story after which there are held to be no more."""
 
 _SCENES = (COLLECTION, BAKERY, ORCHARD, BUS, SAVINGS, LIBRARY, FARM)
@@ -49,7 +50,8 @@ def training_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
         problem
         for bucket, count, steps in wanted
         for problem in _records(
-            draw_stories(settings.story_families, steps, count, seed, unseen=unseen), seed, bucket, unseen
+            draw_stories(settings.story_families, steps, count, seed, unseen=unseen, largest=settings.story_largest),
+            seed, bucket, unseen,
         )
     ]
 
@@ -57,38 +59,46 @@ def training_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
 def held_out_problems(settings: ProblemSettings, seed: int, count: int) -> list[Problem]:
     """`count` unseen hard stories."""
     low, high = settings.story_steps
-    return _records(draw_stories(settings.story_families, (low, high), count, seed, unseen=True), seed, "hard", True)
+    stories = draw_stories(
+        settings.story_families, (low, high), count, seed, unseen=True, largest=settings.story_largest
+    )
+    return _records(stories, seed, "hard", True)
 
 
 def draw_stories(
-    families: Sequence[str], steps: tuple[int, int], count: int, seed: int, *, unseen: bool
+    families: Sequence[str], steps: tuple[int, int], count: int, seed: int, *, unseen: bool, largest: int = LARGEST
 ) -> list[Story]:
     """`count` stories that all differ in what is calculated, over families and numbers of steps in turn.
 
-    `families`: empty is all. Raises UsageError when there are not enough.
+    `families`: empty is all. `largest`: of the numbers that are calculated with. Raises UsageError when there are not enough.
     """
     rng = random.Random(f"stories/{steps}/{unseen}/{seed}")
+
+    def suits(story: Story) -> bool:
+        return story.is_unseen == unseen and story.key not in stories and story.largest <= largest
+
     turns = itertools.cycle(itertools.product(range(steps[0], steps[1] + 1), families or FAMILIES))
     stories: dict[str, Story] = {}
     while len(stories) < count:
         num_steps, family = next(turns)
-        story = _new_story(family, num_steps, stories, rng, unseen=unseen)
+        story = _new_story(family, num_steps, suits, rng)
+        if story is None:
+            raise UsageError(
+                f"problems.source={SOURCE}: after {len(stories)} stories there is no further one of the family "
+                f"{family} with {num_steps} steps and numbers up to {largest}; lower problems.num_hard, num_easy or "
+                "num_easier, or raise problems.story_largest or problems.story_steps"
+            )
         stories[story.key] = story
     return list(stories.values())
 
 
-def _new_story(family: str, num_steps: int, known: dict[str, Story], rng: random.Random, *, unseen: bool) -> Story:
+def _new_story(family: str, num_steps: int, suits: Callable[[Story], bool], rng: random.Random) -> Story | None:
     for _ in range(MAX_TRIES):
-        try:
+        with suppress(Unsuitable):
             story = FAMILIES[family](num_steps, rng)
-        except Unsuitable:
-            continue
-        if story.is_unseen == unseen and story.key not in known:
-            return story
-    raise UsageError(
-        f"problems.source={SOURCE}: after {len(known)} stories there is no further one of the family {family} with "
-        f"{num_steps} steps; lower problems.num_hard, num_easy or num_easier, or raise problems.story_steps"
-    )
+            if suits(story):
+                return story
+    return None
 
 
 def _records(stories: Sequence[Story], seed: int, bucket: Bucket, unseen: bool) -> list[Problem]:

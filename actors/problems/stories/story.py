@@ -54,6 +54,11 @@ class Story:
         return f"{self.family} {[(event.verb, event.numbers) for event in self.events]}"
 
     @property
+    def largest(self) -> int:
+        """The largest number that is calculated with, or the answer. A number that does not matter may be larger."""
+        return max(int(number) for step in self.steps for number in re.findall(r"\d+", step))
+
+    @property
     def is_unseen(self) -> bool:
         """Whether the story is for evaluations only, by a hash of its key."""
         return crc32(self.key.encode()) % UNSEEN_SHARE == 0
