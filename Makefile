@@ -38,7 +38,7 @@ demo: $(STAMP)  ## train a small model on problems it cannot solve, on this mach
 	$(BIN)/pope train experiment=pope hardware=cpu $(ARGS)
 
 # Format, mining, POPE, and unseen stories before and after; docs/real.md. A second call keeps the first two parts.
-UNSEEN := builtin:stories-unseen 'problems.story_steps=[3,4]' problems.num_hard=64
+UNSEEN := builtin:stories-unseen 'problems.story_steps=[4,5]' problems.story_largest=20 problems.num_hard=64
 real: $(STAMP) $(REAL_STAMP)  ## train a real language model (135 M parameters) on word problems it cannot solve
 	$(BIN)/pope sft experiment=real_format $(ARGS)
 	$(BIN)/pope mine experiment=real_mine --guidance $(ARGS)
