@@ -59,7 +59,7 @@ class RunSettings:
     name: str = "pope"
     """Name of the run folder and of the Redis keys: 1 to 64 characters of a-z, 0-9, '.', '_', '-'."""
     root: str = "runs"
-    """Folder of the run folders."""
+    """Folder of the run folders. In a Ray job an absolute one that every node reaches."""
     seed: int = ranged(0, 0, 2**32 - 1)
     """Seed of the problem order, of the prefix choice and of the corpus of the built-in base model."""
     max_steps: int = ranged(200, 1)
@@ -533,9 +533,10 @@ class WeightSettings:
     """Weight sync: in-flight updates of the engines."""
 
     backend: Literal["file", "nccl"] = "file"
-    """`file`: safetensors files on tmpfs, for one machine. `nccl`: packed broadcast of vLLM between GPUs."""
+    """`file`: safetensors files on tmpfs, for one machine, or in a folder that all machines share. `nccl`: packed
+    broadcast of vLLM between GPUs."""
     folder: str | None = None
-    """Folder of the file backend; null creates a private one in /dev/shm."""
+    """Folder of the file backend; null creates a private one in /dev/shm, for one machine."""
     every_steps: int = ranged(1, 1)
     """Optimizer steps between two announced policy versions."""
     canary_every: int = ranged(1, 0)
@@ -583,6 +584,9 @@ class DeploySettings:
     """The engine and the rank of the learner run on one GPU, of which each asks Ray for a part. For one engine, one
     rank and weights.backend=file; actors.gpu_memory_utilization must leave room for the learner
     (docs/quickstart-gpu.md)."""
+    admission_timeout_s: float = ranged(3600.0, 0.0)
+    """Longest time that a run waits until other jobs have given back the GPUs and CPUs that it needs, in seconds. It
+    begins with all of them or not at all."""
     heartbeat_s: float = ranged(2.0, 0.1)
     """Seconds between two heartbeats of a role."""
     dead_after_s: float = ranged(60.0, 1.0)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -102,7 +103,7 @@ def load_lm(path: Path, *, dtype: torch.dtype, attention: str | None = None) -> 
         return AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise UnsupportedModel(f"model.path={path} cannot be loaded: {_explained(error)}") from error
 
 

@@ -11,7 +11,8 @@ from broker.keys import EVALUATION_STAGE, Keys, stage_name
 from broker.records import Problem
 from conf.schema import RunConfig, Sampling
 from deploy.cluster.engine_errors import last_raised, reason_of
-from deploy.cluster.role_process import open_role
+from deploy.cluster.node_check import NodeNeeds
+from deploy.cluster.role_process import RoleProcess
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -20,23 +21,27 @@ if TYPE_CHECKING:
     from broker.history import History
 
 
-class ActorRole:
+class ActorRole(RoleProcess):
     """One vLLM engine, its verifiers and the `Actor` that uses them."""
 
     def __init__(
-        self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path, max_model_tokens: int
+        self,
+        config: RunConfig,
+        name: str,
+        redis_url: str,
+        log_path: Path,
+        needs: NodeNeeds,
+        model_path: Path,
+        max_model_tokens: int,
     ) -> None:
         """`max_model_tokens`: longest sequence of any purpose the engine samples for."""
-        open_role(log_path, config.actors.threads)
-        self._log_path = log_path
-        self._config = config
-        self._name = name
-        self._redis_url = redis_url
+        super().__init__(config, name, redis_url, log_path, needs)
         self._model_path = model_path
         self._max_model_tokens = max_model_tokens
 
     async def start(self) -> int:
         """Load the tokenizer, the verifiers and the engine. Returns the process id."""
+        self._open(self._config.actors.threads)
         from transformers import AutoTokenizer
 
         from actors.prompts import PromptBuilder

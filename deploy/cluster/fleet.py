@@ -94,20 +94,32 @@ class ManagedRole:
         """Name of the present incarnation; no two incarnations of a role share one."""
         return f"{self.name}@{self._session}.{self.restarts}"
 
-    def start(self) -> None:
-        """Make the process; `poll` notices when it is up."""
+    def make_process(self) -> None:
+        """Make the process, which can be asked but does not start yet."""
         self.observe("restart")
         self.handle = self._spawn()
+
+    def start(self) -> None:
+        """Start the role, in a new process unless it has one; `poll` notices when it is up."""
+        if self.handle is None:
+            self.make_process()
         self._call = self.handle.start.remote()
         self._enter("starting")
 
     def wait_started(self, timeout_s: float) -> None:
         """Block until the role is up. Raises RoleFailed."""
-        self._result(self._call, timeout_s)
+        self.receive(self._call, timeout_s)
 
     def ask(self, call: Callable[[Any], Any], timeout_s: float) -> Any:
-        """The result of `call(handle)`, which calls a role that is up and idle. Raises RoleFailed."""
-        return self._result(call(self.handle), timeout_s)
+        """The result of `call(handle)`, which calls a role that is idle. Raises RoleFailed."""
+        return self.receive(call(self.handle), timeout_s)
+
+    def receive(self, call: Any, timeout_s: float) -> Any:
+        """The result of a call of this role that was made before. Raises RoleFailed."""
+        try:
+            return self._host.result(call, timeout_s)
+        except Exception as error:
+            raise self._failure(error) from error
 
     def work_on(self, work: Callable[[Any, str], Any]) -> None:
         """Give the role its next work; start it first if it has no process."""
@@ -158,12 +170,6 @@ class ManagedRole:
 
     def _enter(self, state: Literal["starting", "up", "running", "finished"]) -> None:
         self.state, self._since = state, time.monotonic()
-
-    def _result(self, call: Any, timeout_s: float) -> Any:
-        try:
-            return self._host.result(call, timeout_s)
-        except Exception as error:
-            raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> RoleFailed:
         """The error of a role for the user: one line, and where to read more."""

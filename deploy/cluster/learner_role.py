@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.errors import PopeError, UsageError
-from conf.schema import RunConfig
-from deploy.cluster.role_process import open_role
+from deploy.cluster.role_process import RoleProcess
 
 if TYPE_CHECKING:
     from learner.model_check import ModelAgreement
@@ -16,14 +15,11 @@ if TYPE_CHECKING:
     from learner.sft_batches import Example
 
 
-class LearnerRole:
+class LearnerRole(RoleProcess):
     """One DeepSpeed rank."""
 
-    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path) -> None:
-        open_role(log_path, config.learner.threads)
-        self._config, self._name, self._redis_url = config, name, redis_url
-
     def start(self) -> int:
+        self._open(self._config.learner.threads)
         return os.getpid()
 
     def address(self) -> tuple[str, int]:

@@ -4,19 +4,22 @@ import os
 from pathlib import Path
 
 from conf.schema import RunConfig
-from deploy.cluster.role_process import open_role
+from deploy.cluster.node_check import NodeNeeds
+from deploy.cluster.role_process import RoleProcess
 
 
-class PreprocessRole:
+class PreprocessRole(RoleProcess):
     """One preprocessing worker."""
 
-    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, model_path: Path) -> None:
-        open_role(log_path, 1)
-        self._config, self._name, self._redis_url = config, name, redis_url
+    def __init__(
+        self, config: RunConfig, name: str, redis_url: str, log_path: Path, needs: NodeNeeds, model_path: Path
+    ) -> None:
+        super().__init__(config, name, redis_url, log_path, needs)
         self._model_path = model_path
 
     def start(self) -> int:
         """Load the reference model if there is a KL penalty. Returns the process id."""
+        self._open(1)
         self._reference = None
         if self._config.learner.kl_coef > 0:
             from preprocess.reference import load_reference

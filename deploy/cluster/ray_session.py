@@ -1,20 +1,20 @@
-"""The driver's use of Ray: start or join it, make the Ray actors of roles, wait for their calls."""
+"""The driver's use of Ray: start or join it, be admitted, wait for the calls of roles."""
 
 import logging
 import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from broker import failpoints
 from broker.errors import PopeError, UsageError
 from conf.schema import RunConfig
-from deploy.cluster.import_path import shadowing_packages, worker_environment
-from deploy.cluster.placement import Demand, shortage
+from deploy.cluster.import_path import shadowing_packages
+from deploy.cluster.placement import Demand, largest, shortage
+from deploy.cluster.reservation import Reservation
 from deploy.cluster.secret_environment import without_secrets
 
 RAY_STARTS = 3
@@ -22,11 +22,14 @@ RAY_STARTS = 3
 
 
 @contextmanager
-def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
-    """A local Ray for these roles, or the cluster that RAY_ADDRESS names.
+def ray_session(
+    config: RunConfig, stages: Sequence[Sequence[Demand]], reservation: Reservation, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """A local Ray, or the cluster that RAY_ADDRESS names, with what these stages need, which run one after another.
 
-    Raises UsageError when it is too small, or when a package of the current folder shadows one of ours from Ray's
-    workers, which search that folder first.
+    What they need is reserved until the context ends; `tell` gets a line when the run has to wait for it. Raises
+    NotAdmitted when that takes too long; UsageError when the cluster is too small, or when a package of the current
+    folder shadows one of ours from Ray's workers, which search that folder first.
     """
     if shadowing := shadowing_packages(Path.cwd()):
         raise UsageError(
@@ -52,11 +55,12 @@ def ray_session(config: RunConfig, demands: Sequence[Demand]) -> Iterator[None]:
         with without_secrets(config):
             _start_local_ray()
     try:
-        available = ray.cluster_resources()
-        lack = shortage(config, demands, cpus=available.get("CPU", 0), gpus=available.get("GPU", 0))
+        total = ray.cluster_resources()
+        lack = shortage(config, largest(*stages), cpus=total.get("CPU", 0), gpus=total.get("GPU", 0))
         if lack:
             raise UsageError(lack)
-        yield
+        with reservation.held(stages, timeout_s=config.deploy.admission_timeout_s, tell=tell):
+            yield
     finally:
         ray.shutdown()
 
@@ -77,10 +81,10 @@ def private_folder() -> Path:
     return folder
 
 
-def _start_local_ray() -> None:
+def _start_local_ray(num_gpus: int | None = None) -> None:
     """Try `RAY_STARTS` times: Ray waits half a minute for its own start, which is too short on a busy machine.
 
-    Raises PopeError when every try timed out.
+    `num_gpus`: None for those of the machine. Raises PopeError when every try timed out.
     """
     import ray
 
@@ -92,6 +96,7 @@ def _start_local_ray() -> None:
                 _temp_dir=str(private_folder()),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                num_gpus=num_gpus,
             )
         except Exception as error:  # Ray raises no type of its own for a time-out
             ray.shutdown()
@@ -115,21 +120,3 @@ def wait_for_calls(calls: Sequence[Any], timeout_s: float) -> None:
 
     if calls:
         ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
-
-
-def spawn(role: type, demand: Demand, *arguments: Any) -> Any:
-    """A Ray actor of that role. It ends with this process, and Ray never restarts it."""
-    import ray
-
-    return (
-        ray.remote(role)
-        .options(
-            name=None,
-            num_cpus=demand.num_cpus,
-            num_gpus=demand.num_gpus,
-            max_restarts=0,
-            max_task_retries=0,
-            runtime_env={"env_vars": failpoints.environment() | worker_environment()},
-        )
-        .remote(*arguments)
-    )

@@ -1,4 +1,4 @@
-"""The set-up of a role's process: output to its log file, thread limits, loopback on one machine.
+"""The process of a role: it looks at its node, sends its output to its log file, limits its threads.
 
 The driver imports the role modules and must load neither torch nor vLLM: a role imports its libraries inside its
 methods, after `open_role` has set the environment variables that they read at import.
@@ -6,17 +6,45 @@ methods, after `open_role` has set the environment variables that they read at i
 
 import logging
 import os
+import time
 from pathlib import Path
 
+from broker.errors import UsageError
 from conf.environment import refuse_unsafe_environment
 from conf.plain import PlainFormatter
+from conf.schema import RunConfig
+from deploy.cluster.node_check import NodeFacts, NodeNeeds, look, misfit
 
 LOOPBACK = "127.0.0.1"
 """The address on which a local Ray listens."""
 
 
+class RoleProcess:
+    """What every kind of role has. Its process does nothing until it is asked to look at its node or to start."""
+
+    def __init__(self, config: RunConfig, name: str, redis_url: str, log_path: Path, needs: NodeNeeds) -> None:
+        self._config, self._name, self._redis_url = config, name, redis_url
+        self._log_path, self._needs = log_path, needs
+
+    def look(self) -> NodeFacts:
+        """What this role finds on its node."""
+        import ray
+
+        return look(self._name, self._needs, ray.util.get_node_ip_address())
+
+    def clock(self) -> float:
+        """Unix time of this node, seconds."""
+        return time.time()
+
+    def _open(self, threads: int) -> None:
+        """Begin to start. Raises UsageError when the node does not have what the role needs."""
+        if (broken := misfit(self._needs, self.look())) is not None:
+            raise UsageError(broken)
+        open_role(self._log_path, threads)
+
+
 def open_role(log_path: Path, threads: int) -> None:
-    """Call first in a role's process: sends its output to `log_path` and limits its libraries to `threads` threads."""
+    """Call before a role imports its libraries: sends its output to `log_path`, limits them to `threads` threads."""
     refuse_unsafe_environment()
     _stay_on_loopback()
     log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,10 @@ from deploy.cluster.interrupts import Interrupts
 from deploy.cluster.learner_ranks import LearnerRanks
 from deploy.cluster.learner_role import LearnerRole
 from deploy.cluster.placement import learner_demands
-from deploy.cluster.ray_session import only_this_machine, ray_session, spawn
+from deploy.cluster.ray_session import only_this_machine, ray_session
+from deploy.cluster.reservation import Reservation
 from deploy.jobs.replay_comparison import Comparison, compare, report, require_equal, steps_of
+from deploy.run.handshake import Handshake
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
 from deploy.run.session import start_all
@@ -166,21 +168,23 @@ def _destination(folder: RunFolder, plan: ReplayPlan, out: Path | None) -> Path:
 
 def _train(config: RunConfig, plan: ReplayPlan, redis_url: str, console: Console) -> None:
     """Run the learner's ranks as Ray actors until they have finished. Raises RoleFailed."""
-    demands = learner_demands(config)
+    demands, reservation = learner_demands(config), Reservation(f"{config.run.name} (replay)")
     with ExitStack() as stack:
         with stage(console, "Ray"):
-            stack.enter_context(ray_session(config, demands))
+            stack.enter_context(ray_session(config, [demands], reservation, console.print))
             if config.broker.url is None and not only_this_machine():
                 raise UsageError("the Ray cluster has several machines; not all reach the run's embedded Redis")
         stack.enter_context(Interrupts())
+        handshake = stack.enter_context(closing(Handshake(RunFolder(plan.out), console)))
         roles = []
         for demand in demands:
             log = _log(plan, demand.role)
-            spawned = partial(spawn, LearnerRole, demand, config, demand.role, redis_url, log)
+            needs = handshake.needs(config, demand.role, demand.kind, plan.start)
+            spawned = partial(reservation.spawn, LearnerRole, demand, config, demand.role, redis_url, log, needs)
             roles.append(ManagedRole(demand.role, spawn=spawned, log_path=str(log)))
             stack.callback(roles[-1].kill)
         ranks = LearnerRanks(roles)
-        start_all(ranks.roles, config.deploy.start_timeout_s)
+        start_all(handshake, ranks.roles, config.deploy.start_timeout_s)
         ranks.choose_address(config.deploy.start_timeout_s)
         ranks.work_on(lambda handle, rank, address, incarnation: handle.replay.remote(rank, address, plan))
         _follow(ranks, plan, console)

@@ -17,7 +17,7 @@ from broker.errors import UsageError
 from broker.records import Problem
 from conf.rules.sft import BUILDERS
 from conf.schema import RunConfig
-from deploy.cluster.placement import actor_demands, largest
+from deploy.cluster.placement import actor_demands
 from deploy.jobs.problems import load_run_problems
 from deploy.run.fitting_problems import fitting_problems
 from deploy.run.model_check import check_model_alone
@@ -49,8 +49,8 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
         folder = session.folder
         folder.sft.mkdir(exist_ok=True)
         saved_digest.write_text(inputs)
-        needed = largest(actor_demands(config), sft_demands(config))
-        model_path, interrupts = stack.enter_context(open_cluster(session, needed))
+        needed = (actor_demands(config), sft_demands(config))
+        model_path, interrupts = stack.enter_context(open_cluster(session, *needed))
         engines = make_actors(session, model_path, actor_demands(config))
         stack.callback(close_engines, engines)
         stages = Stages(session, engines, interrupts, model_path)

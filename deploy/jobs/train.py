@@ -35,7 +35,7 @@ from broker.weights import WeightBoard
 from conf.plain import plain
 from conf.schema import RunConfig
 from deploy.cluster.interrupts import Interrupts
-from deploy.cluster.placement import actor_demands, demands, largest
+from deploy.cluster.placement import actor_demands, demands
 from deploy.cluster.raylet_watch import RayletWatch
 from deploy.dashboard.serve import dashboard_process
 from deploy.jobs.problems import load_run_problems, oracle_warning
@@ -76,8 +76,8 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
         stack.enter_context(starvation_saved(config, session.client, session.folder, console))
         stack.enter_context(dashboard_process(session.config, session.folder, session.url_of("reader"), console))
         session = replace(session, config=_with_weight_folder(session, stack))
-        needed = largest(demands(config), sft_demands(config))
-        model_path, interrupts = stack.enter_context(open_cluster(session, needed))
+        stages = (demands(config), sft_demands(config))
+        model_path, interrupts = stack.enter_context(open_cluster(session, *stages))
         problems = _load_problems(session, model_path, problem_set)
 
         run = _TrainingRun(session, interrupts, model_path, problems)

@@ -16,10 +16,10 @@ def check_model_alone(session: Session, model_path: Path) -> None:
     when the model cannot be trained.
     """
     timeout_s = session.config.deploy.start_timeout_s
-    ranks = LearnerRanks([make_role(session, LearnerRole, learner_demands(session.config)[0])])
+    ranks = LearnerRanks([make_role(session, LearnerRole, learner_demands(session.config)[0], model_path)])
     try:
         with stage(session.console, "model check"):
-            start_all(ranks.roles, timeout_s)
+            start_all(session.handshake, ranks.roles, timeout_s)
             result = ranks.check_model(model_path, timeout_s)
         session.console.print(f"    {result}", highlight=False)
     finally:

@@ -32,8 +32,10 @@ from deploy.cluster.disk_space import require_room
 from deploy.cluster.fleet import ManagedRole
 from deploy.cluster.interrupts import Interrupted, Interrupts
 from deploy.cluster.placement import Demand
-from deploy.cluster.ray_session import only_this_machine, ray_session, spawn, wait_for_calls
+from deploy.cluster.ray_session import only_this_machine, ray_session, wait_for_calls
+from deploy.cluster.reservation import Reservation
 from deploy.run import smollm2
+from deploy.run.handshake import Handshake
 from deploy.run.model_limits import require_fit
 from deploy.run.model_prompts import ModelPrompts
 from deploy.run.model_source import resolve_model
@@ -57,6 +59,9 @@ class Session:
     url_of: UrlOf
     samplings: Sequence[Sampling]
     """In which ways the engines of the command sample; their longest sequence follows from it."""
+    handshake: Handshake
+    reservation: Reservation
+    """Held while the cluster is open."""
     aftermath: Aftermath = field(default_factory=Aftermath)
     """Entered as long as the session is open."""
     opened_ns: int = field(default_factory=time.time_ns)
@@ -115,7 +120,11 @@ def open_session(
         client = _driver(url_of, config)
         open_run(client, Keys(config.run.name), settings_hash(config), resume=config.run.resume)
         describe_run(client, Keys(config.run.name), {"settings": msgspec.json.encode(config).decode()})
-        yield Session(config, console, folder, client, url_of, samplings, aftermath, started=started)
+        handshake = stack.enter_context(closing(Handshake(folder, console, aftermath.remove)))
+        reservation = Reservation(config.run.name)
+        yield Session(
+            config, console, folder, client, url_of, samplings, handshake, reservation, aftermath, started=started
+        )
 
 
 @contextmanager
@@ -167,11 +176,12 @@ def resume_if_same(config: RunConfig) -> RunConfig:
 
 
 @contextmanager
-def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
-    """Resolve the model, start or join Ray, install signal handlers. Yields the model's folder and the handlers.
+def open_cluster(session: Session, *stages: Sequence[Demand]) -> Iterator[tuple[Path, Interrupts]]:
+    """Resolve the model, start or join Ray, reserve what the stages need, install signal handlers. Yields the model's
+    folder and the handlers. `stages`: what each needs; they run one after another, in any order.
 
     Raises UsageError when the model or its chat template cannot be used or does not fit the settings, or the cluster is
-    too small or cannot reach Redis.
+    too small or cannot reach Redis; NotAdmitted when others hold its resources for too long.
     """
     config, console = session.config, session.console
     with ExitStack() as stack:
@@ -183,7 +193,7 @@ def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[
         facts = "; ".join(ModelPrompts.of(config, model_path).facts())
         console.print(Text(f"  prompts: {plain(facts)}"), soft_wrap=True)
         with stage(console, "Ray"):
-            stack.enter_context(ray_session(config, demands))
+            stack.enter_context(ray_session(config, stages, session.reservation, partial(_tell, console)))
             if config.broker.url is None and not only_this_machine():
                 raise UsageError("the Ray cluster has several machines: broker.url must name a Redis they all reach")
         interrupts = stack.enter_context(Interrupts())
@@ -196,10 +206,16 @@ def open_cluster(session: Session, demands: Sequence[Demand]) -> Iterator[tuple[
             raise
 
 
-def make_role(session: Session, role_class: type, demand: Demand, *more: Any) -> ManagedRole:
-    """A role under the session's settings, not started yet. `more`: further arguments of this kind of role."""
-    log, url = session.log(demand.role), session.url_of(demand.kind)
-    spawned = partial(spawn, role_class, demand, session.config, demand.role, url, log, *more)
+def _tell(console: Console, line: str) -> None:
+    console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
+
+
+def make_role(session: Session, role_class: type, demand: Demand, model_path: Path, *more: Any) -> ManagedRole:
+    """A role under the session's settings, not started yet. `model_path`: the model that its node must have. `more`:
+    further arguments of this kind of role."""
+    config, log, url = session.config, session.log(demand.role), session.url_of(demand.kind)
+    needs = session.handshake.needs(config, demand.role, demand.kind, model_path)
+    spawned = partial(session.reservation.spawn, role_class, demand, config, demand.role, url, log, needs, *more)
     return ManagedRole(
         demand.role,
         spawn=spawned,
@@ -212,11 +228,13 @@ def make_role(session: Session, role_class: type, demand: Demand, *more: Any) ->
 def make_actors(session: Session, model_path: Path, demands: Sequence[Demand]) -> list[ManagedRole]:
     """An actor for each demand, not started yet."""
     max_model_tokens = session.config.engine_tokens(session.samplings)
-    return [make_role(session, ActorRole, demand, model_path, max_model_tokens) for demand in demands]
+    return [make_role(session, ActorRole, demand, model_path, model_path, max_model_tokens) for demand in demands]
 
 
-def start_all(roles: Sequence[ManagedRole], timeout_s: float) -> None:
-    """Start all roles at the same time and wait until they are up. Raises RoleFailed."""
+def start_all(handshake: Handshake, roles: Sequence[ManagedRole], timeout_s: float) -> None:
+    """Start all roles at the same time and wait until they are up. Raises RoleFailed, or UsageError when a node does
+    not have what a role needs."""
+    handshake.greet(roles, timeout_s)
     for role in roles:
         role.start()
     for role in roles:

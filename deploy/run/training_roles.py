@@ -27,9 +27,11 @@ class TrainingRoles:
         self._model_path = model_path
         self.actors = make_actors(session, model_path, by_kind["actor"])
         self.preprocessors = [
-            make_role(session, PreprocessRole, demand, model_path) for demand in by_kind["preprocess"]
+            make_role(session, PreprocessRole, demand, model_path, model_path) for demand in by_kind["preprocess"]
         ]
-        self.learner = LearnerRanks([make_role(session, LearnerRole, demand) for demand in by_kind["learner"]])
+        self.learner = LearnerRanks(
+            [make_role(session, LearnerRole, demand, model_path) for demand in by_kind["learner"]]
+        )
 
     @property
     def _all(self) -> list[ManagedRole]:
@@ -38,10 +40,11 @@ class TrainingRoles:
     def start(self) -> str:
         """Start all roles at the same time; the learner checks the model while the engines load it.
 
-        Returns the result of the check once all are up. Raises RoleFailed; RoleRefused when the learner would train
-        another policy than the model's.
+        Returns the result of the check once all are up. Raises RoleFailed; UsageError when a node does not have what a
+        role needs; RoleRefused when the learner would train another policy than the model's.
         """
         timeout_s = self._session.config.deploy.start_timeout_s
+        self._session.handshake.greet(self._all, timeout_s)
         for role in self._all:
             role.start()
         self.learner.first.wait_started(timeout_s)

@@ -80,7 +80,7 @@ class FineTuning:
         sft = self._config.sft
         curriculum = Curriculum(len(examples), sft.batch_samples, sft.epochs, self._config.run.seed)
         needed = learner_demands(self._config)
-        ranks = LearnerRanks([make_role(self._session, LearnerRole, demand) for demand in needed])
+        ranks = LearnerRanks([make_role(self._session, LearnerRole, demand, self._model_path) for demand in needed])
         self._control.clear()
         try:
             title = f"fine-tune, {len(needed)} learner rank(s)"
@@ -100,7 +100,7 @@ class FineTuning:
 
     def _start(self, ranks: LearnerRanks, examples: Sequence[Example]) -> None:
         timeout_s = self._config.deploy.start_timeout_s
-        start_all(ranks.roles, timeout_s)
+        start_all(self._session.handshake, ranks.roles, timeout_s)
         ranks.check_model(self._model_path, timeout_s)
         ranks.choose_address(timeout_s)
         self._session.started.set()

@@ -101,7 +101,7 @@ class Stages:
         absent = [engine for engine in self._engines if engine.handle is None]
         if absent:
             with stage(self._session.console, f"{len(absent)} vLLM engine(s)"):
-                start_all(absent, self._session.config.deploy.start_timeout_s)
+                start_all(self._session.handshake, absent, self._session.config.deploy.start_timeout_s)
 
 
 @contextmanager

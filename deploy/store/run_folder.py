@@ -11,6 +11,7 @@
     samples.md          rollouts as text
     checkpoints/        verified checkpoints, newest named by LATEST
     console.log         what the command printed
+    handshake.json      what every role found on its node at the start
     logs/ROLE.log       output of each role
     history/ROLE.jsonl  events of each role, by group, step and policy version; `pope audit` checks them
     sampling/           every rollout of the measurements and of the search for guidance
@@ -36,6 +37,7 @@ import msgspec
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.schema import RunConfig
+from deploy.store.ray_job import require_lasting_root
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ class RunFolder:
     @property
     def console(self) -> Path:
         return self.path / "console.log"
+
+    @property
+    def handshake(self) -> Path:
+        return self.path / "handshake.json"
 
     @property
     def sampling(self) -> Path:
@@ -221,9 +227,10 @@ def open_run_folder(config: RunConfig) -> tuple[RunFolder, FolderLock, Path | No
     renamed to NAME.NUMBER.
 
     Returns the folder, its lock, and the new path of an earlier run of that name, if there was one.
-    Raises UsageError when the folder is in use, when there is nothing to resume, and when the problems or the model of
-    the run are in the folder that would be renamed.
+    Raises UsageError when the folder is in use, when there is nothing to resume, when the problems or the model of the
+    run are in the folder that would be renamed, and in a Ray job whose `run.root` would not outlive it.
     """
+    require_lasting_root(config.run.root)
     folder = RunFolder.of(config)
     path = folder.path
     if config.run.resume and not folder.settings.exists():

@@ -46,7 +46,8 @@ def test_a_run_is_interrupted_and_resumed_and_its_measurements_counters_and_fold
     for arm in ("unguided", "guided"):
         assert set(summary["hard"]["before"][arm]) == {"pass@1", "pass@8"}
         assert set(summary["hard"]["after"][arm]) == {"pass@1", "pass@8"}
-    for name in ("settings.yaml", "problems.jsonl", "measurements.json", "samples.md", "figure.png", "balance.json"):
+    kept = ("settings.yaml", "handshake.json", "problems.jsonl", "measurements.json", "samples.md", "figure.png")
+    for name in (*kept, "balance.json"):
         assert (run.folder / name).stat().st_size > 0, name
     steps = list(read_reports(run.folder / "metrics", LearnerStep))
     assert [step.step for step in steps] == list(range(1, 9))

@@ -150,6 +150,14 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
         load_policy(source, dtype=torch.float32, temperature=1.0, chunk_tokens=16)
 
 
+def test_damaged_weights_are_refused_for_good(tmp_path: Path) -> None:
+    weights = save_tiny(tmp_path) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UnsupportedModel, match=r"^model\.path=.* cannot be loaded: ") as caught:
+        load_policy(tmp_path, dtype=torch.float32, temperature=TEMPERATURE, chunk_tokens=7)
+    assert caught.value.final
+
+
 SIZES = {
     "vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
     "intermediate_size": 48, "max_position_embeddings": 256, "pad_token_id": 0, "tie_word_embeddings": True,

@@ -12,7 +12,9 @@ from actors.problems.problem_set import ProblemSet, RejectedRow
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.load import load
+from deploy.cluster.reservation import Reservation
 from deploy.run.fitting_problems import fitting_problems
+from deploy.run.handshake import Handshake
 from deploy.run.session import Session
 from deploy.store.run_folder import RunFolder
 from tests.actors.chat_tokenizers import CHATML, byte_tokenizer
@@ -45,7 +47,11 @@ class Run:
         byte_tokenizer(template).save_pretrained(self.model)
         console, no_client = Console(file=self.output, width=300), None
         config = load(None, ["actors.max_prompt_tokens=300", "problems.source=mine.jsonl"])
-        self.session = Session(config, console, RunFolder(folder), no_client, no_client, config.run_samplings)
+        run = RunFolder(folder)
+        ways = config.run_samplings
+        self.session = Session(
+            config, console, run, no_client, no_client, ways, Handshake(run, console), Reservation("x")
+        )
 
     def fitting(self, problems: list[Problem], **uses: bool) -> tuple[list[str], dict[str, str]]:
         """(ids of the problems that fit, id -> reason of all rejected rows in the folder)."""

@@ -125,3 +125,19 @@ def test_a_folder_in_use_is_seen(tmp_path: Path) -> None:
     lock.release()
     assert not is_in_use(folder.path)
     assert not is_in_use(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("root", ["runs", "{upload}/runs"])
+def test_a_ray_job_refuses_a_root_in_its_temporary_copy(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = tmp_path / "working_dir_files" / "_ray_pkg_0a1b"
+    upload.mkdir(parents=True)
+    monkeypatch.chdir(upload)
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    base = config(tmp_path)
+    inside = replace(base, run=replace(base.run, root=root.format(upload=upload)))
+    with pytest.raises(UsageError, match=r"name an absolute folder that every node reaches, such as run\.root=/shared"):
+        open_run_folder(inside)
+    assert not any(upload.iterdir())
+    open_run_folder(config(tmp_path / "shared"))[1].release()
