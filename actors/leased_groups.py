@@ -119,12 +119,21 @@ class LeasedGroups:
             if await call(feed.publish, group_id, token, group):
                 failpoint("actor.after_publish")
                 if self._in_history:
-                    self._broker.history.add("publish", group_id=group_id, problem_id=group.problem_id, arm=group.arm)
+                    self._add_to_history(group)
                 return group
             log.warning("group %d: the lease expired and the group was issued again; this copy is dropped", group_id)
             return None
         finally:
             self._tokens.pop(group_id, None)
+
+    def _add_to_history(self, group: RolloutGroup) -> None:
+        self._broker.history.add(
+            "publish",
+            group_id=group.group_id,
+            problem_id=group.problem_id,
+            arm=group.arm,
+            guidance_chars=group.guidance_chars,
+        )
 
     async def renew(self) -> None:
         """Extends the leases of all groups in flight."""

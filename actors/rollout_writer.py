@@ -75,6 +75,7 @@ class RolloutWriter:
             rollouts=(*judged, *oracle),
             prompt_version=min(rollout.prompt_version for rollout in generated),
             sampling_share=assignment.sampling_share,
+            guidance_chars=len(problem.guidance or "") if assignment.arm == "guided" else 0,
         )
 
     async def _judge(self, generated: GeneratedRollout, answer: str) -> Rollout:

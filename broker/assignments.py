@@ -1,8 +1,10 @@
-"""The recorded problems of a run that chooses them by earlier results: a list with one entry per group id.
+"""The recorded choices of a run that depend on earlier results: a list with one entry per group id.
 
-In a run with `problems.sampling=adaptive` the actors append an entry before they sample a group. It is written once, so
-a group that is issued again, and everybody who reads the run later, finds the same problem. Entries are kept for the
-whole run, because `pope audit` compares them with every group: about 20 bytes and the problem's id each.
+In a run with `problems.sampling=adaptive` or a `guidance.length` that changes, the actors append an entry before they
+sample a group. It is written once, so a group that is issued again, and everybody who reads the run later, finds the
+same problem and the same guidance. An entry also names the results that its choice was the first to use, so the list
+alone tells why each choice was made. Entries are kept for the whole run, because `pope audit` compares them with every
+group: about 20 bytes and the problem's id each, and about 30 more for a guided group.
 """
 
 from collections.abc import Sequence
@@ -20,20 +22,67 @@ _PAGE = 10_000
 
 
 @dataclass(frozen=True)
+class GroupResult:
+    """The result of an earlier group. On the wire: "GROUP:SUCCESSES/JUDGED"."""
+
+    group_id: int
+    successes: int
+    judged: int
+    """Judged rollouts; at least one."""
+
+    @property
+    def solve_rate(self) -> float:
+        return self.successes / self.judged
+
+    def encode(self) -> str:
+        return f"{self.group_id}:{self.successes}/{self.judged}"
+
+    @classmethod
+    def decode(cls, word: str) -> "GroupResult":
+        group_id, _, counts = word.partition(":")
+        successes, _, judged = counts.partition("/")
+        return cls(int(group_id), int(successes), int(judged))
+
+
+@dataclass(frozen=True)
+class GuidanceChoice:
+    """The guidance of a guided group. On the wire: "SHARE;CHARS;RESULT,RESULT,..."."""
+
+    share: float
+    """Share of the oracle solution before its answer that was asked for, 0 to 1, four digits."""
+    chars: int
+    """Characters of the solution that are the prefix; 0: the unguided prompt."""
+    after: tuple[GroupResult, ...] = ()
+    """Results of the problem's guided groups that no earlier choice had used, in the order in which they arrived."""
+
+    def encode(self) -> str:
+        return f"{self.share};{self.chars};{','.join(result.encode() for result in self.after)}"
+
+    @classmethod
+    def decode(cls, text: str) -> "GuidanceChoice":
+        share, chars, after = text.split(";")
+        return cls(float(share), int(chars), tuple(map(GroupResult.decode, filter(None, after.split(",")))))
+
+
+@dataclass(frozen=True)
 class Choice:
-    """The problem of a group. On the wire: "SHARE PROBLEM"."""
+    """What was chosen for a group. On the wire: "SHARE PROBLEM", or "SHARE;GUIDANCE PROBLEM"."""
 
     problem_id: str
     share: float
     """As `RolloutGroup.sampling_share`."""
+    guidance: GuidanceChoice | None = None
+    """None: it is a function of the problem and the arm."""
 
     def encode(self) -> str:
-        return f"{self.share} {self.problem_id}"
+        guidance = "" if self.guidance is None else f";{self.guidance.encode()}"
+        return f"{self.share}{guidance} {self.problem_id}"
 
     @classmethod
     def decode(cls, entry: bytes) -> "Choice":
-        share, _, problem_id = entry.decode().partition(" ")
-        return cls(problem_id, float(share))
+        chosen, _, problem_id = entry.decode().partition(" ")
+        share, _, guidance = chosen.partition(";")
+        return cls(problem_id, float(share), GuidanceChoice.decode(guidance) if guidance else None)
 
 
 @dataclass(frozen=True)

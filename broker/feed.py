@@ -1,7 +1,7 @@
 """The feed: issues group ids and their leases.
 
 A group id stands for one group (problem, arm). The arm is a pure function of the settings that the actors compute. So
-is the problem, unless problems are chosen by earlier results and recorded (`assignments.py`). A claim leases the next
+is the problem, unless choices are made during training and recorded (`assignments.py`). A claim leases the next
 group id. The lease ends when its group is published or failed, when it expires, or when the driver releases it. Claim
 tokens are `OWNER/N`: N counts the claims of that owner, and OWNER names one incarnation of an actor, so that a
 restarted actor is not mistaken for its predecessor.

@@ -45,7 +45,8 @@ class Event(
 
         start        an incarnation starts, on the keys with the id `server`; the learner starts at checkpoint `step`
         gap          `missed` events before this one could not be written (full disk)
-        publish      actor: group `group_id` of problem `problem_id` under `arm` is on the rollout stream
+        publish      actor: group `group_id` of problem `problem_id` under `arm` is on the rollout stream, with
+                     `guidance_chars` characters of guidance in its prompt
         fail         actor: group `group_id` failed for `reason`
         hold         actor: its engine holds policy version `version`
         put          preprocessor: group `group_id` is in the ring, sampled by `versions` (oldest, newest)
@@ -68,6 +69,7 @@ class Event(
     group_ids: tuple[int, ...] = ()
     problem_id: str | None = None
     arm: str | None = None
+    guidance_chars: int | None = None
     step: int | None = None
     version: int | None = None
     versions: tuple[int, int] | None = None

@@ -20,6 +20,8 @@ class Outcome:
     successes: int
     judged: int
     """Judged rollouts; at least one."""
+    group_id: int | None = None
+    """None in a ledger of an older version."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _outcomes(words: bytes) -> tuple[Outcome, ...]:
 
 
 def _outcome(word: bytes) -> Outcome:
-    """`41:3/8`: at version 41, 3 of 8 judged rollouts were correct."""
-    step, _, counts = word.partition(b":")
+    """`41:3/8@57`: at version 41, 3 of 8 judged rollouts of group 57 were correct."""
+    result, _, group_id = word.partition(b"@")
+    step, _, counts = result.partition(b":")
     successes, _, judged = counts.partition(b"/")
-    return Outcome(step=int(step), successes=int(successes), judged=int(judged))
+    return Outcome(int(step), int(successes), int(judged), int(group_id) if group_id else None)

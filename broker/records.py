@@ -168,6 +168,9 @@ class RolloutGroup(Record, frozen=True, rename={"group_id": "ordinal", "rollouts
     """How often its problem is drawn within its arm, relative to uniform sampling; > 0. The mean of an outcome over
     groups weighted by 1 / sampling_share counts every problem of the arm alike (`actors/problems/adaptive_order.py`).
     1 under `problems.sampling=uniform`."""
+    guidance_chars: int = 0
+    """Characters of guidance in the prompt; 0: none. With a `guidance.length` that changes during training they are the
+    first characters of the oracle solution."""
 
     def is_wholly_of(self, version: int, rollout: Rollout) -> bool:
         """Whether the weights of one version computed the prompt and every token of the rollout."""
@@ -324,6 +327,8 @@ def _check_group(group: RolloutGroup) -> None:
         raise RecordError(f"group id {group.group_id} is outside 0 to {MAX_GROUP_ID}")
     if not 0 < group.sampling_share < math.inf:
         raise RecordError(f"sampling_share {group.sampling_share} is not a positive number")
+    if group.guidance_chars < 0:
+        raise RecordError(f"guidance_chars {group.guidance_chars} is negative")
     _check_ids("prompt_ids", group.prompt_ids)
     for rollout in group.rollouts:
         _check_rollout(rollout)

@@ -219,6 +219,8 @@ class GroupEnd(Report, frozen=True, kw_only=True):
     """Verdict -> rollouts."""
     sampling_share: float = 1.0
     """As in `RolloutGroup`."""
+    guidance_chars: int = 0
+    """As in `RolloutGroup`."""
 
     @property
     def weight(self) -> float:

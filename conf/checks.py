@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.rules import diagnostics, evaluation, objective, oracle, problems, prompts, run, sft, sizes
+from conf.rules import diagnostics, evaluation, guidance, objective, oracle, problems, prompts, run, sft, sizes
 from conf.rules.rule import Rule, Violation
 from conf.schema import Range, RunConfig
 
@@ -52,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     *run.RULES,
     *problems.RULES,
     *prompts.RULES,
+    *guidance.RULES,
     *sizes.RULES,
     *objective.RULES,
     *evaluation.RULES,

@@ -178,6 +178,36 @@ class GuidanceSettings:
     1/32 for 66 % of the problems with 1 success, and for 90 % with 3 successes, which takes 40 % more rollouts."""
     at_once: int = ranged(2, 1, 64)
     """Prefixes of one problem sampled at the same time. More prefixes shorten the search and cost more rollouts."""
+    length: Literal["shortest_useful", "fixed", "staged", "annealed", "adaptive"] = "shortest_useful"
+    """How long the prefix of a guided group is. `shortest_useful`: the prefix that a search before training found, the
+    same for every group of the problem (POPE section 4). The others search nothing: each group asks for a share of the
+    part of the solution before its answer and gets the allowed prefix of the nearest length; share 0 is the unguided
+    prompt. `fixed`: the groups of a problem take `shares` in turn. `staged`: one of `shares` after the other (QuestA,
+    arXiv 2507.13266). `annealed`: random with a mean that falls along a cosine (UFT, arXiv 2505.16984). `adaptive`: by
+    the results of the problem's guided groups, see `adapt_rule`. Choices are recorded before a group is sampled.
+    Guided measurements use the longest prefix. Formulas: docs/methods.md."""
+    shares: list[float] = field(default_factory=lambda: [0.5, 0.25, 0.0])
+    """Shares of the solution, 0 to 1. `fixed`, `staged`: in this order. `annealed`: [first, last] value of the
+    probability p that falls with x = group id / schedule_groups, p = last + (first - last) / 2 * (1 + cos(pi x)); the
+    share is Binomial(num_prefixes, p) / num_prefixes, and 0 after the schedule. `adaptive`: the first is where `ratio`
+    begins; `interval` uses none."""
+    schedule_groups: int | None = ranged(None, 1)
+    """Groups issued over all arms until the schedule of `staged` or `annealed` is over; with m shares, `staged` changes
+    after every schedule_groups / m of them and keeps the last share. null: none, for the other lengths."""
+    adapt_rule: Literal["interval", "ratio"] = "interval"
+    """`adaptive`: how the share s follows the results of a problem. `interval`: the next share is uniform on [0, s]
+    after a success and on [s, 1] after a failure, at first on [0, 1] (AdaBack, arXiv 2506.18110). `ratio`: it is
+    multiplied by (mean solve rate of the adapt_window results before) / (newest solve rate) (G2RPO-A, arXiv 2508.13023,
+    there for all problems together)."""
+    adapt_target: float = ranged(0.5, 0.0, 1.0)
+    """`interval`: the least solve rate with which a group counts as a success."""
+    adapt_window: int = ranged(2, 1, 64)
+    """`ratio`: results whose mean the newest one is compared with."""
+
+    @property
+    def by_share(self) -> bool:
+        """Whether each guided group asks for a share of the solution, so that no prefix is searched."""
+        return self.length != "shortest_useful"
 
 
 @dataclass(frozen=True)
@@ -637,6 +667,11 @@ class RunConfig:
     def uses_guidance(self) -> bool:
         """Whether the run needs guidance for its hard problems: for guided prompts or for fine-tuning."""
         return self.problems.arms.get("guided", 0) > 0 or self.sft.data == "prefix"
+
+    @property
+    def records_assignments(self) -> bool:
+        """Whether what a group id stands for is chosen during training and recorded (`broker/assignments.py`)."""
+        return self.problems.sampling == "adaptive" or self.guidance.by_share
 
     @property
     def mining_sampling(self) -> Sampling:

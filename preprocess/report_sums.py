@@ -80,4 +80,5 @@ def group_end(group: RolloutGroup, outcome: str, step: int) -> GroupEnd:
         truncated=sum(c.finish_reason == "length" for c in group.policy_rollouts),
         verdicts=dict(Counter(c.verdict for c in group.policy_rollouts)),
         sampling_share=group.sampling_share,
+        guidance_chars=group.guidance_chars,
     )

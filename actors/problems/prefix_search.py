@@ -23,8 +23,9 @@ from actors.problems.mixture import has_prefix
 from broker.records import Problem, Record, Task
 from conf.schema import GuidanceSettings
 
-PrefixKind = Literal["useful", "given", "fallback", "none"]
-"""How a problem came to its guidance: searched, given in its file, random and short, or not at all."""
+PrefixKind = Literal["useful", "given", "by_share", "fallback", "none"]
+"""How a problem came to its guidance: searched, given in its file, by its share of the solution (`guidance.length`),
+random and short, or not at all."""
 
 
 class PrefixTrial(Record, frozen=True):
@@ -57,16 +58,24 @@ class ChosenPrefix(Record, frozen=True):
         return "fallback" if self.prefix else "none"
 
 
-def count_kinds(hard_problems: Sequence[Problem], chosen: Sequence[ChosenPrefix]) -> dict[PrefixKind, int]:
-    """Number of hard problems by the kind of their guidance, without those that have no solution to cut it from."""
+def count_kinds(
+    hard_problems: Sequence[Problem], chosen: Sequence[ChosenPrefix], *, by_share: bool = False
+) -> dict[PrefixKind, int]:
+    """Number of hard problems by the kind of their guidance, without those that have no solution to cut it from.
+
+    `by_share`: what was not searched was cut by a share, and not given.
+    """
     searched = {choice.problem_id: choice.kind for choice in chosen}
+    other: PrefixKind = "by_share" if by_share else "given"
     with_choice = (problem for problem in hard_problems if problem.guidance is not None)
-    kinds = Counter(searched.get(p.id) or ("given" if has_prefix(p) else "none") for p in with_choice)
+    kinds = Counter(searched.get(p.id) or (other if has_prefix(p) else "none") for p in with_choice)
     return {kind: kinds[kind] for kind in get_args(PrefixKind)}
 
 
 def describe_kinds(kinds: Mapping[PrefixKind, int]) -> str:
     """The counts in words: "5 hard problems with a useful prefix, 2 with a random short one, ..."."""
+    if by_share := kinds.get("by_share"):  # older files do not have it
+        return f"{by_share} hard problems with prefixes by their share of the solution, {kinds['none']} without one"
     given = f"{kinds['given']} with a given one, " if kinds["given"] else ""
     return (
         f"{kinds['useful']} hard problems with a useful prefix, {given}{kinds['fallback']} with a random short one, "

@@ -1,9 +1,11 @@
-"""What the group ids of a training run stand for, by `problems.sampling`."""
+"""What the group ids of a training run stand for, by `problems.sampling` and `guidance.length`."""
 
 from collections.abc import Callable, Sequence
 
-from actors.problems.adaptive_mixture import AdaptiveMixture
+from actors.problems.guidance_lengths import GuidanceLengths
 from actors.problems.mixture import Mixture
+from actors.problems.problem_order import AdaptiveProblems, ProblemOrder, UniformProblems
+from actors.problems.recorded_mixture import RecordedMixture
 from broker.assignments import Assignments
 from broker.connection import Client
 from broker.keys import Keys
@@ -17,8 +19,20 @@ def training_assignment(
 ) -> Callable[[int], Assignment]:
     """Group id -> assignment. Raises UsageError when an arm cannot be drawn."""
     mixture = Mixture(problems, config.problems.arms, config.run.seed)
-    if config.problems.sampling == "uniform":
+    if not config.records_assignments:
         return mixture.assignment
-    recorded, ledger = Assignments(client, keys), Ledger(client, keys)
-    adaptive = AdaptiveMixture(mixture, recorded, ledger, config.problems, group_size=config.actors.group_size)
-    return adaptive.assignment
+    recorded, ledger, lengths = Assignments(client, keys), Ledger(client, keys), guidance_lengths(config, problems)
+    return RecordedMixture(mixture, recorded, ledger, _problem_order(config, mixture), lengths).assignment
+
+
+def guidance_lengths(config: RunConfig, problems: Sequence[Problem]) -> GuidanceLengths | None:
+    """The choice of guidance during training; None: every problem has one prefix, chosen before."""
+    if not config.guidance.by_share:
+        return None
+    return GuidanceLengths(problems, config.guidance, config.run.seed)
+
+
+def _problem_order(config: RunConfig, mixture: Mixture) -> ProblemOrder:
+    if config.problems.sampling == "uniform":
+        return UniformProblems(mixture)
+    return AdaptiveProblems(mixture, config.problems, group_size=config.actors.group_size)

@@ -19,5 +19,5 @@ if must_skip(ordinal, samples, counters, payload, forgotten) then return 0 end
 
 redis.call('HINCRBY', counters, 'filtered.' .. reason, 1)
 record_outcome(ordinal, 'filtered.' .. reason)
-update_ledger(problem, arm, num_judged, num_successes, step, kept)
+update_ledger(ordinal, problem, arm, num_judged, num_successes, step, kept)
 return 1

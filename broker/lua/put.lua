@@ -48,5 +48,5 @@ redis.call('ZADD', ring, arrival, ordinal)
 redis.call('HSET', meta, ordinal, samples .. ' ' .. version .. ' ' .. arm .. ' ' .. problem)
 redis.call('HSET', payload, ordinal, frame)
 
-update_ledger(problem, arm, num_judged, num_successes, step, kept)
+update_ledger(ordinal, problem, arm, num_judged, num_successes, step, kept)
 return 1

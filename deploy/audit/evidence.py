@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from actors.problems.guidance_lengths import GuidanceLengths
 from actors.problems.mixture import weighted_round_robin
+from actors.problems.training_assignment import guidance_lengths
+from broker.assignments import Choice
 from broker.group_locations import GroupLocations
 from broker.history import Line, RoleHistory
 from broker.reports import PreprocessWork
@@ -48,10 +51,12 @@ class Evidence:
     checkpoints: tuple[SavedCheckpoint, ...]
     arm_cycle: tuple[str, ...]
     """The arms of the group ids 0, 1, ..., which repeat after that."""
-    assigned_problems: tuple[str, ...] | None
-    """Group id -> recorded problem; None: problems are a function of the seed, and not recorded."""
+    choices: tuple[Choice, ...] | None
+    """Group id -> what was recorded for it; None: it is a function of the seed, and not recorded."""
     before: GroupLocations
     """As `locations`, but read before the histories, so that they record what it counts."""
+    lengths: GuidanceLengths | None = None
+    """The rule of `guidance.length`, without any group yet; None: guidance does not change during training."""
 
     def lines(self, *whats: str) -> Iterator[Line]:
         """Lines of these kinds (all kinds when none is given), history by history, each oldest first."""
@@ -76,7 +81,6 @@ def gather(run: RunView) -> Evidence:
     config, before, histories = run.config, run.locations(), run.histories()
     locations = run.locations()  # after the histories, so that it includes what they record
     actor_groups = config.actors.max_in_flight_groups
-    adaptive = config.problems.sampling == "adaptive"
     reports = run.reports(PreprocessWork)
     written = {history.role for history in histories}
     # Rank 0 writes the history of all ranks.
@@ -95,6 +99,7 @@ def gather(run: RunView) -> Evidence:
         occupancy=tuple(Occupancy(f"metrics {r.id}", r.ring_samples, r.stream_groups) for r in reports),
         checkpoints=run.checkpoints(),
         arm_cycle=weighted_round_robin(config.problems.arms),
-        assigned_problems=run.assigned_problems() if adaptive else None,
+        choices=run.choices() if config.records_assignments else None,
         before=before,
+        lengths=guidance_lengths(config, run.folder.load_problems()) if run.folder.problems.exists() else None,
     )

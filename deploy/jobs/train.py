@@ -21,6 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from actors.longest_guidance import with_longest_prefixes
 from actors.problems.catalog import held_out_problems
 from actors.problems.mixture import check_guided_arm, has_prefix
 from actors.problems.prefix_search import count_kinds, describe_kinds
@@ -42,6 +43,7 @@ from deploy.jobs.problems import load_run_problems, oracle_warning
 from deploy.jobs.training_monitor import TrainingMonitor
 from deploy.run.fitting_problems import fitting_problems
 from deploy.run.model_check import check_model_alone
+from deploy.run.model_prompts import ModelPrompts
 from deploy.run.progress import stage
 from deploy.run.session import Session, close_engines, make_actors, open_cluster, open_session
 from deploy.run.supervisor import Supervisor
@@ -233,10 +235,16 @@ class _TrainingRun:
 
     def _choose_guidance(self, stages: Stages) -> None:
         settings, seed = self._config.guidance, self._config.run.seed
-        self._problems, search = choose_guidance(stages, self._problems, settings, seed)
-        kinds = count_kinds(self._hard, search.chosen())
+        if settings.by_share:
+            prompts = ModelPrompts.of(self._config, self._model_path).builder
+            self._problems = with_longest_prefixes(
+                self._problems, prompts, settings, self._config.actors.max_prompt_tokens
+            )
+            kinds, rollouts = count_kinds(self._hard, (), by_share=True), 0
+        else:
+            self._problems, search = choose_guidance(stages, self._problems, settings, seed)
+            kinds, rollouts = count_kinds(self._hard, search.chosen()), sum(t.samples for t in search.trials())
         self._folder.save_json(self._folder.guidance, kinds)
-        rollouts = sum(trial.samples for trial in search.trials())
         self._console.print(f"    {rollouts} rollouts, {describe_kinds(kinds)}", highlight=False, soft_wrap=True)
         check_guided_arm(self._problems, self._config.problems.arms)
 

@@ -94,7 +94,7 @@ def _guidance(each: Experiment) -> list[Fact]:
     if not found:
         return []
     none, fallback, total = (sum(kinds[k] for kinds in found) for k in ("none", "fallback", "useful"))
-    total += none + fallback + sum(kinds["given"] for kinds in found)
+    total += none + fallback + sum(kinds["given"] + kinds.get("by_share", 0) for kinds in found)
     about = f"hard problems; {fallback} get a random short one, {none} are trained unguided only"
     return [Fact("without a useful prefix", f"{fallback + none} of {total}", about)]
 

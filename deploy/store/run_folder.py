@@ -3,7 +3,7 @@
     settings.yaml       the resolved settings
     problems.jsonl      the problems, with the guidance chosen for each
     provenance.json     which command, model and prompts made them; `pope train --from FOLDER` hands them on
-    guidance.json       number of hard problems by the kind of their guidance: useful, given, fallback, none
+    guidance.json       number of hard problems by the kind of their guidance (`PrefixKind`)
     rejected.jsonl      rows of problems.source that are never trained on, and why
     measurements.json   solve counts per problem before and after training
     evaluations.json    the same during training, by optimizer step

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.assignments import Assignments
+from broker.assignments import Assignments, Choice
 from broker.balance import Balance, read_balance
 from broker.connection import Client
 from broker.group_locations import GroupLocations, read_group_locations
@@ -296,9 +296,9 @@ class RunView:
         """The location of every group, from Redis."""
         return read_group_locations(*self.redis())
 
-    def assigned_problems(self) -> tuple[str, ...]:
-        """Group id -> the problem that was recorded for it, from Redis; empty under `problems.sampling=uniform`."""
-        return tuple(choice.problem_id for choice in Assignments(*self.redis()).all())
+    def choices(self) -> tuple[Choice, ...]:
+        """Group id -> what was recorded for it, from Redis; empty unless `RunConfig.records_assignments`."""
+        return tuple(Assignments(*self.redis()).all())
 
     def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
         """The checkpoints in the folder, ascending by step. Raises CheckpointError when a manifest is damaged."""

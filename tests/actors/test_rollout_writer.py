@@ -102,6 +102,11 @@ def test_a_solution_that_just_fits_is_added_and_a_longer_one_is_named(caplog: py
     assert f"solved: its solution has {len(SOLUTION) + 1} tokens" in caplog.text
 
 
+def test_a_group_says_how_much_guidance_its_prompt_has() -> None:
+    assert write(arm="guided").guidance_chars == len("first\n")
+    assert write(arm="unguided").guidance_chars == 0
+
+
 def test_a_prompt_that_is_too_long_is_named_before_anything_is_generated() -> None:
     with pytest.raises(PromptTooLong, match=r"actors.max_prompt_tokens=5"):
         write(max_prompt_tokens=5)

@@ -64,7 +64,7 @@ def test_outcomes_are_in_order_for_put_and_dropped_groups(broker: BrokerParts) -
             attempts=6,
             successes=3,
             first_solve_step=4,
-            last=(Outcome(3, 0, 2), Outcome(4, 1, 2), Outcome(4, 2, 2)),
+            last=(Outcome(3, 0, 2, 0), Outcome(4, 1, 2, 1), Outcome(4, 2, 2, 2)),
         )
     ]
 
@@ -88,7 +88,7 @@ def test_arms_keep_their_own_outcomes(broker: BrokerParts) -> None:
     end(broker, "a/0", (1.0, 0.0), step=1, arm="guided", put=True)
     end(broker, "a/1", (0.0, 0.0), step=2, arm="unguided")
     guided, unguided = broker.ledger.rows()
-    assert (guided.last, unguided.last) == ((Outcome(1, 1, 2),), (Outcome(2, 0, 2),))
+    assert (guided.last, unguided.last) == ((Outcome(1, 1, 2, 0),), (Outcome(2, 0, 2, 1),))
 
 
 def test_outcomes_can_be_left_out(broker: BrokerParts) -> None:
@@ -103,9 +103,11 @@ def test_a_ledger_of_an_older_version_can_be_read_and_extended(broker: BrokerPar
         broker.client.hset(key, "x|y|guided", value)
     (row,) = broker.ledger.rows()
     assert (row.attempts, row.first_solve_step, row.last) == (8, 2, ())
+    broker.client.hset(keys.ledger_outcomes, "other|guided", "3:1/8")
+    assert broker.ledger.newest_outcomes() == {("other", "guided"): (Outcome(3, 1, 8),)}, "without group ids"
     end(broker, "a/0", (1.0, 0.0), step=9)
     (row,) = broker.ledger.rows()
-    assert (row.attempts, row.first_solve_step, row.last) == (10, 2, (Outcome(9, 1, 2),))
+    assert (row.attempts, row.first_solve_step, row.last) == (10, 2, (Outcome(9, 1, 2, 0),))
 
 
 def test_solved_within_considers_the_newest_groups() -> None:

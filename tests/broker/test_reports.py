@@ -57,7 +57,7 @@ WIRE: dict[type[Report], dict[str, str]] = {
         "ordinal": "17", "problem_id": "p/0|x", "arm": "guided", "bucket": "hard", "actor": "actor-0",
         "outcome": "kept", "step": "7", "oldest_version": "5", "rollouts": "8", "judged": "7", "reward_sum": "3.0",
         "successes": "3", "prompt_tokens": "80", "completion_tokens": "320", "cut_off": "1", "verdict.correct": "3",
-        "verdict.timeout": "1", "sampling_share": "0.25",
+        "verdict.timeout": "1", "sampling_share": "0.25", "guidance_chars": "212",
     },
     PreprocessWork: {
         "worker": "preprocess-0", "step": "7", "preprocess/ring/occupancy": "48", "preprocess/stream/depth": "2",

@@ -51,6 +51,26 @@ def test_an_experiment_draws_its_arms(experiment: str, arms: dict[str, int]) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("experiment", "arms", "length", "shares"),
+    [
+        ("pope", {"unguided": 1, "guided": 1}, "shortest_useful", None),
+        ("questa", {"guided": 1}, "staged", [0.5, 0.25]),
+        ("uft_length", {"guided": 1}, "annealed", [0.95, 0.05]),
+        ("adaback", {"guided": 1}, "adaptive", None),
+        ("g2rpo_a", {"unguided": 1, "guided": 1}, "adaptive", [1.0]),
+    ],
+)
+@pytest.mark.parametrize("hardware", ["cpu", "node8"])
+def test_a_method_has_the_lengths_of_its_paper(
+    experiment: str, arms: dict[str, int], length: str, shares: list[float] | None, hardware: str
+) -> None:
+    config = on(experiment, hardware)
+    assert (config.problems.arms, config.guidance.length) == (arms, length)
+    assert shares in (None, config.guidance.shares)
+    assert config.guidance.adapt_rule == ("ratio" if experiment == "g2rpo_a" else "interval")
+
+
 def test_node8_holds_the_numbers_of_table_3() -> None:
     sft = on("sft_full_oracle", "node8").sft
     assert sft.learning_rate == 1e-5

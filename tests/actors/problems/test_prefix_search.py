@@ -196,7 +196,7 @@ def test_kinds_of_guidance_are_counted_for_all_hard_problems_with_a_choice():
     ]
     guided = [problem(name, "s", prefix) for name, prefix in zip("abcdef", ["x", "x", "", "x", "", None], strict=True)]
     kinds = count_kinds(guided, choices)
-    assert kinds == {"useful": 1, "given": 1, "fallback": 1, "none": 2}
+    assert kinds == {"useful": 1, "given": 1, "by_share": 0, "fallback": 1, "none": 2}
     assert describe_kinds(kinds) == (
         "1 hard problems with a useful prefix, 1 with a given one, 1 with a random short one, 2 without "
         "(trained unguided only)"

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from typing import Any
 
+from broker.assignments import Choice
 from broker.group_locations import GroupLocations
 from broker.history import Event, Line, RoleHistory
 from deploy.audit.evidence import Bounds, Evidence, Occupancy
@@ -69,9 +70,9 @@ class SoundRun:
         )
         saved = tuple(SavedCheckpoint(f"step-{s:06d}", s, digest) for s, digest in sorted(self._saved.items()))
         bounds = Bounds(8 * RING_GROUPS, 10_000, MAX_LAG)
-        problems = tuple(f"p{group_id % 7}" for group_id in range(self._issued))
+        choices = tuple(Choice(f"p{group_id % 7}", 1.0) for group_id in range(self._issued))
         occupancy = tuple(self._occupancy)
-        return Evidence(bounds, tuple(histories), (), locations, occupancy, saved, ARMS, problems, locations)
+        return Evidence(bounds, tuple(histories), (), locations, occupancy, saved, ARMS, choices, locations)
 
     def _start(self, role: str, **fields: Any) -> None:
         self._incarnations[role] += 1

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.problems.catalog import load_problems
+from actors.problems.guidance_lengths import GuidanceLengths
+from broker.assignments import GroupResult
 from broker.history import Event, Line, RoleHistory
+from conf.schema import GuidanceSettings, ProblemSettings
 from deploy.audit.evidence import Evidence, Occupancy
 from deploy.audit.lineage import lineage_violations
 from deploy.audit.promises import check
@@ -189,7 +193,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
     "a group of another problem": (
         lambda e: changed(e, "publish", problem_id="q"), "assigned", "is recorded for it"),
     "a problem that was not recorded": (
-        lambda e: replace(e, assigned_problems=()), "assigned", "no problem is recorded for it"),
+        lambda e: replace(e, choices=()), "assigned", "no problem is recorded for it"),
     "weights that went back": (
         lambda e: appended(e, "actor-0", what="hold", version=newest(e, "hold").version - 1),
         "versions", "went back from version"),
@@ -210,6 +214,73 @@ CORRUPTIONS: dict[str, tuple[Callable[[Evidence], Evidence], str, str]] = {
         lambda e: replace(e, histories=(RoleHistory("actor-0", (), ("actor-0.jsonl:3",)), *e.histories)),
         "histories", "actor-0.jsonl:3 cannot be read"),
 }  # fmt: skip
+
+
+CHAINS = load_problems(ProblemSettings(num_hard=7), 0)
+ADAPTIVE = GuidanceSettings(length="adaptive")
+
+
+def adaptive(evidence: Evidence) -> Evidence:
+    """As if the guidance of the guided groups had followed results of their problems, half of them failures."""
+    problems = [msgspec.structs.replace(problem, id=f"p{n}") for n, problem in enumerate(CHAINS)]
+    lengths, choices = GuidanceLengths(problems, ADAPTIVE, 0), []
+    newest_of: dict[str, int] = {}
+    for group_id, choice in enumerate(evidence.choices or ()):
+        if evidence.arm_cycle[group_id % len(evidence.arm_cycle)] == "guided":
+            known = [GroupResult(n, n % 2 * 8, 8) for n in [newest_of.get(choice.problem_id)] if n is not None]
+            guidance = lengths.choose(group_id, choice.problem_id, known)
+            choice = replace(choice, guidance=guidance)
+            lengths.record(group_id, choice.problem_id, guidance)
+            newest_of[choice.problem_id] = group_id
+        choices.append(choice)
+
+    def with_guidance(line: Line) -> Line:
+        if line.event.what != "publish" or line.event.group_id is None:
+            return line
+        own = choices[line.event.group_id].guidance
+        return Line(line.place, msgspec.structs.replace(line.event, guidance_chars=own.chars if own else 0))
+
+    histories = tuple(replace(h, lines=tuple(map(with_guidance, h.lines))) for h in evidence.histories)
+    unused = GuidanceLengths(problems, ADAPTIVE, 0)
+    return replace(evidence, histories=histories, choices=tuple(choices), lengths=unused)
+
+
+def rerecorded(evidence: Evidence, **fields: object) -> Evidence:
+    """With other fields in the last recorded guidance."""
+    choices = list(evidence.choices or ())
+    last = max(n for n, choice in enumerate(choices) if choice.guidance is not None)
+    assert choices[last].guidance is not None
+    choices[last] = replace(choices[last], guidance=replace(choices[last].guidance, **fields))  # type: ignore[type-var]
+    return replace(evidence, choices=tuple(choices))
+
+
+def with_chars(evidence: Evidence, arm: str, chars: int) -> Evidence:
+    """With other guidance in the first published group of an arm."""
+    return edited(evidence, lambda e: msgspec.structs.replace(e, guidance_chars=chars) if e.arm == arm else None)
+
+
+def test_lengths_that_follow_their_rule_pass_and_are_counted(evidence: Evidence) -> None:
+    sound = adaptive(evidence)
+    assert broken(sound) == {}
+    (finding,) = (finding for finding in check(sound) if finding.promise == "assigned")
+    guided = len(range(1, len(sound.choices or ()), 3))
+    assert f"{guided} recorded lengths of guidance" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "sentence"),
+    [
+        (lambda e: with_chars(e, "guided", 7), "with 7 characters of guidance"),
+        (lambda e: with_chars(e, "unguided", 7), "it is not guided"),
+        (lambda e: rerecorded(e, share=0.123), "for the share 0.123, but guidance.length gives"),
+        (lambda e: rerecorded(e, after=()), "but guidance.length gives"),
+        (lambda e: replace(e, choices=tuple(replace(c, guidance=None) for c in e.choices)), "has no recorded length"),
+    ],
+)
+def test_guidance_that_is_not_as_recorded_or_not_by_the_rule_is_found(
+    evidence: Evidence, corrupt: Callable[[Evidence], Evidence], sentence: str
+) -> None:
+    assert sentence in broken(corrupt(adaptive(evidence)))["assigned"]
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)

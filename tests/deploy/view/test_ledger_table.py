@@ -67,7 +67,7 @@ def read_ledger(path: Path, url: str | None = None) -> RunLedger:
         return run.ledger()
 
 
-P0 = LedgerRow("p0", "guided", 2, 1, 3, (Outcome(3, 1, 2),))
+P0 = LedgerRow("p0", "guided", 2, 1, 3, (Outcome(3, 1, 2, 0),))
 
 
 def test_a_password_left_out_of_the_settings_is_asked_for(
@@ -190,7 +190,7 @@ def test_the_command_prints_json_that_names_the_problems(tmp_path: Path) -> None
     folder.ledger.write_bytes(to_json(LEDGER))
     shown = json.loads(pope("ledger", str(folder.path), "--arm", "unguided", "--json").stdout)
     assert [row["problem_id"] for row in shown["rows"]] == ["p"]
-    assert shown["rows"][0]["last"][-1] == {"step": 13, "successes": 2, "judged": 8}
+    assert shown["rows"][0]["last"][-1] == {"step": 13, "successes": 2, "judged": 8, "group_id": None}
     assert shown["rows"][0]["posterior"] == pytest.approx(list(jeffreys(3, 16)))
     assert shown["transfer"]["guided_first"] == ["p"]
 

@@ -1,4 +1,4 @@
-"""Adaptive assignments on the embedded Redis: exact arms, one recorded problem a group, several actors."""
+"""Recorded assignments on the embedded Redis: exact arms, one recorded choice a group, several actors."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,8 +10,9 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.problems.adaptive_mixture import AdaptiveMixture
 from actors.problems.mixture import Mixture
+from actors.problems.problem_order import AdaptiveProblems
+from actors.problems.recorded_mixture import RecordedMixture
 from actors.problems.training_assignment import training_assignment
 from broker.assignments import Assignments, Choice
 from broker.errors import BrokerError
@@ -28,7 +29,7 @@ PROBLEMS = [
     for i in range(count)
 ]
 ARMS = {"unguided": 1, "guided": 1}
-Scene = Callable[..., AdaptiveMixture]
+Scene = Callable[..., RecordedMixture]
 
 
 @pytest.fixture
@@ -37,8 +38,9 @@ def actor(client: redis.Redis, keys: Keys) -> Scene:
 
     def start(arms: dict[str, int] = ARMS, floor: float = 0.25, clock: Callable[[], float] = lambda: 0.0):
         settings = ProblemSettings(sampling="adaptive", sampling_floor=floor)
-        recorded, ledger = Assignments(client, keys), Ledger(client, keys)
-        return AdaptiveMixture(Mixture(PROBLEMS, arms, 0), recorded, ledger, settings, group_size=2, clock=clock)
+        mixture, recorded, ledger = Mixture(PROBLEMS, arms, 0), Assignments(client, keys), Ledger(client, keys)
+        problems = AdaptiveProblems(mixture, settings, group_size=2)
+        return RecordedMixture(mixture, recorded, ledger, problems, clock=clock)
 
     return start
 
