@@ -9,9 +9,7 @@ import msgspec
 
 from actors.engine import GeneratedRollout
 from actors.prompts import PromptBuilder
-from actors.verification.rewards import reward
-from actors.verification.verifier import VerifierPool
-from broker.records import Assignment, Problem, Rollout, RolloutGroup, float32_bytes, int32_bytes
+from broker.records import Assignment, Problem, Rollout, RolloutGroup, Verdict, float32_bytes, int32_bytes
 from conf.schema import ActorSettings, Sampling
 
 log = logging.getLogger(__name__)
@@ -25,6 +23,14 @@ class Sampler(Protocol):
     ) -> Sequence[GeneratedRollout]: ...
 
 
+class Verifier(Protocol):
+    """The part of `actors.verification.judge.Judge` that judges rollouts."""
+
+    async def judge(self, text: str, reference: str) -> Verdict: ...
+
+    async def reward(self, text: str, reference: str, verdict: Verdict) -> tuple[Verdict, float | None]: ...
+
+
 class PromptTooLong(Exception):
     """A prompt is longer than `actors.max_prompt_tokens`; the group is counted as failed."""
 
@@ -32,7 +38,7 @@ class PromptTooLong(Exception):
 
 
 class RolloutWriter:
-    """Writes groups with one engine and one verifier pool."""
+    """Writes groups with one engine and one verifier."""
 
     def __init__(
         self,
@@ -41,7 +47,7 @@ class RolloutWriter:
         engine: Sampler,
         prompts: PromptBuilder,
         decode: Callable[[list[int]], str],
-        verifier: VerifierPool,
+        verifier: Verifier,
         problems: Mapping[str, Problem],
         settings: ActorSettings,
     ) -> None:
@@ -79,14 +85,15 @@ class RolloutWriter:
         )
 
     async def _judge(self, generated: GeneratedRollout, answer: str) -> Rollout:
-        verdict = await self._verifier.judge(self._decode(generated.token_ids), answer)
+        text = self._decode(generated.token_ids)
+        verdict, reward = await self._verifier.reward(text, answer, await self._verifier.judge(text, answer))
         return Rollout(
             token_ids=int32_bytes(generated.token_ids),
             logprobs=float32_bytes(generated.logprobs),
             version_spans=generated.version_spans,
             finish_reason=generated.finish_reason,
             verdict=verdict,
-            reward=reward(verdict),
+            reward=reward,
         )
 
     def _oracle_rollout(self, assignment: Assignment, problem: Problem) -> tuple[Rollout, ...]:

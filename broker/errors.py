@@ -3,6 +3,7 @@
 PopeError
 ├── UsageError            invalid input of the user; shown as one line, exit code 2
 │   └── BrokerUnreachable no Redis answers at the given URL
+├── PluginFailed          a function of the user (advantage, policy loss) raised or returned what cannot be trained
 └── BrokerError           the state of the pipeline does not allow the operation
     ├── RecordError       bytes are not a valid record (frame, checksum, field or size)
     ├── RingFull          the ring is full and `when_full` is `wait`; wait and try again
@@ -31,6 +32,12 @@ class BrokerUnreachable(UsageError):
     """No Redis answers at the given URL."""
 
     final = False
+
+
+class PluginFailed(PopeError):
+    """A function of the user failed while a run used it. The message names the setting, the function and the cause."""
+
+    final = True
 
 
 class BrokerError(PopeError):

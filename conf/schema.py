@@ -31,6 +31,11 @@ def ranged(default: Any, low: float | None = None, high: float | None = None) ->
     return field(default=default, metadata={"range": Range(low, high)})
 
 
+def pluggable(default: str, *names: str) -> Any:
+    """A field that holds one of `names`, or `package.module:Name` of the user's own; see `conf/plugins.py`."""
+    return field(default=default, metadata={"names": names})
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the rollouts of one purpose are sampled. It is no section of its own; `RunConfig` derives it."""
@@ -316,14 +321,21 @@ class ActorSettings:
 
 @dataclass(frozen=True)
 class VerifierSettings:
-    """math-verify, in child processes with a deadline and a memory limit."""
+    """Verdicts and rewards, made in child processes with a deadline and a memory limit."""
 
+    judge: str = pluggable("math", "math", "exact_match")
+    """How a response is judged. `math`: by rules and math-verify. `exact_match`: its boxed answers are the reference
+    answer, letter by letter except for white space. Other than with `math`, reference answers are taken as they are
+    written."""
+    reward: str = pluggable("binary", "binary")
+    """Reward of a judged response. `binary`: 1 if it is correct, else 0 (POPE section 2). Success rates, the ledger and
+    evaluations count verdicts, whatever the reward."""
     workers: int = ranged(1, 1)
     """Child processes per actor for ordinary answers, up to four times as many while answers wait; and as many for
     answers that take longer than 0.25 s of CPU time."""
     deadline_s: float = ranged(2.0, 0.05)
     """CPU time of a child process for one answer, in seconds. An answer that takes longer is tried once more, alone;
-    then the verdict is `timeout`."""
+    then the verdict is `timeout`. A function of yours is not tried again."""
     memory_gib: float = ranged(2.0, 0.25)
     """Address space of one child process, in GiB."""
 
@@ -367,7 +379,7 @@ class PreprocessSettings:
 
     num_workers: int = ranged(1, 1)
     """Number of preprocessors."""
-    advantage: Literal["mean", "std", "leave_one_out", "maxrl", "pass_at_k"] = "mean"
+    advantage: str = pluggable("mean", "mean", "std", "leave_one_out", "maxrl", "pass_at_k")
     """Advantage of a rollout with reward r. `mean`: r - mean(r) (POPE section 2). `std`: (r - mean) / std (GRPO).
     `leave_one_out`: r - mean of the others (RLOO). `maxrl`: (r - mean) / mean (MaxRL). `pass_at_k`: w - mean(w), with
     the weights w of POPE eq. 7. Formulas: docs/objectives.md."""
@@ -445,7 +457,9 @@ class LearnerSettings:
     lag_discount: float = ranged(0.0, 0.0)
     """c of the learning rate / (1 + c * mean lag of the step's tokens), after staleness-aware asynchronous SGD (arXiv
     1511.05950); 0 disables it."""
-    policy_loss: Literal["ppo_clip", "truncated_is", "cispo", "gspo", "sequence_is", "decoupled_clip"] = "truncated_is"
+    policy_loss: str = pluggable(
+        "truncated_is", "ppo_clip", "truncated_is", "cispo", "gspo", "sequence_is", "decoupled_clip"
+    )
     """`ppo_clip`: POPE eq. 2. `truncated_is`: sg[min(ratio, ratio_max)] * A * log pi (PipelineRL). The gradients of the
     two are equal below ratio_max. Above it, eq. 2 gives 0 for A > 0 and an unbounded term for A < 0; the truncated form
     gives ratio_max * A * grad log pi for both. `cispo`: truncated on both sides of 1 (MiniMax-M1). `gspo`: eq. 2 with

@@ -63,6 +63,8 @@ def _row(name: str, field: Field[Any], annotation: Any, meaning: str) -> str:
     default = field.default if field.default_factory is MISSING else field.default_factory()
     bounds = field.metadata.get("range")
     type_and_range = _type(annotation) + ("" if bounds is None else f", {_range(bounds)}")
+    if known := field.metadata.get("names"):
+        type_and_range = ", ".join([*(f"`{choice}`" for choice in known), "or `package.module:Name`"])
     cells = [f"`{name}`", type_and_range, f"`{_value(default)}`", meaning]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

@@ -11,20 +11,32 @@ With r_1 ... r_n the rewards of the judged rollouts of one prompt, m their mean 
                    else k/n rho(n - 1, c, k - 1)
 
 A rollout whose verifier failed has no reward (None): it is left out of the mean and gets advantage 0.
+`preprocess.advantage` may also name a function of the user, an `AdvantageFunction`.
 """
 
 from collections.abc import Callable, Sequence
 from math import comb
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from broker.errors import PluginFailed
+from conf.plugins import load, told
 from conf.schema import PreprocessSettings
 
 STD_EPS = 1e-6
 
 Rewards = Sequence[float | None]
 Array = NDArray[np.float64]
+
+
+class AdvantageFunction(Protocol):
+    """`preprocess.advantage=package.module:Name`, called once for every group with two or more judged rollouts."""
+
+    def __call__(self, rewards: Array) -> ArrayLike:
+        """rewards float64[n]: of the judged rollouts of one group, after the length penalty. Returns n finite numbers:
+        the factor of grad log pi of each rollout. Groups in which all are 0 are dropped by default."""
 
 
 def group_advantages(rewards: Rewards, settings: PreprocessSettings) -> NDArray[np.float32]:
@@ -36,7 +48,25 @@ def group_advantages(rewards: Rewards, settings: PreprocessSettings) -> NDArray[
     judged = np.asarray([reward is not None for reward in rewards])
     values = np.asarray([reward for reward in rewards if reward is not None], dtype=np.float64)
     if len(values) >= min_judged(settings):
-        advantages[judged] = ADVANTAGES[settings.advantage](values, settings)
+        advantages[judged] = _of_group(values, settings)
+    return advantages
+
+
+def _of_group(rewards: Array, settings: PreprocessSettings) -> ArrayLike:
+    """[n], of the judged rollouts. Raises PluginFailed."""
+    name = settings.advantage
+    if name in ADVANTAGES:
+        return ADVANTAGES[name](rewards, settings)
+    function: AdvantageFunction = load("preprocess.advantage", name)
+    try:
+        advantages = np.asarray(function(rewards.copy()), dtype=np.float64)
+    except Exception as error:  # the user's code may raise anything
+        raise PluginFailed(f"preprocess.advantage={name} failed on {rewards.tolist()}: {told(error)}") from error
+    if advantages.shape != rewards.shape or not np.isfinite(advantages).all():
+        raise PluginFailed(
+            f"preprocess.advantage={name} returned {advantages.tolist()!s:.200} for rewards {rewards.tolist()}; return "
+            f"{len(rewards)} finite numbers, one for each reward"
+        )
     return advantages
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from broker.connection import Retrying, connect
-from broker.errors import RecordError, RingFull
+from broker.errors import PluginFailed, RecordError, RingFull
 from broker.failpoints import failpoint
 from broker.history import History
 from broker.keys import Keys
@@ -72,7 +72,11 @@ class Preprocessor:
         self._beat_due = self._report_due = 0.0
 
     def run(self) -> None:
-        """Works until the run is stopped. Raises BrokerLost when Redis is unreachable for `deploy.dead_after_s` s."""
+        """Works until the run is stopped.
+
+        Raises BrokerLost when Redis is unreachable for `deploy.dead_after_s` s, PluginFailed when the user's advantage
+        fails.
+        """
         with closing(self._history):
             self._retry(self._stream.open)
             self._history.add("start", server=self._retry(lambda: read_keys_id(self._client, self._keys)))
@@ -122,6 +126,8 @@ class Preprocessor:
         except RecordError as error:
             self._dead_letter(delivery, str(error))
             return True
+        except PluginFailed:  # the user's advantage would fail on other groups, too: the run ends with its error
+            raise
         except Exception as error:  # one bad group must not end the worker; after its last delivery: a dead letter
             log.exception("%s: group %s raised", self._consumer, delivery.entry_id)
             if delivery.deliveries >= MAX_DELIVERIES:

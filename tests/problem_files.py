@@ -9,6 +9,6 @@ from conf.schema import ProblemSettings
 
 def read_problems(path: Path) -> list[Problem]:
     """The problems of a file without any rejected row."""
-    problem_set = read_source(ProblemSettings(source=str(path)))
+    problem_set = read_source(ProblemSettings(source=str(path)), 0)
     assert not problem_set.rejected
     return problem_set.problems

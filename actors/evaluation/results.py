@@ -119,7 +119,9 @@ def result_of(problem_id: str, source: str, rollouts: Sequence[Rollout]) -> Resu
         completion_tokens=sum(tokens),
         longest_completion_tokens=max(tokens, default=0),
         policy_version=min((rollout.oldest_version for rollout in rollouts), default=0),
-        unfinished=sum(c.finish_reason == "length" and c.reward == 0 for c in rollouts),
+        unfinished=sum(
+            rollout.finish_reason == "length" and rollout.verdict not in ("correct", *_UNJUDGED) for rollout in rollouts
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Loads the problems of a run from a built-in domain, a file or a data set of the Hugging Face hub.
+"""Loads the problems of a run from a built-in domain, a file, a data set of the Hugging Face hub or a user's function.
 
 Built-in problems are a pure function of the settings and the seed. Problems of other sources have the id in their row,
 or one computed from their statement.
@@ -35,9 +35,11 @@ BUILTIN: dict[str, Domain] = {tiny.SOURCE: tiny, stories.SOURCE: stories, storie
 """Built-in source -> its module."""
 
 
-def load_problems(settings: ProblemSettings, seed: int) -> list[Problem]:
+def load_problems(
+    settings: ProblemSettings, seed: int, verifier: VerifierSettings | None = None
+) -> list[Problem]:
     """The problems of `load_problem_set`."""
-    return load_problem_set(settings, seed).problems
+    return load_problem_set(settings, seed, verifier).problems
 
 
 def load_problem_set(
@@ -48,7 +50,8 @@ def load_problem_set(
 ) -> ProblemSet:
     """The problems that a run trains on: the hard ones, and those of every bucket with an arm of positive weight.
 
-    Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed. Raises UsageError
+    Each bucket has at most `problems.limit` problems. The answers of files and data sets are parsed, unless
+    `verifier.judge` is another than `math`. Raises UsageError
     when the source is invalid or has no usable problem, or when the guided arm has a positive weight and a hard problem
     has neither solution nor guidance, or none has a prefix for its guidance. Such a run rejects the problems whose only
     solutions contradict their answers.
@@ -74,7 +77,10 @@ def _read(
 ) -> ProblemSet:
     if settings.source in BUILTIN:
         return ProblemSet(BUILTIN[settings.source].training_problems(settings, seed))
-    return check_answers(read_source(settings), verifier or VerifierSettings(), progress)
+    verifier = verifier or VerifierSettings()
+    if verifier.judge != "math":
+        return read_source(settings, seed, verbatim_answers=True)
+    return check_answers(read_source(settings, seed), verifier, progress)
 
 
 def _limited(problems: Sequence[Problem], settings: ProblemSettings, seed: int) -> list[Problem]:

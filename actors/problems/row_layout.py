@@ -49,6 +49,8 @@ class Layout:
     """Removes the instructions that a data set adds to every statement."""
     levels: tuple[float, float] | None = None
     """(lowest, highest) accepted level; other rows are rejected. None: all levels."""
+    verbatim_answers: bool = False
+    """Whether reference answers, and solutions, are taken as they are written: they are no mathematics."""
 
 
 def content_id(stem: str, statement: str) -> str:

@@ -132,6 +132,8 @@ class RowReader:
     def _answer(self) -> str:
         """The clean answer. Raises NoAnswer, Unmatchable."""
         column, value = self._required("answer")
+        if self._layout.verbatim_answers:
+            return self._text(column, _present(value))
         try:
             answer = answer_text(value)
         except TypeError as error:
@@ -158,6 +160,8 @@ class RowReader:
 
     def _answer_rejection(self, answer: str) -> tuple[RejectionReason, str] | None:
         """(reason, detail) when no response could be compared with the answer."""
+        if self._layout.verbatim_answers:
+            return None if answer else ("no_answer", '"answer" is empty')
         if asks_for_proof(answer):
             return "proof_only", PROOF
         if fault := missing_answer(answer):

@@ -23,7 +23,7 @@ from conf.names import did_you_mean
 
 def read_rows(rows: Iterable[Row], layout: Layout) -> ProblemSet:
     """Problems and rejected rows, in order. Answers are not parsed; see `check_answers`. Raises UsageError."""
-    found = _Found()
+    found = _Found(layout.verbatim_answers)
     seen_columns: set[str] = set()
     for row in rows:
         seen_columns.update(row.columns)
@@ -42,6 +42,7 @@ def read_rows(rows: Iterable[Row], layout: Layout) -> ProblemSet:
 class _Found:
     """What has been read so far."""
 
+    verbatim_answers: bool
     problems: dict[str, Problem] = field(default_factory=dict)
     rejected: list[RejectedRow] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
@@ -67,7 +68,10 @@ class _Found:
         if earlier is not problem:
             self._reject_repeated(earlier, problem, row)
             return
-        judged = tuple(judge(candidate, problem.answer) for candidate in candidates)
+        if self.verbatim_answers:
+            judged = tuple(Judged(candidate, "unboxed", "") for candidate in candidates)
+        else:
+            judged = tuple(judge(candidate, problem.answer) for candidate in candidates)
         self.problems[problem.id], dropped, chosen = choose(problem, judged, row)
         self.rows[problem.id] = row
         if chosen is not None and chosen.standing == "open":
@@ -81,7 +85,7 @@ class _Found:
             self.rejected.append(RejectedRow(row, later.id, "duplicate", f"the same statement as {earlier.id}"))
             return
         told = f"the same statement as {earlier.id}, whose answer is {earlier.answer!r} and not {later.answer!r}"
-        if decide(earlier.answer, later.answer) != "wrong":
+        if not self.verbatim_answers and decide(earlier.answer, later.answer) != "wrong":
             self.rejected.append(RejectedRow(row, later.id, "duplicate", told))
             return
         remedy = "; remove the wrong one"

@@ -12,6 +12,6 @@ _REWARDS: dict[Verdict, float | None] = {
 }
 
 
-def reward(verdict: Verdict) -> float | None:
+def binary_reward(verdict: Verdict) -> float | None:
     """1 for a correct response, 0 for any other judged one; None if the verifier failed."""
     return _REWARDS[verdict]

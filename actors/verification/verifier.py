@@ -18,12 +18,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from actors.verification.answer_rules import Comparison, decide, reference_form
 from actors.verification.answer_shapes import has_several_values
 from actors.verification.answers import claimed_answers
 from actors.verification.retry_budget import RetryBudget
 from actors.verification.thoughts import DEFAULT_THOUGHTS, Thoughts
-from actors.verification.verifier_lane import VerifierLane
+from actors.verification.verifier_lane import Failure, VerifierLane
 from actors.verification.verifier_workers import ForkServer
 from broker.records import Verdict
 from conf.schema import VerifierSettings
@@ -89,12 +91,19 @@ class VerifierPool:
         key = json.dumps(comparisons)
         if self._retries.is_known(key):
             return "timeout"
-        verdict = await self._quick.compare(comparisons)
+        verdict = _verdict(await self._quick.ask(comparisons))
         if verdict == "timeout" and not self._quick_is_all:
-            verdict = await self._slow.compare(comparisons)
+            verdict = _verdict(await self._slow.ask(comparisons))
         if verdict == "timeout" and self._retries.allows(key):
             async with self._alone:
                 began = time.monotonic()
-                verdict = await self._slow.compare_alone(comparisons)
+                verdict = _verdict(await self._slow.ask_alone(comparisons))
                 self._retries.add(key, time.monotonic() - began, verdict == "timeout")
         return verdict
+
+
+def _verdict(reply: bytes | Failure) -> Verdict:
+    if isinstance(reply, str):
+        return reply
+    verdict: Verdict = msgspec.json.decode(reply, type=Verdict)
+    return verdict

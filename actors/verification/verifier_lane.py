@@ -1,15 +1,16 @@
-"""A queue of comparisons, and the worker processes that make them one by one; more are forked while it waits."""
+"""A queue of requests, and the worker processes that answer them one by one; more are forked while it waits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from actors.verification.verifier_workers import DeadlineExceeded, ForkServer, Worker, WorkerDied
-from broker.records import Verdict
 
-COMPARISONS_PER_WORKER = 2000
-"""Comparisons after which a worker is replaced, because the caches of sympy grow."""
+Failure = Literal["timeout", "crash"]
+"""Why there is no reply: the worker exceeded its deadline, or died."""
+REQUESTS_PER_WORKER = 2000
+"""Requests after which a worker is replaced, because the caches of sympy grow."""
 START_S = 60.0
 """Longest start of a worker, seconds; importing math-verify takes about one."""
 START_ATTEMPTS = 3
@@ -22,7 +23,7 @@ class VerifierUnavailable(RuntimeError):
 
 
 class VerifierLane:
-    """`base` workers, and up to `most` while comparisons wait. Used from one event loop."""
+    """`base` workers, and up to `most` while requests wait. Used from one event loop."""
 
     def __init__(self, fork_server: ForkServer, *, base: int, most: int, deadline_s: float) -> None:
         """`deadline_s`: CPU time of one request."""
@@ -34,20 +35,20 @@ class VerifierLane:
         for worker in self._workers:
             self._idle.put_nowait(worker)
 
-    async def compare(self, comparisons: list[dict[str, Any]]) -> Verdict:
-        """The verdict of the next free worker, or `timeout` or `crash`. Raises VerifierUnavailable."""
+    async def ask(self, request: Any) -> bytes | Failure:
+        """The reply of the next free worker, as JSON, or why there is none. Raises VerifierUnavailable."""
         self._require_open()
         grows = self._idle.empty() and len(self._workers) < self._most
-        return await self._compare_with(self._add_worker() if grows else await self._take(), comparisons)
+        return await self._ask(self._add_worker() if grows else await self._take(), request)
 
-    async def compare_alone(self, comparisons: list[dict[str, Any]]) -> Verdict:
-        """The verdict of a new worker while all others of the lane are idle."""
+    async def ask_alone(self, request: Any) -> bytes | Failure:
+        """The reply of a new worker while all others of the lane are idle."""
         self._require_open()
         async with self._all_taken():
-            return await self._compare_with(self._add_worker(), comparisons)
+            return await self._ask(self._add_worker(), request)
 
     def close(self) -> None:
-        """Kills all workers. Comparisons under way end as `timeout` or `crash`."""
+        """Kills all workers. Requests under way end as `timeout` or `crash`."""
         self._closed = True
         for worker in self._workers:
             worker.close()
@@ -79,16 +80,16 @@ class VerifierLane:
         finally:
             self._put_back(taken)
 
-    async def _compare_with(self, worker: Worker, comparisons: list[dict[str, Any]]) -> Verdict:
-        """The verdict of this worker, which becomes idle afterwards, or is replaced."""
+    async def _ask(self, worker: Worker, request: Any) -> bytes | Failure:
+        """The reply of this worker, which becomes idle afterwards, or is replaced."""
         healthy = False
         try:
             self._require_open()
             worker = await self._started(worker)
             async with asyncio.timeout(BACKSTOP_DEADLINES * self._deadline_s + BACKSTOP_S):
-                verdict = await worker.compare(comparisons, self._deadline_s)
+                reply = await worker.ask(request, self._deadline_s)
             healthy = True
-            return verdict
+            return reply
         except (TimeoutError, DeadlineExceeded):
             return "timeout"
         except WorkerDied:
@@ -112,7 +113,7 @@ class VerifierLane:
         )
 
     def _give_back(self, worker: Worker, healthy: bool) -> None:
-        if not healthy or worker.num_comparisons >= COMPARISONS_PER_WORKER:
+        if not healthy or worker.num_requests >= REQUESTS_PER_WORKER:
             worker = self._replace(worker)
         self._put_back([worker])
 

@@ -1,35 +1,22 @@
-"""The processes that run math-verify: a fork server that imports it once, and the workers that it forks.
+"""The script of the processes that run math-verify (`confined_process`); `verifier.py` never imports it.
 
-`verifier.py` runs this file as a script and never imports it. The fork server has one thread and is idle, so a worker
-is ready within a few milliseconds. The alarms of math-verify are disabled: they cannot interrupt a long C call, and may
-fire outside of the comparison. Instead the kernel ends a worker that uses more CPU time than the deadline on one
-request, by SIGPROF, also inside C code.
+The alarms of math-verify are disabled: they cannot interrupt a long C call, and may fire outside of the comparison.
 
-    control socket  parent -> fork server  {"op": "spawn", "id": 7} with the worker's socket, {"op": "kill", "id": 7}
-                                           {"op": "reap", "id": 7}; answered with the worker's wait status
-    worker socket   worker -> parent       the frame "ready" once, then one verdict frame for each request frame
-                    parent -> worker       [{"references": ["42"], "answer": "41"}, ...]: whether each answer equals
-                                           one of its references; answer null: whether the reference can be parsed
-    frame           4 bytes length, big-endian, then JSON
+    request  [{"references": ["42"], "answer": "41"}, ...]: whether each answer equals one of its references;
+             answer null: whether the reference can be parsed
+    reply    the verdict
 
 A reference and an answer are LaTeX, or `TREE` and JSON: {"ordered": true, "items": ["3", "x^2"]}, see `answer_rules`.
 Expressions are compared by their values at a few points, with enough digits to tell any two closed forms apart.
 math-verify rounds (to it 2^{-60} is 2^{-61}), so it alone decides only about what has no value: sets, equations, texts.
 """
 
-import ctypes
-import errno
 import gc
 import json
 import logging
-import os
-import platform
 import re
-import resource
-import select
 import signal
 import socket
-import struct
 import sys
 from functools import lru_cache
 from typing import Any
@@ -60,6 +47,8 @@ from sympy import (
 from sympy.core.evalf import PrecisionExhausted
 from sympy.core.relational import Relational
 
+from actors.verification.confined_process import run_fork_server
+
 _EXTRACTION = (
     LatexExtractionConfig(
         boxed_match_priority=0,
@@ -73,20 +62,6 @@ _EXTRACTION = (
         ),
     ),
 )
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
-_LIBC = ctypes.CDLL(None, use_errno=True)
-MAX_FILE_BYTES = 64 * 2**20
-"""Largest file that a worker may write; it writes only error messages, to the actor's log."""
-_FORBIDDEN = {
-    "x86_64": (0xC000003E, (41, 59, 62, 101, 200, 234, 310, 311, 322, 425)),
-    "aarch64": (0xC00000B7, (198, 221, 129, 117, 130, 131, 270, 271, 281, 425)),
-}
-"""Machine -> audit architecture code, and the numbers of socket, execve, kill, ptrace, tkill, tgkill, process_vm_readv,
-process_vm_writev, execveat, io_uring_setup."""
-_PARENT_CHECK_S = 1.0
-"""Time between two checks of the fork server that its parent is alive, seconds. The end of the socket is not enough: a
-fork of the parent may keep it open."""
-
 
 TREE = "\x1d"
 """First character of a text that is a tree, as in `answer_rules`, which this script does not import."""
@@ -289,110 +264,9 @@ def is_rounded_equality(expected: Any, given: Any) -> bool:
     return False
 
 
-def forbid_system_calls() -> None:
-    """Forbids this process to open sockets, start programs, and signal or trace other processes (EPERM).
-
-    math-verify needs none of these; the filter limits what an answer that exploits the parser can do. On a kernel
-    without seccomp filters only the limits on memory, file size and time apply.
-    """
-    if platform.machine() not in _FORBIDDEN:
-        return
-    architecture, numbers = _FORBIDDEN[platform.machine()]
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    refuse = len(numbers) + 2  # instructions from the first test of a number to the last instruction
-    program = [
-        (load, 0, 0, 4),  # the architecture; the numbers depend on it
-        (equal, 0, refuse + 1, architecture),
-        (load, 0, 0, 0),  # the number of the system call
-        (at_least, refuse - 1, 0, 0x40000000),  # the x32 variants
-        *((equal, refuse - 2 - i, 0, number) for i, number in enumerate(numbers)),
-        (answer, 0, 0, 0x7FFF0000),  # allow
-        (answer, 0, 0, 0x00050000 | errno.EPERM),
-    ]
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
-    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if _LIBC.prctl(_PR_SET_SECCOMP, 2, header) != 0:
-        os.write(2, b"verifier: this kernel has no seccomp filters\n")
-
-
-def receive(connection: socket.socket, size: int) -> bytes:
-    """Exactly `size` bytes, or no bytes at the end of the stream."""
-    data = b""
-    while len(data) < size:
-        more = connection.recv(size - len(data))
-        if not more:
-            return b""
-        data += more
-    return data
-
-
-def send(connection: socket.socket, message: Any) -> None:
-    body = json.dumps(message).encode()
-    connection.sendall(len(body).to_bytes(4, "big") + body)
-
-
-def run_worker(connection: socket.socket, memory_bytes: int, parent_pid: int) -> None:
-    """Sets the limits of this forked process, then judges until the connection is closed.
-
-    A request that takes its `deadline_s` seconds of CPU time ends the process.
-    """
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # the fork server died before the line above
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
-    forbid_system_calls()
-    send(connection, "ready")
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    while header := receive(connection, 4):
-        request = json.loads(receive(connection, int.from_bytes(header, "big")))
-        signal.setitimer(signal.ITIMER_PROF, request["deadline_s"])
-        verdict = judge_all(request["comparisons"])
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        send(connection, verdict)
-
-
-def run_fork_server(control: socket.socket, memory_bytes: int) -> None:
-    """Forks and kills workers as requested by the parent, until the parent has ended."""
-    parent, pid = os.getppid(), os.getpid()
-    workers: dict[int, int] = {}
-    while os.getppid() == parent:
-        if not select.select([control], [], [], _PARENT_CHECK_S)[0]:
-            continue
-        message, descriptors, _, _ = socket.recv_fds(control, 256, 1)
-        if not message:
-            return
-        order = json.loads(message)
-        if order["op"] == "spawn":
-            with socket.socket(fileno=descriptors[0]) as connection:
-                child = os.fork()
-                if child == 0:
-                    status = 1
-                    try:
-                        control.close()
-                        run_worker(connection, memory_bytes, pid)
-                        status = 0
-                    except (BrokenPipeError, ConnectionResetError):  # the parent has closed the connection
-                        status = 0
-                    except MemoryError:
-                        os.write(2, b"verifier: an answer needed more memory than verifier.memory_gib\n")
-                    finally:
-                        os._exit(status)
-                workers[order["id"]] = child
-        elif order["op"] == "reap":
-            child = workers.pop(order["id"], 0)
-            control.send(json.dumps(os.waitpid(child, 0)[1] if child else 0).encode())
-        elif child := workers.pop(order["id"], 0):
-            os.kill(child, signal.SIGKILL)  # not reaped yet, so its process id is not reused
-            os.waitpid(child, 0)
-
-
 if __name__ == "__main__":
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     for warm_up in ("1", "\\frac{1}{2}", "x^2+1"):  # before any fork, compile patterns and fill the parser's tables
         judge(warm_up, "2")
     gc.freeze()
-    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    run_fork_server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), judge_all)

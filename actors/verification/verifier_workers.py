@@ -1,4 +1,4 @@
-"""The parent's ends of the verifier's processes: a fork server, and the workers that it forks (`verifier_process`)."""
+"""The parent's ends of the verifier's processes: a fork server, and the workers that it forks (`confined_process`)."""
 
 import asyncio
 import itertools
@@ -13,15 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from broker.records import Verdict
-
 REAP_S = 10.0
 """Longest wait for the exit status of a worker that has ended, seconds; it is known within a millisecond."""
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
 """The variables that child processes inherit; none contains a token, a key or a URL."""
-_SCRIPT = Path(__file__).with_name("verifier_process.py")
+MATH_VERIFY, PLUGINS = (Path(__file__).with_name(f"{name}_process.py") for name in ("verifier", "plugin"))
+"""The scripts of fork servers."""
 
 
 class WorkerDied(Exception):
@@ -35,8 +32,9 @@ class DeadlineExceeded(WorkerDied):
 class ForkServer:
     """The parent's connection to the process that forks the workers; the process is restarted if it dies."""
 
-    def __init__(self, memory_bytes: int) -> None:
-        self._memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int, script: Path = MATH_VERIFY, *arguments: str) -> None:
+        self._command = [sys.executable, "-P", str(script)]
+        self._arguments = [str(memory_bytes), *arguments]
         self._ids = itertools.count()
         self._start()
 
@@ -85,11 +83,17 @@ class ForkServer:
         self._first_id = next(self._ids)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_SCRIPT), str(theirs.fileno()), str(self._memory_bytes)],
+                [*self._command, str(theirs.fileno()), *self._arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                env=_environment(),
             )
+
+
+def _environment() -> dict[str, str]:
+    """The variables of a fork server, which imports from where this process does."""
+    inherited = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
 
 
 class Worker:
@@ -102,7 +106,7 @@ class Worker:
         with theirs:
             self._id = fork_server.spawn(theirs)
         self._ready = False
-        self.num_comparisons = 0
+        self.num_requests = 0
 
     async def start(self) -> None:
         """Waits until the worker is ready. Raises WorkerDied."""
@@ -111,18 +115,16 @@ class Worker:
             self._ready = True
         self._check_alive()  # it may have died after it was ready
 
-    async def compare(self, comparisons: list[dict[str, Any]], deadline_s: float) -> Verdict:
-        """The verdict of `verifier_process.judge_all`. Raises WorkerDied, or DeadlineExceeded after that CPU time."""
-        self.num_comparisons += 1
-        body = json.dumps({"deadline_s": deadline_s, "comparisons": comparisons}).encode()
+    async def ask(self, request: Any, deadline_s: float) -> bytes:
+        """The reply to a JSON value, as JSON. Raises WorkerDied, or DeadlineExceeded after that CPU time."""
+        self.num_requests += 1
+        body = json.dumps({"deadline_s": deadline_s, "request": request}).encode()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, len(body).to_bytes(4, "big") + body)
-            reply = await self._receive()
+            return await self._receive()
         except (OSError, WorkerDied) as error:
             out_of_time = self._fork_server.ended_by(self._id) == signal.SIGPROF
             raise (DeadlineExceeded if out_of_time else WorkerDied) from error
-        verdict: Verdict = msgspec.json.decode(reply, type=Verdict)
-        return verdict
 
     def close(self) -> None:
         """Kills the process without waiting for its end."""

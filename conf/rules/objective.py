@@ -142,6 +142,22 @@ def advantage_suits_the_rewards(config: RunConfig) -> Iterator[Violation]:
         )
 
 
+def reward_suits_its_uses(config: RunConfig) -> Iterator[Violation]:
+    reward, advantage = config.verifier.reward, config.preprocess.advantage
+    if reward == "binary":
+        return
+    if advantage in ("maxrl", "pass_at_k"):
+        yield ("verifier.reward", "preprocess.advantage"), (
+            f"verifier.reward={reward[:80]} may give rewards other than 0 and 1, and preprocess.advantage={advantage} "
+            "counts successes; set verifier.reward=binary, or preprocess.advantage=mean"
+        )
+    if config.actors.oracle_member:
+        yield ("verifier.reward", "actors.oracle_member"), (
+            f"verifier.reward={reward[:80]} has a scale of its own, and actors.oracle_member=true gives the oracle "
+            "solution the reward 1; set verifier.reward=binary, or actors.oracle_member=false"
+        )
+
+
 def oracle_member_is_supported(config: RunConfig) -> Iterator[Violation]:
     if not config.actors.oracle_member:
         return
@@ -167,5 +183,6 @@ RULES: tuple[Rule, ...] = (
     dual_clip_suits_the_loss,
     overlong_penalty_leaves_room,
     advantage_suits_the_rewards,
+    reward_suits_its_uses,
     oracle_member_is_supported,
 )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from conf.names import did_you_mean
+from conf.plugins import is_import_path
 from conf.rules.rule import Rule, Violation
 from conf.schema import RunConfig
 
@@ -35,11 +36,14 @@ def problems_have_a_source(config: RunConfig) -> Iterator[Violation]:
     name, colon, path = source.partition(":")
     if name == "builtin" or (name in DATA_SETS and not colon):
         return
+    if name not in DATA_SETS and is_import_path(source):
+        return
     file = path if name in DATA_SETS else source
     if not file.endswith(FILE_ENDINGS):
         yield ("problems.source",), (
             f"problems.source={source[:80]} is neither one of {', '.join(SOURCES)}, nor a file that ends in "
-            f"{', '.join(FILE_ENDINGS)}, nor one of {', '.join(DATA_SETS)}{did_you_mean(name, DATA_SETS)}"
+            f"{', '.join(FILE_ENDINGS)}, nor one of {', '.join(DATA_SETS)}, nor a function of yours as "
+            f"package.module:Name{did_you_mean(name, DATA_SETS)}"
         )
 
 

@@ -46,7 +46,7 @@ class ActorRole(RoleProcess):
 
         from actors.prompts import PromptBuilder
         from actors.stop_tokens import stop_token_ids
-        from actors.verification.verifier import VerifierPool
+        from actors.verification.judge import Judge
 
         config = self._config
         self._tokenizer = AutoTokenizer.from_pretrained(self._model_path)
@@ -55,7 +55,7 @@ class ActorRole(RoleProcess):
         self._prompts = PromptBuilder(
             self._tokenizer, config.guidance.instruction, config.prompts, stop_ids=self._stop_ids
         )
-        self._verifier = VerifierPool(config.verifier, self._prompts.template.thoughts)
+        self._verifier = Judge(config.verifier, self._prompts.template.thoughts)
         self._engine = self._open_engine()
         await self._engine.start_version(0)
         return os.getpid()

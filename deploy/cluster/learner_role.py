@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.errors import PopeError, UsageError
+from conf.plugins import require
 from deploy.cluster.role_process import RoleProcess
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ class LearnerRole(RoleProcess):
     """One DeepSpeed rank."""
 
     def start(self) -> int:
+        """Load the user's policy loss, if there is one. Returns the process id."""
         self._open(self._config.learner.threads)
+        require(self._config, "learner.policy_loss")
         return os.getpid()
 
     def address(self) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from conf.plugins import require
 from conf.schema import RunConfig
 from deploy.cluster.node_check import NodeNeeds
 from deploy.cluster.role_process import RoleProcess
@@ -18,8 +19,9 @@ class PreprocessRole(RoleProcess):
         self._model_path = model_path
 
     def start(self) -> int:
-        """Load the reference model if there is a KL penalty. Returns the process id."""
+        """Load the user's advantage, and the reference model if there is a KL penalty. Returns the process id."""
         self._open(1)
+        require(self._config, "preprocess.advantage")
         self._reference = None
         if self._config.learner.kl_coef > 0:
             from preprocess.reference import load_reference

@@ -52,7 +52,7 @@ def oracle(
     _check_writable(out)
     # All buckets are written out again. The guided arm is left out because it requires the missing solutions.
     arms = {arm: 1 for arm in ARM_BUCKET if arm != "guided"}
-    problems = load_problems(replace(config.problems, arms=arms, limit={}), config.run.seed)
+    problems = load_problems(replace(config.problems, arms=arms, limit={}), config.run.seed, config.verifier)
     wanted = [problem for problem in problems if redo or problem.solution is None]
     header = Header(model=settings.model, source=config.problems.source, problems=fingerprint(problems))
     start = time.monotonic()

@@ -25,7 +25,7 @@ from broker.records import Problem
 from conf.load import load as load_settings
 from conf.names import did_you_mean
 from conf.plain import plain, plain_lines
-from conf.schema import ProblemSettings, RunConfig
+from conf.schema import RunConfig
 from deploy.run.prompt_measure import with_fitting_prompts
 from deploy.view.screen import Screen
 
@@ -43,7 +43,8 @@ def load_run_problems(config: RunConfig) -> ProblemSet:
 def load_all_buckets(config: RunConfig) -> ProblemSet:
     """The problems of every bucket of the source, with a progress bar on stderr while their answers are parsed."""
     with _progress_bar() as progress:
-        return check_answers(_read(config.problems, config.run.seed), config.verifier, progress)
+        found = _read(config)
+        return check_answers(found, config.verifier, progress) if config.verifier.judge == "math" else found
 
 
 def oracle_warning(problems: Sequence[Problem]) -> str:
@@ -104,7 +105,7 @@ def _num_refused(problem_set: ProblemSet) -> str:
 def show(source: str, overrides: Sequence[str], id: str | None, limit: int, console: Console) -> list[Problem]:
     """Print and return the first `limit` problems of a source, or the full text of one. No answer is parsed."""
     config = _settings(source, overrides)
-    problem_set = _read(config.problems, config.run.seed)
+    problem_set = _read(config)
     if id is None:
         console.print(_table(problem_set.problems[:limit]))
         if len(problem_set.problems) > limit:
@@ -126,7 +127,7 @@ def show_prompt(source: str, overrides: Sequence[str], id: str | None, console: 
     from deploy.run.model_source import resolve_model
 
     config = _settings(source, overrides)
-    problem_set = _read(config.problems, config.run.seed)
+    problem_set = _read(config)
     if not problem_set.problems:
         raise UsageError(f"{source}: {problem_set.explain()}")
     problem = problem_set.problems[0] if id is None else _find(problem_set, id, source)
@@ -164,10 +165,11 @@ def _settings(source: str, overrides: Sequence[str]) -> RunConfig:
     return load_settings(None, [f"problems.source={source}", *overrides])
 
 
-def _read(settings: ProblemSettings, seed: int) -> ProblemSet:
+def _read(config: RunConfig) -> ProblemSet:
     """Every row of the source, of all buckets. No answer is parsed."""
+    settings, seed = config.problems, config.run.seed
     if settings.source not in BUILTIN:
-        return read_source(settings)
+        return read_source(settings, seed, verbatim_answers=config.verifier.judge != "math")
     all_arms = {"unguided": 1, "easy": settings.num_easy, "easier": settings.num_easier}
     return load_problem_set(replace(settings, arms=all_arms), seed)
 

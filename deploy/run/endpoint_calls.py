@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from actors.problems.oracle.patient_requests import PatientRequests
-from actors.verification.verifier import VerifierPool
+from actors.verification.judge import Judge
 from broker.errors import UsageError
 from conf.schema import OracleSettings, VerifierSettings
 from deploy.cluster.interrupts import Interrupted
@@ -43,15 +43,16 @@ async def open_endpoint(
     *,
     fields: Mapping[str, Any] | None = None,
     names: "SettingNames | None" = None,
-) -> "AsyncIterator[tuple[Endpoint, VerifierPool]]":
+) -> "AsyncIterator[tuple[Endpoint, Judge]]":
     """The client of an endpoint and the verifier of its answers; both are closed at the end. Options as `Endpoint`."""
     from actors.problems.oracle.endpoint import Endpoint  # takes a second to import, so input is checked before
 
-    endpoint, pool = Endpoint(settings, key, fields=fields, names=names), VerifierPool(verifier)
+    judge = Judge(verifier)
+    endpoint = Endpoint(settings, key, fields=fields, names=names)
     try:
-        yield endpoint, pool
+        yield endpoint, judge
     finally:
-        pool.close()
+        judge.close()
         await endpoint.close()
 
 

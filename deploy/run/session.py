@@ -24,6 +24,7 @@ from broker.server_health import durability_warnings
 from conf.environment import refuse_unsafe_environment
 from conf.load import dump, explain_defaults, load, refuse_changes, settings_hash
 from conf.plain import plain
+from conf.plugins import load_all
 from conf.redact import redacted
 from conf.schema import RunConfig, Sampling
 from deploy.cluster.actor_role import ActorRole
@@ -40,6 +41,7 @@ from deploy.run.model_limits import require_fit
 from deploy.run.model_prompts import ModelPrompts
 from deploy.run.model_source import resolve_model
 from deploy.run.progress import stage
+from deploy.store.plugin_versions import record_plugins
 from deploy.store.run_folder import RunFolder, open_run_folder, undo_start
 from deploy.store.run_redis import UrlOf, embedded_urls, external_urls
 from deploy.view.screen import Screen
@@ -84,9 +86,11 @@ def open_session(
     """Lock the run's folder, start or connect to Redis, claim the run's keys, write rejected problems to the folder.
 
     A failure before `Session.started` removes the folder again, and an earlier run of that name gets it back.
-    Raises UsageError before anything is moved when the folder is in use or Redis cannot be reached.
+    Raises ConfigError or UsageError before anything is moved when a plug-in cannot be loaded, the folder is in use or
+    Redis cannot be reached.
     """
     refuse_unsafe_environment()
+    plugins = load_all(config)
     require_room(RunFolder.of(config).path)
     external = None if config.broker.url is None else external_urls(config)
     if external is not None:
@@ -112,6 +116,8 @@ def open_session(
         if reason := explain_defaults(config):
             console.print(f"  {reason}", soft_wrap=True)
         folder.save_bytes(folder.settings, dump(config).encode())
+        for warning in record_plugins(folder.path, plugins):
+            console.print(Text.assemble(("warning", "yellow"), f": {plain(warning)}"), soft_wrap=True)
         failpoints.choose_folder(folder.path)
         if problem_set.refused:
             write_rejected(folder.rejected, problem_set.refused)

@@ -204,7 +204,8 @@ def verifier_failures(m: Moment) -> Iterator[Alert]:
             level="warning",
             title="The verifier fails" + (" more and more" if later > earlier else ""),
             detail=f"{later:.1%} of the newest rollouts could not be judged, {earlier:.1%} of those before.",
-            remedy="Raise verifier.deadline_s or verifier.workers; the machine may be overloaded.",
+            remedy="Raise verifier.deadline_s or verifier.workers; the machine may be overloaded. The log of the actor "
+            "names the errors of a verifier or reward of your own.",
         )
 
 

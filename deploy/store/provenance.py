@@ -15,6 +15,7 @@ from broker.errors import UsageError
 from conf.model_facts import lineage
 from conf.names import flat
 from conf.schema import RunConfig
+from deploy.store.plugin_versions import read_plugins
 
 FILE = "provenance.json"
 MUST_MATCH = ("prompts.system", "prompts.template_kwargs")
@@ -36,13 +37,21 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """`problems.source` of that command."""
     settings: dict[str, Any]
     """Values of the settings in HANDED_ON; `model.path` is the model that the next command starts from."""
+    plugins: dict[str, str] = {}
+    """Setting -> import path and SHA-256 of the functions of the user that took part."""
 
 
 def save_provenance(folder: Path, config: RunConfig, command: str, model: str | None = None) -> None:
     """Write it to the folder of a command. `model`: the folder of the model that it made, if it made one."""
     values = flat(config)
     settings = {name: values[name] for name in HANDED_ON} | {"model.path": model or _absolute(config.model.path)}
-    record = Provenance(command=command, version=version("pope-rl"), source=config.problems.source, settings=settings)
+    record = Provenance(
+        command=command,
+        version=version("pope-rl"),
+        source=config.problems.source,
+        settings=settings,
+        plugins={entry.setting: f"{entry.name} {entry.sha256}" for entry in read_plugins(folder)},
+    )
     (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from broker.errors import PluginFailed
 from broker.weights import lag
 from conf.schema import LearnerSettings
 from learner.batch_feed import Row
@@ -20,6 +21,7 @@ from learner.losses.policy import (
     token_log_ratio,
 )
 from learner.losses.regularizers import k3
+from learner.losses.user_loss import LossTokens, user_gradient_weights, user_losses
 
 
 @dataclass(frozen=True)
@@ -74,29 +76,32 @@ class StepObjective:
         return self.settings.policy_loss in OF_SEQUENCES or self.settings.ratio_mask in MASKS_OF_SEQUENCES
 
     def of_row(self, row: Row, logprobs: Tensor, entropies: Tensor) -> RowLoss:
-        """See `row_loss`."""
-        return row_loss(row, logprobs, entropies, self.settings, self.whole)
+        """See `row_loss`. Raises PluginFailed when a loss of the user's is not finite while the policy is."""
+        loss = row_loss(row, logprobs, entropies, self.settings, self.whole)
+        name = self.settings.policy_loss
+        if name not in POLICY_LOSSES and not loss.total.isfinite() and logprobs.isfinite().all():
+            raise PluginFailed(f"learner.policy_loss={name} returned losses that are not finite; its input is finite")
+        return loss
 
     def total(self, row: Row, logprobs: Tensor, entropies: Tensor) -> Tensor:
         """The loss of the row, a scalar."""
-        return self.of_row(row, logprobs, entropies).total
+        return row_loss(row, logprobs, entropies, self.settings, self.whole).total
 
 
 def _policy_losses(
     row: Row, logprobs: Tensor, settings: LearnerSettings, whole: WholeStep
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(masked losses, gradient weights, whether the token is corrected), each [N]."""
-    name, low, high, advantages = settings.policy_loss, settings.ratio_min, settings.ratio_max, row.advantages
+    low, high, advantages = settings.ratio_min, settings.ratio_max, row.advantages
     token_ratio = token_log_ratio(logprobs.detach(), row.behaviour_logprobs)
     lags = lag(whole.version, row.versions)
-    log_ratio = log_ratio_of(name, logprobs, row.behaviour_logprobs, row.sequences, lags)
-    losses = POLICY_LOSSES[name](logprobs, log_ratio, advantages, low, high)
-    losses = dual_clip(losses, advantages, settings.dual_clip)
-    fixed = log_ratio.detach()
-    weights = gradient_weights(name, fixed, advantages, low, high, settings.dual_clip)
-    if name == "decoupled_clip":
-        behaviour_weights = (token_ratio - fixed).exp()  # pi_prox / pi_behaviour
-        losses, weights = losses * behaviour_weights, weights * behaviour_weights
+    if settings.policy_loss in POLICY_LOSSES:
+        losses, weights, fixed = _named_losses(row, logprobs, token_ratio, lags, settings)
+    else:
+        log_ratio = token_log_ratio(logprobs, row.behaviour_logprobs)
+        tokens = LossTokens(logprobs, log_ratio, advantages, row.sequences, lags, low, high)
+        losses, weights = user_losses(settings.policy_loss, tokens), user_gradient_weights(settings.policy_loss, tokens)
+        fixed = token_ratio
     keep = kept(
         settings.ratio_mask,
         token_ratio,
@@ -108,3 +113,19 @@ def _policy_losses(
     )
     outside = (fixed.exp() < low) | (fixed.exp() > high)
     return losses * keep, weights * keep, outside | ~keep
+
+
+def _named_losses(
+    row: Row, logprobs: Tensor, token_ratio: Tensor, lags: Tensor, settings: LearnerSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(losses, gradient weights, log of the ratio that is bounded) of a loss of `POLICY_LOSSES`, each [N]."""
+    name, low, high, advantages = settings.policy_loss, settings.ratio_min, settings.ratio_max, row.advantages
+    log_ratio = log_ratio_of(name, logprobs, row.behaviour_logprobs, row.sequences, lags)
+    losses = POLICY_LOSSES[name](logprobs, log_ratio, advantages, low, high)
+    losses = dual_clip(losses, advantages, settings.dual_clip)
+    fixed = log_ratio.detach()
+    weights = gradient_weights(name, fixed, advantages, low, high, settings.dual_clip)
+    if name == "decoupled_clip":
+        behaviour_weights = (token_ratio - fixed).exp()  # pi_prox / pi_behaviour
+        losses, weights = losses * behaviour_weights, weights * behaviour_weights
+    return losses, weights, fixed

@@ -43,6 +43,9 @@ class Verifier:
     async def judge(self, text: str, answer: str) -> str:
         return "correct" if text == answer else "wrong"
 
+    async def reward(self, text: str, answer: str, verdict: str) -> tuple[str, float]:
+        return verdict, float(verdict == "correct")
+
 
 SOLUTION = "first\nthen 4"
 PROBLEMS = {

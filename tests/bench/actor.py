@@ -26,7 +26,7 @@ from actors.problems.mixture import Mixture
 from actors.prompts import PromptBuilder
 from actors.rollout_writer import RolloutWriter
 from actors.stop_tokens import completion_text, stop_token_ids
-from actors.verification.verifier import VerifierPool
+from actors.verification.judge import Judge
 from broker.balance import read_balance
 from broker.connection import Client, Retrying, connect
 from broker.feed import Feed
@@ -79,7 +79,7 @@ class Bench:
     client: Client
     engine: Engine
     prompts: PromptBuilder
-    verifier: VerifierPool
+    verifier: Judge
     stop_ids: list[int]
     tokenizer: object
 
@@ -195,7 +195,7 @@ def main() -> None:
                 model, config.actors, max_model_tokens=config.actors.max_model_tokens, dtype=config.model.dtype,
                 device=config.deploy.device, transfer_backend="file", stop_token_ids=stop_ids, seed=0,
             )  # fmt: skip
-            verifier = VerifierPool(config.verifier, prompts.template.thoughts)
+            verifier = Judge(config.verifier, prompts.template.thoughts)
             client = connect(redis.url, client_name="bench")
             bench = Bench(config, problems, client, engine, prompts, verifier, stop_ids, tokenizer)
             try:

@@ -20,7 +20,7 @@ import trl
 from datasets import Dataset
 
 from actors.stop_tokens import completion_text
-from actors.verification.rewards import reward
+from actors.verification.rewards import binary_reward
 from actors.verification.verifier import VerifierPool
 from conf.schema import VerifierSettings
 from tests.race.trl_settings import TrlGroup, TrlJob, TrlLine
@@ -137,7 +137,7 @@ class Judge:
             assert len(set(prompts[start : start + size])) == 1, "a group has rollouts of one prompt"
             successes = verdicts[start : start + size].count("correct")
             _write(self._out, TrlLine(at=now, arm=arm[start], successes=successes, rollouts=size))
-        return [reward(verdict) for verdict in verdicts]
+        return [binary_reward(verdict) for verdict in verdicts]
 
     async def _judge(self, texts: Sequence[str], answers: Sequence[str]) -> list[Any]:
         return await asyncio.gather(*(self._pool.judge(text, ref) for text, ref in zip(texts, answers, strict=True)))

@@ -1,16 +1,25 @@
 """The pages: every link leads somewhere, the README stays short, quoted messages are those of the product."""
 
 import ast
+import inspect
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from actors.problems.problem_sources import ProblemSource, read_source
+from actors.verification.judge import JudgeFunction, RewardFunction
 from conf.load import load
+from conf.plugins import PARAMETERS
+from conf.plugins import load as load_plugin
+from conf.schema import ProblemSettings
+from learner.losses.user_loss import LossTokens, PolicyLossFunction
+from preprocess.advantages import AdvantageFunction
 from tests.rules.source import FILES, REPOSITORY
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
@@ -83,12 +92,59 @@ def test_the_settings_files_that_are_shown_can_be_loaded(tmp_path: Path, example
         load(file, [f"hardware={hardware}"])
 
 
-def test_the_advantage_that_is_shown_is_centred_and_orders_rollouts() -> None:
-    (example,) = examples("python")
-    namespace: dict[str, Any] = {"Array": np.ndarray}
-    exec(compile(example, "docs/extending.md", "exec"), namespace)  # noqa: S102  our own page
-    advantages = namespace["rank"](np.array([1.0, 0.0, 0.0, 0.0]))
-    assert advantages.tolist() == [0.375, -0.125, -0.125, -0.125]
+@pytest.fixture
+def my_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The Python files of docs/extending.md in the working directory, each block added to the file that it names."""
+    for example in examples("python"):
+        comment, _, code = example.partition("\n")
+        file = tmp_path / comment.removeprefix("# ")
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a") as written:
+            written.write(f"{code}\n\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_project"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("my_project")
+def test_the_functions_that_are_shown_do_what_they_say() -> None:
+    shown = {
+        "problems.source": "my_project.checks:sums",
+        "verifier.judge": "my_project.checks:last_number",
+        "verifier.reward": "my_project.checks:concise",
+        "preprocess.advantage": "my_project.checks:rank",
+        "learner.policy_loss": "my_project.losses:Clipped",
+    }
+    assert shown.keys() == PARAMETERS.keys()
+    source, judge, reward, advantage, policy_loss = (load_plugin(key, path) for key, path in shown.items())
+
+    found = read_source(ProblemSettings(source=shown["problems.source"]), 7)
+    assert (len(found.problems), found.rejected) == (64, [])
+    assert all(judge(problem.solution, problem.answer) == "correct" for problem in found.problems)
+    assert list(source(7)) == list(source(7)) != list(source(8))
+    assert [judge(text, "200") for text in ("about 199", "190", "two hundred")] == ["correct", "wrong", "no_answer"]
+    given = [reward("x" * 2000, "", verdict) for verdict in ("correct", "wrong", "no_answer")]
+    assert given == [pytest.approx(0.8), 0.0, -0.1]
+    assert advantage(np.array([1.0, 0.0, 0.0, 0.0])).tolist() == [0.375, -0.125, -0.125, -0.125]
+    ratios = torch.tensor([1.0, 2.0, 8.0, 0.1])
+    ones, numbers = torch.ones(4), torch.arange(4)
+    losses = policy_loss(LossTokens(-ones, ratios.log(), ones, numbers, numbers, 0.0, 5.0))
+    assert losses.tolist() == pytest.approx([1.0, 2.0, 5.0, 0.2])
+
+
+def test_every_function_that_can_be_brought_is_called_as_its_protocol_says() -> None:
+    protocols = {
+        "problems.source": ProblemSource,
+        "verifier.judge": JudgeFunction,
+        "verifier.reward": RewardFunction,
+        "preprocess.advantage": AdvantageFunction,
+        "learner.policy_loss": PolicyLossFunction,
+    }
+    for key, protocol in protocols.items():
+        _self, *parameters = inspect.signature(protocol.__call__).parameters
+        assert tuple(parameters) == PARAMETERS[key]
 
 
 def messages() -> Iterator[str]:

@@ -12,6 +12,8 @@ UNSAFE_CALLS = {
     "np.load", "numpy.load", "torch.save", "torch.jit.load", "torch.hub.load", "yaml.unsafe_load", "yaml.full_load",
     "parse_expr", "sympify", "tempfile.mktemp", "importlib.import_module", "pydoc.locate",
 }  # fmt: skip
+MAY_CALL = {"conf/plugins.py": {"importlib.import_module"}}
+"""Files that may make one of these calls: on what the user's settings name, never on data."""
 YAML_LOADERS = {"SafeLoader", "CSafeLoader"}
 
 
@@ -32,7 +34,7 @@ def test_nothing_is_pickled(file: str) -> None:
 
 def test_nothing_is_evaluated(file: str) -> None:
     for name, call in called(FILES[file]):
-        assert name not in UNSAFE_CALLS, f"{file}:{call.lineno}: {name}"
+        assert name not in UNSAFE_CALLS - MAY_CALL.get(file, set()), f"{file}:{call.lineno}: {name}"
         assert keyword(call, "shell") in (None, "False"), f"{file}:{call.lineno}: a shell reads data as commands"
 
 

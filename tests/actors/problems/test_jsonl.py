@@ -56,7 +56,7 @@ def test_box_and_dollar_signs_around_an_answer_are_removed(tmp_path, written, re
 def test_the_message_for_an_invalid_line_names_the_line(tmp_path, row, complaint):
     path = write(tmp_path, {**GOOD, "id": "first"}, row)
     try:
-        (rejected,) = read_source(ProblemSettings(source=str(path))).rejected
+        (rejected,) = read_source(ProblemSettings(source=str(path)), 0).rejected
         message = f"{path}:{rejected.row}: {rejected.detail}"
     except UsageError as error:
         message = str(error)

@@ -6,6 +6,7 @@ The hub is not contacted: its data sets are local folders in its layout, read by
 import hashlib
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from actors.problems.row_layout import BUCKETS, COLUMNS, content_id
 from broker.errors import UsageError
 from broker.records import Problem
 from conf.rules.problems import ARMS, DATA_SETS, FIELDS, FILE_ENDINGS
-from conf.schema import ProblemSettings
+from conf.schema import ProblemSettings, VerifierSettings
 
 UNGUIDED = {"unguided": 1}
 SUM = {"problem": "What is 1+1?", "answer": "2", "solution": "1+1=2."}
@@ -44,7 +45,7 @@ def write_parquet(path, rows):
 
 
 def read(source, **settings):
-    return read_source(ProblemSettings(source=str(source), **settings))
+    return read_source(ProblemSettings(source=str(source), **settings), 0)
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -454,3 +455,57 @@ def test_real_problems_load_and_the_rest_has_a_reason(name):
     assert len(found.problems) == loaded
     assert loaded >= 0.98 * found.num_rows
     assert all(problem.solution for problem in found.problems)
+
+
+# Functions of the user ----------------------------------------------------------------------------------------------
+
+ROWS = """
+def capitals(seed):
+    yield {"problem": "Capital of France?", "answer": "Paris", "solution": "It has a tower. Paris.", "id": f"fr-{seed}"}
+    yield {"problem": "Name a town.", "answer": ""}
+    yield {"problem": "Complete: def f(): ...", "answer": "assert f() == **1**", "bucket": "easy"}
+
+def broken(seed):
+    yield {"problem": "1+1?", "answer": "2"}
+    raise OSError("the server is away")
+
+def tuples(seed):
+    return [("1+1?", "2")]
+
+def empty(seed):
+    return []
+"""
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    (tmp_path / "plugin_rows.py").write_text(ROWS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("plugin_rows", None)
+
+
+@pytest.mark.usefixtures("rows")
+def test_rows_of_a_function_are_read_as_those_of_a_file_and_answers_of_another_verifier_as_they_are():
+    settings = ProblemSettings(source="plugin_rows:capitals", arms={"unguided": 1, "easy": 1})
+    found = load_problem_set(settings, 7, VerifierSettings(judge="exact_match"))
+    france, code = found.problems
+    assert (france.id, france.answer, france.solution) == ("fr-7", "Paris", "It has a tower. Paris.")
+    assert (france.source, code.answer, code.bucket) == ("plugin_rows:capitals", "assert f() == **1**", "easy")
+    assert code.id.startswith("capitals-")
+    assert found.reasons() == {"no_answer": 1}
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken", r"problems.source=plugin_rows:broken failed after 1 rows: OSError: the server is away"),
+        ("tuples", r"problems.source=plugin_rows:tuples failed after 1 rows: TypeError: a row is a mapping .* a tuple"),
+        ("empty", r"problems.source=plugin_rows:empty: the source has no rows"),
+    ],
+)
+def test_a_function_that_gives_no_rows_is_an_error_of_one_line(name, message):
+    with pytest.raises(UsageError, match=message):
+        read(f"plugin_rows:{name}")

@@ -16,7 +16,7 @@ RIGHT, WRONG, BARE = "It is \\boxed{196}.", "It is \\boxed{186}.", "Multiply, th
 def read(tmp_path, *rows):
     path = tmp_path / "set.jsonl"
     path.write_text("".join(json.dumps({**ROW, **row}) + "\n" for row in rows))
-    return read_source(ProblemSettings(source=str(path)))
+    return read_source(ProblemSettings(source=str(path)), 0)
 
 
 @pytest.mark.parametrize(

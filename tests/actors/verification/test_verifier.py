@@ -123,16 +123,16 @@ def test_a_timeout_is_a_verdict_only_after_a_short_a_whole_and_a_second_trial(mo
     """`slow`: how many trials the answer takes too long for."""
     trials = []
 
-    async def compare(worker, comparisons, deadline_s):
+    async def ask(worker, request, deadline_s):
         await asyncio.sleep(0)
-        if comparisons[0]["answer"] != "1+x^2":
-            return "correct"
+        if request[0]["answer"] != "1+x^2":
+            return b'"correct"'
         trials.append((worker, deadline_s))
         if len(trials) > slow:
-            return "correct"
+            return b'"correct"'
         raise DeadlineExceeded
 
-    monkeypatch.setattr("actors.verification.verifier_workers.Worker.compare", compare)
+    monkeypatch.setattr("actors.verification.verifier_workers.Worker.ask", ask)
 
     async def run():
         with pool(workers=3) as verifier:
@@ -271,7 +271,7 @@ def test_a_cancelled_question_does_not_answer_the_next_one():
 
 
 def test_workers_are_replaced_after_many_answers(monkeypatch):
-    monkeypatch.setattr("actors.verification.verifier_lane.COMPARISONS_PER_WORKER", 3)
+    monkeypatch.setattr("actors.verification.verifier_lane.REQUESTS_PER_WORKER", 3)
 
     async def run():
         with pool(workers=1) as verifier:
@@ -369,7 +369,7 @@ def test_one_worker_costs_little_beside_the_judging_itself():
 
 CONFINED = """
 import os, signal, socket, subprocess, sys
-from actors.verification import verifier_process as verify_child
+from actors.verification import confined_process as verify_child
 here, there = socket.socketpair()
 os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 9)
 def attempts():
@@ -389,14 +389,13 @@ def judge(questions):
         except (OSError, MemoryError) as error:
             os.write(2, f"refused {type(error).__name__} {getattr(error, 'errno', '')}\\n".encode())
     return "wrong"
-verify_child.judge_all = judge
 if os.fork() == 0:
     here.close()
-    verify_child.run_worker(there, 2**31, os.getppid())
+    verify_child.run_worker(there, 2**31, os.getppid(), judge)
     os._exit(0)
 there.close()
 assert verify_child.receive(here, 4) and verify_child.receive(here, 7) == b'"ready"'
-request = b'{"deadline_s": 60.0, "comparisons": []}'
+request = b'{"deadline_s": 60.0, "request": []}'
 here.sendall(len(request).to_bytes(4, "big") + request)
 assert verify_child.receive(here, int.from_bytes(verify_child.receive(here, 4), "big")) == b'"wrong"'
 here.close()
