@@ -21,8 +21,10 @@ from actors.engine import Engine
 from actors.evaluation_writer import EvaluationWriter
 from actors.leased_groups import Admission, GroupSource, LeasedGroups
 from actors.producer import Producer
+from actors.readable_rollout import SampleValues
 from actors.rollout_writer import RolloutWriter
 from actors.weight_follower import WeightFollower
+from broker.records import RolloutGroup
 from broker.role_clock import RoleClock
 from conf.schema import RunConfig, WeightSettings
 
@@ -69,12 +71,12 @@ class Actor:
         *,
         engine: Engine,
         writer: RolloutWriter,
-        decode: Callable[[list[int]], str],
+        readable: Callable[[RolloutGroup], SampleValues],
         training: GroupSource,
         evaluations: GroupSource | None = None,
     ) -> None:
         """`training`: the feed of a training run, or the task list of a sampling stage. `evaluations`: the feed of
-        scheduled evaluations."""
+        scheduled evaluations. `readable` as in `Producer`."""
         self._broker = broker
         self._engine = engine
         self._heartbeat_s = settings.heartbeat_s
@@ -84,7 +86,7 @@ class Actor:
         )
         self._leased = [training_groups]
         self._producer = Producer(
-            training_groups, broker, decode=decode, max_in_flight=settings.max_in_flight, clock=self._clock
+            training_groups, broker, readable=readable, max_in_flight=settings.max_in_flight, clock=self._clock
         )
         self._follower = WeightFollower(
             engine,

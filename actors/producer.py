@@ -13,7 +13,7 @@ from collections.abc import Callable
 from actors.actor_broker import ActorBroker
 from actors.async_tasks import cancel_all
 from actors.leased_groups import LeasedGroups
-from actors.readable_rollout import sample_values
+from actors.readable_rollout import SampleValues
 from actors.report_sums import OutputSums
 from broker.records import RolloutGroup
 from broker.reports import WORK
@@ -36,13 +36,14 @@ class Producer:
         groups: LeasedGroups,
         broker: ActorBroker,
         *,
-        decode: Callable[[list[int]], str],
+        readable: Callable[[RolloutGroup], SampleValues],
         max_in_flight: int,
         clock: RoleClock,
     ) -> None:
+        """`readable`: makes a sample of a group, as `actors.readable_rollout.sample_values` does."""
         self._groups = groups
         self._broker = broker
-        self._decode = decode
+        self._readable = readable
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._written = OutputSums()
@@ -93,7 +94,7 @@ class Producer:
         if time.monotonic() < self._next_sample_at:
             return
         self._next_sample_at = time.monotonic() + SAMPLE_EVERY_S
-        values = await asyncio.to_thread(sample_values, group, self._decode)
+        values = await asyncio.to_thread(self._readable, group)
         await self._broker.call(self._broker.samples.add, values)
 
 

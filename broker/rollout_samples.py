@@ -5,6 +5,9 @@ An entry of the stream has plain fields:
     problem, arm, bucket   what was sampled
     ordinal, index         group id, and number of the rollout in its group, from 0
     verdict, reward        reward is empty when the verifier failed
+    answer                 reference answer
+    claimed                JSON list of the answers that the response claims, the first `MAX_CLAIMS_SHOWN` of them
+    finish                 why it ended: stop, or length for the token budget
     version                newest policy version that sampled it
     spans                  "0:41 118:42": tokens 0..117 by version 41, the rest by 42
     prompt                 text, guidance included, cut at `MAX_TEXT` characters
@@ -31,6 +34,8 @@ _SHOW = Script("show")
 KEPT_SAMPLES = 500
 MAX_TEXT = 32_768
 """Characters kept of a prompt or a completion."""
+MAX_CLAIM, MAX_CLAIMS_SHOWN = 1024, 16
+"""Characters kept of a claimed answer, and number of answers kept."""
 MAX_TOKENS = 1024
 """Tokens of a completion whose logprobs and ratios are kept, from the first on."""
 

@@ -164,7 +164,7 @@ class Replay:
         )
         self.metrics.report(report)
         if group_id % SAMPLE_EVERY == 0:
-            self.samples.add(sample_values(group, text_of))
+            self.samples.add(sample_values(group, text_of, "a^3"))
         self.heartbeats.beat("preprocess-0", "waiting for groups")
 
     def _rollout_group(self, group_id: int, recorded: GroupEnd) -> RolloutGroup:

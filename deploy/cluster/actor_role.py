@@ -1,14 +1,14 @@
 """The actor's process, as a Ray actor."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.errors import PopeError, UsageError
 from broker.keys import EVALUATION_STAGE, Keys, stage_name
-from broker.records import Problem
+from broker.records import Problem, RolloutGroup
 from conf.schema import RunConfig, Sampling
 from deploy.cluster.engine_errors import last_raised, reason_of
 from deploy.cluster.node_check import NodeNeeds
@@ -17,6 +17,7 @@ from deploy.cluster.role_process import RoleProcess
 if TYPE_CHECKING:
     from actors.engine import Engine
     from actors.leased_groups import GroupSource
+    from actors.readable_rollout import SampleValues
     from broker.connection import Client
     from broker.history import History
 
@@ -153,10 +154,17 @@ class ActorRole(RoleProcess):
             broker,
             engine=self._engine,
             writer=writer,
-            decode=self._decode,
+            readable=self._readable(problems),
             training=training,
             evaluations=evaluations,
         ).run()
+
+    def _readable(self, problems: Sequence[Problem]) -> "Callable[[RolloutGroup], SampleValues]":
+        """Makes a sample of a group on one of these problems."""
+        from actors.readable_rollout import sample_values
+
+        answers, thoughts = {problem.id: problem.answer for problem in problems}, self._prompts.template.thoughts
+        return lambda group: sample_values(group, self._decode, answers[group.problem_id], thoughts)
 
     def _task_list(self, stage: str, sampling: Sampling) -> "GroupSource":
         """The groups of a sampling stage."""

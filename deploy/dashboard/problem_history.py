@@ -8,7 +8,7 @@ import msgspec
 
 from broker.ledger import KEPT_OUTCOMES, LedgerRow, Outcome
 from broker.reports import GroupEnd
-from deploy.statistics.transfer import Transfer, transfer
+from deploy.statistics.transfer import GUIDED, RECENT_GROUPS, UNGUIDED, Transfer, transfer
 
 
 class GroupRow(msgspec.Struct, frozen=True):
@@ -86,6 +86,20 @@ class ProblemHistory:
         if self._transfer[0] != len(self.cells):
             self._transfer = len(self.cells), transfer(self._ledger())
         return self._transfer[1]
+
+    def tested(self) -> tuple[int, int]:
+        """Of the problems that were first solved with guidance: those that were since solved without it or tried in
+        `RECENT_GROUPS` groups, and the part that was solved."""
+        if (found := self.transfer()) is None:
+            return 0, 0
+        solved = set(found.then_unguided)
+        return sum(problem in solved or self._tried(problem) for problem in found.guided_first), len(solved)
+
+    def _tried(self, problem_id: str) -> bool:
+        """Whether it had enough unguided groups since its first guided solve."""
+        since = self._counts[problem_id, GUIDED].first_solve_step or 0
+        later = [row for row in self._history[problem_id] if row.arm == UNGUIDED and row.judged and row.step > since]
+        return len(later) >= RECENT_GROUPS
 
     def _ledger(self) -> list[LedgerRow]:
         """The rows that `broker/ledger.py` would read of the same groups."""

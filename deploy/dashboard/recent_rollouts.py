@@ -12,6 +12,7 @@ import msgspec
 
 from broker.reports import unix_s
 from broker.rollout_samples import KEPT_SAMPLES, MAX_TEXT
+from deploy.view.verdict_reason import verdict_reason
 
 Entry = Mapping[str, str]
 N = TypeVar("N", int, float)
@@ -36,6 +37,12 @@ class ShownRollout(msgspec.Struct, frozen=True):
     problem: str
     arm: str
     verdict: str
+    reason: str
+    """Why it has this verdict."""
+    answer: str | None
+    """The gold answer."""
+    claimed: list[str] | None
+    """The answers that the response claims."""
     reward: float | None
     version: int
     group_id: int | None
@@ -104,12 +111,16 @@ class RecentRollouts:
         start, stop = _span(entry.get("guidance", ""), len(prompt))
         ratios = self._ratios.get((entry.get("ordinal", ""), entry.get("index", "")))
         tokens, rest = split_tokens(completion, entry, ratios)
+        claimed = msgspec.json.decode(entry["claimed"], type=list[str]) if "claimed" in entry else None
         return ShownRollout(
             id=entry["id"],
             at_s=unix_s(entry["id"]),
             problem=entry["problem"],
             arm=entry["arm"],
             verdict=entry["verdict"],
+            reason=verdict_reason(entry["verdict"], claimed, truncated=entry.get("finish") == "length"),
+            answer=entry.get("answer"),
+            claimed=claimed,
             reward=_number(entry.get("reward", "")),
             version=int(entry["version"]),
             group_id=int(entry["ordinal"]) if "ordinal" in entry else None,

@@ -8,6 +8,7 @@ from broker.weights import lag
 from conf.schema import RunConfig
 from deploy.dashboard import views
 from deploy.dashboard.dropped_groups import DroppedGroups
+from deploy.dashboard.metric_series import MetricSeries
 from deploy.dashboard.problem_history import ProblemHistory
 from deploy.dashboard.rates import Rates
 from deploy.dashboard.recent_rollouts import RecentRollouts
@@ -15,6 +16,7 @@ from deploy.dashboard.steps import Steps
 from deploy.statistics.role_times import bottleneck, newest, times_by_kind
 from deploy.store.alerts import Moment, alerts, update_driver_alerts
 from deploy.store.run_view import RoleStatus, Snapshot, share_done
+from deploy.store.watchdogs import watchdogs
 
 NEWEST_REPORTS = 512
 """Newest reports of each kind that alerts and means are computed from."""
@@ -29,12 +31,13 @@ class RunModel:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.steps = Steps()
+        self.metrics = MetricSeries(self.steps, config.evaluation.k)
         self.problems = ProblemHistory()
         self.rollouts = RecentRollouts()
         self._dropped = DroppedGroups()
         self._rates = Rates()
         self._snapshot: Snapshot | None = None
-        self._learner: deque[LearnerStep] = deque(maxlen=NEWEST_REPORTS)
+        self._learner: list[LearnerStep] = []
         self._groups: deque[GroupEnd] = deque(maxlen=NEWEST_REPORTS)
         self._events: deque[views.Event] = deque(maxlen=SHOWN_EVENTS)
         self._times: list[RoleTimes] = []
@@ -60,10 +63,11 @@ class RunModel:
         self.steps.add_syncs(reports.syncs)
         self.steps.add_outputs(reports.outputs)
         self.steps.add_preprocess(reports.preprocess)
+        self.metrics.add(reports, snapshot.evaluations, over=self.over or snapshot.stopped is not None)
         self.problems.add(reports.groups)
         self.rollouts.add(snapshot.samples, snapshot.ratios)
         self._dropped.add(reports.groups, snapshot.replaced)
-        self._learner.extend(reports.learner)
+        self._learner = [*self._learner, *reports.learner][-NEWEST_REPORTS:]
         self._groups.extend(reports.groups)
         self._events.extend(views.Event(at_s=note.unix_s, text=note.note) for note in reports.notes)
         self._times = newest([*self._times, *reports.times])
@@ -142,6 +146,7 @@ class RunModel:
                 for group in snapshot.ring
             ],
             roles=roles,
+            watchdogs=watchdogs(config, self._learner, self._driver_alerts, *self.problems.tested()),
             alerts=alerts(self._moment(snapshot, roles, going, away)),
             events=list(reversed(self._events)),
             rollouts=self.rollouts.headlines(SHOWN_ROLLOUTS),

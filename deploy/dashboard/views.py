@@ -12,6 +12,7 @@ from deploy.dashboard.problem_history import Cell
 from deploy.dashboard.recent_rollouts import Headline
 from deploy.store.alerts import Alert
 from deploy.store.run_view import RoleStatus
+from deploy.store.watchdogs import Watchdog
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,7 @@ class Live(View, frozen=True, rename={"balance": "books"}):
     ring_capacity: int
     ring: list[RingSlot]
     roles: list[RoleStatus]
+    watchdogs: list[Watchdog]
     alerts: list[Alert]
     events: list[Event]
     rollouts: list[Headline]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors.evaluation.results import Result
 from broker.assignments import Assignments, Choice
 from broker.balance import Balance, read_balance
 from broker.connection import Client
@@ -41,6 +42,7 @@ from conf.schema import RunConfig
 from deploy.cluster.health import LATE_BEATS
 from deploy.store import metric_files
 from deploy.store.ledger_file import RunLedger, ledger_in_redis, load_ledger
+from deploy.store.measurements import read_evaluations
 from deploy.store.metric_files import Entry
 from deploy.store.run_folder import RunFolder
 from deploy.store.run_redis import find_run, run_redis
@@ -117,6 +119,8 @@ class Snapshot:
     """Readable rollouts (`broker/rollout_samples.py`)."""
     ratios: list[Entry]
     """Importance ratios of samples (`broker/rollout_samples.py`)."""
+    evaluations: dict[int, list[Result]] = field(default_factory=dict)
+    """Scheduled evaluations that are complete, by optimizer step; empty when they are the same as before."""
 
     def roles(self, *, heartbeat_s: float, active: bool) -> "list[RoleStatus]":
         """The roles by name. `heartbeat_s`: time between two heartbeats. `active`: whether a silent role is late."""
@@ -157,6 +161,7 @@ class LiveView:
         """`folder`: if given, the first `refresh` also returns reports that Redis no longer keeps."""
         self._client, self._keys, self._folder = client, keys, folder
         self._read_until: dict[str, str] = {}
+        self._evaluated_ns = 0
         self._ring = Ring(client, keys, capacity=1)  # only read here; the capacity bounds what `put` stores
         self._stream = RolloutStream(client, keys)
         self._board = WeightBoard(client, keys)
@@ -186,6 +191,7 @@ class LiveView:
             replaced=self._fresh(self._keys.replaced),
             samples=self._fresh(self._keys.samples),
             ratios=self._fresh(self._keys.samples_ratios),
+            evaluations=self._fresh_evaluations(),
         )
 
     def balance(self) -> Balance:
@@ -202,6 +208,16 @@ class LiveView:
     def status(self, role: str) -> str:
         """Status of a role's newest heartbeat; empty before the first."""
         return self._heartbeats.status(role)
+
+    def _fresh_evaluations(self) -> dict[int, list[Result]]:
+        """All evaluations, if their file has changed since the last call. They are in the folder only."""
+        if self._folder is None or not self._folder.evaluations.exists():
+            return {}
+        changed_ns = self._folder.evaluations.stat().st_mtime_ns
+        if changed_ns == self._evaluated_ns:
+            return {}
+        self._evaluated_ns = changed_ns
+        return read_evaluations(self._folder.evaluations)
 
     def _entries(self, room: str) -> list[Entry]:
         key = self._keys.metrics(room)

@@ -11,8 +11,12 @@ Numbers that follow from several reports have the names of `deploy/dashboard/ste
 
 import bisect
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from broker.reports import (
     LEVELS,
@@ -30,26 +34,59 @@ from broker.reports import (
 
 Rows = dict[int, dict[str, float]]
 """Optimizer step -> name -> value."""
+Column = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""(steps, values) of one number: the steps that have a value, ascending."""
+
+
+class _Sums:
+    """Sums and counts of one number by step; 16 bytes a step."""
+
+    def __init__(self) -> None:
+        self._totals, self._counts = array("d"), array("q")
+
+    def add(self, step: int, value: float, *, counted: bool) -> None:
+        """`counted`: the value of the step is a mean; otherwise a sum."""
+        if (missing := step + 1 - len(self._totals)) > 0:
+            self._totals.extend([0.0] * missing)
+            self._counts.extend([0] * missing)
+        self._totals[step] += value
+        self._counts[step] = self._counts[step] + 1 if counted else 1
+
+    def column(self) -> Column:
+        counts = np.array(self._counts, dtype=np.int64)
+        steps = counts.nonzero()[0]
+        return steps, np.array(self._totals, dtype=np.float64)[steps] / counts[steps]
 
 
 class StepNumbers:
     """Collects the numbers of reports of any kind, in any order."""
 
     def __init__(self) -> None:
-        self._sums: defaultdict[tuple[int, str], float] = defaultdict(float)
-        self._counts: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self._columns: defaultdict[str, _Sums] = defaultdict(_Sums)
+
+    def names(self) -> list[str]:
+        return sorted(self._columns)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
+    def column(self, name: str) -> Column:
+        """The values of one number, which must be known."""
+        return self._columns[name].column()
 
     def rows(self) -> Rows:
         rows: defaultdict[int, dict[str, float]] = defaultdict(dict)
-        for (step, name), total in sorted(self._sums.items()):
-            rows[step][name] = total / self._counts[step, name]
-        return dict(rows)
+        for name in self.names():
+            steps, values = self.column(name)
+            for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+                rows[step][name] = value
+        return {step: rows[step] for step in sorted(rows)}
 
     def add_steps(self, reports: Iterable[LearnerStep | SftStep], prefix: str = "") -> None:
         """Reports of which there is one a step."""
         for report in reports:
             for name, value in _numbers(report):
-                self._mean(report.step, prefix + name, value)
+                self._add(report.step, prefix + name, value, level=True)
 
     def add_work(self, reports: Iterable[WeightSync | ActorOutput | GroupEnd | PreprocessWork]) -> None:
         """Reports of which there are many a step."""
@@ -70,15 +107,7 @@ class StepNumbers:
                 self._add(step, f"{name}/{report.kind}", value, level=name in LEVELS)
 
     def _add(self, step: int, name: str, value: float, *, level: bool) -> None:
-        if level:
-            self._mean(step, name, value)
-        else:
-            self._sums[step, name] += value
-            self._counts[step, name] = 1
-
-    def _mean(self, step: int, name: str, value: float) -> None:
-        self._sums[step, name] += value
-        self._counts[step, name] += 1
+        self._columns[name].add(step, value, counted=level)
 
 
 def _numbers(report: Report) -> Iterator[tuple[str, float | int]]:

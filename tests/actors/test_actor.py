@@ -11,6 +11,7 @@ import redis
 from actors.actor import Actor, ActorLoopSettings
 from actors.actor_broker import ActorBroker
 from actors.leased_groups import Admission, GroupSource
+from actors.readable_rollout import sample_values
 from actors.rollout_writer import PromptTooLong
 from actors.weight_follower import CanaryMismatch
 from broker.connection import Retrying
@@ -121,7 +122,7 @@ class Scene:
             self.broker,
             engine=engine,
             writer=writer,
-            decode=str,
+            readable=lambda group: sample_values(group, str, "1"),
             training=self._source(self.training.feed, problem, TRAINING),
             evaluations=self._source(self.evaluations.feed, "e", EVALUATION),
         )

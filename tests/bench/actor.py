@@ -24,6 +24,7 @@ from actors.engine import Engine
 from actors.leased_groups import GroupSource
 from actors.problems.mixture import Mixture
 from actors.prompts import PromptBuilder
+from actors.readable_rollout import sample_values
 from actors.rollout_writer import RolloutWriter
 from actors.stop_tokens import completion_text, stop_token_ids
 from actors.verification.judge import Judge
@@ -123,11 +124,12 @@ class Bench:
             heartbeats=Heartbeats(self.client, keys), control=Control(self.client, keys),
             history=History(None, "actor-0", "actor-0@1"),
         )  # fmt: skip
+        answers = {problem.id: problem.answer for problem in self.problems}
         mixture = Mixture(self.problems, {"unguided": 1}, seed=0)
         training = GroupSource(Feed(self.client, keys), mixture.assignment, config.actors.sampling)
         return Actor(
-            ActorLoopSettings.of(config), broker, engine=self.engine, writer=writer, decode=self._decode,
-            training=training,
+            ActorLoopSettings.of(config), broker, engine=self.engine, writer=writer,
+            readable=lambda group: sample_values(group, self._decode, answers[group.problem_id]), training=training,
         )  # fmt: skip
 
     def _decode(self, token_ids: list[int]) -> str:

@@ -14,6 +14,7 @@ from actors.actor_broker import ActorBroker
 from actors.engine import GeneratedRollout
 from actors.leased_groups import GroupSource
 from actors.problems.mixture import weighted_round_robin
+from actors.readable_rollout import sample_values
 from broker.connection import Retrying, connect
 from broker.failpoints import failpoint
 from broker.feed import Feed
@@ -174,7 +175,7 @@ def run_actor(options: dict[str, Any]) -> None:
             broker,
             engine=engine,
             writer=writer,
-            decode=lambda token_ids: " ".join(map(str, token_ids)),
+            readable=lambda group: sample_values(group, lambda token_ids: " ".join(map(str, token_ids)), "1"),
             training=GroupSource(
                 Feed(client, keys),
                 lambda n: Assignment(group_id=n, problem_id=f"p{n}", arm=arms[n % len(arms)]),

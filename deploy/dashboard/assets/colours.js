@@ -14,6 +14,7 @@ export function isDark() {
   return chosen ? chosen === "dark" : Boolean(media?.matches);
 }
 
+export const hasArm = (arm) => arm in ARMS;
 export const armColour = (arm) => (isDark() ? ARMS_DARK : ARMS)[arm] ?? series(6);
 export const series = (i) => (isDark() ? SERIES_DARK : SERIES)[i % SERIES.length];
 export const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

@@ -23,15 +23,16 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table: column heads, then rows of texts or elements. `numeric` columns are right-aligned. */
+/** A table that scrolls in its box: column heads, then rows of texts or elements. `numeric` columns are right-aligned. */
 export function table(heads, rows, numeric = []) {
   const side = (i) => (numeric.includes(i) ? "number" : "");
-  return h(
+  const content = h(
     "table",
     {},
     h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: side(i) }, head)))),
     h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell, i) => h("td", { class: side(i) }, cell))))),
   );
+  return h("div", { class: "table", tabindex: "0" }, content);
 }
 
 /** Radio buttons in a row. `choices`: [[value, label], ...]. */

@@ -9,6 +9,23 @@ export const whole = (value) =>
 
 export const decimal = (value, digits = 3) => (value === null || value === undefined ? NONE : value.toFixed(digits));
 
+/** Any number with four significant digits: 0.000123, 12.35, 12,346, 1.2e-7. */
+export function number(value) {
+  if (value === null || value === undefined) return NONE;
+  const size = Math.abs(value);
+  if (size >= 1000) return whole(value);
+  if (size && size < 1e-4) return value.toExponential(2);
+  return String(Number(value.toPrecision(4)));
+}
+
+/** The same for the marks of an axis: 20k, 1.5M. */
+export function brief(value) {
+  const size = Math.abs(value);
+  const [scale, unit] = size >= 1e9 ? [1e9, "G"] : size >= 1e6 ? [1e6, "M"] : size >= 1e4 ? [1e3, "k"] : [1, ""];
+  const scaled = Number((value / scale).toPrecision(4));
+  return size && size < 1e-3 ? value.toExponential(0) : `${scaled}${unit}`;
+}
+
 export const rate = (perSecond) => {
   if (perSecond === null || perSecond === undefined) return NONE;
   return perSecond >= 100 ? whole(perSecond) : perSecond.toFixed(1);

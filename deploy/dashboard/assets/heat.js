@@ -1,6 +1,7 @@
 // Cells -> pixels. Pure: one pixel is one problem at one step; the browser scales them.
 
 const UNKNOWN = 255; // no group yet
+export const MOST_COLUMNS = 1500;
 
 /** Success rates of one arm as a matrix that grows with the run. */
 export class Rates {
@@ -50,22 +51,35 @@ export class Rates {
 }
 
 /**
- * Paint rows in `order` into 32-bit pixels, steps 0..rates.last.
- * Between two groups of a problem its last rate is shown, faded; before the first, nothing.
+ * Paint rows in `order` into 32-bit pixels, steps 0..rates.last; `stride` steps share a pixel, which shows their newest
+ * group. Between two groups of a problem its last rate is shown, faded; before the first, nothing.
  * `palette`: Uint32Array of 202 colours: 101 for groups, 101 faded.
  */
-export function paint(pixels, rates, order, palette) {
+export function paint(pixels, rates, order, palette, stride = 1) {
   const { values, width, last } = rates;
-  const columns = last + 1;
+  const columns = Math.ceil((last + 1) / stride);
   for (let y = 0; y < order.length; y += 1) {
     const from = order[y] * width;
     let current = UNKNOWN;
     for (let x = 0; x < columns; x += 1) {
-      const value = values[from + x];
+      let value = UNKNOWN;
+      for (let step = x * stride; step < (x + 1) * stride && step < width; step += 1) {
+        if (values[from + step] !== UNKNOWN) value = values[from + step];
+      }
       if (value !== UNKNOWN) current = value;
       pixels[y * columns + x] = current === UNKNOWN ? 0 : palette[value === UNKNOWN ? 101 + current : value];
     }
   }
+}
+
+/** Steps that share a pixel, so that the map is at most `MOST_COLUMNS` wide. */
+export const strideOf = (rates) => Math.ceil((rates.last + 1) / MOST_COLUMNS);
+
+/** Round marks from 0 to `last`, at most `most` of them. */
+export function marks(last, most) {
+  const steps = [1, 2, 5].flatMap((digit) => [0, 1, 2, 3, 4, 5, 6].map((power) => digit * 10 ** power)).sort((a, b) => a - b);
+  const every = steps.find((step) => last / step < most) ?? last + 1;
+  return Array.from({ length: Math.floor(last / every) + 1 }, (_, i) => i * every);
 }
 
 /** From `low` to `high` ([r, g, b]) in 101 steps, then the same at `faded` of full strength; little-endian RGBA. */

@@ -4,18 +4,22 @@ import { h, put, setText, table } from "./dom.js";
 import { armColour } from "./colours.js";
 import { ago, decimal, duration, percent, rate, visible, whole } from "./format.js";
 import { Chart } from "./charts.js";
+import { ViewControls } from "./chart_view.js";
 import { curves } from "./curves.js";
 import { Pipeline } from "./pipeline.js";
 import { Ring } from "./ring.js";
+import { Watchdogs } from "./watchdogs.js";
 
 export class Overview {
   constructor(store, go) {
     Object.assign(this, { store, go });
+    this.watchdogs = new Watchdogs();
     this.facts = h("section", { class: "facts", "aria-label": "At a glance" });
     this.alerts = h("section", { class: "alerts", "aria-label": "Alerts", "aria-live": "polite" });
     this.bottleneck = h("section", { class: "bottleneck", "aria-label": "Bottleneck", "aria-live": "polite" });
     this.pipeline = new Pipeline();
     this.ring = new Ring();
+    this.controls = new ViewControls();
     this.charts = h("div", { class: "charts" });
     this.lags = h("section", { class: "card", "aria-label": "Lag histogram" });
     this.roles = h("section", { class: "card", "aria-label": "Roles" });
@@ -25,10 +29,12 @@ export class Overview {
     this.element = h(
       "div",
       { class: "overview" },
+      this.watchdogs.element,
       this.facts,
       this.alerts,
       this.bottleneck,
       h("div", { class: "two" }, this.pipeline.element, this.ring.element),
+      this.controls.element,
       this.charts,
       h("div", { class: "three" }, this.lags, this.roles, this.events),
       this.times,
@@ -40,6 +46,7 @@ export class Overview {
 
   update(what) {
     const { live } = this.store;
+    this.watchdogs.set(live);
     this.#showFacts(live);
     this.#showAlerts(live);
     setText(this.bottleneck, live.bottleneck ?? "");
@@ -58,6 +65,8 @@ export class Overview {
   }
 
   remove() {
+    this.controls.remove();
+    this.pipeline.remove();
     this.drawn.forEach((chart) => chart.remove());
   }
 

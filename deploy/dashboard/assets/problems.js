@@ -3,7 +3,8 @@
 import { choice, h, put, setText, table } from "./dom.js";
 import { armColour, isDark, rgb } from "./colours.js";
 import { historyChart } from "./history_chart.js";
-import { paint, palette, Rates } from "./heat.js";
+import { paint, palette, Rates, strideOf } from "./heat.js";
+import { HeatFrame } from "./heat_frame.js";
 import { ORDER_NAMES, ordered, transferOf } from "./store.js";
 import { percent, visible, whole } from "./format.js";
 import { COLOURINGS, rolloutView } from "./rollout.js";
@@ -31,10 +32,10 @@ export class Problems {
     });
     this.band = h("div", { class: "band", hidden: true });
     this.tip = h("p", { class: "tip-line", "aria-live": "polite" });
-    this.scroll = h("div", { class: "heat-scroll" }, h("div", { class: "heat-frame" }, this.canvas, this.band));
+    this.frame = new HeatFrame(this.canvas, this.band);
     this.detail = h("section", { class: "card detail", "aria-label": "Problem", tabindex: "-1" });
     this.empty = h("p", { class: "quiet" }, "No group has been judged yet.");
-    const map = h("section", { class: "card heat" }, h("h2", {}, "Problems"), this.controls, this.tip, this.scroll, this.empty);
+    const map = h("section", { class: "card heat" }, h("h2", {}, "Problems"), this.controls, this.tip, this.frame.element, this.empty);
     this.element = h("div", { class: "problems" }, map, this.detail);
     put(this.detail, h("p", { class: "quiet" }, "Select a problem to see its history and rollouts."));
     this.#reset();
@@ -91,20 +92,24 @@ export class Problems {
   #draw() {
     const { store } = this;
     this.empty.hidden = store.cells.length > 0;
-    this.scroll.hidden = !store.cells.length;
+    this.frame.element.hidden = !store.cells.length;
     if (!store.cells.length) return;
     if (this.controls.querySelectorAll("input[name=arm]").length !== store.arms.length) this.#showControls();
     const rates = this.#ratesOf(this.arm);
     this.orderRows = ordered(store, this.order);
-    const [columns, rows] = [rates.last + 1, this.orderRows.length];
+    this.stride = strideOf(rates);
+    this.steps = rates.last + 1;
+    const [columns, rows] = [Math.ceil(this.steps / this.stride), this.orderRows.length];
     this.rowHeight = Math.max(MIN_ROW, Math.min(MAX_ROW, Math.floor(WANTED / rows)));
     if (this.canvas.width !== columns) this.canvas.width = columns;
     if (this.canvas.height !== rows) this.canvas.height = rows;
     this.canvas.style.height = `${rows * this.rowHeight}px`;
     const image = new ImageData(columns, rows);
-    const low = isDark() ? [52, 56, 62] : [226, 224, 218];
-    paint(new Uint32Array(image.data.buffer), rates, this.orderRows, palette(low, rgb(armColour(this.arm))));
+    const [low, high] = [isDark() ? [52, 56, 62] : [226, 224, 218], rgb(armColour(this.arm))];
+    paint(new Uint32Array(image.data.buffer), rates, this.orderRows, palette(low, high), this.stride);
     this.canvas.getContext("2d").putImageData(image, 0, 0);
+    const [lowest, highest] = [low, high].map((colour) => `rgb(${colour.join(" ")})`);
+    this.frame.set({ rows, rowHeight: this.rowHeight, steps: this.steps, order: this.order, low: lowest, high: highest });
     this.#mark();
     if (!this.tip.textContent) this.#hint(null);
   }
@@ -119,7 +124,7 @@ export class Problems {
   #under(event) {
     const box = this.canvas.getBoundingClientRect();
     const row = Math.floor(((event.clientY - box.top) / box.height) * this.canvas.height);
-    const step = Math.floor(((event.clientX - box.left) / box.width) * this.canvas.width);
+    const step = Math.floor(((event.clientX - box.left) / box.width) * this.steps);
     return row >= 0 && row < this.orderRows.length && step >= 0 ? { row, step } : null;
   }
 
@@ -131,7 +136,7 @@ export class Problems {
     if (!place) {
       const { guided_first, then_unguided } = this.store.live?.transfer ?? {};
       const carried = guided_first ? ` · ${then_unguided} of ${guided_first} solved guided first were then solved without` : "";
-      setText(this.tip, `${whole(this.store.ids.length)} problems × ${whole(this.canvas.width)} steps${carried}`);
+      setText(this.tip, `${whole(this.store.ids.length)} problems × ${whole(this.steps)} steps${carried}`);
       return;
     }
     const problem = this.orderRows[place.row];
@@ -148,7 +153,7 @@ export class Problems {
       const clamp = (value, end) => Math.max(0, Math.min(end - 1, value));
       this.cursor = {
         row: clamp(this.cursor.row + move[0], this.orderRows.length),
-        step: clamp(this.cursor.step + move[1], this.canvas.width),
+        step: clamp(this.cursor.step + move[1], this.steps),
       };
       this.#mark(this.cursor.row);
       this.#hint(this.cursor);
@@ -173,6 +178,11 @@ export class Problems {
 
   #drawDetail() {
     const { id, history, rollouts } = this.page;
+    if (!history.length && !rollouts.length) {
+      const title = `No group of a problem named ${visible(id)} has ended in this run`;
+      put(this.detail, h("h2", {}, title), h("p", { class: "quiet" }, "Select a problem in the map."));
+      return;
+    }
     const shown = rollouts.slice(0, SHOWN_ROLLOUTS);
     const colouring = choice("colouring", "colour tokens by", COLOURINGS, this.colouring, (value) => {
       this.colouring = value;

@@ -23,9 +23,26 @@ export function rolloutView(rollout, colouring) {
     "article",
     { class: "rollout" },
     h("header", {}, h("span", { class: `verdict ${rollout.verdict}` }, rollout.verdict), arm, h("span", { class: "quiet" }, facts)),
+    answers(rollout),
     h("details", {}, h("summary", {}, rollout.guidance ? "prompt, guidance marked" : "prompt"), prompt(rollout)),
     legend(rollout, colouring),
     completion(rollout, colouring),
+  );
+}
+
+/** What was asked for, what the response claims, and why the verdict follows. */
+function answers({ answer, claimed, verdict, reason }) {
+  const row = (name, ...values) => h("div", {}, h("dt", {}, name), ...values);
+  const value = (text, look = "") => h("dd", { class: look }, h("code", {}, visible(text)));
+  const none = (text) => h("dd", { class: "quiet" }, text);
+  const look = verdict === "correct" ? "good" : verdict === "wrong" ? "bad" : "";
+  const claims = claimed === null ? [none("not recorded")] : claimed.length ? claimed.map((text) => value(text, look)) : [none("none")];
+  return h(
+    "dl",
+    { class: "answers" },
+    row("gold answer", answer === null ? none("not recorded") : value(answer)),
+    row(claimed?.length > 1 ? "claimed answers" : "claimed answer", ...claims),
+    row("why", h("dd", {}, reason)),
   );
 }
 

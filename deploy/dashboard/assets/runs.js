@@ -4,6 +4,7 @@ import { h, put, table } from "./dom.js";
 import { series } from "./colours.js";
 import { decimal, percent, rate, whole } from "./format.js";
 import { Chart } from "./charts.js";
+import { ViewControls } from "./chart_view.js";
 
 const CURVES = [
   { title: "Success, unguided", unit: "share correct", column: "success/unguided", max: 1.02, format: percent },
@@ -21,7 +22,8 @@ export class Runs {
     this.hidden = new Set();
     this.list = h("section", { class: "card wide" });
     this.charts = h("div", { class: "charts large" });
-    this.element = h("div", { class: "runs" }, this.list, this.charts);
+    this.controls = new ViewControls();
+    this.element = h("div", { class: "runs" }, this.list, this.controls.element, this.charts);
     this.drawn = [];
     this.timer = setInterval(() => this.#refresh(), EVERY_MS);
     this.#refresh();
@@ -34,6 +36,7 @@ export class Runs {
   }
 
   remove() {
+    this.controls.remove();
     clearInterval(this.timer);
     this.drawn.forEach((chart) => chart.remove());
   }
@@ -48,7 +51,12 @@ export class Runs {
 
   #draw() {
     const names = Object.keys(this.cards);
-    if (!this.list.contains(document.activeElement)) put(this.list, h("h2", {}, "Runs"), this.#table(names));
+    if (!this.list.contains(document.activeElement)) {
+      const left = this.list.querySelector(".table")?.scrollLeft ?? 0;
+      const drawn = this.#table(names);
+      put(this.list, h("h2", {}, "Runs"), drawn);
+      drawn.scrollLeft = left;
+    }
     const shown = names.filter((name) => !this.hidden.has(name));
     if (shown.join() !== this.shown) {
       this.shown = shown.join();

@@ -30,8 +30,8 @@ NOON_S = 20.0
 """Seconds into the synthetic run, which takes two seconds a step."""
 
 
-def settings(name: str) -> RunConfig:
-    return load(None, [f"run.name={name}", "run.max_groups=null", "broker.connect_timeout_s=0.5"])
+def settings(name: str, *overrides: str) -> RunConfig:
+    return load(None, [f"run.name={name}", "run.max_groups=null", "broker.connect_timeout_s=0.5", *overrides])
 
 
 def replayed(client: Client, name: str, recording: Recording | None = None, until: float | None = None) -> Replay:

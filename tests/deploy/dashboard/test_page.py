@@ -84,6 +84,9 @@ def test_numbers_on_the_page_are_those_in_redis(
     shown(page, address, run_name)
     balance = read_balance(client, keys)
     assert fact(page, "step") == f"{balance.committed} / {load(None).run.max_steps}"
+    assert page.run("document.querySelector('.overview').firstChild.className") == "watchdogs"
+    answers = page.run("[...document.querySelectorAll('.watchdog b')].map(e => e.textContent)")
+    assert answers[:2] == ["✓Learner and engine agree", "✓No collapse"]
     assert page.text(".ring-count") == f"{balance.ring_samples} / 128"
     assert balance.ring_samples > 0
     assert page.run("document.querySelectorAll('svg.ring path[fill^=rgba]').length") == balance.ring_samples
@@ -117,6 +120,10 @@ def test_the_ring_on_the_page_follows_redis(page: Page, address: str, replay: Re
 def test_a_click_opens_a_problem_and_its_rollouts(page: Page, address: str, run_name: str) -> None:
     shown(page, address, run_name, "problems")
     page.wait("document.querySelector('.heat canvas').width > 5")
+    steps = page.run("[...document.querySelectorAll('.heat-steps span')].map(e => Number(e.textContent))")
+    assert steps == list(range(page.run("document.querySelector('.heat canvas').width")))
+    assert page.text(".heat-title") == "problem, by first solve"
+    assert "100% correct" in page.text(".heat-key")
     box = page.run("document.querySelector('.heat canvas').getBoundingClientRect().toJSON()")
     page.press(box["x"] + box["width"] / 2, box["y"] + 3)
     page.wait("document.querySelector('.detail h2')")
@@ -128,6 +135,10 @@ def test_a_click_opens_a_problem_and_its_rollouts(page: Page, address: str, run_
     page.wait("document.querySelector('.rollout .completion span')")
     page.wait("document.querySelector('.detail h2').textContent === 'p000'")
     assert "The answer is" in page.text(".rollout .completion")
+    said = page.run("[...document.querySelector('.rollout .answers').querySelectorAll('dd')].map(e => e.textContent)")
+    assert said[0] == "a^3"  # the gold answer of every problem of the replay
+    assert said[1].startswith("a^")
+    assert said[2].endswith("the gold answer.")
     for colouring in ("ratio", "logprob", "none", "version"):
         page.click(f"input[name=colouring][value={colouring}]")
         page.wait(f"document.querySelector('input[name=colouring][value={colouring}]').checked")

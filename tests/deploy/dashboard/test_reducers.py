@@ -72,6 +72,15 @@ def test_queue_lengths_are_means_over_the_step() -> None:
     assert steps.rows[2] == {"ring": 12.0, "stream": 1.0}
 
 
+def test_a_problem_is_tested_for_transfer_after_four_unguided_groups_since_its_guided_solve() -> None:
+    problems = ProblemHistory()
+    problems.add([group(1, 0, problem="early") for _ in range(4)])  # before its guided solve
+    problems.add([group(2, 1, problem=name, arm="guided") for name in ("early", "tried", "carried")])
+    problems.add([group(3, 0, problem="tried") for _ in range(4)])
+    problems.add([group(3, 2, problem="carried"), group(3, 0, problem="early")])
+    assert problems.tested() == (2, 1)
+
+
 def test_the_heat_map_holds_one_cell_a_group() -> None:
     problems = ProblemHistory()
     problems.add([group(0, 2, problem="b"), group(1, 3, problem="a", arm="guided"), group(2, 4, problem="b")])
@@ -162,6 +171,14 @@ def test_a_rollout_is_shown_token_by_token() -> None:
     assert (rollout.trained_step, rollout.reward, rollout.at_s) == (44, 1.0, 2.0)
 
 
+def test_a_rollout_has_gold_answer_claimed_answers_and_a_reason() -> None:
+    rollouts = RecentRollouts()
+    rollouts.add([SAMPLE | {"verdict": "wrong", "answer": "5", "claimed": '["4", "6"]', "finish": "stop"}], [])
+    (rollout,) = rollouts.of("p0")
+    assert (rollout.answer, rollout.claimed) == ("5", ["4", "6"])
+    assert rollout.reason.startswith("It claims 2 different answers")
+
+
 def test_a_sample_without_token_fields_is_shown_as_plain_text() -> None:
     known = ("id", "problem", "arm", "verdict", "version", "prompt", "completion")
     old = {name: value for name, value in SAMPLE.items() if name in known}
@@ -171,6 +188,7 @@ def test_a_sample_without_token_fields_is_shown_as_plain_text() -> None:
     assert (rollout.before, rollout.guidance) == ("solve this now", "")
     assert (rollout.tokens, rollout.rest) == ([], "a=4 and more")
     assert (rollout.reward, rollout.group_id, rollout.trained_step) == (None, None, None)
+    assert (rollout.answer, rollout.claimed) == (None, None)
     assert [headline.text for headline in rollouts.headlines(3)] == ["a=4 and more"]
 
 

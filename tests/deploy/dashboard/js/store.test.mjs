@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { paint, palette, Rates } from "../../../../deploy/dashboard/assets/heat.js";
+import { marks, paint, palette, Rates } from "../../../../deploy/dashboard/assets/heat.js";
 import { ago, duration, percent, visible, whole } from "../../../../deploy/dashboard/assets/format.js";
 import { ordered, RunStore, transferOf } from "../../../../deploy/dashboard/assets/store.js";
 import { place } from "../../../../deploy/dashboard/assets/ring.js";
@@ -66,6 +66,22 @@ test("a pixel is empty before the first group, then its rate, then the same rate
   paint(pixels, rates, [1, 0], colours);
   assert.deepEqual([...pixels], [0, 0, 0, colours[0], 0, colours[100], colours[201], colours[201]]);
   assert.equal(colours[100] >>> 0, 0xff0080ff);
+});
+
+test("steps that share a pixel show their newest group", () => {
+  const rates = new Rates();
+  rates.take([[0, 0, 0, 8, 8], [0, 0, 1, 0, 8], [0, 0, 4, 4, 8]], 0, 1);
+  const pixels = new Uint32Array(3);
+  const colours = palette([0, 0, 0], [255, 128, 0]);
+  paint(pixels, rates, [0], colours, 2);
+  assert.deepEqual([...pixels], [colours[0], colours[101], colours[50]]);
+});
+
+test("an axis has round marks, no more than fit", () => {
+  assert.deepEqual(marks(60, 10), [0, 10, 20, 30, 40, 50, 60]);
+  assert.deepEqual(marks(999, 6), [0, 200, 400, 600, 800]);
+  assert.deepEqual(marks(0, 5), [0]);
+  assert.deepEqual(marks(3, 10), [0, 1, 2, 3]);
 });
 
 test("a thousand problems by a thousand steps are painted within 100 ms", () => {
