@@ -55,6 +55,7 @@ GPUS_TO_TRAIN = 2
 CHANGEABLE_ON_RESUME = (
     "run.name", "run.root", "run.resume", "run.max_steps", "run.max_groups", "broker.url", "broker.role_users",
     "learner.max_engine_rms", "deploy.dashboard", "deploy.dashboard_host", "deploy.dashboard_port",
+    "deploy.loggers",
 )  # fmt: skip
 """Settings that may change when a run is resumed."""
 

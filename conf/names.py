@@ -117,6 +117,8 @@ def expected(annotation: Any) -> str:
         return "a mapping of names to whole numbers, such as {unguided: 1, guided: 1}"
     if get_origin(annotation) is list and get_args(annotation) == (str,):
         return "a list of names, such as [bus, farm]"
+    if get_origin(annotation) is list and (words := choices(get_args(annotation)[0])):
+        return f"a list out of {', '.join(words)}, such as [{words[0]}]"
     if get_origin(annotation) is list:
         return "a list of whole numbers, such as [1, 8]" if get_args(annotation) == (int,) else "a list of numbers"
     if arms:

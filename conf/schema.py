@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+LoggerName = Literal["wandb", "tensorboard", "trackio", "mlflow"]
+
 
 @dataclass(frozen=True)
 class Range:
@@ -654,6 +656,9 @@ class DeploySettings:
     """Address the dashboard listens on. Viewers on other machines need a token."""
     dashboard_port: int = ranged(8600, 0, 65535)
     """Port of the dashboard; 0 chooses a free one."""
+    loggers: list[LoggerName] = field(default_factory=list)
+    """Services that get every number of every step during the run, each by a process of its own: Weights & Biases,
+    TensorBoard, Trackio, MLflow (docs/commands.md). A logger that fails is given up with a warning."""
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ URL_VARIABLE = "POPE_BROKER_URL"
 every user of the machine can read a command line."""
 TOKEN_VARIABLE = "POPE_DASHBOARD_TOKEN"
 """Environment variable with the token that viewers of a dashboard need; a random one is made where none is given."""
-_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """Needed by the driver alone: models are fetched before any role starts."""
 
 
 @contextmanager
 def without_secrets(config: RunConfig) -> Iterator[None]:
     """While this lasts, the secrets are out of the environment: child processes do not inherit them."""
-    names = (URL_VARIABLE, TOKEN_VARIABLE, *_HUB, config.oracle.api_key_env, config.evaluation.endpoint_key_env)
+    names = (URL_VARIABLE, TOKEN_VARIABLE, *HUB_TOKENS, config.oracle.api_key_env, config.evaluation.endpoint_key_env)
     removed = {name: os.environ.pop(name) for name in names if name is not None and name in os.environ}
     try:
         yield

@@ -1,16 +1,106 @@
-"""The commands that prepare a run: check problems, write solutions, set up users on Redis."""
+"""The commands that prepare a run: write its settings, check machine and problems, write solutions, set up users."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy.commands.arguments import PREPARE, JsonOption, console_of, experiment, print_json
+from broker.errors import PopeError, UsageError
+from deploy.commands.arguments import (
+    PREPARE,
+    JsonOption,
+    SettingsArgument,
+    console_of,
+    experiment,
+    print_json,
+)
 from deploy.view.screen import screen
 
 commands = typer.Typer()
 problems = typer.Typer(help="List and validate problems before a run.", no_args_is_help=True)
 commands.add_typer(problems, name="problems", rich_help_panel=PREPARE)
+
+@commands.command(
+    rich_help_panel=PREPARE,
+    epilog="Examples:\n\n"
+    "  pope init\n\n"
+    "  pope init first.yaml --problems my.jsonl --model Qwen/Qwen3-0.6B --hardware gpu1 --steps 200 --name first",
+)
+def init(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE.yaml]", help="File to write. Default: NAME.yaml.")
+    ] = None,
+    problems: Annotated[
+        str | None, typer.Option("--problems", metavar="SOURCE", help="File, data set, or builtin:tiny.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="MODEL", help="Folder, hub id or builtin:tiny.")
+    ] = None,
+    hardware: Annotated[
+        str | None, typer.Option("--hardware", metavar="NAME", help="Where it runs: a file of conf/hardware.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=1, help="Budget in optimizer steps.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the run.")] = None,
+) -> None:
+    """Write a commented experiment file for pope train. Asks for what no option says."""
+    from conf.layers import shipped
+    from deploy.jobs.experiment_file import Answers, usual_hardware, usual_model, write_experiment
+
+    problems = problems or _asked("Problems (a file, a data set of the hub, or builtin:tiny)", "builtin:tiny")
+    answers = Answers(
+        problems=problems,
+        model=model or _asked("Model (a folder or a hub id)", usual_model(problems)),
+        hardware=hardware or _asked(f"Where it runs ({', '.join(shipped('hardware'))})", usual_hardware()),
+        steps=steps or _number(_asked("Budget in optimizer steps", "200")),
+        name=name or _asked("Name of the run", file.stem if file else "first"),
+    )
+    file = file or Path(f"{answers.name}.yaml")
+    write_experiment(file, answers)
+    console = screen()
+    console.print(f"wrote {file}. Next:")
+    if not problems.startswith("builtin:"):
+        console.print(f"  pope problems check {problems}")
+    console.print(f"  pope doctor {file}\n  pope train {file}")
+
+
+def _asked(question: str, default: str) -> str:
+    """The answer from standard input. Raises UsageError when it ends before."""
+    try:
+        answer: str = typer.prompt(question, default=default)
+    except typer.Abort:
+        raise UsageError("pope init needs five answers: give them by options (pope init --help)") from None
+    return answer
+
+
+def _number(answer: str) -> int:
+    try:
+        return int(answer)
+    except ValueError:
+        raise UsageError(f"{answer} is no number of optimizer steps; give a whole number, such as 200") from None
+
+
+@commands.command(
+    rich_help_panel=PREPARE,
+    epilog="Examples:\n\n  pope doctor\n\n  pope doctor first.yaml hardware=gpu\n\n  pope doctor --json | jq .ok",
+)
+def doctor(settings: SettingsArgument = None, as_json: JsonOption = False) -> None:
+    """Check that a run with these settings can work on this machine, and say what to do where it cannot.
+
+    Versions, devices, memory, disks, /dev/shm, Redis, Ray and the model hub. The
+    exit code is 1 when something is missing that the run needs.
+    """
+    config = experiment(settings, [])
+    from deploy.jobs.doctor import examine, failures
+
+    findings = examine(config, console_of(as_json))
+    wrong = failures(findings)
+    if as_json:
+        print_json({"ok": wrong is None, "findings": findings})
+    if wrong:
+        raise PopeError(wrong)
+
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="As in problems.source, or the folder of a run or of a mining run.")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from broker.errors import PopeError
+from conf.schema import LoggerName
 from deploy.commands.arguments import LOOK, JsonOption, RunArgument, UrlOption, console_of, print_json
 from deploy.view.screen import Screen, screen, table_screen
 
@@ -238,33 +239,29 @@ def replay(
     rich_help_panel=LOOK,
     epilog="Examples:\n\n"
     "  pope export runs/pope --to tensorboard\n\n"
-    "  pope export runs/pope --to wandb --out exports/pope",
+    "  WANDB_MODE=offline pope export runs/pope --to wandb --out exports/pope",
 )
 def export(
     run: RunArgument,
-    to: Annotated[Literal["tensorboard", "wandb"], typer.Option("--to", help="Format to write.")],
+    to: Annotated[LoggerName, typer.Option("--to", help="Where to write.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RUN/tensorboard or RUN/wandb.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Default: RUN/LOGGER, where deploy.loggers writes, too."),
     ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write every number of every step for TensorBoard or Weights & Biases, under the names of metrics/*.jsonl.
+    """Write every number of every step to a logger, under the names of metrics/*.jsonl.
 
-    For Weights & Biases the project is $WANDB_PROJECT or pope-rl, and a second export continues the same run.
+    Steps that it has already, by an earlier export or by deploy.loggers, are not
+    written again. The project is $WANDB_PROJECT, $MLFLOW_EXPERIMENT_NAME or pope-rl.
     """
-    from broker.reports import SftStep
-    from deploy.dashboard.exporting import export as write
-    from deploy.dashboard.exporting import exported_rows
+    from deploy.loggers.export import export as write
     from deploy.store.run_view import RunView
 
     folder = out or run / to
     with RunView(run, url) as view:
-        snapshot = view.live().refresh()
-        rows = exported_rows(snapshot.reports, view.reports(SftStep))
-    born = snapshot.run.get("born")
-    run_id = f"{view.config.run.name}-{born}" if born else None
-    steps = write(view.config, rows, to, folder, run_id)
+        steps = write(view, to, folder)
     if as_json:
         print_json({"steps": steps, "folder": str(folder)})
     else:

@@ -41,6 +41,8 @@ from deploy.cluster.raylet_watch import RayletWatch
 from deploy.dashboard.serve import dashboard_process
 from deploy.jobs.problems import load_run_problems, oracle_warning
 from deploy.jobs.training_monitor import TrainingMonitor
+from deploy.loggers.live import LiveLoggers
+from deploy.loggers.writers import require_libraries
 from deploy.run.fitting_problems import fitting_problems
 from deploy.run.model_check import check_model_alone
 from deploy.run.model_prompts import ModelPrompts
@@ -67,6 +69,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     Raises UsageError for invalid input, PopeError when the run fails.
     """
     start = time.monotonic()
+    require_libraries(config.deploy.loggers)
     problem_set = load_run_problems(config)  # bad input is refused before anything is made or moved
     if config.actors.oracle_member:
         console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(problem_set.problems)}"))
@@ -107,6 +110,7 @@ class _TrainingRun:
         self._problems = problems
         self._measurements = PolicyMeasurements(config, session.folder, session.console)
         self._roles: TrainingRoles | None = None
+        self._loggers = LiveLoggers(config, session.folder)
 
     def warm_up(self) -> None:
         """Fine-tune the base model if the settings ask for SFT: RL then starts from the result.
@@ -155,7 +159,9 @@ class _TrainingRun:
         if config.run.resume:
             board.await_learner()
         self._roles.work(self._problems)
-        with TrainingMonitor(self._session, self._hard) as monitor, self._interrupts.graceful(self._state.control):
+        self._loggers.start()
+        monitoring = TrainingMonitor(self._session, self._hard, self._loggers)
+        with monitoring as monitor, self._interrupts.graceful(self._state.control):
             supervisor = Supervisor(
                 config.deploy,
                 self._roles.domains(),
@@ -199,9 +205,11 @@ class _TrainingRun:
         return summary
 
     def close(self) -> None:
-        """End the processes of all roles."""
+        """End the processes of all roles, then those of the loggers: all reports are in the files."""
         if self._roles is not None:
             self._roles.close()
+        for text in self._loggers.close():
+            self._console.print(Text.assemble(("warning", "yellow"), f": {plain(text)}"), soft_wrap=True)
 
     @property
     def _hard(self) -> list[Problem]:

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from broker.records import Problem
 from broker.server_health import RestartWatch
+from deploy.loggers.live import LiveLoggers
 from deploy.run.progress import TrainingView
 from deploy.run.session import Session
 from deploy.stages.scheduled_evaluations import Evaluations
@@ -16,12 +17,13 @@ from deploy.store.run_state import RunState
 class TrainingMonitor(AbstractContextManager["TrainingMonitor"]):
     """Call it with the run's state after every refresh."""
 
-    def __init__(self, session: Session, hard_problems: Sequence[Problem]) -> None:
-        """`hard_problems` are those of the scheduled evaluations."""
+    def __init__(self, session: Session, hard_problems: Sequence[Problem], loggers: LiveLoggers) -> None:
+        """`hard_problems` are those of the scheduled evaluations; `loggers` were started."""
         self._console = session.console
         self._evaluations = Evaluations(session.config, session.client, hard_problems, session.folder)
         self._alerts = DriverAlerts(session.config)
         self._restarts = RestartWatch(session.client, session.url_of("driver"))
+        self._loggers = loggers
         self._view = TrainingView(session.console)
         self._stack = ExitStack()
 
@@ -39,6 +41,8 @@ class TrainingMonitor(AbstractContextManager["TrainingMonitor"]):
         self._view(state)
         self._evaluations.follow(state.step)
         for text in self._restarts.messages():
+            self._note(state, text)
+        for text in self._loggers.warnings():
             self._note(state, text)
         for notice in self._alerts.notices(state.fresh.learner, state.fresh.groups):
             self._note(state, notice.text, alert=notice.subject, raised=notice.raised)

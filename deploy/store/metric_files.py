@@ -111,6 +111,24 @@ def read_entries(folder: Path, room: str, metrics: Metrics | None = None) -> Ite
         yield from metrics.entries(room, _after(last_id))
 
 
+class MetricReader:
+    """Reads the file of one room while the driver writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def fresh(self) -> list[Entry]:
+        """The reports since the last call; none while there is no file. Raises UsageError for a damaged file."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            lines = [line for line in file if line.endswith(b"\n")]
+        entries = [_decoded(self._path, line, f"after byte {self._offset}") for line in lines]
+        self._offset += sum(map(len, lines))
+        return entries
+
+
 def _after(last_id: str) -> str:
     return f"({last_id}" if last_id else "-"
 

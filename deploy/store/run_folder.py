@@ -19,6 +19,7 @@
     sft_left_out.jsonl  problems and lines without a demonstration, and why
     sft/                model/: the fine-tuned model; checkpoints/ while it is trained; summary.json; loss.png
     redis/              data of the embedded server
+    LOGGER/             files and progress of a logger of deploy.loggers or `pope export` (`deploy/loggers/`)
     ledger.json         attempts and successes of every problem under every arm; absent while the run is active
     starvation.json     outcomes of all rollouts by bucket, arm and length; absent while the run is active
     summary.json, figure.png, balance.json

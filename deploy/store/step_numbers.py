@@ -57,6 +57,14 @@ class _Sums:
         steps = counts.nonzero()[0]
         return steps, np.array(self._totals, dtype=np.float64)[steps] / counts[steps]
 
+    def take(self, below: float) -> Column:
+        """Removes the values of the steps below this one, and returns them."""
+        steps, values = self.column()
+        taken = steps < below
+        for step in steps[taken].tolist():
+            self._totals[step], self._counts[step] = 0.0, 0
+        return steps[taken], values[taken]
+
 
 class StepNumbers:
     """Collects the numbers of reports of any kind, in any order."""
@@ -74,10 +82,11 @@ class StepNumbers:
         """The values of one number, which must be known."""
         return self._columns[name].column()
 
-    def rows(self) -> Rows:
+    def take(self, below: float = math.inf) -> Rows:
+        """Removes the numbers of the steps below this one, and returns them."""
         rows: defaultdict[int, dict[str, float]] = defaultdict(dict)
         for name in self.names():
-            steps, values = self.column(name)
+            steps, values = self._columns[name].take(below)
             for step, value in zip(steps.tolist(), values.tolist(), strict=True):
                 rows[step][name] = value
         return {step: rows[step] for step in sorted(rows)}

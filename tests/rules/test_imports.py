@@ -46,8 +46,10 @@ DOORS = {
     "starlette": {"deploy/dashboard/app.py", "deploy/dashboard/guard.py"},
     "uvicorn": {"deploy/dashboard/serve.py"},
     "prometheus_client": {"deploy/dashboard/prometheus.py"},
-    "tensorboardX": {"deploy/dashboard/exporting.py"},
-    "wandb": {"deploy/dashboard/exporting.py"},
+    "tensorboardX": {"deploy/loggers/to_tensorboard.py"},
+    "wandb": {"deploy/loggers/to_wandb.py"},
+    "trackio": {"deploy/loggers/to_trackio.py"},
+    "mlflow": {"deploy/loggers/to_mlflow.py"},
 }
 
 HEAVY = (

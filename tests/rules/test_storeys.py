@@ -13,6 +13,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("view",),
     ("run",),
     ("stages", "audit", "dashboard", "report", "sweep"),
+    ("loggers",),
     ("jobs",),
     ("commands",),
     ("cli",),

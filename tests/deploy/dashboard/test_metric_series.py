@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from deploy.dashboard.exporting import exported_rows
 
 from actors.evaluation.results import Result
 from broker.reports import KINDS, PLACES, LearnerStep, RoleTimes
-from deploy.dashboard.exporting import exported_rows
 from deploy.dashboard.metric_series import MOST_POINTS, MetricSeries, extremes
 from deploy.dashboard.steps import Steps
 from deploy.store.metric_catalogue import FIELDS, OTHER, metric_of
