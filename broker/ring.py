@@ -154,17 +154,22 @@ class Ring:
 
         Raises BrokerError when a payload is missing.
         """
+        frames = self.frames(step)
+        return None if frames is None else [decode(frame, TrainGroup) for frame in frames]
+
+    def frames(self, step: int) -> list[bytes] | None:
+        """The groups of `batch`, encoded."""
         entries = cast(Entries, self._client.xrange(self._keys.batches, min=f"{step}-0", max=f"{step}-0"))
         if not entries:
             return None
         group_ids = _group_ids(entries[0][1][b"ordinals"])
-        frames = cast(list[bytes | None], self._client.hmget(self._keys.payload, [str(n) for n in group_ids]))
-        groups = []
-        for group_id, frame in zip(group_ids, frames, strict=True):
+        stored = cast(list[bytes | None], self._client.hmget(self._keys.payload, [str(n) for n in group_ids]))
+        frames = []
+        for group_id, frame in zip(group_ids, stored, strict=True):
             if frame is None:
                 raise BrokerError(f"step {step}: the payload of group {group_id} is gone")
-            groups.append(decode(frame, TrainGroup))
-        return groups
+            frames.append(frame)
+        return frames
 
     def recorded_steps(self) -> list[int]:
         """The steps whose batches and payloads are kept, ascending."""

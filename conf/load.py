@@ -58,6 +58,8 @@ CHANGEABLE_ON_RESUME = (
     "deploy.loggers",
 )  # fmt: skip
 """Settings that may change when a run is resumed."""
+OF_NO_RUN = ("oracle", "plan")
+"""Sections that no run reads: those of `pope oracle` and `pope plan`."""
 
 
 def load(experiment: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -122,7 +124,8 @@ def settings_hash(config: RunConfig) -> str:
     for name in CHANGEABLE_ON_RESUME:
         section, _, key = name.partition(".")
         del values[section][key]
-    del values["oracle"]  # `pope oracle` only
+    for section in OF_NO_RUN:
+        del values[section]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -146,7 +149,8 @@ def _shown(values: dict[str, Any], name: str) -> str:
 def _fixed_settings(config: RunConfig) -> dict[str, Any]:
     """`section.key` -> value of the settings that must not change when a run is resumed."""
     values = asdict(config)
-    del values["oracle"]  # `pope oracle` only
+    for section in OF_NO_RUN:
+        del values[section]
     return {name: value for name, value in _flat(values, "").items() if name not in CHANGEABLE_ON_RESUME}
 
 

@@ -27,14 +27,19 @@ class Size:
     prompt_tokens: int
     completion_tokens: int
     """On GPUs."""
+    sequences: int
+    """Of an engine on a GPU: at most what the KV cache of a card of 80 GB holds at the mean length (docs/plan.md)."""
+    ranks: int
+    """Fewest ranks that hold the optimizer on cards of 80 GB, if there are as many GPUs."""
 
 
 SIZES = (
-    Size(0.3e9, learning_rate=5e-6, warmup_samples=320, prompt_tokens=1024, completion_tokens=1024),
-    Size(2e9, learning_rate=2e-6, warmup_samples=320, prompt_tokens=1024, completion_tokens=4096),
-    Size(math.inf, learning_rate=1e-6, warmup_samples=0, prompt_tokens=2048, completion_tokens=16384),  # table 4
+    Size(0.3e9, 5e-6, warmup_samples=320, prompt_tokens=1024, completion_tokens=1024, sequences=256, ranks=1),
+    Size(2e9, 2e-6, warmup_samples=320, prompt_tokens=1024, completion_tokens=4096, sequences=192, ranks=1),
+    Size(math.inf, 1e-6, warmup_samples=0, prompt_tokens=2048, completion_tokens=16384, sequences=40, ranks=2),
 )
-"""Smaller models take larger steps and cannot use long responses. A model of unknown size is the last."""
+"""Smaller models take larger steps and cannot use long responses. A model of unknown size is the last, with the rate
+and the lengths of table 4."""
 CPU_TOKENS = 512
 """Longest prompt and longest completion on a CPU, where a token takes milliseconds."""
 CPU_SEQUENCES = 32
@@ -78,11 +83,14 @@ def defaults_of(facts: ModelFacts, device: Device, gpus: int) -> dict[str, Any]:
             "actors.kv_cache_gib": _cache_gib(facts, longest),
             "learner.threads": threads,
         }
-    elif gpus >= 2:
+        return chosen
+    chosen["actors.max_num_seqs"] = size.sequences
+    if gpus >= 2:
+        ranks = min(max(size.ranks, gpus // 4), gpus - 1)  # engines take several times as long as the learner
         chosen |= {
-            "actors.num_actors": gpus // 2,
-            "learner.num_ranks": gpus - gpus // 2,
-            "learner.zero_stage": 3 if gpus > 3 and parameters > SIZES[1].up_to else 0,
+            "actors.num_actors": gpus - ranks,
+            "learner.num_ranks": ranks,
+            "learner.zero_stage": 3 if size.ranks > 1 and ranks > 1 else 0,
         }
     return chosen
 

@@ -40,7 +40,7 @@ def facts_of(path: str) -> ModelFacts:
     names = lineage(path)
     if any(name in TOYS for name in names):
         return ModelFacts(path, toy=True, source="built in")
-    for config in _configs(path):
+    for config in configs_of(path):
         if (parameters := _parameters(config)) is not None:
             positions = config.get("max_position_embeddings")
             return ModelFacts(
@@ -84,8 +84,8 @@ def _base_of(path: str) -> str | None:
     return None
 
 
-def _configs(path: str) -> Iterator[dict[str, Any]]:
-    """config.json of the folder, or of the newest snapshot in the hub's cache."""
+def configs_of(path: str) -> Iterator[dict[str, Any]]:
+    """config.json of the folder, and of each snapshot in the hub's cache; none if there is none that can be read."""
     hub = os.environ.get("HF_HUB_CACHE") or f"{os.environ.get('HF_HOME') or '~/.cache/huggingface'}/hub"
     cached = f"models--{path.replace('/', '--')}/snapshots/*/config.json"
     try:

@@ -183,6 +183,9 @@ class GuidanceSettings:
     """Successes that make a prefix useful, at one per `samples` rollouts; 1 is the rule of the paper. With 32 samples
     and built-in problems of 8 steps, the prefix found is within one step of the shortest prefix with a solve rate of
     1/32 for 66 % of the problems with 1 success, and for 90 % with 3 successes, which takes 40 % more rollouts."""
+    search: bool = True
+    """A run searches prefixes for the hard problems that come without guidance, while its learner waits. false: it
+    refuses them at start; `pope mine --guidance` searches with engines alone."""
     at_once: int = ranged(2, 1, 64)
     """Prefixes of one problem sampled at the same time. More prefixes shorten the search and cost more rollouts."""
     length: Literal["shortest_useful", "fixed", "staged", "annealed", "adaptive"] = "shortest_useful"
@@ -595,6 +598,11 @@ class WeightSettings:
 class EvaluationSettings:
     """Evaluation of the hard problems before, during and after training."""
 
+    before: bool = True
+    """Measure the hard problems before training, too. false: training begins at once; what `pope mine` found is in its
+    folder."""
+    max_problems: int | None = ranged(None, 1)
+    """Hard problems that are measured before, during and after training, drawn by `run.seed`. null: all."""
     samples: int = ranged(8, 1)
     """Rollouts per problem and arm, before and after training."""
     k: list[int] = field(default_factory=lambda: [1, 8])
@@ -662,6 +670,27 @@ class DeploySettings:
 
 
 @dataclass(frozen=True)
+class PlanSettings:
+    """What `pope plan` assumes (docs/plan.md). No role reads these settings, and none of their defaults was measured.
+    They may change when a run is resumed."""
+
+    gpu: Literal[
+        "h100-80gb", "h200-141gb", "a100-80gb", "a100-40gb", "l40s-48gb", "rtx4090-24gb", "l4-24gb"
+    ] = "h100-80gb"  # fmt: skip
+    """The cards of the run if deploy.device=cuda: memory, bandwidth and peak in bfloat16 of their data sheets."""
+    length_share: float = ranged(0.5, 0.01, 1.0)
+    """Mean length of prompts and of completions, as a share of their largest."""
+    trained_share: float = ranged(0.5, 0.01, 1.0)
+    """Share of the groups that have an advantage; the others are dropped (preprocess.drop_zero_advantage)."""
+    bandwidth_share: float = ranged(0.7, 0.01, 1.0)
+    """Share of the memory bandwidth that an engine reaches while it decodes."""
+    mfu: float = ranged(0.15, 0.001, 1.0)
+    """Model FLOPs utilization of the learner."""
+    start_s: float | None = ranged(None, 0.0)
+    """Time to start the roles and to load the model, in seconds. null: 300 on GPUs, 30 on a CPU."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """All settings of a run."""
 
@@ -681,6 +710,7 @@ class RunConfig:
     weights: WeightSettings = field(default_factory=WeightSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+    plan: PlanSettings = field(default_factory=PlanSettings)
 
     @property
     def uses_guidance(self) -> bool:

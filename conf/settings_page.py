@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import Any, get_type_hints
 
 from conf import schema
-from conf.load import CHANGEABLE_ON_RESUME
+from conf.load import CHANGEABLE_ON_RESUME, OF_NO_RUN
 from conf.names import choices, expected
 from conf.schema import Range, RunConfig
 
@@ -37,7 +37,9 @@ def reference() -> str:
     """The text of docs/settings.md."""
     documented = _docstrings()
     names = ", ".join(f"`{name}`" for name in CHANGEABLE_ON_RESUME)
-    changeable = fill(f"When a run is resumed, only these settings may change: {names}.", 120)
+    sections = " and ".join(f"`{name}`" for name in OF_NO_RUN)
+    sentence = f"When a run is resumed, only these settings may change: {names}, and all of {sections}."
+    changeable = fill(sentence, 120)
     parts = [_INTRODUCTION.format(changeable=changeable)]
     for section, kind in _sections(RunConfig, ""):
         parts += [f"## {section}", "", str(kind.__doc__).replace("\n    ", "\n"), ""]

@@ -1,4 +1,4 @@
-"""The learner's access to the batch log: takes, reads, commits and trims batches (arrow 8)."""
+"""The learner's access to the batch log: takes, reads, commits and trims batches (arrow 8). Rank 0 alone asks Redis."""
 
 import logging
 from collections.abc import Callable
@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from broker.connection import Retrying
 from broker.errors import ServerBehind
-from broker.records import TrainGroup
+from broker.records import TrainGroup, decode
 from broker.ring import Ring
 from learner.manifest import CheckpointError
+from learner.ranks import Ranks
 
 T = TypeVar("T")
 
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class BatchLog:
-    """Rank 0 takes, commits and trims batches; every rank reads them.
+    """Rank 0 takes, commits and trims batches, and reads them once for all ranks.
 
     A restarted Redis may have lost its last second of writes. `take` and `commit` then repeat the lost commits
     (`Ring.adopt`) and retry.
@@ -46,10 +47,11 @@ class BatchLog:
         take = partial(self._ring.take, step, num_samples, max_lag=max_lag)
         return self._repair_and_retry(take, trained_step=step - 1) is not None
 
-    def read(self, step: int) -> list[TrainGroup]:
-        """The groups of a batch that rank 0 has taken, in the same order on every rank."""
-        groups = self._retry(lambda: self._ring.batch(step))
-        assert groups is not None, "rank 0 took this batch"
+    def read(self, step: int, ranks: Ranks) -> list[TrainGroup]:
+        """The groups of a batch that rank 0 has taken, in the same order on every rank; a collective."""
+        frames = self._retry(lambda: self._ring.frames(step)) if ranks.first else []
+        assert frames is not None, "rank 0 took this batch"
+        groups = [decode(frame, TrainGroup) for frame in ranks.bytes_from_first(frames)]
         self._trained[step] = tuple(group.rollout_group.group_id for group in groups)
         return groups
 

@@ -170,7 +170,7 @@ class Learner:
             if decision == _STOP:
                 return None
             if decision == _TRAIN:
-                groups = self._batches.read(step)
+                groups = self._batches.read(step, self._ranks)
                 self._history.add("batch", step=step, group_ids=self._batches.group_ids(step))
                 failpoint("learner.after_take")
                 return groups

@@ -1,5 +1,9 @@
 """Collectives among the learner's processes."""
 
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -23,6 +27,20 @@ class Ranks:
         """The number that rank 0 passed, on every rank."""
         return int(self._all(torch.tensor([number if self.first else 0], dtype=torch.int64), dist.ReduceOp.SUM)[0])
 
+    def bytes_from_first(self, parts: Sequence[bytes]) -> list[bytes]:
+        """The byte strings that rank 0 passed, on every rank; what the others pass does not count."""
+        if self.world_size == 1:
+            return list(parts)
+        count = self.from_first(len(parts))
+        own = [len(part) for part in parts] if self.first else [0] * count
+        lengths = self._broadcast(torch.tensor(own, dtype=torch.int64)).tolist()
+        buffer = torch.empty(sum(lengths), dtype=torch.uint8)
+        if self.first:
+            buffer.numpy()[:] = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        received = self._broadcast(buffer).numpy().tobytes()
+        ends = accumulate(lengths)
+        return [received[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is true on any rank."""
         return bool(self.max(torch.tensor([float(flag)]))[0])
@@ -43,6 +61,12 @@ class Ranks:
         everything = values.new_zeros(ends[-1])
         everything[ends[self.rank] - len(values) : ends[self.rank]] = values
         return self.sum(everything)
+
+    def _broadcast(self, values: Tensor) -> Tensor:
+        """The values of rank 0; those of the other ranks have the same shape."""
+        sent = values.to(self._device)  # nccl sends only tensors on the GPU
+        dist.broadcast(sent, src=0)
+        return sent.to(values.device)
 
     def _all(self, values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         if self.world_size == 1:

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers.utils.generic import ModelOutput
 
+from learner.float32_product import float32_product
 from learner.logprobs import ExpectedGradient, chunked_logprobs
 from learner.unsupported_model import UnsupportedModel
 
@@ -20,8 +20,9 @@ class TokenHead(nn.Module):
 
     Its logits are those of the architecture: its own `forward` turns hidden states into logits, with whatever it does
     before and after the projection (scale, soft cap, bias); only its body is left out.
-    The projection computes in float32 for any dtype of its weight; tied weights stay tied. All chunks are inside one
-    module call: under ZeRO 3 a call is a collective, and ranks differ in the number of chunks of a row.
+    Its logits are float32 for any dtype of its weight (`learner/float32_product.py`); tied weights stay tied. All
+    chunks are inside one module call: under ZeRO 3 a call is a collective, and ranks differ in the number of chunks of
+    a row.
     """
 
     def __init__(self, lm: Any, *, temperature: float, chunk_tokens: int, entropy_gradient: bool = False) -> None:
@@ -63,7 +64,7 @@ class TokenHead(nn.Module):
 
 
 class _Projection(nn.Module):
-    """The head's linear map in float32. Not in a module tree, so that no hook of DeepSpeed is called for a chunk."""
+    """The head's linear map. Not in a module tree, so that no hook of DeepSpeed is called for a chunk."""
 
     def __init__(self, head: TokenHead) -> None:
         super().__init__()
@@ -75,7 +76,8 @@ class _Projection(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         bias = self._head[0].bias
-        return functional.linear(hidden.float(), self.weight, None if bias is None else bias.float())
+        logits = float32_product(hidden, self._head[0].weight)
+        return logits if bias is None else logits + bias.float()
 
 
 @dataclass

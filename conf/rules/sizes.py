@@ -85,25 +85,35 @@ def max_lag_allows_the_publication_interval(config: RunConfig) -> Iterator[Viola
         )
 
 
-def redis_holds_the_kept_batches(config: RunConfig) -> Iterator[Violation]:
-    # A batch is kept until the oldest kept checkpoint covers it. 8 bytes a token: its id and its log-probability; 12
-    # with that of the reference.
+def kept_rollouts(config: RunConfig) -> int:
+    """Largest number of rollouts in Redis: a batch is kept until the oldest kept checkpoint covers it."""
     learner, actors, broker = config.learner, config.actors, config.broker
     steps = learner.checkpoint_every * learner.keep_checkpoints or config.run.max_steps
     trained = min(steps, config.run.max_steps) * learner.batch_samples
     if config.run.max_groups is not None:
         trained = min(trained, config.run.max_groups * actors.group_size)
-    rollouts = trained + broker.ring.capacity + broker.rollouts_high_water * actors.group_size
-    rollout_bytes = (12 if learner.kl_coef > 0 else 8) * actors.max_completion_tokens
-    prompt_bytes = 4 * actors.max_prompt_tokens / actors.group_size
-    needed_gib = rollouts * (rollout_bytes + prompt_bytes) / 2**30
+    return trained + broker.ring.capacity + broker.rollouts_high_water * actors.group_size
+
+
+def rollout_bytes(config: RunConfig, *, prompt_tokens: float, completion_tokens: float) -> float:
+    """Bytes of a rollout in Redis, with its part of the prompt: 8 a token, its id and its log-probability, and 4 more
+    with that of the reference."""
+    token_bytes = 12 if config.learner.kl_coef > 0 else 8
+    return token_bytes * completion_tokens + 4 * prompt_tokens / config.actors.group_size
+
+
+def redis_holds_the_kept_batches(config: RunConfig) -> Iterator[Violation]:
+    actors, broker = config.actors, config.broker
+    rollouts, longest = kept_rollouts(config), actors.max_completion_tokens
+    each = rollout_bytes(config, prompt_tokens=actors.max_prompt_tokens, completion_tokens=longest)
+    needed_gib = rollouts * each / 2**30
     if broker.url is None and needed_gib > broker.max_memory_gib:
         yield ("broker.max_memory_gib", "learner.checkpoint_every", "actors.max_completion_tokens"), (
             f"broker.max_memory_gib={broker.max_memory_gib:g} does not hold the rollouts that Redis keeps until "
             f"checkpoints cover them: {rollouts} of up to actors.max_completion_tokens="
-            f"{actors.max_completion_tokens} tokens are {needed_gib:.2f} GiB; raise the first to "
+            f"{longest} tokens are {needed_gib:.2f} GiB; raise the first to "
             f"{math.ceil(needed_gib)} or more, or save checkpoints more often than learner.checkpoint_every="
-            f"{learner.checkpoint_every}"
+            f"{config.learner.checkpoint_every}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The commands that make a run: train, sweep, mine, sft, eval."""
+"""The commands that make a run: train, plan, sweep, mine, sft, eval."""
 
 import signal
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from broker.errors import UsageError
+from conf.plain import plain
+from conf.schema import RunConfig
 from deploy.cluster.interrupts import REASON, Interrupted
 from deploy.commands.arguments import (
     RUN,
@@ -36,7 +38,7 @@ commands = typer.Typer()
 def train(
     settings: SettingsArgument = None,
     source: FromOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and exit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and the plan, and exit.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train on hard problems and their guided versions, and measure pass@k before and after.
@@ -55,6 +57,7 @@ def train(
         if reason := explain_defaults(config):
             print(f"# {reason}")
         print(dump(config), end="")
+        _print_plan(config)
         return
     config = experiment_with_a_model(settings, carried(source))
     check_provenance(config)
@@ -66,6 +69,42 @@ def train(
     ended = summary["ended"]
     if ended.startswith(REASON):
         raise Interrupted(signal.Signals[ended.removeprefix(REASON)])
+
+
+def _print_plan(config: RunConfig) -> None:
+    """The plan as comments below the settings, or why there is none."""
+    from deploy.plan.plan_table import plan_lines
+    from deploy.plan.run_plan import plan_run
+
+    try:
+        lines = list(plan_lines(plan_run(config)))
+    except UsageError as error:
+        lines = [f"no plan: {error}"]
+    for line in lines:
+        print(f"# {plain(line)}")
+
+
+@commands.command(
+    rich_help_panel=RUN,
+    epilog="Examples:\n\n"
+    "  pope plan hardware=node8\n\n"
+    "  pope plan model.path=Qwen/Qwen3-8B problems.source=my.jsonl hardware=node8 plan.gpu=h200-141gb\n\n"
+    "  pope plan experiment=hard hardware=node8 plan.mfu=0.3 plan.length_share=0.3 --json",
+)
+def plan(settings: SettingsArgument = None, source: FromOption = None, as_json: JsonOption = False) -> None:
+    """Estimate what a run will take: memory, speed, hours of each stage, disk, lag; and propose a split of the GPUs.
+
+    Arithmetic from settings, model sizes and data sheets (docs/plan.md): nothing is started and nothing measured.
+    """
+    from deploy.plan.plan_table import plan_json, print_plan
+    from deploy.plan.run_plan import plan_run
+    from deploy.store.provenance import carried
+
+    planned = plan_run(experiment(settings, carried(source)))
+    if as_json:
+        print_json(plan_json(planned))
+    else:
+        print_plan(table_screen(), planned)
 
 
 @commands.command(

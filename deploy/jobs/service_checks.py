@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from broker.connection import connect
@@ -15,6 +16,7 @@ from conf.schema import RunConfig
 from deploy.cluster.placement import demands
 from deploy.cluster.ray_session import ray_session
 from deploy.cluster.redis_server import EmbeddedRedis
+from deploy.cluster.reservation import Reservation
 from deploy.jobs.findings import Finding
 from deploy.store.run_redis import external_urls
 
@@ -39,10 +41,11 @@ def _answer(url: str, which: str, config: RunConfig) -> Finding:
 
 
 def ray_starts(config: RunConfig) -> list[Finding]:
-    """A local Ray, or the cluster of $RAY_ADDRESS, with room for every role."""
+    """A local Ray, or the cluster of $RAY_ADDRESS, with room for every role that others do not hold at present."""
     start = time.monotonic()
     needed = demands(config)
-    with ray_session(config, needed):
+    at_once = replace(config, deploy=replace(config.deploy, admission_timeout_s=0.0))
+    with ray_session(at_once, [needed], Reservation("doctor"), tell=lambda line: None):
         which = "the cluster of $RAY_ADDRESS answers" if "RAY_ADDRESS" in os.environ else "starts"
         return [Finding("ray", "ok", f"{which} in {time.monotonic() - start:.1f} s, with room for {len(needed)} roles")]
 

@@ -24,7 +24,7 @@ from deploy.run.model_check import check_model_alone
 from deploy.run.session import close_engines, make_actors, open_cluster, open_session, resume_if_same
 from deploy.stages.demonstration_data import check_demonstration_data, is_demonstration_file, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
-from deploy.stages.guidance_search import choose_guidance
+from deploy.stages.guidance_search import check_search, choose_guidance
 from deploy.stages.stage_sequence import Stages
 from deploy.store.provenance import save_provenance
 from deploy.store.run_folder import RunFolder
@@ -40,6 +40,7 @@ def sft(config: RunConfig, console: Console, *, data_only: bool, fresh: bool) ->
         raise UsageError(f"sft.data=none gives no demonstrations: set it to {', '.join(BUILDERS[1:])} or FILE.jsonl")
     problem_set = ProblemSet([]) if is_demonstration_file(config.sft.data) else load_run_problems(config)
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
+    check_search(config, problem_set.problems)
     inputs = _digest(config, problem_set.problems)
     saved_digest = RunFolder.of(config).sft / "inputs.sha256"
     if not fresh and (not saved_digest.exists() or saved_digest.read_text() == inputs):

@@ -3,7 +3,7 @@
 prepare   load the problems, lock the run folder, start Redis and Ray, resolve the base model
 warm up   only with sft.data: measure and choose guidance with the base model, then fine-tune it
 start     actors, preprocessors and learner ranks as Ray actors; the learner checks the model before anything is sampled
-before    measure the hard problems, choose guidance for each
+before    measure the hard problems (`evaluation.before`), choose guidance for those that have none
 train     supervise until the step budget or the rollout budget is used up
 after     measure again, write the summary and the figure
 """
@@ -52,8 +52,8 @@ from deploy.run.supervisor import Supervisor
 from deploy.run.training_roles import TrainingRoles
 from deploy.stages.demonstration_data import check_demonstration_data, load_examples
 from deploy.stages.fine_tuning import FineTuning, sft_demands
-from deploy.stages.guidance_search import choose_guidance
-from deploy.stages.policy_measurements import PolicyMeasurements
+from deploy.stages.guidance_search import check_search, choose_guidance
+from deploy.stages.policy_measurements import PolicyMeasurements, measured_problems
 from deploy.stages.stage_sequence import Stages
 from deploy.store.ledger_file import ledger_saved
 from deploy.store.measurements import read_evaluations
@@ -74,6 +74,7 @@ def train(config: RunConfig, console: Console) -> dict[str, Any]:
     if config.actors.oracle_member:
         console.print(Text.assemble(("warning", "yellow"), f": {oracle_warning(problem_set.problems)}"))
     check_demonstration_data(config.sft, problem_set.problems, config.problems.source)
+    check_search(config, problem_set.problems)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(config, console, problem_set, config.run_samplings))
         _open_keys(session)
@@ -142,17 +143,17 @@ class _TrainingRun:
     def measure_before(self) -> None:
         """Measure the model that RL starts from on the hard problems."""
         self._measure_base(self._stages())
-        if self._config.sft.enabled:
+        if self._config.sft.enabled and self._config.evaluation.before:
             for arm in ("unguided", "guided") if self._has_guided_arm else ("unguided",):
                 if not self._measurements.has("sft", arm):
-                    problems = self._guided if arm == "guided" else self._hard
-                    self._measurements.measure(self._stages(), "sft", arm, problems)
+                    self._measurements.measure(self._stages(), "sft", arm, self._measured(arm))
 
     def train(self) -> tuple[str, float]:
         """Train until the run ends. Returns why it ended and how long it took, seconds."""
         start = time.monotonic()
         config, client, keys = self._config, self._session.client, self._session.keys
         assert self._roles is not None
+        self._session.started.set()
         describe_run(client, keys, {"num_hard": len(self._hard)})
         self._state = RunState(config, client, self._problems, self._folder)
         board = WeightBoard(client, keys)
@@ -160,7 +161,7 @@ class _TrainingRun:
             board.await_learner()
         self._roles.work(self._problems)
         self._loggers.start()
-        monitoring = TrainingMonitor(self._session, self._hard, self._loggers)
+        monitoring = TrainingMonitor(self._session, self._measured("unguided"), self._loggers)
         with monitoring as monitor, self._interrupts.graceful(self._state.control):
             supervisor = Supervisor(
                 config.deploy,
@@ -181,9 +182,9 @@ class _TrainingRun:
     def measure_after(self) -> None:
         """Measure the trained policy; every engine takes over the final weights first."""
         step, stages = self._state.step, self._stages()
-        self._measurements.measure(stages, "after", "unguided", self._hard, step=step)
+        self._measurements.measure(stages, "after", "unguided", self._measured("unguided"), step=step)
         if self._has_guided_arm:
-            self._measurements.measure(stages, "after", "guided", self._guided, step=step)
+            self._measurements.measure(stages, "after", "guided", self._measured("guided"), step=step)
         if count := self._config.evaluation.num_held_out:
             unseen = held_out_problems(self._config.problems, self._config.run.seed, count)
             self._measurements.measure(stages, "held_out", "unguided", unseen, step=step)
@@ -215,10 +216,11 @@ class _TrainingRun:
     def _hard(self) -> list[Problem]:
         return [problem for problem in self._problems if problem.bucket == "hard"]
 
-    @property
-    def _guided(self) -> list[Problem]:
-        """The hard problems whose guided prompt differs from the unguided one."""
-        return [problem for problem in self._hard if has_prefix(problem)]
+    def _measured(self, arm: str) -> list[Problem]:
+        """The hard problems that are measured; guided, those whose guided prompt differs from the unguided one."""
+        limit, seed = self._config.evaluation.max_problems, self._config.run.seed
+        measured = measured_problems(self._hard, limit, seed)
+        return [problem for problem in measured if arm == "unguided" or has_prefix(problem)]
 
     @property
     def _has_guided_arm(self) -> bool:
@@ -230,14 +232,16 @@ class _TrainingRun:
         return Stages(self._session, self._roles.actors, self._interrupts, self._model_path)
 
     def _measure_base(self, stages: Stages) -> None:
-        """Measure the base model and choose the guidance, once per run."""
+        """Measure the base model, unless it shall not be, and choose the guidance, once per run."""
         if self._folder.problems.exists():
             return
-        self._measurements.measure(stages, "before", "unguided", self._hard)
+        before = self._config.evaluation.before
+        if before:
+            self._measurements.measure(stages, "before", "unguided", self._measured("unguided"))
         if self._config.uses_guidance:
             self._choose_guidance(stages)
-        if self._has_guided_arm:
-            self._measurements.measure(stages, "before", "guided", self._guided)
+        if before and self._has_guided_arm:
+            self._measurements.measure(stages, "before", "guided", self._measured("guided"))
         self._folder.save_problems(self._problems)
         save_provenance(self._folder.path, self._config, "train")
 

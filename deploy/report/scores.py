@@ -153,4 +153,5 @@ def _has(measured: Mapping[str, Mapping[str, Sequence[Result]]], stage: str, arm
 
 def _base_key(each: Experiment) -> str:
     """Equal for experiments whose measurement before training is the same."""
-    return repr([(run.config.model.path, run.seed, sorted(run.hard), each.sampling) for run in each.runs])
+    limit = [run.config.evaluation.max_problems for run in each.runs]
+    return repr([limit, *((run.config.model.path, run.seed, sorted(run.hard), each.sampling) for run in each.runs)])

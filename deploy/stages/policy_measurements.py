@@ -1,5 +1,6 @@
 """Pass@k of a run's policies on its problems, before and after training; every measurement is taken once and saved."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +12,14 @@ from conf.schema import RunConfig
 from deploy.stages.stage_sequence import Stages
 from deploy.store.measurements import Measurement
 from deploy.store.run_folder import RunFolder
+
+
+def measured_problems(problems: Sequence[Problem], limit: int | None, seed: int) -> list[Problem]:
+    """At most `limit` of the problems, drawn by the seed, in their order: the same ones before and after training."""
+    if limit is None or limit >= len(problems):
+        return list(problems)
+    drawn = random.Random(f"measured/{seed}").sample(range(len(problems)), limit)
+    return [problems[i] for i in sorted(drawn)]
 
 
 class PolicyMeasurements:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from broker.errors import UsageError
-from conf.load import CHANGEABLE_ON_RESUME, load, settings_hash
+from conf.load import CHANGEABLE_ON_RESUME, OF_NO_RUN, load, settings_hash
 from conf.names import flat
 from deploy.cluster.interrupts import REASON
 from deploy.store.run_folder import RunFolder
@@ -22,7 +22,8 @@ def existing_state(run: PlannedRun) -> ExistingState:
     existing = load(folder.settings)
     if settings_hash(existing) != settings_hash(run.config):
         ours, theirs = flat(run.config), flat(existing)
-        names = [name for name in ours if ours[name] != theirs[name] and name not in CHANGEABLE_ON_RESUME]
+        fixed = [n for n in ours if n not in CHANGEABLE_ON_RESUME and n.partition(".")[0] not in OF_NO_RUN]
+        names = [name for name in fixed if ours[name] != theirs[name]]
         raise UsageError(
             f"{folder.path} holds a run with other settings ({', '.join(names[:4])}): choose another run.name for the "
             "sweep, or --fresh to rename that folder and start over"

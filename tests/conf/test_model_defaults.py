@@ -55,11 +55,11 @@ def test_a_model_of_the_papers_size_gets_the_papers_numbers_on_gpus(monkeypatch:
     words = ["model.path=Qwen/Qwen3-4B-Instruct-2507", "problems.source=my.jsonl"]
     ours, paper = load(None, words), load(None, ["hardware=node8"])
     assert hardware_name(words) == "gpu"
-    assert (ours.actors.num_actors, ours.learner.num_ranks, ours.learner.zero_stage) == (4, 4, 3)
+    assert (ours.actors.num_actors, ours.learner.num_ranks, ours.learner.zero_stage) == (6, 2, 3)
     for name in (
         "learner.learning_rate", "learner.batch_samples", "learner.warmup_samples", "learner.row_tokens", "model.dtype",
         "actors.max_prompt_tokens", "actors.max_completion_tokens", "actors.temperature", "deploy.device",
-        "weights.backend", "sft.learning_rate",
+        "weights.backend", "sft.learning_rate", "actors.max_num_seqs",
     ):  # fmt: skip
         assert flat(ours)[name] == flat(paper)[name], name
 

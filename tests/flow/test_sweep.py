@@ -1,4 +1,5 @@
-"""`pope sweep` over two experiments; a repeated command resumes and repeats nothing."""
+"""`pope sweep` over two experiments that measure few problems, and none before training; a repeated command resumes
+and repeats nothing."""
 
 import json
 from pathlib import Path
@@ -9,7 +10,8 @@ from tests.runs import PATIENCE_S, SMALL, interrupt, start, wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
-TINY = (*SMALL, "run.max_groups=24", "evaluation.samples=4", "evaluation.k=[1,4]")
+MEASURED = ("evaluation.before=false", "evaluation.max_problems=4", "evaluation.samples=4", "evaluation.k=[1,4]")
+TINY = (*SMALL, *MEASURED, "run.max_groups=24")
 
 
 def test_an_interrupted_sweep_is_resumed_and_repeats_no_finished_run(tmp_path: Path) -> None:
@@ -33,5 +35,8 @@ def test_an_interrupted_sweep_is_resumed_and_repeats_no_finished_run(tmp_path: P
     runs = json.loads((again.folder / "sweep.json").read_text())["runs"]
     assert [run["state"] for run in runs] == ["finished", "finished"]
     assert [run["groups"] for run in runs] == [24, 24], "equal rollouts"
+    assert list(runs[1]["hard"]) == ["after"]
     assert set(runs[1]["hard"]["after"]["unguided"]) == {"pass@1", "pass@4"}
+    measured = json.loads((second / "measurements.json").read_text())["after"]["unguided"]
+    assert len({result["problem_id"] for result in measured}) == 4
     assert again.left_behind() == []

@@ -48,6 +48,7 @@ from tests.learner.ranks import end_process
 from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
 PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
+PARTS_SENT = [b"", b"a\x00b", bytes(range(256))]
 WATCHDOG = Watchdog(WatchdogSettings(action="skip"))
 GROUP_SIZE = 4
 STEP_GROUPS = 3
@@ -152,6 +153,7 @@ def engines(options: dict[str, Any]) -> None:
             packing=settings.packing, entropy_gradient=settings.entropy_coef > 0,
         )  # fmt: skip
         engine = DeepSpeedEngine(policy, settings, dtype=torch.float32, device=torch.device("cpu"))
+        assert engine.ranks.bytes_from_first(PARTS_SENT if engine.ranks.first else []) == PARTS_SENT
         projects_once(engine, policy)
         reports = []
         for step in range(1, 5):

@@ -12,7 +12,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("store",),
     ("view",),
     ("run",),
-    ("stages", "audit", "dashboard", "report", "sweep"),
+    ("stages", "audit", "dashboard", "plan", "report", "sweep"),
     ("loggers",),
     ("jobs",),
     ("commands",),

@@ -70,7 +70,8 @@ def draw_stories(
 ) -> list[Story]:
     """`count` stories that all differ in what is calculated, over families and numbers of steps in turn.
 
-    `families`: empty is all. `largest`: of the numbers that are calculated with. Raises UsageError when there are not enough.
+    `families`: empty is all. `largest`: of the numbers that are calculated with. Raises UsageError when there are not
+    enough.
     """
     rng = random.Random(f"stories/{steps}/{unseen}/{seed}")
 

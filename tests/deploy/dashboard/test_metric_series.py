@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from deploy.dashboard.exporting import exported_rows
 
 from actors.evaluation.results import Result
 from broker.reports import KINDS, PLACES, LearnerStep, RoleTimes
 from deploy.dashboard.metric_series import MOST_POINTS, MetricSeries, extremes
 from deploy.dashboard.steps import Steps
+from deploy.loggers.step_rows import StepRows
 from deploy.store.metric_catalogue import FIELDS, OTHER, metric_of
 from deploy.store.run_view import Reports
 from tests.replay import synthetic_recording
@@ -39,7 +39,9 @@ def test_every_number_of_the_reports_has_a_group_and_a_unit() -> None:
 def test_the_series_are_the_numbers_of_an_export() -> None:
     reports = synthetic_recording(steps=6).reports
     metrics = added(reports)
-    rows = exported_rows(reports)
+    numbers = StepRows()
+    numbers.add(reports)
+    rows = numbers.take_rest()
     exported = {(name, step): value for step, row in rows.items() for name, value in row.items()}
     shown = {
         (each.name, step): value

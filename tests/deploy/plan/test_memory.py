@@ -1,28 +1,20 @@
-"""The memory plan of one shared GPU against hand calculations, and the page that shows it.
+"""The memory of learner ranks and engines against hand calculations, and the page that shows that of one shared GPU.
 
-`python -m tests.deploy.run.test_gpu_memory` prints the tables of docs/quickstart-gpu.md.
+`python -m tests.deploy.plan.test_memory` prints the tables of docs/quickstart-gpu.md.
 """
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conf.errors import ConfigError
 from conf.load import load
-from deploy.run.gpu_memory import GIB, MemoryPlan, ModelSizes, plan
+from deploy.plan.memory import GIB, MemoryPlan, memory_plan, trained_bytes
+from deploy.plan.model_sizes import KNOWN, ModelSizes
 
 PAGE = Path(__file__).parents[3] / "docs" / "quickstart-gpu.md"
-SHARED: dict[str, Any] = {
-    "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True,
-}  # fmt: skip
-QWEN3: dict[str, dict[str, Any]] = {
-    "Qwen3-0.6B": {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 3072},
-    "Qwen3-1.7B": {"hidden_size": 2048, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 6144},
-    "Qwen3-4B": {"hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32, "intermediate_size": 9728},
-}
-"""Sizes in their config.json."""
+QWEN3 = {name: KNOWN[f"Qwen/{name}"] for name in ("Qwen3-0.6B", "Qwen3-1.7B", "Qwen3-4B")}
 CARDS = (24, 48, 80)
 """GB, of 10^9 bytes: a card has a little more."""
 CONFIG = load(None, ["hardware=gpu1"])
@@ -30,7 +22,7 @@ LONGEST = CONFIG.actors.max_model_tokens
 
 
 def planned(model: str) -> MemoryPlan:
-    return plan(CONFIG, ModelSizes.of(QWEN3[model] | SHARED))
+    return memory_plan(CONFIG, ModelSizes.of(QWEN3[model]))
 
 
 def parts_table() -> str:
@@ -66,13 +58,15 @@ def cards_table() -> str:
 
 
 def test_the_sizes_of_a_model_are_those_of_its_layers() -> None:
-    sizes = ModelSizes.of(QWEN3["Qwen3-0.6B"] | SHARED)
+    sizes = ModelSizes.of(QWEN3["Qwen3-0.6B"])
     layer = 2 * 1024 * 2048 + 2 * 1024 * 1024 + 3 * 1024 * 3072  # q and o, k and v, the MLP
     assert sizes.parameters == 28 * layer + 151936 * 1024 == 595_984_384
-    assert sizes.kv_bytes == 2 * 28 * 8 * 128 * 2 == 112 * 1024
-    untied = ModelSizes.of(QWEN3["Qwen3-0.6B"] | SHARED | {"tie_word_embeddings": False})
+    assert planned("Qwen3-0.6B").kv_bytes == 2 * 28 * 8 * 128 * 2 == 112 * 1024
+    assert sizes.body_parameters == 28 * layer
+    untied = ModelSizes.of(dict(QWEN3["Qwen3-0.6B"]) | {"tie_word_embeddings": False})
     assert untied.parameters - sizes.parameters == 151936 * 1024
-    assert ModelSizes.of(QWEN3["Qwen3-4B"] | SHARED).parameters == pytest.approx(4.02e9, rel=1e-3)
+    assert untied.body_parameters == sizes.body_parameters
+    assert ModelSizes.of(QWEN3["Qwen3-4B"]).parameters == pytest.approx(4.02e9, rel=1e-3)
 
 
 def test_the_learner_holds_twenty_bytes_a_parameter_and_the_settings_decide_the_rest() -> None:
@@ -80,13 +74,38 @@ def test_the_learner_holds_twenty_bytes_a_parameter_and_the_settings_decide_the_
     assert parts["weights, gradients, moments"] == 20 * 595_984_384
     assert parts["logits of a chunk"] == 3 * 4 * 512 * 151936
     larger = replace(CONFIG, learner=replace(CONFIG.learner, gradient_checkpointing=False))
-    without = plan(larger, ModelSizes.of(QWEN3["Qwen3-0.6B"] | SHARED)).learner
+    without = memory_plan(larger, ModelSizes.of(QWEN3["Qwen3-0.6B"])).learner
     assert without["activations of a row"] > 10 * parts["activations of a row"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stage", "ranks", "expected"),
+    [
+        ("bfloat16", 0, 1, 2 + 2 + 4 + 4 + 8),
+        ("bfloat16", 0, 4, 2 + 2 + 4 + (4 + 8) / 4),  # stage 1, because gradients are summed in float32
+        ("bfloat16", 2, 4, 2 + 2 + (4 + 4 + 8) / 4),
+        ("bfloat16", 3, 4, (2 + 2 + 4 + 4 + 8) / 4),
+        ("float32", 0, 4, 4 + 4 + 8),
+        ("float32", 3, 2, (4 + 4 + 4 + 8) / 2),  # DeepSpeed keeps a master copy of what it divides
+    ],
+)
+def test_zero_divides_a_parameters_bytes_by_the_ranks(dtype: str, stage: int, ranks: int, expected: float) -> None:
+    assert trained_bytes(dtype, stage, ranks) == expected
+
+
+def test_an_engine_of_two_gpus_has_half_the_weights_and_twice_the_room_for_the_cache() -> None:
+    sizes = ModelSizes.of(QWEN3["Qwen3-4B"])
+    one, two = (
+        memory_plan(load(None, ["hardware=node8", "num_actors=3", f"tensor_parallel={n}"]), sizes) for n in (1, 2)
+    )
+    assert two.engine["weights"] == one.engine["weights"] / 2 == sizes.parameters
+    more = two.kv_tokens(80e9) - 2 * one.kv_tokens(80e9)
+    assert more == pytest.approx(2 * sizes.parameters / two.kv_bytes, abs=2)
 
 
 def test_the_kv_cache_is_what_the_weights_leave_of_the_engines_share() -> None:
     each, card = planned("Qwen3-0.6B"), 24e9
-    left = 0.3 * card - 2 * 595_984_384 - 4 * 151936 * 1024 - 1.5 * GIB
+    left = 0.3 * card - 2 * 595_984_384 - 3 * 4 * 32 * 151936 - 1.5 * GIB
     assert each.kv_tokens(card) == int(left // (112 * 1024)) > 10 * LONGEST
     assert each.fits(card, LONGEST)
     assert not replace(each, engine_share=0.5).fits(card, LONGEST), "the learner has too little"
