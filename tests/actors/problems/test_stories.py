@@ -103,6 +103,15 @@ def test_families_and_numbers_of_steps_are_drawn_alike():
     assert {story.family for story in draw_stories(("bus", "farm"), (3, 3), 8, 0, unseen=False)} == {"bus", "farm"}
 
 
+def test_the_largest_number_bounds_what_is_calculated_with() -> None:
+    small = draw_stories((), (1, 4), 144, 0, unseen=False, largest=15)
+    numbers = [int(n) for story in small for step in story.steps for n in re.findall("[0-9]+", step)]
+    assert max(numbers) == 15 == max(story.largest for story in small)
+    assert max(story.largest for story in STORIES) == 60
+    with pytest.raises(UsageError, match=r"shopping with 6 steps and numbers up to 12; .*raise problems\.story_largest"):
+        draw_stories(("shopping",), (6, 6), 1, 0, unseen=False, largest=12)
+
+
 def test_problems_are_a_pure_function_of_settings_and_seed_with_stable_ids():
     easy = settings(num_hard=30, arms={"unguided": 1, "easy": 1, "easier": 1}, num_easy=9, num_easier=9)
     problems = load_problems(easy, 5)
@@ -127,5 +136,5 @@ def test_guidance_is_made_of_whole_sentences_before_the_last_step():
 
 
 def test_more_stories_than_there_are_is_an_error_that_says_what_to_do():
-    with pytest.raises(UsageError, match=r"no further one of the family bus with 1 steps; lower problems\.num_hard"):
+    with pytest.raises(UsageError, match=r"family bus with 1 steps and numbers up to 60; lower problems\.num_hard"):
         load_problems(settings(num_hard=5000, story_steps=[1, 1], story_families=["bus"]), 0)
