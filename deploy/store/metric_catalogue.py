@@ -63,6 +63,7 @@ FIELDS: dict[type[Report], Described] = {
         "successes": (REWARDS, ROLLOUTS), "prompt_tokens": (COMPLETIONS, "tokens a step"),
         "completion_tokens": (COMPLETIONS, "tokens a step"), "truncated": (COMPLETIONS, ROLLOUTS),
         "verdicts": (COMPLETIONS, ROLLOUTS), "sampling_share": (GROUPS, "1: uniform"),
+        "guidance_chars": (GROUPS, "characters a step"),
     },
     PreprocessWork: {
         "ring_samples": (QUEUES, "slots"), "stream_groups": (QUEUES, "groups"), "groups_seen": (GROUPS, COUNT),

@@ -218,7 +218,7 @@ BROKEN: list[tuple[str, list[str], str, list[str] | None]] = [
     ("forced_lag_is_exact", ["forced_lag=2", "max_lag=2", "weights.every_steps=2"],
      "learner.forced_lag=2 needs the weights of every step, and weights.every_steps=2", ["weights.every_steps=1"]),
     ("sft_data_is_known", ["sft.data=full-oracle"],
-     "sft.data=full-oracle is neither one of none, full_oracle, prefix nor a file that ends in .jsonl; "
+     "sft.data=full-oracle is neither one of none, full_oracle, guided_oracle, prefix nor a file that ends in .jsonl; "
      "did you mean full_oracle?", ["sft.data=full_oracle"]),
     ("rows_hold_the_longest_demonstration", ["sft.data=prefix", "sft.max_tokens=5000"],
      "sft.max_tokens=5000 is more than learner.row_tokens=4096, the size of a packed row; lower the first to 4096",

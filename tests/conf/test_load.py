@@ -148,7 +148,7 @@ def test_the_last_of_two_overrides_wins() -> None:
         ("learner.threads", "learner.threads is not key=value"),
         ("learner.threads=", "learner.threads= is not key=value; write null for no value"),
         ("=3", "=3 is not key=value"),
-        ("experiment=hrad", "experiment=hrad is neither one of clip_high, "),
+        ("experiment=hrad", "experiment=hrad is neither one of adaback, clip_high, "),
         ("hardware=cpus", "nor the path of a .yaml; did you mean cpu?"),
     ],
 )

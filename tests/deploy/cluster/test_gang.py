@@ -30,14 +30,14 @@ def test_ranks_that_no_node_holds_are_bundles_of_their_own() -> None:
 
 
 def test_fine_tuning_uses_what_the_engines_reserved() -> None:
-    """Four engines and four ranks, then eight ranks: the first four stay where they will be, the others take the GPUs
-    of engines, and no ninth GPU is asked for."""
+    """Six engines and two ranks, then eight ranks: the first two stay where they will be, the others take the GPUs of
+    engines, and no ninth GPU is asked for."""
     config = load(None, ["experiment=sft_prefix", "hardware=node8"])
     found = gang([demands(config), sft_demands(config)], NODE8)
     assert found.total.gpus == 8
     later = [found.index[f"learner-{i}"] for i in range(8)]
-    assert later[:4] == [0, 0, 0, 0]
-    assert sorted(later[4:]) == sorted(found.index[f"actor-{i}"] for i in range(4))
+    assert later[:2] == [0, 0]
+    assert sorted(later[2:]) == sorted(found.index[f"actor-{i}"] for i in range(6))
 
 
 def test_a_larger_later_stage_adds_what_is_missing() -> None:

@@ -54,8 +54,8 @@ def test_engine_and_rank_share_one_gpu_where_the_settings_say_so():
 
 def test_sampling_needs_its_engines_and_nothing_else():
     config = load(None, ["hardware=node8"])
-    assert [d.role for d in actor_demands(config)] == ["actor-0", "actor-1", "actor-2", "actor-3"]
-    assert shortage(config, actor_demands(config), cpus=64, gpus=4) is None
+    assert [d.role for d in actor_demands(config)] == [f"actor-{i}" for i in range(6)]
+    assert shortage(config, actor_demands(config), cpus=64, gpus=6) is None
 
 
 def test_fine_tuning_takes_the_place_of_the_engines():

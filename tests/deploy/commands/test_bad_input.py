@@ -80,7 +80,7 @@ def test_an_unknown_option_and_a_missing_file_are_refused(tmp_path: Path) -> Non
 
 
 def test_fine_tuning_without_data_or_with_a_bad_line_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
-    refused(tmp_path, "sft.data=none", remedy="full_oracle, prefix or FILE.jsonl", command="sft")
+    refused(tmp_path, "sft.data=none", remedy="full_oracle, guided_oracle, prefix or FILE.jsonl", command="sft")
     mine = tmp_path / "mine.jsonl"
     mine.write_text('{"prompt": "1+1?"}\n')
     for command in ("sft", "train"):

@@ -117,7 +117,7 @@ def test_an_embedded_redis_starts_and_a_server_that_does_not_answer_fails() -> N
 
 
 def test_a_ray_without_room_for_the_roles_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(config: RunConfig, demands: object) -> None:
+    def no_room(config: RunConfig, stages: object, reservation: object, tell: object) -> None:
         raise UsageError("the roles need 8 GPUs and the cluster has 0")
 
     monkeypatch.setattr(services, "ray_session", no_room)

@@ -60,7 +60,7 @@ def test_every_name_arrives_during_the_run_and_a_resumed_run_goes_on_where_it_wa
     loggers = LiveLoggers(run.config, run.folder)
     run.write(full_reports())
     loggers.start()
-    wait_until(lambda: 2 in fakes.logged(tmp_path / "log"), 60, "complete steps are written during the run")
+    wait_until(lambda: 2 in fakes.logged(tmp_path / "log"), "complete steps are written during the run", 60)
     assert 3 not in fakes.logged(tmp_path / "log")
     assert [*loggers.warnings(), *loggers.close()] == []
     assert set(fakes.logged(tmp_path / "log")) == {0, 1, 2, 3}
@@ -91,7 +91,7 @@ def test_a_logger_that_fails_and_one_that_blocks_are_given_up_with_the_reason(
         said.extend(loggers.warnings())
         return bool(said)
 
-    wait_until(warned, 60, "the failure is noticed while the run goes on")
+    wait_until(warned, "the failure is noticed while the run goes on", 60)
     (failed,) = said
     assert "wandb was given up (the logger wandb failed: ConnectionError: no network)" in failed
     assert f"pope export {run.folder.path} --to wandb" in failed
@@ -111,7 +111,7 @@ def test_a_process_ends_when_its_driver_was_killed(
         LiveLoggers(run.config, run.folder).start()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(driver, 0)
-    wait_until(lambda: ["finish"] in fakes.calls(tmp_path / "log"), 60, "the rest is written")
+    wait_until(lambda: ["finish"] in fakes.calls(tmp_path / "log"), "the rest is written", 60)
     assert set(fakes.logged(tmp_path / "log")) == {0, 1, 2, 3}
 
 
