@@ -20,7 +20,8 @@ UNSEEN_SHARE = 4
 
 @dataclass(frozen=True)
 class Event:
-    """What happens in a sentence, apart from its words. `tests/actors/problems/interpreter.py` says what each does."""
+    """What happens in a sentence, apart from its words; `tests/actors/problems/story_interpreter.py` says what each
+    does."""
 
     verb: str
     numbers: tuple[int, ...] = ()
