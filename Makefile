@@ -40,8 +40,8 @@ demo: $(STAMP)  ## train a small model on problems it cannot solve, on this mach
 # Format, mining, POPE, and unseen stories before and after; docs/real.md. A second call keeps the first two parts.
 UNSEEN := builtin:stories-unseen 'problems.story_steps=[4,5]' problems.story_largest=20 problems.num_hard=64
 real: $(STAMP) $(REAL_STAMP)  ## train a real language model (135 M parameters) on word problems it cannot solve
-	$(BIN)/pope sft experiment=real_format $(ARGS)
-	$(BIN)/pope mine experiment=real_mine --guidance $(ARGS)
+	$(BIN)/pope sft experiment=real_format run.name=real_format $(ARGS)
+	$(BIN)/pope mine experiment=real_mine --guidance run.name=real_mine $(ARGS)
 	$(BIN)/pope eval runs/real_format $(UNSEEN) --label before $(ARGS)
 	$(BIN)/pope train experiment=real $(ARGS)
 	$(BIN)/pope eval runs/real $(UNSEEN) --label after $(ARGS)
