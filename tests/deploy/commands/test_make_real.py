@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from pytest import MonkeyPatch
+import pytest
 from typer.testing import CliRunner
 
 import deploy.jobs.mine
@@ -35,7 +35,7 @@ def test_the_page_names_the_commands_of_make() -> None:
     assert of_page() == of_make()
 
 
-def test_every_command_reads_runs_that_were_written_before(monkeypatch: MonkeyPatch) -> None:
+def test_every_command_reads_runs_that_were_written_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     configs: list[RunConfig] = []
     monkeypatch.setattr(deploy.jobs.sft, "sft", lambda config, *_, **__: configs.append(config))
