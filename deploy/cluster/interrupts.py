@@ -33,7 +33,8 @@ class Stoppable(Protocol):
 class Interrupts:
     """Signal handlers, for as long as the context lasts. Enter it after `ray.init`, which installs handlers of its own.
 
-    Outside `graceful` a signal raises Interrupted at once.
+    Outside `graceful` a signal ends the context with Interrupted at once. Within, the handler raises KeyboardInterrupt:
+    Ray lets no other exception of a handler out of `ray.get` and `ray.wait`.
     """
 
     def __init__(self) -> None:
@@ -47,9 +48,11 @@ class Interrupts:
             self._before[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.raise_if_requested()
 
     @contextmanager
     def graceful(self, control: Stoppable) -> Iterator[None]:
@@ -69,7 +72,7 @@ class Interrupts:
         second = self.requested is not None
         self.requested = number
         if second or self._control is None:
-            raise Interrupted(number)
+            raise KeyboardInterrupt
         self._control.stop(REASON + signal.Signals(number).name)
 
 

@@ -46,5 +46,6 @@ def test_a_second_run_waits_until_the_first_gives_the_gpus_back() -> None:
     assert sorted(gpu for gpus in seen["gpus"] for gpu in gpus) == ["0", "1", "2", "3"], "a GPU for each role"
     assert re.search(r"held by first \(4\); not granted after deploy\.admission_timeout_s=0 s", seen["refused"])
     assert seen["told"][0] == "waiting for 4 GPUs: 0 of 4 are free; held by first (4)"
+    assert seen["signalled"] == "interrupted by SIGTERM", "Ray keeps the exception of a signal's handler to itself"
     assert not seen["admitted beside the first"]
     assert seen["admitted after the first"]

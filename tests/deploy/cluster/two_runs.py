@@ -1,14 +1,20 @@
 """Two runs that need all four GPUs of one Ray, in a process of its own: Ray reads how it authenticates at its import.
 
-Prints, as JSON, what the second run said while it waited, and what else was seen.
+Prints, as JSON, what the second run said while it waited, how a signal ended a wait of the first, and more.
 """
 
 import json
+import os
+import signal
 import threading
+import time
 from contextlib import suppress
+from typing import Any
 
 import ray
 
+from deploy.cluster.fleet import RayHost
+from deploy.cluster.interrupts import Interrupted, Interrupts
 from deploy.cluster.placement import Demand
 from deploy.cluster.ray_session import _start_local_ray
 from deploy.cluster.reservation import NotAdmitted, Reservation
@@ -22,6 +28,20 @@ class Role:
 
     def gpus(self) -> list[str]:
         return [str(gpu) for gpu in ray.get_gpu_ids()]
+
+    def sleep(self) -> None:
+        time.sleep(TIMEOUT_S)
+
+
+def signalled(role: Any) -> str:
+    """How SIGTERM ends the wait for a call of the role that takes longer than this test."""
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    try:
+        with Interrupts():
+            RayHost().result(role.sleep.remote(), TIMEOUT_S)
+    except Interrupted as error:
+        return str(error)
+    return "not at all"
 
 
 def silent(line: str) -> None: ...
@@ -50,6 +70,7 @@ def main() -> None:
                 pass
         except NotAdmitted as error:
             seen["refused"] = str(error)
+        seen["signalled"] = signalled(roles[0])
         thread = threading.Thread(target=second)
         thread.start()
         waits.wait(TIMEOUT_S)
