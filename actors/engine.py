@@ -214,8 +214,11 @@ def _cpu(settings: ActorSettings) -> dict[str, Any]:
     """
     from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
+    from actors.cpu_kernels import PRIORITY
+
     executor = {"distributed_executor_backend": UniProcExecutor} if settings.tensor_parallel == 1 else {}
-    return {"block_size": CPU_BLOCK_TOKENS, **executor}  # the class: vLLM would override the name of the executor
+    # The class: vLLM would override the name of the executor.
+    return {"block_size": CPU_BLOCK_TOKENS, "ir_op_priority": PRIORITY, **executor}
 
 
 def _update_info(announcement: WeightAnnouncement) -> dict[str, object]:

@@ -18,6 +18,10 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.platforms import current_platform
+
+if current_platform.is_cpu():
+    import actors.cpu_kernels  # noqa: F401  # registers them in the worker, too
 
 BACKEND = "file"
 
