@@ -18,10 +18,8 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
-from vllm.platforms import current_platform
 
-if current_platform.is_cpu():
-    import actors.cpu_kernels  # noqa: F401  # registers them in the worker, too
+from actors import cpu_kernels
 
 BACKEND = "file"
 
@@ -66,6 +64,7 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
         finalize_layerwise_reload(self.model, self.model_config)
         if self.device.type == "cpu":
             _repack_lm_heads(self.model)
+            cpu_kernels.forget_heads(self.model)
 
     def shutdown(self) -> None:
         """Does nothing: there is nothing to release."""
