@@ -1,14 +1,17 @@
 """P2 and P6: the actor against its bare engine, and the stall of weight syncs.
 
     python -m tests.bench.actor        all measurements, in a process of its own: vLLM reads its environment once
+    python -m tests.bench.actor experiment=real_mine actors.threads=2
+                                       under other settings, such as those of another model; the problems are its own
 
-One engine under the shipped settings samples the built-in hard problems. Bare: all prompts are handed to vLLM at once.
-Actor: claims, prompts, sampling, verdicts, publishing over a Redis with the shipped `broker.fsync`, heartbeats. The two
-alternate. Then the actor samples while weights are published, one version for every `SYNC_GROUPS` groups.
+One engine samples the hard problems under the shipped settings of the toy, or those given. Bare: all prompts are handed
+to vLLM at once. Actor: claims, prompts, sampling, verdicts, publishing over a Redis with the shipped `broker.fsync`,
+heartbeats. The two alternate. Then the actor samples while weights are published, one version for each batch of groups.
 """
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -42,15 +45,15 @@ from broker.weights import WeightBoard
 from conf.load import load
 from conf.schema import RunConfig
 from deploy.jobs.problems import load_run_problems
-from deploy.run.base_model import ensure_base_model
+from deploy.run.model_source import resolve_model
 from deploy.statistics.role_times import times_by_kind
 from learner.file_publisher import FilePublisher
 from tests.bench.measure import Measure, in_own_process, of_pairs, server
 
-GROUPS, PAIRS = 96, 3
-SYNC_GROUPS = 23
-"""Groups that actors issue for one optimizer step: 3,000 for 129 steps in the run of the README."""
+FILLS, PAIRS = 3, 3
+"""Groups of one measurement, as a multiple of those that fill the engine, and alternating pairs."""
 SYNCS = 10
+"""Weight versions that are published while the actor samples."""
 
 
 def actor() -> list[Measure]:
@@ -65,8 +68,8 @@ def actor() -> list[Measure]:
         of_pairs(
             "P6", "weight sync: time an engine is paused for transfer and canary / all its time", [found["share"]],
             target="<= 0.02",
-            detail=f"a sync for {SYNC_GROUPS} groups, median transfer {sorted(stalls)[len(stalls) // 2]:.0f} ms, "
-            f"canary {found['canary']:.1%} of the time, {len(stalls)} syncs",
+            detail=f"a sync for {found['groups_a_sync']} groups, median transfer "
+            f"{sorted(stalls)[len(stalls) // 2]:.0f} ms, canary {found['canary']:.1%} of the time, {len(stalls)} syncs",
         ),
     ]  # fmt: skip
 
@@ -84,10 +87,15 @@ class Bench:
     stop_ids: list[int]
     tokenizer: object
 
+    @property
+    def groups(self) -> int:
+        """Groups of one measurement."""
+        return FILLS * self.config.actors.max_in_flight_groups
+
     async def bare(self) -> float:
         """Tokens/s of the engine alone."""
         size, sampling = self.config.actors.group_size, self.config.actors.sampling
-        prompts = [self.prompts.ids(self.problems[n % len(self.problems)], guided=False) for n in range(GROUPS)]
+        prompts = [self.prompts.ids(self.problems[n % len(self.problems)], guided=False) for n in range(self.groups)]
         start = time.perf_counter()
         groups = await asyncio.gather(*(self.engine.generate(prompt, size, sampling) for prompt in prompts))
         return sum(len(rollout.token_ids) for group in groups for rollout in group) / (time.perf_counter() - start)
@@ -107,7 +115,7 @@ class Bench:
         """Stops the run when all groups are published; seconds until then."""
         while (published := read_balance(self.client, keys).totals["published"]) < groups:
             if publisher is not None:
-                publisher.up_to(published // SYNC_GROUPS)
+                publisher.up_to(published // self.config.batch_groups)
             await asyncio.sleep(0.02)
         took_s = time.perf_counter() - start
         Control(self.client, keys).stop("enough")
@@ -166,10 +174,10 @@ async def measure(bench: Bench, model: Path, folder: Path) -> dict[str, object]:
             if kind == "bare":
                 bare.append(await bench.bare())
             else:
-                rates.append(await bench.actor(f"pair{pair}", GROUPS))
+                rates.append(await bench.actor(f"pair{pair}", bench.groups))
     keys = Keys("sync")
     publisher = Publisher(folder, model, WeightBoard(bench.client, keys))
-    await bench.actor("sync", SYNC_GROUPS * (SYNCS + 1), publisher)
+    await bench.actor("sync", bench.config.batch_groups * (SYNCS + 1), publisher)
     publisher.join()
     metrics = Metrics(bench.client, keys)
     times = times_by_kind(metrics.read(RoleTimes))["actor"]
@@ -177,14 +185,15 @@ async def measure(bench: Bench, model: Path, folder: Path) -> dict[str, object]:
         "bare": bare,
         "actor": rates,
         "stall_ms": [sync.stall_ms for sync in metrics.read(WeightSync)],
+        "groups_a_sync": bench.config.batch_groups,
         "share": times.share("weights", "canary"),
         "canary": times.share("canary"),
     }
 
 
 def main() -> None:
-    config = load(None, ["run.name=bench"])
-    model = ensure_base_model(config.model)
+    config = load(None, ["run.name=bench", *sys.argv[1:]])
+    model = resolve_model(config.model)
     problems = [problem for problem in load_run_problems(config).problems if problem.bucket == "hard"]
     tokenizer = AutoTokenizer.from_pretrained(model)
     stop_ids = stop_token_ids(tokenizer, model, {})
