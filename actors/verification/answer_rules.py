@@ -4,18 +4,19 @@ math-verify tests whether two expressions have the same value. For a reward that
 contain or have the value 42, but neither answers a problem whose answer is 42. The rules compare the texts of the
 answer and the reference answer; tests/actors/verification/test_answer_table.py has cases for each.
 
-- Equations: the answer may name the result (`x=5`, `f(x)=2x`, `m+n=42`); `43=42`, `x+1=42` and a chain `a=b=c` are
-  wrong. The rule does not apply if the reference answer has as many relations.
+- Equations: the answer may name the result (`x=5`, `f(x)=2x`, `m+n=42`, `A^{-1}=` a matrix); `43=42`, `x+1=42` and a
+  chain `a=b=c` are wrong. The rule does not apply if the reference answer has as many relations. `y=2, x=1` is (1,2).
+- Domains: a set of the variable at the end, `k \in \mathbb{Z}`, may be added, but not left out or changed.
 - Shapes: lists and sets are equal in any order, each value as often; tuples, intervals, matrices value by value. A
-  tuple may stand for a vector, a list for a tuple, and intervals for the solutions of an inequality.
+  tuple may stand for a vector, a list for a tuple, and intervals for the solutions of an inequality and vice versa.
 - Numbers: if the reference answer is a number, so must the answer be. Signs, decimals, fractions, thousands
   separators, powers of ten and units are allowed; sums, products, roots and functions are not. Numbers are equal if
   they are exactly; a decimal of six places may be rounded or cut (see `exact_numbers`).
 - Other reference answers: no integral, sum, product or limit that the reference answer does not have. If it is a
-  number, no factorial, binomial or function of a class that it does not have either.
+  number, no factorial, binomial or function of a class that it does not have either. r is not R, f' is not f.
 - Texts: words, numerals with a base, times, ratios and options are compared by `answer_texts`.
 - Percent: if the reference answer is 62.5\%, then 62.5\%, 62.5 and 0.625 are correct. If it has no percent sign, 42\%
-  is 0.42; it is 42, too, if the reference answer is 0 or at least 1 and therefore no share.
+  is 0.42; it is 42, too, if the reference answer is 0 or at least 1 and therefore no share. Percent is no other unit.
 - Units: may be left out, and are dropped if the reference answer has none. If both have one, they must be equal with
   their powers: 6 cm^2 is neither 6 cm nor 6 m^2, and 60 minutes are not 1 hour. Degrees in an angle count.
 - Cost: an answer beyond the limits of `answer_cost` on nesting and lists, or with invisible characters, is refused; so

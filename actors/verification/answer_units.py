@@ -61,8 +61,8 @@ _BARE_UNIT = re.compile(
     re.DOTALL,
 )
 _NO_UNIT = re.compile(
-    r"\b(?:and|or|to|mod|plus|minus|over|choose|percent|half|dozen|hundred|thousand|[mbtr]+illion|squared|cubed"
-    r"|factorial|sqrt|sinh?|cosh?|tanh?|infty|than|wrong|not|maybe|perhaps|possibly|probably|if|for|where|when)\b"
+    r"\b(?:and|or|to|mod|plus|minus|(?<!left )over|choose|percent|half|dozen|hundred|thousand|[mbtr]+illion|squared"
+    r"|cubed|factorial|sqrt|sinh?|cosh?|tanh?|infty|than|wrong|not|maybe|perhaps|possibly|probably|if|for|where|when)\b"
     r"|\btimes\s+(?!(?:as|more|less|the)\b)[a-z0-9]"  # `13 times` is a quantity, `13 times seven` a product
 )
 PERCENT = re.compile(

@@ -693,6 +693,8 @@ e^{-100} | 0 | wrong
 72 | \text{more than }72 | wrong
 13 | 13 \text{ more apples} | right
 13 | 13 \text{ times as many} | right
+13 | 13 \text{ marbles left over} | right
+13 | 13 \text{ over two} | wrong
 13 | 13 \text{ times seven} | wrong
 13 | 13 \text{ maybe} | wrong
 13 | 13 \text{ more than Tom} | wrong
