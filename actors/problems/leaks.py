@@ -281,7 +281,8 @@ def _is_number(form: str) -> bool:
 def _pattern(form: str) -> re.Pattern[str]:
     """Matches the form as a separate token, with any spacing, leading zeros, and any size of fraction or bracket."""
     tokens = re.findall(r"\\[a-zA-Z]+|\\.|[0-9]+|\S", form)
-    spelled = [r"\\[dtc]?frac" if token == "\\frac" else re.escape(token) for token in tokens]
+    loose = {"\\frac": r"\\[dtc]?frac", "\\{": r"\\?\{", "\\}": r"\\?\}"}
+    spelled = [loose.get(token) or re.escape(token) for token in tokens]
     gap = r"(?:\s|\\[,;:! ]|~)*"
     zeros = "0*" if form[:1].isdigit() else ""
     before = r"(?<![\w.^_\\])(?<![\^_]\{)" if form[:1] not in ("(", "[", "\\") else r"(?<![\^_\\])"

@@ -47,7 +47,10 @@ _ANNOUNCED_ELSEWHERE = re.compile(
 )
 _PROSE = re.compile(r"[A-Za-z][A-Za-z ,'-]{0,60}?\s(?:is|are|equals)\s*:?\s*(?=[-+]?\.?[0-9]|\\(?!text)|[({\[])")
 """`The number of pairs is` before a formula."""
-_LEADING = re.compile(r"#{2,}\s*|=\s*(?=[^=\s])|\\text\{[^{}]*\b(?:is|are|equals)[\s:]*\}|\\text\{[^{}]*:\s*\}")
+_LEADING = re.compile(
+    r"#{2,}\s*|=\s*(?=[^=\s])|\\text\{[^{}]*\b(?:is|are|equals)[\s:]*\}|\\text\{[^{}]*:\s*\}"
+    r"|(?i:so|thus|hence|therefore)(?![a-zA-Z]),?\s*(?=[-+]?\.?[0-9]|\\(?!text)|[a-z]\s*=)"
+)
 _TRAILING = re.compile(
     r"\s*(?:\bis\s+(?:the|our|your)\s+(?:(?:final|correct)\s+)?(?:answer|result)"
     r"|\((?:approx(?:\.|imately)?|exact(?:ly)?|final|or equivalent|rounded[^()]*)\))\Z",

@@ -122,7 +122,8 @@ class RowReader:
             self._conversation = read_conversation(value)
             statement, system = self._conversation.statement, system or self._conversation.system
         else:
-            statement = self._text(column, _present(self._required("statement")[1]))
+            value = self._required("statement")[1]
+            statement = "" if value == [] else self._text(column, _present(value))
         if self._layout.strip_instructions is not None:
             statement = self._layout.strip_instructions(statement).strip()
         if _IMAGE.search(statement) or any(_present(self._row.columns.get(name)) for name in IMAGES):

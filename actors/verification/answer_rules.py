@@ -4,18 +4,19 @@ math-verify tests whether two expressions have the same value. For a reward that
 contain or have the value 42, but neither answers a problem whose answer is 42. The rules compare the texts of the
 answer and the reference answer; tests/actors/verification/test_answer_table.py has cases for each.
 
-- Equations: the answer may name the result (`x=5`, `f(x)=2x`, `m+n=42`); `43=42`, `x+1=42` and a chain `a=b=c` are
-  wrong. The rule does not apply if the reference answer has as many relations.
+- Equations: the answer may name the result (`x=5`, `f(x)=2x`, `m+n=42`, `A^{-1}=` a matrix); `43=42`, `x+1=42` and a
+  chain `a=b=c` are wrong. The rule does not apply if the reference answer has as many relations. `y=2, x=1` is (1,2).
+- Domains: a set of the variable at the end, `k \in \mathbb{Z}`, may be added, but not left out or changed.
 - Shapes: lists and sets are equal in any order, each value as often; tuples, intervals, matrices value by value. A
-  tuple may stand for a vector, a list for a tuple, and intervals for the solutions of an inequality.
+  tuple may stand for a vector, a list for a tuple, and intervals for the solutions of an inequality and vice versa.
 - Numbers: if the reference answer is a number, so must the answer be. Signs, decimals, fractions, thousands
   separators, powers of ten and units are allowed; sums, products, roots and functions are not. Numbers are equal if
   they are exactly; a decimal of six places may be rounded or cut (see `exact_numbers`).
 - Other reference answers: no integral, sum, product or limit that the reference answer does not have. If it is a
-  number, no factorial, binomial or function of a class that it does not have either.
+  number, no factorial, binomial or function of a class that it does not have either. r is not R, f' is not f.
 - Texts: words, numerals with a base, times, ratios and options are compared by `answer_texts`.
 - Percent: if the reference answer is 62.5\%, then 62.5\%, 62.5 and 0.625 are correct. If it has no percent sign, 42\%
-  is 0.42; it is 42, too, if the reference answer is 0 or at least 1 and therefore no share.
+  is 0.42; it is 42, too, if the reference answer is 0 or at least 1 and therefore no share. Percent is no other unit.
 - Units: may be left out, and are dropped if the reference answer has none. If both have one, they must be equal with
   their powers: 6 cm^2 is neither 6 cm nor 6 m^2, and 60 minutes are not 1 hour. Degrees in an angle count.
 - Cost: an answer beyond the limits of `answer_cost` on nesting and lists, or with invisible characters, is refused; so
@@ -24,6 +25,7 @@ answer and the reference answer; tests/actors/verification/test_answer_table.py 
 
 import json
 import re
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +35,7 @@ from actors.verification import exact_numbers
 from actors.verification.answer_cost import has_hidden_characters, is_too_costly, is_too_nested
 from actors.verification.answer_shapes import Shape, is_grouped_number, shape_of
 from actors.verification.answer_spelling import (
+    ARGUMENTS,
     SUBSCRIPT,
     canonical,
     cleaned,
@@ -42,6 +45,8 @@ from actors.verification.answer_spelling import (
     parts,
     same_text,
     sides_of,
+    split_domain,
+    swaps_case,
 )
 from actors.verification.answer_texts import compare_numerals, compare_ratios, compare_words, split_option
 from actors.verification.answer_units import PERCENT, in_radians, split_unit
@@ -77,6 +82,7 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
     if same_text(cleaned(reference), cleaned(answer)):
         return "correct"
     reference, answer = canonical(reference), canonical(answer, euler=has_euler(reference))
+    reference, answer = _without_domains(reference, answer)
     if is_too_nested(answer):
         return "unparsable"
     outcome = _compare_options(reference, answer)
@@ -85,9 +91,17 @@ def decide(reference: str, answer: str) -> Decision | Comparison:
     return "unparsable" if is_too_costly(answer) else outcome
 
 
+def _without_domains(reference: str, answer: str) -> tuple[str, str]:
+    """Both without the set of their variable, unless the reference answer has one that the answer does not have."""
+    (value, domain), (given, other) = split_domain(reference), split_domain(answer)
+    if domain and domain != other:
+        return reference, answer
+    return value, given
+
+
 def reference_form(reference: str) -> str:
     """The form of a reference answer that math-verify parses; 1 if the rules compare it as a text."""
-    reference = canonical(plain_latex(reference))
+    reference = split_domain(canonical(plain_latex(reference)))[0]
     letter, value = split_option(reference)
     if letter or any(compare(reference, reference) for compare in _TEXTS):
         return reference_form(value) if letter and value else "1"
@@ -149,8 +163,6 @@ Order = Literal["ordered", "unordered", "different", "unknown"]
 def _order(expected: Shape, given: Shape) -> Order:
     """Whether the values of two answers are compared in order, or why they are not compared one by one."""
     if expected.variable and given.variable and expected.variable != given.variable:
-        return "different"
-    if given.variable and not expected.variable and expected.kind != "union" and "\\infty" not in "".join(given.items):
         return "different"
     kinds = {expected.kind, given.kind}
     if "value" in kinds:
@@ -226,12 +238,18 @@ def _compare_values(reference: str, answer: str) -> Outcome:
     answer, answer_unit = split_unit(answer, bare=is_numeric(reference))
     if reference_unit and answer_unit and reference_unit != answer_unit:
         return False
+    if (reference_unit and PERCENT.fullmatch(answer)) or (answer_unit and PERCENT.fullmatch(reference)):
+        return False
+    if reference.count("'") != answer.count("'"):  # math-verify ignores them: f'(x), 5' of an angle
+        return False
     if _WORDS_INSIDE.search(reference):  # math-verify would take the words for factors, in any order
         return same_text(reference, answer)
     if is_grouped_number(reference):
         reference = joined_thousands(reference)
     if is_numeric(reference):
         answer = joined_thousands(answer)
+    if swaps_case(reference, answer):  # math-verify ignores the case of letters
+        return False
     forms, answer = _without_percent(reference, answer)
     if ("%" in answer and "%" not in reference) or is_unevaluated(forms[0], answer):
         return False
@@ -287,8 +305,9 @@ def _is_no_share(latex: str) -> bool:
     return not value or (set(value) == {(1, 0)} and abs(value[1, 0]) >= 1)
 
 
-_ARGUMENTS = re.compile(r"(?<=[a-zA-Z}'])\s*\([^()]*\)")
-_ELEMENT = re.compile(r"[a-zA-Z]\s*\\in(?![a-zA-Z])\s*(.+)", re.DOTALL)
+_INVERSE = re.compile(r"\^\s*\{\s*-\s*1\s*\}(?=\s*\()")
+_POWER_OF_MATRIX = re.compile(r"[A-Z]\s*\^\s*(?:[0-9T]|\{[^{}]*\})")
+_ELEMENT = re.compile(r"(?:[a-zA-Z]|\(\s*[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\))\s*\\in(?![a-zA-Z])\s*(.+)", re.DOTALL)
 
 
 def breaks_equation_rule(reference: str, answer: str) -> bool:
@@ -298,14 +317,19 @@ def breaks_equation_rule(reference: str, answer: str) -> bool:
         sides = sides_of(part)
         if len(sides) - 1 > max(1, allowed):
             return True
-        if len(sides) == 2 and not allowed and not _is_name(sides[0]):
+        if len(sides) == 2 and not allowed and not _is_name(sides[0]) and not _is_power_of_matrix(*sides):
             return True
     return False
 
 
+def _is_power_of_matrix(name: str, value: str) -> bool:
+    """Whether the sides are such as `A^{-1}` and a matrix; `x^2=4` does not say what x is."""
+    return bool(_POWER_OF_MATRIX.fullmatch(name)) and shape_of(value).kind == "matrix"
+
+
 def _is_name(latex: str) -> bool:
-    """Whether the text has letters and no numbers outside arguments and subscripts: x, f(2), a_{10}, m+n, AB."""
-    bare = _ARGUMENTS.sub("", SUBSCRIPT.sub("", latex))
+    """Whether the text has letters and no numbers outside arguments and indices: x, f(2), f^{-1}(x), a_{10}, m+n."""
+    bare = ARGUMENTS.sub("", _INVERSE.sub("", SUBSCRIPT.sub("", latex)))
     return bool(re.search("[a-zA-Z]", bare)) and not re.search("[0-9]", bare)
 
 
@@ -319,12 +343,21 @@ def _without_names(reference: str, answer: str) -> tuple[str, str]:
         if len(reference_parts) == len(answer_parts) == 1 and _is_name(name) and name.split() == other.split():
             return reference_values[0], answer_values[0]
     elif answer_named and max(map(len, reference_parts)) == 1:
-        answer = ",".join(sides[-1] for sides in answer_parts)
+        answer = ",".join(sides[-1] for sides in _in_order_of_names(answer_parts))
     elif reference_named and len(reference_parts) == 1 and max(map(len, answer_parts)) == 1:
         name, value = reference_parts[0]
         if _is_name(name):
             reference = value
     return reference, answer
+
+
+def _in_order_of_names(parts_of_answer: list[list[str]]) -> list[list[str]]:
+    """`y=2, x=1` in the order of a tuple, `x=1, y=2`; unchanged unless the names are neighbours in the alphabet."""
+    names = sorted(sides[0] for sides in parts_of_answer)
+    letters = "".join(names)
+    if len(letters) == len(names) and (letters in string.ascii_lowercase or letters in string.ascii_uppercase):
+        return sorted(parts_of_answer)
+    return parts_of_answer
 
 
 _POWER_OF_TEN = re.compile(

@@ -10,6 +10,7 @@ _SPELLINGS = [
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"(?<!\\)(?P<rows>(?:\\\\)*)(?:\\[,;: ]|~|\\q?quad(?![a-zA-Z]))"), r"\g<rows> "),  # `\\ ` ends a row
     (re.compile(r"\u2212"), "-"),
+    (re.compile(r"\s*\^\s*(?:\\prime(?![a-zA-Z])|\{\s*\\prime\s*\})"), "'"),
     (re.compile(r"\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|°|\\degree(?![a-zA-Z]))"), r"^{\\circ}"),
     (re.compile(r"\s+"), " "),
 ]
@@ -41,14 +42,33 @@ def _closes_at_the_end(latex: str) -> bool:
 
 
 _EXPLICIT_GROUPS = re.compile(
-    r"(?<![0-9.,}])([+-]?[0-9]{1,3})((?:(?:\{,\}|,\\!|\\!,|\\[,;: ]|~|[ \u00a0\u2009\u202f])[0-9]{3})+)(?![0-9])"
+    r"(?<![0-9.,}])([+-]?[0-9]{1,3})((?:(?:\{,\}|,\\! ?|\\!,|\\[,;: ]|~|[ \u00a0\u2009\u202f])[0-9]{3})+)(?![0-9])"
 )
 _SCIENTIFIC = re.compile(r"(?<![0-9a-zA-Z.\\_^{])([0-9]+\.[0-9]*|[0-9]+)([eE])([+-]?[0-9]{1,4})(?![0-9a-zA-Z.])")
 _LITERAL = re.compile(r"(?<![0-9a-zA-Z.\\_^])0(?:x[0-9a-fA-F]{1,32}|o[0-7]{1,32}|b[01]{1,64})(?![0-9a-zA-Z.])")
 _MIXED = re.compile(r"(?<![0-9./,])([0-9]{1,6}) ([0-9]{1,6})\s*/\s*([0-9]{1,6})(?![0-9./])")
-_CURRENCIES = {"\\$": "dollar", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen"}
-_CURRENCY = re.compile(r"\A\s*([+-]?)\s*(\\\$|[\u20ac\u00a3\u00a5])\s*(-?[0-9][0-9,. ]*)\Z")
+_CURRENCIES = {
+    "\\$": "dollar", "USD": "dollar", "\u00a2": "cent", "\u20ac": "euro", "EUR": "euro", "\u00a3": "gbp",
+    "\\pounds": "gbp", "GBP": "gbp", "\u00a5": "yen", "\u20b9": "rupee", "Rs": "rupee", "Rs.": "rupee",
+}  # fmt: skip
+_SIGNS = "\u20ac\u00a3\u00a5\u20b9\u00a2"
+_CURRENCY_NAME = rf"(?P<{{}}>\\\$|\\pounds(?![a-zA-Z])|[{_SIGNS}]|(?:USD|EUR|GBP|Rs\.?)(?![a-zA-Z]))"
+_CURRENCY = re.compile(
+    rf"\A\s*(?P<sign>[+-]?)\s*(?:\\text\s*\{{\s*{_CURRENCY_NAME.format('styled')}\s*\}}|{_CURRENCY_NAME.format('bare')})"
+    r"\s*(?P<amount>-?[0-9][0-9,. ]*)\Z"
+)
+_CURRENCY_LAST = re.compile(rf"(?<=[0-9])\s*(?:\\text\s*\{{\s*([{_SIGNS}])\s*\}}|([{_SIGNS}]))\s*\Z")
+_OVER = re.compile(
+    r"(?:(?<![\^_])\{|\A)\s*((?:[^{}\\]|\\[a-z]+(?![a-z])|\{[^{}]*\}){1,60}?)\s*\\over(?![a-zA-Z])\s*"
+    r"((?:[^{}\\]|\\[a-z]+(?![a-z])|\{[^{}]*\}){1,60}?)\s*(?:\}|\Z)"
+)
 _CHOOSE = re.compile(r"(?:\{|\A)\s*([^{}\\]{1,40}?)\s*\\choose\s+([^{}\\]{1,40}?)\s*(?:\}|\Z)")
+_SYSTEM = re.compile(
+    r"(?:\\\{\s*)?\\begin\s*\{(?P<name>cases|aligned|array|align\*?)\}(?:\{[clr|\s]*\})?"
+    r"(?P<rows>(?:(?!\\begin|\\end).)*)\\end\s*\{(?P=name)\}\s*\.?",
+    re.DOTALL,
+)
+_NO_SOLUTION = r"(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?(?:empty|null) set"
 _SYNONYMS = [
     (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
     (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
@@ -59,11 +79,20 @@ _SYNONYMS = [
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
     (re.compile(r"(?<![a-zA-Z\\])C\(([0-9]{1,6}),\s*([0-9]{1,6})\)"), r"\\binom{\1}{\2}"),
     (re.compile(r"(?:\{\})?(?:\^|_)\{?([0-9]{1,6})\}?\s*C_\{?([0-9]{1,6})\}?"), r"\\binom{\1}{\2}"),
-    (re.compile(r"\u2205|\\\{\s*\\\}|\\text\s*\{\s*(?:the )?empty set\s*\}"), r"\\emptyset"),
+    (re.compile(r"\u2205|\\\{\s*\\\}"), r"\\emptyset"),
+    (re.compile(rf"\\text\s*\{{\s*(?:{_NO_SOLUTION})\s*\}}|\A(?:{_NO_SOLUTION})\Z", re.IGNORECASE), r"\\emptyset"),
     (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    (re.compile(r"\\bigcup(?![a-zA-Z])|(?<=[)\]}])\s*U\s*(?=[(\[\\])"), r"\\cup "),
+    (re.compile(r"\\text\s*\{\s*infinity\s*\}", re.IGNORECASE), r"\\infty"),
+    (re.compile(r"\\log_\s*(?:\{\s*e\s*\}|e(?![a-zA-Z]))"), r"\\ln "),
+    (re.compile(r"\A((?:[^=<>,;a-zA-Z\\]|\\[a-zA-Z]+)+)=\s*([a-df-hj-zA-Z])\Z"), r"\2=\1"),
     (re.compile(r"\\(?:times|ast)(?![a-zA-Z])|\*"), r"\\cdot "),
     (re.compile(r"(?<=[,(\[])\s*\+\s*\\infty"), r"\\infty"),
-    (re.compile(r"\A(?:\\mathbb\s*\{?\s*R\s*\}?|\\R)\Z"), r"(-\\infty,\\infty)"),
+    (re.compile(r"\\lg(?![a-zA-Z])"), r"\\log "),
+    (
+        re.compile(r"\A(?:\\mathbb\s*\{?\s*R\s*\}?|\\R|(?:\\text\s*\{\s*)?(?:all )?real numbers\s*\}?)\Z"),
+        r"(-\\infty,\\infty)",
+    ),
     (
         re.compile(
             r"\A\\\{\s*([a-z])\s*(?:\\in\s*\(-\\infty,\\infty\)|\\in\s*(?:\\mathbb\s*\{?R\}?|\\R))?\s*"
@@ -83,14 +112,31 @@ def canonical(latex: str, euler: bool = True) -> str:
     """
     latex = re.sub(r"\s+", " ", latex)
     latex = _EXPLICIT_GROUPS.sub(lambda number: number[1] + re.sub(r"[^0-9]", "", number[2]), latex)
-    latex = _CURRENCY.sub(lambda price: f"{price[1]}{price[3]}\\text{{ {_CURRENCIES[price[2]]}}}", latex)
-    latex = cleaned(_CHOOSE.sub(r"\\binom{\1}{\2}", latex))
+    latex = _CURRENCY_LAST.sub(_currency, _CURRENCY.sub(_price, latex))
+    latex = cleaned(_OVER.sub(r"\\frac{\1}{\2}", _CHOOSE.sub(r"\\binom{\1}{\2}", latex)))
+    if system := _SYSTEM.fullmatch(latex):
+        latex = _listed(system[0], system["rows"])
     latex = _SCIENTIFIC.sub(lambda number: _power_of_ten(number, euler), latex)
     latex = _LITERAL.sub(lambda literal: str(int(literal[0], 0)), latex)
     latex = _MIXED.sub(_mixed_number, latex)
     for pattern, spelling in _SYNONYMS:
         latex = pattern.sub(spelling, latex)
     return latex.strip()
+
+
+def _price(price: re.Match[str]) -> str:
+    return f"{price['sign']}{price['amount']}\\text{{ {_CURRENCIES[price['styled'] or price['bare']]}}}"
+
+
+def _currency(sign: re.Match[str]) -> str:
+    return f"\\text{{ {_CURRENCIES[sign[1] or sign[2]]}}}"
+
+
+def _listed(latex: str, rows: str) -> str:
+    r"""`\begin{cases} x=1 \\ y=2 \end{cases}` -> `x=1, y=2`; the text itself if a row is no equation."""
+    equations = [re.sub(r"&\s*=", "=", row).strip(" ,;.") for row in re.split(r"\\\\(?:\[[^\]]*\])?", rows)]
+    equations = [equation for equation in equations if equation]
+    return ", ".join(equations) if all(re.fullmatch("[^&=]+=[^&=]+", each) for each in equations) else latex
 
 
 def has_euler(latex: str) -> bool:
@@ -138,7 +184,9 @@ def joined_thousands(answer: str) -> str:
 
 _RELATION = re.compile(r"(?<![\\<>!:=])=|\\(?:approx|equiv|implies|iff|(?:long|Long)?(?:r|R)ightarrow|to)(?![a-zA-Z])")
 SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|[a-zA-Z0-9])")
-_SEPARATOR = re.compile(r"\\[{}]|[()\[\]{},;]|\\text\s*\{\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])")
+ARGUMENTS = re.compile(r"(?<=[a-zA-Z}'])\s*\([^()]*\)")
+_JOINING = r"(?:\\text\s*\{\s*[,;]?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\(?:lor|vee)(?![a-zA-Z]))"
+_SEPARATOR = re.compile(rf"\\[{{}}]|[,;]\s*{_JOINING}|[()\[\]{{}},;]|{_JOINING}")
 
 
 def parts(latex: str) -> list[str]:
@@ -157,13 +205,41 @@ def parts(latex: str) -> list[str]:
 
 
 def sides_of(latex: str) -> list[str]:
-    """The sides of a chain of relations: `f(x)=2x` has two. A relation inside a subscript does not count."""
-    masked = SUBSCRIPT.sub(lambda index: " " * len(index[0]), latex)
+    """The sides of a chain of relations: `f(x)=2x` has two. A relation in a subscript or an argument does not count."""
+    masked = latex
+    for pattern in (SUBSCRIPT, ARGUMENTS):
+        masked = pattern.sub(lambda inside: " " * len(inside[0]), masked)
     sides, start = [], 0
     for relation in _RELATION.finditer(masked):
         sides.append(latex[start : relation.start()].strip())
         start = relation.end()
     return [*sides, latex[start:].strip()]
+
+
+_DOMAIN = re.compile(
+    r"(?P<value>(?:(?!\\in(?![a-zA-Z])).)+?)"
+    r"\s*(?:,|,?\s*\\text\s*\{\s*(?:,|(?:for|where|with)\b)[a-z ]*\}|,?\s*\\forall(?![a-zA-Z])|\()\s*"
+    r"(?P<domain>[a-zA-Z]\s*\\in\s*\\mathbb\s*\{?\s*[A-Z]\s*\}?(?:[\^_](?:[+*0]|\{[^{}]*\}))?)\s*\)?",
+    re.DOTALL,
+)
+
+
+def split_domain(latex: str) -> tuple[str, str]:
+    r"""(value, set of its variable at the end): `2k\pi, k \in \mathbb{Z}` -> (`2k\pi`, `k\in\mathbbZ`)."""
+    match = _DOMAIN.fullmatch(latex)
+    return (match["value"], re.sub(r"[\s{}]", "", match["domain"])) if match else (latex, "")
+
+
+_LETTER = re.compile(r"\\[a-zA-Z]+|([a-zA-Z])")
+_FREE_CONSTANT = re.compile(r"\+\s*[cC]\Z")
+
+
+def swaps_case(reference: str, answer: str) -> bool:
+    """Whether the answer has a letter that the reference answer has in the other case only: r for R. +c may be +C."""
+    expected, given = (
+        {letter for letter in _LETTER.findall(_FREE_CONSTANT.sub("", latex)) if letter} for latex in (reference, answer)
+    )
+    return any(letter.swapcase() in expected for letter in given - expected)
 
 
 _CONSTANTS = re.compile(r"\\[a-zA-Z]+|\{|\}|(?<![a-zA-Z])[ei](?![a-zA-Z])")

@@ -10,6 +10,7 @@ from actors.verification import exact_numbers
 
 _WRAPPER = re.compile(r"\\(?:text(?:rm|bf|it|normal|sf)?|math(?:rm|bf|it|sf)|mbox|operatorname)\s*\{([^{}]*)\}")
 _LETTERS = re.compile(r"[A-Za-z][A-Za-z' .-]*")
+_ARTICLE = re.compile(r"\A(?:an?|the) (?=[a-z]{3})", re.IGNORECASE)
 _NO_WORD = re.compile(r"\\|\b(?:sin|cos|tan|cot|sec|csc|log|ln|exp|pi|sqrt|inf|infinity)\b")
 _FIGURE = re.compile(
     r"\\(angle|measuredangle|triangle|square|odot|overline|overrightarrow|overleftrightarrow|vec|widehat|overarc)"
@@ -40,7 +41,7 @@ def _letters(latex: str) -> str | None:
     if figure := _FIGURE.fullmatch(latex):
         return f"{figure[1]} {figure[2]}"
     text = " ".join(_WRAPPER.sub(r"\1", latex).split())
-    return text.rstrip(" .") if _LETTERS.fullmatch(text) and not _NO_WORD.search(text) else None
+    return _ARTICLE.sub("", text).rstrip(" .") if _LETTERS.fullmatch(text) and not _NO_WORD.search(text) else None
 
 
 def _word(latex: str) -> str | None:
@@ -63,7 +64,9 @@ def _is_ordinary(text: str) -> bool:
 _OPTION = re.compile(
     r"(?:\\(?:text|mathrm)(?:bf|rm)?\s*\{\s*)?(?:option|choice)?\s*(?:\(([A-J])\)|([A-J])[).])\s*\}?\s*(.*)", re.DOTALL
 )
-_OPTION_ALONE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*\(?|\(?)([A-J])(?:\)?\s*\}|\)?)")
+_OPTION_ALONE = re.compile(
+    r"(?:\\text(?:bf|rm)?\s*\{\s*(?:[Oo]ption |[Cc]hoice )?\(?|(?:[Oo]ption |[Cc]hoice )?\(?)([A-J])(?:\)?\s*\}|\)?)"
+)
 
 
 def split_option(latex: str) -> tuple[str, str]:
@@ -111,7 +114,7 @@ def _with_base(latex: str, numeral: tuple[str, int] | None) -> tuple[str, int]:
 
 _TERMS = re.compile(r"[^:]+(?::[^:]+)+")
 _TIME = re.compile(
-    r"([0-9]{1,2})\s*:\s*([0-5][0-9])(?:\s*:\s*([0-5][0-9]))?\s*(?:\\(?:text|mathrm)\s*\{)?\s*"
+    r"([0-9]{1,2})(?:\s*:\s*([0-5][0-9])(?:\s*:\s*([0-5][0-9]))?)?\s*(?:\\(?:text|mathrm)\s*\{)?\s*"
     r"(?:([ap])\.?\s*m\.?)?\s*\}?",
     re.IGNORECASE,
 )
@@ -124,10 +127,10 @@ def compare_ratios(reference: str, answer: str) -> bool | None:
     with a term 0 only if they are equal term by term: 0:1 is no other way to write 0:2. A ratio of two terms equals
     their fraction.
     """
-    times = _TIME.fullmatch(reference), _TIME.fullmatch(answer)
+    times = _time(reference), _time(answer)
     if times[0] and times[1]:
         return _same_time(times[0], times[1])
-    if any(time and (time[4] or time[2][0] == "0") for time in times):
+    if any(time and time[2] and (time[4] or time[2][0] == "0") for time in times):
         return False
     if not _TERMS.fullmatch(reference) and not _TERMS.fullmatch(answer):
         return None
@@ -143,6 +146,12 @@ def compare_ratios(reference: str, answer: str) -> bool | None:
         exact_numbers.multiplied(a, given[0]) == exact_numbers.multiplied(b, expected[0])
         for a, b in zip(expected, given, strict=True)
     )
+
+
+def _time(latex: str) -> re.Match[str] | None:
+    """A time with minutes or with am or pm."""
+    time = _TIME.fullmatch(latex)
+    return time if time and (time[2] or time[4]) else None
 
 
 def _terms(latex: str) -> list[exact_numbers.Value]:

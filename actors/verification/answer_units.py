@@ -27,11 +27,12 @@ _NAMES = {
     "ml": "milliliter millilitre",
     "l": "liter litre",
     "degree": "deg",
+    "year": "yr",
     "dollar": "usd",
     "mi/h": "mph",
     "km/h": "kmh kph",
 }
-_OTHERS = ("acre", "cent", "day", "gallon", "month", "rad", "radian", "ton", "unit", "week", "year")
+_OTHERS = ("acre", "cent", "day", "gallon", "month", "rad", "radian", "ton", "unit", "week")
 _NAME = {name: unit for unit, names in _NAMES.items() for name in (unit, *names.split())} | {n: n for n in _OTHERS}
 _KNOWN = "|".join(sorted((name for name in _NAME if len(name) > 1 and "/" not in name), key=len, reverse=True))
 _POWER = r"(?:\s*\^\s*(?:-?[0-9]|\{\s*-?[0-9]\s*\}))?"
@@ -41,7 +42,7 @@ _WRAPPED = (
 )
 _UNIT = re.compile(
     r"(?P<value>.*(?:[0-9)}\]](?<!\\circ\})|\\pi))\s*(?P<unit>\^\{\\circ\}\s*"
-    rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|{_WRAPPED}(?:\s*(?:(?:/|\\cdot)\s*)?{_WRAPPED}){{0,3}})",
+    rf"(?:[CF]|\\(?:text|mathrm)\s*\{{\s*[CF]\s*\}})?|(?:(?<=[0-9])/\s*)?{_WRAPPED}(?:\s*(?:(?:/|\\cdot)\s*)?{_WRAPPED}){{0,3}})",
     re.DOTALL,
 )
 _UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_WRAPPED})\s*\}}\s*\{{\s*({_WRAPPED})\s*\}}")
@@ -60,11 +61,14 @@ _BARE_UNIT = re.compile(
     re.DOTALL,
 )
 _NO_UNIT = re.compile(
-    r"\b(?:and|or|to|mod|times|plus|minus|over|choose|percent|half|dozen|hundred|thousand|[mbtr]+illion|squared|cubed"
-    r"|factorial|sqrt|sinh?|cosh?|tanh?|infty|more|less|wrong|not|if|for|where|when)\b"
+    r"\b(?:and|or|to|mod|plus|minus|(?<!left )over|choose|percent|half|dozen|hundred|thousand|[mbtr]+illion|squared"
+    r"|cubed|factorial|sqrt|sinh?|cosh?|tanh?|infty|than|wrong|not|maybe|perhaps|possibly|probably|if|for|where|when)\b"
+    r"|\btimes\s+(?!(?:as|more|less|the)\b)[a-z0-9]"  # `13 times` is a quantity, `13 times seven` a product
 )
 PERCENT = re.compile(
-    r"(?P<value>.*?)\s*(?:\\?%|\bpercent(?:age)?|\\(?:text|mathrm)\s*\{\s*(?:percent|\\?%)\s*\})", re.DOTALL
+    r"(?P<value>.*?)\s*(?:\\?%|\bpercent(?:age)?|\\(?:text|mathrm)\s*\{\s*(?:percent|\\?%)\s*\})"
+    r"(?:\s*\\text\s*\{\s*(?:off?|more|less|increase|decrease|profit|loss|discount|chance)\b[a-z ]*\})?",
+    re.DOTALL,
 )
 
 
@@ -105,7 +109,8 @@ def uniform_unit(unit: str) -> str:
     text = re.sub(r"\s*\^\s*", "^", re.sub(r"[{}()]", "", text)).strip(" .")
     text = re.sub(r"\s*/\s*|\s+per\s+", "/", text)
     text = _AREA.sub(lambda area: f"{area[2]}^{3 if area[1] else 2}", text)
-    return re.sub(r"[a-z]+", lambda word: _uniform_name(word[0]), " ".join(text.split())).replace("^1", "")
+    text = re.sub(r"[a-z]+", lambda word: _uniform_name(word[0]), " ".join(text.split()))
+    return re.sub(r" ([a-z]+)\^-([0-9])", r"/\1^\2", text).replace("^1", "")
 
 
 def _uniform_name(name: str) -> str:

@@ -21,7 +21,9 @@ from actors.verification.typography import plain_latex
 from actors.verification.wording import (
     is_asked,
     is_introduced,
+    is_part_of_number,
     is_taken_back,
+    name_of,
     offers_alternative,
     values_announced_after,
 )
@@ -44,7 +46,8 @@ def claimed_answers(text: str, thoughts: Thoughts = DEFAULT_THOUGHTS) -> tuple[s
     r"""The different answers that a response claims, in order.
 
     Empty if there is no filled box, if the last box is not closed (the response was cut), or if the last box is
-    taken back by the words after it ("\boxed{42} is wrong", "\boxed{42}?") or before it ("it is not \boxed{42}").
+    taken back by the words after it ("\boxed{42} is wrong", "\boxed{42}?") or before it ("it is not \boxed{42}"),
+    or if it holds a part of a number only ("-\boxed{42}", "\boxed{4}2").
     """
     rest = after_last_thought(text, thoughts)
     boxes = boxes_of(rest) if rest is not None else "cut"
@@ -55,12 +58,20 @@ def claimed_answers(text: str, thoughts: Thoughts = DEFAULT_THOUGHTS) -> tuple[s
 
 def _claims(text: str, boxes: list[Box]) -> tuple[str, ...]:
     """The claims of a text with these filled boxes."""
-    if not boxes or is_taken_back(text, boxes[-1]):
+    if not boxes or is_taken_back(text, boxes[-1]) or is_part_of_number(text, boxes[-1]):
         return ()
     claiming = [box for box in last_paragraph(text, boxes) if not is_asked(text, box)]
     if _last_is_the_answer(text, claiming):
         claiming = claiming[-1:]
-    return tuple(dict.fromkeys([*(box.content for box in claiming), *values_announced_after(text, boxes[-1])]))
+    return tuple(dict.fromkeys([*_contents(text, claiming), *values_announced_after(text, boxes[-1])]))
+
+
+def _contents(text: str, boxes: list[Box]) -> list[str]:
+    """The contents of boxes; with their names, if each is the value of another letter."""
+    names = [name_of(text, box) for box in boxes]
+    if len(boxes) < 2 or not all(names) or len(set(names)) < len(names):
+        return [box.content for box in boxes]
+    return [f"{name}={box.content}" for name, box in zip(names, boxes, strict=True)]
 
 
 def _last_is_the_answer(text: str, boxes: list[Box]) -> bool:

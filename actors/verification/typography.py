@@ -90,6 +90,13 @@ _ANNOUNCEMENT = re.compile(
     rf"(?:\\text\s*\{{\s*(?:{_PHRASE})\s*\}}|\\text\s*\{{\s*(?:answer|ans)\.?\s*\}}\s*[:=]|{_PHRASE})\s*:?\s*(?=\S)",
     re.IGNORECASE | re.VERBOSE,
 )
+_LABEL_WORD = r"(?!(?:not|never|no|than|least|most|except)\b)[a-z][a-z']*+\s*+"
+_LABEL = re.compile(
+    rf"""\\text\s*\{{\s* (?: (?:{_LABEL_WORD}){{1,12}} (?: (?<=\sis\s)|(?<=\sis)|(?<=\sare\s)|(?<=\sare) | : \s* )
+    | (?:about|approximately|around|roughly|exactly) \s* ) \}} \s* (?=[-+]?\.?[0-9]|\\(?!text)|[(\[{{])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What a number is, before it: `\\text{The probability is }`, `\\text{Total: }`."""
 
 
 def plain_latex(answer: str) -> str:
@@ -115,7 +122,8 @@ def _one_pass(text: str) -> str:
             nodes = nodes[0]
         text = _printed(nodes)
     text = _without_ends(text)
-    text = _ANNOUNCEMENT.sub("", text, count=1) if _ANNOUNCEMENT.match(text) else text
+    for introduction in (_ANNOUNCEMENT, _LABEL):
+        text = text[match.end() :] if (match := introduction.match(text)) else text
     if match := _ORDINAL.fullmatch(re.sub(r"\\text(?![a-zA-Z])|[\^{}\s]", "", text)):
         return match["number"]
     return with_latin_unit(text)
@@ -241,6 +249,8 @@ _ROUNDED = re.compile(
     r"(?:\s*\\(?:text|mathrm)\{[^{}0-9]*\})?\s*\)?",
     re.DOTALL,
 )
+_NAME = re.compile(r"[a-df-hj-zA-Z]|[a-zA-Z]+(?:_\{?[a-zA-Z0-9]\}?|\([a-zA-Z0-9]\))")
+_UNIT_LAST = re.compile(r"\s*\\(?:text|mathrm)\{[^{}0-9]*\}\s*\Z")
 _DECIMAL = re.compile(r"-?[0-9]*\.[0-9]+")
 
 
@@ -263,7 +273,9 @@ def _one_side(text: str, rounded: bool) -> str:
     match = _ROUNDED.fullmatch(text) if _APPROXIMATELY.search(text) else None
     if not match or _APPROXIMATELY.search(match["exact"]):
         return text
-    agreed = _agree(match["exact"].rpartition("=")[2], match["rounded"], len(match["places"] or ""))
+    if _NAME.fullmatch(match["exact"]):
+        return match["rounded"]
+    agreed = _agree(_UNIT_LAST.sub("", match["exact"].rpartition("=")[2]), match["rounded"], len(match["places"] or ""))
     if agreed is False or (rounded and agreed is None):
         return text
     return match["rounded"] if rounded else match["exact"]

@@ -29,11 +29,16 @@ _TAKEN_BACK_AFTER = re.compile(
 )
 _ASKED = re.compile(rf"{_CLOSERS}\?")
 _DENIED_BEFORE = re.compile(
-    r"""(?: \bnot | n't | \bnever | \brather\s+than | \binstead\s+of
+    r"""(?: (?: \b(?:can)?not | n't | \bnever ) (?:\s+be)? | \brather\s+than | \binstead\s+of | \\neq?
     | \b(?:wrong|incorrect) \s+ (?:answer|result|value) \s+ (?:is|was|of) )
     \s* (?:equal\s+to\s*)? [\s$*(\\\[]* \Z""",
     re.IGNORECASE | re.VERBOSE,
 )
+_BEGUN_BEFORE = re.compile(r"(?:[0-9]\.|(?<![-\w])[-\u2212]|(?:[=$(]|\\[(\[])\s*[-\u2212]\s*|\\pm\s*)\Z")
+_CONTINUED_AFTER = re.compile(
+    r"[0-9]|\.[0-9]|,[0-9]{3}(?![0-9])|\s*\^\s*\{?\s*[-+]?[0-9]|\s*/\s*[0-9]|\s*\\(?:times|cdot)\s*[0-9]|\\[dtc]?frac"
+)
+_NAMED_BEFORE = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z])\s*=[\s$]*\Z")
 _NUMBER = r"\\?\$? ((?> -?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?(?:\s*\\?%)? ))"
 _IS_A_FACTOR = r"\s* (?: [\^/+\\] | \*(?!\*)\s*[0-9a-zA-Z(] )"
 _VALUE = (
@@ -46,7 +51,8 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _OR_ELSE = re.compile(
-    rf"""[\s$*_)\\\].,(]* \b or\b (?: [\s,] | (?:maybe|perhaps|possibly|equivalently|simply|just|even)\b )*
+    rf"""[\s$*_)\\\].,(]* (?: \b or\b | (?<=\\) text\s*\{{\s*or\s*\}} )
+    (?: [\s,] | (?:maybe|perhaps|possibly|equivalently|simply|just|even)\b )*
     {_VALUE} (?!\s*[a-zA-Z])""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -67,6 +73,21 @@ def is_taken_back(text: str, box: Box) -> bool:
     r"""Whether the words after a box call it wrong or doubt it at once, or the words before it deny it."""
     before = text[max(0, box.start - CONTEXT_CHARS) : box.start]
     return bool(_TAKEN_BACK_AFTER.match(text, box.stop) or _DENIED_BEFORE.search(before))
+
+
+def is_part_of_number(text: str, box: Box) -> bool:
+    r"""Whether a box has no sign, or not all digits or factors, of its number: -\boxed{5}, \boxed{7}2, \boxed{1}.5.
+
+    People box the part of a number that is asked for: \frac{\boxed{3}}{4}, and 20\boxed{13} for the last two digits.
+    """
+    before = text[max(0, box.start - CONTEXT_CHARS) : box.start]
+    return bool(_BEGUN_BEFORE.search(before) or _CONTINUED_AFTER.match(text, box.stop))
+
+
+def name_of(text: str, box: Box) -> str:
+    r"""The letter whose value a box is: `x` for `x=\boxed{5}`; empty if there is none."""
+    named = _NAMED_BEFORE.search(text[max(0, box.start - CONTEXT_CHARS) : box.start])
+    return named[1] if named else ""
 
 
 def is_asked(text: str, box: Box) -> bool:

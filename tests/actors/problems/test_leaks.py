@@ -38,6 +38,7 @@ def test_a_piece_shows_the_answer(piece, answer):
         ("The real part is 6.", "6-7i"),
         ("The imaginary part is $-7$.", "6-7i"),
         ("So one root must be 8.", "\\{8, 9\\}"),
+        ("The set {8, 9} does it.", "\\{8, 9\\}"),
         ("Hence $b = 9$ or $b$ is negative.", "a=8, b=9"),
         ("So $x = 2+\\sqrt{3}$.", "2\\pm\\sqrt{3}"),
         ("Thus its last entry is 4.", "\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}"),

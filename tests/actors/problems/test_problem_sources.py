@@ -253,6 +253,7 @@ def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name
         {"messages": [*TURNS, {"role": "user", "content": "And 2+2?"}]},
         {"messages": [TURNS[1], {"role": "tool", "content": "2"}]},
         {"messages": TURNS[:1]},
+        {"messages": []},
         {"problem": "nan"},
         {"problem": "What is in <image>?"},
         {"problem": "What is here? ![](https://example.org/a.png)"},
@@ -261,7 +262,8 @@ def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name
     ]
     found = read(write_json(tmp_path / "set.jsonl", [{**row, "answer": "2"} for row in rows]))
     assert [r.reason for r in found.rejected] == [
-        "multi_turn", "tool_turn", "empty_statement", "empty_statement", "not_text", "not_text", "not_text",
+        "multi_turn", "tool_turn", "empty_statement", "empty_statement", "empty_statement", "not_text", "not_text",
+        "not_text",
     ]  # fmt: skip
     assert [p.statement for p in found.problems] == ["What is 0+2?"]
 

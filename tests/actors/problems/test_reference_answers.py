@@ -34,6 +34,9 @@ def test_latex_wrappers_are_removed_from_an_answer(written, read):
     [
         ("Answer: 19", "19"),
         ("The answer is 5.", "5"),
+        ("Therefore, 12.", "12"),
+        ("Thus $x=5$", "x=5"),
+        ("so be it", "so be it"),
         ("ANSWER = 7", "7"),
         ("So, the final answer is: $\\boxed{5}$.", "5"),
         ("Final answer: $\\frac12$", "\\frac12"),

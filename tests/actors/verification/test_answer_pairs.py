@@ -432,7 +432,8 @@ xy=1 | y=\frac1x | right
 \{x\mid x>1\} | \{x\mid x>2\} | wrong
 \{x:x>1\} | (1,\infty) | right
 (1,\infty) | x>1 | right
-[1,2] | 1\le x\le 2 | wrong
+[1,2] | 1\le x\le 2 | right
+[1,2] | 1\le x<2 | wrong
 1\le x\le 2 | [1,2] | right
 (-\infty,3] | x \le 3 | right
 (-\infty,3] | x<3 | wrong
@@ -683,6 +684,90 @@ e^{-100} | 0 | wrong
 \frac{\pi}{6}+2k\pi | \frac{\pi}{6}+k\pi | wrong
 2^{\frac{1}{3}} | \sqrt[3]{2} | right
 \sqrt[4]{8} | 2^{3/4} | right
+# words around a value
+\frac{1}{2} | \text{The probability is } \frac{1}{2} | right
+\frac{1}{2} | \text{The probability is not } \frac{1}{2} | wrong
+72 | \text{Total: } 72 | right
+72 | \text{one less than: } 72 | wrong
+72 | \text{approximately } 72 | right
+72 | \text{more than }72 | wrong
+13 | 13 \text{ more apples} | right
+13 | 13 \text{ times as many} | right
+13 | 13 \text{ marbles left over} | right
+13 | 13 \text{ over two} | wrong
+13 | 13 \text{ times seven} | wrong
+13 | 13 \text{ maybe} | wrong
+13 | 13 \text{ more than Tom} | wrong
+5 | x \approx 5 | right
+694 | 694 \text{ calories} \approx 700 | wrong
+# currencies and rates
+13 | \text{Rs. }13 | right
+13 | 13€ | right
+13 | \text{USD } 13 | right
+13 | 13¢ | right
+\$13 | 13¢ | wrong
+\$13 | €13 | wrong
+13 | \$13/\text{hour} | right
+60 | 60\,\frac{\text{miles}}{\text{hour}} | right
+10\text{ m/s} | 10\text{ m s}^{-1} | right
+10\text{ m/s} | 10\text{ m s}^{-2} | wrong
+20 | 20\% \text{ of the students} | right
+25\% | 25\text{ cm} | wrong
+\$36 | 36\% | wrong
+10\text{ cm} | 10\% | wrong
+# names, primes and the case of letters
+\frac{1}{2} | P(\text{sum} = 7) = \frac{1}{2} | right
+\frac{x+2}{7} | f^{-1}(x) = \frac{x+2}{7} | right
+4 | x^{-1} = 4 | wrong
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | A^{-1} = \begin{pmatrix}1&2\\3&4\end{pmatrix} | right
+4 | 4 = x | right
+4 | 4 = 5 | wrong
+(1,2) | y=2, x=1 | right
+(1,2) | y=1, x=2 | wrong
+(1,2) | m=1, b=2 | right
+f'(x) | f(x) | wrong
+y''=2 | y'=2 | wrong
+90^\circ | 90' | wrong
+f'(x)=2x | f^\prime(x)=2x | right
+\frac{abc}{4R} | \frac{abc}{4r} | wrong
+3\pi r^2 | 3\pi R^2 | wrong
+x^2+C | x^2+c | right
+# lists and systems
+1,3,5 | 1, 3, \text{ and } 5 | right
+1,3,5 | 1, 3, and 6 | wrong
+1,3,5 | x=1, x=3, \text{ or } x=5 | right
+1,2 | x=1 \lor x=2 | right
+(1,2) | \begin{cases} x = 1 \\ y = 2 \end{cases} | right
+(1,2) | \left\{\begin{array}{l} x = 2 \\ y = 1 \end{array}\right. | wrong
+(1,1),(2,4) | (a,b) \in \{(1,1),(2,4)\} | right
+11,\! 111,\! 100 | 11111100 | right
+# intervals and domains of variables
+[1,2) | 1 \le x < 2 | right
+[1,2) | 1 < x \le 2 | wrong
+(-3,3) | -3 < x < 3 | right
+(-3,3) | |x| \le 3 | wrong
+(-\infty,2)\cup(3,\infty) | (-\infty,2) U (3,\infty) | right
+2k\pi | 2k\pi, \quad k \in \mathbb{Z} | right
+2k\pi, k\in\mathbb{Z} | x = 2\pi k \ (k \in \mathbb{Z}) | right
+2k\pi, k\in\mathbb{Z} | 2k\pi, k\in\mathbb{N} | wrong
+f(x)=x | f(x)=x \text{ for all } x \in \mathbb{R} | right
+\mathbb{R} | \text{all real numbers} | right
+\text{no solution} | \emptyset | right
+\text{no real solutions} | \text{There are no real solutions} | right
+\text{no solution} | 0 | wrong
+# older and other notations
+\frac{3}{4} | {3\over 4} | right
+\frac{3}{4} | {4\over 3} | wrong
+\log_{10} 2 | \lg 2 | right
+\ln 2 | \lg 2 | wrong
+\ln 2 | \log_e 2 | right
+\infty | \text{infinity} | right
+1:00 \text{ p.m.} | 1 \text{ p.m.} | right
+1:00 \text{ p.m.} | 1 \text{ a.m.} | wrong
+5 | 5 \text{ p.m.} | right
+C | \text{Option C} | right
+C | \text{Option D} | wrong
+\text{parabola} | \text{a parabola} | right
 """
 
 

@@ -58,10 +58,44 @@ def test_what_is_boxed_after_the_last_thought_is_claimed(text, claims):
         ("\\boxed{42} The final answer is 42.", ["42"]),
         ("\\boxed{42} The final answer is as above.", ["42"]),
         ("Final answer: 41? No: \\boxed{42}", ["42"]),
+        ("it cannot be \\boxed{42}", []),
+        ("so $x \\ne \\boxed{42}$", []),
+        ("$\\boxed{42} \\text{ or } 43$", ["42", "43"]),
     ],
 )
 def test_what_follows_the_last_box_may_take_it_back_or_claim_another(text, claims):
     assert claimed_answers(text) == tuple(claims)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-\\boxed{42}", "$x = -\\boxed{42}$", "$x = - \\boxed{42}$", "$\\pm\\boxed{42}$", "\\boxed{4}2",
+        "0.\\boxed{42}", "\\boxed{42},000", "\\boxed{42}.5", "\\boxed{42}^2", "$\\boxed{42}/5$",
+        "$\\boxed{42}\\frac12$", "$\\boxed{42} \\times 10^3$",
+    ],
+)  # fmt: skip
+def test_a_box_that_holds_a_part_of_a_number_claims_nothing(text):
+    assert claimed_answers(f"So {text}") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- \\boxed{42}", "Result - \\boxed{42}", "->\\boxed{42}", "1. \\boxed{42}", "$x=\\boxed{42}$",
+        "**\\boxed{42}**", "\\boxed{42}\\%", "\\boxed{42}^\\circ", "\\boxed{42}^{\\text{th}}",
+        "\\boxed{42} \\text{ cm}^2", "\\boxed{42}, 500", "\\boxed{42}.\n1. So", "$\\boxed{42} \\pmod{100}$",
+        "$$= -(-42) = \\boxed{42}$$", "{\\bf \\boxed{42}}", "20\\boxed{42}",
+        "$\\frac{\\boxed{42}}{5}$", "$\\sqrt{\\boxed{42}}$",
+    ],
+)  # fmt: skip
+def test_a_box_may_stand_among_dashes_and_units_or_hold_the_part_that_is_asked_for(text):
+    assert claimed_answers(f"So {text}") == ("42",)
+
+
+def test_boxes_of_different_letters_keep_their_names():
+    assert claimed_answers("$y=\\boxed{1}$, $x=\\boxed{2}$") == ("y=1", "x=2")
+    assert claimed_answers("$x=\\boxed{1}$ or $x=\\boxed{2}$") == ("1", "2")
 
 
 @pytest.mark.parametrize(
