@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,6 +34,12 @@ def imported_files(tree: ast.AST) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             yield from ((name, node.lineno) for name in (module, *(f"{module}.{n.name}" for n in node.names)))
+
+
+@cache
+def calls() -> list[tuple[str, str, ast.Call]]:
+    """(file, `a.b.c`, call) of every call of a plain dotted name in the product."""
+    return [(file, name, call) for file, tree in FILES.items() for name, call in called(tree)]
 
 
 def called(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
