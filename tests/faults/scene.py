@@ -109,8 +109,7 @@ class Scene:
         scratch = self.folder.path / "processes" / str(len(self._started))
         role: Role = "learner" if what == "learner" else "preprocess"
         options = {**options, "redis_url": self.server.url_of(role), "folder": str(self.folder.path)}
-        variables = {"POPE_FAILPOINTS": failpoints}
-        self._started.append(Processes(what, options, scratch, variables=variables, **how))
+        self._started.append(Processes(what, options, scratch, fails=failpoints, **how))
         return self._started[-1]
 
     @contextmanager
