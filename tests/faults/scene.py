@@ -25,6 +25,7 @@ from deploy.store.run_folder import RunFolder
 from preprocess.preprocessor import Preprocessor
 from tests.faults.outcome import Outcome
 from tests.learner.ranks import Processes
+from tests.waiting import wait_until
 
 GROUP_SIZE, STEP_GROUPS = 4, 3
 TIMEOUT_S = 30.0
@@ -249,12 +250,3 @@ def running(work: Callable[[], None]) -> Iterator[None]:
 def retry(operation: Callable[[], Any]) -> Any:
     """The result of an idempotent call to Redis, repeated while the server is down."""
     return with_retries(operation, deadline_s=TIMEOUT_S)
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 2 * TIMEOUT_S) -> float:
-    """Returns the seconds it took. Raises AssertionError after `timeout_s`."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < timeout_s, f"{what}: not within {timeout_s:g} s"
-        time.sleep(0.01)
-    return time.monotonic() - started
