@@ -90,9 +90,9 @@ class Run:
             raise AssertionError(f"not finished after {timeout_s} s:\n{output}\n{self.logs()}") from None
         return output
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, every_s: float = 0.2) -> None:
         """Returns when the condition holds or the run has ended. Raises AssertionError after `PATIENCE_S`."""
-        wait_until(lambda: self.process.poll() is not None or condition(), what, PATIENCE_S, every_s=0.2)
+        wait_until(lambda: self.process.poll() is not None or condition(), what, PATIENCE_S, every_s)
 
     def summary(self) -> dict[str, Any]:
         return json.loads((self.folder / "summary.json").read_text())
