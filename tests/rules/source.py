@@ -16,18 +16,22 @@ FILES = {
 """`broker/ring.py` -> its tree."""
 
 
-def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """(module, line) of every import, inside functions too: a lazy import is an import."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((name.name, node.lineno) for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
-            yield node.module or "", node.lineno
+@cache
+def imports() -> list[tuple[str, str, int]]:
+    """(file, module, line) of every import of the product, inside functions too: a lazy import is an import."""
+    found: list[tuple[str, str, int]] = []
+    for file, tree in FILES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found += ((file, name.name, node.lineno) for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}:{node.lineno}: imports are absolute here"
+                found.append((file, node.module or "", node.lineno))
+    return found
 
 
 def imported_files(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """As `imported`, and for `from a import b` both `a` and `a.b`: b may be a file."""
+    """As `imports`, and for `from a import b` both `a` and `a.b`: b may be a file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((name.name, node.lineno) for name in node.names)
