@@ -26,6 +26,10 @@ RACE_STAMP := $(RACE_VENV)/.ready-$(shell echo '$(TORCH)' | cat - requirements/r
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# Packages are installed without bytecode, and compiled when they are first imported. If that were forbidden, each process
+# would compile them again: a start of vLLM takes twice as long then.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo real test browser faults chaos soak check fuzz bench race lags viewers lock clean distclean
 

@@ -31,22 +31,29 @@ settings.register_profile(
 settings.load_profile("pope")
 
 
-COMPLETE_RUNS = (
-    "test_mine", "test_sft", "test_sweep", "test_run", "test_roles_killed", "test_exposure", "test_objectives",
-    "test_engine", "test_dashboard",
-)  # fmt: skip
-"""Modules that start complete runs, longest first, so that two workers finish at about the same time."""
+FIRST = ("test_sft", "test_run", "test_mine", "test_sweep", "test_roles_killed", "test_two_ranks")
+"""Modules of complete runs, longest first: the fast tests after them even out what two workers have left."""
+LAST = ("test_engine", "test_dashboard")
+"""One for each of two workers. No fast test runs in a process that has had an engine of vLLM."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order: fast tests first, then complete runs."""
+    """Order: `FIRST`, fast tests, `LAST`."""
 
     def place(item: pytest.Item) -> int:
-        module = item.path.stem
-        complete = item.path.parent.name in ("flow", "faults") and module in COMPLETE_RUNS
-        return COMPLETE_RUNS.index(module) if complete else -1
+        module = item.path.stem if item.path.parent.name in ("flow", "faults") else ""
+        if module in LAST:
+            return len(FIRST) + 1 + LAST.index(module)
+        return FIRST.index(module) if module in FIRST else len(FIRST)
 
     items.sort(key=place)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m alone`, files without such a test are not imported: that takes longer than all such tests."""
+    if config.getoption("markexpr") != "alone" or collection_path.suffix != ".py":
+        return None
+    return "mark.alone" not in collection_path.read_text() or None
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ import psutil
 from broker.connection import connect
 from broker.keys import Keys
 from deploy.cluster.redis_server import running_url
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -89,6 +90,10 @@ class Run:
             raise AssertionError(f"not finished after {timeout_s} s:\n{output}\n{self.logs()}") from None
         return output
 
+    def wait_until(self, condition: Callable[[], bool], what: str, every_s: float = 0.2) -> None:
+        """Returns when the condition holds or the run has ended. Raises AssertionError after `PATIENCE_S`."""
+        wait_until(lambda: self.process.poll() is not None or condition(), what, PATIENCE_S, every_s)
+
     def summary(self) -> dict[str, Any]:
         return json.loads((self.folder / "summary.json").read_text())
 
@@ -151,14 +156,6 @@ def _pope(*words: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Returns when the condition holds. Raises AssertionError when it does not within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
-        time.sleep(0.2)
 
 
 def surviving(processes: list[psutil.Process], timeout_s: float = 10.0) -> list[psutil.Process]:

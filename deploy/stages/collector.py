@@ -64,8 +64,7 @@ class Collector:
         self._stream.open()
         self._issued = self._tasks.all()
         self._issued_set = set(self._issued)
-        if not self._issued:
-            self._feed.open(0)
+        self._feed.open(len(self._issued))
         self._replay()
         return self
 

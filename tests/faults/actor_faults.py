@@ -16,9 +16,10 @@ from deploy.cluster.fleet import ManagedRole
 from learner.file_publisher import FilePublisher
 from tests.faults.local_roles import LocalRole
 from tests.faults.outcome import Outcome
-from tests.faults.scene import Scene, SimulatedLearner, wait_until
+from tests.faults.scene import Scene, SimulatedLearner
 from tests.faults.simulated_engine import version_mismatches
 from tests.faults.supervised_roles import SupervisedRoles
+from tests.waiting import wait_until
 
 POINTS = ("actor.claimed", "actor.before_publish", "actor.after_publish", "actor.mid_update")
 RANDOM_KILLS = 3

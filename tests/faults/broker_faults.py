@@ -17,8 +17,9 @@ from deploy.store.run_view import RunView
 from tests.faults.lost_writes import server_loses_a_step
 from tests.faults.outcome import Outcome
 from tests.faults.proxy import LossyProxy
-from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner, running, wait_until
+from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner, running
 from tests.groups import rollout_group
+from tests.waiting import wait_until
 
 LOST_REPLIES = 200
 KILLS = 6

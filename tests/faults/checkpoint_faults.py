@@ -1,7 +1,6 @@
 """Faults of checkpoints: a save interrupted at every point, and damaged files."""
 
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -15,11 +14,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from broker import failpoints
 from learner.checkpoints import Checkpoints
 from learner.manifest import LATEST, MANIFEST, find_newest_valid
 from learner.ranks import Ranks
 from tests.faults.outcome import Outcome
+from tests.forking import FORKING, begin
 
 RANKS = 2
 OF_EVERY_RANK = ("checkpoint.begun", "checkpoint.written", "checkpoint.sealed")
@@ -52,14 +51,11 @@ def cut_off(root: Path, seed: int) -> Outcome:
 
 def _ranks(folder: Path, steps: list[int], points: dict[int, str], outcome: Outcome) -> None:
     """All ranks find the newest checkpoint, then save these steps; those with a failpoint must be killed by it."""
-    # Forked from a process that has imported torch, so that a rank is up quickly.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     ranks = [
-        context.Process(target=save, args=(folder, rank, port, steps, points.get(rank, ""))) for rank in range(RANKS)
+        FORKING.Process(target=save, args=(folder, rank, port, steps, points.get(rank, ""))) for rank in range(RANKS)
     ]
     for rank in ranks:
         rank.start()
@@ -74,11 +70,9 @@ def _ranks(folder: Path, steps: list[int], points: dict[int, str], outcome: Outc
 
 
 def save(folder: Path, rank: int, port: int, steps: list[int], points: str) -> None:
-    """One rank, in its own process; stderr goes to a file."""
+    """One rank, in its own process; its output goes to a file."""
     folder.mkdir(exist_ok=True)
-    os.dup2(os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
-    torch.set_num_threads(1)
-    failpoints.arm(points, None)
+    begin(folder / f"rank-{rank}.log", points)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=RANKS, timeout=timedelta(seconds=GLOO_S))
     store = Checkpoints(folder, Ranks(rank, RANKS, torch.device("cpu")), keep=2, settings={})

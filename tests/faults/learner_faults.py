@@ -14,8 +14,9 @@ from broker.records import RolloutGroup, TrainGroup, decode, encode, float32_byt
 from broker.reports import LearnerStep
 from learner.manifest import find_newest_valid
 from tests.faults.outcome import Outcome
-from tests.faults.scene import STEP_GROUPS, Scene, SimulatedActor, wait_until
+from tests.faults.scene import STEP_GROUPS, Scene, SimulatedActor
 from tests.learner.tiny import random_groups, save_tiny
+from tests.waiting import wait_until
 
 STEPS = 8
 TRACE = ("loss", "grad_norm", "ess", "entropy", "logprob_rms", "lag_histogram")

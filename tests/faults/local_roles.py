@@ -1,11 +1,10 @@
 """Roles as plain processes instead of Ray actors, for the real supervisor.
 
-They are forked from a process that has imported everything, so that a new incarnation is up quickly. A role reports
-that it is up, and begins to work when it gets its options.
+They are forked, so that a new incarnation is up quickly. A role reports that it is up, and begins to work when it gets
+its options.
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ import torch
 from broker import failpoints
 from learner.deepspeed_engine import import_deepspeed
 from tests.faults.simulated_engine import run_actor
+from tests.forking import FORKING, begin
 from tests.learner import rank_main
 
 RoleKind = Literal["actor", "learner"]
@@ -42,10 +42,8 @@ class LocalRole:
         """`folder`: the run's. `fails`: its failpoints."""
         self.name, self.log = name, folder / "processes" / f"{name}.log"
         self.log.parent.mkdir(exist_ok=True)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        self._pipe, theirs = context.Pipe()
-        self.process = context.Process(
+        self._pipe, theirs = FORKING.Pipe()
+        self.process = FORKING.Process(
             target=_live, args=(kind, self.log, theirs, fails, folder / failpoints.FOLDER), daemon=True
         )
         self.process.start()
@@ -96,11 +94,7 @@ class LocalHost:
 
 def _live(kind: RoleKind, log: Path, pipe: "Connection[Any, Any]", fails: str, markers: Path) -> None:
     """The role's process."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    torch.set_num_threads(1)
-    failpoints.arm(fails, str(markers))
+    begin(log, fails, markers)
     pipe.send("up")
     with contextlib.suppress(EOFError):  # the driver has ended
         options = pipe.recv()

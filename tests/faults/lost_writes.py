@@ -9,8 +9,9 @@ import psutil
 
 from tests.faults.learner_faults import fill
 from tests.faults.outcome import Outcome
-from tests.faults.scene import STEP_GROUPS, Scene, wait_until
+from tests.faults.scene import STEP_GROUPS, Scene
 from tests.learner.tiny import save_tiny
+from tests.waiting import wait_until
 
 STEPS = 5
 MOMENTS = ("learner.after_optimizer", "learner.after_commit")

@@ -11,7 +11,8 @@ from typing import Any
 from tests.faults.broker_faults import trainable_group
 from tests.faults.namespaces import Network, network
 from tests.faults.outcome import Outcome
-from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner, wait_until
+from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner
+from tests.waiting import wait_until
 
 OUTAGES_S = (0.3, 1.0, 3.0)
 LEASE_S = 1.5

@@ -15,8 +15,9 @@ from broker.records import SCHEMA, RolloutGroup, TrainGroup, encode, float32_byt
 from broker.scripts import Script
 from broker.streams import RolloutStream
 from tests.faults.outcome import Outcome
-from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner, wait_until
+from tests.faults.scene import Scene, SimulatedActor, SimulatedLearner
 from tests.groups import rollout_group, train_group
+from tests.waiting import wait_until
 
 REWARDS = (1.0, 0.0, 0.0, 1.0)
 POINTS = ("preprocess.after_read", "preprocess.before_put", "preprocess.after_put")

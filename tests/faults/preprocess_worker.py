@@ -1,15 +1,17 @@
-"""A preprocessor in a process: `python -m tests.faults.preprocess_worker preprocess OPTIONS.json`."""
+"""A preprocessor in a process of its own, one of the `PROGRAMS` of `tests.learner.ranks`."""
 
-import json
-import sys
 from pathlib import Path
+from typing import Any
 
 from conf.load import load
 from preprocess.preprocessor import Preprocessor
 
-if __name__ == "__main__":
-    options = json.loads(Path(sys.argv[2]).read_text())
+
+def preprocess(options: dict[str, Any]) -> None:
     folder = Path(options["folder"])
     Preprocessor(
         load(folder / "settings.yaml"), options["redis_url"], options["consumer"], run_folder=folder
     ).run()
+
+
+PROGRAMS = {"preprocess": preprocess}

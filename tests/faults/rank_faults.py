@@ -11,10 +11,11 @@ from learner.manifest import find_newest_valid
 from tests.faults.learner_faults import fill, final_weights
 from tests.faults.local_roles import LocalRole
 from tests.faults.outcome import Outcome
-from tests.faults.scene import STEP_GROUPS, TIMEOUT_S, Scene, wait_until
+from tests.faults.scene import STEP_GROUPS, TIMEOUT_S, Scene
 from tests.faults.simulated_engine import version_mismatches
 from tests.faults.supervised_roles import SupervisedRoles
 from tests.learner.tiny import save_tiny
+from tests.waiting import wait_until
 
 STEPS = 4
 RANKS = 2

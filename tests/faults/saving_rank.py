@@ -1,4 +1,4 @@
-"""A rank that saves while disks are full: `python -m tests.faults.saving_rank save OPTIONS.json`, with RANK etc. set.
+"""A rank that saves while disks are full, one of the `PROGRAMS` of `tests.learner.ranks`.
 
 `troubles` holds the disk fault of each save: "" (none), "full" (the file system is full), "rank-R" (rank R cannot write
 large files). Rank 0 prints a JSON line for each save: {trouble, saved, newest, seconds}.
@@ -7,7 +7,6 @@ large files). Rank 0 prints a JSON line for each save: {trouble, saved, newest, 
 import json
 import os
 import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from learner.manifest import CheckpointError, find_newest_valid
 from learner.trainable import Trainable
 from tests.learner.rank_main import GROUP_SIZE, run_config, train
-from tests.learner.ranks import end_process
 from tests.learner.tiny import random_groups
 
 MOST_BYTES = 20_000
@@ -74,8 +70,4 @@ def _limited(wanted: bool) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    assert sys.argv[1] == "save"
-    save(json.loads(Path(sys.argv[2]).read_text()))
-    end_process()
+PROGRAMS = {"save": save}

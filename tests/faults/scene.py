@@ -25,6 +25,7 @@ from deploy.store.run_folder import RunFolder
 from preprocess.preprocessor import Preprocessor
 from tests.faults.outcome import Outcome
 from tests.learner.ranks import Processes
+from tests.waiting import wait_until
 
 GROUP_SIZE, STEP_GROUPS = 4, 3
 TIMEOUT_S = 30.0
@@ -109,8 +110,7 @@ class Scene:
         scratch = self.folder.path / "processes" / str(len(self._started))
         role: Role = "learner" if what == "learner" else "preprocess"
         options = {**options, "redis_url": self.server.url_of(role), "folder": str(self.folder.path)}
-        variables = {"POPE_FAILPOINTS": failpoints}
-        self._started.append(Processes(what, options, scratch, variables=variables, **how))
+        self._started.append(Processes(what, options, scratch, fails=failpoints, **how))
         return self._started[-1]
 
     @contextmanager
@@ -250,12 +250,3 @@ def running(work: Callable[[], None]) -> Iterator[None]:
 def retry(operation: Callable[[], Any]) -> Any:
     """The result of an idempotent call to Redis, repeated while the server is down."""
     return with_retries(operation, deadline_s=TIMEOUT_S)
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 2 * TIMEOUT_S) -> float:
-    """Returns the seconds it took. Raises AssertionError after `timeout_s`."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < timeout_s, f"{what}: not within {timeout_s:g} s"
-        time.sleep(0.01)
-    return time.monotonic() - started

@@ -8,7 +8,8 @@ from broker.metrics import Heartbeats
 from broker.streams import RolloutStream
 from tests.faults.broker_faults import trainable_group
 from tests.faults.outcome import Outcome
-from tests.faults.scene import GROUP_SIZE, Scene, SimulatedActor, SimulatedLearner, wait_until
+from tests.faults.scene import GROUP_SIZE, Scene, SimulatedActor, SimulatedLearner
+from tests.waiting import wait_until
 
 HOUR_MS = 3_600_000
 COPIES, LATE = 24, 6

@@ -16,6 +16,7 @@ from deploy.run.supervisor import Supervisor
 from deploy.store.run_state import RunState
 from tests.faults.local_roles import LocalHost, LocalRole, RoleKind
 from tests.faults.scene import TIMEOUT_S, Scene, retry
+from tests.forking import import_everything
 
 RUN_S = 200.0
 
@@ -47,6 +48,7 @@ class SupervisedRoles:
     def running(self) -> Iterator[None]:
         """Run the roles while the body runs. Afterwards the run ends by itself or is stopped, and all processes end."""
         raised: list[BaseException] = []
+        import_everything()
 
         def supervise() -> None:
             try:

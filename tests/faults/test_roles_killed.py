@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import PATIENCE_S, Run, finish, start_on, start_run, surviving, wait_until
+from tests.runs import PATIENCE_S, Run, finish, start_on, start_run, surviving
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(2 * PATIENCE_S)]
 
@@ -64,5 +64,5 @@ def kill_actor(run: Run, step: int) -> None:
 
 
 def wait_for_step(run: Run, step: int) -> None:
-    wait_until(lambda: run.process.poll() is not None or run.steps() >= step, f"step {step}")
+    run.wait_until(lambda: run.steps() >= step, f"step {step}")
     assert run.process.poll() is None, run.wait(1) + run.logs()

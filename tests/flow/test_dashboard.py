@@ -12,7 +12,8 @@ from broker.keys import Keys
 from deploy.cluster.redis_server import running_url
 from tests.browser import browser
 from tests.deploy.dashboard.driven import fact, needs_chromium, shown
-from tests.runs import PATIENCE_S, interrupt, start_run, wait_until
+from tests.runs import PATIENCE_S, interrupt, start_run
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S), needs_chromium]
 
@@ -25,7 +26,7 @@ def free_port() -> int:
 def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
     port = free_port()
     run = start_run(tmp_path, "run.max_steps=500", "deploy.dashboard=true", f"deploy.dashboard_port={port}")
-    wait_until(lambda: run.process.poll() is not None or run.steps() >= 3, "three steps")
+    run.wait_until(lambda: run.steps() >= 3, "three steps")
     url = running_url(run.folder / "redis", run.folder.name)
     assert url is not None, run.wait(60) + run.logs()
     client = connect(url, client_name="test")
@@ -42,7 +43,7 @@ def test_the_page_follows_a_run_that_trains(tmp_path: Path) -> None:
             number = shows()
             return number <= counts(read_balance(client, keys)) and before - number <= max(2, before // 10)
 
-        wait_until(bracketed, "the page shows the number in Redis", 20)
+        wait_until(bracketed, "the page shows the number in Redis", 20, every_s=0.2)
 
     with browser() as page:
         page.size(1480, 1180)

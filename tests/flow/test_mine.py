@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from deploy.store.rollout_archive import read_rollouts
-from tests.runs import PATIENCE_S, Run, start, wait_until
+from tests.runs import PATIENCE_S, Run, start
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
@@ -22,8 +23,10 @@ MINE = (
     "guidance.samples=8",
     "mining.max_completion_tokens=128",
     "actors.max_num_seqs=128",
+    "actors.lease_s=15",
     "deploy.heartbeat_s=0.5",
 )
+"""The leases of the killed command have ended when the next one is up, which then waits for none of them."""
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -48,12 +51,12 @@ def archived(run: Run, stage: str) -> int:
 
 def test_a_killed_mining_is_continued_and_finds_the_planted_buckets(tmp_path: Path) -> None:
     killed = start("mine", tmp_path, *MINE, name="killed")
-    wait_until(lambda: killed.process.poll() is not None or archived(killed, "mining") >= 12, "twelve groups")
+    killed.wait_until(lambda: archived(killed, "mining") >= 12, "twelve groups")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
     before = results_of(killed, "mining").read_bytes()
     # Nobody is left to end them in order: each ends when it notices. Ray's own agents take a minute or two for that.
-    wait_until(lambda: all(name.endswith("Agent") for name in killed.running()), "only Ray's agents are left", 60)
+    wait_until(lambda: all(name.endswith("Agent") for name in killed.running()), "only Ray's agents are left")
 
     again = start("mine", tmp_path, *MINE, name="killed")
     output = again.wait()

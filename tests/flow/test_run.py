@@ -8,7 +8,7 @@ import pytest
 from broker.reports import LearnerStep
 from deploy.store.metric_files import read_reports
 from deploy.store.rollout_archive import read_rollouts
-from tests.runs import PATIENCE_S, finish, interrupt, start_on, start_run, wait_until
+from tests.runs import PATIENCE_S, finish, interrupt, start_on, start_run
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
@@ -17,7 +17,7 @@ def test_a_run_is_interrupted_and_resumed_and_its_measurements_counters_and_fold
     schedule = ("evaluation.every_steps=2", "evaluation.every_samples=1")
     settings = ("run.max_steps=8", "learner.checkpoint_every=3", *schedule)
     run = start_run(tmp_path, *settings)
-    wait_until(lambda: run.process.poll() is not None or run.steps() >= 3, "three optimizer steps")
+    run.wait_until(lambda: run.steps() >= 3, "three optimizer steps")
     interrupt(run)
     output = run.wait()
     assert run.process.returncode == 130, output + run.logs()

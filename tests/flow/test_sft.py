@@ -15,7 +15,7 @@ from broker.reports import SftStep
 from conf.schema import ProblemSettings
 from deploy.jobs.evaluate import checkpoint_folder
 from deploy.store.metric_files import read_reports
-from tests.runs import PATIENCE_S, SMALL, start, start_run, wait_until
+from tests.runs import PATIENCE_S, SMALL, start, start_run
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
@@ -77,7 +77,7 @@ def test_a_killed_fine_tuning_is_resumed_and_a_finished_one_is_not_repeated(tmp_
 
     killed = start("sft", tmp_path, *words, name="killed")
     saved = killed.folder / "sft" / "checkpoints" / "step-000010"
-    wait_until(lambda: killed.process.poll() is not None or saved.exists(), "a checkpoint")
+    killed.wait_until(saved.exists, "a checkpoint")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
     # The driver is gone. Ray's own agents take a minute or two to notice that their raylet has ended.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import PATIENCE_S, SMALL, interrupt, start, wait_until
+from tests.runs import PATIENCE_S, SMALL, interrupt, start
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(2 * PATIENCE_S)]
 
@@ -18,7 +18,7 @@ def test_an_interrupted_sweep_is_resumed_and_repeats_no_finished_run(tmp_path: P
     words = ("hard", "hard_guide", *TINY)
     sweep = start("sweep", tmp_path, *words, name="two")
     first, second = (sweep.folder / f"{name}-s0" for name in ("hard", "hard_guide"))
-    wait_until(lambda: second.exists() or sweep.process.poll() is not None, "the second run")
+    sweep.wait_until(second.exists, "the second run")
     interrupt(sweep)
     output = sweep.wait()
     assert sweep.process.returncode == 130, output

@@ -1,4 +1,4 @@
-"""One learner process of a test: `python -m tests.learner.rank_main PROGRAM OPTIONS.json`, PROGRAM one of `PROGRAMS`.
+"""What the learner processes of tests do: `PROGRAMS`, which `tests.learner.ranks` starts.
 
 The environment holds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
@@ -8,7 +8,6 @@ import math
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +43,6 @@ from learner.replay_plan import ReplayPlan
 from learner.sft import FineTuner
 from learner.step import StepReport, run_step
 from learner.watchdog import Watchdog
-from tests.learner.ranks import end_process
 from tests.learner.tiny import random_examples, random_groups, tiny_lm
 
 PARTS: tuple[tuple[Bucket, str], ...] = (("hard", "unguided"), ("hard", "guided"), ("easy", "easy"))
@@ -295,9 +293,3 @@ PROGRAMS = {
     "fine_tuner": fine_tuner,
     "replay": replayed,
 }
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main = PROGRAMS[sys.argv[1]]
-    main(json.loads(Path(sys.argv[2]).read_text()))
-    end_process()

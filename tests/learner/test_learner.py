@@ -180,7 +180,7 @@ def test_two_ranks_under_zero_3_stop_together_and_resume(run: LearnerRun) -> Non
     processes = run.start(world_size=2, learner=settings)
     deadline = time.monotonic() + 140
     while run.board.version() < 4 and time.monotonic() < deadline:
-        assert all(process.poll() is None for process in processes.all), processes.output()
+        assert all(process.is_alive() for process in processes.all), processes.output()
         time.sleep(0.05)
     run.control.stop("the test wants it")
     processes.succeed()

@@ -1,6 +1,5 @@
 """A policy loss of the user: the same as the built-in one it repeats, and a named error where it cannot be trained."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from learner.batch_feed import Row, build_step, filler_row
 from learner.losses.aggregation import WholeStep
 from learner.losses.objective import RowLoss, StepObjective
 from tests.learner.tiny import random_groups
+from tests.user_module import user_module
 
 LOSSES = """
 import torch
@@ -43,12 +43,9 @@ def infinite(tokens):
 
 
 @pytest.fixture(autouse=True)
-def losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "plugin_losses.py").write_text(LOSSES)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    sys.modules.pop("plugin_losses", None)
+def losses(tmp_path: Path) -> Iterator[None]:
+    with user_module(tmp_path, "plugin_losses", LOSSES):
+        yield
 
 
 def row() -> Row:

@@ -25,7 +25,7 @@ from preprocess.train_groups import ReferenceLogprobs, to_train_group
 from tests.broker.broker_parts import BrokerParts
 from tests.groups import oracle_rollout, rollout_group
 from tests.learner.tiny import random_groups, save_tiny, tiny_lm
-from tests.runs import wait_until
+from tests.waiting import wait_until
 
 torch.set_num_threads(1)
 TEMPERATURE = 0.8

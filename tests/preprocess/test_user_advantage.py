@@ -1,6 +1,5 @@
 """An advantage of the user: it sees the judged rollouts only, and a failure of it ends the run by name."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from conf.schema import PreprocessSettings, RunConfig, RunSettings
 from preprocess.advantages import group_advantages
 from preprocess.preprocessor import Preprocessor
 from tests.broker.broker_parts import BrokerParts
+from tests.user_module import user_module
 
 ADVANTAGES = """
 def doubled(rewards):
@@ -35,12 +35,9 @@ def raises(rewards):
 
 
 @pytest.fixture(autouse=True)
-def advantages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "plugin_advantages.py").write_text(ADVANTAGES)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    sys.modules.pop("plugin_advantages", None)
+def advantages(tmp_path: Path) -> Iterator[None]:
+    with user_module(tmp_path, "plugin_advantages", ADVANTAGES):
+        yield
 
 
 def named(name: str) -> PreprocessSettings:

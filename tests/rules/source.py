@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -15,24 +16,34 @@ FILES = {
 """`broker/ring.py` -> its tree."""
 
 
-def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """(module, line) of every import, inside functions too: a lazy import is an import."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((name.name, node.lineno) for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
-            yield node.module or "", node.lineno
+@cache
+def imports() -> list[tuple[str, str, int]]:
+    """(file, module, line) of every import of the product, inside functions too: a lazy import is an import."""
+    found: list[tuple[str, str, int]] = []
+    for file, tree in FILES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found += ((file, name.name, node.lineno) for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}:{node.lineno}: imports are absolute here"
+                found.append((file, node.module or "", node.lineno))
+    return found
 
 
 def imported_files(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """As `imported`, and for `from a import b` both `a` and `a.b`: b may be a file."""
+    """As `imports`, and for `from a import b` both `a` and `a.b`: b may be a file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((name.name, node.lineno) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             yield from ((name, node.lineno) for name in (module, *(f"{module}.{n.name}" for n in node.names)))
+
+
+@cache
+def calls() -> list[tuple[str, str, ast.Call]]:
+    """(file, `a.b.c`, call) of every call of a plain dotted name in the product."""
+    return [(file, name, call) for file, tree in FILES.items() for name, call in called(tree)]
 
 
 def called(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.rules.source import FILES, REPOSITORY, ROOMS, imported
+from tests.rules.source import REPOSITORY, ROOMS, imports
 
 MAY_IMPORT = {
     "conf": {"conf"},
@@ -70,11 +70,9 @@ def is_door(file: str, library: str) -> bool:
     return any(fnmatch(file, door) for door in DOORS[library])
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_rooms_import_only_the_rooms_below(file: str) -> None:
-    room = file.partition("/")[0]
-    for module, line in imported(FILES[file]):
-        other = module.partition(".")[0]
+def test_rooms_import_only_the_rooms_below() -> None:
+    for file, module, line in imports():
+        room, other = file.partition("/")[0], module.partition(".")[0]
         assert other not in ROOMS or other in MAY_IMPORT[room], f"{file}:{line}: {room} must not import {other}"
 
 
@@ -82,8 +80,7 @@ def test_rooms_import_only_the_rooms_below(file: str) -> None:
 def test_a_heavy_library_comes_in_through_its_door(library: str) -> None:
     outside = [
         f"{file}:{line}"
-        for file, tree in FILES.items()
-        for module, line in imported(tree)
+        for file, module, line in imports()
         if module.partition(".")[0] == library and not is_door(file, library)
     ]
     assert not outside, f"{library} is imported outside {sorted(DOORS[library])}: {outside}"
@@ -92,12 +89,12 @@ def test_a_heavy_library_comes_in_through_its_door(library: str) -> None:
 @pytest.mark.parametrize("library", DOORS)
 def test_every_door_is_used(library: str) -> None:
     for door in DOORS[library]:
-        modules = {m.partition(".")[0] for file in FILES if fnmatch(file, door) for m, _ in imported(FILES[file])}
+        modules = {m.partition(".")[0] for file, m, _ in imports() if fnmatch(file, door)}
         assert library in modules, f"{door} does not import {library}; take it off the list"
 
 
 def test_the_product_imports_no_tests() -> None:
-    importers = [file for file, tree in FILES.items() for module, _ in imported(tree) if module.startswith("tests")]
+    importers = [file for file, module, _ in imports() if module.startswith("tests")]
     assert not importers
 
 

@@ -6,7 +6,6 @@ The hub is not contacted: its data sets are local folders in its layout, read by
 import hashlib
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from broker.errors import UsageError
 from broker.records import Problem
 from conf.rules.problems import ARMS, DATA_SETS, FIELDS, FILE_ENDINGS
 from conf.schema import ProblemSettings, VerifierSettings
+from tests.user_module import user_module
 
 UNGUIDED = {"unguided": 1}
 SUM = {"problem": "What is 1+1?", "answer": "2", "solution": "1+1=2."}
@@ -480,12 +480,9 @@ def empty(seed):
 
 
 @pytest.fixture
-def rows(tmp_path, monkeypatch):
-    (tmp_path / "plugin_rows.py").write_text(ROWS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    sys.modules.pop("plugin_rows", None)
+def rows(tmp_path):
+    with user_module(tmp_path, "plugin_rows", ROWS):
+        yield
 
 
 @pytest.mark.usefixtures("rows")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from actors.verification.judge import Judge
 from actors.verification.thoughts import DEFAULT_THOUGHTS
 from conf.errors import ConfigError
 from conf.schema import VerifierSettings
+from tests.user_module import user_module
 
 CHECKS = """
 import socket, subprocess, time
@@ -39,12 +39,9 @@ def reward(response, answer, verdict):
 
 
 @pytest.fixture(autouse=True)
-def checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "plugin_checks.py").write_text(CHECKS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    sys.modules.pop("plugin_checks", None)
+def checks(tmp_path: Path) -> Iterator[None]:
+    with user_module(tmp_path, "plugin_checks", CHECKS):
+        yield
 
 
 def judged(settings: VerifierSettings, *texts: str) -> list[tuple[str, float | None]]:

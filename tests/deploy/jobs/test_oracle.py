@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from conf.load import load
 from deploy.jobs.oracle import oracle
 from tests.oracle_server import CANARY, COMPLETION_TOKENS, PROMPT_TOKENS, Server, serving
 from tests.problem_files import read_problems
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[3]
 FAULTS = {
@@ -106,13 +106,6 @@ def row(output: str, name: str) -> list[str]:
     """The two numbers in a row of the printed table."""
     line = next(line for line in output.splitlines() if line.startswith(f"│ {name} "))
     return [cell.strip() for cell in line.split("│")[2:4]]
-
-
-def wait_until(holds: Callable[[], bool], condition: str) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, f"waited a minute for {condition}"
-        time.sleep(0.02)
 
 
 # Faults -------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from deploy.store.run_folder import RunFolder
 from deploy.store.run_view import Reports
 from tests.deploy.loggers import fakes
 from tests.deploy.loggers.full_reports import full_reports, names_of
-from tests.runs import wait_until
+from tests.waiting import wait_until
 
 
 class DriverFiles:

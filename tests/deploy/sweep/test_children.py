@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from deploy.sweep.children import Process
-from tests.runs import REPOSITORY, wait_until
+from tests.runs import REPOSITORY
+from tests.waiting import wait_until
 
 
 def ended(child: Process, timeout_s: float = 120.0) -> int:
