@@ -4,8 +4,9 @@
      {"role": "assistant", "content": "It is 2."}]
     -> Conversation(statement="What is 1+1?", system="Be brief.", solution="It is 2.")
 
-Turns may also be written as `{"from": "human", "value": ...}`, and a content as a list of text parts. A conversation
-that one prompt cannot hold (an earlier question, a tool, an image) raises `ConversationError` with a reason.
+Turns may also be written as `{"from": "human", "value": ...}`, and a content as a list of text parts. Of several
+questions the last is the problem. A conversation that a prompt cannot hold (a tool, an image) raises
+`ConversationError` with a reason.
 """
 
 import ast
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-ConversationFault = Literal["multi_turn", "tool_turn", "turn_order", "unknown_role", "not_text", "empty_statement"]
+ConversationFault = Literal["tool_turn", "turn_order", "unknown_role", "not_text", "empty_statement"]
 Role = Literal["system", "user", "assistant", "tool"]
 
 ROLES: dict[str, Role] = {
@@ -40,14 +41,16 @@ class ConversationError(ValueError):
 
 @dataclass(frozen=True)
 class Conversation:
-    """One question, with what stands around it."""
+    """The last question, with what stands around it."""
 
     statement: str
-    """The user turn."""
+    """The last user turn."""
     system: str | None
     """The system turns before it, joined by a blank line."""
     solution: str | None
     """The assistant turn after it."""
+    num_earlier: int = 0
+    """User and assistant turns before it, which no prompt holds."""
 
 
 def is_conversation(value: Any) -> bool:
@@ -83,16 +86,14 @@ def read_conversation(turns: Sequence[Mapping[str, Any]]) -> Conversation:
     questions = [position for position, (role, _) in enumerate(texts) if role == "user"]
     if not questions:
         raise ConversationError("empty_statement", "has no user turn, so there is no problem in it")
-    if len(questions) > 1:
-        raise ConversationError(
-            "multi_turn", f"has {len(questions)} user turns; a problem is one question, so give each a row of its own"
-        )
-    before, (_, statement), after = texts[: questions[0]], texts[questions[0]], texts[questions[0] + 1 :]
-    if any(role != "system" for role, _ in before) or [role for role, _ in after] not in ([], ["assistant"]):
+    last = questions[-1]
+    before, (_, statement), after = texts[:last], texts[last], texts[last + 1 :]
+    if [role for role, _ in after] not in ([], ["assistant"]):
         order = ", ".join(role for role, _ in texts)
         raise ConversationError("turn_order", f"has the turns {order}; write system, user, assistant")
-    system = "\n\n".join(text for _, text in before if text)
-    return Conversation(statement, system or None, (after[0][1] if after else "") or None)
+    system = "\n\n".join(text for role, text in before if role == "system" and text)
+    num_earlier = sum(role != "system" for role, _ in before)
+    return Conversation(statement, system or None, (after[0][1] if after else "") or None, num_earlier)
 
 
 def _role(turn: Mapping[str, Any]) -> Role:

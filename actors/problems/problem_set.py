@@ -43,6 +43,8 @@ class ProblemSet:
     dropped_solutions: list[DroppedSolution] = field(default_factory=list)
     open_solutions: dict[str, tuple[Judged, ...]] = field(default_factory=dict)
     """Problem id -> its solutions, if `check_answers` has to compare their final answers with the reference answer."""
+    last_questions: frozenset[str] = frozenset()
+    """Ids of problems that are the last question of a conversation; a prompt holds nothing of the turns before it."""
 
     @property
     def num_rows(self) -> int:
@@ -52,6 +54,10 @@ class ProblemSet:
     def refused(self) -> list[RejectedRow | DroppedSolution]:
         """Rejected rows and dropped solutions, in the order of the rows."""
         return sorted([*self.rejected, *self.dropped_solutions], key=lambda refused: refused.row)
+
+    @property
+    def num_last_questions(self) -> int:
+        return sum(problem.id in self.last_questions for problem in self.problems)
 
     def reasons(self) -> dict[RejectionReason, int]:
         """Reason -> number of rejected rows, the most frequent first."""
@@ -76,4 +82,6 @@ class ProblemSet:
         counts = ", ".join(f"{count} {reason}" for reason, count in self.reasons().items())
         dropped = ", ".join(f"{count} {reason}" for reason, count in self.solution_reasons().items())
         solutions = f"; dropped solutions: {dropped}" if dropped else ""
-        return f"{len(self.problems)} problems; rejected rows: {counts or 'none'}{solutions}"
+        cut = self.num_last_questions
+        last = f"; without the turns before the last question: {cut}" if cut else ""
+        return f"{len(self.problems)} problems; rejected rows: {counts or 'none'}{solutions}{last}"

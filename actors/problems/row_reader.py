@@ -52,6 +52,11 @@ class RowReader:
         self.candidates: list[Candidate] = []
         """The solutions of the row, in the order in which they are preferred; read with the problem."""
 
+    @property
+    def is_last_question(self) -> bool:
+        """Whether the problem is the last of several questions; known once the row is read."""
+        return self._conversation is not None and self._conversation.num_earlier > 0
+
     def read(self) -> Problem | RejectedRow:
         if (column := self._column_with_surrogate()) is not None:
             detail = f'"{column}" holds half of a surrogate pair, which UTF-8 cannot encode; write the whole character'

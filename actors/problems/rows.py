@@ -34,6 +34,8 @@ def read_rows(rows: Iterable[Row], layout: Layout) -> ProblemSet:
             found.rejected.append(result)
         else:
             found.add(result, reader.candidates, row.number)
+            if reader.is_last_question:
+                found.last_questions.add(result.id)
     _check_mapping(layout, seen_columns)
     return found.problem_set()
 
@@ -48,6 +50,7 @@ class _Found:
     rows: dict[str, int] = field(default_factory=dict)
     dropped: list[DroppedSolution] = field(default_factory=list)
     open_solutions: dict[str, tuple[Judged, ...]] = field(default_factory=dict)
+    last_questions: set[str] = field(default_factory=set)
     _row_of_own_id: dict[str, int] = field(default_factory=dict)
     _by_statement: dict[str, Problem] = field(default_factory=dict)
 
@@ -99,7 +102,10 @@ class _Found:
     def problem_set(self) -> ProblemSet:
         rejected = sorted(self.rejected, key=lambda row: row.row)
         dropped = [solution for solution in self.dropped if solution.id in self.problems]
-        return ProblemSet(list(self.problems.values()), rejected, self.rows, dropped, self.open_solutions)
+        return ProblemSet(
+            list(self.problems.values()), rejected, self.rows, dropped, self.open_solutions,
+            frozenset(self.last_questions),
+        )  # fmt: skip
 
 
 def _check_mapping(layout: Layout, seen: set[str]) -> None:

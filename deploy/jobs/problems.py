@@ -183,6 +183,8 @@ def _counts(problem_set: ProblemSet) -> Iterator[tuple[str, int]]:
         yield f"  rejected: {reason}", count
     for fault, count in problem_set.solution_reasons().items():
         yield f"  solutions dropped: {fault}", count
+    if cut := problem_set.num_last_questions:
+        yield "  without the turns before the last question", cut
     yield "with a solution", sum(problem.solution is not None for problem in problems)
     if unguided := sum(not may_be_guided(problem) for problem in problems if problem.solution):
         yield "  no prefix for guidance", unguided

@@ -1,4 +1,4 @@
-"""Conversations are read by the roles of their turns; those that are not one question are refused with a reason."""
+"""Conversations are read by the roles of their turns; those without a question for a prompt are refused by name."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from actors.problems.conversations import Conversation, ConversationError, is_co
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "What is 2+5?"}
 ASSISTANT = {"role": "assistant", "content": "It is 7."}
+HELLO = {"role": "user", "content": "Hello."}
 
 
 @pytest.mark.parametrize(
@@ -22,9 +23,13 @@ ASSISTANT = {"role": "assistant", "content": "It is 7."}
         ([{"role": "user", "content": [{"type": "text", "text": "What is "}, {"type": "text", "text": "2+5?"}]}],
          ("What is 2+5?", None, None)),
         ([{**SYSTEM, "content": ""}, USER, {**ASSISTANT, "content": None}], ("What is 2+5?", None, None)),
+        ([SYSTEM, HELLO, ASSISTANT, USER, ASSISTANT], ("What is 2+5?", "Be brief.", "It is 7.", 2)),
+        ([HELLO, SYSTEM, USER], ("What is 2+5?", "Be brief.", None, 1)),
+        ([ASSISTANT, USER], ("What is 2+5?", None, None, 1)),
+        ([USER, ASSISTANT, HELLO], ("Hello.", None, None, 2)),
     ],
 )  # fmt: skip
-def test_the_user_turn_is_the_problem_wherever_it_stands(turns, expected):
+def test_the_last_user_turn_is_the_problem_wherever_it_stands(turns, expected):
     assert is_conversation(turns)
     assert read_conversation(turns) == Conversation(*expected)
 
@@ -32,11 +37,8 @@ def test_the_user_turn_is_the_problem_wherever_it_stands(turns, expected):
 @pytest.mark.parametrize(
     ("turns", "reason"),
     [
-        ([USER, ASSISTANT, USER], "multi_turn"),
-        ([USER, USER], "multi_turn"),
         ([SYSTEM], "empty_statement"),
         ([SYSTEM, ASSISTANT], "empty_statement"),
-        ([ASSISTANT, USER], "turn_order"),
         ([USER, SYSTEM], "turn_order"),
         ([USER, ASSISTANT, ASSISTANT], "turn_order"),
         ([USER, {"role": "tool", "content": "7"}], "tool_turn"),
@@ -48,7 +50,7 @@ def test_the_user_turn_is_the_problem_wherever_it_stands(turns, expected):
         ([{"role": "user", "content": 5}], "not_text"),
     ],
 )
-def test_a_conversation_that_is_not_one_question_is_refused_by_name(turns, reason):
+def test_a_conversation_that_holds_no_question_for_a_prompt_is_refused_by_name(turns, reason):
     with pytest.raises(ConversationError) as refused:
         read_conversation(turns)
     assert refused.value.reason == reason

@@ -250,7 +250,6 @@ def test_a_conversation_is_read_by_roles_whatever_position_is_named(tmp_path, ro
 
 def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name(tmp_path):
     rows = [
-        {"messages": [*TURNS, {"role": "user", "content": "And 2+2?"}]},
         {"messages": [TURNS[1], {"role": "tool", "content": "2"}]},
         {"messages": TURNS[:1]},
         {"messages": []},
@@ -262,10 +261,17 @@ def test_conversations_and_statements_that_text_cannot_hold_are_rejected_by_name
     ]
     found = read(write_json(tmp_path / "set.jsonl", [{**row, "answer": "2"} for row in rows]))
     assert [r.reason for r in found.rejected] == [
-        "multi_turn", "tool_turn", "empty_statement", "empty_statement", "empty_statement", "not_text", "not_text",
-        "not_text",
+        "tool_turn", "empty_statement", "empty_statement", "empty_statement", "not_text", "not_text", "not_text",
     ]  # fmt: skip
     assert [p.statement for p in found.problems] == ["What is 0+2?"]
+
+
+def test_of_several_questions_the_last_is_the_problem_and_they_are_counted(tmp_path):
+    rows = [{"messages": [*TURNS, {"role": "user", "content": "What is 2+2?"}], "answer": "4"}, {**SUM}]
+    found = read(write_json(tmp_path / "set.jsonl", rows))
+    assert [p.statement for p in found.problems] == ["What is 2+2?", SUM["problem"]]
+    assert found.problems[0].system == TURNS[0]["content"]
+    assert found.explain() == "2 problems; rejected rows: none; without the turns before the last question: 1"
 
 
 def test_one_statement_with_contradicting_answers_is_rejected_in_both_rows(tmp_path):
