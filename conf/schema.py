@@ -517,6 +517,9 @@ class LearnerSettings:
     packing: Literal["on", "off"] = "on"
     """`on`: a row holds several samples, and each prompt is computed once. `off`: a row is one prompt with one rollout
     and is computed by the model's own attention, for architectures that cannot run packed rows (docs/models.md)."""
+    attention: Literal["auto", "pieces", "flex"] = "auto"
+    """Attention of packed rows, in two implementations of one function. `pieces`: a call for each prompt and each
+    rollout. `flex`: one compiled call (FlexAttention), on GPUs only. `auto`: flex on a GPU, pieces on a CPU."""
     row_tokens: int = ranged(4096, 1)
     """Tokens of a packed row, the unit of a forward pass; with packing=off the longest sample."""
     logprob_chunk_tokens: int = ranged(1024, 1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from broker.records import Rollout, TrainGroup, float32_array, int32_array
 from broker.weights import lag
-from learner.packed_attention import Layout
+from learner.attention.layout import Layout
 from learner.packing import deal, fill, pack, separate
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from conf.schema import LearnerSettings
+from learner.attention.flex import naming_compile_errors
 from learner.batch_feed import Row
 from learner.expected_gradient import ExpectedOfRow, Objective
 from learner.model import PREFIX, Policy
@@ -94,7 +95,8 @@ class DeepSpeedEngine:
         `discard`, on all ranks at the last row: the gradient of the whole step becomes not a number, so that `step`
         drops it. Every ZeRO stage has this way out, and no other one: it has reduced the earlier rows by then.
         """
-        self._engine.backward(loss * (math.nan if discard else self.ranks.world_size))
+        with naming_compile_errors():
+            self._engine.backward(loss * (math.nan if discard else self.ranks.world_size))
 
     def gradient(self, rows: Sequence[Row], objective: Objective) -> list[Tensor]:
         """Gradient of the sum of these rows' losses on this rank: a float32 tensor per parameter, in main memory.
@@ -109,7 +111,8 @@ class DeepSpeedEngine:
             for cpu_row in rows:
                 row = cpu_row.to(self.device)
                 outputs = _outputs(self._policy, row, ExpectedOfRow(row, objective))
-                gradients = torch.autograd.grad(objective.total(row, *outputs), parameters)
+                with naming_compile_errors():
+                    gradients = torch.autograd.grad(objective.total(row, *outputs), parameters)
                 for sum_, gradient in zip(total, gradients, strict=True):
                     sum_ += gradient
         return [gradient.cpu() for gradient in total]

@@ -14,15 +14,17 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoModelFo
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from learner import packed_attention
+from learner.attention import packed
+from learner.attention.layout import Layout
+from learner.attention.packed import Implementation, PackedRow
+from learner.attention.position_mask import packed_mask
 from learner.logprobs import ExpectedGradient
 from learner.packable import refuse_too_long, refuse_unpackable
-from learner.packed_attention import Layout
 from learner.token_head import TokenHead, body_name, body_of
 from learner.unsupported_model import UnsupportedModel
 
-AttentionInterface.register(packed_attention.NAME, packed_attention.packed_attention)
-AttentionMaskInterface.register(packed_attention.NAME, packed_attention.packed_mask)
+AttentionInterface.register(packed.NAME, packed.packed_attention)
+AttentionMaskInterface.register(packed.NAME, packed_mask)
 
 PREFIX = "lm."
 """Prefix that `Policy` adds to the Hugging Face name of a parameter."""
@@ -47,11 +49,12 @@ class Policy(nn.Module):
     The body runs in the model's dtype; the LM head runs in float32, only on positions that predict a trained token.
     """
 
-    def __init__(self, lm: Any, *, packing: Packing = "on") -> None:
+    def __init__(self, lm: Any, *, packing: Packing = "on", attention: Implementation = "auto") -> None:
         super().__init__()
         self.lm = lm
         self._body_name = body_name(lm)
         self.packing = packing
+        self._attention = attention
 
     def forward(
         self, input_ids: Tensor, position_ids: Tensor, layout: Layout, positions: Tensor, targets: Tensor,
@@ -65,11 +68,15 @@ class Policy(nn.Module):
         refuse_too_long(lm.config, layout)
         if self.packing == "on":
             # A mask of ones: without one, transformers takes jumps in the positions for borders of sequences.
-            packed = {"position_ids": position_ids, "attention_mask": torch.ones_like(input_ids), "layout": layout}
+            options = {
+                "position_ids": position_ids,
+                "attention_mask": torch.ones_like(input_ids),
+                "packed_row": PackedRow(layout, self._attention),
+            }
         else:
-            packed = {}
+            options = {}
             assert [len(rollouts) for _, rollouts in layout] == [1], "learner.packing=off has one sequence a row"
-        output = getattr(lm, self._body_name)(input_ids=input_ids, use_cache=False, **packed)
+        output = getattr(lm, self._body_name)(input_ids=input_ids, use_cache=False, **options)
         logprobs, entropies = lm.get_output_embeddings()(output.last_hidden_state[0, positions], targets, expected)
         return logprobs, entropies
 
@@ -113,27 +120,28 @@ def as_policy(
     temperature: float,
     chunk_tokens: int,
     packing: Packing = "on",
+    attention: Implementation = "auto",
     gradient_checkpointing: bool = False,
     entropy_gradient: bool = False,
 ) -> Policy:
     """Turns a Hugging Face causal LM into a policy; the LM is changed in place.
 
-    `packing`: off takes rows of one sequence, for a model that cannot run packed rows. `entropy_gradient`: entropies
-    have a gradient, for an entropy bonus. Raises `UnsupportedModel`.
+    `packing`: off takes rows of one sequence, for a model that cannot run packed rows. `attention`: of packed rows.
+    `entropy_gradient`: entropies have a gradient, for an entropy bonus. Raises `UnsupportedModel`.
     """
     head = TokenHead(lm, temperature=temperature, chunk_tokens=chunk_tokens, entropy_gradient=entropy_gradient)
     _choose_attention(lm, packing)
     lm.set_output_embeddings(head)
     if gradient_checkpointing:
         _checkpoint_layers(lm)
-    policy = Policy(lm, packing=packing)
+    policy = Policy(lm, packing=packing, attention=attention)
     policy.train()
     return policy
 
 
 def _choose_attention(lm: Any, packing: Packing) -> None:
     if packing == "on":
-        lm.set_attn_implementation(packed_attention.NAME)
+        lm.set_attn_implementation(packed.NAME)
         refuse_unpackable(lm)
     else:
         lm.set_attn_implementation(_own_attention(lm))

@@ -102,7 +102,11 @@ def check_lm(lm: Any, *, dtype: torch.dtype, settings: LearnerSettings, temperat
     _refuse_non_causal(lm)
     texts = _texts(lm, temperature, (*TEXTS, *_beyond_windows(lm.config, settings.row_tokens), *_fillers(lm, settings)))
     policy = as_policy(
-        lm, temperature=temperature, chunk_tokens=settings.logprob_chunk_tokens, packing=settings.packing
+        lm,
+        temperature=temperature,
+        chunk_tokens=settings.logprob_chunk_tokens,
+        packing=settings.packing,
+        attention=settings.attention,
     )
     bound = max(ROUNDING, min(FLOAT32_BOUND, CONTEXT_SHARE * _context_effect(texts)))
     agreement = _compare(policy, texts, settings, bound, "float32")

@@ -12,9 +12,9 @@ counts as if it attended to every earlier token. If layers differ in the size of
 
 from dataclasses import dataclass
 
+from learner.attention.layout import Layout
 from learner.batch_feed import Row
 from learner.model import Policy
-from learner.packed_attention import Layout
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _EXPERTS_PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk")

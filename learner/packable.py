@@ -6,8 +6,8 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from learner import packed_attention
-from learner.packed_attention import Layout, longest_sample
+from learner.attention import packed
+from learner.attention.layout import Layout, longest_sample
 from learner.token_head import body_of
 from learner.unsupported_model import CannotPack, UnsupportedModel
 
@@ -29,7 +29,7 @@ def refuse_unpackable(lm: Any) -> None:
 
 def _reason(lm: Any) -> str | None:
     body = body_of(lm)
-    if {c._attn_implementation for c in (lm.config, body.config)} != {packed_attention.NAME}:
+    if {c._attn_implementation for c in (lm.config, body.config)} != {packed.NAME}:
         return "its attention cannot be replaced"
     if missing := {"position_ids", "attention_mask"} - set(inspect.signature(type(body).forward).parameters):
         return f"its forward pass takes no {' and no '.join(sorted(missing))}"

@@ -48,6 +48,7 @@ class Trainable:
             temperature=temperature,
             chunk_tokens=settings.logprob_chunk_tokens,
             packing=settings.packing,
+            attention=settings.attention,
             gradient_checkpointing=settings.gradient_checkpointing,
             entropy_gradient=entropy_gradient,
         )

@@ -29,6 +29,11 @@ def settings_suit_the_device(config: RunConfig) -> Iterator[Violation]:
             f"actors.tensor_parallel={config.actors.tensor_parallel} splits one engine over GPUs, and "
             "deploy.device=cpu; set actors.tensor_parallel=1, or deploy.device=cuda"
         )
+    if config.learner.attention == "flex":
+        yield ("learner.attention", "deploy.device"), (
+            "learner.attention=flex has no backward pass on a CPU, and deploy.device=cpu; set learner.attention=auto, "
+            "or deploy.device=cuda"
+        )
 
 
 def one_gpu_is_shared_by_one_engine_and_one_rank(config: RunConfig) -> Iterator[Violation]:

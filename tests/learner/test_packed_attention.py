@@ -12,7 +12,9 @@ from transformers.masking_utils import (
     sliding_window_causal_mask_function,
 )
 
-from learner.packed_attention import Layout, PositionMask, packed_attention, packed_mask
+from learner.attention.layout import Layout
+from learner.attention.packed import Implementation, PackedRow, packed_attention
+from learner.attention.position_mask import PositionMask, packed_mask
 from learner.unsupported_model import CannotPack
 
 LAYOUT: Layout = ((3, (2, 4)), (5, (1,)), (1, (6, 2)))
@@ -69,8 +71,9 @@ def test_each_sample_gets_the_attention_it_has_alone(
 ) -> None:
     query, key, value = states()
     rule = mask(function, **options)
+    row = PackedRow(LAYOUT)
     packed, _ = packed_attention(
-        SomeAttention(), query, key, value, rule, layout=LAYOUT, scaling=SIZE**-0.5, softcap=cap, s_aux=sinks
+        SomeAttention(), query, key, value, rule, packed_row=row, scaling=SIZE**-0.5, softcap=cap, s_aux=sinks
     )
     for begin, end, first, last in SAMPLES:
         places = [*range(begin, end), *range(first, last)]
@@ -89,20 +92,23 @@ def test_each_sample_gets_the_attention_it_has_alone(
         ({"is_causal": False}, "is_causal=False"),
         ({"dropout": 0.1}, "dropout=0.1"),
         ({"sliding_window": 6}, "sliding_window=6 beside a causal mask"),
-        ({"layout": None}, "does not hand the layout of a row to its attention"),
+        ({"packed_row": None}, "does not hand the layout of a row to its attention"),
         ({"attention_mask": torch.zeros(1, 1, 24, 24)}, "builds an attention mask of its own"),
     ],
 )
-def test_what_it_does_not_honour_is_refused_by_name(arguments: dict[str, Any], reason: str) -> None:
-    arguments = {"layout": LAYOUT, "attention_mask": None, **arguments}
+@pytest.mark.parametrize("implementation", ["pieces", "flex"])
+def test_what_neither_honours_is_refused_by_name(
+    arguments: dict[str, Any], reason: str, implementation: Implementation
+) -> None:
+    arguments = {"packed_row": PackedRow(LAYOUT, implementation), "attention_mask": None, **arguments}
     with pytest.raises(CannotPack, match=f"Some cannot run packed rows: .*{reason}.*learner.packing=off"):
         packed_attention(SomeAttention(), *states(), **arguments)
 
 
 def test_arguments_that_change_nothing_are_taken() -> None:
     nothing = {"position_ids": torch.arange(24), "output_attentions": False, "head_mask": None, "sliding_window": 7}
-    plain, _ = packed_attention(SomeAttention(), *states(), None, layout=LAYOUT)
-    same, _ = packed_attention(SomeAttention(), *states(), None, layout=LAYOUT, **nothing)
+    plain, _ = packed_attention(SomeAttention(), *states(), None, packed_row=PackedRow(LAYOUT))
+    same, _ = packed_attention(SomeAttention(), *states(), None, packed_row=PackedRow(LAYOUT), **nothing)
     assert torch.equal(plain, same)
 
 

@@ -26,7 +26,7 @@ DOORS = {
     "vllm": {"actors/engine.py", "actors/weight_receiver.py", "actors/cpu_kernels.py", "learner/nccl_publisher.py"},
     "math_verify": {"actors/verification/verifier*.py"},
     "sympy": {"actors/verification/verifier*.py"},
-    "transformers": {"learner/model.py", "learner/packable.py", "learner/packed_attention.py",
+    "transformers": {"learner/model.py", "learner/packable.py", "learner/attention/position_mask.py",
                      "learner/token_head.py", "deploy/run/base_model.py", "deploy/run/base_tokenizer.py",
                      "deploy/run/model_source.py", "deploy/run/smollm2.py",
                      "deploy/cluster/actor_role.py",
