@@ -37,6 +37,11 @@ CHUNKS = PositionMask(chunked_causal_mask_function(4, torch.zeros(1, dtype=torch
 SINKS = torch.tensor([0.1, -1.0, 2.0, 0.5])
 
 
+def _named(case: dict[str, Any]) -> str:
+    """The same in every process that collects the tests, as pytest-xdist wants it."""
+    return "-".join(case) or "causal"
+
+
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch refuses a backward pass on a CPU by name, because no kernel has one; its reference has."""
@@ -81,7 +86,7 @@ def results(
         {"layout": LONG},
         {"layout": LONG, "mask": PositionMask(sliding_window_causal_mask_function(30), None), "softcap": 0.7},
     ],
-    ids=str,
+    ids=_named,
 )
 def test_one_call_for_a_row_gives_the_outputs_and_gradients_of_one_for_each_piece(
     case: dict[str, Any], reference: None
@@ -92,7 +97,7 @@ def test_one_call_for_a_row_gives_the_outputs_and_gradients_of_one_for_each_piec
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", [{}, {"mask": WINDOW, "softcap": 0.7, "sinks": SINKS}], ids=str)
+@pytest.mark.parametrize("case", [{}, {"mask": WINDOW, "softcap": 0.7, "sinks": SINKS}], ids=_named)
 def test_in_bfloat16_both_are_as_near_to_float32(case: dict[str, Any], reference: None) -> None:
     """bfloat16 has 8 bits: a rounding is up to 0.4 % of a value."""
     exact = results("pieces", **case)
