@@ -78,7 +78,7 @@ class SimulatedRun:
         self._stream.open()
         file = self.folder.path / "preprocess.json"
         file.write_text(json.dumps({**options, "redis_url": session.url_of("preprocess")}))
-        command = [sys.executable, "-m", "tests.faults.preprocess_worker", "preprocess", str(file)]
+        command = [sys.executable, "-m", "tests.faults.preprocess_worker", str(file)]
         self.worker = subprocess.Popen(command, preexec_fn=die_with_parent())
 
     def connect(self, url: str | None = None) -> Client:

@@ -1,5 +1,8 @@
-"""A preprocessor in a process of its own, one of the `PROGRAMS` of `tests.learner.ranks`."""
+"""A preprocessor in a process of its own: one of the `PROGRAMS` of `tests.learner.ranks`, or, for a parent that it must
+not outlive, `python -m tests.faults.preprocess_worker OPTIONS.json`."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,3 +18,6 @@ def preprocess(options: dict[str, Any]) -> None:
 
 
 PROGRAMS = {"preprocess": preprocess}
+
+if __name__ == "__main__":
+    preprocess(json.loads(Path(sys.argv[1]).read_text()))

@@ -1,5 +1,6 @@
 """`make real` is a chain of commands: each reads only runs that an earlier one of them writes."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -20,8 +21,10 @@ REPOSITORY = Path(__file__).parents[3]
 
 def of_make() -> list[list[str]]:
     """The words after `pope` of each command of `make real`."""
+    # Without what `make test` was given, such as ARGS.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
     printed = subprocess.run(
-        ["make", "-n", "real"], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+        ["make", "-n", "real"], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True, timeout=60
     ).stdout
     return [shlex.split(line)[1:] for line in printed.splitlines() if "/pope " in line]
 
