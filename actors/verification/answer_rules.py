@@ -25,7 +25,6 @@ answer and the reference answer; tests/actors/verification/test_answer_table.py 
 
 import json
 import re
-import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,23 +32,20 @@ from typing import Literal
 
 from actors.verification import exact_numbers
 from actors.verification.answer_cost import has_hidden_characters, is_too_costly, is_too_nested
+from actors.verification.answer_equations import breaks_equation_rule, without_names
 from actors.verification.answer_shapes import Shape, is_grouped_number, shape_of
 from actors.verification.answer_spelling import (
-    ARGUMENTS,
-    SUBSCRIPT,
     canonical,
     cleaned,
     has_euler,
-    has_variable,
     joined_thousands,
-    parts,
     same_text,
-    sides_of,
     split_domain,
     swaps_case,
 )
 from actors.verification.answer_texts import compare_numerals, compare_ratios, compare_words, split_option
 from actors.verification.answer_units import PERCENT, in_radians, split_unit
+from actors.verification.answer_work import is_numeric, is_unevaluated
 from actors.verification.answers import MAX_ANSWER_CHARS, compare_plainly
 from actors.verification.typography import plain_latex, undressed
 
@@ -124,7 +120,7 @@ def _compare_equations(reference: str, answer: str) -> Outcome:
         return equal
     if breaks_equation_rule(reference, answer):
         return False
-    return _compare(*_without_names(reference, answer))
+    return _compare(*without_names(reference, answer))
 
 
 def _compare(reference: str, answer: str) -> Outcome:
@@ -303,114 +299,3 @@ def _is_no_share(latex: str) -> bool:
     except exact_numbers.NotPlain:
         return False
     return not value or (set(value) == {(1, 0)} and abs(value[1, 0]) >= 1)
-
-
-_INVERSE = re.compile(r"\^\s*\{\s*-\s*1\s*\}(?=\s*\()")
-_POWER_OF_MATRIX = re.compile(r"[A-Z]\s*\^\s*(?:[0-9T]|\{[^{}]*\})")
-_ELEMENT = re.compile(r"(?:[a-zA-Z]|\(\s*[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\))\s*\\in(?![a-zA-Z])\s*(.+)", re.DOTALL)
-
-
-def breaks_equation_rule(reference: str, answer: str) -> bool:
-    """Whether the answer is a chain, or an equation whose left side is not a name; see the module docstring."""
-    allowed = max(len(sides_of(part)) - 1 for part in parts(reference))
-    for part in parts(answer):
-        sides = sides_of(part)
-        if len(sides) - 1 > max(1, allowed):
-            return True
-        if len(sides) == 2 and not allowed and not _is_name(sides[0]) and not _is_power_of_matrix(*sides):
-            return True
-    return False
-
-
-def _is_power_of_matrix(name: str, value: str) -> bool:
-    """Whether the sides are such as `A^{-1}` and a matrix; `x^2=4` does not say what x is."""
-    return bool(_POWER_OF_MATRIX.fullmatch(name)) and shape_of(value).kind == "matrix"
-
-
-def _is_name(latex: str) -> bool:
-    """Whether the text has letters and no numbers outside arguments and indices: x, f(2), f^{-1}(x), a_{10}, m+n."""
-    bare = ARGUMENTS.sub("", _INVERSE.sub("", SUBSCRIPT.sub("", latex)))
-    return bool(re.search("[a-zA-Z]", bare)) and not re.search("[0-9]", bare)
-
-
-def _without_names(reference: str, answer: str) -> tuple[str, str]:
-    """`x=5` -> `5`, if only one of the two has a name, or if both have the same name."""
-    reference, answer = (match[1] if (match := _ELEMENT.fullmatch(side)) else side for side in (reference, answer))
-    reference_parts, answer_parts = ([sides_of(part) for part in parts(side)] for side in (reference, answer))
-    reference_named, answer_named = (max(map(len, sides)) == 2 for sides in (reference_parts, answer_parts))
-    if reference_named and answer_named:
-        (name, *reference_values), (other, *answer_values) = reference_parts[0], answer_parts[0]
-        if len(reference_parts) == len(answer_parts) == 1 and _is_name(name) and name.split() == other.split():
-            return reference_values[0], answer_values[0]
-    elif answer_named and max(map(len, reference_parts)) == 1:
-        answer = ",".join(sides[-1] for sides in _in_order_of_names(answer_parts))
-    elif reference_named and len(reference_parts) == 1 and max(map(len, answer_parts)) == 1:
-        name, value = reference_parts[0]
-        if _is_name(name):
-            reference = value
-    return reference, answer
-
-
-def _in_order_of_names(parts_of_answer: list[list[str]]) -> list[list[str]]:
-    """`y=2, x=1` in the order of a tuple, `x=1, y=2`; unchanged unless the names are neighbours in the alphabet."""
-    names = sorted(sides[0] for sides in parts_of_answer)
-    letters = "".join(names)
-    if len(letters) == len(names) and (letters in string.ascii_lowercase or letters in string.ascii_uppercase):
-        return sorted(parts_of_answer)
-    return parts_of_answer
-
-
-_POWER_OF_TEN = re.compile(
-    r"(?:([0-9])\s*(?:\\times|\\cdot|\u00d7|\u00b7)\s*)?(?<![0-9.])10\s*\^\s*(?:[0-9]|\{\s*[+-]?[0-9]{1,4}\s*\})"
-)
-_PERIOD = re.compile(
-    r"\.[0-9]*(?:\\(?:overline|bar)\s*\{?\s*[0-9]+\s*\}?|\([0-9]+\)|(?:\\dot\s*(?:[0-9]|\{[0-9]\})[0-9]*){1,2})"
-)
-_NUMBER = r"[+-]?\s*(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
-_FRACTION = re.compile(
-    rf"\\frac\s*(?:\{{\s*{_NUMBER}\s*\}}\s*\{{\s*{_NUMBER}\s*\}}"
-    r"|[0-9]\s*[0-9]|[0-9]\s*\{\s*[0-9]+\s*\})"
-)
-_SLASH = re.compile(r"(?<![0-9./])([0-9]+(?:\.[0-9]+)?)\s*/\s*[0-9]+(?:\.[0-9]+)?(?![0-9./])")
-_PLAIN_WORDS = re.compile(
-    r"\\(?:infty|cup|cap|setminus|mathbb\s*\{?[A-Z]\}?|\{|\}|%|emptyset|varnothing|langle|rangle|overline|l?dots|frac)(?![a-zA-Z])"
-    r"|\\text\s*\{\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|\^\{\\circ\}"
-)
-_WORK = re.compile(
-    r"\\[a-zA-Z]+|[*!^|\u00d7\u00f7·√∫∑∏π²³]"
-    r"|[0-9)\]F]\s*[+-]"  # a sum
-    r"|F\s*[F0-9(]|[0-9]\s*[({]|[0-9]\s+[0-9]|\)\s*[F0-9]|\)\s*\((?![^()]*,)"  # side by side: a product
-    r"|(?<![a-zA-Z])(?:sqrt|sin|cos|tan|log|ln|exp|abs|max|min|gcd|lcm|floor|pi|e|i)(?![a-zA-Z])"
-)
-_OPERATORS = re.compile(r"\\(?:i*o?int|sum|prod|lim)(?![a-zA-Z])|[∫∑∏]")
-_FUNCTIONS = [
-    re.compile(r"!|\\[dt]?binom(?![a-zA-Z])|\\choose(?![a-zA-Z])"),
-    re.compile(r"\\?(?<![a-zA-Z])(?:log|ln|lg|exp)(?![a-zA-Z])"),
-    re.compile(r"\\?(?<![a-zA-Z])(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?(?![a-zA-Z])"),
-    re.compile(r"\\(?:gcd|max|min|[lr]?floor|[lr]?ceil|bmod|pmod|det|operatorname)(?![a-zA-Z])"),
-]
-
-
-def is_numeric(reference: str) -> bool:
-    """Whether a reference answer consists of numbers only."""
-    has_digit = bool(re.search("[0-9]", reference))
-    return has_digit and not _WORK.search(_numbers_marked(reference)) and not has_variable(reference)
-
-
-def is_unevaluated(reference: str, answer: str) -> bool:
-    """Whether the answer has an unevaluated operation that the reference answer does not have."""
-    if is_numeric(reference):
-        return bool(_WORK.search(_numbers_marked(answer)))
-    if not set(_OPERATORS.findall(answer)) <= set(_OPERATORS.findall(reference)):
-        return True
-    if has_variable(reference):
-        return False
-    return any(kind.search(answer) and not kind.search(reference) for kind in _FUNCTIONS)
-
-
-def _numbers_marked(latex: str) -> str:
-    """The text with F for each fraction and without the words of lists and sets."""
-    latex = _POWER_OF_TEN.sub(lambda power: power[1] or "1", latex.replace("\\pm", "+"))
-    latex = _PERIOD.sub(".0", latex)
-    latex = _SLASH.sub("F", _FRACTION.sub("F", latex))
-    return _PLAIN_WORDS.sub(lambda word: word[0][-1] if word[0] in ("\\{", "\\}") else " , ", latex)

@@ -69,9 +69,14 @@ _INTRODUCTION = re.compile(
 _ALTERNATIVE = re.compile(r"\b(?:or|either|alternatively|otherwise|maybe|perhaps|possibly)\b", re.IGNORECASE)
 
 
+def _before(text: str, box: Box) -> str:
+    """The text before a box, as far as it is looked at."""
+    return text[max(0, box.start - CONTEXT_CHARS) : box.start]
+
+
 def is_taken_back(text: str, box: Box) -> bool:
     r"""Whether the words after a box call it wrong or doubt it at once, or the words before it deny it."""
-    before = text[max(0, box.start - CONTEXT_CHARS) : box.start]
+    before = _before(text, box)
     return bool(_TAKEN_BACK_AFTER.match(text, box.stop) or _DENIED_BEFORE.search(before))
 
 
@@ -80,13 +85,13 @@ def is_part_of_number(text: str, box: Box) -> bool:
 
     People box the part of a number that is asked for: \frac{\boxed{3}}{4}, and 20\boxed{13} for the last two digits.
     """
-    before = text[max(0, box.start - CONTEXT_CHARS) : box.start]
+    before = _before(text, box)
     return bool(_BEGUN_BEFORE.search(before) or _CONTINUED_AFTER.match(text, box.stop))
 
 
 def name_of(text: str, box: Box) -> str:
     r"""The letter whose value a box is: `x` for `x=\boxed{5}`; empty if there is none."""
-    named = _NAMED_BEFORE.search(text[max(0, box.start - CONTEXT_CHARS) : box.start])
+    named = _NAMED_BEFORE.search(_before(text, box))
     return named[1] if named else ""
 
 
@@ -97,7 +102,7 @@ def is_asked(text: str, box: Box) -> bool:
 
 def is_introduced(text: str, box: Box) -> bool:
     """Whether the words before a box announce it as the answer."""
-    return bool(_INTRODUCTION.search(text[max(0, box.start - CONTEXT_CHARS) : box.start]))
+    return bool(_INTRODUCTION.search(_before(text, box)))
 
 
 def offers_alternative(text: str, first: Box, second: Box) -> bool:
